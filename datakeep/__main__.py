@@ -1,0 +1,5 @@
+"""``python -m datakeep`` is ``datakeep``."""
+
+from datakeep.cli import main
+
+main()

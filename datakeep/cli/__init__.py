@@ -1,0 +1,16 @@
+"""The command line: one file per command, each imported only when it is called.
+
+``main`` is the entry point. A command file turns options into one call of one workflow and renders its
+answer; ``boundary`` alone turns errors into exit codes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command that the process was called with, and exit with its code."""
+    from datakeep.cli.boundary import run
+
+    sys.exit(run(sys.argv[1:]))

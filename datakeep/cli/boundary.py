@@ -1,0 +1,85 @@
+"""Where errors become exit codes and messages: the only place that does."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from datakeep.core.errors import DatakeepError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_FAULT = 1
+EXIT_USAGE = 2
+EXIT_NO = 3
+EXIT_INTERRUPTED = 130
+#: More lines than this of one error are a count on the terminal; ``--json`` has all.
+SHOWN_THINGS = 10
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line ``argv`` (without the program's name); returns the exit code."""
+    from datakeep.cli.group import datakeep
+
+    as_json = "--json" in argv
+    try:
+        code = datakeep.main(args=list(argv), prog_name="datakeep", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _usage(error, as_json=as_json)
+    except (KeyboardInterrupt, click.Abort):
+        what, next_step = "interrupted; nothing was recorded", "run the same command again to go on"
+        return _report("interrupted", EXIT_INTERRUPTED, what, next_step, as_json=as_json)
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+        sys.stdout = None
+        return 0
+    except DatakeepError as error:
+        return _report(
+            error.id(), error.exit_code, error.what, error.next_step, error.things, as_json=as_json
+        )
+    except Exception as error:  # noqa: BLE001  (the last wall: a fault of ours is said to be one)
+        return _fault(error, as_json=as_json)
+
+
+def _usage(error: click.ClickException, *, as_json: bool) -> int:
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx else "datakeep"
+    message = error.format_message()
+    what = message[:1].lower() + message[1:].rstrip(".")
+    return _report("usage-error", EXIT_USAGE, what, f"{path} --help", as_json=as_json)
+
+
+def _fault(error: Exception, *, as_json: bool) -> int:
+    import traceback
+
+    lines = [line.rstrip() for line in traceback.format_exception(error)]
+    what = f"a fault in datakeep: {type(error).__name__}: {error}"
+    if not as_json:
+        click.echo("\n".join(lines), err=True)
+    next_step = "report it, with the lines above"
+    return _report("fault", EXIT_FAULT, what, next_step, lines if as_json else (), as_json=as_json)
+
+
+def _report(
+    id: str, code: int, what: str, next_step: str, things: Sequence[str] = (), *, as_json: bool
+) -> int:
+    if as_json:
+        import json
+
+        error = {"id": id, "exit_code": code, "what": what, "things": list(things), "next": next_step}
+        click.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
+        return code
+    click.echo(click.style("error: ", fg="red", bold=True) + what, err=True)
+    for thing in things[:SHOWN_THINGS]:
+        click.echo(f"  - {thing}", err=True)
+    if len(things) > SHOWN_THINGS:
+        click.echo(f"  … and {len(things) - SHOWN_THINGS} more (all with --json)", err=True)
+    click.echo(click.style("  next: ", bold=True) + next_step, err=True)
+    return code

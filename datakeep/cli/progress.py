@@ -1,0 +1,80 @@
+"""Progress as a person sees it: a live line on a terminal, plain lines for what must be seen elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+
+class Shown:
+    """Reports to stderr: stages as live bars on a terminal, notes and warnings as lines.
+
+    Args:
+        quiet: Show warnings only, as for ``--json``.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = not quiet and sys.stderr.isatty()
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._size_bytes = 0
+
+    def stage(self, name: str, *, total: int | None = None, unit: str = "files") -> None:
+        """A new live line; nothing in a pipe."""
+        if not self._live:
+            return
+        bars = self._start()
+        if self._task is not None:
+            bars.remove_task(self._task)
+        self._size_bytes = 0
+        self._task = bars.add_task(name, total=total, unit=unit, rate="")
+
+    def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
+        """The live line moves on."""
+        if self._bars is None or self._task is None:
+            return
+        self._size_bytes += size_bytes
+        elapsed_s = self._bars.tasks[-1].elapsed or 0
+        rate = f"{self._size_bytes / elapsed_s / 1e6:.1f} MB/s" if elapsed_s and self._size_bytes else ""
+        self._bars.update(self._task, advance=count, rate=rate)
+
+    def note(self, text: str) -> None:
+        """A line, unless only the answer is wanted."""
+        if not self._quiet:
+            self._line(text)
+
+    def warn(self, text: str) -> None:
+        """A line, always."""
+        self._line(click.style("warning: ", fg="yellow", bold=True) + text)
+
+    def close(self) -> None:
+        """The live line goes away."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = self._task = None
+
+    def _line(self, text: str) -> None:
+        if self._bars is not None:
+            # click's escape codes pass through; rich must not read the text as its own markup.
+            self._bars.console.out(click.unstyle(text), highlight=False)
+        else:
+            click.echo(text, err=True)
+
+    def _start(self) -> Bars:
+        if self._bars is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._bars = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+                TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._bars.start()
+        return self._bars

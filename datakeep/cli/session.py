@@ -1,0 +1,134 @@
+"""What every command shares: the keep's folder, ``--json``, progress, and how an answer is shown."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from datakeep.cli.progress import Shown
+    from datakeep.core.progress import Progress
+    from datakeep.workflows.keep import Keep
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command found out.
+
+    Args:
+        data: For ``--json``; plain JSON types.
+        lines: For a person, one line each.
+        code: The exit code: 0, or 3 where the answer is no.
+    """
+
+    data: dict[str, Any]
+    lines: Sequence[str] = ()
+    code: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """One call of one command."""
+
+    keep_dir: Path
+    as_json: bool
+    _progress: Shown | None = field(default=None)
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can be asked."""
+        return not self.as_json and sys.stdin.isatty() and sys.stderr.isatty()
+
+    @property
+    def progress(self) -> Progress:
+        """Where workflows report to: bars on a terminal, lines otherwise, only warnings with ``--json``."""
+        if self._progress is None:
+            from datakeep.cli.progress import Shown
+
+            self._progress = Shown(quiet=self.as_json)
+        return self._progress
+
+    def keep(self) -> Keep:
+        """The keep that the command works in.
+
+        Raises:
+            NotAKeep: There is none at this folder or above it.
+        """
+        from datakeep.workflows.keep import open_keep
+
+        return open_keep(self.keep_dir, self.progress)
+
+    def close(self) -> None:
+        """Take the progress off the terminal."""
+        if self._progress is not None:
+            self._progress.close()
+
+    def show(self, answer: Answer) -> int:
+        """Print the answer; returns its exit code."""
+        self.close()
+        if self.as_json:
+            click.echo(json.dumps(answer.data, ensure_ascii=False, indent=2, default=str))
+        else:
+            for line in answer.lines:
+                click.echo(line)
+        return answer.code
+
+
+def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]:
+    """A click command whose function takes a :class:`Session` and returns an :class:`Answer`."""
+
+    def decorate(function: Callable[..., Answer]) -> click.Command:
+        @click.option(
+            "-C", "keep_dir", type=click.Path(path_type=Path), default=None, help="The keep's folder."
+        )
+        @click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for machines.")
+        @click.pass_context
+        @functools.wraps(function)
+        def call(ctx: click.Context, keep_dir: Path | None, as_json: bool, **options: Any) -> int:  # noqa: FBT001
+            session = Session(keep_dir or ctx.find_object(Path) or Path(), as_json)
+            try:
+                return session.show(function(session, **options))
+            finally:
+                session.close()
+
+        settings.setdefault(
+            "context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+        )
+        return click.command(**settings)(call)
+
+    return decorate
+
+
+def table(rows: Iterable[Sequence[object]], *, head: Sequence[str] = ()) -> list[str]:
+    """Rows as aligned columns, as wide as they need to be; wide characters count as two."""
+    from rich.cells import cell_len
+
+    shown = [[str(cell) for cell in row] for row in ([head] if head else [])] + [
+        [str(cell) for cell in row] for row in rows
+    ]
+    widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
+    lines = [
+        "  ".join(
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in shown
+    ]
+    return [click.style(lines[0], bold=True), *lines[1:]] if head and lines else lines
+
+
+def size(size_bytes: int) -> str:
+    """A size for a person: ``16.2 kB``."""
+    amount = float(size_bytes)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if amount < 1000 or unit == "TB":
+            break
+        amount /= 1000
+    return f"{size_bytes} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"

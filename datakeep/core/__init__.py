@@ -1,0 +1,1 @@
+"""The ground floor: digests, names, path rules, comparisons, verdicts and errors. Pure; no I/O."""

@@ -1,0 +1,56 @@
+"""What changed between two manifests, field by field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field: ``before`` is None where it was added, ``after`` where it was removed."""
+
+    path: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"{self.path}: added {shorten(self.after)}"
+        if self.after is None:
+            return f"{self.path}: removed {shorten(self.before)}"
+        return f"{self.path}: {shorten(self.before)} → {shorten(self.after)}"
+
+
+def shorten(value: Any, limit: int = 60) -> str:
+    """A value as one line for a person."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldChange]:
+    """Every leaf field that differs, in the order of the newer file; columns are matched by name.
+
+    Values that are None count as not there.
+    """
+    return list(_changes("", before, after))
+
+
+def _changes(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[FieldChange]:
+    for key in [*after, *(key for key in before if key not in after)]:
+        old, new = _by_name(before.get(key)), _by_name(after.get(key))
+        path = f"{prefix}{key}"
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(f"{path}.", old, new)
+        elif old != new:
+            yield FieldChange(path, old, new)
+
+
+def _by_name(value: Any) -> Any:
+    """A list of named things as a mapping, so that one inserted column is one change."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        return {item["name"]: {key: item[key] for key in item if key != "name"} for item in value}
+    return value

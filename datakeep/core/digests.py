@@ -1,0 +1,45 @@
+r"""The content id: one digest of all of a dataset's data, that anyone can recompute with coreutils.
+
+The law: for every folder, :func:`content_id` of its files equals::
+
+    find -L . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 -r sha256sum -- | sha256sum
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: GNU coreutils escapes these in a file name, and marks the line with a leading backslash.
+_ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\r", b"\\r"))
+
+
+def listing_line(path: str, sha256: bytes) -> bytes:
+    """The line that GNU ``sha256sum`` prints for a file.
+
+    Args:
+        path: Relative POSIX path.
+        sha256: The digest, 32 raw bytes.
+    """
+    name = path.encode("utf-8")
+    escaped = name
+    for raw, shown in _ESCAPES:
+        escaped = escaped.replace(raw, shown)
+    mark = b"\\" if escaped != name else b""
+    return b"%b%b  %b\n" % (mark, sha256.hex().encode(), escaped)
+
+
+def content_id(files: Iterable[tuple[str, bytes]]) -> str:
+    """The content id of ``(path, sha256)`` pairs, in any order: ``sha256:`` and 64 hex digits."""
+    total = hashlib.sha256()
+    for path, sha256 in sorted(files, key=lambda file: file[0].encode("utf-8")):
+        total.update(listing_line(path, sha256))
+    return f"sha256:{total.hexdigest()}"
+
+
+def sha256_id(data: bytes) -> str:
+    """``sha256:`` and the digest of ``data`` in hex."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

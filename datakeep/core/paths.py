@@ -1,0 +1,123 @@
+"""Which file names may be in a dataset: those that mean the same thing on every machine.
+
+The rules are decision 12 of the design: UTF-8, NFC, no twins under NFC or case folding, no absolute
+paths, no ``..``, no ``.git``, no control characters. They are applied to what a user hands in and,
+again, to everything that is read from a repository or store, which may be hostile.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: Names that change how git or DVC treat the folder they lie in, or that DVC skips without a word (``.hg``).
+RESERVED_COMPONENTS = frozenset({".git", ".hg", ".dvc", ".dvcignore"})
+#: The longest name of one component that common file systems can hold, in bytes.
+MAX_COMPONENT_BYTES = 255
+MAX_PATH_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One path that is refused, why, and the way out."""
+
+    path: str
+    reason: str
+    way_out: str
+
+    def __str__(self) -> str:
+        return f"{self.path!r}: {self.reason}; {self.way_out}"
+
+
+def refuse(path: str) -> Refusal | None:
+    """Why the relative POSIX ``path`` may not be in a dataset; None if it may."""
+    return (
+        _refuse_text(path)
+        or _refuse_shape(path)
+        or next((found for part in path.split("/") if (found := _refuse_component(path, part))), None)
+    )
+
+
+def _refuse_text(path: str) -> Refusal | None:
+    try:
+        encoded = path.encode("utf-8")
+    except UnicodeEncodeError:
+        shown = path.encode("utf-8", "backslashreplace").decode("utf-8")
+        return Refusal(shown, "its name is not UTF-8", "rename it")
+    if len(encoded) > MAX_PATH_BYTES:
+        return Refusal(path[:60] + "…", f"the path is longer than {MAX_PATH_BYTES} bytes", "shorten it")
+    if any(unicodedata.category(character) == "Cc" for character in path):
+        return Refusal(path, "its name holds a control character", "rename it")
+    if not unicodedata.is_normalized("NFC", path):
+        return Refusal(path, "its name is not in Unicode's NFC form", "rename it, or use --normalise-names")
+    return None
+
+
+def _refuse_shape(path: str) -> Refusal | None:
+    if not path:
+        return Refusal(path, "the name is empty", "rename it")
+    if path.startswith("/"):
+        return Refusal(path, "it is an absolute path", "use a path inside the dataset")
+    return None
+
+
+def _refuse_component(path: str, part: str) -> Refusal | None:
+    if part in ("", ".", ".."):
+        return Refusal(path, f"it has the component {part!r}", "use a path inside the dataset")
+    if _git_folds(part) in RESERVED_COMPONENTS:
+        return Refusal(path, f"{part!r} would be taken for git's or DVC's own", "move it out of the source")
+    if len(part.encode("utf-8")) > MAX_COMPONENT_BYTES:
+        return Refusal(path, f"{part[:30]!r}… is longer than {MAX_COMPONENT_BYTES} bytes", "shorten it")
+    return None
+
+
+def _git_folds(part: str) -> str:
+    """How Windows, macOS and file systems that ignore case read ``part`` (git's list of aliases of .git)."""
+    folded = "".join(c for c in part.casefold() if unicodedata.category(c) != "Cf").rstrip(" .")
+    return ".git" if folded in ("git~1", ".git") or folded.startswith(".git:") else folded
+
+
+def refuse_twins(paths: Iterable[str]) -> Iterator[Refusal]:
+    """Paths, and folders on the way to them, that become one on a machine that folds case or Unicode."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        for prefix in _prefixes(path):
+            key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", prefix).casefold())
+            first = seen.setdefault(key, prefix)
+            if first != prefix:
+                yield Refusal(
+                    prefix,
+                    f"it is the same as {first!r} on a machine that ignores case or Unicode form",
+                    "rename one",
+                )
+                break
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    at = path.find("/")
+    while at != -1:
+        yield path[:at]
+        at = path.find("/", at + 1)
+    yield path
+
+
+def refuse_file_as_folder(paths: Iterable[str]) -> Iterator[Refusal]:
+    """Paths that lie below another path of the same list, which therefore cannot be a file."""
+    files = set(paths)
+    for path in files:
+        for prefix in list(_prefixes(path))[:-1]:
+            if prefix in files:
+                yield Refusal(
+                    path, f"{prefix!r} is listed as a file as well as a folder", "repair the listing"
+                )
+
+
+def refusals(paths: Iterable[str]) -> list[Refusal]:
+    """Everything that is wrong with a set of paths; empty if all are fine."""
+    paths = list(paths)
+    single = [found for path in paths if (found := refuse(path))]
+    return single or [*refuse_twins(paths), *refuse_file_as_folder(paths)]

@@ -1,0 +1,191 @@
+"""What all formats share: frozen models, unknown fields kept, the ``format`` line, readable errors."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from datakeep.core.errors import InvalidFile, MisspelledField, UnknownFormat
+from datakeep.core.names import nearest
+from datakeep.core.secrets import find_secret
+from datakeep.formats import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _date_or_datetime(value: Any) -> Any:
+    if isinstance(value, str) and len(value) == len("2026-11-01"):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return value
+    return value
+
+
+#: A day, or a moment with or without zone; a day stays a day.
+When = Annotated[datetime | date, BeforeValidator(_date_or_datetime)]
+
+
+class Part(BaseModel):
+    """A part of a file: frozen, and fields of later versions are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True, ser_json_inf_nan="strings")
+
+    def unknown_fields(self) -> Iterator[tuple[str, type[Part]]]:
+        """The dotted path of every field that the model does not know, with the model that it stands in."""
+        for name in self.__pydantic_extra__ or {}:
+            if not name.startswith("x-") and not type(self).takes_any_field():
+                yield name, type(self)
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            children = value if isinstance(value, list | tuple) else [value]
+            for index, child in enumerate(children):
+                if isinstance(child, Part):
+                    shown = f"{name}[{index}]" if child is not value else name
+                    yield from ((f"{shown}.{path}", kind) for path, kind in child.unknown_fields())
+
+    @classmethod
+    def takes_any_field(cls) -> bool:
+        """Whether any further field has a meaning here."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types, without what was never set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+class Document(Part):
+    """A whole file; its ``format`` field names kind and major version."""
+
+    kind: ClassVar[str]
+    major: ClassVar[int] = 1
+
+    @classmethod
+    def format_line(cls) -> str:
+        """``datakeep/<kind>/<major>``."""
+        return f"datakeep/{cls.kind}/{cls.major}"
+
+    @classmethod
+    def read(cls, text: str | bytes, *, what: str) -> Self:
+        """The document in YAML ``text``.
+
+        Raises:
+            InvalidFile: It does not parse or a value has a wrong type; lists every such field.
+            UnknownFormat: It is another kind of file, or of a major version from the future.
+        """
+        return cls.of(yaml.load(text, what=what), what=what)
+
+    @classmethod
+    def of(cls, data: dict[str, Any], *, what: str) -> Self:
+        """The document in ``data``; errors as in :meth:`read`."""
+        check_format(data, cls, what)
+        return validate(cls, yaml.plain(data), what)
+
+    def check_strict(self, *, what: str) -> None:
+        """Refuses fields that do not exist; for files that a user hands in.
+
+        Raises:
+            MisspelledField: Names each such field and the one that was probably meant.
+        """
+        faults = [_misspelled(path, kind) for path, kind in self.unknown_fields()]
+        if faults:
+            raise MisspelledField(
+                f"{what}: {faults[0]}",
+                next_step="correct the name, or begin it with 'x-' to keep it as your own",
+                things=faults,
+            )
+
+    def dump(self) -> str:
+        """The document as YAML text, ``format`` first."""
+        return yaml.dump({"format": self.format_line(), **self.to_dict()})
+
+
+def _misspelled(path: str, kind: type[Part]) -> str:
+    known = [field.alias or name for name, field in kind.model_fields.items()]
+    near = nearest(path.rpartition(".")[2], known)
+    return f"there is no field {path!r}" + (
+        f"; did you mean {near!r}?" if near else f"; known are {', '.join(known)}"
+    )
+
+
+def check_format(data: dict[str, Any], kind: type[Document], what: str) -> None:
+    """Refuses a file of another kind, or of a major version that is not known.
+
+    Raises:
+        UnknownFormat: Says which it is, and what can be done.
+    """
+    line = data.get("format")
+    if line == kind.format_line():
+        return
+    head, _, major = str(line).rpartition("/")
+    if head == f"datakeep/{kind.kind}" and major.isdigit() and int(major) > kind.major:
+        raise UnknownFormat(
+            f"{what} has the format {line!r}, newer than this datakeep reads ({kind.format_line()!r})",
+            next_step="upgrade datakeep: pip install --upgrade datakeep",
+        )
+    said = f"has the format {line!r}" if line is not None else "has no 'format' line"
+    raise UnknownFormat(f"{what} {said}; {kind.format_line()!r} is needed", next_step=f"correct {what}")
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
+    """``data`` as a ``kind``.
+
+    Raises:
+        InvalidFile: Lists every field that has a wrong value, and what it should be.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        faults = _faults(error, data)
+        raise InvalidFile(
+            f"{what}: {faults[0]}" + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""),
+            next_step=f"correct {what}; `datakeep schema` prints what each field holds",
+            things=faults,
+        ) from error
+
+
+def _faults(error: ValidationError, data: dict[str, Any]) -> list[str]:
+    """One line per field; the branches of a union are one fault, not several."""
+    lines: dict[str, str] = {}
+    for fault in error.errors(include_url=False):
+        place = [part for part in fault["loc"] if not _names_a_branch(part)]
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+        message = fault["msg"].removeprefix("Value error, ")
+        said = f"{path or 'the file'}: {message[:1].lower()}{message[1:]}"
+        given = _meant(data, place) if fault["type"] == "missing" else f" (it is {_shown(fault['input'])})"
+        lines.setdefault(path, said + given)
+    return list(lines.values())
+
+
+def _meant(data: Any, place: list[int | str]) -> str:
+    """The key that stands where a missing one was probably meant to."""
+    try:
+        for part in place[:-1]:
+            data = data[part]
+        near = nearest(str(place[-1]), [str(key) for key in data])
+    except (KeyError, IndexError, TypeError):
+        return ""
+    return f" (is {near!r} meant to be it?)" if near else ""
+
+
+def _names_a_branch(part: int | str) -> bool:
+    return isinstance(part, str) and (
+        part[:1].isupper() or "[" in part or part in ("str", "date", "datetime")
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = repr(value)
+    if find_secret(text):
+        return "not repeated here"
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,95 @@
+"""``models/<model>/v7.yaml``: what one trained model was made of."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from datakeep.core.names import NAME, VERSION
+from datakeep.formats.base import Document, Part
+from datakeep.formats.version import COMMIT, SHA256_ID
+
+Origin = Literal["run", "verification", "declared", "mlflow", "wandb"]
+
+
+class Artifact(Part):
+    """A file that the training left."""
+
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=0)
+
+
+class FilesRead(Part):
+    """How many files of a dataset were read, by split, and the digest of their list (one path per line)."""
+
+    count: int = Field(ge=0)
+    splits: dict[str, int] = Field(default_factory=dict)
+    list: str | None = Field(default=None, pattern=SHA256_ID)
+
+
+class ModelInput(Part):
+    """One dataset version that went into the model, and how that is known."""
+
+    dataset: str
+    version: str
+    commit: str = Field(pattern=COMMIT)
+    content: str = Field(pattern=SHA256_ID)
+    how: Literal["observed", "given", "declared"]
+    files_read: FilesRead | None = None
+
+
+class ModelCode(Part):
+    """The training's code."""
+
+    url: str | None = None
+    commit: str | None = None
+    path: str | None = None
+    dirty: str | None = None
+
+
+class ModelEnvironment(Part):
+    """The software and machine of the training."""
+
+    kind: str
+    lock: str | None = None
+    python: str | None = None
+    platform: str | None = None
+    gpu: str | None = None
+
+
+class Resources(Part):
+    """What the training took; numbers as decimal text."""
+
+    wall_s: str | None = None
+    cpu_s: str | None = None
+    peak_rss_bytes: int | None = None
+
+
+class ModelRecord(Document):
+    """A model record as a whole."""
+
+    kind: ClassVar[str] = "model"
+    model_config = ConfigDict(
+        title="models/<model>/<version>.yaml, what a model was made of", protected_namespaces=()
+    )
+
+    format: Literal["datakeep/model/1"] = "datakeep/model/1"
+    model: str = Field(pattern=rf"^{NAME.pattern}$")
+    version: str = Field(pattern=rf"^{VERSION.pattern}$")
+    artifacts: list[Artifact]
+    inputs: list[ModelInput]
+    undeclared: list[dict[str, Any]] = Field(default_factory=list)
+    base_models: list[str] = Field(default_factory=list)
+    code: ModelCode
+    command: list[str]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, str] = Field(default_factory=dict)
+    environment: ModelEnvironment
+    resources: Resources
+    origin: Origin
+    proof: str | None = None
+    recorded_at: str | None = None
+    recorded_by: str | None = None
+    unknown: list[str] = Field(default_factory=list)

@@ -1,0 +1,45 @@
+"""``register/<dataset>/v3.yaml``: one registered version, never edited afterwards."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from datakeep.core.names import NAME, VERSION
+from datakeep.formats.base import Document
+from datakeep.formats.manifest import Manifest
+
+COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
+SHA256_ID = r"^sha256:[0-9a-f]{64}$"
+
+
+class VersionEntry(Document):
+    """A register entry: enough to answer every question about the version without its repository."""
+
+    kind: ClassVar[str] = "version"
+    model_config = ConfigDict(title="register/<dataset>/<version>.yaml, a registered version")
+
+    format: Literal["datakeep/version/1"] = "datakeep/version/1"
+    dataset: str = Field(pattern=rf"^{NAME.pattern}$")
+    version: str = Field(pattern=rf"^{VERSION.pattern}$")
+    repository: str
+    commit: str = Field(pattern=COMMIT)
+    content: str = Field(pattern=SHA256_ID)
+    inventory: str = Field(pattern=SHA256_ID)
+    files: int = Field(ge=0)
+    size_bytes: int = Field(ge=0)
+    stores: list[str]
+    registered_at: datetime
+    registered_by: str
+    message: str
+    manifest: dict[str, Any]
+
+    def manifest_model(self) -> Manifest:
+        """The manifest as of that commit.
+
+        Raises:
+            InvalidFile: It does not hold what a manifest holds.
+        """
+        return Manifest.of(self.manifest, what=f"the manifest of {self.dataset}@{self.version}")

@@ -1,0 +1,124 @@
+"""YAML, read safely and written back with its comments.
+
+Files come from repositories that may be hostile, so size, depth and the expansion of aliases are bounded
+(a "YAML bomb" of nested aliases is refused, not expanded). Dates stay text: the models give them meaning,
+and nothing is reformatted that the user did not change.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.resolver import VersionedResolver
+
+from datakeep.core.errors import InvalidFile
+
+MAX_SIZE_BYTES = 4 * 1024 * 1024
+MAX_NODES = 200_000
+MAX_DEPTH = 40
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class _DatesAreText(VersionedResolver):
+    """YAML 1.2 without the implicit timestamp: ``2026-11-01`` loads as that text and is written as it was."""
+
+    def add_version_implicit_resolver(self, version: Any, tag: Any, regexp: Any, first: Any) -> None:
+        if str(tag) != _TIMESTAMP:
+            super().add_version_implicit_resolver(version, tag, regexp, first)
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.Resolver = _DatesAreText
+    yaml.preserve_quotes = True
+    yaml.allow_unicode = True
+    yaml.width = 110
+    yaml.indent(mapping=2, sequence=2, offset=0)
+    return yaml
+
+
+def load(text: str | bytes, *, what: str) -> dict[str, Any]:
+    """The mapping in ``text``; comments are kept with it, for :func:`dump`.
+
+    Args:
+        text: The document. Bytes are UTF-8.
+        what: What is read, for messages: a path.
+
+    Raises:
+        InvalidFile: It is not YAML, not a mapping, not UTF-8, larger than 4 MB, deeper than 40 levels, or a
+            bomb (more than 200,000 values once its aliases are expanded). Names line and column.
+    """
+    size_bytes = len(text)
+    if size_bytes > MAX_SIZE_BYTES:
+        raise InvalidFile(
+            f"{what} is larger than {MAX_SIZE_BYTES // 1024**2} MB", next_step="hand in a smaller file"
+        )
+    try:
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        data = _yaml().load(text)
+    except UnicodeDecodeError as error:
+        raise InvalidFile(f"{what} is not UTF-8 text", next_step=f"save {what} as UTF-8") from error
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise InvalidFile(f"{what} is not valid YAML{_place(error)}", next_step=f"correct {what}") from error
+    if not isinstance(data, dict):
+        raise InvalidFile(
+            f"{what} holds {_kind(data)}, not 'key: value' lines",
+            next_step=f"correct {what}; see `datakeep schema`",
+        )
+    _measure(data, what)
+    return data
+
+
+def _place(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or (
+        "it is nested too deeply" if isinstance(error, RecursionError) else ""
+    )
+    where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{where}: {str(problem).splitlines()[0]}" if problem else where
+
+
+def _kind(data: Any) -> str:
+    return "nothing" if data is None else "a list" if isinstance(data, list) else "a single value"
+
+
+def _measure(data: Any, what: str) -> None:
+    """Refuses what would grow beyond all bounds when it is walked; the walk itself stops at the bound."""
+    nodes = 0
+    stack = [(data, 1)]
+    while stack:
+        value, depth = stack.pop()
+        nodes += 1
+        if nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise InvalidFile(
+                f"{what} expands to more than {MAX_NODES} values or {MAX_DEPTH} levels, as a YAML bomb does",
+                next_step="do not use this file; ask its author for a plain one",
+            )
+        if isinstance(value, dict):
+            stack.extend((child, depth + 1) for child in value.values())
+        elif isinstance(value, list):
+            stack.extend((child, depth + 1) for child in value)
+
+
+def dump(data: Any) -> str:
+    """``data`` as YAML text, keys in their order, with the comments that :func:`load` kept."""
+    out = io.StringIO()
+    _yaml().dump(data, out)
+    return out.getvalue()
+
+
+def plain(data: Any) -> Any:
+    """``data`` as plain dicts, lists and scalars, without the comments."""
+    if isinstance(data, dict):
+        return {str(key): plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [plain(value) for value in data]
+    if isinstance(data, bool) or data is None:
+        return data
+    for kind in (str, int, float):
+        if isinstance(data, kind):
+            return kind(data)
+    return data
