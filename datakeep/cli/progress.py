@@ -69,12 +69,16 @@ class Shown:
 
     def _start(self) -> Bars:
         if self._bars is None:
+            from rich import progress
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-            self._bars = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
-                TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True,
-            )  # fmt: skip
+            columns = (
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("{task.fields[unit]} {task.fields[rate]}"),
+                progress.TimeElapsedColumn(),
+            )
+            self._bars = progress.Progress(*columns, console=Console(stderr=True), transient=True)
             self._bars.start()
         return self._bars

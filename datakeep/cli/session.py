@@ -92,7 +92,7 @@ def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]
         @click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for machines.")
         @click.pass_context
         @functools.wraps(function)
-        def call(ctx: click.Context, keep_dir: Path | None, as_json: bool, **options: Any) -> int:  # noqa: FBT001
+        def call(ctx: click.Context, keep_dir: Path | None, as_json: bool, **options: Any) -> int:
             session = Session(keep_dir or ctx.find_object(Path) or Path(), as_json)
             try:
                 return session.show(function(session, **options))

@@ -12,9 +12,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from datakeep.core.secrets import find_secret, strip_url
+
 MAX_EVIDENCE_LINES = 100
 MAX_EVIDENCE_CHARACTERS = 1000
-_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?")
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,18})?")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
 def _decimal(value: object) -> Decimal:
@@ -39,9 +42,23 @@ def _evidence(value: object) -> object:
     return [*lines[:-1], f"… and {more + 1} more"] if more else lines
 
 
+def _text(value: object) -> object:
+    return _printable(value) if isinstance(value, str) else value
+
+
 def _printable(line: str) -> str:
-    clean = line.encode("utf-8", "backslashreplace").decode("utf-8")
+    # Secrets go first: half of an address, cut off, would no longer be seen as one with a password.
+    clean = without_secrets(line.encode("utf-8", "backslashreplace").decode("utf-8"))
     return clean if len(clean) <= MAX_EVIDENCE_CHARACTERS else clean[: MAX_EVIDENCE_CHARACTERS - 1] + "…"
+
+
+def without_secrets(text: str) -> str:
+    """``text`` with passwords taken out of its addresses, or left out where it holds another secret."""
+    if not find_secret(text):
+        return text
+    stripped = _ADDRESS.sub(lambda found: strip_url(found.group()), text)
+    left = find_secret(stripped)
+    return f"[left out: {left}]" if left else stripped
 
 
 def bare_digest(value: object) -> object:
@@ -83,3 +100,5 @@ Sha256Hex = Annotated[str, BeforeValidator(bare_digest), Field(pattern=r"^[0-9a-
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 #: Lines that show what happened, bounded: a hostile training must not fill the keep through its proof.
 Evidence = Annotated[list[str], BeforeValidator(_evidence)]
+#: One such line.
+Text = Annotated[str, BeforeValidator(_text)]

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from datakeep.core import digests, paths
 from datakeep.core.errors import HostileRepository, InvalidFile, UnknownFormat
+from datakeep.core.patterns import splitter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 FORMAT = "datakeep/inventory/1"
 _KIND, _, _MAJOR = FORMAT.rpartition("/")
@@ -140,6 +141,21 @@ class Inventory:
         """The content id of the listed files: ``sha256:`` and 64 hex digits."""
         path, sha256 = self.table.column("path"), self.table.column("sha256")
         return digests.content_id(zip(path.to_pylist(), sha256.to_pylist(), strict=True))
+
+    def with_splits(self, patterns: Mapping[str, Sequence[str]]) -> Inventory:
+        """The same files, each in the split whose patterns it matches; None where it matches none.
+
+        Args:
+            patterns: For each split its globs, relative to the dataset repository: ``data/train/**``.
+
+        Raises:
+            UsageError: Two splits claim the same file, or a pattern is malformed.
+        """
+        split_of = splitter(patterns)
+        splits = [split_of(f"data/{path}") for path in self.table.column("path").to_pylist()]
+        position = self.table.schema.get_field_index("split")
+        column = pa.array(splits, pa.string()).dictionary_encode()
+        return Inventory(self.table.set_column(position, SCHEMA.field("split"), column))
 
     def to_bytes(self) -> bytes:
         """The Parquet file: the same rows give the same bytes (with the same version of pyarrow)."""

@@ -229,6 +229,14 @@ class ReferenceTraining(Part):
         return shlex.split(self.command) if isinstance(self.command, str) else list(self.command)
 
 
+class Contents(Part):
+    """What datakeep saw in the files: how many of each format, rows of tables, encodings other than UTF-8."""
+
+    formats: dict[str, int] = Field(default_factory=dict)
+    rows: int | None = Field(default=None, ge=0)
+    encodings: dict[str, str] = Field(default_factory=dict)
+
+
 class Manifest(Document):
     """``dataset.yaml`` as a whole."""
 
@@ -245,6 +253,7 @@ class Manifest(Document):
     stewards: list[Owner] = Field(default_factory=list)
     backend: BackendName
     source: Source | None = None
+    contents: Contents | None = None
     columns: list[Column] = Field(default_factory=list)
     annotation: Annotation | Literal["unknown"] | None = None
     splits: Splits | None = None

@@ -17,9 +17,19 @@ from pydantic import ConfigDict, Field, model_validator
 
 from datakeep.core.errors import InvalidFile, UnknownFormat
 from datakeep.core.names import NAME, VERSION
-from datakeep.core.secrets import find_secret, strip_url
 from datakeep.formats.base import Part, validate
-from datakeep.formats.exact import Commit, Count, Evidence, Integer, Moment, Number, Sha256Hex, bare_digest
+from datakeep.formats.exact import (
+    Commit,
+    Count,
+    Evidence,
+    Integer,
+    Moment,
+    Number,
+    Sha256Hex,
+    Text,
+    bare_digest,
+    without_secrets,
+)
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "urn:datakeep:predicate/verification/1"
@@ -36,7 +46,6 @@ DOES_NOT_CLAIM = (
 
 _SUBJECT = re.compile(rf"({NAME.pattern})@({VERSION.pattern})")
 _INVENTORY = "/inventory.parquet"
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 Acts = Literal["giver", "receiver", "administrator"]
 StageResult = Literal["passed", "failed", "not run"]
@@ -51,7 +60,7 @@ class Stage(Part):
     seconds: Number | None = None
     evidence: Evidence = Field(default_factory=list)
     acts: Acts | None = None
-    next_step: str | None = None
+    next_step: Text | None = None
 
 
 class Prover(Part):
@@ -102,7 +111,7 @@ class Criteria(Part):
 
 
 class Environment(Part):
-    """The software of the training; ``versions`` by package, ``transport`` the settings by which they came."""
+    """The training's software: ``versions`` by package, ``transport`` the settings by which they came."""
 
     kind: str
     lock_sha256: Sha256Hex | None = None
@@ -257,7 +266,7 @@ class Statement(Part):
                 {"name": name, "digest": {"gitCommit": commit}},
                 {"name": name + _INVENTORY, "digest": {"sha256": bare_digest(inventory_sha256)}},
             ],
-            "predicate": _without_secrets(predicate.model_dump(mode="json", by_alias=True)),
+            "predicate": _scrubbed(predicate.model_dump(mode="json", by_alias=True)),
         }
         return validate(cls, data, f"the proof of {name}")
 
@@ -355,13 +364,9 @@ def _check_types(data: object, what: str) -> None:
     )
 
 
-def _without_secrets(value: Any) -> Any:
+def _scrubbed(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_secrets(child) for key, child in value.items()}
+        return {key: _scrubbed(child) for key, child in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(child) for child in value]
-    if not isinstance(value, str) or not find_secret(value):
-        return value
-    stripped = _ADDRESS.sub(lambda found: strip_url(found.group()), value)
-    left = find_secret(stripped)
-    return f"[left out: {left}]" if left else stripped
+        return [_scrubbed(child) for child in value]
+    return without_secrets(value) if isinstance(value, str) else value

@@ -35,7 +35,7 @@ def _yaml() -> YAML:
     yaml.Resolver = _DatesAreText
     yaml.preserve_quotes = True
     yaml.allow_unicode = True
-    yaml.width = 110
+    yaml.width = 1 << 16  # never break a line that its author did not break
     yaml.indent(mapping=2, sequence=2, offset=0)
     return yaml
 

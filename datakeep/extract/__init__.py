@@ -1,0 +1,6 @@
+"""Describing what is handed in: formats, columns and their types, rows, encodings, trivial baselines.
+
+``describe`` says what a set of files holds, ``baseline`` what a model scores on it that has learned
+nothing. ``interface`` is what a tabular format must be able to do; ``csv_file``, ``jsonlines_file`` and
+``parquet_file`` do it, and ``tabular`` finds the one for a file without importing the others.
+"""

@@ -1,0 +1,63 @@
+"""Parquet files: columns, types and rows stand in the footer."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datakeep.core.errors import SourceMalformed
+from datakeep.extract.interface import HELD_BYTES, Inspection, cannot_open, shown_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_BATCH_ROWS = 65_536
+
+
+class ParquetReader:
+    """Reads Parquet."""
+
+    def inspect(self, shown: str, file: Path) -> Inspection:
+        """Columns, types and rows; the pages of a file up to 64 MB are read too, so that damage is seen."""
+        with _opened(shown, file) as parquet:
+            if file.stat().st_size <= HELD_BYTES:
+                for _ in parquet.iter_batches(_BATCH_ROWS):
+                    pass
+            schema = parquet.schema_arrow
+            columns = tuple((field.name, shown_type(field.type)) for field in schema)
+            return Inspection(columns, int(parquet.metadata.num_rows))
+
+    def values(self, shown: str, file: Path, column: str) -> Iterator[Any]:
+        """The values of a column, as text."""
+        with _opened(shown, file) as parquet:
+            if column in parquet.schema_arrow.names:
+                if pa.types.is_nested(parquet.schema_arrow.field(column).type):
+                    raise SourceMalformed(
+                        f"{shown}: {column!r} holds lists or objects", next_step="name another column"
+                    )
+                for batch in parquet.iter_batches(_BATCH_ROWS, columns=[column]):
+                    yield batch.column(0).cast(pa.string())
+
+
+@contextmanager
+def _opened(shown: str, file: Path) -> Iterator[Any]:
+    """The file, opened; damage found while it is read becomes one error that names it."""
+    try:
+        with file.open("rb") as raw, pq.ParquetFile(raw) as parquet:
+            yield parquet
+    except (pa.ArrowException, OSError) as error:
+        # Arrow's own I/O errors are OSErrors without a number: those speak of the file's contents.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise cannot_open(shown, error) from error
+        cause = "is empty" if file.stat().st_size == 0 else f"is not whole Parquet: {_first_line(error)}"
+        raise SourceMalformed(
+            f"{shown} {cause}", next_step="export it again, or rename it if it is something else"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split(". ")[0].splitlines()[0][:120]

@@ -1,0 +1,301 @@
+"""One dataset's repository, seen and written through a bare cache that may be deleted at any time.
+
+The truth is in the vault. What was written here but not yet published is on no branch and under no
+tag, so that a kill leaves nothing that looks like a version.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from datakeep.core.errors import Conflict, GitFault, HostileRepository
+from datakeep.core.names import VERSION
+from datakeep.core.secrets import strip_url
+from datakeep.repository.command import GitRunner, check_object_id, check_url
+from datakeep.repository.faults import os_fault
+from datakeep.repository.locking import exclusive, remove_stale_locks
+from datakeep.repository.objects import TreeEntry, read_files, resolve, walk_tree
+from datakeep.repository.vault import push, transport_options
+from datakeep.repository.writing import Blob, Plan, write_commit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from datakeep.repository.identity import Identity
+
+__all__ = ["Blob", "DatasetRepository", "TagInfo"]
+
+_PENDING = "refs/datakeep/pending/"
+_HEAD = "refs/heads/main"
+_MIRROR = (f"+{_HEAD}:{_HEAD}", "+refs/tags/*:refs/tags/*")
+
+
+@dataclass(frozen=True, slots=True)
+class TagInfo:
+    """What the tag of a version says; the tagger's e-mail is None for a light-weight tag."""
+
+    commit: str
+    tagger_email: str | None
+    when: datetime
+    message: str
+
+
+class DatasetRepository:
+    """A dataset's repository in the vault, read and written through a bare repository at ``cache``.
+
+    Args:
+        cache: A folder for the bare repository; made, repaired and re-made as needed.
+        url: The repository in the vault.
+    """
+
+    def __init__(self, cache: Path, url: str) -> None:
+        self.cache = cache
+        self.url = check_url(url)
+        self._git = GitRunner(cache, settings=("fetch.fsckObjects=true",))
+
+    def fetch(self) -> None:
+        """The cache knows all versions in the vault, and no other. A damaged cache is made anew.
+
+        Raises:
+            RepositoryMissing: It was never pushed to the vault.
+            StoreUnreachable: The vault does not answer.
+            AccessDenied: It may not be read.
+        """
+        with self._alone():
+            try:
+                self._fetch()
+            except (GitFault, HostileRepository):
+                # Either the cache is damaged or the vault is; a cache made anew tells which.
+                self._remake()
+
+    def _remake(self) -> None:
+        shutil.rmtree(self.cache, ignore_errors=True)
+        self._ensure_cache()
+        self._fetch()
+
+    def _fetch(self) -> None:
+        refspecs = _MIRROR if self._remote_has_main() else _MIRROR[1:]
+        self._git.run(
+            "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
+            "--update-head-ok", *transport_options(self.url, "upload-pack"), "--", self.url, *refspecs,
+            doing=f"cannot fetch from {strip_url(self.url)}", url=self.url,
+        )  # fmt: skip
+        names = "".join(f"{commit}^{{tree}}\n" for commit in {*self._refs("refs/").values()})
+        if " missing" in self._git.text("cat-file", "--batch-check", stdin=names.encode()):
+            raise GitFault(f"objects are missing in the cache {self.cache}", next_step=f"rm -r {self.cache}")
+
+    def _remote_has_main(self) -> bool:
+        return bool(self._remote_refs(_HEAD))
+
+    def _remote_refs(self, *patterns: str) -> dict[str, str]:
+        finished = GitRunner(None).run(
+            "ls-remote", *transport_options(self.url, "upload-pack"), "--quiet", "--", self.url, *patterns,
+            doing=f"cannot fetch from {strip_url(self.url)}", url=self.url,
+        )  # fmt: skip
+        lines = (line.partition("\t") for line in finished.text.splitlines())
+        return {name: object_id for object_id, _, name in lines}
+
+    def _refs(self, prefix: str) -> dict[str, str]:
+        """Name to commit, of the cache's refs below ``prefix``."""
+        listed = self._git.text("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)", prefix)
+        parts = (line.split() for line in listed.splitlines())
+        return {name.removeprefix(prefix): ids[-1] for name, *ids in parts}
+
+    def tags(self) -> dict[str, str]:
+        """The commit of each published version, as of the last fetch or publish."""
+        if not self._is_repository():
+            return {}
+        return {name: commit for name, commit in self._refs("refs/tags/").items() if VERSION.fullmatch(name)}
+
+    def remote_tags(self) -> dict[str, str]:
+        """The commit of each version, as the vault says now."""
+        refs = self._remote_refs("refs/tags/*")
+        names = {name.removeprefix("refs/tags/").removesuffix("^{}") for name in refs}
+        return {
+            name: refs.get(f"refs/tags/{name}^{{}}") or refs[f"refs/tags/{name}"]
+            for name in names
+            if VERSION.fullmatch(name)
+        }
+
+    def head(self) -> str | None:
+        """The newest published commit, as of the last fetch or publish; None of an empty repository."""
+        return resolve(self._git, _HEAD) if self._is_repository() else None
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """The bytes of a file of ``commit``; None if it has no such file."""
+        return self.read_many(commit, [path]).get(path)
+
+    def read_many(self, commit: str, paths: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of those of ``paths`` that are files of ``commit``, at the cost of one git process."""
+        asked = list(paths)
+        try:
+            return read_files(self._git, check_object_id(commit), asked)
+        except GitFault:  # objects of the cache are damaged, which a fetch does not notice
+            with self._alone():
+                self._remake()
+            return read_files(self._git, commit, asked)
+
+    def entries(self, commit: str, prefix: str = "", *, sizes: bool = False) -> Iterator[TreeEntry]:
+        """Every file, link and submodule of ``commit`` below ``prefix``."""
+        return walk_tree(self._git, check_object_id(commit), prefix, sizes=sizes)
+
+    def paths(self, commit: str, prefix: str = "") -> list[str]:
+        """The paths of everything that ``commit`` has below ``prefix``."""
+        return [entry.path for entry in self.entries(commit, prefix)]
+
+    def tree_id(self, commit: str) -> str:
+        """The id of the commit's tree: equal ids mean equal files, all of them."""
+        return self._git.text("rev-parse", "--verify", f"{check_object_id(commit)}^{{tree}}")
+
+    def write(
+        self,
+        parent: str | None,
+        message: str,
+        identity: Identity,
+        when: datetime,
+        *,
+        files: Mapping[str, bytes | None],
+        blobs: Iterable[Blob] | None = None,
+        keep: Collection[str] | None = None,
+    ) -> str:
+        """A new commit on ``parent``, not yet published.
+
+        Args:
+            parent: The commit before; None for the first of the repository.
+            message: The commit message.
+            identity: Its author.
+            when: Its time, with a zone.
+            files: Small files by path; None deletes one.
+            blobs: The new contents of ``data/``, each read once; None leaves the parent's ``data/``.
+            keep: Files and folders that are taken over from the parent; None takes over all.
+
+        Raises:
+            SourceChanged: A blob has more or fewer bytes than it was said to have. Nothing is left.
+        """
+        with self._alone():
+            cleared: tuple[str, ...] = ("data",) if blobs is not None else ()
+            kept: list[tuple[str, str, str]] = []
+            if keep is not None:
+                cleared = ("",)
+                kept = [
+                    facts
+                    for path in sorted(keep)
+                    if parent and (blobs is None or path != "data") and (facts := self._facts(parent, path))
+                ]
+            plan = Plan(files=files, blobs=blobs or (), cleared=cleared, kept=tuple(kept))
+            return write_commit(
+                self._git, parent, plan, message=message, identity=identity, when=when, alone=True
+            )
+
+    def _facts(self, commit: str, path: str) -> tuple[str, str, str] | None:
+        listed = self._git.text(
+            "ls-tree", "-z", "--full-tree", "--", check_object_id(commit), path.rstrip("/")
+        )
+        if not listed:
+            return None
+        mode, _, object_id = listed.partition("\t")[0].split()
+        return mode, object_id, path.rstrip("/")
+
+    def tag(
+        self, version: str, commit: str, message: str, identity: Identity, *, when: datetime | None = None
+    ) -> None:
+        """``commit`` is ready to be published as ``version``, with an annotated tag; nobody sees it yet."""
+        body = (
+            f"object {check_object_id(commit)}\ntype commit\ntag {version}\n"
+            f"tagger {identity.signature(when or datetime.now(UTC).astimezone())}\n\n{message.rstrip()}\n"
+        )
+        with self._alone():
+            tag = self._git.text("mktag", stdin=body.encode("utf-8"))
+            self._git.run("update-ref", f"{_PENDING}{version}", tag)
+
+    def publish(self, version: str) -> Literal["done", "already there"]:
+        """The vault has ``version`` and its commit as the newest, both or neither.
+
+        Returns:
+            ``already there`` if the vault had this version with this very commit.
+
+        Raises:
+            Conflict: Someone else published this version, or another newest commit, first.
+            AccessDenied: The right to push is missing.
+        """
+        with self._alone():
+            tag = resolve(self._git, f"{_PENDING}{version}")
+            if tag is None:
+                return self._published_before(version, None)
+            commit = self._git.text("rev-parse", "--verify", f"{tag}^{{commit}}")
+            if not push(self._git, self.url, [f"{commit}:{_HEAD}", f"{tag}:refs/tags/{version}"]):
+                return self._published_before(version, commit)
+            updates = (
+                f"update {_HEAD} {commit}\nupdate refs/tags/{version} {tag}\ndelete {_PENDING}{version}\n"
+            )
+            self._git.run("update-ref", "--stdin", stdin=updates.encode())
+            return "done"
+
+    def _published_before(self, version: str, commit: str | None) -> Literal["already there"]:
+        there = self.remote_tags().get(version)
+        self._fetch()
+        if there is not None and commit in (None, there):
+            self._git.run("update-ref", "-d", f"{_PENDING}{version}")
+            return "already there"
+        if there is None and commit is None:
+            raise GitFault(
+                f"{version} of {strip_url(self.url)} was not prepared", next_step="run the same command again"
+            )
+        what = f"{version} was" if there else "another version was"
+        raise Conflict(
+            f"{what} published to {strip_url(self.url)} by someone else at the same time",
+            next_step="run the command again: it starts from what is published now",
+        )
+
+    def tag_info(self, version: str) -> TagInfo | None:
+        """What the tag of a published ``version`` says; None if there is none."""
+        fields = "%(*objectname)%00%(objectname)%00%(taggeremail:trim)%00%(creatordate:unix)%00%(contents)"
+        listed = self._git.text("for-each-ref", f"--format={fields}", f"refs/tags/{version}")
+        if not listed:
+            return None
+        peeled, own, email, seconds, message = listed.split("\0")
+        when = datetime.fromtimestamp(int(seconds or 0), UTC)
+        return TagInfo(peeled or own, email or None, when, message.strip())
+
+    def remove(self) -> None:
+        """The cache is gone, and with it what was never published."""
+        with exclusive(self.cache):
+            shutil.rmtree(self.cache, ignore_errors=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            self.cache.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise os_fault(error, f"cannot create {self.cache.parent}", self.cache.parent) from error
+        with exclusive(self.cache):
+            self._ensure_cache()
+            remove_stale_locks(self.cache, young=True)
+            yield
+
+    def _is_repository(self) -> bool:
+        return (self.cache / "HEAD").is_file() and (self.cache / "objects").is_dir()
+
+    def _ensure_cache(self) -> None:
+        if self._is_repository() and (
+            self._git.run("rev-parse", "--resolve-git-dir", str(self.cache), allow=(0, 128)).exit_code == 0
+        ):
+            return
+        staging = self.cache.with_name(f".{self.cache.name}.{os.getpid()}.new")
+        try:
+            for left in self.cache.parent.glob(f".{self.cache.name}.*.new"):
+                shutil.rmtree(left)
+            shutil.rmtree(self.cache, ignore_errors=True)
+            GitRunner(None).run(
+                "init", "--quiet", "--bare", "--initial-branch=main", "--template=", "--", str(staging),
+                doing=f"cannot create the cache {self.cache}",
+            )  # fmt: skip
+            staging.rename(self.cache)
+        except OSError as error:
+            raise os_fault(error, f"cannot create the cache {self.cache}", self.cache.parent) from error

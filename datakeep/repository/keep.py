@@ -1,0 +1,366 @@
+"""The keep's own repository: read at a commit, changed by transactions that reach the vault first.
+
+A transaction makes its commit without touching the working tree, pushes it, and only then moves the
+local branch forward. So what is listed locally is published, whatever is killed whenever, and two
+people who register at the same time both succeed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import AccessDenied, Conflict, GitFault, Locked, NotAKeep, StoreUnreachable
+from datakeep.core.progress import Progress, Silent
+from datakeep.core.secrets import strip_url
+from datakeep.repository.command import GitRunner, check_object_id, check_url
+from datakeep.repository.faults import os_fault
+from datakeep.repository.following import finish_killed_merge, follow
+from datakeep.repository.locking import remove_stale_locks
+from datakeep.repository.objects import read_files, resolve, walk_tree
+from datakeep.repository.vault import push, transport_options
+from datakeep.repository.writing import Plan, write_commit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from filelock import BaseFileLock
+
+    from datakeep.repository.identity import Identity
+
+__all__ = ["Change", "KeepRepository", "KeepTree", "LogEntry"]
+
+#: The folder of caches and states in a keep; everything in it can be deleted.
+PRIVATE_FOLDER = ".datakeep"
+_ORIGIN_MAIN = "refs/remotes/origin/main"
+_MAIN = "refs/heads/main"
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a transaction changes.
+
+    Args:
+        files: Bytes by path; None deletes the file.
+        gitlinks: The pinned commit by the submodule's path; None takes the submodule away.
+    """
+
+    files: Mapping[str, bytes | None] = field(default_factory=dict)
+    gitlinks: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One commit that touched a path."""
+
+    commit: str
+    when: datetime
+    name: str
+    email: str
+    message: str
+
+
+class KeepTree:
+    """The files of a keep at one commit; no files at all before the first."""
+
+    def __init__(self, git: GitRunner, commit: str | None) -> None:
+        self._git = git
+        self.commit = commit
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a file; None if there is none."""
+        return self.read_many([path]).get(path)
+
+    def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of those of ``paths`` that exist, at the cost of one git process."""
+        return read_files(self._git, self.commit, list(paths)) if self.commit else {}
+
+    def list(self, prefix: str = "") -> list[str]:
+        """The paths of all files below ``prefix`` (``register/orders/``), without submodules' contents."""
+        return [entry.path for entry in walk_tree(self._git, self.commit, prefix)] if self.commit else []
+
+    def gitlink(self, path: str) -> str | None:
+        """The commit that the submodule at ``path`` is pinned to; None if there is none."""
+        if not self.commit:
+            return None
+        listed = self._git.text("ls-tree", "-z", "--full-tree", "--", self.commit, path)
+        mode, _, rest = listed.partition(" ")
+        return rest.split()[1] if mode == "160000" else None
+
+
+class KeepRepository:
+    """A clone of a keep, at ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._git = GitRunner(root)
+        self._lock: BaseFileLock | None = None
+
+    @classmethod
+    def create(cls, root: Path, url: str) -> KeepRepository:
+        """An empty git repository at ``root`` with ``url`` as its origin; the first transaction fills it.
+
+        Running it again on what a killed run left is fine.
+        """
+        check_url(url)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise os_fault(error, f"cannot create {root}", root) from error
+        git = GitRunner(root)
+        git.run("init", "--quiet", "--initial-branch=main", doing=f"cannot create a repository in {root}")
+        for key, value in (
+            ("remote.origin.url", url),
+            ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
+            ("branch.main.remote", "origin"),
+            ("branch.main.merge", _MAIN),
+        ):
+            git.run("config", key, value)
+        return cls(root)
+
+    @classmethod
+    def open(cls, path: Path) -> KeepRepository:
+        """The keep that ``path`` lies in.
+
+        Raises:
+            NotAKeep: Neither ``path`` nor a folder above it has a ``keep.yaml``, or it is in no git.
+        """
+        start = path.absolute()
+        for folder in (start, *start.parents):
+            if (folder / "keep.yaml").is_file():
+                if not (folder / ".git").exists():
+                    raise NotAKeep(
+                        f"{folder} has a keep.yaml, but is not a git repository",
+                        next_step="clone the keep with git, and work in the clone",
+                    )
+                return cls(folder)
+        raise NotAKeep(
+            f"{start} is not in a keep: there is no keep.yaml in it or above it",
+            next_step="name the keep's folder with -C DIR, or make a keep: datakeep init DIR",
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the keep is published: the URL of ``origin``, after this machine's own overrides."""
+        finished = self._git.run("remote", "get-url", "--", "origin", allow=(0, 2, 128))
+        if finished.exit_code != 0 or not finished.text:
+            raise GitFault(
+                f"the keep at {self.root} has no remote named origin, so it is published nowhere",
+                next_step=f"git -C {self.root} remote add origin URL",
+            )
+        return check_url(finished.text)
+
+    def setting(self, key: str) -> str | None:
+        """A value of git's configuration, as this clone and this machine have it; None if unset."""
+        finished = self._git.run("config", "--get", key, allow=(0, 1))
+        return finished.text if finished.exit_code == 0 else None
+
+    def head(self) -> str | None:
+        """The commit that this clone shows; None before the first."""
+        return resolve(self._git, "HEAD")
+
+    def at(self, commit: str | None = None) -> KeepTree:
+        """The files at ``commit``, or at the head."""
+        return KeepTree(self._git, check_object_id(commit) if commit else self.head())
+
+    def read(self, path: str, at: str | None = None) -> bytes | None:
+        """The bytes of a committed file at ``at`` or the head; None if there is none."""
+        return self.at(at).read(path)
+
+    def list(self, prefix: str = "", at: str | None = None) -> list[str]:
+        """The paths of all committed files below ``prefix`` at ``at`` or the head."""
+        return self.at(at).list(prefix)
+
+    def refresh(self) -> str | None:
+        """This clone follows what is published, as far as that is possible now.
+
+        Returns:
+            Why it may not be up to date, in one sentence; None if it is.
+        """
+        try:
+            with self.lock():
+                self._fetch()
+                origin = resolve(self._git, _ORIGIN_MAIN)
+                head = self.head()
+                if origin is None or (head and self._is_ancestor(origin, head)):
+                    return None
+                if head and not self._is_ancestor(head, origin):
+                    return f"the keep at {self.root} and its origin have gone different ways"
+                return follow(self._git, self.root, origin)
+        except (StoreUnreachable, AccessDenied, Locked) as error:
+            return f"the keep could not be refreshed, so newer changes are not seen: {error.what}"
+
+    def is_published(self, commit: str) -> bool:
+        """Whether ``commit`` is in the vault, as of the last fetch."""
+        origin = resolve(self._git, _ORIGIN_MAIN)
+        known = resolve(self._git, f"{check_object_id(commit)}^{{commit}}")
+        return bool(origin and known) and self._is_ancestor(commit, str(origin))
+
+    def log(self, path: str) -> tuple[LogEntry, ...]:
+        """The commits that touched ``path``, newest first."""
+        return self._log(path)
+
+    def added_in(self, path: str) -> str | None:
+        """The commit that added ``path`` (the last time, if it was deleted in between); None if none did."""
+        return next((entry.commit for entry in self._log(path, "--diff-filter=A", "--max-count=1")), None)
+
+    def _log(self, path: str, *options: str) -> tuple[LogEntry, ...]:
+        if self.head() is None:
+            return ()
+        listed = self._git.text(
+            "log", "-z", "--no-show-signature", "--format=%H%n%at%n%an%n%ae%n%B", *options, "--", path
+        )
+        entries: list[LogEntry] = []
+        for record in filter(None, listed.split("\0")):
+            commit, seconds, name, email, message = record.split("\n", 4)
+            when = datetime.fromtimestamp(int(seconds), UTC)
+            entries.append(LogEntry(commit, when, name, email, message.strip()))
+        return tuple(entries)
+
+    @contextmanager
+    def lock(self, *, timeout_s: float = 30) -> Iterator[None]:
+        """Alone among all datakeeps in this clone; what a killed one left is put right first.
+
+        Raises:
+            Locked: Another process holds the lock; it is named.
+        """
+        from filelock import FileLock, Timeout
+
+        folder = self._private_folder()
+        if self._lock is None:
+            self._lock = FileLock(folder / "lock")
+        lock = self._lock
+        holder = folder / "lock-holder"
+        try:
+            lock.acquire(timeout=timeout_s)
+        except Timeout as error:
+            pid = holder.read_text("ascii", "replace").strip() if holder.is_file() else "unknown"
+            raise Locked(
+                f"another datakeep (process {pid}) is at work in the keep {self.root}",
+                next_step="wait for it to end, then run the command again",
+            ) from error
+        try:
+            if lock.lock_counter == 1:
+                holder.write_text(str(os.getpid()), "ascii")
+                remove_stale_locks(self._git_folder())
+                finish_killed_merge(self._git, self.root)
+            yield
+        finally:
+            lock.release()
+
+    def transact(
+        self,
+        change: Callable[[KeepTree], Change],
+        message: str,
+        identity: Identity,
+        *,
+        when: datetime | None = None,
+        progress: Progress | None = None,
+    ) -> str:
+        """What ``change`` asks for is committed and published; on any failure nothing is, here or there.
+
+        Args:
+            change: Called with the newest files, perhaps several times; what it raises ends the transaction.
+            message: The commit message.
+            identity: The commit's author.
+            when: The commit's time; now by default.
+            progress: Is warned if the working tree could not follow.
+
+        Returns:
+            The published commit. If there was nothing to change, the one before.
+
+        Raises:
+            Conflict: The clone and its origin have gone different ways, or others were faster ten times.
+            AccessDenied: The right to push is missing.
+            StoreUnreachable: The vault does not answer.
+        """
+        when = when or datetime.now(UTC).astimezone()
+        with self.lock():
+            url = self.url
+            for attempt in range(_ATTEMPTS):
+                self._fetch()
+                base = self._base()
+                commit = self._commit(base, change(KeepTree(self._git, base)), message, identity, when)
+                if self._publish(commit, url):
+                    break
+                spread = random.uniform(0.01, 0.1)  # noqa: S311  # no secret depends on it
+                time.sleep(spread * (attempt + 1))
+            else:
+                raise Conflict(
+                    f"others kept changing the keep {strip_url(url)} at the same time",
+                    next_step="run the command again",
+                )
+            if warning := follow(self._git, self.root, commit):
+                (progress or Silent()).warn(warning)
+            return commit
+
+    def _publish(self, commit: str, url: str) -> bool:
+        if commit == resolve(self._git, _ORIGIN_MAIN):
+            return True
+        return push(self._git, url, [f"{commit}:{_MAIN}"], remote="origin")
+
+    def _fetch(self) -> None:
+        url = self.url
+        self._git.run(
+            "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
+            *transport_options(url, "upload-pack"), "--", "origin",
+            doing=f"cannot fetch the keep from {strip_url(url)}", url=url,
+        )  # fmt: skip
+
+    def _base(self) -> str | None:
+        """The newest of the local and the published branch."""
+        branch = self._git.run("symbolic-ref", "--quiet", "HEAD", allow=(0, 1)).text
+        if branch != _MAIN:
+            raise Conflict(
+                f"the keep {self.root} does not have its branch main checked out",
+                next_step=f"git -C {self.root} switch main",
+            )
+        local, origin = self.head(), resolve(self._git, _ORIGIN_MAIN)
+        if local is None or origin is None:
+            return local or origin
+        if self._is_ancestor(local, origin):
+            return origin
+        if self._is_ancestor(origin, local):
+            return local
+        raise Conflict(
+            f"the keep {self.root} and its origin have gone different ways",
+            next_step=f"git -C {self.root} pull --rebase, then run the command again",
+        )
+
+    def _commit(
+        self, base: str | None, change: Change, message: str, identity: Identity, when: datetime
+    ) -> str:
+        """The new commit; the base itself if ``change`` changes nothing."""
+        plan = Plan(files=change.files, gitlinks=change.gitlinks)
+        commit = write_commit(self._git, base, plan, message=message, identity=identity, when=when)
+        trees = [resolve(self._git, f"{one}^{{tree}}") for one in (base, commit) if one]
+        return base if base and trees[0] == trees[1] else commit
+
+    def _is_ancestor(self, older: str, newer: str) -> bool:
+        return self._git.run("merge-base", "--is-ancestor", older, newer, allow=(0, 1)).exit_code == 0
+
+    def _git_folder(self) -> Path:
+        return Path(self._git.text("rev-parse", "--path-format=absolute", "--git-common-dir"))
+
+    def _private_folder(self) -> Path:
+        """``.datakeep/``, which git does not see."""
+        folder = self.root / PRIVATE_FOLDER
+        exclude = self._git_folder() / "info" / "exclude"
+        try:
+            folder.mkdir(exist_ok=True)
+            line = f"/{PRIVATE_FOLDER}/"
+            text = exclude.read_text("utf-8", "surrogateescape") if exclude.is_file() else ""
+            if line not in text.splitlines():
+                exclude.parent.mkdir(exist_ok=True)
+                with exclude.open("a", encoding="utf-8") as file:
+                    file.write(f"{'' if not text or text.endswith(chr(10)) else chr(10)}{line}\n")
+        except OSError as error:
+            raise os_fault(error, f"cannot write to the keep {self.root}", self.root) from error
+        return folder

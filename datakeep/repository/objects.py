@@ -1,0 +1,107 @@
+"""Reading commits, trees and files out of a repository's objects; no working tree is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import GitFault, HostileRepository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from datakeep.repository.command import GitRunner
+
+SYMLINK = "120000"
+GITLINK = "160000"
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One file, symbolic link or pinned submodule of a commit; ``size_bytes`` is None for a submodule."""
+
+    mode: str
+    object_id: str
+    size_bytes: int | None
+    path: str
+
+
+def resolve(runner: GitRunner, name: str) -> str | None:
+    """The object id that ``name`` (a ref, ``commit^{tree}`` …) stands for; None if there is none."""
+    finished = runner.run("rev-parse", "--verify", "--quiet", "--end-of-options", name, allow=(0, 1, 128))
+    return finished.text.splitlines()[-1] if finished.exit_code == 0 and finished.text else None
+
+
+def walk_tree(
+    runner: GitRunner, commit: str, prefix: str = "", *, sizes: bool = False, limit: int | None = None
+) -> Iterator[TreeEntry]:
+    """Every entry of ``commit`` below ``prefix``, as it is read: a hostile tree may have no end.
+
+    Raises:
+        HostileRepository: There are more than ``limit`` entries.
+    """
+    doing = f"cannot list the files of commit {commit[:12]}"
+    options = ["-r", "-z", "--full-tree", *(["--long"] if sizes else [])]
+    with runner.process(
+        "ls-tree", *options, "--", commit, *([prefix] if prefix else []), doing=doing
+    ) as process:
+        process.stdin.close()
+        rest, count = b"", 0
+        while chunk := process.stdout.read1(_CHUNK_BYTES):
+            *records, rest = (rest + chunk).split(b"\0")
+            count += len(records)
+            if limit is not None and count > limit:
+                raise HostileRepository(
+                    f"the repository lists more than {limit} files", next_step="do not use it; ask its owner"
+                )
+            yield from (_entry(record, sizes=sizes) for record in records)
+        stderr = process.stderr.read().decode("utf-8", "replace")
+        if process.wait() != 0:
+            from datakeep.repository.faults import git_fault
+
+            raise git_fault(stderr, doing=doing)
+
+
+def _entry(record: bytes, *, sizes: bool) -> TreeEntry:
+    facts, _, path = record.partition(b"\t")
+    mode, _kind, object_id, *size = facts.decode().split()
+    size_bytes = int(size[0]) if sizes and size[0].isdigit() else None
+    return TreeEntry(mode, object_id, size_bytes, path.decode("utf-8", "surrogateescape"))
+
+
+def read_files(runner: GitRunner, commit: str, paths: Sequence[str]) -> dict[str, bytes]:
+    """The bytes of those of ``paths`` that are files of ``commit``; one git process, however many.
+
+    Raises:
+        GitFault: An object is missing or damaged although the commit names it.
+    """
+    asked = [path for path in paths if path and "\n" not in path]
+    if not asked:
+        return {}
+    stdin = "".join(f"{commit}:{path}\n" for path in asked).encode("utf-8", "surrogateescape")
+    output = runner.run(
+        "cat-file", "--batch", stdin=stdin, doing=f"cannot read files of {commit[:12]}"
+    ).stdout
+    found: dict[str, bytes] = {}
+    at = 0
+    for path in asked:
+        end = output.index(b"\n", at)
+        header = output[at:end]
+        at = end + 1
+        if header.endswith(b" missing"):
+            _refuse_damage(runner, commit, path)
+            continue
+        _object_id, kind, size = header.split()
+        if kind == b"blob":
+            found[path] = output[at : at + int(size)]
+        at += int(size) + 1
+    return found
+
+
+def _refuse_damage(runner: GitRunner, commit: str, path: str) -> None:
+    if resolve(runner, f"{commit}^{{tree}}") is None or resolve(runner, f"{commit}:{path}") is not None:
+        raise GitFault(
+            f"objects of commit {commit[:12]} are missing in {runner.folder}",
+            next_step=f"look at it with: git -C {runner.folder} fsck",
+        )

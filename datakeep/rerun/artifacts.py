@@ -1,0 +1,96 @@
+"""Reads what a training left behind and trusts none of it: links are not followed, only files are opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_CHUNK_BYTES = 1 << 20
+#: More files than this are a mistake of the training, not a result.
+_MAX_FILES = 100_000
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a training wrote.
+
+    Args:
+        path: Relative to the output folder.
+        sha256: In hex.
+        size_bytes: Its size.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+def collect(out: Path) -> tuple[list[Artifact], list[str]]:
+    """All regular files below ``out``, sorted by path, and in words what was passed over."""
+    artifacts: list[Artifact] = []
+    passed_over: list[str] = []
+    for folder, folders, names, folder_fd in os.fwalk(out, follow_symlinks=False):
+        folders.sort()
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118  bytes may not be UTF-8
+        for name in sorted(names + links):
+            path = os.path.relpath(os.path.join(folder, name), out)  # noqa: PTH118  as above
+            shown = path.encode("utf-8", "backslashreplace").decode("utf-8")
+            if len(artifacts) >= _MAX_FILES:
+                return artifacts, [*passed_over, f"more than {_MAX_FILES} files; the rest was not read"]
+            found = _one(name, folder_fd, shown) if shown == path else f"{shown}: its name is not UTF-8"
+            if isinstance(found, str):
+                passed_over.append(found)
+            else:
+                artifacts.append(found)
+    return sorted(artifacts, key=lambda artifact: artifact.path.encode()), passed_over
+
+
+def _one(name: str, folder_fd: int, path: str) -> Artifact | str:
+    try:
+        kind = os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode
+        if not stat.S_ISREG(kind):
+            return f"{path}: not a regular file"
+        with os.fdopen(os.open(name, _READ, dir_fd=folder_fd), "rb") as source:
+            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+            return Artifact(path, sha256, os.fstat(source.fileno()).st_size)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+
+
+def read_bounded(out: Path, name: str, limit_bytes: int) -> bytes | None:
+    """The regular file ``name`` below ``out``; None if there is none, or a link stands in its way.
+
+    At most ``limit_bytes`` + 1 bytes are read, so that a longer file can be told.
+    """
+    try:
+        with _opened(out, name) as source:
+            return source.read(limit_bytes + 1)
+    except OSError:
+        return None
+
+
+@contextmanager
+def _opened(out: Path, name: str) -> Iterator[IO[bytes]]:
+    *folders, last = name.split("/")
+    at = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            below = os.open(folder, _READ | os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = below
+        if not stat.S_ISREG(os.stat(last, dir_fd=at, follow_symlinks=False).st_mode):
+            raise FileNotFoundError(name)
+        file = os.open(last, _READ, dir_fd=at)
+    finally:
+        os.close(at)
+    with os.fdopen(file, "rb") as source:
+        yield source

@@ -1,0 +1,142 @@
+"""Runs one program and leaves none of its descendants alive; :mod:`datakeep.rerun.process` starts it.
+
+It is started with the interpreter's ``-I -S`` and imports the standard library only. It asks the kernel
+to hand it orphans (a child subreaper), so that a daemon that the program started is found and ended, and
+to be told when datakeep dies. It stands between the two also because the kernel counts the memory of
+the process that forks as the child's peak: this one is small, datakeep may not be.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_NOT_FOUND = 127
+_SIGNALLED = 128
+_ARGUMENTS = 4
+
+
+class Ended(Exception):
+    """The one who started us wants the program ended, or is gone."""
+
+
+def descendants(root: int) -> list[int]:
+    """The ids of all living processes below ``root``, as /proc tells them."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208  pathlib would cost this script's start more than its work
+        with suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{int(name)}/stat", encoding="utf-8", errors="replace") as source:  # noqa: PTH123  as above
+                state, parent = source.read().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(name))
+    found: list[int] = []
+    unseen = [root]
+    while unseen:
+        below = children.get(unseen.pop(), [])
+        found += below
+        unseen += below
+    return found
+
+
+def usage_of(process_ids: list[int]) -> tuple[float, int]:
+    """CPU seconds of these processes together, and the peak memory in bytes of the largest."""
+    ticks, peak_bytes = 0, 0
+    for process_id in process_ids:
+        with suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{process_id}/stat", encoding="utf-8", errors="replace") as source:  # noqa: PTH123  as above
+                fields = source.read().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])
+            with open(f"/proc/{process_id}/status", encoding="utf-8", errors="replace") as source:  # noqa: PTH123  as above
+                peaks = [line.split()[1] for line in source if line.startswith("VmHWM:")]
+            peak_bytes = max([peak_bytes, *(int(peak) * 1024 for peak in peaks)])
+    return ticks / os.sysconf("SC_CLK_TCK"), peak_bytes
+
+
+def end_all() -> tuple[float, int]:
+    """Kills every descendant, again until none is left; what those alive had used, as :func:`usage_of`."""
+    living = descendants(os.getpid())
+    used = usage_of(living)
+    for _ in range(1000):
+        if not living:
+            break
+        for process_id in living:
+            with suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.005)
+        living = descendants(os.getpid())
+    return used
+
+
+def _end(number: int, frame: object) -> None:
+    raise Ended(number, frame)
+
+
+def main(parent: int, order: int, report: int) -> int:
+    """Runs the program of the order, a file descriptor with JSON: ``argv``, ``cwd``, ``environment``.
+
+    Writes ``[exit code, CPU seconds, peak memory in bytes]`` as JSON to the descriptor ``report``; the
+    exit code is 128 + signal where a signal ended the program.
+    """
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGTERM, _end)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        return 1
+    os.set_inheritable(report, False)
+    with os.fdopen(order, encoding="utf-8", errors="surrogateescape") as source:
+        what = json.load(source)
+    cpu_s, peak_bytes = 0.0, 0
+    try:
+        code = _wait_for(_start(what["argv"], what["cwd"], what["environment"]))
+    except Ended:
+        code = _SIGNALLED + signal.SIGKILL
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        cpu_s, peak_bytes = end_all()
+    waited = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = max(cpu_s, waited.ru_utime + waited.ru_stime)
+    peak_bytes = max(peak_bytes, waited.ru_maxrss * 1024)
+    with suppress(BrokenPipeError):
+        os.write(report, json.dumps([code, cpu_s, peak_bytes]).encode())
+    return 0
+
+
+def _start(argv: list[str], cwd: str, environment: dict[str, str]) -> int:
+    child = os.fork()
+    if child:
+        return child
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.chdir(cwd)
+        os.execvpe(argv[0], argv, environment)  # noqa: S606  no shell is the point
+    except OSError as error:
+        os.write(2, f"{argv[0]}: {error.strerror}\n".encode("utf-8", "surrogateescape"))
+    finally:
+        os._exit(_NOT_FOUND)
+
+
+def _wait_for(child: int) -> int:
+    while True:
+        ended, status = os.waitpid(-1, 0)
+        if ended == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else _SIGNALLED - code
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != _ARGUMENTS:
+        sys.exit("usage: supervisor.py PARENT-ID ORDER-DESCRIPTOR REPORT-DESCRIPTOR")
+    sys.exit(main(*(int(argument) for argument in sys.argv[1:])))

@@ -1,0 +1,263 @@
+"""What a training asked the kernel for, as strace saw it: files it read, files it missed, hosts it called.
+
+strace runs inside the sandbox, around the training, and stops it only for the calls listed here. What
+goes past these calls (io_uring, a file handed over by another process) is not seen, and a training that
+wants to deceive can write to its own trace: it is a record of what an honest one did.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from datakeep.core.errors import DatakeepError
+from datakeep.rerun.interface import HOME_PREFIX, TOOLS, TRACE, Job, Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from datakeep.rerun.interface import Sandbox
+
+_CALLS = "?open,openat,?openat2,?creat,connect,sendto,sendmmsg"
+_FILE_NAME = "strace.txt"
+#: Beyond this the rest of a trace is not read; about ten million opened files.
+_LIMIT_BYTES = 2 * 2**30
+_LINE_BYTES = 64 * 2**10
+_PROBE_TIMEOUT_S = 20
+
+_LINE = re.compile(r"^(?P<pid>\d+)\s+(?P<rest>.*)$")
+_UNFINISHED = " <unfinished ...>"
+_RESUMED = re.compile(r"^<\.\.\. \w+ resumed>(?P<rest>.*)$")
+_TEXT = r'"(?P<path>(?:[^"\\]|\\.)*)"(?:\.\.\.)?'
+_OPENED = re.compile(
+    r"^(?:open|openat|openat2|creat)\("
+    r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<folder>(?:[^>\\]|\\.)*)>)?, )?"
+    + _TEXT
+    + r"(?:, (?P<flags>.*))?\)\s+= (?P<result>-?\d+)"
+    r"(?:<(?P<real>(?:[^>\\]|\\.)*)>)?(?: (?P<error>E[A-Z]+) .*)?$"
+)
+_ADDRESS = re.compile(
+    r'sin6?_port=htons\((?P<port>\d+)\).*?(?:inet_addr\("|inet_pton\(AF_INET6, ")(?P<address>[0-9a-fA-F.:]+)"'
+)
+_ANY_TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"a": b"\a", b"b": b"\b"}
+_DNS_HEADER_BYTES = 12
+_LABEL_MAX_BYTES = 63
+
+#: Where programs and libraries look around by themselves; a miss there says nothing about the training.
+_PROBED = (
+    "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/proc", "/sys", "/dev", "/etc", "/run",
+    "/var/run", "/var/cache", "/var/lib",
+)  # fmt: skip
+_PROBED_FILE = re.compile(
+    r"(\.so(\.[0-9]+)*|\.py[cdo]?|\.pth|\.egg-link|\.mo|/pyvenv\.cfg|/__pycache__)$|/\.[^/]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was seen.
+
+    Args:
+        files_read: Paths relative to the data folder of all files of it that were opened for reading.
+        missing: Absolute paths, as the training saw them, that it tried to read and could not, in order;
+            without those where libraries look around by themselves.
+        outside: Absolute paths that it did read, outside of all that it was given; only without a sandbox
+            can there be any.
+        connections: Hosts that it called or asked the address of, in words, without this machine itself.
+    """
+
+    files_read: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    connections: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The trace while it is read; dictionaries keep the order and drop what is seen again."""
+
+    data: str
+    given: tuple[str, ...]
+    ignored: tuple[str, ...]
+    files_read: set[str] = field(default_factory=set)
+    missing: dict[str, None] = field(default_factory=dict)
+    outside: dict[str, None] = field(default_factory=dict)
+    connections: dict[str, None] = field(default_factory=dict)
+
+
+def available(sandbox: Sandbox) -> str | None:
+    """Why trainings cannot be traced in ``sandbox``, in one sentence; None if they can."""
+    if _program() is None:
+        return "strace is not installed"
+    with tempfile.TemporaryDirectory(prefix="datakeep-trace-") as folder:
+        place = Path(folder)
+        argv, tool, target = wrap(("/bin/sh", "-c", "exit 0"), sandbox, place)
+        job = Job(
+            argv=argv,
+            cwd="/",
+            environment={"PATH": "/usr/bin:/bin"},
+            log=place / "log",
+            timeout_s=_PROBE_TIMEOUT_S,
+            read_only=(tool,),
+            writable=(target,),
+        )
+        try:
+            finished = sandbox.run(job)
+        except DatakeepError as error:
+            return error.what
+        if finished.succeeded and _trace_file(place).exists():
+            return None
+        said = finished.output_tail.strip().splitlines()
+        return f"strace cannot follow processes here: {said[-1] if said else 'it gave no reason'}"
+
+
+def wrap(argv: Sequence[str], sandbox: Sandbox, folder: Path) -> tuple[tuple[str, ...], Mount, Mount]:
+    """``argv`` under strace, and the mounts that it needs: the program, and ``folder`` for what it writes."""
+    program = _program() or Path("/usr/bin/strace")
+    tool, target = Mount(program, f"{TOOLS}/strace"), Mount(_trace_file(folder).parent, TRACE)
+    target.source.mkdir(exist_ok=True)
+    options = ("-f", "--seccomp-bpf", "-qq", "-y", "-s", "256", "-e", "signal=none", "-e", f"trace={_CALLS}")
+    output = f"{sandbox.inside(target)}/{_FILE_NAME}"
+    return (sandbox.inside(tool), *options, "-o", output, "--", *argv), tool, target
+
+
+def _program() -> Path | None:
+    found = shutil.which("strace")
+    return Path(found).resolve() if found else None
+
+
+def _trace_file(folder: Path) -> Path:
+    return folder / "trace" / _FILE_NAME
+
+
+def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequence[str] = ()) -> Trace:
+    """The trace that strace left in ``folder``; what cannot be understood in it is passed over.
+
+    Args:
+        folder: As given to :func:`wrap`.
+        data: The data folder as the training saw it.
+        given: Other folders that it was given, as it saw them.
+        ignored: Folders in which neither a read nor a miss says anything: the environment, the output.
+    """
+    seen = _Seen(data, tuple(given), (*_PROBED, *ignored))
+    file = _trace_file(folder)
+    if file.is_symlink() or not file.is_file():
+        return Trace()
+    with file.open("rb") as source:
+        for call in _calls(_lines(source)):
+            _take(call, seen)
+    return Trace(
+        frozenset(seen.files_read), tuple(seen.missing), tuple(seen.outside), tuple(seen.connections)
+    )
+
+
+def _lines(source: IO[bytes]) -> Iterator[str]:
+    while source.tell() < _LIMIT_BYTES and (line := source.readline(_LINE_BYTES)):
+        yield line.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def _calls(lines: Iterable[str]) -> Iterator[str]:
+    """Whole system calls; one that another process interrupted is put together again."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        found = _LINE.match(line)
+        if not found:
+            continue
+        pid, rest = found["pid"], found["rest"]
+        resumed = _RESUMED.match(rest)
+        if rest.endswith(_UNFINISHED):
+            begun[pid] = rest.removesuffix(_UNFINISHED)
+        elif resumed:
+            yield begun.pop(pid, "") + resumed["rest"]
+        else:
+            yield rest
+
+
+def _take(call: str, seen: _Seen) -> None:
+    opened = _OPENED.match(call)
+    if opened:
+        _take_opened(opened, seen)
+    elif call.startswith(("connect(", "sendto(", "sendmmsg(")):
+        _take_connection(call, seen)
+
+
+def _take_opened(opened: re.Match[str], seen: _Seen) -> None:
+    flags = opened["flags"] or "O_WRONLY|O_CREAT"
+    if "O_WRONLY" in flags or "O_PATH" in flags:
+        return
+    path = _absolute(opened)
+    if int(opened["result"]) < 0:
+        asked = opened["error"] in ("ENOENT", "EACCES", "EPERM", "ENOTDIR") and "O_CREAT" not in flags
+        if asked and not _PROBED_FILE.search(path) and not _below(path, seen.ignored):
+            seen.missing[path] = None
+    elif "O_DIRECTORY" not in flags:
+        if _below(path, (seen.data,)):
+            seen.files_read.add(posixpath.relpath(path, seen.data))
+        elif (
+            path.startswith("/")
+            and HOME_PREFIX not in path
+            and not _below(path, (*seen.given, *seen.ignored))
+        ):
+            seen.outside[path] = None
+
+
+def _absolute(opened: re.Match[str]) -> str:
+    """The path that the kernel said it opened, else the one that was asked for."""
+    if opened["real"]:
+        return _plain(opened["real"])
+    folder = _plain(opened["folder"] or "/")
+    return posixpath.normpath(posixpath.join(folder, _plain(opened["path"])))
+
+
+def _below(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def _bytes(escaped: str) -> bytes:
+    """What strace escaped: octal, hexadecimal and C escapes."""
+
+    def plain(found: re.Match[bytes]) -> bytes:
+        if found[1]:
+            return bytes([int(found[1], 8) & 0xFF])
+        return bytes([int(found[2], 16)]) if found[2] else _PLAIN.get(found[3], found[3])
+
+    return _ESCAPE.sub(plain, escaped.encode("utf-8", "surrogateescape"))
+
+
+def _plain(escaped: str) -> str:
+    return _bytes(escaped).decode("utf-8", "surrogateescape").removesuffix(" (deleted)")
+
+
+def _take_connection(call: str, seen: _Seen) -> None:
+    for text in _ANY_TEXT.findall(call) if call.startswith("send") else ():
+        asked = _name_asked(_bytes(text))
+        if asked:
+            seen.connections[f"the address of {asked}"] = None
+    for found in _ADDRESS.finditer(call):
+        try:
+            address = ipaddress.ip_address(found["address"])
+        except ValueError:
+            continue
+        if not address.is_loopback:
+            shown = f"[{address}]" if address.version == 6 else str(address)
+            seen.connections[f"{shown}:{found['port']}"] = None
+
+
+def _name_asked(packet: bytes) -> str | None:
+    """The host name of a DNS query (RFC 1035, section 4.1); None if ``packet`` is not one."""
+    if packet[4:10] != b"\0\1\0\0\0\0":
+        return None
+    labels, at = [], _DNS_HEADER_BYTES
+    while at < len(packet) and 0 < packet[at] <= _LABEL_MAX_BYTES:
+        labels.append(packet[at + 1 : at + 1 + packet[at]])
+        at += 1 + packet[at]
+    whole = at < len(packet) and packet[at] == 0 and all(re.fullmatch(rb"[\w-]+", label) for label in labels)
+    return b".".join(labels).decode("ascii") if labels and whole else None

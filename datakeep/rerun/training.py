@@ -1,0 +1,306 @@
+"""Runs a reference training in the clean room and judges how it ended; faults of the training are values."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import AlreadyExists
+from datakeep.core.names import environment_variable
+from datakeep.rerun import artifacts, metrics, trace
+from datakeep.rerun.diagnosis import Problem, Scene, diagnose, last_lines
+from datakeep.rerun.interface import CODE, DATA, ENVIRONMENT, OUT, Finished, Job, Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+
+    from datakeep.core.progress import Progress
+    from datakeep.formats.manifest import ReferenceTraining
+    from datakeep.rerun.artifacts import Artifact
+    from datakeep.rerun.interface import Sandbox
+    from datakeep.rerun.interpreter import Interpreter
+    from datakeep.rerun.trace import Trace
+
+_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+_SYSTEM = ("/usr/", "/bin/", "/sbin/")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """How a training went.
+
+    Args:
+        finished: Exit code, times and memory; None if it could not even be started.
+        metrics: What it measured, as exact decimals; empty if it left none that can be read.
+        model: The model file, if the reference names one and it is there.
+        artifacts: All files that it left, the model among them.
+        passed_over: What it left that is no regular file, in words.
+        files_read: Files of the data that it read, relative to the data folder; None if not observed.
+        files_outside: Files that it read and was not given; there can be some without a sandbox only.
+        connections: Hosts that it tried to reach.
+        not_traced: Why it was not observed; None if it was.
+        problem: Why it is no proof; None if it ended well.
+    """
+
+    finished: Finished | None
+    metrics: Mapping[str, Decimal]
+    model: Artifact | None
+    artifacts: tuple[Artifact, ...]
+    passed_over: tuple[str, ...]
+    files_read: tuple[str, ...] | None
+    files_outside: tuple[str, ...]
+    connections: tuple[str, ...]
+    not_traced: str | None
+    problem: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """The folders of one training, and how it sees them."""
+
+    code: Mount
+    data: Mount
+    out: Mount
+    environment: Mount
+    interpreter: Interpreter
+    sandbox: Sandbox
+    dataset: str
+
+    def inside(self, mount: Mount) -> str:
+        return self.sandbox.inside(mount)
+
+    def variables(self) -> dict[str, str]:
+        """All variables of the training; the sandbox adds an empty home."""
+        environment = self.inside(self.environment)
+        return {
+            "PATH": ":".join((f"{environment}/bin", *_SYSTEM_PATH)),
+            "VIRTUAL_ENV": environment,
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            environment_variable(self.dataset): self.inside(self.data),
+        }
+
+
+def train(
+    reference: ReferenceTraining,
+    code: Path,
+    data: Path,
+    out: Path,
+    environment: Path,
+    *,
+    interpreter: Interpreter,
+    sandbox: Sandbox,
+    dataset_name: str,
+    host_environment: Mapping[str, str],
+    progress: Progress,
+    log: Path | None = None,
+) -> TrainingReport:
+    """Runs the training once, without network, and reads what it left in ``out``.
+
+    Args:
+        reference: What to run, and what it must leave.
+        code: The folder in which the command runs; read-only to it.
+        data: The dataset's ``data/``; read-only to it.
+        out: An empty folder, or one that does not exist yet; the only place that it can write.
+        environment: As rebuilt.
+        interpreter: The one that the environment was rebuilt with (``EnvironmentReport.interpreter``).
+        sandbox: Where it runs.
+        dataset_name: For ``DATAKEEP_DATA_<NAME>`` and ``{<name>}``.
+        host_environment: This machine's variables; used only to say which one was missed.
+        progress: Told the stage.
+        log: Keep all that it prints here, up to a limit.
+
+    Raises:
+        AlreadyExists: ``out`` is not empty; an old result could be taken for a new one.
+        ProgramMissing: The sandbox cannot start.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise AlreadyExists(
+            f"{out} is not empty, and an old result could be taken for a new one",
+            next_step="name an empty folder",
+        )
+    room = _Room(
+        code=Mount(code.resolve(), CODE),
+        data=Mount(data.resolve(), DATA),
+        out=Mount(out.resolve(), OUT),
+        environment=Mount(environment.resolve(), ENVIRONMENT),
+        interpreter=interpreter,
+        sandbox=sandbox,
+        dataset=dataset_name,
+    )
+    progress.stage("training", unit="runs")
+    argv = _fill(reference.argv(), room)
+    program = _find_program(argv[0], room)
+    if isinstance(program, Problem):
+        return _not_started(program)
+    with tempfile.TemporaryDirectory(prefix="datakeep-training-", ignore_cleanup_errors=True) as scratch:
+        return _run((program, *argv[1:]), reference, room, host_environment, Path(scratch), log)
+
+
+def _fill(argv: list[str], room: _Room) -> list[str]:
+    """``argv`` with the exact tokens ``{data}``, ``{out}`` and ``{<dataset>}`` replaced, and nothing else."""
+    data, out = room.inside(room.data), room.inside(room.out)
+    tokens = {f"{{{room.dataset}}}": data, "{data}": data, "{out}": out}
+    pattern = re.compile("|".join(re.escape(token) for token in tokens))
+    return [pattern.sub(lambda found: tokens[found[0]], argument) for argument in argv]
+
+
+def _find_program(name: str, room: _Room) -> str | Problem:
+    """The program as the training sees it: of the environment, the system or the code, in this order."""
+    pairs = [(str(room.environment.source / "bin"), f"{room.inside(room.environment)}/bin")]
+    pairs += [(folder, folder) for folder in _SYSTEM_PATH]
+    if name.startswith("/"):
+        found = [(real, name)] if (real := _on_host(name, room)) else []
+    elif "/" in name:
+        found = [(room.code.source / name, f"{room.inside(room.code)}/{name}")]
+    else:
+        found = [(Path(real, name), f"{seen}/{name}") for real, seen in pairs]
+    for real, seen in found:
+        if real.is_file() and os.access(real, os.X_OK):
+            return seen
+    why = (
+        "is not executable"
+        if any(real.is_file() for real, _ in found)
+        else "is not in its environment or code"
+    )
+    return Problem(
+        "command-not-found",
+        f"the training's command {name} {why}",
+        tuple(f"looked for {seen}" for _, seen in found),
+        f"have the owner correct the command, or lock its package: datakeep reference {room.dataset}",
+    )
+
+
+def _on_host(path: str, room: _Room) -> Path | None:
+    """Where on this machine the absolute ``path`` of the room lies; None if the room does not have it."""
+    if path.startswith(_SYSTEM) or room.sandbox.kind == "none":
+        return Path(path)
+    for mount in (room.code, room.data, room.environment, *room.interpreter.mounts()):
+        if path.startswith(f"{mount.target}/"):
+            return mount.source / path.removeprefix(f"{mount.target}/")
+    return None
+
+
+def _not_started(problem: Problem) -> TrainingReport:
+    return TrainingReport(
+        finished=None,
+        metrics={},
+        model=None,
+        artifacts=(),
+        passed_over=(),
+        files_read=None,
+        files_outside=(),
+        connections=(),
+        not_traced="it was not started",
+        problem=problem,
+    )
+
+
+def _run(
+    argv: tuple[str, ...],
+    reference: ReferenceTraining,
+    room: _Room,
+    host_environment: Mapping[str, str],
+    scratch: Path,
+    log: Path | None,
+) -> TrainingReport:
+    not_traced = trace.available(room.sandbox)
+    mounts, writable = [room.code, room.data, room.environment, *room.interpreter.mounts()], [room.out]
+    if not_traced is None:
+        argv, tool, target = trace.wrap(argv, room.sandbox, scratch)
+        mounts.append(tool)
+        writable.append(target)
+    job = Job(
+        argv=argv,
+        cwd=room.inside(room.code),
+        environment=room.variables(),
+        log=log or scratch / "log",
+        timeout_s=reference.timeout_s,
+        read_only=tuple(mounts),
+        writable=tuple(writable),
+        network=False,
+    )
+    finished = room.sandbox.run(job)
+    seen = None if not_traced else _read_trace(scratch, room)
+    return _report(reference, room, host_environment, finished, seen, not_traced)
+
+
+def _read_trace(scratch: Path, room: _Room) -> Trace:
+    prefix = room.interpreter.prefix
+    mine = [room.inside(mount) for mount in (room.out, room.environment)]
+    return trace.read(
+        scratch,
+        data=room.inside(room.data),
+        given=(room.inside(room.code),),
+        ignored=(*mine, str(prefix)),
+    )
+
+
+def _report(
+    reference: ReferenceTraining,
+    room: _Room,
+    host_environment: Mapping[str, str],
+    finished: Finished,
+    seen: Trace | None,
+    not_traced: str | None,
+) -> TrainingReport:
+    scene = Scene(
+        dataset=room.dataset,
+        code=room.code.source,
+        cwd=room.inside(room.code),
+        own=(room.inside(room.out), room.inside(room.environment)),
+        rooms=tuple(room.inside(mount) for mount in (room.code, room.data, room.out, room.environment)),
+        given=room.variables(),
+        host=host_environment,
+        sandboxed=room.sandbox.kind != "none",
+    )
+    left, passed_over = artifacts.collect(room.out.source)
+    measured, bad_metrics = _metrics(reference, room, finished)
+    model = next((item for item in left if reference.model and item.path == reference.model.file), None)
+    problem = diagnose(finished, seen, reference.timeout_s, scene) or bad_metrics
+    if problem is None and reference.model and model is None:
+        problem = _no_model(reference.model.file, room, finished, left)
+    return TrainingReport(
+        finished=finished,
+        metrics=measured,
+        model=model,
+        artifacts=tuple(left),
+        passed_over=tuple(passed_over),
+        files_read=None if seen is None else tuple(sorted(seen.files_read)),
+        files_outside=seen.outside if seen else (),
+        connections=seen.connections if seen else (),
+        not_traced=not_traced,
+        problem=problem,
+    )
+
+
+def _metrics(
+    reference: ReferenceTraining, room: _Room, finished: Finished
+) -> tuple[dict[str, Decimal], Problem | None]:
+    repair = f"have the owner repair the training: datakeep reference {room.dataset}"
+    data = artifacts.read_bounded(room.out.source, reference.metrics, metrics.LIMIT_BYTES)
+    if data is None:
+        what = f"the training ended, but left no metrics file {reference.metrics} in {{out}}"
+        return {}, Problem("no-metrics", what, last_lines(finished), repair)
+    try:
+        return metrics.parse(data), None
+    except metrics.NotMetrics as error:
+        return {}, Problem(
+            "bad-metrics", f"the metrics file {reference.metrics} {error}", last_lines(finished), repair
+        )
+
+
+def _no_model(name: str, room: _Room, finished: Finished, left: list[Artifact]) -> Problem:
+    return Problem(
+        "no-model",
+        f"the training ended, but left no model file {name} in {{out}}",
+        (*(f"left {artifact.path}" for artifact in left[:10]), *last_lines(finished)),
+        f"have the owner correct the model file or the training: datakeep reference {room.dataset}",
+    )

@@ -1,0 +1,64 @@
+"""What a failed system call means to a person: missing, read-only, full and forbidden are different words."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import AccessDenied, NoSpace, StoreUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
+
+
+def explained(fault: OSError, *, place: str, action: str) -> NoSpace | AccessDenied | StoreUnreachable:
+    """The condition that ``fault`` is.
+
+    Args:
+        fault: What the system said.
+        place: The thing, at the beginning of a sentence: ``store 'nas' (/mnt/nas)``.
+        action: What was tried: ``write orders/files/…``.
+    """
+    why = fault.strerror or str(fault) or type(fault).__name__
+    if fault.errno in _FULL:
+        return NoSpace(
+            f"{place} is full: cannot {action} ({why})",
+            next_step="make room there, then run the same command again",
+        )
+    if fault.errno == errno.EROFS:
+        return AccessDenied(
+            f"{place} is read-only: cannot {action}",
+            next_step="mount it writable or ask its administrator, then run the same command again",
+        )
+    if fault.errno in _DENIED:
+        return AccessDenied(
+            f"{place}: no right to {action} ({why})",
+            next_step="ask its administrator for access, then run the same command again",
+        )
+    return StoreUnreachable(
+        f"{place}: cannot {action} ({why})",
+        next_step="check that it is mounted and answers, then run the same command again",
+    )
+
+
+@contextlib.contextmanager
+def folder_faults(folder: Path, action: str) -> Iterator[None]:
+    """A block that works in ``folder`` (not a store), whose :class:`OSError` leaves it as what it means."""
+    try:
+        yield
+    except OSError as fault:
+        raise explained(fault, place=f"the folder {folder}", action=action) from fault
+
+
+def show_size(size_bytes: int) -> str:
+    """A size as people read it: ``812 bytes``, ``1.4 MB``; decimal units, rounded up, so that it suffices."""
+    if size_bytes < 1000:
+        return f"{size_bytes} bytes"
+    power = min((len(str(size_bytes)) - 1) // 3, 5)
+    tenths = -(-size_bytes * 10 // 1000**power)
+    return f"{tenths // 10}.{tenths % 10} {('', 'kB', 'MB', 'GB', 'TB', 'PB')[power]}"

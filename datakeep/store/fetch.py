@@ -1,0 +1,352 @@
+"""Getting a version's bytes out of its stores, believing nothing that was not hashed here.
+
+A store may hold a flipped, emptied or deleted object (DVC takes these for good): such a copy is refused
+and reported, and the next store is asked. A file gets its name only when its size, md5 and sha256 are right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
+
+from datakeep.core.errors import DamagedBytes, DatakeepError, NoSpace, UnsafePath
+from datakeep.store.dvc_format import object_key
+from datakeep.store.faults import folder_faults, show_size
+from datakeep.store.hashing import Digests
+from datakeep.store.interface import ObjectMissing, Store
+from datakeep.store.pool import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from datakeep.core.progress import Progress
+    from datakeep.formats.inventory import FileEntry, Inventory
+    from datakeep.store.pool import Advance
+
+FaultKind = Literal["missing", "mismatched", "unreadable"]
+_SCRATCH = ".datakeep-fetch-"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFault:
+    """A file that one store could not give.
+
+    ``missing``: it has no such object; ``mismatched``: it has other bytes; ``unreadable``: it did not answer.
+    """
+
+    path: str
+    store: str
+    kind: FaultKind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReport:
+    """What a fetch got, from where, and what was wrong on the way.
+
+    Attributes:
+        objects: How many distinct objects were got and found right.
+        size_bytes: Their size.
+        by_store: How many of them each store gave.
+        faults: Every bad copy that was met, even where another store had a good one.
+        unavailable: Paths that no store could give; empty if and only if everything is there.
+        stores_down: Stores that could not be used at all, and why.
+    """
+
+    objects: int
+    size_bytes: int
+    by_store: dict[str, int]
+    faults: list[ObjectFault]
+    unavailable: list[str]
+    stores_down: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """What was found of one small object; ``data`` is None if no store has it whole."""
+
+    data: bytes | None
+    store: str | None
+    faults: list[ObjectFault]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One object, and every path that it becomes."""
+
+    entry: FileEntry
+    paths: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.entry.size_bytes
+
+
+@dataclass(slots=True)
+class _Got:
+    """What became of one batch."""
+
+    by_store: Counter[str] = field(default_factory=Counter)
+    size_bytes: int = 0
+    faults: list[ObjectFault] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
+
+
+class _Mismatch(Exception):
+    """The bytes of a copy are not those that were registered."""
+
+
+def fetch(
+    inventory: Inventory, stores: Sequence[Store], dataset: str, destination: Path, progress: Progress
+) -> FetchReport:
+    """Every file of ``inventory`` in ``destination``, each one verified; nothing is written outside of it.
+
+    Args:
+        inventory: What to get; its paths are safe (see :meth:`Inventory.from_bytes`).
+        stores: Asked in this order.
+        dataset: The dataset's name, which prefixes all keys.
+        destination: A folder; made if missing. Files of the same names in it are replaced.
+        progress: Told of each file.
+
+    Raises:
+        StoreUnreachable, AccessDenied: No store can be used; the first one's reason.
+        NoSpace: The destination has no room.
+        UnsafePath: A folder on the way to a file is a symbolic link, or a file.
+    """
+    usable, down = _usable(stores)
+    with folder_faults(destination, "write to it"):
+        destination.mkdir(parents=True, exist_ok=True)
+        for leftover in destination.glob(_SCRATCH + "*"):
+            shutil.rmtree(leftover)
+        _check_space(inventory, destination)
+        scratch = destination / (_SCRATCH + secrets.token_hex(8))
+        scratch.mkdir()
+    try:
+        progress.stage("fetching", total=len(inventory))
+        job = partial(_fetch_batch, stores=usable, dataset=dataset, destination=destination, scratch=scratch)
+        total = _Got()
+        for got in work(job, _wanted(inventory), progress):
+            total.by_store += got.by_store
+            total.size_bytes += got.size_bytes
+            total.faults += got.faults
+            total.unavailable += got.unavailable
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return FetchReport(
+        objects=total.by_store.total(),
+        size_bytes=total.size_bytes,
+        by_store=dict(total.by_store),
+        faults=sorted(total.faults, key=lambda fault: (fault.path, fault.store)),
+        unavailable=sorted(total.unavailable),
+        stores_down=down,
+    )
+
+
+def fetch_object(
+    md5: str,
+    stores: Sequence[Store],
+    dataset: str,
+    *,
+    sha256: bytes | None = None,
+    limit_bytes: int,
+    what: str = "an object",
+) -> bytes:
+    """A small object (a ``.dir``, an inventory), from the first store that has it whole.
+
+    Args:
+        md5: Its name: md5 in hex, with ``.dir`` for a folder's.
+        stores: Asked in this order.
+        dataset: The dataset's name.
+        sha256: Its sha256, if that is known.
+        limit_bytes: Larger ones are refused unread.
+        what: What it is, for messages: ``the file list of orders@v3``.
+
+    Raises:
+        DamagedBytes: No store has it whole; ``things`` says what each one has.
+    """
+    found = find_object(md5, stores, dataset, sha256=sha256, limit_bytes=limit_bytes, what=what)
+    if found.data is not None:
+        return found.data
+    raise DamagedBytes(
+        f"{what} is in no store whole: " + "; ".join(f"{f.store}: {f.detail}" for f in found.faults[:3]),
+        next_step="ask the stores' administrator for a backup, or the dataset's owner to register it again",
+        things=[f"{fault.store}: {fault.kind}: {fault.detail}" for fault in found.faults],
+    )
+
+
+def find_object(
+    md5: str,
+    stores: Sequence[Store],
+    dataset: str,
+    *,
+    sha256: bytes | None = None,
+    limit_bytes: int,
+    what: str = "an object",
+) -> FoundObject:
+    """As :func:`fetch_object`, with the answer, and each bad copy met, as a value."""
+    faults: list[ObjectFault] = []
+    for store in stores:
+        chunks: list[bytes] = []
+        try:
+            digests = _read(store, object_key(dataset, md5), limit_bytes, chunks.append)
+            _compare_object(digests, md5, sha256, limit_bytes)
+        except (_Mismatch, DatakeepError) as fault:
+            faults.append(_fault(what, store, fault))
+        else:
+            return FoundObject(b"".join(chunks), store.name, faults)
+    return FoundObject(None, None, faults)
+
+
+def _usable(stores: Sequence[Store]) -> tuple[list[Store], dict[str, str]]:
+    usable: list[Store] = []
+    faults: list[tuple[str, DatakeepError]] = []
+    for store in stores:
+        try:
+            store.check()
+            usable.append(store)
+        except DatakeepError as fault:
+            faults.append((store.name, fault))
+    if faults and not usable:
+        raise faults[0][1]
+    return usable, {name: fault.what for name, fault in faults}
+
+
+def _check_space(inventory: Inventory, destination: Path) -> None:
+    space = os.statvfs(destination)
+    missing = inventory.size_bytes - space.f_bavail * space.f_frsize
+    if missing > 0:
+        raise NoSpace(
+            f"need {show_size(missing)} more on {destination}",
+            next_step="make room there, or choose another folder, then run the same command again",
+        )
+
+
+def _wanted(inventory: Inventory) -> list[_Wanted]:
+    """Each distinct object once; rows that claim one md5 for different bytes stay apart."""
+    rows = sorted(inventory.files, key=lambda row: (row.md5, row.sha256, row.size_bytes))
+    groups = groupby(rows, key=lambda row: (row.md5, row.sha256, row.size_bytes))
+    members = [list(group) for _, group in groups]
+    return [_Wanted(group[0], tuple(row.path for row in group)) for group in members]
+
+
+def _fetch_batch(
+    batch: Sequence[_Wanted],
+    advance: Advance,
+    *,
+    stores: Sequence[Store],
+    dataset: str,
+    destination: Path,
+    scratch: Path,
+) -> _Got:
+    got, folders = _Got(), _Folders(destination)
+    temporary = scratch / secrets.token_hex(8)
+    with folder_faults(destination, "write to it"):
+        for wanted in batch:
+            store = _get(wanted, stores, dataset, temporary, got)
+            if store is None:
+                got.unavailable += wanted.paths
+            else:
+                got.by_store[store.name] += 1
+                got.size_bytes += wanted.size_bytes
+                _place(temporary, [folders.ready(path) for path in wanted.paths], scratch)
+            advance(len(wanted.paths), wanted.size_bytes)
+    return got
+
+
+def _get(wanted: _Wanted, stores: Sequence[Store], dataset: str, temporary: Path, got: _Got) -> Store | None:
+    """The store that had the object whole, which then is in ``temporary``; None if none had."""
+    entry = wanted.entry
+    for store in stores:
+        try:
+            with temporary.open("wb") as file:
+                digests = _read(store, object_key(dataset, entry.md5.hex()), entry.size_bytes, file.write)
+            _compare(digests, entry)
+        except (_Mismatch, DatakeepError) as fault:
+            got.faults += [_fault(path, store, fault) for path in wanted.paths]
+        else:
+            return store
+    return None
+
+
+def _read(store: Store, key: str, expected_bytes: int, write: Callable[[bytes], object]) -> Digests:
+    """The digests of the object, its bytes given to ``write``; stops soon after ``expected_bytes``."""
+    digests = Digests()
+    with store.open_read(key) as chunks:
+        for chunk in chunks:
+            digests.update(chunk)
+            if digests.size_bytes > expected_bytes:
+                break
+            write(chunk)
+    return digests
+
+
+def _compare(digests: Digests, entry: FileEntry) -> None:
+    if digests.size_bytes > entry.size_bytes:
+        raise _Mismatch(f"it has more than the registered {entry.size_bytes} bytes")
+    if digests.size_bytes != entry.size_bytes:
+        raise _Mismatch(f"it has {digests.size_bytes} bytes instead of {entry.size_bytes}")
+    if digests.md5 != entry.md5 or digests.sha256 != entry.sha256:
+        raise _Mismatch(_other_bytes(digests))
+
+
+def _compare_object(digests: Digests, md5: str, sha256: bytes | None, limit_bytes: int) -> None:
+    if digests.size_bytes > limit_bytes:
+        raise _Mismatch(f"it is larger than {show_size(limit_bytes)}")
+    if digests.md5.hex() != md5[:32] or sha256 not in (None, digests.sha256):
+        raise _Mismatch(_other_bytes(digests))
+
+
+def _other_bytes(digests: Digests) -> str:
+    return f"its {digests.size_bytes} bytes are other than those that were registered"
+
+
+def _fault(path: str, store: Store, fault: _Mismatch | DatakeepError) -> ObjectFault:
+    if isinstance(fault, _Mismatch):
+        return ObjectFault(path, store.name, "mismatched", str(fault))
+    if isinstance(fault, ObjectMissing):
+        return ObjectFault(path, store.name, "missing", "the store has no such object")
+    return ObjectFault(path, store.name, "unreadable", fault.what)
+
+
+def _place(temporary: Path, targets: Sequence[Path], scratch: Path) -> None:
+    """Move the verified file to its first path, and a copy of it to each other one."""
+    for target in targets[1:]:
+        twin = scratch / secrets.token_hex(8)
+        shutil.copyfile(temporary, twin)
+        twin.replace(target)
+    temporary.replace(targets[0])
+
+
+class _Folders:
+    """The folders of the destination, each made once, and none of them a way out of it."""
+
+    def __init__(self, destination: Path) -> None:
+        self._destination = destination
+        self._ready = {destination}
+
+    def ready(self, path: str) -> Path:
+        """Where ``path`` goes; its folder exists and no part of it is a symbolic link."""
+        target = self._destination / path
+        for folder in reversed(target.relative_to(self._destination).parents[:-1]):
+            self._make(self._destination / folder)
+        return target
+
+    def _make(self, folder: Path) -> None:
+        if folder in self._ready:
+            return
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        if folder.is_symlink() or not folder.is_dir():
+            raise UnsafePath(
+                f"{folder} is in the way: it is not a folder of its own",
+                next_step="fetch into an empty folder",
+            )
+        self._ready.add(folder)

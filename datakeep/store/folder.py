@@ -1,0 +1,371 @@
+"""A store that is a folder: a local disk, a NAS or any other mounted share.
+
+The folder is never made implicitly: an unmounted share looks like a missing folder, and writing "into
+the share" would fill the disk below its mount point. Objects are written under a temporary name in
+``<dataset>/datakeep/incoming/`` and renamed, so that every object is whole or absent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import stat
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from datakeep.core.errors import AlreadyExists, StoreMissing, StoreUnmarked
+from datakeep.store.interface import (
+    CHUNK_BYTES,
+    MARKER_NAME,
+    STORE_FORMAT,
+    Capability,
+    Marker,
+    ObjectMissing,
+    Store,
+    Writer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datakeep.core.errors import DatakeepError
+
+_INCOMING = "datakeep/incoming"
+_LOCK_NAME = "in-use"
+_MARKER_LIMIT_BYTES = 64 * 1024
+#: Where a share cannot lock files, a writer is taken for dead after this long.
+_DEAD_AFTER_S = 24 * 3600
+_LOCKLESS_S = 60
+_CANNOT_LOCK = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
+
+
+class FolderStore(Store):
+    """A store in the folder ``root``; see the module.
+
+    Args:
+        name: What the keep calls it.
+        root: The folder, absolute.
+        url: How the keep writes it; the folder itself by default.
+    """
+
+    def __init__(self, name: str, root: Path, *, url: str | None = None) -> None:
+        super().__init__(name, url or str(root))
+        self.root = root
+        self._session: _Session | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """A copy, in this process or another, opens a session of its own."""
+        return {**self.__dict__, "_session": None}
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Its free space is known, and its bytes are local."""
+        return frozenset({Capability.FREE_SPACE, Capability.LOCAL})
+
+    def check(self, *, keep: str | None = None, writable: bool = False) -> Marker:
+        """See :meth:`Store.check`."""
+        with self.faults("read it"):
+            if not stat.S_ISDIR(self.root.stat().st_mode):
+                raise StoreUnmarked(
+                    f"{self} is not a folder", next_step="correct the store's url in keep.yaml"
+                )
+            marker = self._marker()
+        if keep is not None and marker.keep != keep:
+            raise StoreUnmarked(
+                f"{self} belongs to the keep {marker.keep!r}, not to {keep!r}",
+                next_step="give this keep a folder of its own, and correct the store's url in keep.yaml",
+            )
+        if writable:
+            with self.faults("write to it"):
+                self._try_write()
+        return marker
+
+    def create(self, marker: Marker) -> None:
+        """See :meth:`Store.create`; the folder's parent must exist.
+
+        Raises:
+            StoreMissing: The parent of the folder is not there.
+            StoreUnmarked: It is already the store of another keep.
+            AlreadyExists: The folder holds something else.
+        """
+        if (self.root / MARKER_NAME).exists():
+            self.check(keep=marker.keep, writable=True)
+            return
+        if not self.root.parent.is_dir():
+            raise StoreMissing(
+                f"{self} cannot be made: the folder {self.root.parent} is missing; is the share mounted?",
+                next_step=f"mount it, or `mkdir -p {self.root.parent}`, then run the same command again",
+            )
+        with self.faults("make it"):
+            self.root.mkdir(exist_ok=True)
+            if any(self.root.iterdir()):
+                raise AlreadyExists(
+                    f"{self} cannot be made: the folder holds other files",
+                    next_step="choose an empty folder, or one that does not exist yet",
+                )
+            self._write_marker(marker)
+
+    def free_bytes(self) -> int | None:
+        """What its file system has left for this user."""
+        with self.faults("read its free space"):
+            space = os.statvfs(self.root)
+        return space.f_bavail * space.f_frsize
+
+    def volume(self) -> str | None:
+        """The device that it lies on."""
+        with self.faults("read it"):
+            return str(self.root.stat().st_dev)
+
+    def sync(self) -> None:
+        """See :meth:`Store.sync`; one call, as thousands of fsync calls take minutes."""
+        with self.faults("write to it"):
+            folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                _sync_file_system(folder)
+            finally:
+                os.close(folder)
+
+    def tidy(self, prefix: str) -> None:
+        """See :meth:`Store.tidy`."""
+        incoming = self.path_of(prefix) / _INCOMING
+        with self.faults(f"tidy {prefix}"), contextlib.suppress(FileNotFoundError):
+            for session in list(incoming.iterdir()):
+                _remove_if_dead(session)
+
+    def path_of(self, key: str) -> Path:
+        """The file of the object ``key``.
+
+        Raises:
+            ValueError: The key would lead out of the store.
+        """
+        if not key or any(part in ("", ".", "..") for part in key.split("/")) or "\0" in key:
+            raise ValueError(f"{key!r} is not a key")
+        return self.root / key
+
+    def incoming(self, prefix: str) -> Path:
+        """The folder for temporary files of the dataset ``prefix``, of this object alone."""
+        if self._session is None or self._session.prefix != prefix:
+            self.close()
+            self._session = _Session(self.root, self.path_of(prefix) / _INCOMING, prefix)
+        return self._session.folder
+
+    def close(self) -> None:
+        """See :meth:`Store.close`."""
+        if self._session is not None:
+            self._session.close()
+        self._session = None
+
+    def _marker(self) -> Marker:
+        try:
+            with (self.root / MARKER_NAME).open("rb") as file:
+                data = json.loads(file.read(_MARKER_LIMIT_BYTES))
+            if data["format"] != STORE_FORMAT:
+                raise StoreUnmarked(
+                    f"{self} has the format {str(data['format'])[:80]!r}; this datakeep knows {STORE_FORMAT}",
+                    next_step="upgrade datakeep",
+                )
+            return Marker(keep=str(data["keep"]), created=datetime.fromisoformat(data["created"]))
+        except FileNotFoundError as fault:
+            raise StoreUnmarked(
+                f"{self} is a folder, but not a store: it has no {MARKER_NAME}; is the share mounted?",
+                next_step="mount it, or correct the store's url in keep.yaml",
+            ) from fault
+        except (ValueError, TypeError, KeyError) as fault:
+            raise StoreUnmarked(
+                f"{self}: its marker {MARKER_NAME} is damaged",
+                next_step=f"restore {self.root / MARKER_NAME} from a backup",
+            ) from fault
+
+    def _write_marker(self, marker: Marker) -> None:
+        data = {"format": STORE_FORMAT, "keep": marker.keep, "created": marker.created.isoformat()}
+        temporary = self.root / f".{MARKER_NAME}.{secrets.token_hex(4)}"
+        try:
+            with temporary.open("x", encoding="utf-8") as file:
+                file.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.root / MARKER_NAME)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _try_write(self) -> None:
+        probe = self.root / f".datakeep-probe-{secrets.token_hex(8)}"
+        try:
+            probe.touch(exist_ok=False)
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def _size_of(self, key: str) -> int | None:
+        try:
+            found = self.path_of(key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    @contextlib.contextmanager
+    def _open_read(self, key: str) -> Iterator[Iterator[bytes]]:
+        # Without O_NONBLOCK a pipe in the place of an object would stop us for ever.
+        descriptor = os.open(self.path_of(key), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ObjectMissing(
+                    f"{self}: {key} is not a file",
+                    next_step="ask the store's administrator what happened to it",
+                )
+            yield iter(lambda: file.read(CHUNK_BYTES), b"")
+
+    def _begin(self, prefix: str) -> Writer:
+        return _FolderWriter(self, self.incoming(prefix))
+
+    def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        folders = [self.path_of(prefix)]
+        while folders:
+            folder = folders.pop()
+            try:
+                entries = list(os.scandir(folder))
+            except FileNotFoundError:
+                continue
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif entry.is_file():
+                    yield Path(entry.path).relative_to(self.root).as_posix(), entry.stat().st_size
+
+    def _missing(self, action: str) -> DatakeepError:
+        if self.root.is_dir():
+            return super()._missing(action)
+        return StoreMissing(
+            f"{self} is missing; is the share mounted?",
+            next_step=f"mount it, or correct the url of the store {self.name!r} in keep.yaml",
+        )
+
+
+class _FolderWriter(Writer):
+    """A temporary file that is renamed."""
+
+    def __init__(self, store: FolderStore, folder: Path) -> None:
+        super().__init__(store)
+        self._folder_store = store
+        self._temporary: Path | None = folder / secrets.token_hex(8)
+        descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._file: IO[bytes] | None = os.fdopen(descriptor, "wb", buffering=0)
+
+    def _write(self, chunk: bytes) -> None:
+        if self._file is None:
+            raise ValueError("the object is complete")
+        view = memoryview(chunk)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _finish(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _commit(self, key: str) -> None:
+        if self._temporary is None:
+            raise ValueError("the object was committed or discarded")
+        self._finish()
+        target = self._folder_store.path_of(key)
+        try:
+            self._temporary.replace(target)
+        except FileNotFoundError:
+            _make_folders(self._folder_store.root, target.parent)
+            self._temporary.replace(target)
+        self._temporary = None
+
+    def discard(self) -> None:
+        """See :meth:`Writer.discard`."""
+        with contextlib.suppress(OSError):
+            self._finish()
+        if self._temporary is not None:
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+            self._temporary = None
+
+
+class _Session:
+    """A folder of temporary files that lasts as long as its process; a lock in it says that we live."""
+
+    def __init__(self, root: Path, incoming: Path, prefix: str) -> None:
+        self.prefix = prefix
+        while True:
+            self.folder = incoming / secrets.token_hex(8)
+            _make_folders(root, self.folder)
+            try:
+                self._lock = (self.folder / _LOCK_NAME).open("wb")
+                if _lock(self._lock) and (self.folder / _LOCK_NAME).exists():
+                    return
+                self._lock.close()
+            except FileNotFoundError:
+                # Someone tidied the folder in the moment before it was locked.
+                continue
+
+    def close(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.close()
+        with contextlib.suppress(OSError):
+            self.folder.parent.rmdir()
+            self.folder.parent.parent.rmdir()
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Whether nobody else holds ``file``; true also on a share that cannot lock."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as fault:
+        return fault.errno in _CANNOT_LOCK
+    return True
+
+
+def _remove_if_dead(session: Path) -> None:
+    """Remove the folder ``session``, if the process that made it has ended without doing so."""
+    try:
+        age_s = time.time() - session.stat().st_mtime
+        with (session / _LOCK_NAME).open("rb+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            except OSError:
+                if age_s < _DEAD_AFTER_S:
+                    return
+            # The lock is held meanwhile, so that a session that is about to begin here begins elsewhere.
+            shutil.rmtree(session, ignore_errors=True)
+    except FileNotFoundError:
+        # No lock: of a process killed between the making of the folder and of its lock, or about to make it.
+        if session.is_dir() and age_s > _LOCKLESS_S:
+            shutil.rmtree(session, ignore_errors=True)
+
+
+def _make_folders(root: Path, folder: Path) -> None:
+    """``mkdir -p`` that never makes ``root`` itself: it may be the mount point of an unmounted share."""
+    if folder == root:
+        if not root.is_dir():
+            raise FileNotFoundError(root)
+        return
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        _make_folders(root, folder.parent)
+        folder.mkdir(exist_ok=True)
+
+
+def _sync_file_system(descriptor: int) -> None:
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+    elif syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,218 @@
+"""What a store is to the rest of datakeep: a place of keys and bytes that says what it can do.
+
+A key is a relative POSIX path such as ``orders/files/md5/ab/cdef…``. An implementation writes the
+``_methods`` and may let :class:`OSError` escape from them; the public ones turn it into the words of
+:mod:`datakeep.core.errors`, so that a caller sees the same conditions whatever the store is made of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import DamagedBytes
+from datakeep.core.secrets import strip_url
+from datakeep.store.faults import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from datakeep.core.errors import DatakeepError
+
+#: Read and write this much at a time.
+CHUNK_BYTES = 1 << 20
+MARKER_NAME = "datakeep-store.json"
+STORE_FORMAT = "datakeep/store/1"
+
+
+class ObjectMissing(DamagedBytes):
+    """A store has no object of this key."""
+
+
+class Capability(StrEnum):
+    """What a caller may ask of a store; it asks for these, never for which store it is."""
+
+    FREE_SPACE = "free space"  #: ``free_bytes`` knows the answer
+    LOCAL = "local"  #: the bytes lie on a file system of this machine, so reading them costs no network
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What ``datakeep-store.json`` says: this is a store, of that keep."""
+
+    keep: str
+    created: datetime
+
+
+class Writer(ABC):
+    """One object on its way into a store; nobody sees it before :meth:`commit`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def write(self, chunk: bytes) -> None:
+        """Append ``chunk``."""
+        with self._store.faults("write an object"):
+            self._write(chunk)
+
+    def finish(self) -> None:
+        """No more is written. Many finished objects can wait for one :meth:`Store.sync` and their commits."""
+        with self._store.faults("write an object"):
+            self._finish()
+
+    def commit(self, key: str) -> None:
+        """Make the bytes written so far the object ``key``, whole or not at all; another one is replaced."""
+        with self._store.faults(f"write {key}"):
+            self._commit(key)
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Forget the bytes; nothing is left of them. Harmless after :meth:`commit`, and never raises."""
+
+    @abstractmethod
+    def _write(self, chunk: bytes) -> None: ...
+
+    @abstractmethod
+    def _finish(self) -> None: ...
+
+    @abstractmethod
+    def _commit(self, key: str) -> None: ...
+
+
+class Store(ABC):
+    """One place that holds bytes.
+
+    It crosses process pools and can be copied; each copy has temporary files of its own, and is used by
+    one thread at a time.
+    """
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self.url = url
+
+    def __str__(self) -> str:
+        return f"store {self.name!r} ({strip_url(self.url)})"
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> frozenset[Capability]:
+        """What this store can do beyond the methods that every store has."""
+
+    @abstractmethod
+    def check(self, *, keep: str | None = None, writable: bool = False) -> Marker:
+        """What the store's marker says, after making sure that the store is there and usable.
+
+        Args:
+            keep: The keep that the store must belong to, if that matters.
+            writable: Also make sure that it can be written to.
+
+        Raises:
+            StoreMissing: It is not there.
+            StoreUnmarked: The place exists, but is not a store, or is another keep's.
+            AccessDenied: It may not be read, or not written and ``writable`` was asked.
+        """
+
+    @abstractmethod
+    def create(self, marker: Marker) -> None:
+        """Make the store and its marker; nothing is changed where it exists already for the same keep."""
+
+    def size_of(self, key: str) -> int | None:
+        """The size in bytes of the object ``key``; None if there is none."""
+        with self.faults(f"read {key}"):
+            return self._size_of(key)
+
+    @contextlib.contextmanager
+    def open_read(self, key: str) -> Iterator[Iterator[bytes]]:
+        """The bytes of the object ``key``, in chunks, for the length of a ``with`` block.
+
+        Raises:
+            ObjectMissing: There is no such object.
+            AccessDenied: It may not be read.
+            StoreUnreachable: It is there, but reading failed.
+        """
+        with contextlib.ExitStack() as stack:
+            # Only our own steps are guarded: what fails in the caller's block is not the store's fault.
+            with self.faults(f"read {key}"):
+                chunks = stack.enter_context(self._open_read(key))
+            yield self._guarded(key, chunks)
+
+    def _guarded(self, key: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        with self.faults(f"read {key}"):
+            yield from chunks
+
+    def begin(self, prefix: str) -> Writer:
+        """A new object of the dataset ``prefix``, whose key may become known only when it is written."""
+        with self.faults("write"):
+            return self._begin(prefix)
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        """Store ``chunks`` as the object ``key``, whole or not at all; returns their size in bytes."""
+        writer = self.begin(key.partition("/")[0])
+        size_bytes = 0
+        try:
+            for chunk in chunks:
+                writer.write(chunk)
+                size_bytes += len(chunk)
+            writer.commit(key)
+        finally:
+            writer.discard()
+        return size_bytes
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Key and size in bytes of every object below the folder ``prefix``, in no order."""
+        with self.faults(f"list {prefix}"):
+            yield from self._list(prefix)
+
+    def free_bytes(self) -> int | None:
+        """How many more bytes fit; None if nobody can say."""
+        return None
+
+    def volume(self) -> str | None:
+        """Stores that return the same text share their free bytes; None if that is not known."""
+        return None
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Everything written so far survives a power cut. Called once per batch, not per object."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave nothing temporary behind; the store can be used again afterwards."""
+
+    @abstractmethod
+    def tidy(self, prefix: str) -> None:
+        """Remove what killed writers of the dataset ``prefix`` left behind; the living are left alone."""
+
+    @abstractmethod
+    def _size_of(self, key: str) -> int | None: ...
+
+    @abstractmethod
+    def _open_read(self, key: str) -> AbstractContextManager[Iterator[bytes]]: ...
+
+    @abstractmethod
+    def _begin(self, prefix: str) -> Writer: ...
+
+    @abstractmethod
+    def _list(self, prefix: str) -> Iterator[tuple[str, int]]: ...
+
+    def _missing(self, action: str) -> DatakeepError:
+        """What it means when a file that ``action`` needs is not there."""
+        return ObjectMissing(
+            f"{self}: cannot {action}: it is missing there",
+            next_step="fetch it from another copy, or ask who registered it to register it again",
+        )
+
+    @contextlib.contextmanager
+    def faults(self, action: str) -> Iterator[None]:
+        """A block whose :class:`OSError` leaves it as what it means; ``action`` says what was tried."""
+        try:
+            yield
+        except FileNotFoundError as fault:
+            raise self._missing(action) from fault
+        except OSError as fault:
+            raise explained(fault, place=str(self), action=action) from fault

@@ -1,0 +1,270 @@
+"""The facts of a manifest: which option states each, which are missing, and how they become a manifest.
+
+One table, :data:`FACTS`, serves the command line, the questions on a terminal, and the error that lists all
+that is missing; so the three can never disagree.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from datakeep.core.errors import IncompleteManifest, SecretFound, UsageError
+from datakeep.core.secrets import find_secret
+from datakeep.formats import yaml
+from datakeep.formats.manifest import Manifest, Personal, SourceKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from datakeep.formats.manifest import Source
+
+Kind = Literal["text", "person", "people", "list", "file", "caveats", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that a manifest states.
+
+    Args:
+        path: The dotted field of the manifest.
+        option: The option that states it.
+        meaning: What to write, for help, questions and errors.
+        kind: How the option's text becomes the field's value.
+        choices: The values that are allowed, for ``choice``.
+    """
+
+    path: str
+    option: str
+    meaning: str
+    kind: Kind = "text"
+    choices: tuple[str, ...] = ()
+
+
+FACTS: tuple[Fact, ...] = (
+    Fact("title", "--title", "a title for people"),
+    Fact("purpose", "--purpose", "what the data is for, in one sentence"),
+    Fact("owner", "--owner", "who answers for it: 'Name <mail>'", "person"),
+    Fact("stewards", "--steward", "who else can help: 'Name <mail>'; may be repeated", "people"),
+    Fact("aliases", "--alias", "an earlier name; may be repeated", "list"),
+    Fact("task.target", "--target", "the column or label that is predicted"),
+    Fact("task.metric", "--metric", "how success is measured, such as accuracy"),
+    Fact("source.kind", "--source-kind", "where it comes from", "choice", get_args(SourceKind)),
+    Fact("source.origin", "--origin", "where the files were taken from: system, person, device"),
+    Fact("source.url", "--source-url", "the page that it was published on"),
+    Fact("source.query", "--query", "the file with the SQL that extracted it", "file"),
+    Fact("source.dialect", "--dialect", "the SQL dialect, such as postgres"),
+    Fact("source.database", "--database", "the database, as a URL without a password"),
+    Fact("source.parents", "--parent", "a dataset version it was derived from, as orders@v3", "list"),
+    Fact("source.command", "--source-command", "the command that derived it"),
+    Fact("source.extracted_at", "--extracted-at", "the day or moment of the extraction, as 2026-11-20"),
+    Fact("source.extracted_by", "--extracted-by", "who extracted it"),
+    Fact("source.valid_from", "--valid-from", "the first day that it covers"),
+    Fact("source.valid_to", "--valid-to", "the last day that it covers"),
+    Fact("annotation.rules", "--annotation-rules", "the file with the rules of annotation", "file"),
+    Fact("annotation.none", "--no-annotation", "why there are no annotations, or who labelled instead"),
+    Fact("annotation.version", "--annotation-version", "the version of the rules"),
+    Fact("annotation.tool", "--annotation-tool", "the tool that labels were made with"),
+    Fact("annotation.classes", "--class", "a class of the labels; may be repeated", "list"),
+    Fact("annotation.annotators", "--annotator", "who annotated; may be repeated", "list"),
+    Fact("caveats", "--caveat", "something that misleads who does not know it; may be repeated", "caveats"),
+    Fact("privacy.personal", "--privacy", "whether it holds personal data", "choice", get_args(Personal)),
+    Fact("privacy.basis", "--privacy-basis", "on what basis personal data is kept"),
+    Fact("privacy.retention_until", "--retention-until", "the day until which it may be kept"),
+    Fact("privacy.decided_by", "--privacy-decided-by", "who decided that"),
+    Fact("license", "--license", "the licence, such as CC0-1.0 or internal"),
+    Fact("access.how", "--access", "how a colleague gets access"),
+    Fact("access.granted_by", "--access-granted-by", "who grants it"),
+)
+BY_PATH = {fact.path: fact for fact in FACTS}
+_PERSON = re.compile(r"\s*([^<>]+?)\s*<([^<>\s]+@[^<>\s]+)>\s*")
+#: What each kind of source must state beside the day.
+_SOURCE_NEEDS = {
+    "sql": ("query", "database"),
+    "files": ("origin",),
+    "capture": ("origin",),
+    "derived": ("parents", "command"),
+    "public": ("url",),
+    "unknown": (),
+}
+
+
+def value_of(fact: Fact, given: Any) -> Any:
+    """What the manifest holds for the text that an option was given.
+
+    Raises:
+        UsageError: A person is not written as ``Name <mail>``, or a choice does not exist.
+    """
+    if fact.kind == "person":
+        return _person(fact, given)
+    if fact.kind == "people":
+        return [_person(fact, text) for text in given]
+    if fact.kind == "caveats":
+        return [{"what": text} for text in given]
+    if fact.kind == "list":
+        return list(given)
+    if fact.kind == "choice" and given not in fact.choices:
+        raise UsageError(
+            f"{fact.option} cannot be {given!r}",
+            next_step=f"use one of {', '.join(fact.choices)} with {fact.option}",
+        )
+    return given
+
+
+def _person(fact: Fact, text: str) -> dict[str, str]:
+    match = _PERSON.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{fact.option} {text!r} is not a person",
+            next_step=f"write {fact.option} 'Aiko Tanaka <aiko@corp.example>'",
+        )
+    return {"name": match[1], "email": match[2]}
+
+
+def put(document: dict[str, Any], path: str, value: Any) -> None:
+    """Set the dotted field ``path``; what stands between is made. New fields come in the model's order."""
+    *parents, last = path.split(".")
+    for name in parents:
+        child = document.get(name)
+        if not isinstance(child, dict):
+            child = {}
+            document[name] = child
+        document = document[name]
+    document[last] = value
+
+
+def get(document: Mapping[str, Any], path: str) -> Any:
+    """The dotted field ``path``; None where it, or anything on the way, is not there."""
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def state(document: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Write the facts ``given`` (dotted field to option's text) into the manifest ``document``.
+
+    ``annotation.none`` and ``annotation.rules`` exclude each other: the one that is given replaces the other.
+
+    Raises:
+        UsageError: A value is malformed, or both kinds of annotation are given.
+    """
+    if given.get("annotation.rules") and given.get("annotation.none"):
+        raise UsageError(
+            "--annotation-rules and --no-annotation exclude each other", next_step="give one of them"
+        )
+    if {"annotation.rules", "annotation.none"} & given.keys():
+        old = document.get("annotation")
+        kept = dict(old) if isinstance(old, dict) and "annotation.rules" in given else {}
+        kept.pop("none", None)
+        document["annotation"] = kept
+    for path, text in given.items():
+        put(document, path, value_of(BY_PATH[path], text))
+
+
+def missing(manifest: Manifest, require: Sequence[str]) -> list[Fact]:
+    """The facts that the policy ``require`` asks for and the manifest does not state, not even as unknown."""
+    found: dict[str, Fact] = {}
+    for rule in require:
+        for fact in _missing_of(manifest, rule):
+            found.setdefault(fact.path, fact)
+    return list(found.values())
+
+
+def _missing_of(manifest: Manifest, rule: str) -> Iterator[Fact]:
+    if rule == "source":
+        yield from _missing_of_source(manifest.source)
+    elif rule == "annotation":
+        annotation = manifest.annotation
+        if annotation is None or (
+            not isinstance(annotation, str) and not (annotation.rules or annotation.none)
+        ):
+            meaning = "the file with the rules of annotation; or --no-annotation REASON if there are none"
+            yield Fact("annotation.rules", "--annotation-rules", meaning, "file")
+    elif rule == "access":
+        if manifest.access is None:
+            yield BY_PATH["access.how"]
+    elif not get(manifest.to_dict(), rule):
+        yield BY_PATH.get(rule, Fact(rule, "--manifest", f"the field {rule}, in a manifest file"))
+
+
+def _missing_of_source(source: Source | None) -> Iterator[Fact]:
+    if source is None:
+        yield BY_PATH["source.kind"]
+        yield BY_PATH["source.extracted_at"]
+        return
+    for name in (*_SOURCE_NEEDS[source.kind], "extracted_at"):
+        if not getattr(source, name):
+            yield BY_PATH[f"source.{name}"]
+
+
+#: Asks a person for one fact: the fact, and a suggestion or None; returns the text that was typed.
+Ask = "Callable[[Fact, str | None], str]"
+
+
+def complete(
+    document: dict[str, Any],
+    require: Sequence[str],
+    *,
+    ask: Callable[[Fact, str | None], str] | None,
+    suggestions: Mapping[str, str],
+    command: str,
+) -> Manifest:
+    """The manifest in ``document``, once nothing that the policy requires is missing from it.
+
+    Args:
+        document: The manifest's fields; what is asked for is written into it.
+        require: The policy's rules.
+        ask: Asks a person for a fact; None where nobody can be asked.
+        suggestions: Dotted field to what is probably right.
+        command: What the user typed, without the missing options, for the next step.
+
+    Raises:
+        IncompleteManifest: Facts are missing and nobody can be asked; lists all of them.
+        SecretFound: A field holds a password or token.
+    """
+    manifest = Manifest.of(document, what="the manifest")
+    while needed := missing(manifest, require):
+        if ask is None:
+            lines = [f"{_usage(fact)}: {fact.meaning}" for fact in needed]
+            count = "a fact is" if len(needed) == 1 else f"{len(needed)} facts are"
+            raise IncompleteManifest(
+                f"{document.get('name')}: {count} missing that this keep requires",
+                next_step=f"{command} {' '.join(map(_usage, needed))}   ('unknown' is an answer, too)",
+                things=lines,
+            )
+        for fact in needed:
+            state(document, {fact.path: ask(fact, suggestions.get(fact.path))})
+        manifest = Manifest.of(document, what="the manifest")
+    refuse_secrets(document)
+    return manifest
+
+
+def _usage(fact: Fact) -> str:
+    if fact.kind == "choice":
+        return f"{fact.option} {'|'.join(fact.choices)}"
+    return f"{fact.option} {'FILE' if fact.kind == 'file' else 'TEXT'}"
+
+
+def refuse_secrets(document: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuse a manifest that holds a password or token anywhere.
+
+    Raises:
+        SecretFound: Names the field; never repeats the value.
+    """
+    for key, value in document.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict):
+                refuse_secrets(item, f"{prefix}{key}.")
+            elif isinstance(item, str) and (secret := find_secret(item)):
+                raise SecretFound(
+                    f"the field {prefix}{key} holds {secret}, which would be written down for good",
+                    next_step="leave it out; credentials come from the environment of whoever runs it",
+                )
+
+
+def ordered(document: dict[str, Any]) -> dict[str, Any]:
+    """A new manifest's fields in the order of the format; a file that exists keeps its own order."""
+    order = {name: place for place, name in enumerate(Manifest.model_fields)}
+    return dict(sorted(yaml.plain(document).items(), key=lambda item: order.get(item[0], len(order))))

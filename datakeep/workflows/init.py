@@ -1,0 +1,199 @@
+"""``init``: a keep, its git repository and its vault."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import AccessDenied, AlreadyExists, UsageError
+from datakeep.core.names import check_name
+from datakeep.formats import yaml
+from datakeep.formats.base import validate
+from datakeep.formats.keep import REQUIRED, KeepFile, StoreEntry
+from datakeep.repository import vault
+from datakeep.repository.command import local_path
+from datakeep.repository.keep import Change, KeepRepository, KeepTree
+from datakeep.store.opening import create_store, open_store
+from datakeep.workflows.keep import KEEP_FILE, Keep, open_keep
+from datakeep.workflows.people import new_person
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from datakeep.core.progress import Progress
+    from datakeep.repository.identity import Identity
+
+#: Folders that one person's account keeps in step; what lies there goes when the account does (L2).
+_PERSONAL = re.compile(
+    r"/(Dropbox|OneDrive[^/]*|Google ?Drive|iCloud[^/]*|Box Sync|pCloud[^/]*|MEGA)(/|$)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What ``init`` made, or found already made by the same call before."""
+
+    keep: Keep
+    created: bool
+
+
+def init(
+    folder: Path,
+    *,
+    name: str | None,
+    vault_git: str | None,
+    vault_data: Sequence[str],
+    who: Identity,
+    now: datetime,
+    progress: Progress,
+) -> Made:
+    """A keep at ``folder`` with its vault; by default the vault is the folder ``<folder>.vault`` beside it.
+
+    Running it again after it was interrupted finishes it; on a finished keep it changes nothing.
+
+    Args:
+        folder: Where the keep goes; it must not exist, or be empty.
+        name: The keep's name; by default the folder's.
+        vault_git: The git base: a folder, an ssh address, a hosted service.
+        vault_data: The stores, as URL or ``NAME=URL``.
+        who: Becomes the first person of the keep.
+        now: The time that is written down.
+        progress: Is told what was made.
+
+    Raises:
+        AlreadyExists: The folder holds something else, or the vault another keep of this name.
+        UsageError: The name or a store cannot be used.
+        StoreUnreachable, AccessDenied, NoSpace: Of the vault.
+    """
+    root = Path(folder).absolute()
+    keep_name = check_name(name or _slug(root.name), what="keep")
+    file = _settings(root, keep_name, vault_git, vault_data)
+    if (root / KEEP_FILE).is_file():
+        return _already_made(root, file, progress)
+    _require_unused(root)
+    if not vault_data:
+        _make_default_vault(Path(file.vault.stores[0].url).parent)
+    for store in file.vault.stores:
+        _warn_of_personal(store, progress)
+        create_store(store.name, store.url, keep=keep_name, now=now)
+    url = vault.keep_url(file.vault.git, keep_name)
+    vault.create_bare(url, file.vault.create_command, name=keep_name, make_base=True)
+    repository = KeepRepository.create(root, url)
+    files = _first_files(file, who, now)
+
+    def first(tree: KeepTree) -> Change:
+        if tree.commit is not None and tree.read(KEEP_FILE) != files[KEEP_FILE]:
+            raise AlreadyExists(
+                f"the vault has a keep named {keep_name} already",
+                next_step=f"clone it: git clone {url} {root}; or choose another name: --name",
+            )
+        return Change() if tree.commit is not None else Change(files=files)
+
+    repository.transact(first, f"The keep {keep_name}", who, when=now, progress=progress)
+    return Made(open_keep(root, progress), created=True)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _settings(root: Path, name: str, vault_git: str | None, vault_data: Sequence[str]) -> KeepFile:
+    beside = root.with_name(f"{root.name}.vault")
+    stores = [_store(text, place) for place, text in enumerate(vault_data)]
+    stores = stores or [{"name": "main", "url": str(beside / "data")}]
+    fields = {
+        "format": KeepFile.format_line(),
+        "name": name,
+        "vault": {"git": _absolute(vault_git) if vault_git else str(beside / "git"), "stores": stores},
+        "policy": {"copies": 2, "renew_every": "180d", "require": list(REQUIRED)},
+    }
+    names = [store["name"] for store in stores]
+    if len(set(names)) != len(names):
+        raise UsageError(
+            "two stores have the same name", next_step="name them: --vault-data nas=/mnt/nas/keep"
+        )
+    return validate(KeepFile, fields, "the keep's settings")
+
+
+def _store(text: str, place: int) -> dict[str, str]:
+    name, equals, url = text.partition("=")
+    if not equals or "/" in name or ":" in name:
+        name, url = "main" if place == 0 else f"store-{place + 1}", text
+    return {"name": check_name(name, what="store"), "url": _absolute(url)}
+
+
+def _absolute(url: str) -> str:
+    """URLs are stored absolute: a relative path means the user's folder now, and nothing elsewhere later."""
+    path = local_path(url)
+    return str(path.absolute()) if path is not None and not url.startswith("file://") else url
+
+
+def _make_default_vault(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AccessDenied(
+            f"the vault {folder} cannot be made: {error.strerror}",
+            next_step="choose another place for the keep, or name the vault: --vault-git BASE --vault-data URL",
+        ) from error
+
+
+def _require_unused(root: Path) -> None:
+    if root.exists() and not root.is_dir():
+        raise AlreadyExists(f"{root} is a file", next_step="choose another folder for the keep")
+    if root.is_dir() and any(entry.name not in (".git", ".datakeep") for entry in root.iterdir()):
+        raise AlreadyExists(
+            f"{root} is not empty",
+            next_step="choose a new folder; data is registered into the keep later",
+        )
+
+
+def _already_made(root: Path, file: KeepFile, progress: Progress) -> Made:
+    keep = open_keep(root, progress)
+    if keep.file.vault.git == file.vault.git and keep.name == file.name:
+        return Made(keep, created=False)
+    raise AlreadyExists(
+        f"{root} is already the keep {keep.name}, with its vault at {keep.file.vault.git}",
+        next_step=f"choose another folder, or work in it: cd {root}",
+    )
+
+
+def _warn_of_personal(store: StoreEntry, progress: Progress) -> None:
+    path = local_path(store.url)
+    if path is not None and _PERSONAL.search(str(path)):
+        progress.warn(
+            f"store {store.name} ({path}) is a personal cloud folder: it goes when the account does"
+        )
+
+
+def _first_files(file: KeepFile, who: Identity, now: datetime) -> dict[str, bytes | None]:
+    handle, person = new_person(who.name, who.email, [], now.date(), taken=())
+    readme = (
+        f"# The keep {file.name}\n\nA register of datasets: what each is, whose, where its bytes are, and "
+        "who has proven that they can carry it on. Made with datakeep; readable with git and an editor.\n\n"
+        "- `register/`: one file per version of each dataset\n- `datasets/`: their repositories, as git "
+        "submodules\n- `proofs/`: signed records of verifications\n- `models/`: what models were made of\n"
+        "- `people/`: who is who, with their public keys\n\nEach dataset's own README.md says how to get it "
+        "without datakeep.\n"
+    )
+    return {
+        KEEP_FILE: yaml.dump(file.model_dump(mode="json", exclude_none=True)).encode("utf-8"),
+        "README.md": readme.encode("utf-8"),
+        ".gitignore": b"/.datakeep/\n",
+        f"people/{handle}.yaml": person.dump().encode("utf-8"),
+    }
+
+
+def copies_sentence(keep: Keep) -> str:
+    """A sentence about how many disks hold the bytes, for whoever made the keep."""
+    stores = keep.file.vault.stores
+    if len(stores) > 1:
+        return f"{len(stores)} stores hold a copy each: {', '.join(store.name for store in stores)}"
+    store = open_store(stores[0].name, stores[0].url)
+    return (
+        f"there is one store only, {store}: the bytes die with that disk. "
+        "Add another, on another machine: datakeep vault add NAME URL"
+    )

@@ -1,0 +1,241 @@
+"""An open keep: settings, register, people, stores and dataset repositories, as every workflow needs them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import DamagedBytes, InvalidFile, NotAKeep, UnknownName
+from datakeep.core.names import VERSION, Reference, nearest, parse_reference, version_number
+from datakeep.formats.keep import KeepFile
+from datakeep.formats.person import Person
+from datakeep.formats.version import VersionEntry
+from datakeep.repository import vault
+from datakeep.repository.dataset import DatasetRepository
+from datakeep.repository.keep import PRIVATE_FOLDER, KeepRepository, KeepTree
+from datakeep.store.opening import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from datakeep.core.progress import Progress
+    from datakeep.repository.identity import Identity
+    from datakeep.store.interface import Store
+
+KEEP_FILE = "keep.yaml"
+
+
+def entry_path(dataset: str, version: str) -> str:
+    """Where the register has a version."""
+    return f"register/{dataset}/{version}.yaml"
+
+
+def open_keep(folder: Path, progress: Progress) -> Keep:
+    """The keep that ``folder`` lies in.
+
+    Raises:
+        NotAKeep: It lies in none.
+        InvalidFile: Its keep.yaml cannot be read.
+    """
+    repository = KeepRepository.open(folder)
+    text = repository.read(KEEP_FILE)
+    if text is None:
+        raise NotAKeep(
+            f"the keep at {repository.root} has no commit with a keep.yaml",
+            next_step=f"finish its creation: datakeep init {repository.root}",
+        )
+    return Keep(repository, KeepFile.read(text, what=str(repository.root / KEEP_FILE)), progress)
+
+
+class Keep:
+    """A clone of a keep; read at its head, so that what is seen is what was committed."""
+
+    def __init__(self, repository: KeepRepository, file: KeepFile, progress: Progress) -> None:
+        self.repository = repository
+        self.file = file
+        self.progress = progress
+
+    @property
+    def root(self) -> Path:
+        """The folder of the clone."""
+        return self.repository.root
+
+    @property
+    def name(self) -> str:
+        """The keep's name."""
+        return self.file.name
+
+    @cached_property
+    def tree(self) -> KeepTree:
+        """The files at the head, as of the first look; see :meth:`look_again`."""
+        return self.repository.at()
+
+    def look_again(self) -> None:
+        """Forget what was read: the head has moved."""
+        for name in ("tree", "_versions", "people"):
+            self.__dict__.pop(name, None)
+
+    def refresh(self) -> None:
+        """Follow what is published; if that is impossible now, a warning says so."""
+        warning = self.repository.refresh()
+        if warning:
+            self.progress.warn(warning)
+        self.look_again()
+
+    @cached_property
+    def _versions(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in self.tree.list("register/"):
+            parts = path.removesuffix(".yaml").split("/")
+            if len(parts) == 3 and path.endswith(".yaml") and VERSION.fullmatch(parts[2]):
+                found.setdefault(parts[1], []).append(parts[2])
+        return {name: sorted(versions, key=version_number) for name, versions in sorted(found.items())}
+
+    @property
+    def datasets(self) -> list[str]:
+        """The names of all registered datasets."""
+        return list(self._versions)
+
+    def versions(self, dataset: str) -> list[str]:
+        """The versions of a dataset, oldest first; none if it is not registered."""
+        return self._versions.get(dataset, [])
+
+    def resolve(self, text: str) -> Reference:
+        """The version that ``orders`` or ``orders@v3`` means; an earlier name (alias) works as well.
+
+        Raises:
+            UsageError: It is malformed.
+            UnknownName: There is no such dataset or version; says what is near.
+        """
+        wanted = parse_reference(text.removeprefix("dataset:"))
+        name = wanted.name if wanted.name in self._versions else self._by_alias(wanted.name)
+        versions = self.versions(name)
+        if wanted.version and wanted.version not in versions:
+            raise UnknownName(
+                f"{name} has no version {wanted.version}; it has {', '.join(versions[-5:])}",
+                next_step=f"datakeep log {name}",
+            )
+        return Reference(name, wanted.version or versions[-1])
+
+    def _by_alias(self, alias: str) -> str:
+        for entry in self.newest_entries():
+            if alias in entry.manifest.get("aliases", []):
+                return entry.dataset
+        near = nearest(alias, self.datasets)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise UnknownName(f"this keep has no dataset {alias!r}{hint}", next_step="datakeep list")
+
+    def entry(self, reference: Reference | str) -> VersionEntry:
+        """The register entry of a version, the newest if none is named.
+
+        Raises:
+            UnknownName, InvalidFile: It does not exist, or cannot be read.
+        """
+        found = self.resolve(str(reference))
+        path = entry_path(found.name, found.version or "")
+        return _entry(self.tree.read(path) or b"", path)
+
+    def entries(self, dataset: str) -> list[VersionEntry]:
+        """All entries of a dataset, oldest first."""
+        paths = [entry_path(dataset, version) for version in self.versions(dataset)]
+        texts = self.tree.read_many(paths)
+        return [_entry(texts[path], path) for path in paths]
+
+    def newest_entries(self) -> list[VersionEntry]:
+        """The newest entry of each dataset; for one that cannot be read there is a warning instead."""
+        paths = [entry_path(name, versions[-1]) for name, versions in self._versions.items()]
+        found = []
+        for path, text in self.tree.read_many(paths).items():
+            try:
+                found.append(_entry(text, path))
+            except InvalidFile as error:
+                self.progress.warn(error.what)
+        return found
+
+    @cached_property
+    def people(self) -> dict[str, Person]:
+        """Handle to person."""
+        return people_of(self.tree)
+
+    def handle_of(self, email: str) -> str | None:
+        """The handle of the person with this e-mail; None if the keep does not know them."""
+        return next((handle for handle, person in self.people.items() if person.email == email), None)
+
+    def dataset_url(self, name: str) -> str:
+        """Where the vault has a dataset's repository."""
+        return vault.dataset_url(self.file.vault.git, name)
+
+    @property
+    def published_url(self) -> str:
+        """Where the vault has the keep itself."""
+        return vault.keep_url(self.file.vault.git, self.name)
+
+    def cache(self, *parts: str) -> Path:
+        """A place under ``.datakeep/``, for what can be deleted at any time."""
+        return self.root.joinpath(PRIVATE_FOLDER, *parts)
+
+    def dataset_repository(self, name: str) -> DatasetRepository:
+        """The dataset's repository in the vault, through a cache in this clone."""
+        return DatasetRepository(self.cache("datasets", f"{name}.git"), self.dataset_url(name))
+
+    def store_url(self, name: str, url: str) -> str:
+        """The URL of a store on this machine: git's ``datakeep.store.<name>.url`` wins over keep.yaml."""
+        return self.repository.setting(f"datakeep.store.{name}.url") or url
+
+    def stores(self, names: Sequence[str] | None = None) -> list[Store]:
+        """The keep's stores, or those of ``names`` that it still has; none is looked at yet."""
+        return [
+            open_store(
+                store.name,
+                self.store_url(store.name, store.url),
+                endpoint_url=store.endpoint_url,
+                region=store.region,
+            )
+            for store in self.file.vault.stores
+            if names is None or store.name in names
+        ]
+
+    def writable_stores(self) -> list[Store]:
+        """All stores, made sure to be there, to be this keep's, and to take bytes.
+
+        Raises:
+            StoreMissing, StoreUnmarked, AccessDenied: One of them is not.
+        """
+        stores = self.stores()
+        for store in stores:
+            store.check(keep=self.name, writable=True)
+        return stores
+
+    def require_person(self, who: Identity) -> str:
+        """The handle of whoever is at work.
+
+        Raises:
+            UnknownName: The keep has no person of this e-mail.
+        """
+        handle = self.handle_of(who.email)
+        if handle is None:
+            raise UnknownName(
+                f"the keep {self.name} does not know {who.name} <{who.email}>",
+                next_step="datakeep people add",
+            )
+        return handle
+
+
+def people_of(tree: KeepTree) -> dict[str, Person]:
+    """Handle to person, of a keep's files."""
+    texts = tree.read_many([path for path in tree.list("people/") if path.endswith(".yaml")])
+    return {
+        path.removeprefix("people/").removesuffix(".yaml"): Person.read(text, what=path)
+        for path, text in sorted(texts.items())
+    }
+
+
+def _entry(text: bytes, path: str) -> VersionEntry:
+    entry = VersionEntry.read(text, what=path)
+    if path != entry_path(entry.dataset, entry.version):
+        raise DamagedBytes(
+            f"{path} says that it is {entry.dataset}@{entry.version}",
+            next_step=f"restore it from history: git log -- {path}",
+        )
+    return entry

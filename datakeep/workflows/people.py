@@ -1,0 +1,164 @@
+"""``people`` and ``key``: who may prove what, and with which keys."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datakeep.attest import keys
+from datakeep.core.errors import AlreadyExists, KeyFault, UnknownName
+from datakeep.core.names import nearest
+from datakeep.formats import yaml
+from datakeep.formats.base import validate
+from datakeep.formats.person import Person
+from datakeep.repository.keep import Change, KeepTree
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import date, datetime
+    from pathlib import Path
+
+    from datakeep.repository.identity import Identity
+    from datakeep.workflows.keep import Keep
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of ``people add``: the handle, and whether anything changed."""
+
+    handle: str
+    person: Person
+    changed: bool
+
+
+def new_person(
+    name: str, email: str, lines: Sequence[str], day: date, *, taken: Collection[str]
+) -> tuple[str, Person]:
+    """A person and a free handle, made from the e-mail.
+
+    Raises:
+        InvalidFile: The name is empty or the e-mail is none.
+    """
+    stem = re.sub(r"[^a-z0-9]+", "-", email.partition("@")[0].lower()).strip("-") or "person"
+    handle, number = stem, 2
+    while handle in taken:
+        handle, number = f"{stem}-{number}", number + 1
+    fields = {
+        "format": Person.format_line(),
+        "name": name,
+        "email": email,
+        "keys": [{"key": line, "added": day.isoformat()} for line in lines],
+    }
+    return handle, validate(Person, fields, f"the person {name!r}")
+
+
+def public_line(path: Path) -> str:
+    """The public key in ``path``: an OpenSSH public key file, or the one beside a private key file.
+
+    Raises:
+        KeyFault: There is none, or it is of a kind that cannot sign proofs.
+    """
+    public = path if path.suffix == ".pub" else path.with_name(f"{path.name}.pub")
+    if not public.is_file():
+        raise KeyFault(f"there is no public key at {public}", next_step="datakeep key create")
+    try:
+        words = public.read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFault(f"{public} cannot be read as a public key", next_step="datakeep key create") from error
+    line = " ".join(words[:2])
+    keys.public_key(line)
+    return line
+
+
+def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, now: datetime) -> Added:
+    """The keep knows the person, with this key; a person who is there already gets the key added.
+
+    Args:
+        keep: The keep.
+        name: The person's name.
+        email: Their e-mail, by which they are recognised.
+        line: Their public key, or None.
+        who: Author of the commit.
+        now: The day from which the key counts.
+
+    Raises:
+        AlreadyExists: The key is another person's.
+    """
+    done: list[Added] = []
+
+    def change(tree: KeepTree) -> Change:
+        # Imported here: keep.py serves every workflow and must not depend on one of them.
+        from datakeep.workflows.keep import people_of
+
+        people = people_of(tree)
+        _refuse_foreign_key(people, email, line)
+        handle = next((known for known, person in people.items() if person.email == email), None)
+        if handle is None:
+            handle, person = new_person(name, email, [line] if line else [], now.date(), taken=people)
+            done[:] = [Added(handle, person, changed=True)]
+            return Change(files={_path(handle): person.dump().encode("utf-8")})
+        if line is None or line in {key.key for key in people[handle].keys}:
+            done[:] = [Added(handle, people[handle], changed=False)]
+            return Change()
+        text = _with_key(tree.read(_path(handle)) or b"", handle, line, now.date())
+        done[:] = [Added(handle, Person.read(text, what=_path(handle)), changed=True)]
+        return Change(files={_path(handle): text})
+
+    keep.repository.transact(change, f"people: {name}", who, when=now, progress=keep.progress)
+    keep.look_again()
+    return done[0]
+
+
+def _path(handle: str) -> str:
+    return f"people/{handle}.yaml"
+
+
+def _refuse_foreign_key(people: dict[str, Person], email: str, line: str | None) -> None:
+    for handle, person in people.items():
+        if line and person.email != email and any(key.key == line for key in person.keys):
+            raise AlreadyExists(
+                f"this key is {handle}'s ({person.email})",
+                next_step="make a key of your own: datakeep key create",
+            )
+
+
+def _with_key(text: bytes, handle: str, line: str, day: date) -> bytes:
+    document = yaml.load(text, what=_path(handle))
+    document.setdefault("keys", []).append({"key": line, "added": day.isoformat()})
+    return yaml.dump(document).encode("utf-8")
+
+
+def depart(keep: Keep, handle: str, *, on: date, who: Identity, now: datetime) -> Person:
+    """The person has left: their keys no longer count from that day, and their datasets have no owner.
+
+    Raises:
+        UnknownName: The keep has no such person.
+    """
+    done: list[Person] = []
+
+    def change(tree: KeepTree) -> Change:
+        text = tree.read(_path(handle))
+        if text is None:
+            near = nearest(handle, keep.people)
+            raise UnknownName(
+                f"this keep has no person {handle!r}" + (f"; did you mean {near!r}?" if near else ""),
+                next_step="datakeep people list",
+            )
+        document: dict[str, Any] = yaml.load(text, what=_path(handle))
+        document["departed"] = on.isoformat()
+        done[:] = [Person.of(document, what=_path(handle))]
+        return Change(files={_path(handle): yaml.dump(document).encode("utf-8")})
+
+    keep.repository.transact(change, f"people: {handle} departed", who, when=now, progress=keep.progress)
+    keep.look_again()
+    return done[0]
+
+
+def owned_by(keep: Keep, email: str) -> list[str]:
+    """The datasets whose newest version names this person as owner."""
+    return [
+        entry.dataset
+        for entry in keep.newest_entries()
+        if (entry.manifest.get("owner") or {}).get("email") == email
+    ]

@@ -1,0 +1,300 @@
+"""The way of every new version into the vault and the register, in the order that survives a kill.
+
+Objects, then ``.dir`` and inventory, commit, tag, push, register entry, keep commit: what comes later refers
+only to what is already safe. A run that was killed leaves at most things that nothing refers to; the same
+command finds them and goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.digests import sha256_id
+from datakeep.core.errors import AlreadyExists, Conflict
+from datakeep.formats import yaml
+from datakeep.formats.card import CardFacts, card
+from datakeep.formats.inventory import Inventory
+from datakeep.formats.manifest import Manifest
+from datakeep.formats.version import VersionEntry
+from datakeep.repository import submodules, vault
+from datakeep.repository.keep import Change, KeepTree
+from datakeep.repository.writing import Blob
+from datakeep.store import dvc_format
+from datakeep.store.hashing import HashingReader
+from datakeep.store.ingest import ingest, put_bytes
+from datakeep.workflows.inventories import INVENTORY
+from datakeep.workflows.keep import entry_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from datakeep.repository.dataset import DatasetRepository
+    from datakeep.repository.identity import Identity
+    from datakeep.store.interface import Store
+    from datakeep.store.scan import SourceFile
+    from datakeep.workflows.keep import Keep
+
+MANIFEST = "dataset.yaml"
+#: Wins over whatever attributes a user has, so that every clone has the bytes that were registered.
+_ATTRIBUTES = {".gitattributes": b"* -text -filter -ident -working-tree-encoding\n"}
+_DVC_FILES = {
+    ".dvc/.gitignore": b"/config.local\n/tmp\n/cache\n",
+    ".dvcignore": b"",
+    ".gitignore": b"/data\n/inventory.parquet\n",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version that is about to be made.
+
+    Args:
+        name: The dataset.
+        version: ``v3``.
+        document: The manifest's fields, with their comments.
+        message: Why there is a new version.
+        parent: The commit of the version before; None for the first.
+        files: Documents and code that go into the repository; None deletes one.
+        source: The new data; None keeps the bytes of ``inventory``.
+        inventory: The inventory of the version before, where ``source`` is None.
+    """
+
+    name: str
+    version: str
+    document: dict[str, Any]
+    message: str
+    parent: str | None = None
+    files: Mapping[str, bytes | None] = field(default_factory=dict)
+    source: Sequence[SourceFile] | None = None
+    inventory: Inventory | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest, validated."""
+        return Manifest.of(self.document, what=f"the manifest of {self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A draft whose bytes are safe and whose commit exists, but which nobody can see yet."""
+
+    draft: Draft
+    repository: DatasetRepository
+    commit: str
+    inventory: Inventory
+    inventory_id: str
+    stores: tuple[str, ...]
+
+
+class Publisher:
+    """Makes versions in a keep, in the name of one person.
+
+    Args:
+        keep: The keep.
+        who: Author of the commits.
+        now: The time that is written down.
+    """
+
+    def __init__(self, keep: Keep, who: Identity, now: datetime) -> None:
+        self.keep = keep
+        self.who = who
+        self.now = now
+
+    def prepare(self, draft: Draft) -> Prepared:
+        """The draft's bytes in every store and its commit in a cache; nothing refers to either yet.
+
+        Raises:
+            SourceChanged, SourceUnreadable: Files of the source; lists them.
+            NoSpace, AccessDenied, StoreUnreachable: Of a store.
+        """
+        manifest = draft.manifest
+        repository = self.keep.dataset_repository(draft.name)
+        if manifest.backend == "git":
+            return self._prepare_git(draft, manifest, repository)
+        return self._prepare_dvc(draft, manifest, repository)
+
+    def _prepare_git(self, draft: Draft, manifest: Manifest, repository: DatasetRepository) -> Prepared:
+        made: list[Inventory] = []
+
+        def late(inventory: Inventory) -> dict[str, bytes]:
+            made.append(inventory)
+            return {INVENTORY: inventory.to_bytes(), **self._texts(draft, manifest, inventory, ())}
+
+        files: dict[str, bytes | None] = {**_ATTRIBUTES, **draft.files}
+        blobs = None
+        if draft.source is not None:
+            self.keep.progress.stage("taking the bytes in", total=len(draft.source))
+            blobs = self._git_blobs(draft.source, manifest, late)
+        else:
+            files |= late(_with_splits(_required(draft), manifest))
+        commit = repository.write(draft.parent, draft.message, self.who, self.now, files=files, blobs=blobs)
+        inventory = made[0]
+        return Prepared(draft, repository, commit, inventory, sha256_id(inventory.to_bytes()), ())
+
+    def _git_blobs(
+        self,
+        source: Sequence[SourceFile],
+        manifest: Manifest,
+        late: Callable[[Inventory], Mapping[str, bytes]],
+    ) -> Iterator[Blob]:
+        """The data, each file read once and hashed as git takes it; then what is known only afterwards."""
+        rows = []
+        for file in source:
+            reader = HashingReader(file)
+
+            def chunks(reader: HashingReader = reader) -> Iterator[bytes]:
+                with reader:
+                    yield from reader
+
+            yield Blob(f"data/{file.path}", file.size_bytes, chunks)
+            rows.append(reader.entry)
+            self.keep.progress.advance(size_bytes=file.size_bytes)
+        for path, data in late(_with_splits(Inventory.of(rows), manifest)).items():
+            yield Blob(path, len(data), lambda data=data: iter([data]))  # type: ignore[misc]  # bound per turn
+
+    def _prepare_dvc(self, draft: Draft, manifest: Manifest, repository: DatasetRepository) -> Prepared:
+        stores = self.keep.writable_stores()
+        if draft.source is not None:
+            inventory = ingest(draft.source, stores, draft.name, self.keep.progress)
+        else:
+            inventory = _required(draft)
+        inventory = _with_splits(inventory, manifest)
+        data = inventory.to_bytes()
+        files = {**self._dvc_pointers(draft, inventory, data, stores), **draft.files}
+        names = [(store.name, store.url) for store in self.keep.file.vault.stores]
+        files |= self._texts(draft, manifest, inventory, names)
+        commit = repository.write(draft.parent, draft.message, self.who, self.now, files=files)
+        return Prepared(
+            draft, repository, commit, inventory, sha256_id(data), tuple(store.name for store in stores)
+        )
+
+    def _dvc_pointers(
+        self, draft: Draft, inventory: Inventory, data: bytes, stores: Sequence[Store]
+    ) -> dict[str, bytes | None]:
+        listing = put_bytes(dvc_format.tree_object(inventory), stores, draft.name, directory=True)
+        listed = put_bytes(data, stores, draft.name)
+        names = [(store.name, store.url) for store in self.keep.file.vault.stores]
+        pointer = dvc_format.pointer_file("data", listing, inventory.size_bytes, len(inventory))
+        return {
+            **_ATTRIBUTES,
+            **_DVC_FILES,
+            "data.dvc": pointer.encode(),
+            f"{INVENTORY}.dvc": dvc_format.pointer_file(INVENTORY, listed, len(data)).encode(),
+            ".dvc/config": dvc_format.dvc_config(names, draft.name).encode(),
+        }
+
+    def _texts(
+        self, draft: Draft, manifest: Manifest, inventory: Inventory, stores: Sequence[tuple[str, str]]
+    ) -> dict[str, bytes]:
+        facts = CardFacts(
+            version=draft.version,
+            content=inventory.content_id(),
+            files=len(inventory),
+            size_bytes=inventory.size_bytes,
+            formats=manifest.contents.formats if manifest.contents else {},
+            repository=self.keep.dataset_url(draft.name),
+            keep=self.keep.published_url,
+            stores=stores,
+        )
+        return {
+            MANIFEST: yaml.dump(draft.document).encode("utf-8"),
+            "README.md": card(manifest, facts).encode("utf-8"),
+        }
+
+    def publish(self, prepared: Prepared) -> VersionEntry:
+        """The version is in the vault and in the register.
+
+        Raises:
+            Conflict: Someone else made this version at the same time, or a run with other contents was
+                interrupted after its push.
+            AlreadyExists: The register has it by now, with other contents.
+        """
+        commit = self._push(prepared)
+        entry = self._entry(prepared, commit)
+        self.keep.repository.transact(
+            lambda tree: self._registered(tree, entry),
+            f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
+            self.who,
+            when=self.now,
+            progress=self.keep.progress,
+        )
+        self.keep.look_again()
+        return entry
+
+    def _push(self, prepared: Prepared) -> str:
+        """The commit that the vault has as this version: ours, or the same one of a run that was killed."""
+        draft, repository = prepared.draft, prepared.repository
+        there = repository.remote_tags().get(draft.version)
+        if there is None:
+            repository.tag(draft.version, prepared.commit, draft.message, self.who, when=self.now)
+            repository.publish(draft.version)
+            return prepared.commit
+        repository.fetch()
+        info = repository.tag_info(draft.version)
+        same = repository.tree_id(there) == repository.tree_id(prepared.commit)
+        if same and info is not None and info.tagger_email == self.who.email:
+            return there
+        who = info.tagger_email if info else "someone"
+        raise Conflict(
+            f"{draft.version} of {draft.name} was pushed by {who} with other contents, and is not registered "
+            "(yet): another datakeep is at work, or one was interrupted",
+            next_step="wait a minute and run it again; or repeat the interrupted run unchanged, to finish it",
+        )
+
+    def _entry(self, prepared: Prepared, commit: str) -> VersionEntry:
+        draft, inventory = prepared.draft, prepared.inventory
+        fields = {
+            "format": VersionEntry.format_line(),
+            "dataset": draft.name,
+            "version": draft.version,
+            "repository": self.keep.dataset_url(draft.name),
+            "commit": commit,
+            "content": inventory.content_id(),
+            "inventory": prepared.inventory_id,
+            "files": len(inventory),
+            "size_bytes": inventory.size_bytes,
+            "stores": list(prepared.stores),
+            "registered_at": self.now.isoformat(timespec="seconds"),
+            "registered_by": self.who.email,
+            "message": draft.message,
+            "manifest": yaml.plain(draft.document),
+        }
+        return VersionEntry.of(fields, what=f"the entry of {draft.name}@{draft.version}")
+
+    def _registered(self, tree: KeepTree, entry: VersionEntry) -> Change:
+        path = entry_path(entry.dataset, entry.version)
+        old = tree.read(path)
+        if old is not None:
+            before = VersionEntry.read(old, what=path)
+            if before.commit == entry.commit:
+                return Change()
+            raise AlreadyExists(
+                f"{entry.dataset}@{entry.version} was registered at the same time by {before.registered_by}",
+                next_step=f"datakeep show {entry.dataset}; then make yours the next version: "
+                f"datakeep update {entry.dataset}",
+            )
+        files: dict[str, bytes | None] = {path: entry.dump().encode("utf-8")}
+        place = f"datasets/{entry.dataset}"
+        if tree.gitlink(place) is None:
+            modules = (tree.read(".gitmodules") or b"").decode("utf-8")
+            url = submodules.relative_url(self.keep.published_url, entry.repository)
+            module = submodules.Submodule(name=place, path=place, url=url or entry.repository)
+            files[".gitmodules"] = submodules.add(modules, module).encode("utf-8")
+        return Change(files=files, gitlinks={place: entry.commit})
+
+    def make_repository(self, name: str) -> None:
+        """The vault has a repository for the dataset, perhaps an empty one."""
+        vault.create_bare(self.keep.dataset_url(name), self.keep.file.vault.create_command, name=name)
+
+
+def _required(draft: Draft) -> Inventory:
+    if draft.inventory is None:
+        raise ValueError("a draft without a source needs the inventory of the version before")
+    return draft.inventory
+
+
+def _with_splits(inventory: Inventory, manifest: Manifest) -> Inventory:
+    """The inventory with the split that the manifest's patterns give each file."""
+    return inventory.with_splits(manifest.splits.patterns if manifest.splits else {})

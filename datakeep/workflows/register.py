@@ -1,0 +1,238 @@
+"""``register``: a source becomes a dataset, version 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.digests import content_id
+from datakeep.core.errors import AlreadyExists, SourceFault, UnsafePath, UsageError
+from datakeep.core.names import check_name
+from datakeep.extract.describe import describe
+from datakeep.formats import yaml
+from datakeep.formats.manifest import Manifest
+from datakeep.store.hashing import hash_file
+from datakeep.store.scan import scan
+from datakeep.workflows import attachments, facts
+from datakeep.workflows.publish import Draft, Publisher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from datakeep.formats.manifest import Column
+    from datakeep.formats.version import VersionEntry
+    from datakeep.repository.identity import Identity
+    from datakeep.store.scan import Scan, SourceFile
+    from datakeep.workflows.keep import Keep
+
+#: Files with which a source could change how git treats it; the dvc backend has no such trouble.
+_GIT_CONTROL = (".gitattributes", ".gitmodules", ".lfsconfig")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a user asks ``register`` or ``update`` for.
+
+    Args:
+        name: The dataset.
+        sources: Files, or one folder.
+        given: Dotted field of the manifest to what its option says.
+        backend: ``git`` or ``dvc``.
+        manifest: A manifest file that gives fields all at once; ``given`` wins over it.
+        normalise_names: Bring file names into Unicode's NFC form instead of refusing others.
+        ask: Asks a person for a missing fact; None where nobody can be asked.
+        command: What the user typed, for messages.
+    """
+
+    name: str
+    sources: Sequence[Path] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
+    backend: str | None = None
+    manifest: Path | None = None
+    normalise_names: bool = False
+    ask: Callable[[facts.Fact, str | None], str] | None = None
+    command: str = "datakeep register"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The version that there is now, and whether this call made it."""
+
+    entry: VersionEntry
+    created: bool
+    notes: tuple[str, ...] = ()
+
+
+def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> Registered:
+    """The dataset is in the register, as ``v1``, with its bytes in every store.
+
+    Registering again what is registered, unchanged, changes nothing.
+
+    Raises:
+        AlreadyExists: Another dataset has the name.
+        IncompleteManifest: Facts are missing that the keep's policy requires; lists all.
+        SourceFault, UnsafePath: Something is wrong with the source; lists all such files.
+        SecretFound: A password or token would be written down.
+        StoreUnreachable, AccessDenied, NoSpace, Conflict: Of the vault.
+    """
+    name = check_name(request.name)
+    keep.refresh()
+    found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
+    document, files = _document(request, who)
+    if name in keep.datasets:
+        return _already(keep, name, found, request)
+    _refuse_alias(keep, name)
+    notes = describe_into(document, found, keep)
+    refuse_git_control(document, found)
+    document = facts.ordered(document) if request.manifest is None else document
+    facts.complete(
+        document,
+        keep.file.policy.require,
+        ask=request.ask,
+        suggestions=suggestions(found.files, who),
+        command=request.command,
+    )
+    files |= attachments.from_options(_asked_files(document, files))
+    publisher = Publisher(keep, who, now)
+    publisher.make_repository(name)
+    draft = Draft(name, "v1", document, "registered", files=dict(files), source=found.files)
+    entry = publisher.publish(publisher.prepare(draft))
+    return Registered(entry, created=True, notes=(*found.warnings, *notes))
+
+
+def _document(request: Request, who: Identity) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest's fields as far as they are given, and the files that they name."""
+    given = dict(request.given)
+    document, files = read_manifest(request.manifest) if request.manifest else ({}, {})
+    files |= attachments.from_options(given)
+    if document.get("name") not in (None, request.name):
+        raise UsageError(
+            f"{request.manifest} is the manifest of {document['name']!r}, not of {request.name!r}",
+            next_step="use that name, or correct the manifest's",
+        )
+    backend = request.backend or document.get("backend")
+    if backend is None:
+        raise UsageError(
+            "it is not said how the bytes are to be kept",
+            next_step=f"{request.command} --backend git (for few, small files) or --backend dvc (for others)",
+        )
+    document |= {"format": Manifest.format_line(), "name": request.name, "backend": backend}
+    document.setdefault("owner", {"name": who.name, "email": who.email})
+    if facts.get(document, "source.kind") is None and "source.kind" not in given:
+        facts.put(document, "source.kind", "files")
+    facts.state(document, given)
+    return document, files
+
+
+def read_manifest(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """A manifest that a user hands in, with its comments, and the files beside it that it names.
+
+    Name and backend may be left out: the command line says them. Everything else is checked strictly.
+
+    Raises:
+        InvalidFile, MisspelledField: It cannot be used as it is.
+    """
+    document = yaml.load(attachments.read(path), what=str(path))
+    document.setdefault("format", Manifest.format_line())
+    trial = {"name": "unnamed", "backend": "git", **document}
+    facts.refuse_secrets(document)
+    Manifest.of(trial, what=str(path)).check_strict(what=str(path))
+    return document, attachments.beside_manifest(document, path)
+
+
+def _asked_files(document: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Files that a person named when asked: their fields still hold a path of this machine."""
+    wanted = {}
+    for path in ("source.query", "annotation.rules"):
+        value = facts.get(document, path)
+        if isinstance(value, str) and value != "unknown" and value not in files:
+            wanted[path] = value
+    return wanted
+
+
+def _already(keep: Keep, name: str, found: Scan, request: Request) -> Registered:
+    """The registered version, if the source and the given facts are the same."""
+    entry = keep.entry(name)
+    hashed = ((file.path, hash_file(file.origin)[2]) for file in found.files)
+    changed = content_id(hashed) != entry.content
+    differing = [path for path, value in request.given.items() if not _same(entry.manifest, path, value)]
+    if changed or differing:
+        sources = request.sources
+        what = "other bytes" if changed else f"another {', '.join(differing)}"
+        raise AlreadyExists(
+            f"{name} is registered already, as {entry.version} by {entry.registered_by}, with {what}",
+            next_step=f"make the next version: datakeep update {name} {' '.join(map(str, sources))} -m WHY",
+        )
+    return Registered(entry, created=False)
+
+
+def _same(manifest: dict[str, Any], path: str, text: Any) -> bool:
+    fact = facts.BY_PATH[path]
+    if fact.kind == "file":
+        return True
+    return bool(facts.get(manifest, path) == yaml.plain(facts.value_of(fact, text)))
+
+
+def _refuse_alias(keep: Keep, name: str) -> None:
+    for entry in keep.newest_entries():
+        if name in entry.manifest.get("aliases", []):
+            raise AlreadyExists(
+                f"{name} is an earlier name of the dataset {entry.dataset}", next_step="choose another name"
+            )
+
+
+def refuse_git_control(document: Mapping[str, Any], found: Scan) -> None:
+    """Refuse data that would change how git treats it, for the git backend.
+
+    Raises:
+        UnsafePath: Lists all such files.
+    """
+    bad = [file.path for file in found.files if file.path.rpartition("/")[2] in _GIT_CONTROL]
+    if document["backend"] == "git" and bad:
+        raise UnsafePath(
+            f"{bad[0]} would change how git treats the data",
+            next_step="take it out of the source, or register with --backend dvc",
+            things=bad,
+        )
+
+
+def describe_into(document: dict[str, Any], found: Scan, keep: Keep) -> tuple[str, ...]:
+    """Fill in what can be seen in the files: formats, columns and types, rows, encodings.
+
+    What a person wrote about a column (meaning, unit, key) stays; its type is what was seen.
+
+    Raises:
+        SourceMalformed: A file is not what its name says.
+    """
+    if not found.files:
+        raise SourceFault("the source holds no file", next_step="check the path")
+    seen = describe([(file.path, file.origin) for file in found.files], progress=keep.progress)
+    contents: dict[str, Any] = {"formats": dict(seen.formats)}
+    if seen.rows is not None:
+        contents["rows"] = seen.rows
+    if seen.encodings:
+        contents["encodings"] = dict(seen.encodings)
+    document["contents"] = contents
+    if seen.columns:
+        document["columns"] = merged_columns(document.get("columns") or [], seen.columns)
+    return tuple(seen.notes)
+
+
+def merged_columns(stated: list[dict[str, Any]], seen: Sequence[Column]) -> list[dict[str, Any]]:
+    """The columns that were seen, with what was stated of those of the same name, types apart."""
+    known = {column.get("name"): column for column in stated}
+    kept = ({**known.get(column.name, {}), **column.to_dict()} for column in seen)
+    return [{"name": column["name"], **column} for column in kept]
+
+
+def suggestions(files: Sequence[SourceFile], who: Identity) -> dict[str, str]:
+    """What is probably right, for questions on a terminal."""
+    newest = max((file.mtime_ns for file in files), default=None)
+    day = (
+        {"source.extracted_at": datetime.fromtimestamp(newest / 1e9, UTC).date().isoformat()}
+        if newest
+        else {}
+    )
+    return {"source.extracted_by": who.email, "source.kind": "files", **day}

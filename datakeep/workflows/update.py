@@ -1,0 +1,233 @@
+"""``update``: the next version of a dataset, with what changed shown before anyone else can see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.changes import FieldChange, field_changes
+from datakeep.core.errors import UsageError
+from datakeep.core.names import next_version
+from datakeep.formats import yaml
+from datakeep.formats.inventory import FileChanges, differences
+from datakeep.formats.manifest import Manifest
+from datakeep.store.scan import scan
+from datakeep.workflows import attachments, facts
+from datakeep.workflows.inventories import load_inventory
+from datakeep.workflows.publish import MANIFEST, Draft, Publisher
+from datakeep.workflows.register import describe_into, read_manifest, refuse_git_control, suggestions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from datakeep.formats.inventory import Inventory
+    from datakeep.formats.version import VersionEntry
+    from datakeep.repository.dataset import DatasetRepository
+    from datakeep.repository.identity import Identity
+    from datakeep.store.scan import SourceFile
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.publish import Prepared
+    from datakeep.workflows.register import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is different between the newest version and the draft of the next.
+
+    Args:
+        before: The version that is there.
+        after: The version that is about to be made.
+        files: Data files.
+        fields: Fields of the manifest, columns included.
+        documents: Documents and code of the repository that were added, changed or removed.
+    """
+
+    before: str
+    after: str
+    files: FileChanges
+    fields: tuple[FieldChange, ...]
+    documents: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.fields or self.documents)
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The newest version that there is now; ``created`` is False where nothing changed, or on a dry run."""
+
+    entry: VersionEntry
+    changes: Changes
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The newest version, taken as the start of the next."""
+
+    entry: VersionEntry
+    document: dict[str, Any]
+    inventory: Inventory
+    repository: DatasetRepository
+
+
+def update(
+    keep: Keep,
+    request: Request,
+    *,
+    message: str,
+    review: Callable[[Changes], bool],
+    who: Identity,
+    now: datetime,
+) -> Updated:
+    """The next version of the dataset: new bytes, new facts, or both.
+
+    Args:
+        keep: The keep.
+        request: The dataset, its new source if the bytes change, and the facts that change.
+        message: Why there is a new version.
+        review: Is shown what changes, before it is published; False stops, and nothing is recorded.
+        who: Author.
+        now: The time that is written down.
+
+    Raises:
+        UnknownName: There is no such dataset.
+        Conflict, AlreadyExists: Someone else made the next version meanwhile.
+        DatakeepError: As ``register``.
+    """
+    keep.refresh()
+    base = take_base(keep, request.name)
+    given = dict(request.given)
+    files: dict[str, bytes | None] = dict(attachments.from_options(given))
+    document = base.document
+    if request.manifest:
+        document, beside = _replaced(base.document, request)
+        files |= beside
+    if request.backend not in (None, document["backend"]):
+        raise UsageError(
+            f"{request.name} has the backend {document['backend']}, which cannot change between versions",
+            next_step="register it under another name with the other backend",
+        )
+    facts.state(document, given)
+    source = _new_source(keep, request, document) if request.sources else None
+    manifest = facts.complete(
+        document,
+        keep.file.policy.require,
+        ask=request.ask,
+        suggestions=suggestions(source or (), who),
+        command=request.command,
+    )
+    manifest.check_strict(what=f"the manifest of {request.name}")
+    return next_from(
+        keep, base, document, files, message=message, review=review, who=who, now=now, source=source
+    )
+
+
+def take_base(keep: Keep, name: str) -> Base:
+    """The newest version of a dataset, as the start of the next.
+
+    Raises:
+        UnknownName: There is no such dataset.
+        DamagedBytes: Its inventory is missing or not the one that was registered.
+    """
+    entry = keep.entry(keep.resolve(name).name)
+    repository = keep.dataset_repository(entry.dataset)
+    inventory = load_inventory(keep, entry)
+    text = repository.read(entry.commit, MANIFEST) or b""
+    return Base(entry, yaml.load(text, what=f"{MANIFEST} of {entry.dataset}"), inventory, repository)
+
+
+def next_from(
+    keep: Keep,
+    base: Base,
+    document: dict[str, Any],
+    files: Mapping[str, bytes | None],
+    *,
+    message: str,
+    review: Callable[[Changes], bool],
+    who: Identity,
+    now: datetime,
+    source: list[SourceFile] | None = None,
+) -> Updated:
+    """The version after ``base``, if anything differs and ``review`` agrees.
+
+    Args:
+        keep: The keep.
+        base: The newest version.
+        document: The manifest's fields of the next.
+        files: Documents and code that differ; None deletes one.
+        message: Why.
+        review: See :func:`update`.
+        who: Author.
+        now: The time that is written down.
+        source: New data; None keeps the bytes.
+    """
+    version = next_version(keep.versions(base.entry.dataset))
+    draft = Draft(
+        base.entry.dataset,
+        version,
+        document,
+        message,
+        parent=base.entry.commit,
+        files=files,
+        source=source,
+        inventory=base.inventory,
+    )
+    publisher = Publisher(keep, who, now)
+    base.repository.fetch()
+    prepared = publisher.prepare(draft)
+    changes = _changes(base, prepared)
+    if not changes or not review(changes):
+        return Updated(base.entry, changes, created=False)
+    return Updated(publisher.publish(prepared), changes, created=True)
+
+
+def _replaced(old: dict[str, Any], request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest that was handed in; what only the tool knows is taken over where it is left out."""
+    document, files = read_manifest(request.manifest) if request.manifest else (old, {})
+    for field in ("name", "backend", "owner", "contents", "columns", "reference"):
+        if field in old:
+            document.setdefault(field, old[field])
+    if document["name"] != old["name"]:
+        raise UsageError(
+            f"{request.manifest} is the manifest of {document['name']!r}, not of {old['name']!r}",
+            next_step="names last; add an alias for another one: --alias NAME",
+        )
+    return document, files
+
+
+def _new_source(keep: Keep, request: Request, document: dict[str, Any]) -> list[SourceFile]:
+    found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
+    for warning in found.warnings:
+        keep.progress.warn(warning)
+    for note in describe_into(document, found, keep):
+        keep.progress.note(note)
+    refuse_git_control(document, found)
+    return list(found.files)
+
+
+def _changes(base: Base, prepared: Prepared) -> Changes:
+    before = Manifest.of(base.entry.manifest, what="the registered manifest").to_dict()
+    after = prepared.draft.manifest.to_dict()
+    return Changes(
+        before=base.entry.version,
+        after=prepared.draft.version,
+        files=differences(base.inventory, prepared.inventory),
+        fields=tuple(field_changes(before, after)),
+        documents=tuple(_documents(base, prepared)),
+    )
+
+
+#: What every version writes anew; a difference there says nothing of its own.
+_GENERATED = frozenset({"README.md", MANIFEST, "data.dvc", "inventory.parquet.dvc", "inventory.parquet"})
+
+
+def _documents(base: Base, prepared: Prepared) -> list[str]:
+    """Files of the repository, data and generated ones apart, that differ between the two commits."""
+    old, new = (
+        {entry.path: entry.object_id for entry in base.repository.entries(commit)}
+        for commit in (base.entry.commit, prepared.commit)
+    )
+    differing = sorted(path for path in {*old, *new} if old.get(path) != new.get(path))
+    return [path for path in differing if path not in _GENERATED and not path.startswith("data/")]
