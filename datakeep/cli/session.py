@@ -86,23 +86,26 @@ def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]
     """A click command whose function takes a :class:`Session` and returns an :class:`Answer`."""
 
     def decorate(function: Callable[..., Answer]) -> click.Command:
-        @click.option(
-            "-C", "keep_dir", type=click.Path(path_type=Path), default=None, help="The keep's folder."
-        )
-        @click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for machines.")
-        @click.pass_context
-        @functools.wraps(function)
-        def call(ctx: click.Context, keep_dir: Path | None, as_json: bool, **options: Any) -> int:
+        def call(ctx: click.Context, /, keep_dir: Path | None, as_json: bool, **options: Any) -> int:
             session = Session(keep_dir or ctx.find_object(Path) or Path(), as_json)
             try:
                 return session.show(function(session, **options))
             finally:
                 session.close()
 
+        # The options that decorators put on the function belong to the command as well.
+        callback: Any = click.pass_context(functools.update_wrapper(call, function))
+        callback = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for machines.")(
+            callback
+        )
+        callback = click.option("-C", "keep_dir", type=click.Path(path_type=Path), help="The keep's folder.")(
+            callback
+        )
         settings.setdefault(
             "context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 100}
         )
-        return click.command(**settings)(call)
+        made: click.Command = click.command(**settings)(callback)
+        return made
 
     return decorate
 

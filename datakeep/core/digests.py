@@ -3,6 +3,9 @@ r"""The content id: one digest of all of a dataset's data, that anyone can recom
 The law: for every folder, :func:`content_id` of its files equals::
 
     find -L . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 -r sha256sum -- | sha256sum
+
+with one exception, which :func:`datakeep.core.paths.refuse` keeps out: a file named ``-`` at the top, in whose
+place sha256sum reads its standard input.
 """
 
 from __future__ import annotations

@@ -62,6 +62,8 @@ def _refuse_shape(path: str) -> Refusal | None:
         return Refusal(path, "the name is empty", "rename it")
     if path.startswith("/"):
         return Refusal(path, "it is an absolute path", "use a path inside the dataset")
+    if path == "-":
+        return Refusal(path, "sha256sum and other tools take it for their standard input", "rename it")
     return None
 
 

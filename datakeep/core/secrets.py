@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote_plus
 
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?|pwd|secret|token|api_?key|access_?key|private_?key|credential|sig|signature|auth",
+    r"(.*[-_.])?(ssl)?(pass(word|wd|phrase)?|pwd|secret|token|api_?key|access_?key|private_?key|credentials?"
+    r"|sig|signature|auth)",
     re.IGNORECASE,
 )
 _KNOWN_SECRETS = re.compile(
@@ -17,24 +18,51 @@ _KNOWN_SECRETS = re.compile(
     r"|\bxox[abprs]-[A-Za-z0-9-]{10,}\b"
 )
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+_PARTS = re.compile(r"([a-z][a-z0-9+.-]*://)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_PORT = re.compile(r":[0-9]*")
 
 
 def strip_url(url: str) -> str:
-    """``url`` without its password and secret-looking query parameters; the user and the rest stay."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1@", url)
-    if not parts.scheme or not parts.netloc:
+    """``url`` without its password and secret-looking query parameters; the rest stays, byte for byte.
+
+    A password that was not escaped may hold ``/``, ``?``, ``#`` or ``@``: everything up to the last ``@`` is
+    then taken for it. A user name that is a well-known kind of token goes too.
+    """
+    match = _PARTS.fullmatch(url)
+    if not match:
         return url
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    user = f"{parts.username}@" if parts.username else ""
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    kept = [(key, value) for key, value in pairs if not _SECRET_KEY.fullmatch(key)]
-    query = parts.query if len(kept) == len(pairs) else urlencode(kept)
-    return urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, query, parts.fragment))
+    scheme, authority, rest = match.groups()
+    user, _, password = authority.rpartition("@")[0].partition(":")
+    open_password = "@" not in authority and ":" in authority and not _ends_in_port(authority)
+    if (password or open_password) and "@" in rest:
+        authority, rest = _cut(f"{authority}{rest}".rpartition("@")[2])
+        user = match[2].partition(":")[0]
+        authority = f"{user}@{authority}" if user else authority
+    elif password or (user and _KNOWN_SECRETS.search(user)):
+        host = authority.rpartition("@")[2]
+        authority = host if not user or _KNOWN_SECRETS.search(user) else f"{user}@{host}"
+    return f"{scheme}{authority}{_without_secret_parameters(rest)}"
+
+
+def _ends_in_port(authority: str) -> bool:
+    at = authority.rfind("]") + 1 or authority.find(":")
+    return _PORT.fullmatch(authority, at) is not None or at == len(authority)
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """Authority, and the rest from the first ``/``, ``?`` or ``#`` on."""
+    at = re.search(r"[/?#]|$", text)
+    return (text[: at.start()], text[at.start() :]) if at else (text, "")
+
+
+def _without_secret_parameters(rest: str) -> str:
+    head, sharp, fragment = rest.partition("#")
+    path, _, query = head.partition("?")
+    pairs = query.split("&")
+    kept = [pair for pair in pairs if not _SECRET_KEY.fullmatch(unquote_plus(pair.partition("=")[0]))]
+    if len(kept) == len(pairs):
+        return rest
+    return path + ("?" + "&".join(kept) if kept else "") + sharp + fragment
 
 
 def find_secret(text: str) -> str | None:
@@ -44,9 +72,8 @@ def find_secret(text: str) -> str | None:
     providers. A password in plain prose cannot be seen.
     """
     for url in _URL.findall(text):
-        if strip_url(url) != url:
-            try:
-                return f"a password in the URL of {urlsplit(url).hostname}"
-            except ValueError:
-                return "a password in a URL"
+        stripped = strip_url(url)
+        if stripped != url:
+            host = _cut(stripped.partition("://")[2])[0].rpartition("@")[2]
+            return f"a password in the URL of {host}" if host else "a password in a URL"
     return "a private key or access token" if _KNOWN_SECRETS.search(text) else None

@@ -23,11 +23,11 @@ class Layer(StrEnum):
 
 
 class Actor(StrEnum):
-    """Who can mend a fault."""
+    """Who can mend a fault; the administrator is the vault's."""
 
     GIVER = "giver"
     RECEIVER = "receiver"
-    ADMINISTRATOR = "vault's administrator"
+    ADMINISTRATOR = "administrator"
 
 
 class Result(StrEnum):

@@ -151,6 +151,7 @@ def _first_ragged(lines: Any, separator: str) -> str | None:
     """Where and how a row has another number of fields than the header, or does not end."""
     reader = csv.reader(lines, delimiter=separator, strict=True)
     width, line = 0, 1
+    limit_before = csv.field_size_limit(HELD_BYTES)
     try:
         for row in reader:
             width = width or len(row)
@@ -160,6 +161,8 @@ def _first_ragged(lines: Any, separator: str) -> str | None:
     except csv.Error as error:
         if "end of data" in str(error) or "field limit" in str(error):
             return f"line {line}: a quoted field begins here or on a line after it, and does not end"
+    finally:
+        csv.field_size_limit(limit_before)
     return None
 
 

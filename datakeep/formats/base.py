@@ -32,7 +32,13 @@ When = Annotated[datetime | date, BeforeValidator(_date_or_datetime)]
 class Part(BaseModel):
     """A part of a file: frozen, and fields of later versions are kept."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        populate_by_name=True,
+        ser_json_inf_nan="strings",
+        hide_input_in_errors=True,  # a password that is refused must not stand in a traceback
+    )
 
     def unknown_fields(self) -> Iterator[tuple[str, type[Part]]]:
         """The dotted path of every field that the model does not know, with the model that it stands in."""
@@ -160,7 +166,12 @@ def _faults(error: ValidationError, data: dict[str, Any]) -> list[str]:
         said = f"{path or 'the file'}: {message[:1].lower()}{message[1:]}"
         given = _meant(data, place) if fault["type"] == "missing" else f" (it is {_shown(fault['input'])})"
         lines.setdefault(path, said + given)
-    return list(lines.values())
+    # Of a union, the branch that fits best says what is wrong inside the value; the others that it is one.
+    return [
+        line
+        for path, line in lines.items()
+        if not any(other.startswith((f"{path}.", f"{path}[")) for other in lines)
+    ]
 
 
 def _meant(data: Any, place: list[int | str]) -> str:

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, field_validator
 from datakeep.core.names import NAME
 from datakeep.core.secrets import find_secret
 from datakeep.formats.base import Document, Part
+from datakeep.formats.version import COMMIT
 
 #: What a manifest must state, unless the keep's policy says otherwise.
 REQUIRED = ("purpose", "owner", "source", "annotation", "privacy.personal", "license", "access")
@@ -23,12 +24,17 @@ def _without_secret(url: str) -> str:
 
 
 class StoreEntry(Part):
-    """One store of the vault."""
+    """One store of the vault.
+
+    ``filled_at`` is of a store that was added later: the keep's commit whose registered versions were all
+    copied into it. Later versions name their stores themselves.
+    """
 
     name: str = Field(pattern=rf"^{NAME.pattern}$")
     url: str = Field(min_length=1)
     endpoint_url: str | None = None
     region: str | None = None
+    filled_at: str | None = Field(default=None, pattern=COMMIT)
 
     _no_secret = field_validator("url")(_without_secret)
 

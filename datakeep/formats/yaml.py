@@ -8,10 +8,12 @@ and nothing is reformatted that the user did not change.
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.resolver import VersionedResolver
 
 from datakeep.core.errors import InvalidFile
@@ -19,6 +21,15 @@ from datakeep.core.errors import InvalidFile
 MAX_SIZE_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
 MAX_DEPTH = 40
+#: Of ``, : [ {`` and line ends, before parsing: a parser in Python takes a second for every 30,000 values.
+MAX_MARKS = 400_000
+_MARKS = ",:[{\n"
+_LINE_ENDS = re.compile("[\r\x85\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: Longer integers are refused: Python itself does not print them.
+_MAX_INTEGER_BITS = 1024
+#: What a parser of YAML raises, of its own or by mistake, when a document contradicts itself.
+_PARSER_FAULTS = (YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
@@ -30,9 +41,22 @@ class _DatesAreText(VersionedResolver):
             super().add_version_implicit_resolver(version, tag, regexp, first)
 
 
+class _Quotes(RoundTripRepresenter):
+    """Quotes text with Unicode's other line ends, which readers of unquoted YAML turn into spaces."""
+
+    def represent_str(self, data: Any) -> Any:
+        style = '"' if _LINE_ENDS.search(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Quotes.add_representer(str, _Quotes.represent_str)
+
+
 def _yaml() -> YAML:
     yaml = YAML(typ="rt")
     yaml.Resolver = _DatesAreText
+    yaml.Representer = _Quotes
+    yaml.composer.warn_double_anchors = False
     yaml.preserve_quotes = True
     yaml.allow_unicode = True
     yaml.width = 1 << 16  # never break a line that its author did not break
@@ -48,8 +72,9 @@ def load(text: str | bytes, *, what: str) -> dict[str, Any]:
         what: What is read, for messages: a path.
 
     Raises:
-        InvalidFile: It is not YAML, not a mapping, not UTF-8, larger than 4 MB, deeper than 40 levels, or a
-            bomb (more than 200,000 values once its aliases are expanded). Names line and column.
+        InvalidFile: It is not YAML, not a mapping, not UTF-8, larger than 4 MB, deeper than 40 levels, a
+            bomb (more than 200,000 keys and values once its aliases are expanded), or holds what neither JSON nor a
+            terminal can show. Names line and column.
     """
     size_bytes = len(text)
     if size_bytes > MAX_SIZE_BYTES:
@@ -58,10 +83,12 @@ def load(text: str | bytes, *, what: str) -> dict[str, Any]:
         )
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        if sum(map(text.count, _MARKS)) > MAX_MARKS:
+            raise InvalidFile(f"{what} has too many values", next_step="hand in a smaller file")
         data = _yaml().load(text)
     except UnicodeDecodeError as error:
         raise InvalidFile(f"{what} is not UTF-8 text", next_step=f"save {what} as UTF-8") from error
-    except (YAMLError, RecursionError, ValueError) as error:
+    except _PARSER_FAULTS as error:
         raise InvalidFile(f"{what} is not valid YAML{_place(error)}", next_step=f"correct {what}") from error
     if not isinstance(data, dict):
         raise InvalidFile(
@@ -98,9 +125,25 @@ def _measure(data: Any, what: str) -> None:
                 next_step="do not use this file; ask its author for a plain one",
             )
         if isinstance(value, dict):
-            stack.extend((child, depth + 1) for child in value.values())
-        elif isinstance(value, list):
+            stack.extend((child, depth + 1) for child in (*value, *value.values()))
+        elif isinstance(value, list | tuple):
             stack.extend((child, depth + 1) for child in value)
+        else:
+            _check_scalar(value, what)
+
+
+def _check_scalar(value: Any, what: str) -> None:
+    """Refuses single values that could not be written down again: they come from tags and escapes."""
+    fault = None
+    if isinstance(value, str):
+        if not value.isascii() and _SURROGATE.search(value):
+            fault = "half a character (a lone surrogate)"
+    elif isinstance(value, int):
+        fault = "a number that is too long" if value.bit_length() > _MAX_INTEGER_BITS else None
+    elif not (value is None or isinstance(value, float)):
+        fault = f"a value of the unusual type {type(value).__name__} (a YAML tag)"
+    if fault:
+        raise InvalidFile(f"{what} holds {fault}", next_step=f"write plain text or a number in {what}")
 
 
 def dump(data: Any) -> str:

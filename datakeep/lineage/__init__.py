@@ -1,1 +1,22 @@
-"""Placeholder."""
+"""What models were made of: reading and searching the model records of a keep (L21, L22).
+
+``records`` finds them by the digest of a model's file, by the model's name, or by a dataset that went into
+them. Where the files come from is the caller's affair: a small protocol stands for the keep.
+"""
+
+from __future__ import annotations
+
+from datakeep.lineage.records import Broken, Found, Reader, find_by_digest, find_by_model, find_by_dataset
+from datakeep.lineage.records import names, record_path, records
+
+__all__ = [
+    "Broken",
+    "Found",
+    "Reader",
+    "find_by_dataset",
+    "find_by_digest",
+    "find_by_model",
+    "names",
+    "record_path",
+    "records",
+]

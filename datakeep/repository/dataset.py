@@ -229,13 +229,14 @@ class DatasetRepository:
             if tag is None:
                 return self._published_before(version, None)
             commit = self._git.text("rev-parse", "--verify", f"{tag}^{{commit}}")
-            if not push(self._git, self.url, [f"{commit}:{_HEAD}", f"{tag}:refs/tags/{version}"]):
+            verdict = push(self._git, self.url, [f"{commit}:{_HEAD}", f"{tag}:refs/tags/{version}"])
+            if verdict == "taken":
                 return self._published_before(version, commit)
             updates = (
                 f"update {_HEAD} {commit}\nupdate refs/tags/{version} {tag}\ndelete {_PENDING}{version}\n"
             )
             self._git.run("update-ref", "--stdin", stdin=updates.encode())
-            return "done"
+            return verdict
 
     def _published_before(self, version: str, commit: str | None) -> Literal["already there"]:
         there = self.remote_tags().get(version)

@@ -45,7 +45,7 @@ def _rule(pattern: str, kind: type[DatakeepError], cause: str, next_step: str) -
 # The first rule that fits wins: the causes come before the general sentences that git adds to them.
 _RULES: tuple[_Rule, ...] = (
     _rule(
-        r"no space left on device|disk quota exceeded",
+        r"no space left on device|disk quota exceeded|out of diskspace",
         NoSpace,
         "there is no space left",
         "free some space there, then run the command again",

@@ -143,6 +143,21 @@ def clone(
     return replace(done, path=destination)
 
 
+def published_main(url: str, access: Access, *, timeout_s: float = 120) -> str | None:
+    """The commit of the branch main at ``url``, asked with nothing of this host; None if it has none.
+
+    Raises:
+        RepositoryMissing, StoreUnreachable, AccessDenied: As :func:`clone`.
+    """
+    check_url(url)
+    _check_place(url, access)
+    with _room(url, access) as environment:
+        git = GitRunner(None, environment, isolated=True, timeout_s=timeout_s)
+        doing = f"cannot look at {strip_url(url)}"
+        listed = git.run("ls-remote", "--quiet", "--", url, "refs/heads/main", doing=doing, url=url)
+    return listed.text.split("\t")[0] or None
+
+
 def _check_place(url: str, access: Access) -> None:
     path = local_path(url)
     if path is None:

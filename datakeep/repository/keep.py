@@ -21,7 +21,7 @@ from datakeep.core.progress import Progress, Silent
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import os_fault
-from datakeep.repository.following import finish_killed_merge, follow
+from datakeep.repository.following import finish_killed_move, follow
 from datakeep.repository.locking import remove_stale_locks
 from datakeep.repository.objects import read_files, resolve, walk_tree
 from datakeep.repository.vault import push, transport_options
@@ -100,7 +100,7 @@ class KeepRepository:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._git = GitRunner(root)
+        self._git = GitRunner(root, settings=("fetch.fsckObjects=true",))
         self._lock: BaseFileLock | None = None
 
     @classmethod
@@ -250,7 +250,7 @@ class KeepRepository:
             if lock.lock_counter == 1:
                 holder.write_text(str(os.getpid()), "ascii")
                 remove_stale_locks(self._git_folder())
-                finish_killed_merge(self._git, self.root)
+                finish_killed_move(self._git, self.root)
             yield
         finally:
             lock.release()
@@ -304,7 +304,7 @@ class KeepRepository:
     def _publish(self, commit: str, url: str) -> bool:
         if commit == resolve(self._git, _ORIGIN_MAIN):
             return True
-        return push(self._git, url, [f"{commit}:{_MAIN}"], remote="origin")
+        return push(self._git, url, [f"{commit}:{_MAIN}"], remote="origin") != "taken"
 
     def _fetch(self) -> None:
         url = self.url

@@ -271,8 +271,10 @@ def writing(url: str) -> Iterator[None]:
         yield
 
 
-def push(runner: GitRunner, url: str, updates: Sequence[str], *, remote: str | None = None) -> bool:
-    """All of ``updates`` (``object:ref``) are at ``url``, or none; False if someone else was there first.
+def push(
+    runner: GitRunner, url: str, updates: Sequence[str], *, remote: str | None = None
+) -> Literal["done", "already there", "taken"]:
+    """All of ``updates`` (``object:ref``) are at ``url``, or none, where someone else was there first.
 
     Args:
         runner: Runs in the repository that has the objects.
@@ -294,7 +296,8 @@ def push(runner: GitRunner, url: str, updates: Sequence[str], *, remote: str | N
             )  # fmt: skip
             said = finished.stderr + finished.text
             if finished.exit_code == 0:
-                return True
+                changed = [line for line in finished.text.splitlines() if "\t" in line and line[0] != "="]
+                return "done" if changed else "already there"
             fault = git_fault(said, doing=f"cannot push to {strip_url(url)}", url=url)
             locked = isinstance(fault, Locked) or "cannot lock ref" in said
             if attempt == 0 and locked and (path := local_path(url)):
@@ -304,7 +307,7 @@ def push(runner: GitRunner, url: str, updates: Sequence[str], *, remote: str | N
             time.sleep(1)
             continue
         if any(mark in said for mark in _REJECTED) and not isinstance(fault, AccessDenied):
-            return False
+            return "taken"
         raise fault
     raise Conflict(
         f"cannot push to {strip_url(url)}: a ref is locked there",

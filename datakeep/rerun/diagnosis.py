@@ -154,8 +154,8 @@ def _file(path: str, finished: Finished, scene: Scene, *, link: str = ":") -> Pr
         f"the training {_ended(finished)}{link} it tried to read {path}, which is not part of the "
         "dataset or its code",
         last_lines(finished),
-        f"have the owner add the file to the dataset (datakeep update {scene.dataset} SOURCE -m WHY) or to the "
-        f"training's code (datakeep reference {scene.dataset})",
+        f"have the owner add the file to the dataset (datakeep update {scene.dataset} SOURCE -m WHY) "
+        f"or to the training's code (datakeep reference {scene.dataset})",
     )
 
 

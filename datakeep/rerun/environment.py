@@ -14,6 +14,7 @@ import re
 import shutil
 import tempfile
 import time
+import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -198,7 +199,34 @@ def _lock_of(environment: Environment, code: Path) -> Path:
             f"beside {name} there is no pyproject.toml, which uv needs to read it",
             next_step="have the owner add it: datakeep reference NAME",
         )
+    if environment.lock:
+        _check_hashes(lock, name)
     return lock
+
+
+def _check_hashes(lock: Path, name: str) -> None:
+    """Refuses a uv lock that takes a package by its name alone, as one from an index without hashes does."""
+    try:
+        packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
+        bare = [
+            str(package["name"])
+            for package in packages
+            if not {"git", "virtual", "editable", "directory"} & package["source"].keys()
+            and not all(
+                "hash" in file for file in [*package.get("wheels", []), package.get("sdist", {"hash": ""})]
+            )
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise LockInvalid(
+            f"{name} is not a uv lock: {error}",
+            next_step="have the owner lock again (uv lock), then: datakeep reference NAME",
+        ) from error
+    if bare:
+        raise LockInvalid(
+            f"{name} names packages without their hash, so other bytes could be installed",
+            next_step="have the owner lock from an index that gives hashes: datakeep reference NAME",
+            things=bare,
+        )
 
 
 @contextmanager

@@ -23,6 +23,7 @@ ENVIRONMENT = f"{ROOM}/environment"
 TRACE = f"{ROOM}/trace"
 TOOLS = f"{ROOM}/tools"
 CACHE = f"{ROOM}/cache"
+PYCACHE = f"{ROOM}/pycache"
 HOME = "/home/datakeep"
 #: How the name of a job's home begins where it cannot lie at :data:`HOME`.
 HOME_PREFIX = "datakeep-home-"

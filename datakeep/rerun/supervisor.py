@@ -62,20 +62,20 @@ def usage_of(process_ids: list[int]) -> tuple[float, int]:
 
 
 def end_all() -> tuple[float, int]:
-    """Kills every descendant, again until none is left; what those alive had used, as :func:`usage_of`."""
-    living = descendants(os.getpid())
-    used = usage_of(living)
-    for _ in range(1000):
-        if not living:
-            break
-        for process_id in living:
-            with suppress(ProcessLookupError):
-                os.kill(process_id, signal.SIGKILL)
-        with suppress(ChildProcessError):
+    """Kills every descendant, again until none is left; what those alive had used, as :func:`usage_of`.
+
+    All are waited for, so that the kernel adds what they used to this process's children: bubblewrap's
+    monitor leaves without waiting for its own.
+    """
+    used = usage_of(descendants(os.getpid()))
+    with suppress(ChildProcessError):
+        for _ in range(2000):
+            for process_id in descendants(os.getpid()):
+                with suppress(ProcessLookupError):
+                    os.kill(process_id, signal.SIGKILL)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        time.sleep(0.005)
-        living = descendants(os.getpid())
+            time.sleep(0.005)
     return used
 
 

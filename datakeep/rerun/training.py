@@ -13,7 +13,7 @@ from datakeep.core.errors import AlreadyExists
 from datakeep.core.names import environment_variable
 from datakeep.rerun import artifacts, metrics, trace
 from datakeep.rerun.diagnosis import Problem, Scene, diagnose, last_lines
-from datakeep.rerun.interface import CODE, DATA, ENVIRONMENT, OUT, Finished, Job, Mount
+from datakeep.rerun.interface import CODE, DATA, ENVIRONMENT, OUT, PYCACHE, Finished, Job, Mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,12 +61,17 @@ class TrainingReport:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """The folders of one training, and how it sees them."""
+    """The folders of one training, and how it sees them.
+
+    Compiled modules get a folder of their own: the environment is read-only, and without them each worker
+    process of a training would compile its libraries again.
+    """
 
     code: Mount
     data: Mount
     out: Mount
     environment: Mount
+    pycache: Mount
     interpreter: Interpreter
     sandbox: Sandbox
     dataset: str
@@ -82,7 +87,7 @@ class _Room:
             "VIRTUAL_ENV": environment,
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": self.inside(self.pycache),
             environment_variable(self.dataset): self.inside(self.data),
         }
 
@@ -126,21 +131,24 @@ def train(
             f"{out} is not empty, and an old result could be taken for a new one",
             next_step="name an empty folder",
         )
-    room = _Room(
-        code=Mount(code.resolve(), CODE),
-        data=Mount(data.resolve(), DATA),
-        out=Mount(out.resolve(), OUT),
-        environment=Mount(environment.resolve(), ENVIRONMENT),
-        interpreter=interpreter,
-        sandbox=sandbox,
-        dataset=dataset_name,
-    )
     progress.stage("training", unit="runs")
-    argv = _fill(reference.argv(), room)
-    program = _find_program(argv[0], room)
-    if isinstance(program, Problem):
-        return _not_started(program)
     with tempfile.TemporaryDirectory(prefix="datakeep-training-", ignore_cleanup_errors=True) as scratch:
+        pycache = Path(scratch, "pycache")
+        pycache.mkdir()
+        room = _Room(
+            code=Mount(code.resolve(), CODE),
+            data=Mount(data.resolve(), DATA),
+            out=Mount(out.resolve(), OUT),
+            environment=Mount(environment.resolve(), ENVIRONMENT),
+            pycache=Mount(pycache.resolve(), PYCACHE),
+            interpreter=interpreter,
+            sandbox=sandbox,
+            dataset=dataset_name,
+        )
+        argv = _fill(reference.argv(), room)
+        program = _find_program(argv[0], room)
+        if isinstance(program, Problem):
+            return _not_started(program)
         return _run((program, *argv[1:]), reference, room, host_environment, Path(scratch), log)
 
 
@@ -212,7 +220,10 @@ def _run(
     log: Path | None,
 ) -> TrainingReport:
     not_traced = trace.available(room.sandbox)
-    mounts, writable = [room.code, room.data, room.environment, *room.interpreter.mounts()], [room.out]
+    mounts, writable = (
+        [room.code, room.data, room.environment, *room.interpreter.mounts()],
+        [room.out, room.pycache],
+    )
     if not_traced is None:
         argv, tool, target = trace.wrap(argv, room.sandbox, scratch)
         mounts.append(tool)
@@ -234,7 +245,7 @@ def _run(
 
 def _read_trace(scratch: Path, room: _Room) -> Trace:
     prefix = room.interpreter.prefix
-    mine = [room.inside(mount) for mount in (room.out, room.environment)]
+    mine = [room.inside(mount) for mount in (room.out, room.environment, room.pycache)]
     return trace.read(
         scratch,
         data=room.inside(room.data),

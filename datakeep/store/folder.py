@@ -214,12 +214,13 @@ class FolderStore(Store):
     def _open_read(self, key: str) -> Iterator[Iterator[bytes]]:
         # Without O_NONBLOCK a pipe in the place of an object would stop us for ever.
         descriptor = os.open(self.path_of(key), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ObjectMissing(
+                f"{self}: {key} is not a file",
+                next_step="ask the store's administrator what happened to it",
+            )
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ObjectMissing(
-                    f"{self}: {key} is not a file",
-                    next_step="ask the store's administrator what happened to it",
-                )
             yield iter(lambda: file.read(CHUNK_BYTES), b"")
 
     def _begin(self, prefix: str) -> Writer:

@@ -84,11 +84,13 @@ def ingest(
         everything.changed += taken.changed
         everything.unreadable += taken.unreadable
     _raise_if_bad(everything)
+    for store in stores:
+        store.sync()  # The bytes are durable since their batch; now their names are, too.
     return Inventory.of(everything.entries)
 
 
 def put_bytes(data: bytes, stores: Sequence[Store], dataset: str, *, directory: bool = False) -> str:
-    """``data`` as an object in every store, durable; returns its name: md5 in hex, then ``.dir`` for a folder.
+    """``data`` as an object in every store, durable; returns its name: md5 in hex, ``.dir`` if a folder's.
 
     Raises:
         NoSpace, AccessDenied, StoreMissing, StoreUnreachable: A store cannot take it.
@@ -97,9 +99,8 @@ def put_bytes(data: bytes, stores: Sequence[Store], dataset: str, *, directory: 
     for store in stores:
         with contextlib.closing(copy.copy(store)) as own, _discarding(own.begin(dataset)) as writer:
             writer.write(data)
-            writer.finish()
-            own.sync()
             writer.commit(object_key(dataset, md5))
+            own.sync()
     return md5
 
 

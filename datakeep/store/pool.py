@@ -24,7 +24,7 @@ from multiprocessing.connection import wait as wait_for_end
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Executor
 
     from datakeep.core.progress import Progress
@@ -149,12 +149,21 @@ def _in_processes(
 def _completed(executor: Executor, calls: Sequence[tuple[Any, ...]]) -> Iterator[Future[Any]]:
     """The calls as they end; only a few wait in line, so that a fault stops the others soon."""
     waiting = iter(calls)
-    running = {executor.submit(*call) for call in islice(waiting, 2 * _MAX_WORKERS)}
+    running = _submit(executor, islice(waiting, 2 * _MAX_WORKERS))
     while running:
         ended, running = wait(running, return_when=FIRST_COMPLETED)
         for future in ended:
             yield future
-            running |= {executor.submit(*call) for call in islice(waiting, 1)}
+            running |= _submit(executor, islice(waiting, 1))
+
+
+def _submit(executor: Executor, calls: Iterable[tuple[Any, ...]]) -> set[Future[Any]]:
+    """Begin ``calls``; Ctrl-C waits meanwhile, so that no worker meets it before it can ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return {executor.submit(*call) for call in calls}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _counted(function: Job[_Item, _Result], batch: Sequence[_Item]) -> tuple[int, int, _Result]:
@@ -168,6 +177,7 @@ def _nothing(files: int, size_bytes: int, /) -> None:
 def _begin_worker() -> None:
     """Ctrl-C is the parent's to handle; and when the parent is killed, this process ends too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

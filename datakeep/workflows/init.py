@@ -107,7 +107,7 @@ def _settings(root: Path, name: str, vault_git: str | None, vault_data: Sequence
     fields = {
         "format": KeepFile.format_line(),
         "name": name,
-        "vault": {"git": _absolute(vault_git) if vault_git else str(beside / "git"), "stores": stores},
+        "vault": {"git": absolute_url(vault_git) if vault_git else str(beside / "git"), "stores": stores},
         "policy": {"copies": 2, "renew_every": "180d", "require": list(REQUIRED)},
     }
     names = [store["name"] for store in stores]
@@ -122,10 +122,10 @@ def _store(text: str, place: int) -> dict[str, str]:
     name, equals, url = text.partition("=")
     if not equals or "/" in name or ":" in name:
         name, url = "main" if place == 0 else f"store-{place + 1}", text
-    return {"name": check_name(name, what="store"), "url": _absolute(url)}
+    return {"name": check_name(name, what="store"), "url": absolute_url(url)}
 
 
-def _absolute(url: str) -> str:
+def absolute_url(url: str) -> str:
     """URLs are stored absolute: a relative path means the user's folder now, and nothing elsewhere later."""
     path = local_path(url)
     return str(path.absolute()) if path is not None and not url.startswith("file://") else url

@@ -37,7 +37,7 @@ def load_inventory(keep: Keep, entry: VersionEntry) -> Inventory:
         data = repository.read(entry.commit, INVENTORY)
     else:
         pointer = repository.read(entry.commit, f"{INVENTORY}.dvc")
-        data = pointer and from_pointer(pointer, entry, keep.stores(entry.stores))
+        data = pointer and from_pointer(pointer, entry, keep.stores_of(entry))
     return checked(data, entry)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DamagedBytes, InvalidFile, NotAKeep, UnknownName
+from datakeep.core.errors import DamagedBytes, GitFault, InvalidFile, NotAKeep, UnknownName
 from datakeep.core.names import VERSION, Reference, nearest, parse_reference, version_number
 from datakeep.formats.keep import KeepFile
 from datakeep.formats.person import Person
@@ -73,8 +74,11 @@ class Keep:
 
     def look_again(self) -> None:
         """Forget what was read: the head has moved."""
-        for name in ("tree", "_versions", "people"):
+        for name in ("tree", "_versions", "people", "_filled"):
             self.__dict__.pop(name, None)
+        text = self.tree.read(KEEP_FILE)
+        if text is not None:
+            self.file = KeepFile.read(text, what=str(self.root / KEEP_FILE))
 
     def refresh(self) -> None:
         """Follow what is published; if that is impossible now, a warning says so."""
@@ -149,7 +153,7 @@ class Keep:
         for path, text in self.tree.read_many(paths).items():
             try:
                 found.append(_entry(text, path))
-            except InvalidFile as error:
+            except (InvalidFile, DamagedBytes) as error:
                 self.progress.warn(error.what)
         return found
 
@@ -162,13 +166,22 @@ class Keep:
         """The handle of the person with this e-mail; None if the keep does not know them."""
         return next((handle for handle, person in self.people.items() if person.email == email), None)
 
+    @cached_property
+    def git_base(self) -> str:
+        """The vault's git base on this machine: git's ``datakeep.vault.git`` wins over keep.yaml."""
+        return self.repository.setting("datakeep.vault.git") or self.file.vault.git
+
     def dataset_url(self, name: str) -> str:
-        """Where the vault has a dataset's repository."""
+        """Where this machine finds a dataset's repository in the vault."""
+        return vault.dataset_url(self.git_base, name)
+
+    def recorded_url(self, name: str) -> str:
+        """Where keep.yaml says that a dataset's repository is, which is what gets written down."""
         return vault.dataset_url(self.file.vault.git, name)
 
     @property
     def published_url(self) -> str:
-        """Where the vault has the keep itself."""
+        """Where keep.yaml says that the keep itself is."""
         return vault.keep_url(self.file.vault.git, self.name)
 
     def cache(self, *parts: str) -> Path:
@@ -195,6 +208,36 @@ class Keep:
             for store in self.file.vault.stores
             if names is None or store.name in names
         ]
+
+    def holding(self, entry: VersionEntry) -> tuple[str, ...]:
+        """The stores that hold a version's objects, as far as the register knows; none for the git backend.
+
+        A store that was added later was filled with all versions of its day, which their entries cannot say.
+        """
+        if entry.manifest.get("backend") == "git":
+            return ()
+        path = entry_path(entry.dataset, entry.version)
+        later = (
+            store.name
+            for store in self.file.vault.stores
+            if store.name not in entry.stores and path in self._filled.get(store.name, ())
+        )
+        return (*entry.stores, *later)
+
+    @cached_property
+    def _filled(self) -> dict[str, set[str]]:
+        """The register as of the day on which each store that was added later was filled."""
+        found = {}
+        for store in self.file.vault.stores:
+            with contextlib.suppress(GitFault):  # a commit that this clone does not have proves nothing
+                if store.filled_at:
+                    found[store.name] = set(self.repository.list("register/", at=store.filled_at))
+        return found
+
+    def stores_of(self, entry: VersionEntry) -> list[Store]:
+        """All stores, those that should hold the version first: the order in which to ask them for it."""
+        holding = self.holding(entry)
+        return sorted(self.stores(), key=lambda store: store.name not in holding)
 
     def writable_stores(self) -> list[Store]:
         """All stores, made sure to be there, to be this keep's, and to take bytes.

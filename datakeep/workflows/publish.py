@@ -194,7 +194,7 @@ class Publisher:
             files=len(inventory),
             size_bytes=inventory.size_bytes,
             formats=manifest.contents.formats if manifest.contents else {},
-            repository=self.keep.dataset_url(draft.name),
+            repository=self.keep.recorded_url(draft.name),
             keep=self.keep.published_url,
             stores=stores,
         )
@@ -212,7 +212,7 @@ class Publisher:
             AlreadyExists: The register has it by now, with other contents.
         """
         commit = self._push(prepared)
-        entry = self._entry(prepared, commit)
+        entry = self.entry_of(prepared, commit)
         self.keep.repository.transact(
             lambda tree: self._registered(tree, entry),
             f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
@@ -243,13 +243,14 @@ class Publisher:
             next_step="wait a minute and run it again; or repeat the interrupted run unchanged, to finish it",
         )
 
-    def _entry(self, prepared: Prepared, commit: str) -> VersionEntry:
+    def entry_of(self, prepared: Prepared, commit: str) -> VersionEntry:
+        """The register entry that the prepared version gets."""
         draft, inventory = prepared.draft, prepared.inventory
         fields = {
             "format": VersionEntry.format_line(),
             "dataset": draft.name,
             "version": draft.version,
-            "repository": self.keep.dataset_url(draft.name),
+            "repository": self.keep.recorded_url(draft.name),
             "commit": commit,
             "content": inventory.content_id(),
             "inventory": prepared.inventory_id,

@@ -260,6 +260,23 @@ def test_a_killed_ingest_leaves_whole_objects_and_the_next_one_completes(many, s
     check_killed(many, store, [pick.uniform(0, 1.2) for _ in range(4)])
 
 
+@pytest.mark.parametrize("delay_s", [0.1, 0.6])
+def test_ctrl_c_is_quiet_and_leaves_nothing_temporary(many, store, delay_s):
+    process = subprocess.Popen(
+        [sys.executable, many.parent / "ingest.py", many, store.root],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    process.stdout.readline()
+    time.sleep(delay_s)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert told.count("Traceback") <= 1, "of the program itself, not of its workers"
+    assert not [path for path in store.root.rglob("*") if "incoming" in path.parts]
+
+
 @pytest.mark.long
 def test_a_hundred_kills(many, store):
     pick = random.Random(7)

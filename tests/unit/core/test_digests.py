@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datakeep.core import digests
+from datakeep.core.paths import refuse
 
 #: The command that the module's law names, word for word.
 COMMAND = re.search(r"^    (find .*sha256sum)$", digests.__doc__ or "", re.MULTILINE)[1]
@@ -39,17 +40,26 @@ component = st.one_of(
 ).filter(lambda name: name not in (".", ".."))
 
 
+some_path = st.lists(component, min_size=1, max_size=2).map("/".join).filter(lambda path: path != "-")
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.dictionaries(
-        st.lists(component, min_size=1, max_size=2).map("/".join), st.binary(max_size=4), max_size=6
-    )
-)
+@given(st.dictionaries(some_path, st.binary(max_size=4), max_size=6))
 def test_the_content_id_is_what_coreutils_say(files: dict[str, bytes]) -> None:
     taken = {path.split("/")[0] for path in files if "/" in path}
     files = {path: content for path, content in files.items() if "/" in path or path not in taken}
     with tempfile.TemporaryDirectory() as folder:
         assert digests.content_id(write(Path(folder), files)) == by_coreutils(Path(folder))
+
+
+def test_the_one_name_that_coreutils_cannot_hash_is_refused(tmp_path: Path) -> None:
+    assert digests.content_id(write(tmp_path, {"-": b"x"})) != by_coreutils(tmp_path)
+    assert refuse("-")
+
+
+@pytest.mark.parametrize("path", ["a/-", "--", "-n", "--help", "-rf/x", "\\", "a\\nb", "a\nb", "a b", "日本"])
+def test_names_that_look_like_something_else(tmp_path: Path, path: str) -> None:
+    assert digests.content_id(write(tmp_path, {path: b"x"})) == by_coreutils(tmp_path)
 
 
 def test_more_files_than_one_call_of_sha256sum_takes(tmp_path: Path) -> None:

@@ -56,10 +56,12 @@ def test_a_near_name_is_suggested() -> None:
 
 @given(st.text())
 def test_any_text_is_a_name_or_gets_a_suggestion_that_is_one(text: str) -> None:
-    try:
+    if NAME.fullmatch(text):
         assert check_name(text) == text
-    except UsageError as error:
-        assert NAME.fullmatch(error.next_step.rpartition("for example ")[2].strip("'"))
+        return
+    with pytest.raises(UsageError) as caught:
+        check_name(text)
+    assert NAME.fullmatch(caught.value.next_step.rpartition("for example ")[2].strip("'"))
 
 
 def test_references() -> None:

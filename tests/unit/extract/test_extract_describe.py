@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datakeep.core.errors import DatakeepError, SourceMalformed, SourceMissing, SourceUnreadable
+from datakeep.core.errors import SourceMalformed, SourceMissing, SourceUnreadable
 from datakeep.core.progress import Silent
 from datakeep.extract import csv_file, interface, jsonlines_file
 from datakeep.extract.describe import Description, describe
@@ -80,6 +80,11 @@ def test_another_separator_is_found_and_noted(tmp_path: Path, separator: str) ->
     assert repr(separator) in found.notes[0]
 
 
+def test_long_fields_and_lone_quotation_marks_are_fine(tmp_path: Path) -> None:
+    found = look(tmp_path, a__csv='a,b\n5" pipe,"' + "x" * 200_000 + '"\n')
+    assert found.rows == 1
+
+
 def test_tsv_is_separated_by_tabs(tmp_path: Path) -> None:
     found = look(tmp_path, a__tsv="a,b\tc\n1\t2\n")
     assert types(found) == {"a,b": "int64", "c": "int64"}
@@ -142,7 +147,7 @@ MALFORMED = [
     (
         "a.csv",
         b"a,b\n1,2\n\xfe\xfe\x80\x81\xff,\xff\xff\x81\n",
-        "a.csv, line 3: not a CSV, its encoding is none",
+        "a.csv, line 3: not a CSV, its encoding",
     ),
     ("a.csv", b"\xff\xfea\x00\n", "a.csv, line 1: not a CSV, it is not valid UTF-16"),
     ("a.parquet", b"", "a.parquet is empty"),
@@ -257,7 +262,6 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "import resource, sys; from pathlib import Path; from datakeep.core.progress import Silent\n"
         "from datakeep.extract import csv_file; from datakeep.extract.describe import describe\n"
         "csv_file.HELD_BYTES = 1 << 20; csv_file._BLOCK_BYTES = 1 << 20\n"
-        "describe([('a.csv', Path('/dev/null'))][:0], progress=Silent())\n"
         "import pyarrow.csv\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "assert describe([('big.csv', Path(sys.argv[1]))], progress=Silent()).rows == 2_700_000\n"
@@ -358,26 +362,11 @@ def test_random_bytes_are_refused_or_described_but_never_crash(tmp_path: Path, s
     import random
 
     chance = random.Random(seed)
-    alphabet = [
-        b"a",
-        b",",
-        b"\n",
-        b'"',
-        b"1",
-        b"\xe3\x81\x82",
-        b"\x82\xa0",
-        b"\xa4\xa2",
-        b"\xe9",
-        b"\r",
-        b";",
-        b"{",
-        b"}",
-    ]
+    alphabet = [*(bytes([byte]) for byte in b'a,\n"1\xe9\r;{}'), b"\xe3\x81\x82", b"\x82\xa0", b"\xa4\xa2"]
     content = b"".join(chance.choices(alphabet, k=chance.randint(0, 60)))
     for name in ("a__csv", "b__tsv", "c__jsonl", "d__parquet"):
         try:
             found = look(tmp_path, **{name: content})
-        except DatakeepError as error:
-            assert isinstance(error, SourceMalformed)
-        else:
-            assert found.columns
+        except SourceMalformed:
+            continue
+        assert found.columns

@@ -19,7 +19,14 @@ def home(tmp_path, monkeypatch):
     (home / ".gitconfig").write_text("[user]\n\tname = Aiko Tanaka\n\temail = aiko@corp.example\n")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    for name in ("GIT_CONFIG_GLOBAL", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "EMAIL", "SSH_AUTH_SOCK", "GIT_SSH_COMMAND"):
+    for name in (
+        "GIT_CONFIG_GLOBAL",
+        "GIT_AUTHOR_NAME",
+        "GIT_AUTHOR_EMAIL",
+        "EMAIL",
+        "SSH_AUTH_SOCK",
+        "GIT_SSH_COMMAND",
+    ):
         monkeypatch.delenv(name, raising=False)
     return home
 
@@ -29,7 +36,9 @@ def git(tmp_path):
     """Plain git, as a colleague without datakeep would type it."""
 
     def call(*arguments, cwd=tmp_path, stdin=None, check=True):
-        done = subprocess.run(["git", *map(str, arguments)], cwd=cwd, input=stdin, capture_output=True, check=False)
+        done = subprocess.run(
+            ["git", *map(str, arguments)], cwd=cwd, input=stdin, capture_output=True, check=False
+        )
         assert not check or done.returncode == 0, done.stderr.decode()
         return done.stdout.decode() if check else done
 

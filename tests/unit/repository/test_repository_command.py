@@ -33,7 +33,9 @@ def test_identity_is_never_guessed(home, text):
 
 
 def test_identity_cannot_forge_a_second_header(now):
-    assert Identity("A <x@y>\ncommitter Z", "a@b>\n").signature(now) == "A x@ycommitter Z <a@b> 1795144200 +0000"
+    assert (
+        Identity("A <x@y>\ncommitter Z", "a@b>\n").signature(now) == "A x@ycommitter Z <a@b> 1795144200 +0000"
+    )
 
 
 def test_variables_of_an_enclosing_git_do_not_lead_astray(tmp_path, git, monkeypatch):
@@ -88,15 +90,15 @@ def test_missing_git_is_named(monkeypatch):
         ("error: file write error: No space left on device", NoSpace),
         ("fatal: Unable to create '/k/.git/index.lock': File exists.", Locked),
         ("fatal: detected dubious ownership in repository at '/mnt/nas/o.git'", AccessDenied),
-        ("ssh: connect to host x port 22: Connection refused\nfatal: Could not read from remote repository.\n\n"
-         "Please make sure you have the correct access rights", StoreUnreachable),
-        ("ssh: Could not resolve hostname nohost: Name or service not known", StoreUnreachable),
-        ("git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.", AccessDenied),
+        ("ssh: connect to host x port 22: Connection refused\nfatal: x", StoreUnreachable),
+        ("ssh: Could not resolve hostname x: Name or service not known", StoreUnreachable),
+        ("git@host: Permission denied (publickey).\nfatal: x", AccessDenied),
         ("fatal: could not read Username for 'https://host': terminal prompts disabled", AccessDenied),
         ("fatal: unable to access 'https://h/': The requested URL returned error: 403", AccessDenied),
         ("remote: Repository not found.\nfatal: repository 'https://h/x.git/' not found", RepositoryMissing),
-        ("fatal: '/v/x.git' does not appear to be a git repository\nfatal: Could not read from remote", RepositoryMissing),
+        ("fatal: '/v/x.git' does not appear to be a git repository\nfatal: x", RepositoryMissing),
         ("error: object 1234: hasDotgit: contains '.git'\nfatal: fsck error in packed object", HostileRepository),
+        ("fatal: sha1 file 'objects/pack/tmp_pack_1' write error. Out of diskspace", NoSpace),
         ("fatal: something new", GitFault),
     ],
 )  # fmt: skip

@@ -46,8 +46,21 @@ def test_an_empty_repository_has_nothing(orders):
 
 
 def test_a_version_is_what_was_written(orders, url, aiko, now, git):
-    names = ["data/a.csv", 'data/with "quotes" \\ and spaces.csv', "data/日本語.txt", "data/ leading", "data/-x"]
-    commit = publish(orders, "v1", aiko, now, files={"dataset.yaml": b"a: 1\r\n"}, blobs=[blob(n, n.encode()) for n in names])
+    names = [
+        "data/a.csv",
+        'data/with "quotes" \\ and spaces.csv',
+        "data/日本語.txt",
+        "data/ leading",
+        "data/-x",
+    ]
+    commit = publish(
+        orders,
+        "v1",
+        aiko,
+        now,
+        files={"dataset.yaml": b"a: 1\r\n"},
+        blobs=[blob(n, n.encode()) for n in names],
+    )
     assert orders.tags() == orders.remote_tags() == {"v1": commit}
     assert orders.head() == commit
     assert sorted(orders.paths(commit)) == sorted([*names, "dataset.yaml"])
@@ -56,11 +69,21 @@ def test_a_version_is_what_was_written(orders, url, aiko, now, git):
     assert orders.read(commit, "dataset.yaml") == b"a: 1\r\n"
     assert orders.read(commit, "nope") is None
     assert orders.read(commit, "data") is None
-    assert {(entry.mode, entry.size_bytes) for entry in orders.entries(commit, "dataset.yaml", sizes=True)} == {("100644", 6)}
+    assert {
+        (entry.mode, entry.size_bytes) for entry in orders.entries(commit, "dataset.yaml", sizes=True)
+    } == {("100644", 6)}
     info = orders.tag_info("v1")
-    assert (info.commit, info.tagger_email, info.when, info.message) == (commit, "aiko@corp.example", now, "v1: why")
+    assert (info.commit, info.tagger_email, info.when, info.message) == (
+        commit,
+        "aiko@corp.example",
+        now,
+        "v1: why",
+    )
     assert fsck(url) == []
-    assert git("-C", url, "log", "-1", "--format=%an %ae %at", "v1").strip() == "Aiko Tanaka aiko@corp.example 1795144200"
+    assert (
+        git("-C", url, "log", "-1", "--format=%an %ae %at", "v1").strip()
+        == "Aiko Tanaka aiko@corp.example 1795144200"
+    )
 
 
 def test_nothing_shows_before_it_is_published(orders, url, aiko, now):
@@ -71,7 +94,9 @@ def test_nothing_shows_before_it_is_published(orders, url, aiko, now):
 
 
 def test_new_data_replaces_old_and_folders_are_kept(orders, aiko, now):
-    one = publish(orders, "v1", aiko, now, files={"r/train.py": b"1", "old": b"1"}, blobs=[blob("data/a", b"aaa")])
+    one = publish(
+        orders, "v1", aiko, now, files={"r/train.py": b"1", "old": b"1"}, blobs=[blob("data/a", b"aaa")]
+    )
     two = publish(orders, "v2", aiko, now, parent=one, files={"x": b"2"}, blobs=[blob("data/b", b"bbb")])
     assert orders.paths(two) == ["data/b", "old", "r/train.py", "x"]
     three = publish(orders, "v3", aiko, now, parent=two, files={"old": None})

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from datakeep.core.errors import AlreadyExists, Conflict, Locked, NotAKeep, StoreUnreachable
+from datakeep.core.errors import AlreadyExists, Conflict, DatakeepError, Locked, NotAKeep, StoreUnreachable
 from datakeep.core.progress import Silent
 from datakeep.repository.keep import Change, KeepRepository
 from datakeep.repository.vault import fsck
@@ -43,7 +43,7 @@ def test_create_and_open(tmp_path, keep, git):
     assert (keep.root / ".datakeep").is_dir()
     assert fsck(keep.url) == []
     KeepRepository.create(keep.root, keep.url)  # again, after a kill
-    with pytest.raises(NotAKeep, match="there is no keep.yaml"):
+    with pytest.raises(NotAKeep, match="in it or above it"):
         KeepRepository.open(tmp_path / "home")
     (tmp_path / "home/keep.yaml").write_text("x")
     with pytest.raises(NotAKeep, match="not a git repository"):
@@ -64,9 +64,16 @@ def test_a_transaction_is_published_and_shown(keep, git, aiko, now):
     assert keep.added_in("register/orders/v1.yaml") == commit
     assert keep.added_in("nope") is None
     entry = keep.log("register/orders/v1.yaml")[0]
-    assert (entry.commit, entry.when, entry.email, entry.message) == (commit, now, aiko.email, "register orders")
+    assert (entry.commit, entry.when, entry.email, entry.message) == (
+        commit,
+        now,
+        aiko.email,
+        "register orders",
+    )
     assert git("status", "--porcelain", cwd=keep.root) == ""
-    gone = keep.transact(lambda tree: Change({"register/orders/v1.yaml": None}, {"datasets/orders": None}), "x", aiko)
+    gone = keep.transact(
+        lambda tree: Change({"register/orders/v1.yaml": None}, {"datasets/orders": None}), "x", aiko
+    )
     assert keep.list("register/", gone) == []
     assert keep.read("register/orders/v1.yaml", commit) == b"a\n"
 
@@ -93,8 +100,10 @@ def test_two_people_at_once_both_succeed(keep, other, aiko):
     def work(repository, name):
         try:
             for number in range(3):
-                repository.transact(lambda tree, n=number: calls.append(1) or Change({f"{name}{n}": b"x"}), name, aiko)
-        except Exception as error:  # reported below, in the test's own thread
+                repository.transact(
+                    lambda tree, n=number: calls.append(1) or Change({f"{name}{n}": b"x"}), name, aiko
+                )
+        except DatakeepError as error:  # reported below, in the test's own thread
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=pair) for pair in ((keep, "a"), (other, "b"))]
@@ -174,7 +183,12 @@ def test_offline_is_a_warning_for_readers_and_an_error_for_writers(keep, base, a
 
 def test_the_lock_names_its_holder(keep):
     again = KeepRepository(keep.root)
-    with keep.lock(), keep.lock(), pytest.raises(Locked, match=f"process {os.getpid()}"), again.lock(timeout_s=0.1):
+    with (
+        keep.lock(),
+        keep.lock(),
+        pytest.raises(Locked, match=f"process {os.getpid()}"),
+        again.lock(timeout_s=0.1),
+    ):
         pass
     with again.lock(timeout_s=0.1):
         pass
@@ -183,7 +197,9 @@ def test_the_lock_names_its_holder(keep):
 def test_a_merge_killed_in_its_middle_is_finished(keep, other, aiko, git):
     head = keep.head()
     new = other.transact(
-        lambda tree: Change({"a/b": b"new\n", "keep.yaml": b"newer\n"}, {"datasets/orders": PINNED}), "x", aiko
+        lambda tree: Change({"a/b": b"new\n", "keep.yaml": b"newer\n"}, {"datasets/orders": PINNED}),
+        "x",
+        aiko,
     )
     git("fetch", "-q", cwd=keep.root)
     # What SIGKILL leaves: the marker, git's lock files, one file half-written, one not yet.
@@ -231,7 +247,8 @@ def test_the_ten_thousandth_dataset_costs_little_more(keep, aiko):
 
     first = min(one(number) for number in range(3))
     many = Change(
-        {f"register/e{n}/v1.yaml": b"%d\n" % n for n in range(10_000)}, {f"datasets/e{n}": PINNED for n in range(10_000)}
+        {f"register/e{n}/v1.yaml": b"%d\n" % n for n in range(10_000)},
+        {f"datasets/e{n}": PINNED for n in range(10_000)},
     )
     keep.transact(lambda tree: many, "many", aiko)
     assert min(one(number) for number in range(3, 6)) - first < 0.2

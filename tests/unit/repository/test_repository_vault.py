@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -87,7 +88,11 @@ def test_a_hosted_base_says_what_to_type(monkeypatch):
         create_bare("https://git.corp.example/ml/datasets/x.git", name="x")
     assert "create_command" in caught.value.next_step
     with pytest.raises(GitFault, match="exit code 3 for x: no quota"):
-        create_bare("https://h/x.git", [sys.executable, "-c", "import sys; print('no quota', file=sys.stderr); sys.exit(3)"], name="x")
+        create_bare(
+            "https://h/x.git",
+            [sys.executable, "-c", "import sys; print('no quota', file=sys.stderr); sys.exit(3)"],
+            name="x",
+        )
     with pytest.raises(ProgramMissing, match="'no-such-program'"):
         create_bare("https://h/x.git", ["no-such-program", "{name}"], name="x")
 
@@ -96,7 +101,13 @@ def test_create_command_gets_the_name(monkeypatch, tmp_path):
     answers = iter([False, True])
     monkeypatch.setattr(vault, "exists", lambda url: next(answers))
     out = tmp_path / "argv"
-    command = [sys.executable, "-c", "import sys; open(sys.argv[1], 'w').write(sys.argv[2])", str(out), "ml/{name}"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; open(sys.argv[1], 'w').write(sys.argv[2])",
+        str(out),
+        "ml/{name}",
+    ]
     assert create_bare("https://h/orders.git", command, name="orders")
     assert out.read_text() == "ml/orders"
 
@@ -113,11 +124,13 @@ def test_push_is_all_or_nothing(base, work, git):
     runner, one = work
     url = dataset_url(str(base), "orders")
     create_bare(url, name="orders")
-    assert push(runner, url, [f"{one}:refs/heads/main", f"{one}:refs/tags/v1"])
+    updates = [f"{one}:refs/heads/main", f"{one}:refs/tags/v1"]
+    assert push(runner, url, updates) == "done"
+    assert push(runner, url, updates) == "already there"
     other = git("-C", "work", "commit-tree", f"{one}^{{tree}}", "-m", "unrelated").strip()
-    assert not push(runner, url, [f"{other}:refs/heads/main", f"{other}:refs/tags/v2"])
+    assert push(runner, url, [f"{other}:refs/heads/main", f"{other}:refs/tags/v2"]) == "taken"
     assert git("-C", url, "tag").split() == ["v1"]
-    assert not push(runner, url, [f"{other}:refs/tags/v1"])
+    assert push(runner, url, [f"{other}:refs/tags/v1"]) == "taken"
     assert git("-C", url, "rev-parse", "v1").strip() == one
 
 
@@ -133,7 +146,7 @@ def test_hooks_of_the_vault_do_not_run_here(base, work, tmp_path):
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
     hook.chmod(0o755)
-    assert push(work[0], url, [f"{work[1]}:refs/heads/main"])
+    assert push(work[0], url, [f"{work[1]}:refs/heads/main"]) == "done"
     assert not (tmp_path / "ran").exists()
 
 
@@ -144,7 +157,7 @@ def test_a_share_of_another_owner_works(base, work):
     for path in [base / "datasets/orders.git", *(base / "datasets/orders.git").rglob("*")]:
         os.chown(path, 12345, 12345)
     assert exists(url)
-    assert push(work[0], url, [f"{work[1]}:refs/heads/main"])
+    assert push(work[0], url, [f"{work[1]}:refs/heads/main"]) == "done"
     assert fsck(url) == []
 
 
@@ -153,7 +166,7 @@ def test_locks_of_a_killed_push_are_waited_out_and_removed(base, work):
     create_bare(url, name="orders")
     lock = base / "datasets/orders.git/refs/heads/main.lock"
     lock.touch()
-    assert push(work[0], url, [f"{work[1]}:refs/heads/main"])
+    assert push(work[0], url, [f"{work[1]}:refs/heads/main"]) == "done"
     assert not lock.exists()
 
 
@@ -188,7 +201,11 @@ def test_writers_take_turns(base):
     for thread in threads:
         thread.join()
     assert most == [1, 1, 1, 1]
-    with exclusive(base / "x"), pytest.raises(Locked, match=r"more than 0\.1 s"), exclusive(base / "x", timeout_s=0.1):
+    with (
+        exclusive(base / "x"),
+        pytest.raises(Locked, match=r"more than 0\.1 s"),
+        exclusive(base / "x", timeout_s=0.1),
+    ):
         pass
 
 
@@ -207,7 +224,9 @@ class Ssh:
         self.server = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
         self.process = None
         stand_in = tmp_path / "ssh"
-        stand_in.write_text('#!/bin/sh\nwhile [ "$1" = -p ] || [ "$1" = -o ]; do shift 2; done\nshift\nexec sh -c "$*"\n')
+        stand_in.write_text(
+            '#!/bin/sh\nwhile [ "$1" = -p ] || [ "$1" = -o ]; do shift 2; done\nshift\nexec sh -c "$*"\n'
+        )
         stand_in.chmod(0o755)
         self.prefix = "ssh://git@host.example"
         self.command = str(stand_in)
@@ -223,15 +242,23 @@ class Ssh:
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/user.pub\n"
             f"StrictModes no\nPermitRootLogin yes\nPidFile none\nUsePAM no\nPasswordAuthentication no\n"
         )
-        os.makedirs("/run/sshd", exist_ok=True)
+        Path("/run/sshd").mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen([self.server, "-D", "-e", "-f", tmp_path / "sshd_config"])
         options = f"-o StrictHostKeyChecking=no -o UserKnownHostsFile={tmp_path}/known -i {tmp_path}/user"
         self.command = f"ssh -F /dev/null {options}"
         self.prefix = f"ssh://127.0.0.1:{port}"
-        for _ in range(50):
-            if subprocess.run([*self.command.split(), "-p", str(port), "127.0.0.1", "true"], check=False).returncode == 0:
+        for _ in range(30):
+            if self.process.poll() is not None:
+                break  # root needs a user sshd for it, for example
+            if (
+                subprocess.run(
+                    [*self.command.split(), "-p", str(port), "127.0.0.1", "true"], check=False
+                ).returncode
+                == 0
+            ):
                 return
             time.sleep(0.1)
+        self.prefix, self.command = "ssh://git@host.example", str(tmp_path / "ssh")
 
 
 @pytest.fixture
@@ -249,7 +276,7 @@ def test_creation_over_ssh(base, work, ssh):
         create_bare(url, name="orders")
     assert create_bare(url, name="orders", make_base=True)
     assert not create_bare(url, name="orders")
-    assert push(work[0], url, [f"{work[1]}:refs/heads/main"])
+    assert push(work[0], url, [f"{work[1]}:refs/heads/main"]) == "done"
     assert fsck(url) == []
     assert fsck(str(base / "it's a base/datasets/orders.git")) == []
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from datakeep.core.progress import Silent
 from datakeep.formats.manifest import Environment, ReferenceTraining
 from datakeep.rerun import interpreter, sandbox, training
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(params=["bubblewrap", "none"])

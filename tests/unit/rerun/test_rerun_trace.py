@@ -20,7 +20,7 @@ def test_files_of_the_data_are_read_by_their_real_path(tmp_path):
         '7     openat(AT_FDCWD</datakeep/code>, "../data/a.csv", O_RDONLY) = 3</datakeep/data/a.csv>\n'
         '7     openat(4</datakeep/data>, "b.csv", O_RDONLY|O_CLOEXEC) = 5</datakeep/data/b.csv>\n'
         '7     open("/datakeep/data/c.csv", O_RDWR) = 5</datakeep/data/c.csv>\n'
-        '7     openat2(AT_FDCWD</>, "/datakeep/data/d", {flags=O_RDONLY, resolve=0}, 24) = 5</datakeep/data/d>\n'
+        '7     openat2(AT_FDCWD</>, "/datakeep/data/d", {flags=O_RDONLY}, 24) = 5</datakeep/data/d>\n'
         '7     openat(AT_FDCWD</>, "/datakeep/data", O_RDONLY|O_DIRECTORY) = 6</datakeep/data>\n',
     )
     assert seen.files_read == {"a.csv", "b.csv", "c.csv", "d"}
@@ -64,7 +64,7 @@ def test_what_libraries_look_for_and_what_is_written_is_no_miss(tmp_path, call):
 
 
 def test_a_relative_miss_is_told_by_its_absolute_path(tmp_path):
-    line = '7 openat(AT_FDCWD</datakeep/code>, "../../x.csv", O_RDONLY) = -1 ENOENT (No such file or directory)\n'
+    line = '7 openat(AT_FDCWD</datakeep/code>, "../../x.csv", O_RDONLY) = -1 ENOENT (No such file)\n'
     assert read(tmp_path, line).missing == ("/x.csv",)
 
 
@@ -72,11 +72,12 @@ def test_connections_are_told_without_this_machine(tmp_path):
     query = r"\253\22\1\0\0\1\0\0\0\0\0\0\3api\7example\0\0\1\0\1"
     seen = read(
         tmp_path,
-        '7 connect(3<socket:[1]>, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16) '
-        "= -1 ENETUNREACH (Network is unreachable)\n"
+        "7 connect(3<socket:[1]>, {sa_family=AF_INET, sin_port=htons(443), "
+        'sin_addr=inet_addr("192.0.2.7")}, 16) = -1 ENETUNREACH (Network is unreachable)\n'
         "7 connect(3<socket:[1]>, {sa_family=AF_INET6, sin6_port=htons(80), sin6_flowinfo=htonl(0), "
         'inet_pton(AF_INET6, "2001:db8::1", &sin6_addr), sin6_scope_id=0}, 28) = -1 ENETUNREACH (x)\n'
-        '7 connect(3<socket:[1]>, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("127.0.0.1")}, 16) = 0\n'
+        "7 connect(3<socket:[1]>, {sa_family=AF_INET, sin_port=htons(53), "
+        'sin_addr=inet_addr("127.0.0.1")}, 16) = 0\n'
         f'7 sendto(3<socket:[1]>, "{query}", 29, MSG_NOSIGNAL, NULL, 0) = 29\n'
         '7 connect(3<socket:[1]>, {sa_family=AF_UNIX, sun_path="/run/x"}, 110) = -1 ENOENT (No such file)\n',
     )

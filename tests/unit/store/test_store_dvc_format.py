@@ -43,7 +43,9 @@ def test_a_bad_pointer_is_refused(text, error):
         parse_pointer_file(text, what="data.dvc of orders@v1")
 
 
-@pytest.mark.parametrize("path", ["../../x", "/etc/cron.d/x", ".git/hooks/post-checkout", "a/../../b", "a\0b"])
+@pytest.mark.parametrize(
+    "path", ["../../x", "/etc/cron.d/x", ".git/hooks/post-checkout", "a/../../b", "a\0b"]
+)
 def test_a_tree_that_leads_out_is_refused(path):
     hostile = json.dumps([{"md5": MD5, "relpath": "fine"}, {"md5": MD5, "relpath": path}]).encode()
     with pytest.raises(HostileRepository, match="the file list names"):

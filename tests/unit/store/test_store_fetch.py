@@ -15,7 +15,13 @@ from datakeep.store.interface import Marker
 from datakeep.store.rehash import rehash
 from datakeep.store.scan import scan
 
-FILES = {"a.csv": b"1,2\n", "deep/er/b.bin": b"\0" * 3_000_000, "deep/twin": b"1,2\n", "empty": b"", "日本": b"x"}
+FILES = {
+    "a.csv": b"1,2\n",
+    "deep/er/b.bin": b"\0" * 3_000_000,
+    "deep/twin": b"1,2\n",
+    "empty": b"",
+    "日本": b"x",
+}
 
 
 @pytest.fixture
@@ -45,7 +51,12 @@ def object_of(store, path):
 def test_every_file_is_there_and_nothing_else(inventory, stores, tmp_path):
     report = fetch(inventory, stores, "orders", tmp_path / "out", Silent())
     assert files_in(tmp_path / "out") == FILES
-    assert [entry.name for entry in sorted((tmp_path / "out").iterdir())] == ["a.csv", "deep", "empty", "日本"]
+    assert [entry.name for entry in sorted((tmp_path / "out").iterdir())] == [
+        "a.csv",
+        "deep",
+        "empty",
+        "日本",
+    ]
     assert (report.objects, report.by_store) == (4, {"main": 4})
     assert report.size_bytes == 3_000_005
     assert (report.faults, report.unavailable, report.stores_down) == ([], [], {})
@@ -139,7 +150,10 @@ def test_a_small_object_comes_whole_from_whoever_has_it(stores):
     stores[1].path_of(object_key("orders", md5)).unlink()
     with pytest.raises(DamagedBytes, match="the list is in no store whole") as caught:
         fetch_object(md5, stores, "orders", limit_bytes=100, what="the list")
-    assert [thing.split(":")[:2] for thing in caught.value.things] == [["main", " mismatched"], ["nas", " missing"]]
+    assert [thing.split(":")[:2] for thing in caught.value.things] == [
+        ["main", " mismatched"],
+        ["nas", " missing"],
+    ]
 
 
 def test_a_small_object_is_bounded_and_its_sha256_counts(stores):

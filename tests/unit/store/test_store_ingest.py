@@ -5,7 +5,6 @@ import pytest
 
 from datakeep.core.errors import NoSpace, SourceChanged, StoreMissing
 from datakeep.core.progress import Silent
-from datakeep.store import ingest as ingest_module
 from datakeep.store import pool
 from datakeep.store.dvc_format import object_key
 from datakeep.store.folder import FolderStore
@@ -13,7 +12,13 @@ from datakeep.store.ingest import ingest, put_bytes
 from datakeep.store.interface import Marker
 from datakeep.store.scan import scan
 
-FILES = {"a.csv": b"1,2\n", "deep/b.bin": b"\0" * 9_000_000, "deep/twin": b"1,2\n", "empty": b"", "日本": "語".encode()}
+FILES = {
+    "a.csv": b"1,2\n",
+    "deep/b.bin": b"\0" * 9_000_000,
+    "deep/twin": b"1,2\n",
+    "empty": b"",
+    "日本": "語".encode(),
+}
 
 
 class Counting(Silent):
@@ -169,9 +174,12 @@ def test_put_bytes_names_them_by_their_md5(stores):
         }
 
 
-def test_one_sync_makes_a_batch_durable(source, stores, monkeypatch):
-    syncs = []
-    monkeypatch.setattr(FolderStore, "sync", lambda self: syncs.append(self.name))
-    monkeypatch.setattr(ingest_module, "_IN_MEMORY_BYTES", 1)
-    ingest(scan([source]).files, stores, "orders", Silent())
-    assert syncs == ["main", "nas"]
+def test_bytes_are_durable_before_they_have_a_name_and_names_before_it_returns(source, stores, monkeypatch):
+    named_at_sync = []
+    monkeypatch.setattr(
+        FolderStore,
+        "sync",
+        lambda self: named_at_sync.append((self.name, len(list(self.list("orders/files"))))),
+    )
+    ingest(scan([source]).files, stores, "orders", Silent(), workers=1)
+    assert named_at_sync == [("main", 0), ("nas", 0), ("main", len(EXPECTED)), ("nas", len(EXPECTED))]

@@ -110,8 +110,10 @@ def test_what_is_not_a_file_is_refused_by_name(source, make, reason):
     make(source / "deep" / "odd")
     with pytest.raises(UnsafePath, match=f"'deep/odd': it is {reason}"):
         scan([source])
-    with pytest.raises(UnsafePath, match=f"'odd': it is {reason}") if make is not make_loop else (
-        pytest.raises(UsageError)
+    with (
+        pytest.raises(UnsafePath, match=f"'odd': it is {reason}")
+        if make is not make_loop
+        else (pytest.raises(UsageError))
     ):
         scan([source / "deep" / "odd", source / "a.csv"])
 
@@ -135,10 +137,21 @@ def test_every_unsafe_name_is_named_at_once(source):
     assert "'a.csv': it is the same as 'A.csv'" in "".join(caught.value.things)
     (source / ".dvcignore").touch()
     (source / "new\nline").touch()
-    os.symlink("a.csv", source / "link")
+    (source / "link").symlink_to("a.csv")
     with pytest.raises(UnsafePath, match="3 names") as caught:
         scan([source])
-    assert {thing.split(":")[0] for thing in caught.value.things} == {"'.dvcignore'", r"'new\nline'", "'link'"}
+    assert {thing.split(":")[0] for thing in caught.value.things} == {
+        "'.dvcignore'",
+        r"'new\nline'",
+        "'link'",
+    }
+
+
+def test_a_file_named_dash_is_refused(source):
+    """The printed recipe of the content id would read its standard input instead."""
+    (source / "-").touch()
+    with pytest.raises(UnsafePath, match="standard input"):
+        scan([source])
 
 
 def test_a_name_that_is_not_utf8_is_refused_and_shown(source):

@@ -1,0 +1,51 @@
+"""How the changes between two versions are shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datakeep.workflows.update import Changes
+
+_SHOWN = 5
+
+
+def change_lines(changes: Changes) -> list[str]:
+    """One line per kind of change, with the first files by name."""
+    files = changes.files
+    lines = [f"{changes.before} → {changes.after}"]
+    if not changes:
+        return [*lines, "  same: nothing differs"]
+    for word, paths in (("added", files.added), ("removed", files.removed), ("changed", files.changed)):
+        if paths:
+            lines.append(f"  {len(paths):,} files {word}: {_some(paths)}")
+    if not files:
+        lines.append("  the same bytes")
+    lines += [f"  {change}" for change in changes.fields]
+    if changes.documents:
+        lines.append(f"  documents and code: {_some(changes.documents)}")
+    return lines
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" … and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(paths[:_SHOWN]) + more
+
+
+def change_data(changes: Changes) -> dict[str, Any]:
+    """The same for ``--json``."""
+    return {
+        "before": changes.before,
+        "after": changes.after,
+        "files": {
+            "added": changes.files.added,
+            "removed": changes.files.removed,
+            "changed": changes.files.changed,
+        },
+        "fields": [
+            {"path": change.path, "before": change.before, "after": change.after} for change in changes.fields
+        ],
+        "documents": list(changes.documents),
+    }

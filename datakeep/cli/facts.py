@@ -1,0 +1,74 @@
+"""The options of ``register`` and ``update`` that state facts, made from the one table of facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datakeep.workflows.facts import FACTS, Fact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datakeep.cli.session import Session
+
+
+def fact_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function takes every fact as an option, and ``--manifest``."""
+    for fact in reversed(FACTS):
+        function = click.option(
+            fact.option, fact.path.replace(".", "__"), help=fact.meaning, **_settings(fact)
+        )(function)
+    manifest = click.option(
+        "--manifest",
+        type=click.Path(path_type=Path),
+        help="A manifest file that states all at once; options win over it.",
+    )
+    return manifest(function)
+
+
+def _settings(fact: Fact) -> dict[str, Any]:
+    if fact.kind in ("people", "list", "caveats"):
+        return {"multiple": True, "metavar": "TEXT"}
+    if fact.kind == "choice":
+        return {"type": click.Choice(fact.choices)}
+    return {"metavar": {"file": "FILE", "person": "'NAME <MAIL>'"}.get(fact.kind, "TEXT")}
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """Dotted field to text, of the facts that the user stated."""
+    found = ((fact.path, options.get(fact.path.replace(".", "__"))) for fact in FACTS)
+    return {path: value for path, value in found if value not in (None, ())}
+
+
+def asker(session: Session) -> Callable[[Fact, str | None], str] | None:
+    """Asks on the terminal; None where nobody can be asked."""
+    if not session.interactive:
+        return None
+
+    def ask(fact: Fact, suggestion: str | None) -> str:
+        session.close()
+        text = f"{fact.option[2:]} ({fact.meaning})"
+        choice = click.Choice(fact.choices) if fact.choices else None
+        return str(click.prompt(text, default=suggestion, type=choice, err=True))
+
+    return ask
+
+
+def command_line(name: str, sources: tuple[Path, ...], options: dict[str, Any], verb: str) -> str:
+    """What the user typed, as a line to repeat."""
+    import shlex
+
+    words = ["datakeep", verb, name, *map(str, sources)]
+    backend = options.get("backend")
+    if backend:
+        words += ["--backend", backend]
+    if options.get("manifest"):
+        words += ["--manifest", str(options["manifest"])]
+    for fact in FACTS:
+        value = options.get(fact.path.replace(".", "__"))
+        for item in value if isinstance(value, tuple) else [value] if value else []:
+            words += [fact.option, str(item)]
+    return shlex.join(words)

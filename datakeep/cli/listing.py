@@ -1,0 +1,60 @@
+"""``datakeep list``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from datakeep.cli.session import Answer, Session, command, size, table
+
+if TYPE_CHECKING:
+    from datakeep.workflows.listing import Listed
+
+_MAX_PURPOSE = 60
+
+
+@command(name="list")
+def command(session: Session) -> Answer:  # type: ignore[no-redef]
+    r"""List the datasets of the keep, and who has proven that they can carry each on.
+
+    \b
+    Example:
+      datakeep list
+    """
+    from datakeep.workflows.listing import list_datasets
+
+    keep = session.keep()
+    found = list_datasets(keep, now=datetime.now(UTC))
+    data = {"keep": keep.name, "datasets": [_data(one) for one in found]}
+    if not found:
+        return Answer(data, [f"{keep.name} has no dataset yet", "next: datakeep register NAME SOURCE…"])
+    head = ("NAME", "VERSION", "OWNER", "FILES", "SIZE", "PROOF", "PURPOSE")
+    lines = table((_row(one) for one in found), head=head)
+    return Answer(data, [*lines, "", f"next: datakeep show {found[0].name}"])
+
+
+def _row(one: Listed) -> tuple[object, ...]:
+    return (
+        one.name,
+        one.version,
+        one.owner,
+        f"{one.files:,}",
+        size(one.size_bytes),
+        f"proven by {one.proven_by}" if one.state == "proven" else one.state,
+        one.purpose if len(one.purpose) <= _MAX_PURPOSE else one.purpose[: _MAX_PURPOSE - 1] + "…",
+    )
+
+
+def _data(one: Listed) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "version": one.version,
+        "owner": one.owner,
+        "files": one.files,
+        "size_bytes": one.size_bytes,
+        "purpose": one.purpose,
+        "backend": one.backend,
+        "registered_at": one.registered_at.isoformat(),
+        "proof": one.state,
+        "proven_by_others": one.proven_by,
+    }

@@ -1,0 +1,75 @@
+"""``datakeep register``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from datakeep.cli.facts import asker, command_line, fact_options, given
+from datakeep.cli.session import Answer, Session, command, size
+
+
+@command(name="register")
+@click.argument("name")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--backend",
+    type=click.Choice(["git", "dvc"]),
+    help="How the bytes are kept: in git history, or as DVC objects.",
+)
+@click.option("--normalise-names", is_flag=True, help="Bring file names into Unicode's NFC form.")
+@fact_options
+def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any) -> Answer:
+    r"""Register a dataset: its bytes, and what is known of it, as version 1.
+
+    SOURCE is files, or one folder whose contents become the data. What can be known fills itself; what
+    cannot is asked for on a terminal, and listed in one error elsewhere. 'unknown' is an answer.
+
+    \b
+    Example:
+      datakeep register orders ~/export/orders.csv --backend git \
+        --purpose 'Predict the orders of the next month' --origin 'warehouse, schema sales' \
+        --extracted-at 2026-11-20 --no-annotation 'labels are the booked quantities' \
+        --privacy no --license internal --access 'ask the warehouse team'
+    """
+    from datakeep.repository.identity import identity
+    from datakeep.workflows.register import Request, register
+
+    keep = session.keep()
+    request = Request(
+        name=name,
+        sources=sources,
+        given=given(options),
+        backend=options["backend"],
+        manifest=options["manifest"],
+        normalise_names=options["normalise_names"],
+        ask=asker(session),
+        command=command_line(name, sources, options, "register"),
+    )
+    done = register(keep, request, who=identity(keep.root), now=datetime.now().astimezone())
+    entry = done.entry
+    label = f"{entry.dataset}@{entry.version}"
+    data = {
+        "dataset": entry.dataset,
+        "version": entry.version,
+        "created": done.created,
+        "entry": entry.model_dump(mode="json"),
+    }
+    where = ", ".join(entry.stores) if entry.stores else "git"
+    facts = (
+        f"{entry.files:,} files, {size(entry.size_bytes)}, content {entry.content[:19]}…, bytes in {where}"
+    )
+    if not done.created:
+        return Answer(data, [f"{label} is registered already, unchanged ({facts}); nothing was done"])
+    lines = [f"registered {label}: {facts}", *(f"note: {note}" for note in done.notes)]
+    if entry.manifest.get("reference") is None:
+        lines.append(f"next: datakeep reference {entry.dataset} --code DIR --command … --measure 3")
+    else:
+        lines.append(f"next: datakeep verify {entry.dataset}")
+    return Answer(data, lines)
+
+
+command = call

@@ -1,0 +1,83 @@
+"""``datakeep update``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from datakeep.cli.changes import change_data, change_lines
+from datakeep.cli.facts import asker, command_line, fact_options, given
+from datakeep.cli.session import Answer, Session, command
+
+
+@command(name="update")
+@click.argument("name")
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("-m", "--message", metavar="WHY", required=True, help="Why there is a new version.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--normalise-names", is_flag=True, help="Bring file names into Unicode's NFC form.")
+@fact_options
+def call(
+    session: Session, name: str, sources: tuple[Path, ...], message: str, dry_run: bool, **options: Any
+) -> Answer:
+    r"""Make the next version of a dataset: new data, new facts, or both.
+
+    Facts alone make a version with the same bytes. What changes is shown before anyone else can see it.
+
+    \b
+    Example:
+      datakeep update orders ~/export/orders.csv -m 'October added'
+      datakeep update orders --caveat 'batch entry until May' -m 'found while cleaning'
+    """
+    from datakeep.repository.identity import identity
+    from datakeep.workflows.register import Request
+    from datakeep.workflows.update import Changes, update
+
+    keep = session.keep()
+    request = Request(
+        name=name,
+        sources=sources,
+        given=given(options),
+        manifest=options["manifest"],
+        normalise_names=options["normalise_names"],
+        ask=asker(session),
+        command=command_line(name, sources, options, "update") + " -m WHY",
+    )
+
+    def review(changes: Changes) -> bool:
+        for line in change_lines(changes):
+            session.progress.note(line)
+        return not dry_run
+
+    done = update(
+        keep,
+        request,
+        message=message,
+        review=review,
+        who=identity(keep.root),
+        now=datetime.now().astimezone(),
+    )
+    entry = done.entry
+    data = {
+        "dataset": entry.dataset,
+        "version": entry.version,
+        "created": done.created,
+        "changes": change_data(done.changes),
+    }
+    if done.created:
+        return Answer(
+            data,
+            [
+                f"registered {entry.dataset}@{entry.version}: {message}",
+                f"next: datakeep verify {entry.dataset}",
+            ],
+        )
+    if done.changes:
+        return Answer(data, ["a dry run: nothing was recorded"])
+    return Answer(data, [f"nothing differs from {entry.dataset}@{entry.version}; no version was made"])
+
+
+command = call

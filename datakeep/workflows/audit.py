@@ -1,0 +1,289 @@
+"""``audit``: what a model was made of, found by its file or its name (L21); and which models saw a dataset.
+
+Nothing is guessed: what the record does not know, what a manifest does not state, and what cannot be read
+now are each said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import DatakeepError, SourceUnreadable, UnknownName, UsageError
+from datakeep.core.names import NAME, VERSION, nearest
+from datakeep.lineage import records
+from datakeep.store.hashing import hash_file
+from datakeep.workflows.stated import not_known, stated
+from datakeep.workflows.standings import Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from datakeep.formats.model import ModelInput, ModelRecord
+    from datakeep.formats.version import VersionEntry
+    from datakeep.lineage.records import Broken
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.stated import Stated
+    from datakeep.workflows.standings import Proofs
+
+#: Base models of base models, and no further: a record that names itself must not hang the audit.
+_MAX_DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """One dataset version that went into a model.
+
+    Attributes:
+        given: What the model's record says of it.
+        entry: Its register entry; None if the keep has none, or another commit under this version.
+        facts: What its manifest states, gaps included.
+        query: The text of the SQL that extracted it; None if there is none, or it cannot be read.
+        rules: The text of the annotation rules; likewise.
+        proofs: What proves the version; None without an entry.
+        unknown: What is not known of it, one line each.
+    """
+
+    given: ModelInput
+    entry: VersionEntry | None
+    facts: tuple[Stated, ...] = ()
+    query: str | None = None
+    rules: str | None = None
+    proofs: Proofs | None = None
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What one model was made of; ``base_models`` are answered in the same way."""
+
+    record: ModelRecord
+    inputs: tuple[InputFacts, ...]
+    base_models: tuple[MadeOf, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The answer about a model.
+
+    Attributes:
+        asked: What was asked about: a file or a name.
+        sha256: The digest of the file, if it was one.
+        made_of: The answer; None if no record tells.
+        same_file: Other records of the same file, as ``MODEL@V``.
+        broken: Records that may hold an answer, but cannot be read.
+    """
+
+    asked: str
+    sha256: str | None
+    made_of: MadeOf | None
+    same_file: tuple[str, ...] = ()
+    broken: tuple[Broken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UsedBy:
+    """The answer about a dataset: the records of the models that it went into."""
+
+    dataset: str
+    version: str | None
+    records: tuple[ModelRecord, ...]
+    broken: tuple[Broken, ...]
+
+
+def audit(keep: Keep, subject: str, *, now: datetime) -> Audit | UsedBy:
+    """What ``subject`` was made of; for a dataset, which models it went into.
+
+    Args:
+        keep: The keep.
+        subject: A model's file, ``MODEL``, ``MODEL@V``, or a name behind ``model:`` or ``dataset:``.
+        now: The time at which proofs are weighed.
+
+    Raises:
+        UsageError: The name could mean several things.
+        UnknownName: There is no such file, model or dataset.
+        SourceUnreadable: The file cannot be read.
+    """
+    kind, _, name = subject.partition(":")
+    if kind == "model" and name:
+        return _by_name(keep, name, now)
+    if kind == "dataset" and name:
+        return _used_by(keep, name)
+    return _whatever(keep, subject, now)
+
+
+def _whatever(keep: Keep, subject: str, now: datetime) -> Audit | UsedBy:
+    """Without a prefix the one thing that ``subject`` can mean."""
+    name = subject.partition("@")[0]
+    is_model = bool(NAME.fullmatch(name)) and name in records.names(keep.tree)
+    is_dataset = bool(NAME.fullmatch(name)) and name in keep.datasets
+    is_file = Path(subject).is_file()
+    meanings = [
+        *([f"model:{subject}"] if is_model else []),
+        *([f"dataset:{subject}"] if is_dataset else []),
+        *([f"./{subject}"] if is_file and (is_model or is_dataset) else []),
+    ]
+    if len(meanings) > 1:
+        raise UsageError(
+            f"{subject!r} can mean {' or '.join(meanings)}",
+            next_step=f"say which: datakeep audit {meanings[0]}, or datakeep audit {meanings[1]}",
+        )
+    if is_model:
+        return _by_name(keep, subject, now)
+    if is_dataset:
+        return _used_by(keep, subject)
+    if is_file:
+        return _by_file(keep, Path(subject), now)
+    if Path(subject).is_dir():
+        raise UsageError(
+            f"{subject} is a folder; a model is known by its file",
+            next_step=f"name the file in it: datakeep audit {Path(subject) / 'FILE'}",
+        )
+    raise _unknown(keep, subject)
+
+
+def _unknown(keep: Keep, subject: str) -> UnknownName:
+    known = [*records.names(keep.tree), *keep.datasets]
+    near = nearest(subject.partition("@")[0], known)
+    hint = f"; did you mean {near!r}?" if near else ""
+    return UnknownName(
+        f"there is no file {subject!r} here, and the keep {keep.name} has no model or dataset of this name{hint}",
+        next_step=f"datakeep audit {near}" if near else "name the model's file: datakeep audit PATH",
+    )
+
+
+def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
+    try:
+        sha256 = hash_file(path.resolve())[2].hex()
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path} cannot be read ({error.strerror or error})",
+            next_step="make it readable, then run the same command again",
+        ) from error
+    found = records.find_by_digest(keep.tree, sha256)
+    if not found.records:
+        return Audit(str(path), sha256, None, broken=_all_broken(keep))
+    newest = max(found.records, key=lambda record: (record.recorded_at or "", record.model, record.version))
+    others = tuple(f"{one.model}@{one.version}" for one in found.records if one is not newest)
+    return Audit(str(path), sha256, _Auditor(keep, now).made_of(newest), others, found.broken)
+
+
+def _all_broken(keep: Keep) -> tuple[Broken, ...]:
+    """Every record that cannot be read: "not known" must not hide that one of them might have told."""
+    return records.records(keep.tree).broken
+
+
+def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
+    name, at, version = subject.partition("@")
+    versions = records.names(keep.tree).get(name, ())
+    if not versions:
+        near = nearest(name, records.names(keep.tree))
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise UnknownName(
+            f"this keep has no model {name!r}{hint}",
+            next_step=f"datakeep audit model:{near}" if near else "name the model's file: datakeep audit PATH",
+        )
+    if at and not VERSION.fullmatch(version):
+        raise UsageError(
+            f"{version!r} is not a version; versions are v1, v2, …",
+            next_step=f"datakeep audit {name}@{versions[-1]}",
+        )
+    if at and version not in versions:
+        raise UnknownName(
+            f"the model {name} has no version {version}; it has {', '.join(versions[-5:])}",
+            next_step=f"datakeep audit {name}@{versions[-1]}",
+        )
+    found = records.find_by_model(keep.tree, name, version or None)
+    if not found.records:
+        return Audit(subject, None, None, broken=found.broken)
+    return Audit(subject, None, _Auditor(keep, now).made_of(found.records[0]), broken=found.broken)
+
+
+def _used_by(keep: Keep, subject: str) -> UsedBy:
+    found = keep.resolve(subject)
+    version = found.version if "@" in subject else None
+    used = records.find_by_dataset(keep.tree, found.name)
+    matching = tuple(
+        record
+        for record in used.records
+        if any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
+    )
+    return UsedBy(found.name, version, matching, used.broken)
+
+
+class _Auditor:
+    """Answers about the models of one keep at one time."""
+
+    def __init__(self, keep: Keep, now: datetime) -> None:
+        self._keep = keep
+        self._judge = Judge(keep, now)
+
+    def made_of(self, record: ModelRecord, above: Sequence[str] = ()) -> MadeOf:
+        """What the model of ``record`` was made of; ``above`` are the models on the way to it."""
+        me = f"{record.model}@{record.version}"
+        inputs = tuple(self._input(given) for given in record.inputs)
+        bases: list[MadeOf] = []
+        unknown = [*record.unknown]
+        for name in record.base_models:
+            base = self._base(name)
+            if base is None or name in (*above, me) or len(above) >= _MAX_DEPTH:
+                unknown.append(f"what the base model {name} was made of: the keep has no usable record of it")
+            else:
+                bases.append(self.made_of(base, (*above, me)))
+        unknown += _gaps(record)
+        return MadeOf(record, inputs, tuple(bases), tuple(dict.fromkeys(unknown)))
+
+    def _base(self, name: str) -> ModelRecord | None:
+        model, _, version = name.partition("@")
+        found = records.find_by_model(self._keep.tree, model, version or None)
+        return next(iter(found.records), None)
+
+    def _input(self, given: ModelInput) -> InputFacts:
+        name = f"{given.dataset}@{given.version}"
+        try:
+            entry = self._keep.entry(name)
+            manifest = entry.manifest_model()
+        except DatakeepError as error:
+            return InputFacts(given, None, unknown=(f"everything about {name}: {error.what}",))
+        if (entry.commit, entry.content) != (given.commit, given.content):
+            said = f"the register has other contents as {name} than the model was made of"
+            return InputFacts(given, None, unknown=(said,))
+        unknown = not_known(manifest)
+        texts: list[str | None] = []
+        source, annotation = manifest.source, manifest.annotation
+        rules = annotation.rules if annotation and not isinstance(annotation, str) else None
+        for what, path in (("SQL", source.query if source else None), ("annotation rules", rules)):
+            text, fault = self._text(entry, path)
+            texts.append(text)
+            if fault:
+                unknown.append(f"the text of the {what} ({path}): {fault}")
+        proofs = self._judge.proofs(entry)
+        return InputFacts(given, entry, tuple(stated(manifest)), texts[0], texts[1], proofs, tuple(unknown))
+
+    def _text(self, entry: VersionEntry, path: str | None) -> tuple[str | None, str | None]:
+        """The text of a file of the dataset's repository, or why it cannot be read."""
+        if path is None or path == "unknown":
+            return None, None
+        try:
+            repository = self._keep.dataset_repository(entry.dataset)
+            if entry.commit not in repository.tags().values():
+                repository.fetch()
+            data = repository.read(entry.commit, path)
+        except DatakeepError as error:
+            return None, error.what
+        return (data.decode("utf-8", "replace"), None) if data is not None else (None, "it is not there")
+
+
+def _gaps(record: ModelRecord) -> list[str]:
+    """What the record leaves out without saying so."""
+    gaps = [
+        ("which files of the data were read", all(given.files_read for given in record.inputs)),
+        ("the training's code", record.code.commit or record.code.path),
+        ("the environment's lock", record.environment.lock),
+        ("metrics", record.metrics),
+        ("datasets", record.inputs),
+    ]
+    return [what for what, known in gaps if not known]

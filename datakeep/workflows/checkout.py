@@ -1,0 +1,339 @@
+"""``checkout``: a version's files on this machine, every byte read and found right, or nothing at all.
+
+The working copy is built beside its place and renamed into it, so that no kill and no bad object leaves
+half of one. What comes out is an ordinary git (and DVC) working copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import AlreadyExists, DamagedBytes, GitFault
+from datakeep.repository import foreign, submodules, working
+from datakeep.store import dvc_format
+from datakeep.store.copying import fill_cache
+from datakeep.store.faults import folder_faults
+from datakeep.store.fetch import fetch
+from datakeep.store.rehash import rehash
+from datakeep.workflows.inventories import INVENTORY, checked, from_pointer, load_inventory
+from datakeep.workflows.keep import PRIVATE_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from datakeep.formats.inventory import Inventory
+    from datakeep.formats.version import VersionEntry
+    from datakeep.repository.keep import KeepTree
+    from datakeep.store.fetch import FetchReport, ObjectFault
+    from datakeep.store.rehash import RehashReport
+    from datakeep.workflows.keep import Keep
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOut:
+    """A working copy whose bytes were all read and found right.
+
+    Attributes:
+        path: Its folder.
+        files: How many files its data has.
+        size_bytes: Of all of them.
+        created: False where it was there already, whole.
+        submodule: Whether it is the keep's submodule.
+        faults: Bad copies that were met, one line each, where another store had a good one.
+    """
+
+    entry: VersionEntry
+    path: Path
+    files: int
+    size_bytes: int
+    created: bool
+    submodule: bool
+    faults: tuple[str, ...] = ()
+
+
+def checkout(keep: Keep, reference: str, destination: Path | None = None) -> CheckedOut:
+    """A working copy of a version, at ``destination`` or as the keep's submodule.
+
+    Args:
+        keep: The keep.
+        reference: ``NAME`` (the newest version) or ``NAME@V``.
+        destination: A folder that is empty or not there; None means ``datasets/NAME`` of the keep.
+
+    Raises:
+        AlreadyExists: Something else is there, or changes that would be lost.
+        DamagedBytes: Files are missing or are not what was registered; lists them. Nothing is left.
+        StoreUnreachable, AccessDenied, NoSpace: Of the vault, or of the destination.
+    """
+    entry = keep.entry(keep.resolve(reference))
+    own = keep.root / "datasets" / entry.dataset
+    if destination is None or _same_place(destination, own):
+        return _as_submodule(keep, entry, own)
+    place = destination.absolute()
+    _require_free(place, keep)
+    with _staging(place.parent, place.name) as staging:
+        staged, report = _build(keep, entry, staging / "checkout")
+        with folder_faults(place, "check out into it"):
+            staged.rename(place)
+    return _done(entry, place, report, submodule=False)
+
+
+def _same_place(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _require_free(place: Path, keep: Keep) -> None:
+    if os.path.lexists(place) and (place.is_symlink() or not place.is_dir() or any(place.iterdir())):
+        raise AlreadyExists(f"{place} exists and is not empty", next_step="name a folder that does not exist")
+    for folder in place.resolve().parents:
+        if (folder / "dataset.yaml").is_file() and (folder / ".git").exists():
+            raise AlreadyExists(
+                f"{place} lies in the dataset at {folder}", next_step="name a folder outside of it"
+            )
+        if folder == keep.root.resolve():
+            raise AlreadyExists(
+                f"{place} lies in the keep {folder}, which has a place of its own for each dataset",
+                next_step="leave DEST out to use it, or name a folder outside of the keep",
+            )
+
+
+def _as_submodule(keep: Keep, entry: VersionEntry, place: Path) -> CheckedOut:
+    path = f"datasets/{entry.dataset}"
+    _check_modules(keep.tree, path)
+    head = working.head_of(place)
+    if head is None:
+        if os.path.lexists(place) and (place.is_symlink() or not place.is_dir() or any(place.iterdir())):
+            raise AlreadyExists(
+                f"{place} holds something that is not a checkout of {entry.dataset}",
+                next_step=f"move it away, or name another folder: datakeep checkout {entry.dataset} DEST",
+            )
+        return _place_submodule(keep, entry, place, path, old=False)
+    shown = _shown(keep, entry, place, head)
+    inventory = load_inventory(keep, shown)
+    found = _look(place, inventory, keep)
+    if head == entry.commit and found is not None and found.is_whole:
+        working.activate(keep.root, path)
+        return CheckedOut(entry, place, found.matching, inventory.size_bytes, created=False, submodule=True)
+    _refuse_loss(place, shown, found)
+    return _place_submodule(keep, entry, place, path, old=True)
+
+
+def _check_modules(tree: KeepTree, path: str) -> None:
+    """git is about to read the keep's .gitmodules; the entry must be there and harmless."""
+    modules = submodules.parse((tree.read(".gitmodules") or b"").decode("utf-8", "replace"))
+    found = [module for module in modules if module.path == path]
+    submodules.check(found)
+    if not found or found[0].name != path:
+        raise GitFault(
+            f"the keep's .gitmodules does not name {path}",
+            next_step="restore it from history: git log -- .gitmodules",
+        )
+
+
+def _shown(keep: Keep, entry: VersionEntry, place: Path, head: str) -> VersionEntry:
+    """The registered version that the checkout at ``place`` shows.
+
+    Raises:
+        AlreadyExists: It shows none, or has uncommitted changes, which would be lost.
+    """
+    if (place / ".git").is_dir():
+        raise AlreadyExists(
+            f"{place} is a clone of its own, not the keep's submodule",
+            next_step=f"git -C {keep.root} submodule absorbgitdirs datasets/{entry.dataset}",
+        )
+    shown = next((one for one in keep.entries(entry.dataset) if one.commit == head), None)
+    if shown is None:
+        raise AlreadyExists(
+            f"{place} is at a commit that is no registered version of {entry.dataset}",
+            next_step=f"register it as the next version (datakeep update {entry.dataset}), or name another "
+            "folder as DEST",
+        )
+    return shown
+
+
+def _look(place: Path, inventory: Inventory, keep: Keep) -> RehashReport | None:
+    return rehash(place / "data", inventory, keep.progress) if (place / "data").is_dir() else None
+
+
+def _refuse_loss(place: Path, shown: VersionEntry, found: RehashReport | None) -> None:
+    rebuilt = ("data/", ".dvc/cache/", ".dvc/tmp/", ".dvc/config.local", INVENTORY)
+    changed = [
+        path
+        for path in working.uncommitted(place, ignored=True)
+        if os.path.lexists(place / path) and not path.startswith(rebuilt)
+    ]
+    if found is not None:
+        changed += [f"data/{path}" for path in (*found.mismatched, *found.stray)]
+    if changed:
+        raise AlreadyExists(
+            f"{place} has changes to {shown.dataset}@{shown.version} that would be lost",
+            next_step=f"datakeep status {shown.dataset} lists them; make them a version "
+            f"(datakeep update {shown.dataset}), undo them, or name another folder as DEST",
+            things=changed,
+        )
+
+
+def _place_submodule(keep: Keep, entry: VersionEntry, place: Path, path: str, *, old: bool) -> CheckedOut:
+    with _staging(keep.cache("checkout"), entry.dataset) as staging:
+        staged, report = _build(keep, entry, staging / "checkout")
+        with keep.repository.lock(), folder_faults(place, "check out into it"):
+            if old:
+                place.rename(staging / "before")
+            try:
+                working.become_submodule(keep.root, path, staged)
+            except BaseException:
+                if old and not place.exists():
+                    (staging / "before").rename(place)
+                raise
+    return _done(entry, place, report, submodule=True)
+
+
+@contextlib.contextmanager
+def _staging(parent: Path, name: str) -> Iterator[Path]:
+    """A folder beside the destination, gone afterwards; those of killed processes are removed too."""
+    prefix = f".{name[:100]}.datakeep-"
+    with folder_faults(parent, "write to it"):
+        parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.glob(f"{glob.escape(prefix)}*"):
+            if not _is_alive(left.name.removeprefix(prefix).partition("-")[0]):
+                _remove(left)
+        folder = parent / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def _is_alive(pid: str) -> bool:
+    if not pid.isdecimal():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Path, FetchReport | None]:
+    """A whole working copy at ``place``, verified; the report is of the stores, for the dvc backend."""
+    keep.progress.stage(f"cloning {entry.dataset}@{entry.version}", unit="steps")
+    repository = keep.dataset_repository(entry.dataset)
+    repository.fetch()
+    # From our own cache, so that the user's credentials serve the vault and nothing of it runs here.
+    access = foreign.Access(allow_file=repository.cache)
+    foreign.clone(str(repository.cache), place, commit=entry.commit, tag=entry.version, access=access)
+    working.set_origin(place, keep.dataset_url(entry.dataset))
+    if entry.manifest.get("backend") == "git":
+        report = None
+        inventory = checked(_read(place / INVENTORY), entry)
+    else:
+        inventory, report = _fill(keep, entry, place)
+    _require_whole(rehash(place / "data", inventory, keep.progress) if report is None else None, entry)
+    working.settle(place)
+    return place, report
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _fill(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Inventory, FetchReport]:
+    """The bytes of the dvc backend, each file verified as it is written, and DVC's cache."""
+    stores = keep.stores_of(entry)
+    data = from_pointer(_read(place / f"{INVENTORY}.dvc") or b"", entry, stores)
+    inventory = checked(data, entry)
+    pointer = dvc_format.parse_pointer_file(
+        _read(place / "data.dvc") or b"", what=f"data.dvc of {entry.dataset}@{entry.version}"
+    )
+    listing = dvc_format.tree_object(inventory)
+    name = f"{_md5(listing)}.dir"
+    if pointer.md5 != name:
+        raise DamagedBytes(
+            f"data.dvc and the inventory of {entry.dataset}@{entry.version} do not list the same files",
+            next_step=f"ask the owner, {_owner(entry)}, to make a new version: datakeep update {entry.dataset}",
+        )
+    report = fetch(inventory, stores, entry.dataset, place / "data", keep.progress)
+    _require_available(report, entry)
+    with folder_faults(place, "write to it"):
+        (place / INVENTORY).write_bytes(data)
+    others = {name: listing, _md5(data): data}
+    fill_cache(place / "data", inventory, others, place / ".dvc" / "cache")
+    _write_overrides(keep, entry, place)
+    return inventory, report
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _write_overrides(keep: Keep, entry: VersionEntry, place: Path) -> None:
+    """DVC too finds a store where this machine has it mounted."""
+    moved = [
+        (store.name, keep.store_url(store.name, store.url))
+        for store in keep.file.vault.stores
+        if keep.store_url(store.name, store.url) != store.url
+    ]
+    if moved:
+        text = dvc_format.dvc_config(moved, entry.dataset).split("\n['", 1)[1]
+        (place / ".dvc" / "config.local").write_text(f"['{text}", "utf-8")
+
+
+def _require_available(report: FetchReport, entry: VersionEntry) -> None:
+    if not report.unavailable:
+        return
+    lost = set(report.unavailable)
+    things = [f"{fault.path}: {_fault(fault)}" for fault in report.faults if fault.path in lost]
+    things += [f"store {name}: {why}" for name, why in report.stores_down.items()]
+    stores = sorted({fault.store for fault in report.faults if fault.path in lost})
+    raise DamagedBytes(
+        f"{len(lost)} of {entry.files} files of {entry.dataset}@{entry.version} are whole in no store "
+        f"({', '.join(stores) or 'none answers'}): {', '.join(sorted(lost)[:3])}{' …' if len(lost) > 3 else ''}",
+        next_step=f"the vault's administrator must restore them from a backup, or the owner, {_owner(entry)}, "
+        f"register the files again: datakeep update {entry.dataset} SOURCE; then run this command again",
+        things=things or sorted(lost),
+    )
+
+
+def _fault(fault: ObjectFault) -> str:
+    return f"{fault.kind} in store {fault.store}: {fault.detail}"
+
+
+def _require_whole(found: RehashReport | None, entry: VersionEntry) -> None:
+    if found is None or found.is_whole:
+        return
+    things = [f"{path}: missing" for path in found.missing]
+    things += [f"{path}: its bytes are other than those that were registered" for path in found.mismatched]
+    things += [f"{path}: does not belong" for path in found.stray]
+    raise DamagedBytes(
+        f"the repository of {entry.dataset}@{entry.version} in the vault does not hold what was registered: "
+        f"{things[0]}",
+        next_step=f"the vault's administrator must restore {entry.repository}, or the owner, {_owner(entry)}, "
+        f"push it again",
+        things=things,
+    )
+
+
+def _owner(entry: VersionEntry) -> str:
+    owner = entry.manifest.get("owner") or {}
+    return f"{owner.get('name')} <{owner.get('email')}>" if owner else entry.registered_by
+
+
+def _done(entry: VersionEntry, place: Path, report: FetchReport | None, *, submodule: bool) -> CheckedOut:
+    faults = tuple(f"{fault.path}: {_fault(fault)}" for fault in report.faults) if report else ()
+    return CheckedOut(
+        entry, place, entry.files, entry.size_bytes, created=True, submodule=submodule, faults=faults
+    )

@@ -1,0 +1,382 @@
+"""The clean room: one dataset version, taken through the layers of a handover with nothing of its author's machine.
+
+Each layer is a method that returns its positive verdict in one sentence, or raises :class:`LayerFailed`.
+What a layer found stays in the room for the later ones, and for the proof. ``verify`` walks through all
+layers; ``reference --measure`` uses the last ones to see what a training scores.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.core.criteria import Comparison, Criterion, compare
+from datakeep.core.errors import (
+    AccessDenied,
+    DamagedBytes,
+    DatakeepError,
+    HostileRepository,
+    StoreUnreachable,
+)
+from datakeep.core.verdict import Actor, Fault
+from datakeep.formats import yaml
+from datakeep.formats.manifest import Manifest
+from datakeep.repository import foreign, submodules
+from datakeep.repository.command import local_path
+from datakeep.repository.faults import NeverPushed, RepositoryMissing
+from datakeep.rerun import environment as environments
+from datakeep.rerun import training as trainings
+from datakeep.rerun.environment_faults import EnvironmentFault
+from datakeep.workflows import attachments, facts
+from datakeep.workflows.keep import entry_path
+from datakeep.workflows.publish import MANIFEST
+from datakeep.workflows.transfer import Transfer, transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from datakeep.formats.inventory import Inventory
+    from datakeep.formats.manifest import ReferenceTraining
+    from datakeep.formats.version import VersionEntry
+    from datakeep.repository.foreign import Access
+    from datakeep.rerun.environment import EnvironmentReport
+    from datakeep.rerun.interface import Finished, Sandbox
+    from datakeep.rerun.training import TrainingReport
+    from datakeep.workflows.keep import Keep
+
+
+class LayerFailed(Exception):
+    """A layer's answer is no; ``fault`` says why, and who must act."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.what)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a clean room is run.
+
+    Args:
+        sandbox: Where foreign programs run.
+        access: What of this host a clone may use.
+        host_environment: This machine's variables: the package transport's are let in, the others are only
+            used to say which one a training missed.
+        fresh_packages: Download all packages anew.
+        allow_build: Let packages without a wheel be built, which runs their code.
+        package_cache: Where packages are kept between runs.
+    """
+
+    sandbox: Sandbox
+    access: Access
+    host_environment: Mapping[str, str]
+    fresh_packages: bool = False
+    allow_build: bool = False
+    package_cache: Path = field(default_factory=environments.default_cache)
+
+
+def access_for(keep: Keep, *, ssh_key: Path | None = None, credential_helper: str | None = None) -> Access:
+    """What a receiver's clone may use of the host: their credentials, and the vault's folder if it is one."""
+    return foreign.Access(
+        ssh_key=ssh_key,
+        credential_helper=credential_helper,
+        allow_file=local_path(keep.git_base),
+        home=Path.home(),
+    )
+
+
+class CleanRoom:
+    """The layers, for one version.
+
+    Args:
+        keep: The keep.
+        entry: The version.
+        folder: An empty folder, for everything.
+        settings: How.
+        url: Where the dataset is cloned from; the vault by default.
+    """
+
+    def __init__(
+        self, keep: Keep, entry: VersionEntry, folder: Path, settings: Settings, *, url: str | None = None
+    ) -> None:
+        self.keep = keep
+        self.entry = entry
+        self.settings = settings
+        self.url = url or keep.dataset_url(entry.dataset)
+        self.checkout = folder / "dataset"
+        self.out = folder / "out"
+        self._folder = folder
+        self.let_in: tuple[str, ...] = ()
+        self.warnings: list[str] = []
+        self.inventory: Inventory | None = None
+        self.transfer: Transfer | None = None
+        self.environment_report: EnvironmentReport | None = None
+        self.training_report: TrainingReport | None = None
+        self.comparisons: list[Comparison] = []
+        self._code: Path | None = None
+        self._base: Path | None = None
+
+    @property
+    def _name(self) -> str:
+        return f"{self.entry.dataset}@{self.entry.version}"
+
+    # ---- access
+
+    def access(self) -> str:
+        """The dataset can be cloned with the receiver's own rights, and a store with its bytes answers."""
+        try:
+            self._require_published()
+            done = foreign.clone(
+                self.url,
+                self.checkout,
+                commit=self.entry.commit,
+                tag=self.entry.version,
+                access=self.settings.access,
+            )
+            self.let_in = done.let_in
+            stores = self._usable_stores()
+        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed) as error:
+            raise LayerFailed(self._access_fault(error)) from error
+        where = f"; bytes in {', '.join(stores)}" if stores else ""
+        return f"cloned {self.entry.version} from {self.url} with nothing of this host{where}"
+
+    def _require_published(self) -> None:
+        """The register entry is in the vault, and the submodule leads to the repository that was registered."""
+        path = entry_path(self.entry.dataset, self.entry.version)
+        commit = self.keep.repository.added_in(path)
+        url = (
+            self.keep.published_url
+            if self.keep.git_base == self.keep.file.vault.git
+            else self.keep.repository.url
+        )
+        published = foreign.published_main(url, self.settings.access)
+        if published is None or commit is None or not self.keep.repository.is_published(commit):
+            raise NeverPushed(
+                f"{path} is in this clone of the keep, but was never pushed to {url}",
+                next_step=f"ask {self.entry.registered_by} to push it: git -C KEEP push origin main",
+            )
+        text = (self.keep.tree.read(".gitmodules") or b"").decode("utf-8", "replace")
+        modules = submodules.parse(text)
+        submodules.check(modules)
+        place = f"datasets/{self.entry.dataset}"
+        led = next((module.url for module in modules if module.path == place), None)
+        if led is None or submodules.resolve_url(self.keep.published_url, led) != self.entry.repository:
+            raise NeverPushed(
+                f"the keep's submodule {place} leads to {led or 'nowhere'}, but {self._name} was registered at "
+                f"{self.entry.repository}",
+                next_step="correct .gitmodules in the keep, commit and push it",
+            )
+
+    def _usable_stores(self) -> list[str]:
+        usable, faults = [], []
+        for store in self.keep.stores(self.entry.stores):
+            try:
+                store.check(keep=self.keep.name)
+                usable.append(store.name)
+            except DatakeepError as error:
+                faults.append(error)
+                self.warnings.append(error.what)
+        if faults and not usable:
+            raise faults[0]
+        return usable
+
+    def _access_fault(self, error: DatakeepError) -> Fault:
+        giver = isinstance(error, NeverPushed | HostileRepository | RepositoryMissing)
+        manifest = self.entry.manifest.get("access") or {}
+        granted_by = manifest.get("granted_by") if isinstance(manifest, dict) else None
+        next_step = error.next_step
+        if isinstance(error, AccessDenied) and granted_by:
+            next_step = f"ask {granted_by} for access ({manifest.get('how')})"
+        actor = Actor.GIVER if giver else Actor.ADMINISTRATOR
+        return Fault(error.what, actor, next_step, error.things)
+
+    def enter_unpublished(self) -> None:
+        """The commit of a version that nobody can see yet is cloned, as ``access`` does for a published one.
+
+        Raises:
+            DatakeepError: It cannot be cloned, or holds what could harm this machine.
+        """
+        foreign.clone(self.url, self.checkout, commit=self.entry.commit, access=self.settings.access)
+
+    # ---- bytes
+
+    def bytes(self) -> str:
+        """Every file is there, and every byte of it was read and is the registered one."""
+        try:
+            self.transfer = transfer(self.keep, self.entry, self.checkout)
+        except (DamagedBytes, HostileRepository, StoreUnreachable) as error:
+            raise LayerFailed(self._bytes_fault(error.what, error.things)) from error
+        self.inventory = self.transfer.inventory
+        self.warnings += self.transfer.repaired
+        if not self.transfer.is_whole:
+            raise LayerFailed(self._bytes_fault(self.transfer.summary, self.transfer.evidence))
+        return self.transfer.summary
+
+    def _bytes_fault(self, what: str, evidence: tuple[str, ...]) -> Fault:
+        owner = (self.entry.manifest.get("owner") or {}).get("email", "its owner")
+        where = ", ".join(self.entry.stores) or "the git base"
+        return Fault(
+            what if self._name in what else f"{self._name}: {what}",
+            Actor.ADMINISTRATOR,
+            f"restore {where} from its backup; without one, ask {owner} (giver) whether the files exist elsewhere",
+            evidence,
+        )
+
+    # ---- manifest
+
+    def manifest(self) -> str:
+        """The manifest in the clone is the registered one, complete by the keep's policy, and its files exist."""
+        text = (self.checkout / MANIFEST).read_bytes() if (self.checkout / MANIFEST).is_file() else b""
+        try:
+            found = yaml.plain(yaml.load(text, what=f"{MANIFEST} of {self._name}"))
+            manifest = Manifest.of(found, what=f"{MANIFEST} of {self._name}")
+        except DatakeepError as error:
+            raise LayerFailed(Fault(error.what, Actor.GIVER, error.next_step, error.things)) from error
+        faults = []
+        if found != self.entry.manifest:
+            faults.append(f"{MANIFEST} differs from the manifest in the register entry")
+        faults += [
+            f"{fact.path} is not stated ({fact.option})"
+            for fact in facts.missing(manifest, self.keep.file.policy.require)
+        ]
+        faults += [
+            f"{place}, which the manifest names, does not exist"
+            for place in attachments.named_paths(found)
+            if not (self.checkout / place).exists()
+        ]
+        faults += self._empty_splits(manifest)
+        if faults:
+            what = f"the manifest of {self._name} is not whole: {faults[0]}"
+            next_step = f"datakeep update {self.entry.dataset} -m WHY, with what is missing"
+            raise LayerFailed(Fault(what, Actor.GIVER, next_step, tuple(faults)))
+        return "complete by the keep's policy, as registered, and its files exist"
+
+    def _empty_splits(self, manifest: Manifest) -> list[str]:
+        if manifest.splits is None or self.inventory is None:
+            return []
+        present = set(self.inventory.with_splits(manifest.splits.patterns).table.column("split").to_pylist())
+        return [
+            f"no file is in the split {name!r}" for name in manifest.splits.patterns if name not in present
+        ]
+
+    # ---- environment
+
+    def environment(self) -> str:
+        """The training's software is rebuilt from its lock."""
+        reference = self._reference()
+        try:
+            self._code, self._base = self._find_code(reference)
+            report = environments.rebuild(
+                reference.environment,
+                self._base,
+                self._folder / "environment",
+                sandbox=self.settings.sandbox,
+                cache=self.settings.package_cache,
+                fresh_packages=self.settings.fresh_packages,
+                allow_build=self.settings.allow_build,
+                transport=environments.transport_of(self.settings.host_environment),
+                progress=self.keep.progress,
+            )
+        except EnvironmentFault as error:
+            raise LayerFailed(Fault(error.what, Actor(error.acts), error.next_step, error.things)) from error
+        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed) as error:
+            what = f"the training's code: {error.what}"
+            raise LayerFailed(Fault(what, Actor.GIVER, error.next_step, error.things)) from error
+        self.environment_report = report
+        cached = f", {report.from_cache} of them from the local cache" if report.from_cache else ""
+        return f"Python {report.python} with {report.installed} packages{cached}"
+
+    def _reference(self) -> ReferenceTraining:
+        reference = self.entry.manifest_model().reference
+        if reference is None:
+            raise LayerFailed(
+                Fault(
+                    f"{self._name} states no reference training, so nothing proves that it can be used",
+                    Actor.GIVER,
+                    f"datakeep reference {self.entry.dataset} --code DIR --command … --measure 3",
+                )
+            )
+        return reference
+
+    def _find_code(self, reference: ReferenceTraining) -> tuple[Path, Path]:
+        """The folder that the command runs in, and the one that paths of the environment are relative to."""
+        if isinstance(reference.code, str):
+            return self.checkout / reference.code, self.checkout
+        cloned = self._folder / "code"
+        foreign.clone(
+            reference.code.url,
+            cloned,
+            commit=reference.code.commit,
+            access=self.settings.access,
+            limits=foreign.Limits(allow_symlinks=True, submodules=True),
+        )
+        return cloned / (reference.code.path or ""), cloned
+
+    # ---- training
+
+    def training(self) -> str:
+        """The reference training runs to its end, without network, and leaves metrics."""
+        report = self.train(self.out)
+        if report.problem is not None:
+            problem = report.problem
+            raise LayerFailed(Fault(problem.what, Actor(problem.acts), problem.next_step, problem.evidence))
+        read = "" if report.files_read is None else f", {len(report.files_read)} files of the data read"
+        return f"ended well{_took(report.finished)}{read}"
+
+    def train(self, out: Path) -> TrainingReport:
+        """One run of the reference training in the rebuilt environment."""
+        if self.environment_report is None or self._code is None:
+            raise ValueError("the environment comes before the training")
+        self.training_report = trainings.train(
+            self._reference(),
+            self._code,
+            self.checkout / "data",
+            out,
+            self._folder / "environment",
+            interpreter=self.environment_report.interpreter,
+            sandbox=self.settings.sandbox,
+            dataset_name=self.entry.dataset,
+            host_environment=self.settings.host_environment,
+            progress=self.keep.progress,
+        )
+        return self.training_report
+
+    # ---- metric
+
+    def metric(self) -> str:
+        """What was observed meets the criteria that were committed before the run."""
+        reference = self._reference()
+        criteria = [
+            Criterion(name, expected.value, expected.tolerance, reference.baseline.get(name))
+            for name, expected in reference.expect.items()
+        ]
+        if not criteria:
+            raise LayerFailed(
+                Fault(
+                    f"{self._name} states no expected metrics, so there is nothing to hold the result against",
+                    Actor.GIVER,
+                    f"datakeep reference {self.entry.dataset} --measure 3",
+                )
+            )
+        observed = self.training_report.metrics if self.training_report else {}
+        self.comparisons = compare(criteria, observed)
+        lines = tuple(str(comparison) for comparison in self.comparisons)
+        failed = [comparison for comparison in self.comparisons if not comparison.passed]
+        if failed:
+            what = f"the training's result is not what was expected: {failed[0]}"
+            next_step = f"compare data, code and environment with the giver's: datakeep show {self._name}"
+            raise LayerFailed(Fault(what, Actor.GIVER, next_step, lines))
+        return "; ".join(lines)
+
+    def remove(self) -> None:
+        """Nothing of the room is left on the disk."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _took(finished: Finished | None) -> str:
+    if finished is None:
+        return ""
+    peak = f"{finished.peak_rss_bytes / 1e6:.0f} MB peak"
+    return f" in {finished.wall_s:.1f} s, {finished.cpu_s:.1f} s CPU, {peak}"

@@ -1,0 +1,96 @@
+"""``diff``: what changed between two versions: files, columns, fields of the manifest, documents and code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datakeep.core.changes import FieldChange, field_changes
+from datakeep.core.errors import UsageError
+from datakeep.formats.inventory import FileChanges, differences
+from datakeep.workflows.inventories import INVENTORY, load_inventory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datakeep.formats.version import VersionEntry
+    from datakeep.workflows.keep import Keep
+
+#: Of a dataset's repository: what the manifest and the inventory already tell, or what follows from them.
+_TOLD_ELSEWHERE = ("dataset.yaml", "README.md", "data.dvc", INVENTORY, f"{INVENTORY}.dvc")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed from ``old`` to ``new``."""
+
+    old: VersionEntry
+    new: VersionEntry
+    files: FileChanges
+    columns: tuple[FieldChange, ...]
+    fields: tuple[FieldChange, ...]
+    documents: FileChanges
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing at all differs."""
+        return not (self.files or self.columns or self.fields or self.documents)
+
+
+def diff(keep: Keep, references: Sequence[str]) -> Difference:
+    """What changed between two versions, perhaps of different datasets; or of one, since the one before it.
+
+    Args:
+        keep: The keep.
+        references: One or two of ``NAME`` (the newest) and ``NAME@V``.
+
+    Raises:
+        UnknownName: There is no such dataset or version.
+        UsageError: One was named, and there is no version before it.
+        DamagedBytes, StoreUnreachable: An inventory cannot be had.
+    """
+    old, new = _ends(keep, references)
+    files = FileChanges([], [], [])
+    if old.content != new.content:
+        files = differences(load_inventory(keep, old), load_inventory(keep, new))
+    changes = field_changes(old.manifest, new.manifest)
+    columns = tuple(change for change in changes if change.path.startswith("columns"))
+    fields = tuple(change for change in changes if not change.path.startswith("columns"))
+    return Difference(old, new, files, columns, fields, _documents(keep, old, new))
+
+
+def _ends(keep: Keep, references: Sequence[str]) -> tuple[VersionEntry, VersionEntry]:
+    if len(references) == 2:
+        return keep.entry(keep.resolve(references[0])), keep.entry(keep.resolve(references[1]))
+    found = keep.resolve(references[0])
+    versions = keep.versions(found.name)
+    place = versions.index(found.version or versions[-1])
+    if place == 0:
+        raise UsageError(
+            f"{found} is the first version of {found.name}: there is none before it",
+            next_step=f"datakeep log {found.name} lists the versions; then datakeep diff {found.name}@v1 OTHER@v1",
+        )
+    return keep.entry(f"{found.name}@{versions[place - 1]}"), keep.entry(found)
+
+
+def _documents(keep: Keep, old: VersionEntry, new: VersionEntry) -> FileChanges:
+    """What changed of the files that are neither data nor generated: queries, rules, code."""
+    if (old.dataset, old.commit) == (new.dataset, new.commit):
+        return FileChanges([], [], [])
+    before, after = _files(keep, old), _files(keep, new)
+    return FileChanges(
+        added=sorted(after.keys() - before.keys()),
+        removed=sorted(before.keys() - after.keys()),
+        changed=sorted(path for path in before.keys() & after.keys() if before[path] != after[path]),
+    )
+
+
+def _files(keep: Keep, entry: VersionEntry) -> dict[str, str]:
+    repository = keep.dataset_repository(entry.dataset)
+    if entry.commit not in repository.tags().values():
+        repository.fetch()
+    return {
+        found.path: found.object_id
+        for found in repository.entries(entry.commit)
+        if not found.path.startswith(("data/", ".")) and found.path not in _TOLD_ELSEWHERE
+    }

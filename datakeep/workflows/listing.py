@@ -1,0 +1,59 @@
+"""``list``: the datasets of the keep, each in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datakeep.workflows.stated import NOT_STATED
+from datakeep.workflows.standings import Judge, State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from datakeep.workflows.keep import Keep
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One dataset, by its newest version.
+
+    Attributes:
+        proven_by: How many people other than the owner have proven that they can carry it on.
+    """
+
+    name: str
+    version: str
+    owner: str
+    files: int
+    size_bytes: int
+    purpose: str
+    backend: str
+    registered_at: datetime
+    state: State
+    proven_by: int
+
+
+def list_datasets(keep: Keep, *, now: datetime) -> list[Listed]:
+    """Every registered dataset, by name. An entry that cannot be read is warned of, and left out."""
+    judge = Judge(keep, now)
+    found = []
+    for entry in keep.newest_entries():
+        proofs = judge.proofs(entry)
+        manifest: dict[str, Any] = entry.manifest
+        owner = manifest.get("owner") or {}
+        found.append(
+            Listed(
+                entry.dataset,
+                entry.version,
+                str(owner.get("name") or NOT_STATED),
+                entry.files,
+                entry.size_bytes,
+                str(manifest.get("purpose") or manifest.get("title") or NOT_STATED),
+                str(manifest.get("backend")),
+                entry.registered_at,
+                proofs.state,
+                len(proofs.proven_by),
+            )
+        )
+    return sorted(found, key=lambda one: one.name)

@@ -1,0 +1,300 @@
+"""``reference``: state the training that proves a dataset usable, and measure what it scores."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.criteria import Criterion, propose
+from datakeep.core.errors import IncompleteManifest, TrainingFault, UsageError
+from datakeep.core.names import next_version
+from datakeep.extract.baseline import trivial_baseline
+from datakeep.formats.inventory import FileChanges
+from datakeep.formats.manifest import Manifest
+from datakeep.workflows import attachments
+from datakeep.workflows.clean_room import CleanRoom, LayerFailed
+from datakeep.workflows.publish import Draft, Publisher
+from datakeep.workflows.rooms import own_room
+from datakeep.workflows.update import Base, Changes, Updated, next_from, take_base
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from datakeep.repository.identity import Identity
+    from datakeep.workflows.clean_room import Settings
+    from datakeep.workflows.keep import Keep
+
+FOLDER = "reference"
+_CODE_URL = re.compile(r"(?P<url>.+)@(?P<commit>[0-9a-f]{40})(:(?P<path>.+))?")
+_EXPECT = re.compile(r"(?P<metric>[^=]+)=(?P<value>[^±:]+)((±|\+-|:)(?P<tolerance>.+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a user states of the reference training; None keeps what is stated already.
+
+    Args:
+        code: A folder of this machine, or ``URL@COMMIT[:PATH]``.
+        lock: The uv lock, relative to the code.
+        requirements: Requirements with hashes, relative to the code.
+        python: ``3.11``.
+        command: With the tokens ``{data}`` and ``{out}``.
+        metrics: The metrics file in ``{out}``.
+        model_file: The model file in ``{out}``.
+        model_name: The model's name; by default the dataset's.
+        timeout_s: The training's time limit.
+        expect: ``accuracy=0.95±0.01``.
+        baseline: ``accuracy=0.43``.
+    """
+
+    code: str | None = None
+    lock: str | None = None
+    requirements: str | None = None
+    python: str | None = None
+    command: str | None = None
+    metrics: str | None = None
+    model_file: str | None = None
+    model_name: str | None = None
+    timeout_s: int | None = None
+    expect: Sequence[str] = ()
+    baseline: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the runs scored, and the criteria that this suggests.
+
+    Args:
+        runs: The metrics of each run.
+        proposed: The suggested criteria.
+    """
+
+    runs: tuple[dict[str, Decimal], ...]
+    proposed: tuple[Criterion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Referenced:
+    """The version that states the training, and what was measured."""
+
+    updated: Updated
+    measured: Measured | None = None
+    accepted: bool = field(default=True)
+
+
+def state_reference(
+    keep: Keep,
+    name: str,
+    statement: Statement,
+    *,
+    measure: int,
+    settings: Settings | None,
+    accept: Callable[[Measured], bool],
+    message: str,
+    review: Callable[[Changes], bool],
+    who: Identity,
+    now: datetime,
+) -> Referenced:
+    """The next version of the dataset states this reference training.
+
+    Args:
+        keep: The keep.
+        name: The dataset.
+        statement: What is stated.
+        measure: How often to run it first, to propose the criteria; 0 for not at all.
+        settings: How the clean room is run, where something is measured.
+        accept: Is shown what was measured; True writes the proposed criteria into the version.
+        message: Why.
+        review: Is shown what changes; False stops.
+        who: Author.
+        now: The time that is written down.
+
+    Raises:
+        IncompleteManifest: Not enough is stated.
+        TrainingFault: A measured run failed; says why.
+    """
+    keep.refresh()
+    base = take_base(keep, name)
+    document = base.document
+    files = _apply(document, statement, base)
+    manifest = Manifest.of(document, what=f"the manifest of {base.entry.dataset}")
+    measured = None
+    if measure and settings is not None:
+        draft = _draft(keep, base, document, files, message)
+        measured = _measure(keep, draft, settings, measure, who, now)
+        if not accept(measured):
+            return Referenced(Updated(base.entry, _none(base), created=False), measured, accepted=False)
+        _write_criteria(document, manifest, measured.proposed)
+    updated = next_from(keep, base, document, files, message=message, review=review, who=who, now=now)
+    return Referenced(updated, measured)
+
+
+def _none(base: Base) -> Changes:
+    return Changes(base.entry.version, base.entry.version, FileChanges([], [], []), (), ())
+
+
+def _apply(document: dict[str, Any], statement: Statement, base: Base) -> dict[str, bytes | None]:
+    """Write the statement into the manifest; returns the files of code that change."""
+    reference = document.setdefault("reference", {})
+    files: dict[str, bytes | None] = {}
+    if statement.code:
+        match = _CODE_URL.fullmatch(statement.code)
+        if match:
+            reference["code"] = {key: value for key, value in match.groupdict().items() if value}
+        else:
+            files = _take_code(Path(statement.code), base)
+            reference["code"] = f"{FOLDER}/"
+    _apply_environment(reference, statement, files)
+    for key in ("command", "metrics", "timeout_s"):
+        value = getattr(statement, key)
+        if value is not None:
+            reference[key] = value
+    reference.setdefault("metrics", "metrics.json")
+    if statement.model_file or statement.model_name:
+        model = reference.setdefault("model", {})
+        model |= {k: v for k, v in (("file", statement.model_file), ("name", statement.model_name)) if v}
+    for text in statement.expect:
+        metric, expected = _expectation(text)
+        reference.setdefault("expect", {})[metric] = expected
+    for text in statement.baseline:
+        metric, expected = _expectation(text)
+        reference.setdefault("baseline", {})[metric] = expected["value"]
+    _require_enough(document["name"], reference)
+    return files
+
+
+def _take_code(folder: Path, base: Base) -> dict[str, bytes | None]:
+    """The code as files of the repository; those of an earlier version that are gone are deleted."""
+    taken = attachments.folder(folder, FOLDER)
+    old = base.repository.paths(base.entry.commit, f"{FOLDER}/")
+    return {**{path: None for path in old if path not in taken}, **taken}
+
+
+def _apply_environment(
+    reference: dict[str, Any], statement: Statement, files: dict[str, bytes | None]
+) -> None:
+    """The lock that is named, or that lies with the code; paths become relative to the repository."""
+    inside = isinstance(reference.get("code", f"{FOLDER}/"), str)
+    prefix = f"{FOLDER}/" if inside else ""
+    environment = dict(reference.get("environment") or {})
+    named = {"lock": statement.lock, "requirements": statement.requirements}
+    if not any(named.values()) and not environment:
+        if f"{FOLDER}/uv.lock" in files:
+            named["lock"] = "uv.lock"
+        elif f"{FOLDER}/requirements.txt" in files:
+            named["requirements"] = "requirements.txt"
+    for key, value in named.items():
+        if value:
+            environment = {k: v for k, v in environment.items() if k == "python"}
+            environment[key] = f"{prefix}{value.removeprefix(prefix)}" if prefix else value
+    if statement.python:
+        environment["python"] = statement.python
+    if environment:
+        environment.setdefault("python", ".".join(platform.python_version_tuple()[:2]))
+        reference["environment"] = environment
+
+
+def _require_enough(name: str, reference: dict[str, Any]) -> None:
+    wanted = []
+    if "code" not in reference:
+        wanted.append("--code DIR or --code URL@COMMIT: the training's code")
+    if "environment" not in reference:
+        wanted.append("--lock uv.lock or --requirements FILE: the locked environment, relative to the code")
+    if "command" not in reference:
+        wanted.append("--command 'python train.py --data {data} --out {out}': how to run it")
+    if wanted:
+        raise IncompleteManifest(
+            f"the reference training of {name} is not complete",
+            next_step=f"datakeep reference {name} {' '.join(line.partition(':')[0] for line in wanted)}",
+            things=wanted,
+        )
+
+
+def _expectation(text: str) -> tuple[str, dict[str, float]]:
+    match = _EXPECT.fullmatch(text)
+    value, tolerance = _number(match and match["value"]), _number((match and match["tolerance"]) or "0")
+    if match is None or value is None or tolerance is None:
+        raise UsageError(
+            f"{text!r} is not a metric with its value", next_step="write it as --expect accuracy=0.95±0.01"
+        )
+    return match["metric"].strip(), {"value": float(value), "tolerance": float(tolerance)}
+
+
+def _number(text: str | None) -> Decimal | None:
+    try:
+        number = Decimal((text or "").strip())
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _draft(
+    keep: Keep, base: Base, document: dict[str, Any], files: dict[str, bytes | None], message: str
+) -> Draft:
+    name = base.entry.dataset
+    version = next_version(keep.versions(name))
+    return Draft(
+        name, version, document, message, parent=base.entry.commit, files=files, inventory=base.inventory
+    )
+
+
+def _measure(
+    keep: Keep, draft: Draft, settings: Settings, count: int, who: Identity, now: datetime
+) -> Measured:
+    """Run the training of a version that nobody can see yet, in the clean room, ``count`` times."""
+    publisher = Publisher(keep, who, now)
+    keep.dataset_repository(draft.name).fetch()
+    prepared = publisher.prepare(draft)
+    entry = publisher.entry_of(prepared, prepared.commit)
+    cache = prepared.repository.cache
+    own = replace(settings, access=replace(settings.access, allow_file=cache))
+    with own_room(keep) as folder:
+        room = CleanRoom(keep, entry, folder, own, url=str(cache))
+        room.enter_unpublished()
+        try:
+            room.bytes()
+            room.environment()
+            runs = []
+            for number in range(count):
+                keep.progress.note(f"run {number + 1} of {count} …")
+                shutil.rmtree(room.out, ignore_errors=True)
+                room.training()
+                runs.append(dict(room.training_report.metrics if room.training_report else {}))
+        except LayerFailed as failure:
+            fault = failure.fault
+            raise TrainingFault(fault.what, next_step=fault.next_step, things=fault.evidence) from failure
+        return Measured(tuple(runs), tuple(_proposals(draft.manifest, runs, room.checkout / "data")))
+
+
+def _proposals(manifest: Manifest, runs: list[dict[str, Decimal]], data: Path) -> list[Criterion]:
+    """Criteria for the metric that the manifest names; without one, for every metric that is not a count."""
+    task = manifest.task
+    shared = [name for name in runs[0] if all(name in run for run in runs)]
+    if task and task.metric in shared:
+        wanted = [str(task.metric)]
+    else:
+        wanted = [name for name in shared if any(run[name] != run[name].to_integral_value() for run in runs)]
+    target = task.target if task else None
+    return [
+        propose(name, [run[name] for run in runs], trivial_baseline(data, target, name) if target else None)
+        for name in wanted or shared
+    ]
+
+
+def _write_criteria(document: dict[str, Any], manifest: Manifest, proposed: Sequence[Criterion]) -> None:
+    """The proposed criteria, apart from those that the user stated himself."""
+    reference = document["reference"]
+    stated = manifest.reference.expect if manifest.reference else {}
+    baselines = manifest.reference.baseline if manifest.reference else {}
+    for criterion in proposed:
+        if criterion.metric not in stated:
+            expected = {"value": float(criterion.value), "tolerance": float(criterion.tolerance)}
+            reference.setdefault("expect", {})[criterion.metric] = expected
+        if criterion.metric not in baselines and criterion.baseline is not None:
+            reference.setdefault("baseline", {})[criterion.metric] = float(criterion.baseline)

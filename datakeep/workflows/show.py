@@ -1,0 +1,73 @@
+"""``show``: all that is known of a version, from the register alone: no store or vault is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import InvalidFile
+from datakeep.workflows.stated import stated
+from datakeep.workflows.standings import standings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from datakeep.formats.version import VersionEntry
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.standings import Proofs
+    from datakeep.workflows.stated import Stated
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that is known of a version.
+
+    Attributes:
+        entry: The register entry.
+        facts: The manifest's fields, gaps included; none if the manifest cannot be read.
+        fault: Why the manifest cannot be read; None if it can.
+        columns: Name, type, unit and meaning of each column.
+        places: Each store that the entry names, with its URL, or None if the keep has it no more.
+        copies: In how many places the version's bytes are, as far as the register knows.
+        versions: All versions of the dataset, oldest first.
+        proofs: What proves it.
+    """
+
+    entry: VersionEntry
+    facts: tuple[Stated, ...]
+    fault: str | None
+    columns: tuple[tuple[str, str, str, str], ...]
+    places: tuple[tuple[str, str | None], ...]
+    versions: tuple[str, ...]
+    proofs: Proofs
+
+
+def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
+    """All that is known of ``NAME`` (its newest version) or ``NAME@V``.
+
+    Raises:
+        UnknownName: There is no such dataset or version.
+    """
+    entry = keep.entry(keep.resolve(reference))
+    facts: tuple[Stated, ...] = ()
+    columns: tuple[tuple[str, str, str, str], ...] = ()
+    fault = None
+    try:
+        manifest = entry.manifest_model()
+        facts = tuple(stated(manifest))
+        columns = tuple(
+            (column.name, column.type or "", column.unit or "", column.meaning or "")
+            for column in manifest.columns
+        )
+    except InvalidFile as error:
+        fault = error.what
+    urls = {store.name: store.url for store in keep.file.vault.stores}
+    return Shown(
+        entry,
+        facts,
+        fault,
+        columns,
+        tuple((name, urls.get(name)) for name in keep.holding(entry)),
+        tuple(keep.versions(entry.dataset)),
+        standings(keep, entry, now=now),
+    )

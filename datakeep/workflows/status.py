@@ -1,0 +1,221 @@
+"""``status``: what needs attention in the keep, or in one checkout. Absent content is never clean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import AccessDenied, DatakeepError, GitFault, InvalidFile, StoreUnreachable
+from datakeep.formats.version import VersionEntry
+from datakeep.lineage import records
+from datakeep.repository import working
+from datakeep.store.rehash import RehashReport, rehash
+from datakeep.workflows.inventories import load_inventory
+from datakeep.workflows.keep import entry_path
+from datakeep.workflows.standings import Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.standings import Proofs
+
+#: Files of a keep that are its contents; what else lies in it is the user's own.
+_CONTENTS = ("keep.yaml", "people/", "register/", "proofs/", "models/", ".gitmodules")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that needs attention: what, and what to type."""
+
+    kind: str
+    thing: str
+    what: str
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepStatus:
+    """What needs attention in a keep; nothing, if there are no findings."""
+
+    name: str
+    datasets: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutStatus:
+    """How a checkout stands to the version that it shows.
+
+    Attributes:
+        entry: The version that its files were held against.
+        path: Its folder.
+        found: What a look at every byte found; None if there is no data at all.
+        documents: Other files of the repository that are changed and not committed.
+        notes: What else differs, such as a commit that is no registered version.
+    """
+
+    entry: VersionEntry
+    path: Path
+    found: RehashReport | None
+    documents: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether exactly the registered files are there, every byte read, and nothing else differs."""
+        return self.found is not None and self.found.is_whole and not (self.documents or self.notes)
+
+
+def keep_status(keep: Keep, *, now: datetime) -> KeepStatus:
+    """What needs attention in the keep, in the order in which to mend it."""
+    findings = [*_clone(keep), *_entries(keep), *_records(keep)]
+    judge = Judge(keep, now)
+    for entry in _readable(keep):
+        findings += [*_ownership(keep, entry), *_proofs(entry, judge.proofs(entry)), *_copies(keep, entry)]
+    return KeepStatus(keep.name, len(keep.datasets), tuple(findings))
+
+
+def _clone(keep: Keep) -> Iterator[Finding]:
+    root = keep.root
+    try:
+        found = working.divergence(root)
+    except (StoreUnreachable, AccessDenied, GitFault) as error:
+        yield Finding("unreachable", "origin", f"not compared with what is published: {error.what}", error.next_step)
+        found = None
+    if found and found.behind:
+        what = f"{_count(found.behind, 'published commit')} missing here"
+        yield Finding("behind", "origin", what, f"git -C {root} pull --rebase")
+    if found and found.ahead:
+        what = f"{_count(found.ahead, 'commit')} here that nobody else can see"
+        yield Finding("ahead", "origin", what, f"git -C {root} push")
+    for path in working.uncommitted(root):
+        if path.startswith(_CONTENTS):
+            what = "changed here and not committed; datakeep reads what is committed"
+            yield Finding("uncommitted", path, what, f"git -C {root} diff -- {path}; then commit or undo it")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _entries(keep: Keep) -> Iterator[Finding]:
+    """Register entries that cannot be read."""
+    paths = [entry_path(name, version) for name in keep.datasets for version in keep.versions(name)]
+    for path, text in keep.tree.read_many(paths).items():
+        try:
+            entry = VersionEntry.read(text, what=path)
+            entry.manifest_model()
+            fault = None if entry_path(entry.dataset, entry.version) == path else f"{path} names another version"
+        except InvalidFile as error:
+            fault = error.what
+        if fault:
+            yield Finding("broken-entry", path, fault, f"restore it from history: git log -- {path}")
+
+
+def _readable(keep: Keep) -> Iterator[VersionEntry]:
+    """The newest entry of each dataset, those apart that :func:`_entries` reports."""
+    for name in keep.datasets:
+        try:
+            entry = keep.entry(name)
+            entry.manifest_model()
+        except DatakeepError:
+            continue
+        yield entry
+
+
+def _records(keep: Keep) -> Iterator[Finding]:
+    for broken in records.records(keep.tree).broken:
+        yield Finding(
+            "broken-record", broken.path, broken.reason, f"restore it from history: git log -- {broken.path}"
+        )
+
+
+def _ownership(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
+    email = (entry.manifest.get("owner") or {}).get("email")
+    departed = [
+        person.departed for person in keep.people.values() if person.email == email and person.departed is not None
+    ]
+    if departed:
+        yield Finding(
+            "departed-owner",
+            entry.dataset,
+            f"its owner {email} departed on {departed[0]}",
+            f"datakeep update {entry.dataset} --owner 'NAME <MAIL>' -m 'new owner'",
+        )
+
+
+def _proofs(entry: VersionEntry, proofs: Proofs) -> Iterator[Finding]:
+    name = f"{entry.dataset}@{entry.version}"
+    invalid = [proof for proof in proofs.proofs if proof.standing.status == "invalid"]
+    if invalid:
+        reason = invalid[0].standing.reason
+        more = f" (and {len(invalid) - 1} more)" if len(invalid) > 1 else ""
+        yield Finding("invalid-proof", invalid[0].path, f"proves nothing: {reason}{more}", f"datakeep show {name}")
+    if proofs.state == "proven":
+        return
+    if not entry.manifest.get("reference"):
+        what = "unproven, and there is no reference training to prove it with"
+        yield Finding("unproven", name, what, f"datakeep reference {entry.dataset} --help")
+        return
+    newest = proofs.newest
+    what = {
+        "unproven": "nobody has proven that it can be carried on",
+        "self-checked": "its owner has checked it; nobody else has proven that they can carry it on",
+        "expired": f"its proof has expired: {newest.reason if newest else ''}",
+        "failed": f"{newest.reason if newest else ''}",
+    }[proofs.state]
+    yield Finding(proofs.state, name, what, f"datakeep verify {name}")
+
+
+def _copies(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
+    name, wanted = f"{entry.dataset}@{entry.version}", keep.file.policy.copies
+    if entry.manifest.get("backend") == "git":
+        if wanted > 1:
+            yield Finding(
+                "copies",
+                name,
+                f"1 copy of its bytes, in the git base; the policy asks for {wanted}",
+                f"mirror it to another machine: git clone --mirror {entry.repository}",
+            )
+        return
+    known = {store.name for store in keep.file.vault.stores}
+    count = sum(store in known for store in keep.holding(entry))
+    if count < wanted:
+        what = f"{'1 copy' if count == 1 else f'{count} copies'} of its bytes; the policy asks for {wanted}"
+        yield Finding("copies", name, what, "datakeep vault add NAME URL")
+
+
+def checkout_status(keep: Keep, reference: str, folder: Path | None = None) -> CheckoutStatus:
+    """How a checkout stands to the register; every byte of its data is read.
+
+    Args:
+        keep: The keep.
+        reference: ``NAME``, held against the version that the checkout shows, or ``NAME@V``.
+        folder: The checkout; by default ``datasets/NAME`` of the keep.
+
+    Raises:
+        UnknownName: There is no such dataset or version.
+        DamagedBytes, StoreUnreachable: The inventory cannot be had.
+    """
+    resolved = keep.resolve(reference)
+    place = folder.absolute() if folder else keep.root / "datasets" / resolved.name
+    head = working.head_of(place)
+    entry = keep.entry(resolved)
+    notes: list[str] = []
+    if head and "@" not in reference:
+        shown = next((one for one in keep.entries(resolved.name) if one.commit == head), None)
+        entry = shown or entry
+    if head and head != entry.commit:
+        notes.append(f"it is at commit {head[:12]}, not that of {entry.dataset}@{entry.version}")
+    if head is None or not (place / "data").is_dir():
+        documents = _documents(place) if head else ()
+        return CheckoutStatus(entry, place, None, documents, tuple(notes))
+    found = rehash(place / "data", load_inventory(keep, entry), keep.progress)
+    return CheckoutStatus(entry, place, found, _documents(place), tuple(notes))
+
+
+def _documents(place: Path) -> tuple[str, ...]:
+    return tuple(path for path in working.uncommitted(place) if not path.startswith("data/"))

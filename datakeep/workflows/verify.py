@@ -1,0 +1,239 @@
+"""``verify``: prove, in a clean room, that someone else can carry a dataset on; and sign what was seen."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from datakeep.attest.envelope import sign
+from datakeep.core.errors import AccessDenied, AlreadyExists, KeyFault
+from datakeep.core.verdict import Layer, Result, Stage, Verdict
+from datakeep.formats.proof import proof_path, seconds
+from datakeep.repository.keep import Change, KeepTree
+from datakeep.workflows.clean_room import CleanRoom, LayerFailed
+from datakeep.workflows.model_record import record_of
+from datakeep.workflows.proof import statement_of
+from datakeep.workflows.rooms import own_room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from datakeep.attest.keys import Signer
+    from datakeep.formats.model import ModelRecord
+    from datakeep.formats.version import VersionEntry
+    from datakeep.repository.identity import Identity
+    from datakeep.workflows.clean_room import Settings
+    from datakeep.workflows.keep import Keep
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Who verifies.
+
+    Args:
+        who: Their git identity.
+        handle: Their handle in the keep.
+        signer: Their key, which the keep knows.
+    """
+
+    who: Identity
+    handle: str
+    signer: Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What came of it.
+
+    Args:
+        entry: The version.
+        verdict: All stages.
+        self_check: The owner's, or the registering person's, own run.
+        proof: Where the proof is: a path in the keep, or a file of its own.
+        handed_in: The proof is in the keep; False where the right to push is missing.
+        model: The record of the model, if the run passed and left one.
+        model_is_new: The record was made by this run.
+    """
+
+    entry: VersionEntry
+    verdict: Verdict
+    self_check: bool
+    proof: str
+    handed_in: bool
+    model: ModelRecord | None = None
+    model_is_new: bool = False
+
+
+def verifier_of(keep: Keep, who: Identity, signer: Signer) -> Verifier:
+    """The person at work, if the keep knows them and their key.
+
+    Raises:
+        UnknownName: The keep does not know them.
+        KeyFault: The keep does not know the key, or knows that it no longer counts.
+    """
+    handle = keep.require_person(who)
+    person = keep.people[handle]
+    keys = [key for key in person.keys if key.key == signer.public_line and key.revoked is None]
+    if person.departed or not keys:
+        why = f"{handle} has departed from" if person.departed else f"the key is not {handle}'s in"
+        raise KeyFault(f"{why} the keep {keep.name}", next_step="datakeep people add")
+    return Verifier(who, handle, signer)
+
+
+def verify(
+    keep: Keep,
+    name: str,
+    *,
+    verifier: Verifier,
+    settings: Settings,
+    out: Path | None,
+    watch: Callable[[Stage], None],
+) -> Verified:
+    """The version is taken through all layers of a handover, and the proof is in the keep.
+
+    Args:
+        keep: The keep.
+        name: ``orders`` or ``orders@v3``.
+        verifier: Who signs.
+        settings: How the clean room is run.
+        out: A new folder that keeps what the training wrote.
+        watch: Is told each stage when it has ended.
+
+    Raises:
+        UnknownName: There is no such version.
+        NoSpace, ProgramMissing, UsageError: This machine cannot do it; that says nothing of the dataset.
+    """
+    keep.refresh()
+    entry = keep.entry(name)
+    if out is not None and out.exists() and any(out.iterdir()):
+        raise AlreadyExists(f"{out} is not empty", next_step="name a new folder with --out")
+    started = datetime.now(UTC)
+    with own_room(keep) as folder:
+        room = CleanRoom(keep, entry, folder, settings)
+        verdict = walk(room, watch)
+        if out is not None and room.out.is_dir():
+            _keep_output(room.out, out)
+        statement = statement_of(room, verdict, verifier, started, datetime.now(UTC))
+        path = proof_path(statement)
+        envelope = sign(statement.to_bytes(), verifier.signer)
+        record = record_of(room, path, verifier.who) if verdict.passed else None
+        return _hand_in(keep, room, verdict, verifier, path, envelope, record)
+
+
+def walk(room: CleanRoom, watch: Callable[[Stage], None]) -> Verdict:
+    """All layers in their order; none is tried after one has failed."""
+    steps = {
+        Layer.ACCESS: room.access,
+        Layer.BYTES: room.bytes,
+        Layer.MANIFEST: room.manifest,
+        Layer.ENVIRONMENT: room.environment,
+        Layer.TRAINING: room.training,
+        Layer.METRIC: room.metric,
+    }
+    stages: list[Stage] = []
+    failed = False
+    for layer in Layer:
+        stage = Stage(layer, Result.NOT_RUN) if failed else _run(layer, steps[layer], room)
+        failed = failed or stage.result is Result.FAILED
+        stages.append(stage)
+        watch(stage)
+    return Verdict(tuple(stages))
+
+
+def _run(layer: Layer, step: Callable[[], str], room: CleanRoom) -> Stage:
+    started, before = datetime.now(UTC), time.monotonic()
+    room.warnings.clear()
+    try:
+        summary, fault = step(), None
+    except LayerFailed as failure:
+        summary, fault = "", failure.fault
+    return Stage(
+        layer,
+        Result.FAILED if fault else Result.PASSED,
+        summary,
+        started,
+        seconds(time.monotonic() - before),
+        fault,
+        tuple(room.warnings),
+    )
+
+
+def _keep_output(made: Path, out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(made, out, symlinks=True, dirs_exist_ok=True)
+    except OSError as error:
+        raise AccessDenied(
+            f"what the training wrote cannot be kept in {out}: {error.strerror}",
+            next_step="name another folder with --out",
+        ) from error
+
+
+def _hand_in(
+    keep: Keep,
+    room: CleanRoom,
+    verdict: Verdict,
+    verifier: Verifier,
+    path: str,
+    envelope: bytes,
+    record: ModelRecord | None,
+) -> Verified:
+    made: list[tuple[ModelRecord | None, bool]] = []
+
+    def change(tree: KeepTree) -> Change:
+        files: dict[str, bytes | None] = {path: envelope}
+        kept, is_new = (None, False) if record is None else newest_of(tree, record)
+        if kept is not None and is_new:
+            files[f"models/{kept.model}/{kept.version}.yaml"] = kept.dump().encode("utf-8")
+        made[:] = [(kept, is_new)]
+        return Change(files=files)
+
+    entry = room.entry
+    message = f"{entry.dataset}@{entry.version}: verification {'passed' if verdict.passed else 'failed'}"
+    handed_in, where = True, path
+    try:
+        keep.repository.transact(change, message, verifier.who, progress=keep.progress)
+        keep.look_again()
+    except AccessDenied:
+        handed_in, where = False, path.removeprefix("proofs/").replace("/", "-")
+        _write_own(where, envelope)
+    model, is_new = made[0] if made and handed_in else (None, False)
+    owner = room.entry.manifest.get("owner") or {}
+    self_check = verifier.who.email in (owner.get("email"), entry.registered_by)
+    return Verified(entry, verdict, self_check, where, handed_in, model, is_new)
+
+
+def _write_own(name: str, envelope: bytes) -> None:
+    from pathlib import Path
+
+    try:
+        Path(name).write_bytes(envelope)
+    except OSError as error:
+        raise AccessDenied(
+            f"the keep cannot be pushed to, and the proof cannot be written to {name}: {error.strerror}",
+            next_step="run it again in a folder that you can write to",
+        ) from error
+
+
+def newest_of(tree: KeepTree, record: ModelRecord) -> tuple[ModelRecord, bool]:
+    """The record with the version that it gets in ``tree``, and whether it is new.
+
+    A run that made the very model that is recorded already, from the same data, adds nothing.
+    """
+    from datakeep.core.names import VERSION, next_version
+    from datakeep.formats.model import ModelRecord as Record
+
+    prefix = f"models/{record.model}/"
+    names = [path.removeprefix(prefix).removesuffix(".yaml") for path in tree.list(prefix)]
+    versions = [name for name in names if VERSION.fullmatch(name)]
+    texts = tree.read_many([f"{prefix}{version}.yaml" for version in versions])
+    same = (record.artifacts, [(item.dataset, item.content) for item in record.inputs])
+    for path, text in texts.items():
+        old = Record.read(text, what=path)
+        if (old.artifacts, [(item.dataset, item.content) for item in old.inputs]) == same:
+            return old, False
+    return record.model_copy(update={"version": next_version(versions)}), True

@@ -1,0 +1,251 @@
+"""A training ends well with exact numbers, or its problem is named: above all, its hidden inputs."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from datakeep.core.errors import AlreadyExists
+from datakeep.rerun import metrics, training
+
+GOOD = """
+import json, os, sys
+data, out = sys.argv[1:3]
+assert os.environ["DATAKEEP_DATA_PUMP_BEARINGS"] == data
+open(f"{data}/a.csv").read()
+open(f"{out}/metrics.json", "w").write('{"accuracy": 0.90, "rows": 12345678901234567890}')
+open(f"{out}/model.bin", "wb").write(b"model")
+"""
+
+
+def test_a_good_training(case, any_sandbox):
+    report = case.run(GOOD, box=any_sandbox, model={"file": "model.bin"})
+    assert report.problem is None
+    assert {name: str(value) for name, value in report.metrics.items()} == {
+        "accuracy": "0.90",
+        "rows": "12345678901234567890",
+    }
+    assert report.model.sha256 == "9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4"
+    assert [artifact.path for artifact in report.artifacts] == ["metrics.json", "model.bin"]
+    assert report.files_read == ("a.csv",)
+    assert report.not_traced is None
+    assert report.connections == report.files_outside == ()
+
+
+def test_only_the_exact_tokens_are_replaced_and_no_shell_is_used(case, any_sandbox):
+    script = (
+        "import json, sys; json.dump({'n': 1}, open(sys.argv[1] + '/metrics.json', 'w')); print(sys.argv[2:])"
+    )
+    command = ["python", "train.py", "{out}", "{data}/x", "{pump-bearings}", "{other}", "{{data}}", "$HOME;*"]
+    report = case.run(script, box=any_sandbox, command=command)
+    data = "/datakeep/data" if any_sandbox.kind == "bubblewrap" else str(case.folder / "data")
+    expected = [f"{data}/x", data, "{other}", "{" + data + "}", "$HOME;*"]
+    assert report.finished.output_tail == f"{expected}\n"
+
+
+def test_data_and_code_cannot_be_written(case, bubblewrap):
+    script = "import sys; open(sys.argv[1] + '/a.csv', 'w')"
+    problem = case.run(script, box=bubblewrap).problem
+    assert problem.kind == "crashed"
+    assert "/datakeep/data/a.csv, and only {out} can be written" in problem.what
+    assert (case.folder / "data" / "a.csv").read_text() == "x\n1\n"
+
+
+def test_a_file_of_the_authors_home_is_named(case, bubblewrap):
+    hidden = case.folder / "features 日本.csv"
+    hidden.write_text("x")
+    problem = case.run(f"open({str(hidden)!r})", box=bubblewrap).problem
+    assert problem.kind == "hidden-file"
+    assert f"it tried to read {hidden}, which is not part of the dataset or its code" in problem.what
+    assert "datakeep update pump-bearings" in problem.next_step
+    assert problem.acts == "giver"
+
+
+def test_a_hidden_file_is_named_even_if_the_training_does_not_say_so(case, bubblewrap):
+    script = (
+        "import os\ntry: open(os.path.expanduser('~/features.csv'))\n"
+        "except OSError: raise SystemExit('no features')"
+    )
+    problem = case.run(script, box=bubblewrap).problem
+    assert problem.kind == "hidden-file"
+    assert "/home/datakeep/features.csv" in problem.what
+    assert "no features" in problem.evidence
+
+
+def test_without_a_sandbox_a_read_outside_is_reported(case, bare):
+    hidden = case.folder / "features.csv"
+    hidden.write_text("x")
+    report = case.run(GOOD + f"\nopen({str(hidden)!r})", box=bare)
+    assert report.problem is None
+    assert report.files_outside == (str(hidden),)
+
+
+@pytest.mark.parametrize("host", [{"WAREHOUSE": "swordfish"}, {}])
+def test_a_variable_of_the_host_is_named_without_its_value(case, any_sandbox, host, monkeypatch):
+    monkeypatch.setenv("WAREHOUSE", "swordfish")
+    problem = case.run("import os; os.environ['WAREHOUSE']", box=any_sandbox, host=host).problem
+    assert problem.kind == "hidden-variable"
+    assert "environment variable WAREHOUSE" in problem.what
+    assert ("set on this machine" in problem.what) == bool(host)
+    assert "swordfish" not in str(problem)
+
+
+def test_a_variable_that_is_asked_for_gently_is_named(case, bubblewrap):
+    script = "import os; os.getenv('WAREHOUSE').split()"
+    assert case.run(script, box=bubblewrap, host={"WAREHOUSE": "x"}).problem.kind == "hidden-variable"
+
+
+def test_a_key_that_a_dictionary_lacks_is_no_variable(case, bubblewrap):
+    assert case.run("{}['WAREHOUSE']", box=bubblewrap, host={"WAREHOUSE": "x"}).problem.kind == "crashed"
+
+
+def test_the_network_is_named_with_the_host(case, bubblewrap):
+    script = "import urllib.request; urllib.request.urlopen('http://data.invalid/x.csv')"
+    report = case.run(script, box=bubblewrap)
+    assert report.problem.kind == "hidden-network"
+    assert "data.invalid" in report.problem.what
+    assert "the address of data.invalid" in report.connections
+
+
+def test_an_address_is_named(case, bubblewrap):
+    script = "import socket; socket.create_connection(('192.0.2.7', 443))"
+    problem = case.run(script, box=bubblewrap).problem
+    assert problem.kind == "hidden-network"
+    assert "192.0.2.7:443" in problem.what
+
+
+def test_waiting_for_the_network_until_the_limit_is_the_networks_fault(case, bubblewrap):
+    script = (
+        "import socket, time\nwhile 1:\n"
+        " try: socket.create_connection(('192.0.2.7', 443))\n except OSError: time.sleep(0.1)"
+    )
+    report = case.run(script, box=bubblewrap, timeout_s=1)
+    assert report.finished.timed_out
+    assert report.problem.kind == "hidden-network"
+
+
+def test_a_training_that_hangs(case, any_sandbox):
+    report = case.run("print('epoch 1'); import time; time.sleep(60)", box=any_sandbox, timeout_s=1)
+    assert report.problem.kind == "timed-out"
+    assert "after 1 s" in report.problem.what
+    assert report.problem.evidence == ("epoch 1",)
+
+
+def test_a_training_that_crashes(case, any_sandbox):
+    problem = case.run("raise ValueError('loss is inf')", box=any_sandbox).problem
+    assert problem.kind == "crashed"
+    assert problem.what == "the training stopped with exit code 1: ValueError: loss is inf"
+
+
+def test_a_training_that_a_signal_ends(case, any_sandbox):
+    problem = case.run("import os; os.kill(os.getpid(), 11)", box=any_sandbox).problem
+    assert problem.kind == "crashed"
+    assert "SIGSEGV" in problem.what
+
+
+def test_a_training_that_is_killed_is_the_receivers_to_repeat(case, any_sandbox):
+    problem = case.run("import os; os.kill(os.getpid(), 9)", box=any_sandbox).problem
+    assert (problem.kind, problem.acts) == ("crashed", "receiver")
+
+
+def test_a_password_in_its_output_is_not_repeated(case, any_sandbox):
+    problem = case.run("raise ValueError('postgresql://aiko:hunter2@dwh/x')", box=any_sandbox).problem
+    assert "hunter2" not in str(problem)
+    assert "aiko@dwh" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("pyhton train.py", "is not in its environment or code"),
+        ("./train.py", "is not executable"),
+        ("./absent.sh", "is not in its environment or code"),
+        ("/root/venv/bin/python train.py", "is not in its environment or code"),
+        ("/home/aiko/venv/bin/python train.py", "is not in its environment or code"),
+    ],
+)
+def test_a_command_that_is_not_there(case, bubblewrap, command, why):
+    report = case.run(GOOD, box=bubblewrap, command=command)
+    assert report.problem.kind == "command-not-found"
+    assert why in report.problem.what
+    assert report.finished is None
+
+
+@pytest.mark.parametrize(
+    ("left", "kind", "why"),
+    [
+        (None, "no-metrics", "left no metrics file metrics.json"),
+        ('{"accuracy": NaN}', "bad-metrics", "'accuracy', which is NaN"),
+        ('{"a": 1, "loss": -Infinity}', "bad-metrics", "'loss', which is -Infinity"),
+        ('{"accuracy": "0.9"}', "bad-metrics", "'accuracy', which is not a number"),
+        ('{"accuracy": true}', "bad-metrics", "'accuracy', which is not a number"),
+        ('{"a": {"b": 1}}', "bad-metrics", "'a', which is not a number"),
+        ("[0.9]", "bad-metrics", "is not a JSON object"),
+        ("{}", "bad-metrics", "is not a JSON object"),
+        ("accuracy=0.9", "bad-metrics", "is not JSON"),
+    ],
+)
+def test_metrics_that_are_none(case, bare, left, kind, why):
+    script = f"import sys\nif {left!r}: open(sys.argv[2] + '/metrics.json', 'w').write({left!r})"
+    problem = case.run(script, box=bare).problem
+    assert problem.kind == kind
+    assert why in problem.what
+
+
+def test_a_missing_model_is_named_with_what_is_there(case, bare):
+    report = case.run(GOOD, box=bare, model={"file": "model.joblib"})
+    assert report.problem.kind == "no-model"
+    assert "left model.bin" in report.problem.evidence
+    assert report.metrics["accuracy"] == Decimal("0.90")
+
+
+@pytest.mark.parametrize("number", ["1e401", "-1e-401", "1e999999999"])
+def test_numbers_that_are_no_measurement_are_refused(number):
+    with pytest.raises(metrics.NotMetrics, match="too large or too small"):
+        metrics.parse(f'{{"a": {number}}}'.encode())
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe{", b"[" * 200_000, b" " * (2**20 + 1)])
+def test_hostile_metrics_are_refused(data):
+    with pytest.raises(metrics.NotMetrics):
+        metrics.parse(data)
+
+
+def test_links_and_pipes_that_a_training_leaves_are_not_followed(case, bubblewrap, tmp_path):
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"accuracy": 1.0}')
+    script = (
+        "import os, sys\nout = sys.argv[2]\n"
+        f"os.symlink({str(secret)!r}, out + '/metrics.json')\nos.symlink({str(tmp_path)!r}, out + '/sub')\n"
+        "os.mkfifo(out + '/model.bin')\nopen(os.fsencode(out) + b'/\\xff', 'w')\n"
+    )
+    report = case.run(script, box=bubblewrap, model={"file": "model.bin"})
+    assert report.problem.kind == "no-metrics"
+    assert report.metrics == {}
+    assert report.model is None
+    assert report.artifacts == ()
+    assert len(report.passed_over) == 4
+
+
+def test_a_link_on_the_way_to_the_metrics_is_not_followed(case, bubblewrap, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "metrics.json").write_text('{"accuracy": 1.0}')
+    script = f"import os, sys; os.symlink({str(tmp_path / 'real')!r}, sys.argv[2] + '/sub')"
+    assert case.run(script, box=bubblewrap, metrics="sub/metrics.json").problem.kind == "no-metrics"
+
+
+def test_an_old_result_is_not_taken_for_a_new_one(case, bare):
+    (case.folder / "out").mkdir()
+    (case.folder / "out" / "metrics.json").write_text(json.dumps({"accuracy": 1}))
+    with pytest.raises(AlreadyExists):
+        case.run("pass", box=bare)
+
+
+def test_without_strace_it_runs_and_says_that_it_was_not_observed(case, bubblewrap, monkeypatch):
+    monkeypatch.setattr(training.trace, "available", lambda box: "strace is not installed")
+    report = case.run(GOOD, box=bubblewrap)
+    assert report.problem is None
+    assert report.files_read is None
+    assert report.not_traced == "strace is not installed"
