@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from datakeep.cli.session import Answer, Session, command, size, table
+from datakeep.cli.session import Answer, Session, size, table
+from datakeep.cli.session import command as answering
 
 if TYPE_CHECKING:
     from datakeep.workflows.listing import Listed
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 _MAX_PURPOSE = 60
 
 
-@command(name="list")
-def command(session: Session) -> Answer:  # type: ignore[no-redef]
+@answering(name="list")
+def command(session: Session) -> Answer:
     r"""List the datasets of the keep, and who has proven that they can carry each on.
 
     \b

@@ -94,7 +94,7 @@ def _lines(done: Verified, out: Path | None) -> list[str]:
         lines.append(
             f"model: {done.model.model}@{done.model.version} ({said}), {done.model.artifacts[0].path}"
         )
-        kept = f"{out}/{done.model.artifacts[0].path}" if out else f"{done.model.model}@{done.model.version}"
+        kept = f"{out}/{done.model.artifacts[0].path}" if out else f"model:{done.model.model}@{done.model.version}"
         lines.append(f"next: datakeep audit {kept}")
     return lines
 

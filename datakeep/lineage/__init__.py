@@ -6,17 +6,26 @@ them. Where the files come from is the caller's affair: a small protocol stands 
 
 from __future__ import annotations
 
-from datakeep.lineage.records import Broken, Found, Reader, find_by_digest, find_by_model, find_by_dataset
-from datakeep.lineage.records import names, record_path, records
+from datakeep.lineage.records import (
+    Broken,
+    Found,
+    Reader,
+    all_records,
+    find_by_dataset,
+    find_by_digest,
+    find_by_model,
+    names,
+    record_path,
+)
 
 __all__ = [
     "Broken",
     "Found",
     "Reader",
+    "all_records",
     "find_by_dataset",
     "find_by_digest",
     "find_by_model",
     "names",
     "record_path",
-    "records",
 ]

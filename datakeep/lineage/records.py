@@ -66,7 +66,7 @@ def names(reader: Reader) -> dict[str, tuple[str, ...]]:
     return {model: tuple(sorted(versions, key=version_number)) for model, versions in sorted(found.items())}
 
 
-def records(reader: Reader, model: str | None = None) -> Found:
+def all_records(reader: Reader, model: str | None = None) -> Found:
     """All records, or those of one model."""
     return _search(reader, f"{FOLDER}{model}/" if model else FOLDER, b"", lambda _: True)
 

@@ -14,8 +14,8 @@ from datakeep.core.errors import DatakeepError, SourceUnreadable, UnknownName, U
 from datakeep.core.names import NAME, VERSION, nearest
 from datakeep.lineage import records
 from datakeep.store.hashing import hash_file
-from datakeep.workflows.stated import not_known, stated
 from datakeep.workflows.standings import Judge
+from datakeep.workflows.stated import not_known, stated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.records import Broken
     from datakeep.workflows.keep import Keep
-    from datakeep.workflows.stated import Stated
     from datakeep.workflows.standings import Proofs
+    from datakeep.workflows.stated import Stated
 
 #: Base models of base models, and no further: a record that names itself must not hang the audit.
 _MAX_DEPTH = 10
@@ -173,7 +173,7 @@ def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
 
 def _all_broken(keep: Keep) -> tuple[Broken, ...]:
     """Every record that cannot be read: "not known" must not hide that one of them might have told."""
-    return records.records(keep.tree).broken
+    return records.all_records(keep.tree).broken
 
 
 def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
@@ -184,7 +184,9 @@ def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
         hint = f"; did you mean {near!r}?" if near else ""
         raise UnknownName(
             f"this keep has no model {name!r}{hint}",
-            next_step=f"datakeep audit model:{near}" if near else "name the model's file: datakeep audit PATH",
+            next_step=f"datakeep audit model:{near}"
+            if near
+            else "name the model's file: datakeep audit PATH",
         )
     if at and not VERSION.fullmatch(version):
         raise UsageError(

@@ -23,7 +23,6 @@ from datakeep.store.faults import folder_faults
 from datakeep.store.fetch import fetch
 from datakeep.store.rehash import rehash
 from datakeep.workflows.inventories import INVENTORY, checked, from_pointer, load_inventory
-from datakeep.workflows.keep import PRIVATE_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +125,7 @@ def _as_submodule(keep: Keep, entry: VersionEntry, place: Path) -> CheckedOut:
 
 
 def _check_modules(tree: KeepTree, path: str) -> None:
-    """git is about to read the keep's .gitmodules; the entry must be there and harmless."""
+    """Git is about to read the keep's .gitmodules; the entry must be there and harmless."""
     modules = submodules.parse((tree.read(".gitmodules") or b"").decode("utf-8", "replace"))
     found = [module for module in modules if module.path == path]
     submodules.check(found)

@@ -280,7 +280,9 @@ class CleanRoom:
                 progress=self.keep.progress,
             )
         except EnvironmentFault as error:
-            raise LayerFailed(Fault(error.what, Actor(error.acts), error.next_step, error.things)) from error
+            # The environment is rebuilt without knowing whose it is.
+            next_step = error.next_step.replace("NAME", self.entry.dataset)
+            raise LayerFailed(Fault(error.what, Actor(error.acts), next_step, error.things)) from error
         except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed) as error:
             what = f"the training's code: {error.what}"
             raise LayerFailed(Fault(what, Actor.GIVER, error.next_step, error.things)) from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datakeep.workflows.stated import NOT_STATED
 from datakeep.workflows.standings import Judge, State
+from datakeep.workflows.stated import NOT_STATED
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import InvalidFile
-from datakeep.workflows.stated import stated
 from datakeep.workflows.standings import standings
+from datakeep.workflows.stated import stated
 
 if TYPE_CHECKING:
     from datetime import datetime

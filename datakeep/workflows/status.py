@@ -83,7 +83,9 @@ def _clone(keep: Keep) -> Iterator[Finding]:
     try:
         found = working.divergence(root)
     except (StoreUnreachable, AccessDenied, GitFault) as error:
-        yield Finding("unreachable", "origin", f"not compared with what is published: {error.what}", error.next_step)
+        yield Finding(
+            "unreachable", "origin", f"not compared with what is published: {error.what}", error.next_step
+        )
         found = None
     if found and found.behind:
         what = f"{_count(found.behind, 'published commit')} missing here"
@@ -108,7 +110,9 @@ def _entries(keep: Keep) -> Iterator[Finding]:
         try:
             entry = VersionEntry.read(text, what=path)
             entry.manifest_model()
-            fault = None if entry_path(entry.dataset, entry.version) == path else f"{path} names another version"
+            fault = (
+                None if entry_path(entry.dataset, entry.version) == path else f"{path} names another version"
+            )
         except InvalidFile as error:
             fault = error.what
         if fault:
@@ -127,7 +131,7 @@ def _readable(keep: Keep) -> Iterator[VersionEntry]:
 
 
 def _records(keep: Keep) -> Iterator[Finding]:
-    for broken in records.records(keep.tree).broken:
+    for broken in records.all_records(keep.tree).broken:
         yield Finding(
             "broken-record", broken.path, broken.reason, f"restore it from history: git log -- {broken.path}"
         )
@@ -136,7 +140,9 @@ def _records(keep: Keep) -> Iterator[Finding]:
 def _ownership(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
     email = (entry.manifest.get("owner") or {}).get("email")
     departed = [
-        person.departed for person in keep.people.values() if person.email == email and person.departed is not None
+        person.departed
+        for person in keep.people.values()
+        if person.email == email and person.departed is not None
     ]
     if departed:
         yield Finding(
@@ -153,7 +159,9 @@ def _proofs(entry: VersionEntry, proofs: Proofs) -> Iterator[Finding]:
     if invalid:
         reason = invalid[0].standing.reason
         more = f" (and {len(invalid) - 1} more)" if len(invalid) > 1 else ""
-        yield Finding("invalid-proof", invalid[0].path, f"proves nothing: {reason}{more}", f"datakeep show {name}")
+        yield Finding(
+            "invalid-proof", invalid[0].path, f"proves nothing: {reason}{more}", f"datakeep show {name}"
+        )
     if proofs.state == "proven":
         return
     if not entry.manifest.get("reference"):

@@ -72,7 +72,9 @@ def places(keep: Keep) -> list[Place]:
     """The git base and every store, each asked whether it can be used now."""
     base = keep.git_base
     try:
-        fault = None if vault.exists(vault.keep_url(base, keep.name)) else "the keep's repository is not there"
+        fault = (
+            None if vault.exists(vault.keep_url(base, keep.name)) else "the keep's repository is not there"
+        )
     except DatakeepError as error:
         fault = error.what
     return [Place("git", base, None, fault), *(_place(keep, store) for store in keep.stores())]
@@ -121,9 +123,7 @@ def add_store(keep: Keep, name: str, url: str, *, who: Identity, now: datetime) 
         )
     keep.look_again()
     report = filling.report
-    return StoreAdded(
-        name, url, created, len(filling.done), report.copied, report.present, report.size_bytes
-    )
+    return StoreAdded(name, url, created, len(filling.done), report.copied, report.present, report.size_bytes)
 
 
 def _require_free(keep: Keep, name: str, url: str) -> bool:

@@ -1,0 +1,211 @@
+"""``datakeep audit``."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
+from datakeep.cli.session import Answer, Session, table
+from datakeep.cli.session import command as answering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datakeep.formats.model import ModelRecord
+    from datakeep.workflows.audit import Audit, InputFacts, MadeOf, UsedBy
+
+_INDENT = "  "
+
+
+@answering(name="audit")
+@click.argument("subject", metavar="MODEL-FILE | MODEL[@V]")
+def command(session: Session, subject: str) -> Answer:
+    r"""Tell what a model was made of: every dataset, version and rule, code, environment and metrics.
+
+    A model is found by its file, whatever the file is called now, or by its name. For a dataset: which
+    models it went into. Exit code 3: the keep has no record of it.
+
+    \b
+    Example:
+      datakeep audit ~/Downloads/model.joblib
+      datakeep audit model:churn@v7
+      datakeep audit dataset:orders
+    """
+    from datakeep.workflows.audit import Audit, audit
+
+    found = audit(session.keep(), subject, now=datetime.now(UTC))
+    if not isinstance(found, Audit):
+        return Answer(_used_data(found), list(_used_lines(found)))
+    if found.made_of is None:
+        return Answer(_data(found), list(_unknown_lines(found)), EXIT_NO)
+    return Answer(_data(found), list(_lines(found)))
+
+
+def _unknown_lines(found: Audit) -> Iterator[str]:
+    yield f"{found.asked}: not known: the keep has no readable record of it"
+    if found.sha256:
+        yield f"  sha256 {found.sha256}"
+    yield from _broken_lines(found)
+    yield (
+        "next: ask who made the file for the keep that its training was verified in; "
+        "datakeep verify NAME --out DIR makes a model with a record"
+    )
+
+
+def _broken_lines(found: Audit | UsedBy) -> Iterator[str]:
+    if found.broken:
+        yield "records that cannot be read, and might have told more:"
+        yield from some([f"{one.path}: {one.reason}" for one in found.broken], mark="!")
+
+
+def _lines(found: Audit) -> Iterator[str]:
+    if found.made_of is None:
+        return
+    if found.sha256:
+        yield f"{found.asked}: sha256 {found.sha256}"
+    yield from _made_lines(found.made_of, "")
+    if found.same_file:
+        yield f"the same file is also recorded as {', '.join(found.same_file)}"
+    yield from _broken_lines(found)
+    given = found.made_of.record.inputs
+    if given:
+        yield f"next: datakeep checkout {given[0].dataset}@{given[0].version} DEST gets its data"
+
+
+def _made_lines(made: MadeOf, indent: str) -> Iterator[str]:
+    record = made.record
+    yield indent + click.style(f"model {record.model}@{record.version}", bold=True)
+    yield from (indent + _INDENT + line for line in table(_model_rows(record)))
+    for given in made.inputs:
+        yield from _input_lines(given, indent + _INDENT)
+    for base in made.base_models:
+        yield f"{indent}{_INDENT}base model:"
+        yield from _made_lines(base, indent + 2 * _INDENT)
+    yield f"{indent}{_INDENT}not known:"
+    yield from (
+        indent + _INDENT + line
+        for line in some(made.unknown or ["nothing is said to be"], mark="?", limit=50)
+    )
+
+
+def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
+    for artifact in record.artifacts:
+        yield "file", f"{artifact.path}, {artifact.size_bytes:,} bytes, sha256 {artifact.sha256}"
+    code = record.code
+    dirty = f", with changes that were not committed ({code.dirty})" if code.dirty else ""
+    yield (
+        "code",
+        f"{code.url or 'repository unknown'} at {code.commit or 'commit unknown'} {code.path or ''}{dirty}".rstrip(),
+    )
+    yield "command", shlex.join(record.command) if record.command else "unknown"
+    yield "parameters", _pairs(record.parameters) or "none recorded"
+    yield "metrics", _pairs(record.metrics) or "none recorded"
+    environment = record.environment
+    lock = f"{environment.kind}, lock {environment.lock or 'unknown'}"
+    python = f"python {environment.python or 'unknown'}, platform {environment.platform or 'unknown'}"
+    yield "environment", f"{lock}, {python}, GPU {environment.gpu or 'none recorded'}"
+    resources = record.resources
+    peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
+    yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"
+    yield (
+        "recorded",
+        f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})",
+    )
+    if record.proof:
+        yield "proof", record.proof
+    for undeclared in record.undeclared:
+        yield "read undeclared", _pairs(undeclared)
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())
+
+
+def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
+    given = found.given
+    yield indent + click.style(f"dataset {given.dataset}@{given.version}", bold=True) + f" ({given.how})"
+    inner = indent + _INDENT
+    rows = [("commit", given.commit), ("content id", given.content)]
+    if given.files_read:
+        splits = _pairs(dict(given.files_read.splits))
+        rows.append(("files read", f"{given.files_read.count:,}" + (f" ({splits})" if splits else "")))
+    yield from (inner + line for line in table(rows))
+    yield from fact_lines(found.facts, indent=inner)
+    for what, text in (("SQL", found.query), ("annotation rules", found.rules)):
+        if text is not None:
+            yield f"{inner}{what}:"
+            yield from (f"{inner}  | {line}" for line in text.rstrip().splitlines())
+    if found.proofs is not None:
+        yield from proof_lines(found.proofs, indent=inner)
+    if found.unknown:
+        yield f"{inner}not known:"
+        yield from (f"{inner}  ? {line}" for line in found.unknown)
+
+
+def _data(found: Audit) -> dict[str, Any]:
+    return {
+        "asked": found.asked,
+        "sha256": found.sha256,
+        "known": found.made_of is not None,
+        "model": _made_data(found.made_of) if found.made_of else None,
+        "same_file": list(found.same_file),
+        "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
+    }
+
+
+def _made_data(made: MadeOf) -> dict[str, Any]:
+    return {
+        "record": made.record.to_dict(),
+        "datasets": [_input_data(given) for given in made.inputs],
+        "base_models": [_made_data(base) for base in made.base_models],
+        "unknown": list(made.unknown),
+    }
+
+
+def _input_data(found: InputFacts) -> dict[str, Any]:
+    return {
+        "given": found.given.to_dict(),
+        "entry": found.entry.to_dict() if found.entry else None,
+        "query": found.query,
+        "annotation_rules": found.rules,
+        "proof": proof_data(found.proofs) if found.proofs is not None else None,
+        "unknown": list(found.unknown),
+    }
+
+
+def _used_lines(found: UsedBy) -> Iterator[str]:
+    name = f"{found.dataset}@{found.version}" if found.version else found.dataset
+    if not found.records:
+        yield f"{name}: no recorded model used it"
+    else:
+        yield f"{name} went into:"
+        rows = [
+            (
+                f"{record.model}@{record.version}",
+                ", ".join(
+                    f"{one.dataset}@{one.version}" for one in record.inputs if one.dataset == found.dataset
+                ),
+                record.recorded_at or "date unknown",
+                _pairs(record.metrics),
+            )
+            for record in found.records
+        ]
+        yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
+    yield from _broken_lines(found)
+    if found.records:
+        first = found.records[0]
+        yield f"next: datakeep audit model:{first.model}@{first.version}"
+
+
+def _used_data(found: UsedBy) -> dict[str, Any]:
+    return {
+        "dataset": found.dataset,
+        "version": found.version,
+        "models": [record.to_dict() for record in found.records],
+        "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
+    }

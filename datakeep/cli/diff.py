@@ -1,0 +1,93 @@
+"""``datakeep diff``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.rendering import some
+from datakeep.cli.session import Answer, Session
+from datakeep.cli.session import command as answering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datakeep.core.changes import FieldChange
+    from datakeep.formats.inventory import FileChanges
+    from datakeep.workflows.diff import Difference
+
+
+@answering(name="diff")
+@click.argument("references", metavar="NAME[@A] [NAME@B]", nargs=-1, required=True)
+def command(session: Session, references: tuple[str, ...]) -> Answer:
+    r"""Tell what changed between two versions: files, columns, manifest, documents and code.
+
+    With one version: since the one before it. Exit code 0: they are the same; 3: they differ.
+
+    \b
+    Example:
+      datakeep diff orders
+      datakeep diff orders@v1 orders@v3
+    """
+    from datakeep.workflows.diff import diff
+
+    if len(references) > 2:
+        raise click.UsageError("diff compares two versions, not more")
+    found = diff(session.keep(), references)
+    return Answer(_data(found), list(_lines(found)), 0 if found.is_same else EXIT_NO)
+
+
+def _lines(found: Difference) -> Iterator[str]:
+    old, new = (f"{entry.dataset}@{entry.version}" for entry in (found.old, found.new))
+    if found.is_same:
+        yield f"{old} and {new}: same ({found.new.files} files, {found.new.content})"
+        return
+    yield click.style(f"{old} → {new}", bold=True)
+    yield f"files: {_counts(found.files)}" if found.files else f"files: same, all {found.new.files}"
+    yield from _paths(found.files)
+    yield from _fields("columns", found.columns)
+    yield from _fields("manifest", found.fields)
+    if found.documents:
+        yield f"documents and code: {_counts(found.documents)}"
+        yield from _paths(found.documents)
+
+
+def _counts(files: FileChanges) -> str:
+    return f"{len(files.added):,} added, {len(files.removed):,} removed, {len(files.changed):,} changed"
+
+
+def _paths(files: FileChanges) -> Iterator[str]:
+    yield from some(files.added, mark="+")
+    yield from some(files.removed, mark="-")
+    yield from some(files.changed, mark="~")
+
+
+def _fields(head: str, changes: tuple[FieldChange, ...]) -> Iterator[str]:
+    if not changes:
+        yield f"{head}: same"
+        return
+    yield f"{head}:"
+    for change in changes:
+        yield f"  {str(change).removeprefix('columns.')}"
+
+
+def _data(found: Difference) -> dict[str, Any]:
+    return {
+        "old": f"{found.old.dataset}@{found.old.version}",
+        "new": f"{found.new.dataset}@{found.new.version}",
+        "same": found.is_same,
+        "files": _file_data(found.files),
+        "columns": _field_data(found.columns),
+        "fields": _field_data(found.fields),
+        "documents": _file_data(found.documents),
+    }
+
+
+def _file_data(files: FileChanges) -> dict[str, list[str]]:
+    return {"added": files.added, "removed": files.removed, "changed": files.changed}
+
+
+def _field_data(changes: tuple[FieldChange, ...]) -> list[dict[str, Any]]:
+    return [{"path": change.path, "before": change.before, "after": change.after} for change in changes]

@@ -1,0 +1,81 @@
+"""``datakeep show``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datakeep.cli.rendering import fact_lines, proof_data, proof_lines
+from datakeep.cli.session import Answer, Session, size, table
+from datakeep.cli.session import command as answering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datakeep.workflows.show import Shown
+
+
+@answering(name="show")
+@click.argument("reference", metavar="NAME[@V]")
+def command(session: Session, reference: str) -> Answer:
+    r"""Show all that is known of a dataset: what, whose, from where, under which rules, and who has proven it.
+
+    What nobody stated is shown as "not stated", and unknown as "unknown".
+
+    \b
+    Example:
+      datakeep show orders
+      datakeep show orders@v2 --json
+    """
+    from datakeep.workflows.show import show
+
+    shown = show(session.keep(), reference, now=datetime.now(UTC))
+    return Answer(_data(shown), list(_lines(shown)))
+
+
+def _lines(shown: Shown) -> Iterator[str]:
+    entry = shown.entry
+    name = f"{entry.dataset}@{entry.version}"
+    newest = shown.versions[-1]
+    older = "" if entry.version == newest else f"   (not the newest: that is {newest})"
+    yield click.style(name, bold=True) + older
+    yield from fact_lines(shown.facts)
+    if shown.fault:
+        yield f"  the manifest cannot be read: {shown.fault}"
+    if shown.columns:
+        yield "columns"
+        yield from (f"  {line}" for line in table(shown.columns))
+    yield "version"
+    yield from (f"  {line}" for line in table(_version_rows(shown)))
+    yield "proofs"
+    yield from proof_lines(shown.proofs)
+    yield f"next: datakeep checkout {name} DEST gets its files; datakeep log {entry.dataset} lists its versions"
+
+
+def _version_rows(shown: Shown) -> Iterator[tuple[str, str]]:
+    entry = shown.entry
+    yield "files", f"{entry.files:,}, {size(entry.size_bytes)}"
+    yield "registered", f"{entry.registered_at:%Y-%m-%d %H:%M} by {entry.registered_by}: {entry.message}"
+    yield "backend", str(entry.manifest.get("backend"))
+    yield "repository", entry.repository
+    yield "commit", entry.commit
+    yield "content id", entry.content
+    if entry.manifest.get("backend") == "git":
+        yield "bytes", "in the repository's git history"
+    for store, url in shown.places:
+        yield "bytes", f"store {store}: {url or 'the keep has this store no more'}"
+    yield "without datakeep", f"git clone --branch {entry.version} {entry.repository}; its README.md says how"
+
+
+def _data(shown: Shown) -> dict[str, Any]:
+    return {
+        "entry": shown.entry.to_dict(),
+        "versions": list(shown.versions),
+        "facts": {one.field: list(one.values) for one in shown.facts},
+        "unknown": [one.field for one in shown.facts if not one.is_known],
+        "fault": shown.fault,
+        "stores": dict(shown.places),
+        **proof_data(shown.proofs),
+    }

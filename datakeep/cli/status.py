@@ -1,0 +1,117 @@
+"""``datakeep status``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.rendering import some
+from datakeep.cli.session import Answer, Session
+from datakeep.cli.session import command as answering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datakeep.workflows.status import CheckoutStatus, KeepStatus
+
+
+@answering(name="status")
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Look at the checkout in this folder, not at datasets/NAME.",
+)
+def command(session: Session, name: str | None, folder: Path | None) -> Answer:
+    r"""Tell what needs attention in the keep; with NAME, whether the files of its checkout are whole.
+
+    Every byte of a checkout is read. Exit code 0: nothing to report; 3: something.
+
+    \b
+    Example:
+      datakeep status
+      datakeep status orders
+      datakeep status orders --dir ~/work/orders
+    """
+    from datakeep.workflows.status import checkout_status, keep_status
+
+    keep = session.keep()
+    if name is None:
+        if folder is not None:
+            raise click.UsageError("--dir needs the NAME of the dataset that is in it")
+        found = keep_status(keep, now=datetime.now(UTC))
+        return Answer(_keep_data(found), list(_keep_lines(found)), EXIT_NO if found.findings else 0)
+    checkout = checkout_status(keep, name, folder)
+    code = 0 if checkout.is_clean else EXIT_NO
+    return Answer(_checkout_data(checkout), list(_checkout_lines(checkout)), code)
+
+
+def _keep_lines(status: KeepStatus) -> Iterator[str]:
+    datasets = f"{status.datasets} dataset{'' if status.datasets == 1 else 's'}"
+    if not status.findings:
+        yield f"{status.name}: {datasets}; nothing needs attention"
+        return
+    count = len(status.findings)
+    yield f"{status.name}: {datasets}; {count} thing{'' if count == 1 else 's'} to look at"
+    for found in status.findings:
+        yield f"  {click.style(found.thing, bold=True)}: {found.what}"
+        yield f"    next: {found.next_step}"
+
+
+def _keep_data(status: KeepStatus) -> dict[str, Any]:
+    return {
+        "keep": status.name,
+        "datasets": status.datasets,
+        "clean": not status.findings,
+        "findings": [asdict(found) for found in status.findings],
+    }
+
+
+def _checkout_lines(status: CheckoutStatus) -> Iterator[str]:
+    entry, found = status.entry, status.found
+    name = f"{entry.dataset}@{entry.version}"
+    if found is None:
+        yield f"{name}: 0/{entry.files} files present: there is no data in {status.path}"
+        yield from some(status.notes, mark="!")
+        yield f"next: datakeep checkout {name}"
+        return
+    bad = len(found.missing) + len(found.mismatched) + len(found.stray)
+    said = "present and matching" + (f", {_files(found.stray)} that do not belong" if found.stray else "")
+    yield f"{name}: {found.matching}/{entry.files} files {said}, in {status.path}"
+    yield from some(found.mismatched, mark="changed:")
+    yield from some(found.stray, mark="added:")
+    yield from some(found.missing, mark="removed:")
+    yield from some(status.documents, mark="not committed:")
+    yield from some(status.notes, mark="!")
+    if bad:
+        yield f"next: datakeep update {entry.dataset} {status.path / 'data'} -m WHY makes this the next version;"
+        yield f"      datakeep checkout {name} DEST gets the registered files elsewhere"
+
+
+def _files(things: list[str]) -> str:
+    """``3 files``."""
+    return f"{len(things)} file{'' if len(things) == 1 else 's'}"
+
+
+def _checkout_data(status: CheckoutStatus) -> dict[str, Any]:
+    found = status.found
+    return {
+        "dataset": status.entry.dataset,
+        "version": status.entry.version,
+        "path": str(status.path),
+        "clean": status.is_clean,
+        "present": found is not None,
+        "files": status.entry.files,
+        "matching": found.matching if found else 0,
+        "changed": found.mismatched if found else [],
+        "added": found.stray if found else [],
+        "removed": found.missing if found else None,
+        "documents": list(status.documents),
+        "notes": list(status.notes),
+    }

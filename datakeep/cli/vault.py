@@ -1,0 +1,87 @@
+"""``datakeep vault``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.session import Answer, Session, size, table
+from datakeep.cli.session import command as answering
+
+
+@answering(name="list")
+def list_(session: Session) -> Answer:
+    r"""List the git base and the stores, with the space that they have left, or why they cannot be used.
+
+    Exit code 0: all answer; 3: one does not.
+
+    \b
+    Example:
+      datakeep vault list
+    """
+    from datakeep.workflows.vault_stores import places
+
+    found = places(session.keep())
+    rows = [
+        (
+            one.name,
+            one.url,
+            one.fault
+            or ("reachable" if one.free_bytes is None else f"reachable, {size(one.free_bytes)} free"),
+        )
+        for one in found
+    ]
+    data = {
+        "places": [
+            {"name": one.name, "url": one.url, "free_bytes": one.free_bytes, "fault": one.fault}
+            for one in found
+        ]
+    }
+    return Answer(
+        data, table(rows, head=("NAME", "URL", "STATE")), EXIT_NO if any(one.fault for one in found) else 0
+    )
+
+
+@answering(name="add")
+@click.argument("name")
+@click.argument("url")
+def add(session: Session, name: str, url: str) -> Answer:
+    r"""Add a store, and copy every registered byte into it; each object is hashed on its way.
+
+    The keep names the store only when it holds everything. Run it again to go on after an interruption.
+
+    \b
+    Example:
+      datakeep vault add nas /mnt/nas/keep
+    """
+    from datakeep.repository.identity import identity
+    from datakeep.workflows.vault_stores import add_store
+
+    keep = session.keep()
+    done = add_store(keep, name, url, who=identity(keep.root), now=datetime.now().astimezone())
+    copied = f"{done.copied:,} objects copied ({size(done.size_bytes)})"
+    objects = f"{copied}, {done.present:,} were there, every byte hashed"
+    held = f"{done.versions} version{'' if done.versions == 1 else 's'}"
+    head = f"store {name} {'added' if done.created else 'is filled'}: it holds {held} ({objects})"
+    stores, copies = len(keep.file.vault.stores), keep.file.policy.copies
+    lines = [head]
+    if stores > copies:
+        lines.append(f"policy.copies in keep.yaml is {copies}; with {stores} stores it can be {stores}")
+    lines.append("next: datakeep vault list")
+    data = {
+        "store": name,
+        "url": done.url,
+        "created": done.created,
+        "versions": done.versions,
+        "objects_copied": done.copied,
+        "objects_present": done.present,
+        "size_bytes": done.size_bytes,
+    }
+    return Answer(data, lines)
+
+
+@click.group(name="vault", commands=[list_, add])
+def command() -> None:
+    """The stores of the vault: where the bytes must survive."""
