@@ -108,7 +108,7 @@ def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     environment = record.environment
     lock = f"{environment.kind}, lock {environment.lock or 'unknown'}"
     python = f"python {environment.python or 'unknown'}, platform {environment.platform or 'unknown'}"
-    yield "environment", f"{lock}, {python}, GPU {environment.gpu or 'none recorded'}"
+    yield "environment", f"{lock}, {python}, GPU {environment.gpu or 'unknown'}"
     resources = record.resources
     peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
     yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"

@@ -82,7 +82,10 @@ def _checkout_lines(status: CheckoutStatus) -> Iterator[str]:
         yield f"next: datakeep checkout {name}"
         return
     bad = len(found.missing) + len(found.mismatched) + len(found.stray)
-    said = "present and matching" + (f", {_files(found.stray)} that do not belong" if found.stray else "")
+    stray = len(found.stray)
+    said = "present and matching" + (
+        f", {stray} that {'does' if stray == 1 else 'do'} not belong" if stray else ""
+    )
     yield f"{name}: {found.matching}/{entry.files} files {said}, in {status.path}"
     yield from some(found.mismatched, mark="changed:")
     yield from some(found.stray, mark="added:")
@@ -90,13 +93,10 @@ def _checkout_lines(status: CheckoutStatus) -> Iterator[str]:
     yield from some(status.documents, mark="not committed:")
     yield from some(status.notes, mark="!")
     if bad:
-        yield f"next: datakeep update {entry.dataset} {status.path / 'data'} -m WHY makes this the next version;"
-        yield f"      datakeep checkout {name} DEST gets the registered files elsewhere"
-
-
-def _files(things: list[str]) -> str:
-    """``3 files``."""
-    return f"{len(things)} file{'' if len(things) == 1 else 's'}"
+        yield (
+            f"next: cp -r {status.path / 'data'} DIR && datakeep update {entry.dataset} DIR -m WHY makes this the "
+            f"next version; datakeep checkout {name} DEST gets the registered files elsewhere"
+        )
 
 
 def _checkout_data(status: CheckoutStatus) -> dict[str, Any]:

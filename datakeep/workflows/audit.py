@@ -191,12 +191,12 @@ def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
     if at and not VERSION.fullmatch(version):
         raise UsageError(
             f"{version!r} is not a version; versions are v1, v2, …",
-            next_step=f"datakeep audit {name}@{versions[-1]}",
+            next_step=f"datakeep audit model:{name}@{versions[-1]}",
         )
     if at and version not in versions:
         raise UnknownName(
             f"the model {name} has no version {version}; it has {', '.join(versions[-5:])}",
-            next_step=f"datakeep audit {name}@{versions[-1]}",
+            next_step=f"datakeep audit model:{name}@{versions[-1]}",
         )
     found = records.find_by_model(keep.tree, name, version or None)
     if not found.records:

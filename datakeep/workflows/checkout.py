@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AlreadyExists, DamagedBytes, GitFault
@@ -26,7 +27,6 @@ from datakeep.workflows.inventories import INVENTORY, checked, from_pointer, loa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from datakeep.formats.inventory import Inventory
     from datakeep.formats.version import VersionEntry
@@ -75,7 +75,7 @@ def checkout(keep: Keep, reference: str, destination: Path | None = None) -> Che
     own = keep.root / "datasets" / entry.dataset
     if destination is None or _same_place(destination, own):
         return _as_submodule(keep, entry, own)
-    place = destination.absolute()
+    place = Path(os.path.abspath(destination))  # noqa: PTH100  (it takes the ".." out, and follows no link)
     _require_free(place, keep)
     with _staging(place.parent, place.name) as staging:
         staged, report = _build(keep, entry, staging / "checkout")

@@ -209,7 +209,7 @@ def checkout_status(keep: Keep, reference: str, folder: Path | None = None) -> C
         DamagedBytes, StoreUnreachable: The inventory cannot be had.
     """
     resolved = keep.resolve(reference)
-    place = folder.absolute() if folder else keep.root / "datasets" / resolved.name
+    place = folder.resolve() if folder else keep.root / "datasets" / resolved.name
     head = working.head_of(place)
     entry = keep.entry(resolved)
     notes: list[str] = []
