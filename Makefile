@@ -27,7 +27,7 @@ docs: setup  ## Generate the pages and schemas that come from the code.
 	$(BIN)/python docs/generate.py
 
 bench: setup  ## Speed and memory, side by side with the peers.
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py --write docs/benchmarks.md
 
 setup:
 	@.ci/setup dev

@@ -1,3 +1,89 @@
-"""datakeep keeps machine-learning datasets from getting lost."""
+"""datakeep keeps machine-learning datasets from getting lost.
+
+This docstring is the map of the house; ``docs/house.md`` shows every room. Each floor imports only floors
+below it, and rooms on one floor never import each other; a lint (import-linter) holds us to that.
+
+==============  ==============================================================================================
+floor           rooms
+==============  ==============================================================================================
+``cli``         one file per command: options, one call of a workflow, rendering; ``boundary`` alone turns
+                errors into exit codes
+``workflows``   one verb per file: init, register, update, reference, verify, audit, …
+rooms           ``store`` (bytes), ``repository`` (git), ``extract`` (what files hold), ``rerun`` (the clean
+                room), ``lineage`` (what models were made of), ``attest`` (keys, signatures, proofs)
+``formats``     a pydantic model of every file on disk; beside it ``samples``, two real datasets
+``core``        digests, names, path rules, verdicts, errors; pure, no I/O
+==============  ==============================================================================================
+
+From Python, a keep is opened and asked; what the commands do is one function each in ``workflows``::
+
+    import datakeep
+
+    keep = datakeep.open_keep("my-keep")
+    for name in keep.datasets:
+        entry = keep.entry(name)
+        print(entry.dataset, entry.version, entry.content, entry.manifest_model().owner)
+
+Everything that goes wrong is a :class:`datakeep.DatakeepError`; ``datakeep.errors`` has all of its kinds.
+Importing the package costs nothing: what it hands out is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    from datakeep.core import errors
+    from datakeep.core.errors import DatakeepError
+    from datakeep.core.progress import Progress
+    from datakeep.workflows.keep import Keep
+
+__all__ = ["DatakeepError", "Keep", "__version__", "errors", "open_keep"]
 
 __version__ = "0.1.0"
+
+#: Public name → (module, attribute; None is the module itself), loaded when it is first asked for.
+_LAZY: dict[str, tuple[str, str | None]] = {
+    "DatakeepError": ("datakeep.core.errors", "DatakeepError"),
+    "Keep": ("datakeep.workflows.keep", "Keep"),
+    "errors": ("datakeep.core.errors", None),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, loaded now."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    module_name, attribute = _LAZY[name]
+    module = importlib.import_module(module_name)
+    return module if attribute is None else getattr(module, attribute)
+
+
+def __dir__() -> list[str]:
+    """The public names, and what is loaded by now."""
+    return sorted({*globals(), *__all__})
+
+
+def open_keep(path: str | os.PathLike[str] = ".", *, progress: Progress | None = None) -> Keep:
+    """The keep that ``path`` lies in, as of its newest commit in this clone.
+
+    Args:
+        path: The keep's folder, or one in it.
+        progress: Is told what is going on; by default nobody is.
+
+    Raises:
+        NotAKeep: There is no keep at ``path`` or above it.
+        InvalidFile: Its keep.yaml cannot be read.
+    """
+    import importlib
+    from pathlib import Path
+
+    # By name, as in __getattr__: the layers' lint would take an import here for one by every floor.
+    opening = importlib.import_module("datakeep.workflows.keep").open_keep
+    silent = importlib.import_module("datakeep.core.progress").Silent
+    keep: Keep = opening(Path(path), silent() if progress is None else progress)
+    return keep

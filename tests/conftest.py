@@ -172,7 +172,16 @@ def orders(aiko: Person) -> Path:
 PYPROJECT = (
     '[project]\nname = "reference"\nversion = "1"\nrequires-python = ">=3.11"\n\n[tool.uv]\npackage = false\n'
 )
-LOCK = 'version = 1\nrevision = 3\nrequires-python = ">=3.11"\n\n[[package]]\nname = "reference"\nversion = "1"\nsource = { virtual = "." }\n'
+LOCK = """\
+version = 1
+revision = 3
+requires-python = ">=3.11"
+
+[[package]]
+name = "reference"
+version = "1"
+source = { virtual = "." }
+"""
 TRAIN = '''\
 """Learns the share of late orders; the standard library is enough for that."""
 

@@ -19,7 +19,7 @@ def fact_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function takes every fact as an option, and ``--manifest``."""
     for fact in reversed(FACTS):
         function = click.option(
-            fact.option, fact.path.replace(".", "__"), help=fact.meaning, **_settings(fact)
+            fact.option, fact.path.replace(".", "__"), help=_sentence(fact.meaning), **_settings(fact)
         )(function)
     manifest = click.option(
         "--manifest",
@@ -27,6 +27,10 @@ def fact_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="A manifest file that states all at once; options win over it.",
     )
     return manifest(function)
+
+
+def _sentence(meaning: str) -> str:
+    return f"{meaning[:1].upper()}{meaning[1:]}."
 
 
 def _settings(fact: Fact) -> dict[str, Any]:

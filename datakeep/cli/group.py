@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,8 +34,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+def preformatted(docstring: str | None) -> str | None:
+    r"""The help of a command, where ``\b`` on a line of its own keeps the line ends of the paragraph after it.
+
+    click looks for the control character itself, which has no place in a source file.
+    """
+    return None if docstring is None else inspect.cleandoc(docstring).replace("\\b\n", "\b\n")
+
+
 class Lazy(click.Group):
     """A group whose commands are imported when they are called."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.help = preformatted(self.help)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
         """All names, in the order of a dataset's life."""

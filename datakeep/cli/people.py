@@ -58,7 +58,12 @@ def add(session: Session, name: str | None, email: str | None, key_path: Path | 
 
 @answering(name="list")
 def list_(session: Session) -> Answer:
-    """List the people of the keep, with what they own."""
+    r"""List the people of the keep, with what they own.
+
+    \b
+    Example:
+      datakeep people list
+    """
     from datakeep.workflows import people
 
     keep = session.keep()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.group import preformatted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -104,6 +106,7 @@ def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]
         settings.setdefault(
             "context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 100}
         )
+        settings.setdefault("help", preformatted(function.__doc__))
         made: click.Command = click.command(**settings)(callback)
         return made
 

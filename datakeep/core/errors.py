@@ -168,7 +168,7 @@ class DamagedBytes(DatakeepError):
 
 
 class NoIdentity(DatakeepError):
-    """It is not known who is at work: no git identity, or no person of this e-mail in the keep."""
+    """It is not known who is at work: git has no name or no e-mail."""
 
     exit_code = 23
 

@@ -11,13 +11,16 @@ from datakeep.formats.keep import KeepFile
 from datakeep.formats.manifest import Manifest
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.person import Person
+from datakeep.formats.proof import Statement
 from datakeep.formats.version import VersionEntry
 
 if TYPE_CHECKING:
-    from datakeep.formats.base import Document
+    from datakeep.formats.base import Part
 
-KINDS: dict[str, type[Document]] = {
-    kind.kind: kind for kind in (Manifest, KeepFile, Person, VersionEntry, ModelRecord)
+#: Kind to model. The proof's is of the payload that its envelope holds; its major stands in the predicate's type.
+KINDS: dict[str, type[Part]] = {
+    **{kind.kind: kind for kind in (Manifest, KeepFile, Person, VersionEntry, ModelRecord)},
+    "proof": Statement,
 }
 
 
@@ -36,6 +39,6 @@ def schema(kind: str) -> str:
     model = KINDS[kind]
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:datakeep:{kind}:{model.major}",
+        "$id": f"urn:datakeep:{kind}:{getattr(model, 'major', 1)}",
     }
     return json.dumps({**head, **model.model_json_schema(by_alias=True)}, indent=2, ensure_ascii=False) + "\n"

@@ -34,6 +34,10 @@ class NeverPushed(DamagedBytes):
     """The repository is there, but a commit or tag that the register names was never pushed to it."""
 
 
+class RepositoryDamaged(GitFault):
+    """Objects of the repository are missing, or are not what their names say."""
+
+
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 _Rule = tuple[re.Pattern[str], type[DatakeepError], str, str]
 
@@ -68,6 +72,13 @@ _RULES: tuple[_Rule, ...] = (
         HostileRepository,
         "the repository holds something that git refuses as unsafe",
         "do not use this repository; ask its owner what it holds",
+    ),
+    _rule(
+        r"possible repository corruption|is corrupt\b|corrupt loose object|did not receive expected object"
+        r"|pack has bad object|pack is corrupted|unable to read [0-9a-f]{40}",
+        RepositoryDamaged,
+        "objects of the repository are damaged or missing",
+        "restore it from a backup; to see what is damaged, run git fsck in it",
     ),
     _rule(
         r"could not resolve host|name or service not known|connection refused|timed out|is unreachable"

@@ -23,7 +23,8 @@ from datakeep.core.errors import AccessDenied, AlreadyExists, DatakeepError, Hos
 from datakeep.core.paths import Refusal, refuse, refuse_file_as_folder, refuse_twins
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url, local_path, ssh_place
-from datakeep.repository.faults import NeverPushed, os_fault
+from datakeep.repository.damage import damaged_files
+from datakeep.repository.faults import NeverPushed, RepositoryDamaged, os_fault
 from datakeep.repository.objects import GITLINK, SYMLINK, TreeEntry, read_files, resolve, walk_tree
 from datakeep.repository.submodules import check, parse, resolve_url
 
@@ -49,7 +50,10 @@ _CONFIG = {
     },
     "transfer": {"fsckObjects": "true"},
     "init": {"defaultBranch": "main", "templateDir": ""},
+    # For the other end of a clone from the vault's folder, should damage have to be looked for.
+    "uploadpack": {"allowFilter": "true"},
 }
+_ALL = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ def clone(
         StoreUnreachable: It does not answer, or not in time.
         AccessDenied: It may not be read with what was let in.
         HostileRepository: It holds something that could harm this machine. Nothing of it was run.
+        RepositoryDamaged: Objects of it cannot be had as they were; lists the files, as far as they are known.
     """
     if commit is None and tag is None:
         raise ValueError("a commit or a tag is needed")
@@ -203,7 +208,10 @@ class _Clone:
                 "origin", *refspecs, doing=f"cannot clone {shown}", url=self.url,
             )  # fmt: skip
 
-        fetch("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
+        try:
+            fetch(*_ALL)
+        except RepositoryDamaged as error:
+            raise self._damage(git, commit or f"refs/tags/{tag}", error) from error
         if tag is not None:
             tagged = resolve(git, f"refs/tags/{tag}^{{commit}}")
             if tagged is None:
@@ -227,6 +235,18 @@ class _Clone:
                     next_step="ask its author to push the commit to a branch of this repository",
                 ) from error
         return wanted
+
+    def _damage(self, git: GitRunner, commit: str, error: RepositoryDamaged) -> RepositoryDamaged:
+        files = damaged_files(git, commit, _ALL, limit=_MAX_ENTRIES)
+        if files is None:
+            return error
+        more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+        lost = f"{files[0]}{more}" if files else "files of other versions (those of this one are whole)"
+        return RepositoryDamaged(
+            f"{strip_url(self.url)} is damaged: it cannot give {lost}",
+            next_step=error.next_step,
+            things=[f"{path}: its object is damaged or missing in {strip_url(self.url)}" for path in files],
+        )
 
     def _inspect(self, git: GitRunner, folder: Path, commit: str) -> list[TreeEntry]:
         """All entries of ``commit``, none of which can harm this machine when it is written."""

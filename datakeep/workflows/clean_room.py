@@ -25,7 +25,7 @@ from datakeep.formats import yaml
 from datakeep.formats.manifest import Manifest
 from datakeep.repository import foreign, submodules
 from datakeep.repository.command import local_path
-from datakeep.repository.faults import NeverPushed, RepositoryMissing
+from datakeep.repository.faults import NeverPushed, RepositoryDamaged, RepositoryMissing
 from datakeep.rerun import environment as environments
 from datakeep.rerun import training as trainings
 from datakeep.rerun.environment_faults import EnvironmentFault
@@ -115,6 +115,7 @@ class CleanRoom:
         self.environment_report: EnvironmentReport | None = None
         self.training_report: TrainingReport | None = None
         self.comparisons: list[Comparison] = []
+        self._damage: RepositoryDamaged | None = None
         self._code: Path | None = None
         self._base: Path | None = None
 
@@ -128,6 +129,17 @@ class CleanRoom:
         """The dataset can be cloned with the receiver's own rights, and a store with its bytes answers."""
         try:
             self._require_published()
+            self._clone()
+            stores = self._usable_stores()
+        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed) as error:
+            raise LayerFailed(self._access_fault(error)) from error
+        where = f"; bytes in {', '.join(stores)}" if stores else ""
+        done = "reached" if self._damage else "cloned"
+        return f"{done} {self.entry.version} from {self.url} with nothing of this host{where}"
+
+    def _clone(self) -> None:
+        """A repository that answers but is damaged can be accessed: that fault is one of its bytes."""
+        try:
             done = foreign.clone(
                 self.url,
                 self.checkout,
@@ -136,11 +148,8 @@ class CleanRoom:
                 access=self.settings.access,
             )
             self.let_in = done.let_in
-            stores = self._usable_stores()
-        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed) as error:
-            raise LayerFailed(self._access_fault(error)) from error
-        where = f"; bytes in {', '.join(stores)}" if stores else ""
-        return f"cloned {self.entry.version} from {self.url} with nothing of this host{where}"
+        except RepositoryDamaged as error:
+            self._damage = error
 
     def _require_published(self) -> None:
         """The register entry is in the vault, and the submodule leads to the repository that was registered."""
@@ -204,6 +213,8 @@ class CleanRoom:
 
     def bytes(self) -> str:
         """Every file is there, and every byte of it was read and is the registered one."""
+        if self._damage is not None:
+            raise LayerFailed(self._bytes_fault(self._damage.what, self._damage.things, where=self.url))
         try:
             self.transfer = transfer(self.keep, self.entry, self.checkout)
         except (DamagedBytes, HostileRepository, StoreUnreachable) as error:
@@ -214,9 +225,9 @@ class CleanRoom:
             raise LayerFailed(self._bytes_fault(self.transfer.summary, self.transfer.evidence))
         return self.transfer.summary
 
-    def _bytes_fault(self, what: str, evidence: tuple[str, ...]) -> Fault:
+    def _bytes_fault(self, what: str, evidence: tuple[str, ...], *, where: str = "") -> Fault:
         owner = (self.entry.manifest.get("owner") or {}).get("email", "its owner")
-        where = ", ".join(self.entry.stores) or "the git base"
+        where = where or ", ".join(self.entry.stores) or "the git base"
         return Fault(
             what if self._name in what else f"{self._name}: {what}",
             Actor.ADMINISTRATOR,
@@ -283,7 +294,7 @@ class CleanRoom:
             # The environment is rebuilt without knowing whose it is.
             next_step = error.next_step.replace("NAME", self.entry.dataset)
             raise LayerFailed(Fault(error.what, Actor(error.acts), next_step, error.things)) from error
-        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed) as error:
+        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed, RepositoryDamaged) as error:
             what = f"the training's code: {error.what}"
             raise LayerFailed(Fault(what, Actor.GIVER, error.next_step, error.things)) from error
         self.environment_report = report

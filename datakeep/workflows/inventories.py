@@ -46,7 +46,8 @@ def from_pointer(pointer: bytes, entry: VersionEntry, stores: Sequence[Store]) -
     what = f"{INVENTORY}.dvc of {entry.dataset}@{entry.version}"
     parsed = dvc_format.parse_pointer_file(pointer, what=what)
     sha256 = bytes.fromhex(entry.inventory.removeprefix("sha256:"))
-    return fetch_object(parsed.md5, stores, entry.dataset, sha256=sha256, limit_bytes=MAX_SIZE_BYTES)
+    of = f"the inventory of {entry.dataset}@{entry.version}"
+    return fetch_object(parsed.md5, stores, entry.dataset, sha256=sha256, limit_bytes=MAX_SIZE_BYTES, what=of)
 
 
 def checked(data: bytes | None, entry: VersionEntry) -> Inventory:

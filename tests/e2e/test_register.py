@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("backend", ["git", "dvc"])
-def test_register_twice_changes_nothing(aiko: Person, keep: Path, orders: Path, facts: tuple[str, ...], backend: str) -> None:
+def test_register_twice_changes_nothing(
+    aiko: Person, keep: Path, orders: Path, facts: tuple[str, ...], backend: str
+) -> None:
     first = aiko.datakeep("register", "orders", orders, "--backend", backend, *facts, cwd=keep)
     assert "registered orders@v1: 5 files" in first.out
     head = aiko.run("git", "rev-parse", "HEAD", cwd=keep).out
@@ -25,6 +27,14 @@ def test_register_twice_changes_nothing(aiko: Person, keep: Path, orders: Path, 
 
 def test_all_missing_facts_are_one_error(aiko: Person, keep: Path, orders: Path) -> None:
     ran = aiko.datakeep("register", "orders", orders, "--backend", "git", cwd=keep, code=13)
-    for option in ("--purpose", "--origin", "--extracted-at", "--no-annotation", "--privacy", "--license", "--access"):
+    for option in (
+        "--purpose",
+        "--origin",
+        "--extracted-at",
+        "--no-annotation",
+        "--privacy",
+        "--license",
+        "--access",
+    ):
         assert option in ran.err
     assert aiko.datakeep("list", "--json", cwd=keep).data["datasets"] == []
