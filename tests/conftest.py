@@ -8,9 +8,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass
@@ -152,10 +155,8 @@ def vault(keep: Path) -> Path:
     return keep.with_name("keep.vault")
 
 
-@pytest.fixture
-def orders(aiko: Person) -> Path:
-    """A small folder of data: a CSV in a folder, a text with a Japanese name, two equal files."""
-    folder = aiko.cwd / "orders"
+def write_orders(folder: Path) -> Path:
+    """The data of :func:`orders`, in a new folder."""
     (folder / "train").mkdir(parents=True)
     (folder / "test").mkdir()
     rows = "".join(f"{n},{n % 3 + 1},{'yes' if n % 4 else 'no'}\n" for n in range(40))
@@ -167,6 +168,12 @@ def orders(aiko: Person) -> Path:
     (folder / "same-a.bin").write_bytes(b"\x00\xff" * 64)
     (folder / "same-b.bin").write_bytes(b"\x00\xff" * 64)
     return folder
+
+
+@pytest.fixture
+def orders(aiko: Person) -> Path:
+    """A small folder of data: a CSV in a folder, a text with a Japanese name, two equal files."""
+    return write_orders(aiko.cwd / "orders")
 
 
 PYPROJECT = (
@@ -201,10 +208,8 @@ right = sum(row["late"] == guess for row in rows)
 '''
 
 
-@pytest.fixture
-def training(aiko: Person) -> Path:
-    """The code of a reference training that needs no package: ``train.py --data DIR --out DIR``, accuracy 0.75."""
-    folder = aiko.cwd / "training"
+def write_training(folder: Path) -> Path:
+    """The code of :func:`training`, in a new folder."""
     folder.mkdir()
     (folder / "pyproject.toml").write_text(PYPROJECT)
     (folder / "uv.lock").write_text(LOCK)
@@ -212,7 +217,60 @@ def training(aiko: Person) -> Path:
     return folder
 
 
+@pytest.fixture
+def training(aiko: Person) -> Path:
+    """The code of a reference training that needs no package: ``train.py --data DIR --out DIR``, accuracy 0.75."""
+    return write_training(aiko.cwd / "training")
+
+
 COMMAND = "python train.py --data {data} --out {out}"
+
+
+@dataclass
+class World:
+    """Aiko's keep with its vault, Ken, and data and code to work with; shared by the tests of one module."""
+
+    aiko: Person
+    ken: Person
+    keep: Path
+    vault: Path
+    orders: Path
+    training: Path
+
+    def register(self, name: str, backend: str = "dvc") -> None:
+        """``name`` is registered with the data of ``orders``, by Aiko."""
+        self.aiko.datakeep("register", name, self.orders, "--backend", backend, *FACTS, cwd=self.keep)
+
+    def reference(self, name: str, *options: str | Path, command: str = COMMAND) -> None:
+        """The next version of ``name`` states the training; options are added to, and win over, the usual ones."""
+        self.aiko.datakeep(
+            "reference", name, "--code", self.training, "--command", command, "--model-file", "model.json",
+            "--expect", "accuracy=0.75±0.01", "--baseline", "accuracy=0.5", *options, cwd=self.keep,
+        )  # fmt: skip
+
+
+def make_world(place: Path, caches: Path, *init: str | Path) -> World:
+    """A fresh world in ``place``; ``init`` are options of ``datakeep init``."""
+    mail = "{}@corp.example".format
+    aiko = Person("Aiko Tanaka", mail("aiko"), place / "aiko" / "home", caches, place / "aiko" / "work")
+    ken = Person("Ken Sato", mail("ken"), place / "ken" / "home", caches, place / "ken" / "work")
+    aiko.datakeep("init", "keep", *init)
+    keep = aiko.cwd / "keep"
+    aiko.datakeep("key", "create", cwd=keep)
+    orders, training = write_orders(aiko.cwd / "orders"), write_training(aiko.cwd / "training")
+    return World(aiko, ken, keep, keep.with_name("keep.vault"), orders, training)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> World:
+    """A keep that the tests of one module share; each of them uses datasets of its own."""
+    return make_world(tmp_path_factory.mktemp("world"), caches)
+
+
+@pytest.fixture(scope="module")
+def new_world(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> Callable[..., World]:
+    """Makes another world; its arguments are options of ``datakeep init``."""
+    return lambda *init: make_world(tmp_path_factory.mktemp("another"), caches, *init)
 
 
 @pytest.fixture

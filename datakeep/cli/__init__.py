@@ -11,6 +11,15 @@ import sys
 
 def main() -> None:
     """Run the command that the process was called with, and exit with its code."""
-    from datakeep.cli.boundary import run
+    try:
+        from datakeep.cli import interrupts
 
-    sys.exit(run(sys.argv[1:]))
+        interrupts.install()
+        from datakeep.cli.boundary import run
+
+        code = run(sys.argv[1:])
+        interrupts.ignore()
+    except KeyboardInterrupt:  # before the boundary stood, or once more while it reported
+        sys.stderr.write("error: interrupted; nothing was recorded\n  next: run the same command again to go on\n")
+        code = 130
+    sys.exit(code)

@@ -33,9 +33,8 @@ def run(argv: Sequence[str]) -> int:
         return stop.exit_code
     except click.ClickException as error:
         return _usage(error, as_json=as_json)
-    except (KeyboardInterrupt, click.Abort):
-        what, next_step = "interrupted; nothing was recorded", "run the same command again to go on"
-        return _report("interrupted", EXIT_INTERRUPTED, what, next_step, as_json=as_json)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        return _interrupted(stop, as_json=as_json)
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more when it flushes at exit.
         sys.stdout = None
@@ -54,6 +53,14 @@ def _usage(error: click.ClickException, *, as_json: bool) -> int:
     message = error.format_message()
     what = message[:1].lower() + message[1:].rstrip(".")
     return _report("usage-error", EXIT_USAGE, what, f"{path} --help", as_json=as_json)
+
+
+def _interrupted(stop: BaseException, *, as_json: bool) -> int:
+    # click makes its own Abort of a KeyboardInterrupt.
+    origin = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
+    said = origin.args if isinstance(origin, KeyboardInterrupt) else ()
+    what, next_step = said or ("interrupted; nothing was recorded", "run the same command again to go on")
+    return _report("interrupted", EXIT_INTERRUPTED, what, next_step, as_json=as_json)
 
 
 def _fault(error: Exception, *, as_json: bool) -> int:
@@ -77,6 +84,7 @@ def _report(
         click.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
         return code
     click.echo(click.style("error: ", fg="red", bold=True) + what, err=True)
+    things = () if len(things) == 1 and things[0] in what else things  # a single one has been said
     for thing in things[:SHOWN_THINGS]:
         click.echo(f"  - {thing}", err=True)
     if len(things) > SHOWN_THINGS:

@@ -80,7 +80,20 @@ class Lazy(click.Group):
             raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx=error.ctx) from error
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+#: How the shell completes commands and options: click's own mechanism.
+_COMPLETION = """\b
+Completion, in the shell's start-up file:
+  bash (~/.bashrc):  eval "$(_DATAKEEP_COMPLETE=bash_source datakeep)"
+  zsh (~/.zshrc):    eval "$(_DATAKEEP_COMPLETE=zsh_source datakeep)"
+  fish (~/.config/fish/completions/datakeep.fish):  _DATAKEEP_COMPLETE=fish_source datakeep | source
+"""
+
+
+@click.group(
+    cls=Lazy,
+    epilog=_COMPLETION,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, message="datakeep %(version)s")
 @click.option(
     "-C", "keep_dir", type=click.Path(path_type=Path), default=None, help="Work in the keep at this folder."

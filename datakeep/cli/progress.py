@@ -25,6 +25,8 @@ class Shown:
         self._bars: Bars | None = None
         self._task: TaskID | None = None
         self._size_bytes = 0
+        #: Whether something was recorded by now.
+        self.has_recorded = False
 
     def stage(self, name: str, *, total: int | None = None, unit: str = "files") -> None:
         """A new live line; nothing in a pipe."""
@@ -53,6 +55,10 @@ class Shown:
     def warn(self, text: str) -> None:
         """A line, always."""
         self._line(click.style("warning: ", fg="yellow", bold=True) + text)
+
+    def recorded(self) -> None:
+        """Remembered, for what a later Ctrl-C is answered."""
+        self.has_recorded = True
 
     def close(self) -> None:
         """The live line goes away."""

@@ -73,6 +73,12 @@ class Session:
         if self._progress is not None:
             self._progress.close()
 
+    def interrupted(self) -> tuple[str, ...]:
+        """What a Ctrl-C at this point means, and what to type, where it is not that nothing was recorded."""
+        if self._progress is not None and self._progress.has_recorded:
+            return ("interrupted after it was recorded", "datakeep status")
+        return ()
+
     def show(self, answer: Answer) -> int:
         """Print the answer; returns its exit code."""
         self.close()
@@ -92,6 +98,8 @@ def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]
             session = Session(keep_dir or ctx.find_object(Path) or Path(), as_json)
             try:
                 return session.show(function(session, **options))
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(*session.interrupted()) from stop
             finally:
                 session.close()
 

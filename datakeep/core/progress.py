@@ -20,6 +20,9 @@ class Progress(Protocol):
     def warn(self, text: str) -> None:
         """One line that the user must not overlook; it does not stop the work."""
 
+    def recorded(self) -> None:
+        """What was asked for is in the vault: an interruption no longer undoes it."""
+
 
 class Silent:
     """Reports to nobody."""
@@ -34,4 +37,7 @@ class Silent:
         """Ignored."""
 
     def warn(self, text: str) -> None:
+        """Ignored."""
+
+    def recorded(self) -> None:
         """Ignored."""

@@ -98,9 +98,11 @@ def _people(manifest: Manifest) -> Iterator[tuple[str, object]]:
 def _how_to_get(manifest: Manifest, facts: CardFacts) -> str:
     url, name = shlex.quote(facts.repository), manifest.name
     clone = f"git clone --branch {facts.version} {url} {name}\ncd {name}\n"
+    pull = ""
     if manifest.backend == "git":
         text = f"With plain git; the data is then in `data/`:\n\n```sh\n{clone}```\n"
     else:
+        pull = f"cd keep/datasets/{name}\ndvc pull\n"
         text = f"With plain git and [DVC]({_DVC_HOME}) ({_dvc_install(facts.stores)}); the data is then "
         text += (
             f"in `data/`:\n\n```sh\n{clone}dvc pull\n```\n\nThe bytes lie in: " + _places(facts.stores) + "\n"
@@ -108,7 +110,7 @@ def _how_to_get(manifest: Manifest, facts: CardFacts) -> str:
     allow = "-c protocol.file.allow=always " if facts.repository.startswith(("/", "file:")) else ""
     return text + (
         f"\nOr from the register of all datasets:\n\n```sh\ngit clone {shlex.quote(facts.keep)} keep\n"
-        f"git -C keep {allow}submodule update --init datasets/{name}\n```\n"
+        f"git -C keep {allow}submodule update --init datasets/{name}\n{pull}```\n"
         "\nIf git says that the folder is of dubious ownership, the share belongs to someone else: type the "
         "`git config` line that it prints.\n"
     )

@@ -26,6 +26,8 @@ MAX_MARKS = 400_000
 _MARKS = ",:[{\n"
 _LINE_ENDS = re.compile("[\r\x85\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+#: What a terminal obeys instead of showing it; tab and line ends are fine.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 #: Longer integers are refused: Python itself does not print them.
 _MAX_INTEGER_BITS = 1024
 #: What a parser of YAML raises, of its own or by mistake, when a document contradicts itself.
@@ -132,12 +134,18 @@ def _measure(data: Any, what: str) -> None:
             _check_scalar(value, what)
 
 
+def unshowable(text: str) -> str | None:
+    """What ``text`` holds that neither a file of ours nor a terminal can show; None if it is plain text."""
+    if not text.isascii() and _SURROGATE.search(text):
+        return "half a character (a lone surrogate, or bytes that are not UTF-8)"
+    return "a control character" if _CONTROL.search(text) else None
+
+
 def _check_scalar(value: Any, what: str) -> None:
     """Refuses single values that could not be written down again: they come from tags and escapes."""
     fault = None
     if isinstance(value, str):
-        if not value.isascii() and _SURROGATE.search(value):
-            fault = "half a character (a lone surrogate)"
+        fault = unshowable(value)
     elif isinstance(value, int):
         fault = "a number that is too long" if value.bit_length() > _MAX_INTEGER_BITS else None
     elif not (value is None or isinstance(value, float)):

@@ -75,7 +75,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     _rule(
         r"possible repository corruption|is corrupt\b|corrupt loose object|did not receive expected object"
-        r"|pack has bad object|pack is corrupted|unable to read [0-9a-f]{40}",
+        r"|pack has bad object|pack is corrupted|not our ref|unable to read [0-9a-f]{40}",
         RepositoryDamaged,
         "objects of the repository are damaged or missing",
         "restore it from a backup; to see what is damaged, run git fsck in it",

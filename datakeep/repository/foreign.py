@@ -245,7 +245,7 @@ class _Clone:
         return RepositoryDamaged(
             f"{strip_url(self.url)} is damaged: it cannot give {lost}",
             next_step=error.next_step,
-            things=[f"{path}: its object is damaged or missing in {strip_url(self.url)}" for path in files],
+            things=[f"{path}: damaged or missing in {strip_url(self.url)}" for path in files],
         )
 
     def _inspect(self, git: GitRunner, folder: Path, commit: str) -> list[TreeEntry]:

@@ -10,19 +10,28 @@ from __future__ import annotations
 import os
 import random
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import AccessDenied, Conflict, GitFault, Locked, NotAKeep, StoreUnreachable
+from datakeep.core.errors import (
+    AccessDenied,
+    Conflict,
+    DatakeepError,
+    GitFault,
+    Locked,
+    NotAKeep,
+    StoreUnreachable,
+)
 from datakeep.core.progress import Progress, Silent
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import os_fault
 from datakeep.repository.following import finish_killed_move, follow
-from datakeep.repository.locking import remove_stale_locks
+from datakeep.repository.interrupts import deferred
+from datakeep.repository.locking import marked, remove_stale_locks
 from datakeep.repository.objects import read_files, resolve, walk_tree
 from datakeep.repository.vault import push, transport_options
 from datakeep.repository.writing import Plan, write_commit
@@ -246,12 +255,18 @@ class KeepRepository:
                 f"another datakeep (process {pid}) is at work in the keep {self.root}",
                 next_step="wait for it to end, then run the command again",
             ) from error
+        except OSError as error:
+            raise os_fault(error, f"cannot lock the keep {self.root}", self.root) from error
         try:
-            if lock.lock_counter == 1:
-                holder.write_text(str(os.getpid()), "ascii")
-                remove_stale_locks(self._git_folder())
+            if lock.lock_counter > 1:
+                yield
+                return
+            git_folder = self._git_folder()
+            doing = f"cannot write to the keep {self.root}"
+            with marked(holder, git_folder, doing=doing, text=str(os.getpid())):
+                remove_stale_locks(git_folder)
                 finish_killed_move(self._git, self.root)
-            yield
+                yield
         finally:
             lock.release()
 
@@ -288,7 +303,7 @@ class KeepRepository:
                 self._fetch()
                 base = self._base()
                 commit = self._commit(base, change(KeepTree(self._git, base)), message, identity, when)
-                if self._publish(commit, url):
+                if self._publish(commit, url, progress or Silent()):
                     break
                 spread = random.uniform(0.01, 0.1)  # noqa: S311  # no secret depends on it
                 time.sleep(spread * (attempt + 1))
@@ -301,10 +316,31 @@ class KeepRepository:
                 (progress or Silent()).warn(warning)
             return commit
 
-    def _publish(self, commit: str, url: str) -> bool:
-        if commit == resolve(self._git, _ORIGIN_MAIN):
-            return True
-        return push(self._git, url, [f"{commit}:{_MAIN}"], remote="origin") != "taken"
+    def _publish(self, commit: str, url: str, progress: Progress) -> bool:
+        """Whether ``commit`` is published; a Ctrl-C that meets the push counts only if it is not."""
+        with deferred() as was_interrupted:
+            try:
+                published = self._is_at_origin(commit) or (
+                    push(self._git, url, [f"{commit}:{_MAIN}"], remote="origin") != "taken"
+                )
+            except DatakeepError:
+                if not was_interrupted():
+                    raise
+                published = self._has_arrived(commit)
+            if published:
+                progress.recorded()
+        if was_interrupted() and not published:
+            raise KeyboardInterrupt
+        return published
+
+    def _has_arrived(self, commit: str) -> bool:
+        """Whether a push that was interrupted had been taken; False where that cannot be found out."""
+        with suppress(DatakeepError):
+            self._fetch()
+        return self._is_at_origin(commit)
+
+    def _is_at_origin(self, commit: str) -> bool:
+        return commit == resolve(self._git, _ORIGIN_MAIN)
 
     def _fetch(self) -> None:
         url = self.url

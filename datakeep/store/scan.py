@@ -34,6 +34,8 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 
+_SHOWN_CHARACTERS = 300
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
@@ -126,14 +128,18 @@ class _Walk:
             try:
                 with os.scandir(folder) as listing:
                     entries = list(listing)
-            except PermissionError as fault:
-                self.unreadable.append(f"{folder}: {fault.strerror}")
+            except OSError as fault:
+                self.unreadable.append(f"{_short(_printable(str(folder)))}: {fault.strerror}")
                 continue
             if not entries and prefix:
                 self.empty.append(prefix.rstrip("/"))
             for entry in entries:
                 path = prefix + self._name(entry.name)
-                found = entry.stat(follow_symlinks=False)
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except OSError as fault:  # its path is too long for this machine, or it went away
+                    self.unreadable.append(f"{_short(_printable(entry.path))}: {fault.strerror}")
+                    continue
                 if not stat.S_ISDIR(found.st_mode):
                     self._take(path, Path(entry.path), found)
                 elif refusal := paths.refuse(path):
@@ -213,6 +219,11 @@ def _same_names(files: Sequence[SourceFile]) -> list[paths.Refusal]:
         for file in files
         if (other := first.setdefault(file.path, file)) is not file
     ]
+
+
+def _short(path: str) -> str:
+    """A path that is too long to be shown, by its beginning."""
+    return path if len(path) <= _SHOWN_CHARACTERS else f"{path[:_SHOWN_CHARACTERS]}…"
 
 
 def _printable(path: str) -> str:

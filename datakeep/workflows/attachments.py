@@ -125,7 +125,8 @@ def read(path: Path) -> bytes:
         SecretFound: It is text and holds a password or token; names the line.
     """
     if not path.is_file():
-        raise SourceMissing(f"the file {path} is not there", next_step="check the path")
+        said = "is a folder, not a file" if path.is_dir() else "is not there"
+        raise SourceMissing(f"the file {path} {said}", next_step="check the path")
     try:
         if path.stat().st_size > MAX_SIZE_BYTES:
             limit = f"{MAX_SIZE_BYTES // 1024**2} MB"

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from datakeep.core.errors import IncompleteManifest, SecretFound, UsageError
+from datakeep.core.errors import IncompleteManifest, InvalidFile, SecretFound, UsageError
 from datakeep.core.secrets import find_secret
 from datakeep.formats import yaml
 from datakeep.formats.manifest import Manifest, Personal, SourceKind
@@ -222,8 +222,9 @@ def complete(
 
     Raises:
         IncompleteManifest: Facts are missing and nobody can be asked; lists all of them.
-        SecretFound: A field holds a password or token.
+        SecretFound, InvalidFile: A field holds a password or token, or what is not plain text.
     """
+    check_writable(document)
     manifest = Manifest.of(document, what="the manifest")
     while needed := missing(manifest, require):
         if ask is None:
@@ -236,8 +237,8 @@ def complete(
             )
         for fact in needed:
             state(document, {fact.path: ask(fact, suggestions.get(fact.path))})
+        check_writable(document)
         manifest = Manifest.of(document, what="the manifest")
-    refuse_secrets(document)
     return manifest
 
 
@@ -247,21 +248,29 @@ def _usage(fact: Fact) -> str:
     return f"{fact.option} {'FILE' if fact.kind == 'file' else 'TEXT'}"
 
 
-def refuse_secrets(document: Mapping[str, Any], prefix: str = "") -> None:
-    """Refuse a manifest that holds a password or token anywhere.
+def check_writable(document: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuse a manifest, or anything else with named texts, that must not or cannot be written down.
 
     Raises:
-        SecretFound: Names the field; never repeats the value.
+        SecretFound: A field holds a password or token; names the field, never repeats the value.
+        InvalidFile: A field holds what neither a file nor a terminal can show.
     """
     for key, value in document.items():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, dict):
-                refuse_secrets(item, f"{prefix}{key}.")
-            elif isinstance(item, str) and (secret := find_secret(item)):
-                raise SecretFound(
-                    f"the field {prefix}{key} holds {secret}, which would be written down for good",
-                    next_step="leave it out; credentials come from the environment of whoever runs it",
-                )
+                check_writable(item, f"{prefix}{key}.")
+            elif isinstance(item, str):
+                _check_text(f"{prefix}{key}", item)
+
+
+def _check_text(field: str, text: str) -> None:
+    if secret := find_secret(text):
+        raise SecretFound(
+            f"the field {field} holds {secret}, which would be written down for good",
+            next_step="leave it out; credentials come from the environment of whoever runs it",
+        )
+    if fault := yaml.unshowable(text):
+        raise InvalidFile(f"the field {field} holds {fault}", next_step=f"write plain text for {field}")
 
 
 def ordered(document: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 INVENTORY = "inventory.parquet"
 #: No inventory is larger than this.
-MAX_SIZE_BYTES = 8 << 30
+_MAX_SIZE_BYTES = 8 << 30
+#: What surrounds the rows; and the longest path, two digests, size and split, with room to spare.
+_FIXED_BYTES = 1 << 20
+_ROW_BYTES = 5000
 
 
 def load_inventory(keep: Keep, entry: VersionEntry) -> Inventory:
@@ -41,20 +44,26 @@ def load_inventory(keep: Keep, entry: VersionEntry) -> Inventory:
     return checked(data, entry)
 
 
+def limit_of(entry: VersionEntry) -> int:
+    """The bytes that an inventory of so many files cannot exceed; more are refused, not read into memory."""
+    return min(_MAX_SIZE_BYTES, _FIXED_BYTES + entry.files * _ROW_BYTES)
+
+
 def from_pointer(pointer: bytes, entry: VersionEntry, stores: Sequence[Store]) -> bytes:
     """The inventory that a ``.dvc`` file points to, from the first store that has it whole."""
     what = f"{INVENTORY}.dvc of {entry.dataset}@{entry.version}"
     parsed = dvc_format.parse_pointer_file(pointer, what=what)
     sha256 = bytes.fromhex(entry.inventory.removeprefix("sha256:"))
     of = f"the inventory of {entry.dataset}@{entry.version}"
-    return fetch_object(parsed.md5, stores, entry.dataset, sha256=sha256, limit_bytes=MAX_SIZE_BYTES, what=of)
+    return fetch_object(parsed.md5, stores, entry.dataset, sha256=sha256, limit_bytes=limit_of(entry), what=of)
 
 
 def checked(data: bytes | None, entry: VersionEntry) -> Inventory:
     """``data`` as the inventory of ``entry``, if it is the one that was registered.
 
     Raises:
-        DamagedBytes: It is not.
+        DamagedBytes: It is not, or the entry says something else of it than it says itself.
+        HostileRepository: It names a path that could harm this machine.
     """
     what = f"the inventory of {entry.dataset}@{entry.version}"
     if data is None or sha256_id(data) != entry.inventory:
@@ -62,7 +71,15 @@ def checked(data: bytes | None, entry: VersionEntry) -> Inventory:
         raise DamagedBytes(
             f"{what} {said}", next_step=f"datakeep verify {entry.dataset}@{entry.version} tells who must act"
         )
-    return Inventory.from_bytes(data, what=what)
+    inventory = Inventory.from_bytes(data, what=what)
+    found = (len(inventory), inventory.size_bytes, inventory.content_id())
+    if found != (entry.files, entry.size_bytes, entry.content):
+        raise DamagedBytes(
+            f"{what} lists {found[0]} files of {found[1]} bytes, content {found[2]}; its register entry says "
+            f"{entry.files} files of {entry.size_bytes} bytes, content {entry.content}",
+            next_step=f"ask {entry.registered_by}, who registered it: the entry contradicts its inventory",
+        )
+    return inventory
 
 
 def path_list_id(paths: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from datakeep.repository.writing import Blob
 from datakeep.store import dvc_format
 from datakeep.store.hashing import HashingReader
 from datakeep.store.ingest import ingest, put_bytes
+from datakeep.workflows.facts import check_writable
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.keep import entry_path
 
@@ -108,7 +109,9 @@ class Publisher:
         Raises:
             SourceChanged, SourceUnreadable: Files of the source; lists them.
             NoSpace, AccessDenied, StoreUnreachable: Of a store.
+            SecretFound, InvalidFile: Something of the draft must not, or cannot, be written down.
         """
+        check_writable({**draft.document, "message": draft.message})
         manifest = draft.manifest
         repository = self.keep.dataset_repository(draft.name)
         if manifest.backend == "git":
@@ -224,14 +227,19 @@ class Publisher:
         return entry
 
     def _push(self, prepared: Prepared) -> str:
-        """The commit that the vault has as this version: ours, or the same one of a run that was killed."""
+        """The commit that the vault has as this version: ours, or an equal one of another run.
+
+        That run was killed, or is at work in this clone at this moment.
+        """
         draft, repository = prepared.draft, prepared.repository
-        there = repository.remote_tags().get(draft.version)
-        if there is None:
+        if draft.version in repository.remote_tags():
+            repository.fetch()
+        else:
             repository.tag(draft.version, prepared.commit, draft.message, self.who, when=self.now)
             repository.publish(draft.version)
-            return prepared.commit
-        repository.fetch()
+        there = repository.tags()[draft.version]
+        if there == prepared.commit:
+            return there
         info = repository.tag_info(draft.version)
         same = repository.tree_id(there) == repository.tree_id(prepared.commit)
         if same and info is not None and info.tagger_email == self.who.email:

@@ -83,7 +83,11 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     document, files = _document(request, who)
     if name in keep.datasets:
         return _already(keep, name, found, request)
-    _refuse_alias(keep, name)
+    if other := keep.dataset_once_called(name):
+        raise AlreadyExists(
+            f"{name} is an earlier name of the dataset {other}", next_step="choose another name"
+        )
+    check_aliases(keep, name, document)
     notes = describe_into(document, found, keep)
     refuse_git_control(document, found)
     document = facts.ordered(document) if request.manifest is None else document
@@ -137,7 +141,7 @@ def read_manifest(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     document = yaml.load(attachments.read(path), what=str(path))
     document.setdefault("format", Manifest.format_line())
     trial = {"name": "unnamed", "backend": "git", **document}
-    facts.refuse_secrets(document)
+    facts.check_writable(document)
     Manifest.of(trial, what=str(path)).check_strict(what=str(path))
     return document, attachments.beside_manifest(document, path)
 
@@ -175,11 +179,20 @@ def _same(manifest: dict[str, Any], path: str, text: Any) -> bool:
     return bool(facts.get(manifest, path) == yaml.plain(facts.value_of(fact, text)))
 
 
-def _refuse_alias(keep: Keep, name: str) -> None:
-    for entry in keep.newest_entries():
-        if name in entry.manifest.get("aliases", []):
+def check_aliases(keep: Keep, name: str, document: Mapping[str, Any]) -> None:
+    """Refuse earlier names of the dataset ``name`` that could not be used, or that mean another one.
+
+    Raises:
+        UsageError: One is malformed.
+        AlreadyExists: One means another dataset.
+    """
+    for alias in document.get("aliases") or ():
+        check_name(str(alias), what="dataset")
+        other = alias if alias in keep.datasets else keep.dataset_once_called(alias)
+        if other not in (None, name):
             raise AlreadyExists(
-                f"{name} is an earlier name of the dataset {entry.dataset}", next_step="choose another name"
+                f"{alias!r} cannot be an earlier name of {name}: it means the dataset {other}",
+                next_step="leave it out, or choose another alias",
             )
 
 

@@ -14,7 +14,8 @@ from datakeep.core.errors import DamagedBytes
 from datakeep.store import dvc_format
 from datakeep.store.fetch import fetch, find_object
 from datakeep.store.rehash import rehash
-from datakeep.workflows.inventories import INVENTORY, MAX_SIZE_BYTES, checked
+from datakeep.workflows.attachments import MAX_TOTAL_BYTES
+from datakeep.workflows.inventories import INVENTORY, checked, limit_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +96,7 @@ def transfer(keep: Keep, entry: VersionEntry, checkout: Path) -> Transfer:
 
 def _from_git(keep: Keep, entry: VersionEntry, checkout: Path) -> Transfer:
     file = checkout / INVENTORY
-    inventory = _same_content(checked(file.read_bytes() if file.is_file() else None, entry), entry)
+    inventory = checked(file.read_bytes() if file.is_file() else None, entry)
     report = rehash(checkout / "data", inventory, keep.progress)
     evidence = [
         f"data/{path}: {word}"
@@ -118,22 +119,13 @@ def _from_git(keep: Keep, entry: VersionEntry, checkout: Path) -> Transfer:
     )
 
 
-def _same_content(inventory: Inventory, entry: VersionEntry) -> Inventory:
-    if inventory.content_id() != entry.content:
-        raise DamagedBytes(
-            f"the inventory of {entry.dataset}@{entry.version} does not have the content id that was registered",
-            next_step="ask who registered it; the register entry contradicts itself",
-        )
-    return inventory
-
-
 def _from_stores(keep: Keep, entry: VersionEntry, checkout: Path) -> Transfer:
     stores = keep.stores(entry.stores)
     faults: list[ObjectFault] = []
     what = f"{INVENTORY} of {entry.dataset}@{entry.version}"
     sha256 = bytes.fromhex(entry.inventory.removeprefix("sha256:"))
     data = _object(checkout, f"{INVENTORY}.dvc", stores, entry, faults, what=what, sha256=sha256)
-    inventory = _same_content(checked(data, entry), entry)
+    inventory = checked(data, entry)
     what = f"the list of files (data.dvc) of {entry.dataset}@{entry.version}"
     listing = _object(checkout, "data.dvc", stores, entry, faults, what=what)
     _same_listing(listing, inventory, entry)

@@ -15,7 +15,7 @@ from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.publish import MANIFEST, Draft, Publisher
-from datakeep.workflows.register import describe_into, read_manifest, refuse_git_control, suggestions
+from datakeep.workflows.register import check_aliases, describe_into, read_manifest, refuse_git_control, suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,6 +96,10 @@ def update(
         Conflict, AlreadyExists: Someone else made the next version meanwhile.
         DatakeepError: As ``register``.
     """
+    if not message.strip():
+        raise UsageError(
+            "it is not said why there is a new version", next_step="say it in a few words: -m WHY"
+        )
     keep.refresh()
     base = take_base(keep, request.name)
     given = dict(request.given)
@@ -110,6 +114,7 @@ def update(
             next_step="register it under another name with the other backend",
         )
     facts.state(document, given)
+    check_aliases(keep, base.entry.dataset, document)
     source = _new_source(keep, request, document) if request.sources else None
     manifest = facts.complete(
         document,

@@ -19,7 +19,7 @@ import pytest
 #: What a killed git or datakeep leaves, and the next run must not.
 LEFTOVERS = re.compile(
     r"\.git/.*\.lock$|/tmp_(obj|pack|idx|rev|objdir)|/fast_import_crash|/incoming|/\.[^/]+\.new$|\.git/objects/.*\.keep$"
-    r"|refs/datakeep/|/\.datakeep/(git-operation|rooms/.)|/\.datakeep-|\.pushing$|/\.datakeep/lock-holder$"
+    r"|refs/datakeep/|/\.datakeep/(git-operation|rooms/[0-9])|/\.datakeep-|\.gone$|/\.datakeep/lock-holder$"
 )
 
 

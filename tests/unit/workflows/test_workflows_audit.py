@@ -1,0 +1,180 @@
+"""``audit``: what a model was made of, and what is not known of it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from datakeep.core.errors import UnknownName, UsageError
+from datakeep.formats.model import ModelRecord
+from datakeep.workflows.audit import audit
+
+SQL = "SELECT id, 金額 FROM sales.orders\n"
+
+
+@pytest.fixture
+def modelled(bench):
+    """A dataset with SQL and annotation rules, and a model file ``churn@v1`` that was made of it."""
+    query, rules = bench.folder / "q.sql", bench.folder / "rules.md"
+    query.write_text(SQL)
+    rules.write_text("# 規則\n")
+    bench.entry = bench.register(
+        source__kind="sql", source__origin=None, source__query=str(query),
+        source__database="postgresql://dwh.corp.example/plant", annotation__none=None,
+        annotation__rules=str(rules), caveats=["dummy rows"],
+    )  # fmt: skip
+    bench.model = bench.folder / "churn.joblib"
+    bench.model.write_bytes(b"a model")
+    bench.record = lambda **changes: record(bench, **changes)
+    bench.record()
+    return bench
+
+
+def record(bench, model="churn", version="v1", data=b"a model", **changes):
+    entry = bench.entry
+    given = {
+        "dataset": entry.dataset,
+        "version": entry.version,
+        "commit": entry.commit,
+        "content": entry.content,
+        "how": "observed",
+        "files_read": {"count": 2},
+    }
+    fields = {
+        "format": "datakeep/model/1",
+        "model": model,
+        "version": version,
+        "artifacts": [{"path": "m", "sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}],
+        "inputs": [given | changes.pop("given", {})],
+        "code": {"url": "ssh://git/code", "commit": "4f" * 20},
+        "command": ["python", "train.py"],
+        "metrics": {"accuracy": "0.953"},
+        "environment": {"kind": "uv", "lock": "sha256:ab", "python": "3.11.9"},
+        "resources": {},
+        "origin": "verification",
+        "unknown": ["seed"],
+    }
+    made = ModelRecord.of(fields | changes, what="a record")
+    bench.commit(**{f"models/{model}/{version}.yaml": made.dump()})
+
+
+def ask(bench, subject):
+    return audit(bench.keep, str(subject), now=bench.now)
+
+
+def test_a_renamed_copy_is_found_with_its_data_sql_rules_caveats_and_proofs(modelled):
+    modelled.prove(modelled.entry)
+    copy = modelled.folder / "別名.bin"
+    copy.write_bytes(modelled.model.read_bytes())
+    found = ask(modelled, copy)
+    assert found.made_of.record.model == "churn"
+    (given,) = found.made_of.inputs
+    assert given.query == SQL
+    assert given.rules == "# 規則\n"
+    assert given.entry == modelled.entry
+    assert given.proofs.proven_by == ("ken",)
+    facts = {one.field: one.text for one in given.facts}
+    assert facts["caveats"] == "dummy rows"
+    assert facts["owner"] == "Aiko Tanaka <aiko@corp.example>"
+    assert facts["source.extracted_at"] == "2026-11-20"
+
+
+def test_what_is_not_known_is_listed(modelled):
+    found = ask(modelled, modelled.model).made_of
+    assert "seed" in found.unknown
+    assert "personal data: unknown" in found.inputs[0].unknown
+    assert "extracted by: not stated" in found.inputs[0].unknown
+
+
+def test_a_link_to_the_file_will_do(modelled):
+    link = modelled.folder / "latest"
+    link.symlink_to(modelled.model)
+    assert ask(modelled, link).made_of is not None
+
+
+def test_one_flipped_byte_is_another_file_and_not_known(modelled):
+    modelled.model.write_bytes(b"A model")
+    found = ask(modelled, modelled.model)
+    assert found.made_of is None
+    assert found.sha256 == hashlib.sha256(b"A model").hexdigest()
+
+
+def test_not_known_says_which_records_could_not_be_read(modelled):
+    modelled.commit(**{"models/old/v1.yaml": "format: ["})
+    modelled.model.write_bytes(b"another")
+    found = ask(modelled, modelled.model)
+    assert found.made_of is None
+    assert [one.path for one in found.broken] == ["models/old/v1.yaml"]
+
+
+def test_by_name_by_version_and_with_a_prefix(modelled):
+    modelled.record(version="v2", data=b"newer")
+    assert ask(modelled, "churn").made_of.record.version == "v2"
+    assert ask(modelled, "churn@v1").made_of.record.version == "v1"
+    assert ask(modelled, "model:churn").made_of.record.version == "v2"
+    with pytest.raises(UnknownName, match="no version v9"):
+        ask(modelled, "churn@v9")
+    with pytest.raises(UnknownName, match="did you mean 'churn'"):
+        ask(modelled, "model:chrun")
+    with pytest.raises(UsageError):
+        ask(modelled, "churn@latest")
+
+
+def test_a_name_of_both_a_model_and_a_dataset_is_refused_with_both_ways_out(modelled):
+    modelled.record(model="orders", data=b"other")
+    with pytest.raises(UsageError) as caught:
+        ask(modelled, "orders")
+    assert "model:orders" in caught.value.next_step
+    assert "dataset:orders" in caught.value.next_step
+    assert ask(modelled, "model:orders").made_of.record.model == "orders"
+
+
+def test_a_dataset_tells_which_models_it_went_into(modelled):
+    modelled.record(model="second", data=b"2")
+    assert [one.model for one in ask(modelled, "orders").records] == ["churn", "second"]
+    assert ask(modelled, "dataset:orders@v1").version == "v1"
+    modelled.update(purpose="again")
+    assert ask(modelled, "orders@v2").records == ()
+
+
+def test_a_file_of_the_same_name_is_not_taken_for_the_model(modelled, monkeypatch):
+    monkeypatch.chdir(modelled.folder)
+    (modelled.folder / "churn").write_bytes(b"something else")
+    with pytest.raises(UsageError, match=r"\./churn"):
+        ask(modelled, "churn")
+    assert ask(modelled, "./churn").made_of is None
+
+
+def test_a_folder_and_nothing_at_all_are_errors(modelled):
+    with pytest.raises(UsageError, match="is a folder"):
+        ask(modelled, modelled.folder)
+    with pytest.raises(UnknownName):
+        ask(modelled, "absent.joblib")
+
+
+def test_a_version_whose_entry_says_otherwise_is_not_passed_off_as_the_data(modelled):
+    modelled.record(version="v2", data=b"v2", given={"content": f"sha256:{'00' * 32}"})
+    (given,) = ask(modelled, "churn@v2").made_of.inputs
+    assert given.entry is None
+    assert "other contents" in given.unknown[0]
+
+
+def test_base_models_are_followed_and_a_circle_ends(modelled):
+    modelled.record(model="resnet", data=b"base", base_models=["churn@v2"])
+    modelled.record(version="v2", data=b"v2", base_models=["resnet@v1", "absent@v1"])
+    found = ask(modelled, "churn@v2").made_of
+    assert [base.record.model for base in found.base_models] == ["resnet"]
+    assert any("absent@v1" in line for line in found.unknown)
+    assert any("churn@v2" in line for line in found.base_models[0].unknown)
+
+
+def test_sql_that_cannot_be_read_now_is_said_and_the_rest_answers(modelled):
+    import shutil
+
+    shutil.rmtree(modelled.keep.cache("datasets"))
+    (modelled.folder / "keep.vault" / "git").rename(modelled.folder / "gone")
+    (given,) = ask(modelled, modelled.model).made_of.inputs
+    assert given.query is None
+    assert any("text of the SQL" in line for line in given.unknown)
+    assert given.facts
