@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Larger things are data, not documents.
 MAX_SIZE_BYTES = 32 * 1024 * 1024
+#: All documents and code of a version together.
+MAX_TOTAL_BYTES = 512 * 1024 * 1024
 #: Made by tools, of no use to a reader, and never part of code.
 LEFT_OUT = frozenset({".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".dvc"})
 #: Where a file goes that is handed in by an option.
@@ -109,6 +111,12 @@ def folder(origin: Path, prefix: str, progress: Progress | None = None) -> dict[
             place = f"{prefix}/{(here / leaf).relative_to(origin).as_posix()}"
             _check_place(place)
             files[place] = read(here / leaf)
+    if sum(map(len, files.values())) > MAX_TOTAL_BYTES:
+        limit = f"{MAX_TOTAL_BYTES // 1024**2} MB"
+        raise SourceUnreadable(
+            f"{origin} holds more than {limit}, too much for documents or code",
+            next_step="register it as data",
+        )
     if not files:
         raise SourceMissing(f"the folder {origin} holds no file", next_step="check the path")
     if left_out and progress:

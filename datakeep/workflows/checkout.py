@@ -24,6 +24,7 @@ from datakeep.store.faults import folder_faults
 from datakeep.store.fetch import fetch
 from datakeep.store.rehash import rehash
 from datakeep.workflows.inventories import INVENTORY, checked, from_pointer, load_inventory
+from datakeep.workflows.transfer import clone_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,7 +235,14 @@ def _build(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Path, FetchRep
     repository.fetch()
     # From our own cache, so that the user's credentials serve the vault and nothing of it runs here.
     access = foreign.Access(allow_file=repository.cache)
-    foreign.clone(str(repository.cache), place, commit=entry.commit, tag=entry.version, access=access)
+    foreign.clone(
+        str(repository.cache),
+        place,
+        commit=entry.commit,
+        tag=entry.version,
+        access=access,
+        limits=clone_limits(entry),
+    )
     working.set_origin(place, keep.dataset_url(entry.dataset))
     if entry.manifest.get("backend") == "git":
         report = None

@@ -32,7 +32,7 @@ from datakeep.rerun.environment_faults import EnvironmentFault
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.publish import MANIFEST
-from datakeep.workflows.transfer import Transfer, transfer
+from datakeep.workflows.transfer import Transfer, clone_limits, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,7 +135,8 @@ class CleanRoom:
             raise LayerFailed(self._access_fault(error)) from error
         where = f"; bytes in {', '.join(stores)}" if stores else ""
         done = "reached" if self._damage else "cloned"
-        return f"{done} {self.entry.version} from {self.url} with nothing of this host{where}"
+        but = f" but its {', '.join(self.let_in)}" if self.let_in else ""
+        return f"{done} {self.entry.version} from {self.url} with nothing of this host{but}{where}"
 
     def _clone(self) -> None:
         """A repository that answers but is damaged can be accessed: that fault is one of its bytes."""
@@ -146,6 +147,7 @@ class CleanRoom:
                 commit=self.entry.commit,
                 tag=self.entry.version,
                 access=self.settings.access,
+                limits=clone_limits(self.entry),
             )
             self.let_in = done.let_in
         except RepositoryDamaged as error:
@@ -245,6 +247,10 @@ class CleanRoom:
             manifest = Manifest.of(found, what=f"{MANIFEST} of {self._name}")
         except DatakeepError as error:
             raise LayerFailed(Fault(error.what, Actor.GIVER, error.next_step, error.things)) from error
+        self.warnings += [
+            f"{MANIFEST} has the field {path!r}, which this datakeep does not know"
+            for path, _ in manifest.unknown_fields()
+        ]
         faults = []
         if found != self.entry.manifest:
             faults.append(f"{MANIFEST} differs from the manifest in the register entry")

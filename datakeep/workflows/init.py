@@ -69,7 +69,7 @@ def init(
         UsageError: The name or a store cannot be used.
         StoreUnreachable, AccessDenied, NoSpace: Of the vault.
     """
-    root = Path(folder).absolute()
+    root = _plain(Path(folder))
     keep_name = check_name(name or _slug(root.name), what="keep")
     file = _settings(root, keep_name, vault_git, vault_data)
     if (root / KEEP_FILE).is_file():
@@ -129,7 +129,7 @@ def _store(text: str, place: int) -> dict[str, str]:
 def absolute_url(url: str) -> str:
     """URLs are stored absolute: a relative path means the user's folder now, and nothing elsewhere later."""
     path = local_path(url)
-    return os.path.abspath(path) if path is not None and not url.startswith("file://") else url  # noqa: PTH100  (it takes the ".." out, and follows no link)
+    return str(_plain(path)) if path is not None and not url.startswith("file://") else url
 
 
 def _make_default_vault(folder: Path) -> None:
@@ -140,6 +140,11 @@ def _make_default_vault(folder: Path) -> None:
             f"the vault {folder} cannot be made: {error.strerror}",
             next_step="choose another place for the keep, or name the vault: --vault-git BASE --vault-data URL",
         ) from error
+
+
+def _plain(path: Path) -> Path:
+    """Absolute and without ``..``, as a person would write it; symbolic links stay."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _require_unused(root: Path) -> None:

@@ -55,7 +55,9 @@ def from_pointer(pointer: bytes, entry: VersionEntry, stores: Sequence[Store]) -
     parsed = dvc_format.parse_pointer_file(pointer, what=what)
     sha256 = bytes.fromhex(entry.inventory.removeprefix("sha256:"))
     of = f"the inventory of {entry.dataset}@{entry.version}"
-    return fetch_object(parsed.md5, stores, entry.dataset, sha256=sha256, limit_bytes=limit_of(entry), what=of)
+    return fetch_object(
+        parsed.md5, stores, entry.dataset, sha256=sha256, limit_bytes=limit_of(entry), what=of
+    )
 
 
 def checked(data: bytes | None, entry: VersionEntry) -> Inventory:

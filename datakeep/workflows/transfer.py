@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DamagedBytes
+from datakeep.repository.foreign import Limits
 from datakeep.store import dvc_format
 from datakeep.store.fetch import fetch, find_object
 from datakeep.store.rehash import rehash
@@ -76,6 +77,15 @@ class Transfer:
         return f"{count} in {self.where}; {'; '.join(parts)}"
 
 
+def clone_limits(entry: VersionEntry) -> Limits:
+    """How large a clone of the version may be: its data, where git has them, its inventory and its documents.
+
+    A few megabytes of a pack can hold gigabytes of zeros, which nobody registered.
+    """
+    data_bytes = entry.size_bytes if entry.manifest.get("backend") == "git" else 0
+    return Limits(size_bytes=data_bytes + limit_of(entry) + 2 * MAX_TOTAL_BYTES)
+
+
 def transfer(keep: Keep, entry: VersionEntry, checkout: Path) -> Transfer:
     """The data of ``entry`` in ``checkout/data``, and its inventory beside it, all verified.
 
@@ -124,10 +134,14 @@ def _from_stores(keep: Keep, entry: VersionEntry, checkout: Path) -> Transfer:
     faults: list[ObjectFault] = []
     what = f"{INVENTORY} of {entry.dataset}@{entry.version}"
     sha256 = bytes.fromhex(entry.inventory.removeprefix("sha256:"))
-    data = _object(checkout, f"{INVENTORY}.dvc", stores, entry, faults, what=what, sha256=sha256)
+    limit_bytes = limit_of(entry)
+    data = _object(
+        checkout, f"{INVENTORY}.dvc", stores, entry, faults, what=what, limit_bytes=limit_bytes, sha256=sha256
+    )
     inventory = checked(data, entry)
     what = f"the list of files (data.dvc) of {entry.dataset}@{entry.version}"
-    listing = _object(checkout, "data.dvc", stores, entry, faults, what=what)
+    # DVC's list holds less of each file than an inventory can, so that what bounds the one bounds the other.
+    listing = _object(checkout, "data.dvc", stores, entry, faults, what=what, limit_bytes=limit_bytes)
     _same_listing(listing, inventory, entry)
     stray = _present(checkout / "data")
     (checkout / INVENTORY).write_bytes(data)
@@ -165,6 +179,7 @@ def _object(
     faults: list[ObjectFault],
     *,
     what: str,
+    limit_bytes: int,
     sha256: bytes | None = None,
 ) -> bytes:
     """The object that a ``.dvc`` file of the clone points to."""
@@ -176,9 +191,7 @@ def _object(
     parsed = dvc_format.parse_pointer_file(
         file.read_bytes(), what=f"{pointer} of {entry.dataset}@{entry.version}"
     )
-    found = find_object(
-        parsed.md5, stores, entry.dataset, sha256=sha256, limit_bytes=MAX_SIZE_BYTES, what=what
-    )
+    found = find_object(parsed.md5, stores, entry.dataset, sha256=sha256, limit_bytes=limit_bytes, what=what)
     if found.data is None:
         lines = [f"{fault.kind} in store {fault.store} ({fault.detail})" for fault in found.faults]
         raise DamagedBytes(

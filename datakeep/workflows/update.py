@@ -15,7 +15,13 @@ from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.publish import MANIFEST, Draft, Publisher
-from datakeep.workflows.register import check_aliases, describe_into, read_manifest, refuse_git_control, suggestions
+from datakeep.workflows.register import (
+    check_aliases,
+    describe_into,
+    read_manifest,
+    refuse_git_control,
+    suggestions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -22,7 +22,7 @@ from datakeep.store.fetch import fetch_object
 from datakeep.store.ingest import put_bytes
 from datakeep.store.opening import create_store
 from datakeep.workflows.init import absolute_url
-from datakeep.workflows.inventories import INVENTORY, MAX_SIZE_BYTES, checked
+from datakeep.workflows.inventories import INVENTORY, checked, limit_of
 from datakeep.workflows.keep import KEEP_FILE, entry_path
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class _Filling:
         pointers = self._pointers(entry)
         wanted = bytes.fromhex(entry.inventory.removeprefix("sha256:"))
         listed = fetch_object(
-            pointers[1], [*sources, self.store], entry.dataset, sha256=wanted, limit_bytes=MAX_SIZE_BYTES,
+            pointers[1], [*sources, self.store], entry.dataset, sha256=wanted, limit_bytes=limit_of(entry),
             what=f"the inventory of {what}",
         )  # fmt: skip
         inventory = checked(listed, entry)

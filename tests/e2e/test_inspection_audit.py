@@ -9,7 +9,14 @@ def test_a_verified_model_tells_what_it_was_made_of(aiko, ken, trained, vault):
     aiko.datakeep("verify", "orders", "--sandbox", "none", "--out", aiko.cwd / "made", cwd=trained)
     shutil.copy(aiko.cwd / "made" / "model.json", aiko.cwd / "モデル.bin")
     found = aiko.datakeep("-C", trained, "audit", "モデル.bin", cwd=aiko.cwd)
-    for words in ("model orders@v1", "dataset orders@v2", "Aiko Tanaka", "accuracy", "nothing to label", "not known"):
+    for words in (
+        "model orders@v1",
+        "dataset orders@v2",
+        "Aiko Tanaka",
+        "accuracy",
+        "nothing to label",
+        "not known",
+    ):
         assert words in found.out
     assert "self-check" in found.out
     data = aiko.datakeep("-C", trained, "audit", "モデル.bin", "--json", cwd=aiko.cwd).data

@@ -81,7 +81,9 @@ def test_the_newest_version_is_meant_by_number_not_by_text():
 
 
 def test_a_dataset_finds_the_models_that_used_it_and_not_those_of_a_longer_name():
-    files = Files({path("a", "v1"): text("a", dataset="orders"), path("b", "v1"): text("b", dataset="orders-2")})
+    files = Files(
+        {path("a", "v1"): text("a", dataset="orders"), path("b", "v1"): text("b", dataset="orders-2")}
+    )
     assert [record.model for record in records.find_by_dataset(files, "orders").records] == ["a"]
 
 
@@ -104,6 +106,8 @@ def test_a_broken_record_is_reported_and_the_others_answer(broken):
 
 
 def test_other_files_below_models_are_not_records():
-    files = Files({"models/README.md": b"", "models/churn/v1.yaml.orig": text(), "models/churn/x/v1.yaml": text()})
+    files = Files(
+        {"models/README.md": b"", "models/churn/v1.yaml.orig": text(), "models/churn/x/v1.yaml": text()}
+    )
     assert records.names(files) == {}
     assert records.all_records(files) == records.Found()

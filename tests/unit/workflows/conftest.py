@@ -74,9 +74,7 @@ class Bench:
     def update(self, name="orders", *, source=None, why="because", now=NOW, **given):
         fields = {key.replace("__", "."): value for key, value in given.items()}
         request = Request(name=name, sources=[source] if source else [], given=fields)
-        return update(
-            self.keep, request, message=why, review=lambda changes: True, who=AIKO, now=now
-        ).entry
+        return update(self.keep, request, message=why, review=lambda changes: True, who=AIKO, now=now).entry
 
     def reopen(self):
         self.keep = open_keep(self.keep.root, Silent())
@@ -97,7 +95,12 @@ class Bench:
             who = {"aiko": AIKO, "ken": KEN}[handle]
             line = self.signers[handle].public_line
             people.add(
-                self.keep, name=who.name, email=who.email, line=line, who=AIKO, now=self.now - timedelta(days=7)
+                self.keep,
+                name=who.name,
+                email=who.email,
+                line=line,
+                who=AIKO,
+                now=self.now - timedelta(days=7),
             )
         return self.signers[handle]
 
@@ -110,7 +113,8 @@ class Bench:
             result="passed" if passed else "failed",
             at_fault=None if passed else "bytes",
             stages=[
-                proof.Stage(name=name, result=result) for name, result in zip(proof.STAGES, results, strict=True)
+                proof.Stage(name=name, result=result)
+                for name, result in zip(proof.STAGES, results, strict=True)
             ],
             started=at - timedelta(minutes=1),
             finished=at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
 import pytest
 
@@ -170,8 +171,6 @@ def test_base_models_are_followed_and_a_circle_ends(modelled):
 
 
 def test_sql_that_cannot_be_read_now_is_said_and_the_rest_answers(modelled):
-    import shutil
-
     shutil.rmtree(modelled.keep.cache("datasets"))
     (modelled.folder / "keep.vault" / "git").rename(modelled.folder / "gone")
     (given,) = ask(modelled, modelled.model).made_of.inputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from datakeep.core.errors import AlreadyExists, DamagedBytes, UnknownName
+from datakeep.core.errors import AlreadyExists, DamagedBytes, DatakeepError, UnknownName
 from datakeep.workflows import checkout as module
 from datakeep.workflows.checkout import checkout
 
@@ -136,9 +137,9 @@ def test_bytes_that_are_whole_in_no_store_leave_nothing_and_are_named(bench, dam
 def test_a_damaged_inventory_is_named_too(bench):
     entry = bench.register()
     wanted = entry.inventory.removeprefix("sha256:")
-    import hashlib
-
-    path = next(one for one in bench.objects().files if hashlib.sha256(one.read_bytes()).hexdigest() == wanted)
+    path = next(
+        one for one in bench.objects().files if hashlib.sha256(one.read_bytes()).hexdigest() == wanted
+    )
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     with pytest.raises(DamagedBytes, match="inventory"):
         checkout(bench.keep, "orders", bench.folder / "copy")
@@ -172,7 +173,6 @@ def test_changes_in_the_submodule_are_never_lost(bench, change):
     if change == "commit":
         git(place, "commit", "--allow-empty", "-m", "mine")
     else:
-        (place / ".git").exists()
         path = place / mine[change]
         path.write_text("mine")
         if change == "ignored":
@@ -188,7 +188,15 @@ def test_changes_in_the_submodule_are_never_lost(bench, change):
 
 def test_missing_data_of_a_plain_submodule_is_filled_in(bench):
     bench.register()
-    git(bench.keep.root, "-c", "protocol.file.allow=always", "submodule", "update", "--init", "datasets/orders")
+    git(
+        bench.keep.root,
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "update",
+        "--init",
+        "datasets/orders",
+    )
     place = bench.keep.root / "datasets" / "orders"
     assert not (place / "data").exists()
     assert checkout(bench.keep, "orders").created
@@ -241,8 +249,6 @@ def test_a_git_vault_that_lost_the_bytes_gives_no_checkout(bench):
     for path in (bench.folder / "keep.vault/git/datasets/orders.git/objects").rglob("*"):
         if path.is_file():
             path.unlink()
-    from datakeep.core.errors import DatakeepError
-
     with pytest.raises(DatakeepError):
         checkout(bench.keep, "orders", bench.folder / "copy")
     assert not (bench.folder / "copy").exists()

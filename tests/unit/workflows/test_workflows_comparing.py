@@ -34,8 +34,14 @@ def test_the_log_is_newest_first_and_says_whether_the_bytes_changed(three):
 
 def test_diff_names_the_files_and_the_fields(three):
     found = diff(three.keep, ["orders@v1", "orders@v3"])
-    assert (found.files.added, found.files.removed, found.files.changed) == (["b.txt"], ["same.txt"], ["a.txt"])
-    assert [str(change) for change in found.fields if change.path == "purpose"] == ["purpose: test → something else"]
+    assert (found.files.added, found.files.removed, found.files.changed) == (
+        ["b.txt"],
+        ["same.txt"],
+        ["a.txt"],
+    )
+    assert [str(change) for change in found.fields if change.path == "purpose"] == [
+        "purpose: test → something else"
+    ]
     assert not found.is_same
 
 

@@ -55,7 +55,9 @@ def test_a_proof_of_another_version_or_a_changed_one_proves_nothing(bench):
     good = bench.prove(other)
     assert state(bench, other).state == "proven"
     text = bench.keep.tree.read(good).decode()
-    bench.commit(**{good: text.replace('"payload": "ey', '"payload": "eY').replace('"payload":"ey', '"payload":"eY')})
+    bench.commit(
+        **{good: text.replace('"payload": "ey', '"payload": "eY').replace('"payload":"ey', '"payload":"eY')}
+    )
     assert state(bench, other).state == "unproven"
     assert path != good
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import timedelta
 
@@ -10,6 +11,13 @@ import pytest
 from datakeep.workflows import people
 from datakeep.workflows.checkout import checkout
 from datakeep.workflows.status import checkout_status, keep_status
+
+REFERENCE = """\
+  reference:
+    code: reference/
+    environment: {lock: reference/uv.lock}
+    command: python train.py
+"""
 
 
 def git(folder, *arguments):
@@ -35,10 +43,23 @@ def test_a_proven_keep_needs_nothing(proven):
 
 
 def test_proofs_that_are_missing_old_or_failed_are_findings(proven):
-    found = keep_status(proven.keep, now=proven.now + timedelta(days=200)).findings
-    assert [(one.kind, one.thing) for one in found if one.kind == "expired"] or found[0].kind == "unproven"
+    def findings(days=0):
+        found = keep_status(proven.keep, now=proven.now + timedelta(days=days)).findings
+        return [(one.kind, one.next_step) for one in found]
+
+    no_training = [("unproven", "datakeep reference orders --help")]
+    assert findings(days=200) == no_training
+    manifest = (
+        REFERENCE + proven.keep.tree.read("register/orders/v1.yaml").decode().partition("manifest:\n")[2]
+    )
+    head = proven.keep.tree.read("register/orders/v1.yaml").decode().partition("manifest:\n")[0]
+    proven.commit(**{"register/orders/v1.yaml": f"{head}manifest:\n{manifest}"})
+    assert findings() == []
+    assert findings(days=200) == [("expired", "datakeep verify orders@v1")]
+    proven.prove(proven.entry, at=proven.now - timedelta(minutes=5), passed=False)
+    assert findings() == [("failed", "datakeep verify orders@v1")]
     proven.register("other", "git")
-    assert "unproven" in kinds(proven)
+    assert ("unproven", "datakeep reference other --help") in findings()
 
 
 def test_too_few_copies_are_a_finding_until_a_store_holds_them(proven):
@@ -73,7 +94,9 @@ def test_an_origin_that_does_not_answer_is_said(proven):
 
 def test_broken_files_of_the_keep_are_findings_and_hide_nothing(proven):
     proven.register("other", "git")
-    proven.commit(**{"models/churn/v1.yaml": "format: [", "register/other/v1.yaml": "format: datakeep/version/1\n"})
+    proven.commit(
+        **{"models/churn/v1.yaml": "format: [", "register/other/v1.yaml": "format: datakeep/version/1\n"}
+    )
     assert kinds(proven) == ["broken-entry", "broken-record"]
 
 
@@ -85,8 +108,6 @@ def test_a_whole_checkout_is_clean_and_every_byte_was_read(proven):
 
 
 def test_a_flipped_byte_of_equal_size_and_time_is_seen(proven):
-    import os
-
     checkout(proven.keep, "orders")
     path = proven.keep.root / "datasets/orders/data/a.txt"
     before = path.stat()

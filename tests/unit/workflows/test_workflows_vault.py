@@ -47,7 +47,11 @@ def test_doing_it_again_changes_nothing_and_mends_what_was_damaged(bench):
     bench.register()
     add(bench)
     head = bench.keep.repository.head()
-    path = next(one for one in (bench.folder / "nas" / "orders").rglob("*") if one.is_file() and one.stat().st_size == 5)
+    path = next(
+        one
+        for one in (bench.folder / "nas" / "orders").rglob("*")
+        if one.is_file() and one.stat().st_size == 5
+    )
     path.write_bytes(b"ALPHA")
     done = add(bench)
     assert (done.created, done.copied, done.present) == (False, 1, 1)
