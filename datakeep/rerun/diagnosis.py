@@ -36,6 +36,8 @@ _NETWORK_MISSED = re.compile(
     r"gaierror|Name or service not known|Temporary failure in name resolution|Network is unreachable"
     r"|Could not resolve host|No route to host"
 )
+#: In the clean room only a service of the author's own machine can refuse; all others are not reached at all.
+_SERVICE_MISSED = re.compile(r"Connection refused|ECONNREFUSED")
 _READ_ONLY = re.compile(r"Read-only file system: ?['\"]?(?P<path>[^'\"\n]+)")
 _ASKS_FOR_VARIABLE = re.compile(r"(?:getenv|environ\.get)\(\s*['\"](?P<name>\w+)['\"]\s*\)")
 _MAX_CODE_FILES = 500
@@ -110,6 +112,7 @@ def _hidden(finished: Finished, trace: Trace | None, scene: Scene) -> Problem | 
     builders: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Problem | None]], ...] = (
         (_VARIABLE_MISSED, lambda found: _variable(found["name"], finished, scene)),
         (_NETWORK_MISSED, lambda _: _network(trace.connections if trace else (), finished, scene)),
+        (_SERVICE_MISSED, lambda _: _network(trace.refused if trace else (), finished, scene)),
         (_FILE_MISSED, lambda found: _file_said(found, finished, scene)),
     )
     found = [(last, build) for pattern, build in builders if (last := _last(pattern.finditer(said)))]

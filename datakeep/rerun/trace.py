@@ -72,12 +72,14 @@ class Trace:
         outside: Absolute paths that it did read, outside of all that it was given; only without a sandbox
             can there be any.
         connections: Hosts that it called or asked the address of, in words, without this machine itself.
+        refused: Services of its own machine that it called, and that were not there.
     """
 
     files_read: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     connections: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -91,6 +93,7 @@ class _Seen:
     missing: dict[str, None] = field(default_factory=dict)
     outside: dict[str, None] = field(default_factory=dict)
     connections: dict[str, None] = field(default_factory=dict)
+    refused: dict[str, None] = field(default_factory=dict)
 
 
 def available(sandbox: Sandbox) -> str | None:
@@ -155,7 +158,11 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
         for call in _calls(_lines(source)):
             _take(call, seen)
     return Trace(
-        frozenset(seen.files_read), tuple(seen.missing), tuple(seen.outside), tuple(seen.connections)
+        frozenset(seen.files_read),
+        tuple(seen.missing),
+        tuple(seen.outside),
+        tuple(seen.connections),
+        tuple(seen.refused),
     )
 
 
@@ -246,9 +253,11 @@ def _take_connection(call: str, seen: _Seen) -> None:
             address = ipaddress.ip_address(found["address"])
         except ValueError:
             continue
+        shown = f"[{address}]" if address.version == 6 else str(address)
         if not address.is_loopback:
-            shown = f"[{address}]" if address.version == 6 else str(address)
             seen.connections[f"{shown}:{found['port']}"] = None
+        elif "ECONNREFUSED" in call:
+            seen.refused[f"{shown}:{found['port']}"] = None
 
 
 def _name_asked(packet: bytes) -> str | None:

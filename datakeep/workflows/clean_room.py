@@ -182,7 +182,7 @@ class CleanRoom:
 
     def _usable_stores(self) -> list[str]:
         usable, faults = [], []
-        for store in self.keep.stores(self.entry.stores):
+        for store in self.keep.stores(self.keep.holding(self.entry)):
             try:
                 store.check(keep=self.keep.name)
                 usable.append(store.name)
@@ -229,7 +229,7 @@ class CleanRoom:
 
     def _bytes_fault(self, what: str, evidence: tuple[str, ...], *, where: str = "") -> Fault:
         owner = (self.entry.manifest.get("owner") or {}).get("email", "its owner")
-        where = where or ", ".join(self.entry.stores) or "the git base"
+        where = where or ", ".join(self.keep.holding(self.entry)) or "the git base"
         return Fault(
             what if self._name in what else f"{self._name}: {what}",
             Actor.ADMINISTRATOR,

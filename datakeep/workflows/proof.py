@@ -6,6 +6,7 @@ import json
 import platform
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from datakeep.core.verdict import Stage, Verdict
     from datakeep.repository.identity import Identity
+    from datakeep.repository.keep import KeepTree
     from datakeep.workflows.clean_room import CleanRoom
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.verify import Verifier
@@ -210,11 +212,27 @@ def hand_in(keep: Keep, file: Path, *, who: Identity, now: datetime) -> HandedIn
             next_step="ask whoever made it to be added with their key: datakeep people add",
         )
     path = proofs.proof_path(standing.statement)
+    places = [path]
+
+    def change(tree: KeepTree) -> Change:
+        places[:] = [free_place(tree, path, data)]
+        return Change(files={places[0]: data})
+
     passed = standing.statement.predicate.result == "passed"
     message = f"{name}@{version}: verification {'passed' if passed else 'failed'}, handed in"
-    keep.repository.transact(lambda _: Change(files={path: data}), message, who, progress=keep.progress)
+    keep.repository.transact(change, message, who, progress=keep.progress)
     keep.look_again()
-    return HandedIn(path, standing.statement.predicate.person.handle, passed)
+    return HandedIn(places[0], standing.statement.predicate.person.handle, passed)
+
+
+def free_place(tree: KeepTree, path: str, envelope: bytes) -> str:
+    """``path``, or the next one that holds no other proof: two may be made within one second."""
+    place = path
+    for number in count(2):
+        if tree.read(place) in (None, envelope):
+            break
+        place = path.replace(".dsse.json", f"-{number}.dsse.json")
+    return place
 
 
 def _claims(data: bytes, file: Path) -> tuple[str, str]:

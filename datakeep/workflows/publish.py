@@ -236,7 +236,11 @@ class Publisher:
             repository.fetch()
         else:
             repository.tag(draft.version, prepared.commit, draft.message, self.who, when=self.now)
-            repository.publish(draft.version)
+            try:
+                repository.publish(draft.version)
+            except Conflict:
+                if draft.version not in repository.tags():
+                    raise
         there = repository.tags()[draft.version]
         if there == prepared.commit:
             return there

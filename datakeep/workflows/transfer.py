@@ -130,7 +130,7 @@ def _from_git(keep: Keep, entry: VersionEntry, checkout: Path) -> Transfer:
 
 
 def _from_stores(keep: Keep, entry: VersionEntry, checkout: Path) -> Transfer:
-    stores = keep.stores(entry.stores)
+    stores = keep.stores(keep.holding(entry))
     faults: list[ObjectFault] = []
     what = f"{INVENTORY} of {entry.dataset}@{entry.version}"
     sha256 = bytes.fromhex(entry.inventory.removeprefix("sha256:"))
@@ -196,7 +196,7 @@ def _object(
         lines = [f"{fault.kind} in store {fault.store} ({fault.detail})" for fault in found.faults]
         raise DamagedBytes(
             f"{what} is {found.faults[0].kind if found.faults else 'in no store'}; without it no file is found",
-            next_step=f"restore {', '.join(entry.stores)} from a backup",
+            next_step=f"restore {', '.join(store.name for store in stores)} from a backup",
             things=lines,
         )
     faults += found.faults

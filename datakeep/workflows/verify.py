@@ -15,7 +15,7 @@ from datakeep.formats.proof import proof_path, seconds
 from datakeep.repository.keep import Change, KeepTree
 from datakeep.workflows.clean_room import CleanRoom, LayerFailed
 from datakeep.workflows.model_record import record_of
-from datakeep.workflows.proof import statement_of
+from datakeep.workflows.proof import free_place, statement_of
 from datakeep.workflows.rooms import own_room
 
 if TYPE_CHECKING:
@@ -183,10 +183,13 @@ def _hand_in(
     record: ModelRecord | None,
 ) -> Verified:
     made: list[tuple[ModelRecord | None, bool]] = []
+    places = [path]
 
     def change(tree: KeepTree) -> Change:
-        files: dict[str, bytes | None] = {path: envelope}
-        kept, is_new = (None, False) if record is None else newest_of(tree, record)
+        places[:] = [free_place(tree, path, envelope)]
+        files: dict[str, bytes | None] = {places[0]: envelope}
+        own = record and record.model_copy(update={"proof": places[0]})
+        kept, is_new = (None, False) if own is None else newest_of(tree, own)
         if kept is not None and is_new:
             files[f"models/{kept.model}/{kept.version}.yaml"] = kept.dump().encode("utf-8")
         made[:] = [(kept, is_new)]
@@ -194,10 +197,10 @@ def _hand_in(
 
     entry = room.entry
     message = f"{entry.dataset}@{entry.version}: verification {'passed' if verdict.passed else 'failed'}"
-    handed_in, where = True, path
     try:
         keep.repository.transact(change, message, verifier.who, progress=keep.progress)
         keep.look_again()
+        handed_in, where = True, places[0]
     except AccessDenied:
         handed_in, where = False, path.removeprefix("proofs/").replace("/", "-")
         _write_own(where, envelope)

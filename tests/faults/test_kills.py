@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +45,8 @@ class Work:
         """What the command needs."""
         if self.kind != "register":
             for backend in self.backends:
-                self.aiko.datakeep("register", f"data-{backend}", self.source, "--backend", backend, *self.facts, cwd=self.keep)  # fmt: skip
+                options = ("--backend", backend, *self.facts)
+                self.aiko.datakeep("register", f"data-{backend}", self.source, *options, cwd=self.keep)
                 if self.kind == "verify":
                     self.aiko.datakeep(
                         "reference", f"data-{backend}", "--code", self.keep.parent / "training", "--model-file",
@@ -257,8 +259,10 @@ def test_a_hundred_times_ctrl_c(work):
 
 
 def has_workers(pid):
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return any("spawn_main" in Path(f"/proc/{child}/cmdline").read_text() for child in children)
+    with suppress(OSError):  # one of them has just ended
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return any("spawn_main" in Path(f"/proc/{child}/cmdline").read_text() for child in children)
+    return False
 
 
 @pytest.mark.parametrize("work", ["register"], indirect=True)

@@ -1,0 +1,208 @@
+"""Disks that are full, read-only or not mounted: three words, nothing lost, and the same command goes on afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+# Runs in a mount namespace of its own, where it may mount small disks. Its file descriptors keep them there.
+INSIDE = """
+import json, os, shutil, subprocess, sys
+from pathlib import Path
+
+KEEP, SMALL, READY = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+
+
+def mount(*options):
+    subprocess.run(["mount", *options, str(SMALL)], check=True)
+
+
+def small_disk():
+    # What lies at SMALL comes to lie on a disk of its own, of 24 MB.
+    aside = SMALL.with_name(SMALL.name + ".aside")
+    SMALL.mkdir(exist_ok=True)
+    shutil.copytree(SMALL, aside, symlinks=True)
+    mount("-t", "tmpfs", "-o", "size=24m", "tmpfs")
+    shutil.copytree(aside, SMALL, symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(aside)
+
+
+def datakeep(*arguments):
+    argv = [sys.executable, "-m", "datakeep", *arguments, "--json"]
+    done = subprocess.run(argv, cwd=KEEP, capture_output=True, text=True, check=False)
+    answer = json.loads(done.stdout) if done.stdout.startswith("{") else {}
+    return {"code": done.returncode, "error": answer.get("error"), "err": done.stderr}
+
+
+def fill(left_bytes):
+    space = os.statvfs(SMALL)
+    (SMALL / "filler").write_bytes(bytes(max(0, space.f_bavail * space.f_frsize - left_bytes)))
+
+
+def temporary():
+    found = [str(path) for path in SMALL.rglob("*") if path.name.startswith(("tmp_", "fast_import", "datakeep-"))]
+    return [path for path in found if "datakeep-store.json" not in path]
+
+
+def try_full(*command, left_bytes=0):
+    fill(left_bytes)
+    full = datakeep(*command)
+    full["left"] = temporary()
+    full["list"] = datakeep("list")["code"]
+    (SMALL / "filler").unlink()
+    return full, datakeep(*command)
+"""
+
+
+@pytest.fixture
+def big(tmp_path):
+    """Eight megabytes that do not compress."""
+    folder = tmp_path / "big"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"{number}.bin").write_bytes(os.urandom(1_000_000))
+    return folder
+
+
+def inside(person, keep, small, script, **ready):
+    """What ``script`` prints as JSON; it runs with a disk of its own, as root of its own namespace."""
+    argv = ["unshare", "-Urm", sys.executable, "-c", INSIDE + script, keep, small, json.dumps(ready)]
+    return json.loads(person.run(*argv).out)
+
+
+def git(folder, *arguments):
+    done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (arguments, done.stderr)
+    return done.stdout.strip()
+
+
+def assert_full(answer):
+    """One clear error of the right family, nothing half-written; and done, once there was room."""
+    full, again = answer
+    assert full["code"] == 19, full
+    assert full["error"]["id"] == "no-space"
+    assert full["error"]["next"]
+    assert "Traceback" not in full["err"]
+    assert full["left"] == []
+    assert full["list"] == 0
+    assert again["code"] == 0, again
+
+
+FULL = """
+small_disk()
+register = ["register", "big", READY["big"], "--backend", READY["backend"], *READY["facts"]]
+update = ["update", "orders", READY["big"], "-m", "bigger"]
+answers = {
+    "register, foreseen": try_full(*register, left_bytes=3_000_000),
+    "update": try_full(*update),
+    "verify": try_full("verify", READY["verified"]),
+    "register": try_full(*(["register", "other", *register[2:]])),
+}
+print(json.dumps(answers))
+"""
+PLACES = {
+    "store": ("keep.vault/data", "dvc", ("register, foreseen", "register", "update")),
+    "git base": ("keep.vault/git", "git", ("register, foreseen", "register", "update", "verify")),
+    "keep": ("keep", "git", ("register, foreseen", "register", "update", "verify")),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_full_disk(aiko, trained, vault, big, facts, place):
+    small, backend, affected = PLACES[place]
+    answers = inside(
+        aiko, trained, aiko.cwd / small, FULL, big=str(big), backend=backend, facts=facts, verified="orders@v2"
+    )  # fmt: skip
+    for name, (full, again) in answers.items():
+        if name in affected:
+            assert_full((full, again))
+        else:
+            assert (full["code"], again["code"]) == (0, 0), (name, full, again)
+    foreseen = answers["register, foreseen"][0]["error"]["what"]
+    assert foreseen.startswith("need "), foreseen
+    assert "MB more on" in foreseen
+
+
+FULL_TMPDIR = """
+small_disk()
+os.environ["TMPDIR"] = str(SMALL)
+register = [["register", backend, READY["big"], "--backend", backend, *READY["facts"]] for backend in ("git", "dvc")]
+update = ["update", "orders", READY["big"], "-m", "bigger"]
+print(json.dumps([try_full(*command) for command in (*register, update, ["verify", "orders@v2"])]))
+"""
+
+
+def test_a_full_folder_for_temporary_files_stops_nothing_or_is_said(aiko, trained, big, facts, tmp_path):
+    for full, again in inside(aiko, trained, tmp_path / "small", FULL_TMPDIR, big=str(big), facts=facts):
+        if full["code"] != 0:
+            assert_full((full, again))
+        assert full["left"] == []
+        assert again["code"] == 0, again
+
+
+READ_ONLY = """
+mount("--bind", str(SMALL))
+mount("-o", "remount,ro,bind")
+register = [["register", f"{backend}-2", READY["source"], "--backend", backend, *READY["facts"]] for backend in ("git", "dvc")]
+update = ["update", "orders", "--title", "another", "-m", "renamed"]
+print(json.dumps([datakeep(*command) for command in (*register, update, ["verify", "orders"], ["list"])]))
+"""
+
+
+def test_a_read_only_vault_is_one_clear_error(aiko, trained, vault, orders, facts):
+    script = READ_ONLY.replace('mount("--bind", str(SMALL))', 'mount("--bind", str(SMALL))')
+    before = git(vault / "git" / "keeps" / "keep.git", "rev-parse", "main")
+    *refused, verified, listed = inside(aiko, trained, vault, script, source=str(orders), facts=facts)
+    for answer in refused:
+        assert answer["code"] == 18, answer
+        assert answer["error"]["id"] == "access-denied"
+        assert "read-only" in answer["error"]["what"].lower()
+        assert str(vault) in answer["error"]["what"]
+        assert answer["error"]["next"]
+        assert "Traceback" not in answer["err"]
+    # Whoever may only read can verify all the same; the proof is kept as a file to hand in.
+    assert verified["code"] == 0, verified
+    assert listed["code"] == 0
+    assert len(list(trained.glob("orders-v2-*.dsse.json"))) == 1
+    assert git(vault / "git" / "keeps" / "keep.git", "rev-parse", "main") == before
+    assert git(trained, "rev-parse", "HEAD") == before
+
+
+@pytest.mark.parametrize(("part", "backend"), [("data", "dvc"), ("git", "git"), ("git", "dvc")])
+@pytest.mark.parametrize("emptied", [False, True], ids=["missing", "not mounted"])
+def test_an_unmounted_vault_is_said_and_never_made_anew(
+    aiko, keep, vault, orders, facts, part, backend, emptied
+):
+    place, aside = vault / part, vault / f"{part}.aside"
+    aiko.datakeep("register", "orders", orders, "--backend", backend, *facts, cwd=keep)
+    register = ("register", "new", orders, "--backend", backend, *facts)
+    place.rename(aside)
+    if emptied:  # the mount point of a share is there without it
+        place.mkdir()
+    for command in (register, ("update", "orders", "--title", "x", "-m", "x"), ("vault", "list")):
+        ran = aiko.datakeep(*command, "--json", cwd=keep, code=None)
+        if command[0] == "vault":
+            assert any(one["fault"] for one in ran.data["places"]), ran.data
+            continue
+        assert ran.code == 17, (command, ran)
+        error = ran.data["error"]
+        assert error["id"] in (
+            ("store-unmarked", "store-unreachable", "repository-missing", "store-missing")
+            if emptied
+            else ("store-missing",)
+        ), error
+        assert str(place) in error["what"]
+        assert "is the share mounted?" in error["what"]
+        assert "Traceback" not in ran.err
+    assert place.exists() == emptied
+    assert not emptied or not any(place.iterdir())
+    aiko.datakeep("list", cwd=keep)
+    if emptied:
+        place.rmdir()
+    aside.rename(place)
+    aiko.datakeep(*register, cwd=keep)
