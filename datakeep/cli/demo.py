@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class DemoStopped(DatakeepError):
-    """A command of the demo failed."""
+    """A command of the demo failed; what it said stands above."""
+
+    exit_code = 32
 
 
 @command(name="demo")

@@ -17,10 +17,10 @@ from datakeep.core.errors import Conflict, GitFault, HostileRepository
 from datakeep.core.names import VERSION
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url
-from datakeep.repository.faults import os_fault
+from datakeep.repository.faults import RepositoryMissing, os_fault
 from datakeep.repository.locking import exclusive, remove_stale_locks
 from datakeep.repository.objects import TreeEntry, read_files, resolve, walk_tree
-from datakeep.repository.vault import push, transport_options
+from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Blob, Plan, write_commit
 
 if TYPE_CHECKING:
@@ -94,10 +94,14 @@ class DatasetRepository:
         return bool(self._remote_refs(_HEAD))
 
     def _remote_refs(self, *patterns: str) -> dict[str, str]:
-        finished = GitRunner(None).run(
-            "ls-remote", *transport_options(self.url, "upload-pack"), "--quiet", "--", self.url, *patterns,
-            doing=f"cannot fetch from {strip_url(self.url)}", url=self.url,
-        )  # fmt: skip
+        try:
+            finished = GitRunner(None).run(
+                "ls-remote", *transport_options(self.url, "upload-pack"), "--quiet", "--", self.url, *patterns,
+                doing=f"cannot fetch from {strip_url(self.url)}", url=self.url,
+            )  # fmt: skip
+        except RepositoryMissing:
+            require_base(self.url)
+            raise
         lines = (line.partition("\t") for line in finished.text.splitlines())
         return {name: object_id for object_id, _, name in lines}
 

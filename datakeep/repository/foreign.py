@@ -130,9 +130,8 @@ def clone(
     """
     if commit is None and tag is None:
         raise ValueError("a commit or a tag is needed")
-    check_url(url)
     limits = limits or Limits()
-    _check_place(url, access)
+    check_place(url, access)
     try:
         if os.path.lexists(destination) and (destination.is_symlink() or any(destination.iterdir())):
             raise AlreadyExists(f"{destination} exists and is not empty", next_step="name another folder")
@@ -154,8 +153,7 @@ def published_main(url: str, access: Access, *, timeout_s: float = 120) -> str |
     Raises:
         RepositoryMissing, StoreUnreachable, AccessDenied: As :func:`clone`.
     """
-    check_url(url)
-    _check_place(url, access)
+    check_place(url, access)
     with _room(url, access) as environment:
         git = GitRunner(None, environment, isolated=True, timeout_s=timeout_s)
         doing = f"cannot look at {strip_url(url)}"
@@ -163,8 +161,14 @@ def published_main(url: str, access: Access, *, timeout_s: float = 120) -> str |
     return listed.text.split("\t")[0] or None
 
 
-def _check_place(url: str, access: Access) -> None:
-    path = local_path(url)
+def check_place(url: str, access: Access) -> None:
+    """Whether ``url`` may be cloned from at all; it is not asked for anything yet.
+
+    Raises:
+        HostileRepository: It could be read as something other than an address.
+        AccessDenied: It is a folder of this machine that is not in the vault's git base.
+    """
+    path = local_path(check_url(url))
     if path is None:
         return
     allowed = access.allow_file
@@ -303,8 +307,8 @@ class _Clone:
                     f"{strip_url(self.url)} pins a submodule at {entry.path} that .gitmodules does not name",
                     next_step="ask its author to commit the .gitmodules",
                 )
-            url = check_url(resolve_url(self.url, submodule.url))
-            _check_place(url, self.access)
+            url = resolve_url(self.url, submodule.url)
+            check_place(url, self.access)
             inner = _Clone(url, self.access, self.limits, self.depth + 1)
             inner.into(folder / entry.path, commit=entry.object_id, tag=None)
 

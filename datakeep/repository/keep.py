@@ -28,12 +28,12 @@ from datakeep.core.errors import (
 from datakeep.core.progress import Progress, Silent
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url
-from datakeep.repository.faults import os_fault
+from datakeep.repository.faults import RepositoryMissing, os_fault
 from datakeep.repository.following import finish_killed_move, follow
 from datakeep.repository.interrupts import deferred
 from datakeep.repository.locking import marked, remove_stale_locks
 from datakeep.repository.objects import read_files, resolve, walk_tree
-from datakeep.repository.vault import push, transport_options
+from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Plan, write_commit
 
 if TYPE_CHECKING:
@@ -344,11 +344,15 @@ class KeepRepository:
 
     def _fetch(self) -> None:
         url = self.url
-        self._git.run(
-            "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
-            *transport_options(url, "upload-pack"), "--", "origin",
-            doing=f"cannot fetch the keep from {strip_url(url)}", url=url,
-        )  # fmt: skip
+        try:
+            self._git.run(
+                "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
+                *transport_options(url, "upload-pack"), "--", "origin",
+                doing=f"cannot fetch the keep from {strip_url(url)}", url=url,
+            )  # fmt: skip
+        except RepositoryMissing:
+            require_base(url)
+            raise
 
     def _base(self) -> str | None:
         """The newest of the local and the published branch."""

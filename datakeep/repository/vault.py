@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 from datakeep.core.errors import (
@@ -83,7 +83,7 @@ def exists(url: str) -> bool:
     """
     check_url(url)
     if path := local_path(url):
-        _require_base(path)
+        require_base(url)
         if not path.exists():
             return False
     try:
@@ -141,17 +141,31 @@ def create_bare(
     return True
 
 
-def _require_base(path: Path) -> None:
+def require_base(url: str) -> None:
+    """The git base of the repository ``url`` is there, if it is a folder: the mount point alone is empty.
+
+    Raises:
+        StoreMissing: It is not.
+    """
+    path = local_path(url)
+    if path is None:
+        return
     base = path.parent.parent
-    if not base.is_dir():
-        raise StoreMissing(
-            f"the git base {base} is missing; is the share mounted?", next_step=f"mount it: ls {base}"
-        )
+    fault = "missing"
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        if next(base.iterdir(), None):
+            return
+        fault = "empty"
+    if not os.access(base, os.R_OK) and base.is_dir():
+        return  # it may be entered, but not listed
+    raise StoreMissing(
+        f"the git base {base} is {fault}; is the share mounted?", next_step=f"mount it: ls {base}"
+    )
 
 
 def _create_folder(path: Path, *, make_base: bool) -> bool:
     if not make_base:
-        _require_base(path)
+        require_base(str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(path):
@@ -261,7 +275,7 @@ def writing(url: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    _require_base(path)
+    require_base(url)
     if not path.is_dir():
         raise RepositoryMissing(
             f"there is no repository at {path}", next_step="was it moved? ask the administrator of the vault"

@@ -112,7 +112,7 @@ def _hidden(finished: Finished, trace: Trace | None, scene: Scene) -> Problem | 
     builders: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Problem | None]], ...] = (
         (_VARIABLE_MISSED, lambda found: _variable(found["name"], finished, scene)),
         (_NETWORK_MISSED, lambda _: _network(trace.connections if trace else (), finished, scene)),
-        (_SERVICE_MISSED, lambda _: _network(trace.refused if trace else (), finished, scene)),
+        (_SERVICE_MISSED, lambda _: _network(trace.unanswered if trace else (), finished, scene)),
         (_FILE_MISSED, lambda found: _file_said(found, finished, scene)),
     )
     found = [(last, build) for pattern, build in builders if (last := _last(pattern.finditer(said)))]

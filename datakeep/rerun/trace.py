@@ -72,14 +72,14 @@ class Trace:
         outside: Absolute paths that it did read, outside of all that it was given; only without a sandbox
             can there be any.
         connections: Hosts that it called or asked the address of, in words, without this machine itself.
-        refused: Services of its own machine that it called, and that were not there.
+        unanswered: Services of its own machine that it called and that did not answer at once.
     """
 
     files_read: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     connections: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class _Seen:
     missing: dict[str, None] = field(default_factory=dict)
     outside: dict[str, None] = field(default_factory=dict)
     connections: dict[str, None] = field(default_factory=dict)
-    refused: dict[str, None] = field(default_factory=dict)
+    unanswered: dict[str, None] = field(default_factory=dict)
 
 
 def available(sandbox: Sandbox) -> str | None:
@@ -162,7 +162,7 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
         tuple(seen.missing),
         tuple(seen.outside),
         tuple(seen.connections),
-        tuple(seen.refused),
+        tuple(seen.unanswered),
     )
 
 
@@ -256,8 +256,8 @@ def _take_connection(call: str, seen: _Seen) -> None:
         shown = f"[{address}]" if address.version == 6 else str(address)
         if not address.is_loopback:
             seen.connections[f"{shown}:{found['port']}"] = None
-        elif "ECONNREFUSED" in call:
-            seen.refused[f"{shown}:{found['port']}"] = None
+        elif "ECONNREFUSED" in call or "EINPROGRESS" in call:
+            seen.unanswered[f"{shown}:{found['port']}"] = None
 
 
 def _name_asked(packet: bytes) -> str | None:

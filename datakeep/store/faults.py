@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, NoSpace, StoreUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -53,6 +55,25 @@ def folder_faults(folder: Path, action: str) -> Iterator[None]:
         yield
     except OSError as fault:
         raise explained(fault, place=f"the folder {folder}", action=action) from fault
+
+
+def require_space(size_bytes: int, folders: Sequence[Path]) -> None:
+    """Each of ``folders`` has room for ``size_bytes`` more; those on one disk, for all of theirs.
+
+    Raises:
+        NoSpace: One has not; says how much more it needs.
+    """
+    wanted: Counter[int] = Counter()
+    for folder in folders:
+        with folder_faults(folder, "read its free space"):
+            space, device = os.statvfs(folder), folder.stat().st_dev
+        free = space.f_bavail * space.f_frsize
+        wanted[device] += size_bytes
+        if wanted[device] > free:
+            raise NoSpace(
+                f"need {show_size(wanted[device] - free)} more on {folder}; {show_size(free)} are free there",
+                next_step="make room there, then run the same command again",
+            )
 
 
 def show_size(size_bytes: int) -> str:

@@ -7,7 +7,6 @@ and reported, and the next store is asked. A file gets its name only when its si
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 from collections import Counter
@@ -16,9 +15,9 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
-from datakeep.core.errors import DamagedBytes, DatakeepError, NoSpace, UnsafePath
+from datakeep.core.errors import DamagedBytes, DatakeepError, UnsafePath
 from datakeep.store.dvc_format import object_key
-from datakeep.store.faults import folder_faults, show_size
+from datakeep.store.faults import folder_faults, require_space, show_size
 from datakeep.store.hashing import Digests
 from datakeep.store.interface import ObjectMissing, Store
 from datakeep.store.pool import work
@@ -126,7 +125,7 @@ def fetch(
         destination.mkdir(parents=True, exist_ok=True)
         for leftover in destination.glob(_SCRATCH + "*"):
             shutil.rmtree(leftover)
-        _check_space(inventory, destination)
+        require_space(inventory.size_bytes, [destination])
         scratch = destination / (_SCRATCH + secrets.token_hex(8))
         scratch.mkdir()
     try:
@@ -171,10 +170,12 @@ def fetch_object(
 
     Raises:
         DamagedBytes: No store has it whole; ``things`` says what each one has.
+        StoreUnreachable, AccessDenied: No store can be used; the first one's reason.
     """
     found = find_object(md5, stores, dataset, sha256=sha256, limit_bytes=limit_bytes, what=what)
     if found.data is not None:
         return found.data
+    _usable(stores)  # where no store can be used at all, that is what is wrong
     raise DamagedBytes(
         f"{what} is in no store whole: " + "; ".join(f"{f.store}: {f.detail}" for f in found.faults[:3]),
         next_step="ask the stores' administrator for a backup, or the dataset's owner to register it again",
@@ -217,16 +218,6 @@ def _usable(stores: Sequence[Store]) -> tuple[list[Store], dict[str, str]]:
     if faults and not usable:
         raise faults[0][1]
     return usable, {name: fault.what for name, fault in faults}
-
-
-def _check_space(inventory: Inventory, destination: Path) -> None:
-    space = os.statvfs(destination)
-    missing = inventory.size_bytes - space.f_bavail * space.f_frsize
-    if missing > 0:
-        raise NoSpace(
-            f"need {show_size(missing)} more on {destination}",
-            next_step="make room there, or choose another folder, then run the same command again",
-        )
 
 
 def _wanted(inventory: Inventory) -> list[_Wanted]:

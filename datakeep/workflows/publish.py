@@ -18,9 +18,11 @@ from datakeep.formats.inventory import Inventory
 from datakeep.formats.manifest import Manifest
 from datakeep.formats.version import VersionEntry
 from datakeep.repository import submodules, vault
+from datakeep.repository.command import local_path
 from datakeep.repository.keep import Change, KeepTree
 from datakeep.repository.writing import Blob
 from datakeep.store import dvc_format
+from datakeep.store.faults import require_space
 from datakeep.store.hashing import HashingReader
 from datakeep.store.ingest import ingest, put_bytes
 from datakeep.workflows.facts import check_writable
@@ -128,6 +130,10 @@ class Publisher:
         files: dict[str, bytes | None] = {**_ATTRIBUTES, **draft.files}
         blobs = None
         if draft.source is not None:
+            base = local_path(self.keep.git_base)
+            # Git may make them smaller; what it cannot be sure of is not begun.
+            needed = sum(file.size_bytes for file in draft.source)
+            require_space(needed, [self.keep.root, *([base] if base else [])])
             self.keep.progress.stage("taking the bytes in", total=len(draft.source))
             blobs = self._git_blobs(draft.source, manifest, late)
         else:

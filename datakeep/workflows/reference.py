@@ -16,8 +16,9 @@ from datakeep.core.names import next_version
 from datakeep.extract.baseline import trivial_baseline
 from datakeep.formats.inventory import FileChanges
 from datakeep.formats.manifest import Manifest
+from datakeep.repository import foreign
 from datakeep.workflows import attachments
-from datakeep.workflows.clean_room import CleanRoom, LayerFailed
+from datakeep.workflows.clean_room import CleanRoom, LayerFailed, access_for
 from datakeep.workflows.publish import Draft, Publisher
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.update import Base, Changes, Updated, next_from, take_base
@@ -117,8 +118,11 @@ def state_reference(
 
     Raises:
         IncompleteManifest: Not enough is stated.
+        AccessDenied: The code is in a folder that nobody else can reach.
         TrainingFault: A measured run failed; says why.
     """
+    if found := _CODE_URL.fullmatch(statement.code or ""):
+        foreign.check_place(found["url"], access_for(keep))
     keep.refresh()
     base = take_base(keep, name)
     document = base.document

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from datakeep.core.errors import DamagedBytes
 from datakeep.repository.foreign import Limits
 from datakeep.store import dvc_format
+from datakeep.store.faults import folder_faults
 from datakeep.store.fetch import fetch, find_object
 from datakeep.store.rehash import rehash
 from datakeep.workflows.attachments import MAX_TOTAL_BYTES
@@ -144,7 +145,8 @@ def _from_stores(keep: Keep, entry: VersionEntry, checkout: Path) -> Transfer:
     listing = _object(checkout, "data.dvc", stores, entry, faults, what=what, limit_bytes=limit_bytes)
     _same_listing(listing, inventory, entry)
     stray = _present(checkout / "data")
-    (checkout / INVENTORY).write_bytes(data)
+    with folder_faults(checkout, "write the inventory to it"):
+        (checkout / INVENTORY).write_bytes(data)
     report = fetch(inventory, stores, entry.dataset, checkout / "data", keep.progress)
     faults += report.faults
     bad = set(report.unavailable)

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 BACKENDS = ("git", "dvc")
 #: Names that the listing of sha256sum escapes, or that a careless pipeline splits.
-ODD = {"a b.csv": b"1,2\n", "quote\"d 'name'.txt": b"q\r\n", "-dash": b"", "日本/データ.bin": b"\0\r\n" * 1000}
+ODD = {
+    "a b.csv": b"1,2\n",
+    "quote\"d 'name'.txt": b"q\r\n",
+    "-dash": b"",
+    "日本/データ.bin": b"\0\r\n" * 1000,
+}
 #: As the design states it, word for word: what anyone can recompute.
 CONTENT_ID = (
     "cd data && find -L . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 -r sha256sum -- | sha256sum"
@@ -49,7 +54,9 @@ def clones(world: World) -> dict[str, Path]:
     for backend in BACKENDS:
         world.register(f"by-{backend}", backend)
         made[backend] = world.ken.cwd / f"by-{backend}"
-        world.ken.run("git", "clone", "-q", world.vault / "git" / "datasets" / f"by-{backend}.git", made[backend])
+        world.ken.run(
+            "git", "clone", "-q", world.vault / "git" / "datasets" / f"by-{backend}.git", made[backend]
+        )
     world.ken.run("dvc", "pull", "-q", cwd=made["dvc"])
     return made
 
@@ -71,7 +78,9 @@ def test_git_is_content_with_a_fresh_clone(world: World, clones: dict[str, Path]
 
 @pytest.mark.parametrize("repository", ["keeps/keep", "datasets/by-git", "datasets/by-dvc"])
 def test_git_is_content_with_the_vault(world: World, clones: dict[str, Path], repository: str) -> None:
-    fsck = world.ken.run("git", "--git-dir", world.vault / "git" / f"{repository}.git", "fsck", "--full", "--strict")
+    fsck = world.ken.run(
+        "git", "--git-dir", world.vault / "git" / f"{repository}.git", "fsck", "--full", "--strict"
+    )
     assert (fsck.out, fsck.err) == ("", "")
 
 

@@ -1,16 +1,79 @@
-"""What tests look at after a call: the one error that was shown, and whether anything was lost."""
+"""What tests look at after a call: the one error that was shown, and whether anything was lost.
+
+And :class:`Quick`, for the many calls of which each only has to be refused.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from conftest import Person, Ran, World
 
-    from conftest import Ran, World
+_SERVER = """
+import json, os, sys
+import datakeep.workflows.audit, datakeep.workflows.checkout, datakeep.workflows.register
+import datakeep.workflows.reference, datakeep.workflows.update, datakeep.workflows.verify
+from datakeep.cli.boundary import run
+
+for line in sys.stdin:
+    call = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(call["cwd"])
+        for number, name in enumerate((os.devnull, call["out"], call["err"])):
+            os.dup2(os.open(name, os.O_RDWR), number)
+        code = run(call["argv"])
+        sys.stdout.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Quick:
+    """Calls datakeep as a person, each call in a process of its own that need not import it anew."""
+
+    def __init__(self, person: Person, ran: type[Ran]) -> None:
+        self.person, self._ran = person, ran
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", _SERVER],
+            env=person.env,
+            cwd=person.cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def datakeep(self, *args: str | Path, code: int | None = 0, cwd: Path | None = None) -> Ran:
+        """As ``Person.datakeep``."""
+        assert self._server.stdin
+        assert self._server.stdout
+        with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
+            call = {
+                "argv": [*map(str, args)],
+                "cwd": str(cwd or self.person.cwd),
+                "out": out.name,
+                "err": err.name,
+            }
+            self._server.stdin.write(json.dumps(call) + "\n")
+            self._server.stdin.flush()
+            answer = int(self._server.stdout.readline())
+            ran = self._ran(answer, *(Path(file.name).read_text("utf-8") for file in (out, err)))
+        assert code is None or ran.code == code, f"{args}\nexit {ran.code}\n{ran.out}\n{ran.err}"
+        return ran
+
+    def close(self) -> None:
+        assert self._server.stdin
+        self._server.stdin.close()
+        self._server.wait()
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,16 @@ def taken_from(author: World, url: str) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("kind", ["home", "absolute path", "variable", "variable asked for", "network"])
-def test_a_hidden_input_is_named(author: World, asked: tuple[str, list[str]], tmp_path: Path, kind: str) -> None:
+def test_a_hidden_input_is_named(
+    author: World, asked: tuple[str, list[str]], tmp_path: Path, kind: str
+) -> None:
     url, requests = asked
     expression, named = taken_from(author, url)[kind]
     script = author.training / "train.py"
     plain = script.read_text()
-    script.write_text(f"import json, os, pathlib, urllib.request\nlimit = json.loads({expression})['limit']\n{plain}")
+    script.write_text(
+        f"import json, os, pathlib, urllib.request\nlimit = json.loads({expression})['limit']\n{plain}"
+    )
     try:
         (tmp_path / "out").mkdir()
         at_home = [sys.executable, script, "--data", author.orders, "--out", tmp_path / "out"]

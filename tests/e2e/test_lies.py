@@ -125,7 +125,9 @@ def test_a_whole_list_of_other_files_is_not_believed(registered: World) -> None:
         assert "data.dvc" in failed_bytes(registered, "orders")["what"]
 
 
-def test_a_second_store_makes_good_and_the_bad_copy_is_named(new_world: Callable[..., World], tmp_path: Path) -> None:
+def test_a_second_store_makes_good_and_the_bad_copy_is_named(
+    new_world: Callable[..., World], tmp_path: Path
+) -> None:
     stores = [tmp_path / "first", tmp_path / "second"]
     world = new_world("--vault-data", stores[0], "--vault-data", stores[1])
     world.register("orders", "dvc")
@@ -140,7 +142,11 @@ def test_a_second_store_makes_good_and_the_bad_copy_is_named(new_world: Callable
     said = world.aiko.datakeep("verify", "orders", "--json", cwd=world.keep).data
     assert said["result"] == "passed"
     file = YAML(typ="safe").load((world.keep / "keep.yaml").read_text("utf-8"))
-    warned = [line for line in said["stages"][1]["warnings"] if f"store {file['vault']['stores'][0]['name']}" in line]
+    warned = [
+        line
+        for line in said["stages"][1]["warnings"]
+        if f"store {file['vault']['stores'][0]['name']}" in line
+    ]
     for path in ("train/orders.csv", "data.dvc", "inventory.parquet"):
         assert [line for line in warned if path in line], path
     assert len(warned) == 3

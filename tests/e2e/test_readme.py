@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+INDEX = (ROOT / "docs/index.md").read_text("utf-8")
 BLOCKS = dict(re.findall(r"<!-- run: (\w+) -->\n```sh\n(.*?)```\n", README, re.DOTALL))
 
 
@@ -23,12 +25,16 @@ def test_the_readme_can_be_typed(aiko: Person, ken: Person, tmp_path: Path) -> N
     assert "PASSED penguins@v2 (a self-check" in walked.out
     assert "dataset penguins@v2 (observed)" in walked.out
     (vault,) = temporary.glob("*/my-keep.vault")
+    assert not [path for path in shown_on_disk() if not (vault.parent / path).exists()]
 
     ken.extra["VAULT"] = str(vault)
     received = ken.run("bash", "-euo", "pipefail", "-c", BLOCKS["ken"])
     assert "\nPASSED penguins@v2\n" in received.out
     clone = ken.cwd / "my-keep"
     assert "1 person other than the owner: ken" in ken.datakeep("show", "penguins", cwd=clone).out
+
+    (script,) = re.findall(r"^```python\n(.*?)^```$", INDEX, re.MULTILINE | re.DOTALL)
+    assert ken.run(sys.executable, "-c", script).out.startswith("penguins v2 sha256:")
 
     outsider = ken.cwd / "outside"
     outsider.mkdir()
@@ -37,9 +43,22 @@ def test_the_readme_can_be_typed(aiko: Person, ken: Person, tmp_path: Path) -> N
     assert f"must print `{content}`" in (outsider / "penguins/README.md").read_text("utf-8")
 
 
-def test_what_the_readme_shows_on_disk_is_what_the_walk_makes(keep: Path, vault: Path) -> None:
-    tree = next(block for block in re.findall(r"^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
-    shown = re.findall(r"^[├└]── ([\w.]+)", tree, re.MULTILINE)
-    made = {path.name for folder in (keep, vault) for path in folder.iterdir()}
-    later = {"register", "datasets", "proofs", "models"}
-    assert set(shown) - made == later, "folders that come with the first dataset, and nothing else"
+def shown_on_disk() -> set[str]:
+    """The paths that the README draws, such as ``my-keep/register/penguins/v2.yaml``."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (tree,) = (text for _, text in blocks if "├──" in text)
+    root, paths = "", set()
+    for line in tree.splitlines():
+        if found := re.match(r"([\w.-]+)/", line):
+            root = found[1]
+        elif found := re.match(r"[├└]── (.+?)(  |$)", line):
+            paths |= {f"{root}/{path.strip(' /…')}" for path in found[1].split(",")}
+    return paths
+
+
+def test_the_drawing_of_the_disk_is_read() -> None:
+    assert {
+        "my-keep/keep.yaml",
+        "my-keep/proofs/penguins/v2",
+        "my-keep.vault/git/datasets",
+    } <= shown_on_disk()
