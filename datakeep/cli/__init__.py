@@ -20,6 +20,8 @@ def main() -> None:
         code = run(sys.argv[1:])
         interrupts.ignore()
     except KeyboardInterrupt:  # before the boundary stood, or once more while it reported
-        sys.stderr.write("error: interrupted; nothing was recorded\n  next: run the same command again to go on\n")
+        sys.stderr.write(
+            "error: interrupted; nothing was recorded\n  next: run the same command again to go on\n"
+        )
         code = 130
     sys.exit(code)

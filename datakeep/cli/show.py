@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,8 @@ def _version_rows(shown: Shown) -> Iterator[tuple[str, str]]:
         yield "bytes", "in the repository's git history"
     for store, url in shown.places:
         yield "bytes", f"store {store}: {url or 'the keep has this store no more'}"
-    yield "without datakeep", f"git clone --branch {entry.version} {entry.repository}; its README.md says how"
+    address = shlex.quote(entry.repository)
+    yield "without datakeep", f"git clone --branch {entry.version} -- {address}; its README.md says how"
 
 
 def _data(shown: Shown) -> dict[str, Any]:

@@ -86,15 +86,21 @@ def _lines(done: Verified, out: Path | None) -> list[str]:
             f"  who must act: {_ACTORS[cause.acts.value]}",
             f"  next: {cause.next_step}",
         ]
-    lines.append(f"proof: {done.proof}" + ("" if done.handed_in else " (you may not push to the keep)"))
+    lines.append(
+        f"proof: {done.proof}" + ("" if done.handed_in else f" (not in the keep: {done.not_pushed})")
+    )
     if not done.handed_in:
-        lines.append(f"next: send it to someone who may, to run: datakeep proof add {done.proof}")
+        lines.append(f"next: hand it in, or send it to someone who may push: datakeep proof add {done.proof}")
     if done.model is not None:
         said = "recorded" if done.model_is_new else "the very model that is recorded already"
         lines.append(
             f"model: {done.model.model}@{done.model.version} ({said}), {done.model.artifacts[0].path}"
         )
-        kept = f"{out}/{done.model.artifacts[0].path}" if out else f"model:{done.model.model}@{done.model.version}"
+        kept = (
+            f"{out}/{done.model.artifacts[0].path}"
+            if out
+            else f"model:{done.model.model}@{done.model.version}"
+        )
         lines.append(f"next: datakeep audit {kept}")
     return lines
 

@@ -17,6 +17,7 @@ from datakeep.repository import vault
 from datakeep.repository.command import local_path
 from datakeep.repository.keep import Change, KeepRepository, KeepTree
 from datakeep.store.opening import create_store, open_store
+from datakeep.workflows.facts import check_writable
 from datakeep.workflows.keep import KEEP_FILE, Keep, open_keep
 from datakeep.workflows.people import new_person
 
@@ -67,6 +68,7 @@ def init(
     Raises:
         AlreadyExists: The folder holds something else, or the vault another keep of this name.
         UsageError: The name or a store cannot be used.
+        SecretFound: An address holds a password.
         StoreUnreachable, AccessDenied, NoSpace: Of the vault.
     """
     root = _plain(Path(folder))
@@ -116,6 +118,7 @@ def _settings(root: Path, name: str, vault_git: str | None, vault_data: Sequence
         raise UsageError(
             "two stores have the same name", next_step="name them: --vault-data nas=/mnt/nas/keep"
         )
+    check_writable(fields)
     return validate(KeepFile, fields, "the keep's settings")
 
 

@@ -13,6 +13,7 @@ from datakeep.formats import yaml
 from datakeep.formats.base import validate
 from datakeep.formats.person import Person
 from datakeep.repository.keep import Change, KeepTree
+from datakeep.workflows.facts import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -84,7 +85,9 @@ def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, n
 
     Raises:
         AlreadyExists: The key is another person's.
+        SecretFound, InvalidFile: Name or e-mail must not, or cannot, be written down.
     """
+    check_writable({"name": name, "email": email})
     done: list[Added] = []
 
     def change(tree: KeepTree) -> Change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -186,7 +187,7 @@ def _copies(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
                 "copies",
                 name,
                 f"1 copy of its bytes, in the git base; the policy asks for {wanted}",
-                f"mirror it to another machine: git clone --mirror {entry.repository}",
+                f"mirror it to another machine: git clone --mirror -- {shlex.quote(entry.repository)}",
             )
         return
     known = {store.name for store in keep.file.vault.stores}

@@ -21,6 +21,7 @@ from datakeep.store.copying import CopyReport, copy_objects
 from datakeep.store.fetch import fetch_object
 from datakeep.store.ingest import put_bytes
 from datakeep.store.opening import create_store
+from datakeep.workflows.facts import check_writable
 from datakeep.workflows.init import absolute_url
 from datakeep.workflows.inventories import INVENTORY, checked, limit_of
 from datakeep.workflows.keep import KEEP_FILE, entry_path
@@ -104,8 +105,10 @@ def add_store(keep: Keep, name: str, url: str, *, who: Identity, now: datetime) 
         AlreadyExists: Another store has the name, or the place is a store of this keep under another name.
         DamagedBytes: No store has some object whole; lists the files. The store is not added.
         StoreUnreachable, AccessDenied, NoSpace: Of the new store.
+        SecretFound: The address holds a password.
     """
     check_name(name, what="store")
+    check_writable({"url": url})
     url = absolute_url(url)
     keep.refresh()
     created = _require_free(keep, name, url)

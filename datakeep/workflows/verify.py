@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from datakeep.attest.envelope import sign
-from datakeep.core.errors import AccessDenied, AlreadyExists, KeyFault
+from datakeep.core.errors import AccessDenied, AlreadyExists, DatakeepError, KeyFault
 from datakeep.core.verdict import Layer, Result, Stage, Verdict
 from datakeep.formats.proof import proof_path, seconds
+from datakeep.repository.faults import NeverPushed
 from datakeep.repository.keep import Change, KeepTree
 from datakeep.workflows.clean_room import CleanRoom, LayerFailed
+from datakeep.workflows.keep import entry_path
 from datakeep.workflows.model_record import record_of
 from datakeep.workflows.proof import free_place, statement_of
 from datakeep.workflows.rooms import own_room
@@ -54,9 +56,10 @@ class Verified:
         verdict: All stages.
         self_check: The owner's, or the registering person's, own run.
         proof: Where the proof is: a path in the keep, or a file of its own.
-        handed_in: The proof is in the keep; False where the right to push is missing.
+        handed_in: The proof is in the keep; False where it could not be pushed.
         model: The record of the model, if the run passed and left one.
         model_is_new: The record was made by this run.
+        not_pushed: Why the proof could not be pushed; empty where it was.
     """
 
     entry: VersionEntry
@@ -66,6 +69,7 @@ class Verified:
     handed_in: bool
     model: ModelRecord | None = None
     model_is_new: bool = False
+    not_pushed: str = ""
 
 
 def verifier_of(keep: Keep, who: Identity, signer: Signer) -> Verifier:
@@ -198,16 +202,28 @@ def _hand_in(
     entry = room.entry
     message = f"{entry.dataset}@{entry.version}: verification {'passed' if verdict.passed else 'failed'}"
     try:
+        _require_published(keep, entry)
         keep.repository.transact(change, message, verifier.who, progress=keep.progress)
         keep.look_again()
-        handed_in, where = True, places[0]
-    except AccessDenied:
-        handed_in, where = False, path.removeprefix("proofs/").replace("/", "-")
+        not_pushed, where = "", places[0]
+    except DatakeepError as error:  # whatever it was, hours of work must not be lost with it
+        not_pushed, where = error.what, path.removeprefix("proofs/").replace("/", "-")
         _write_own(where, envelope)
-    model, is_new = made[0] if made and handed_in else (None, False)
+    model, is_new = made[0] if made and not not_pushed else (None, False)
     owner = room.entry.manifest.get("owner") or {}
     self_check = verifier.who.email in (owner.get("email"), entry.registered_by)
-    return Verified(entry, verdict, self_check, where, handed_in, model, is_new)
+    return Verified(entry, verdict, self_check, where, not not_pushed, model, is_new, not_pushed)
+
+
+def _require_published(keep: Keep, entry: VersionEntry) -> None:
+    """Pushing the proof must not publish, in passing, the entry that it says was never pushed."""
+    path = entry_path(entry.dataset, entry.version)
+    commit = keep.repository.added_in(path)
+    if commit is None or not keep.repository.is_published(commit):
+        raise NeverPushed(
+            f"{path} was never pushed, so its proof cannot be in the keep yet",
+            next_step=f"ask {entry.registered_by} to push it",
+        )
 
 
 def _write_own(name: str, envelope: bytes) -> None:

@@ -60,13 +60,16 @@ def taken_from(author: World, url: str) -> dict[str, tuple[str, str]]:
     return {
         "home": ("pathlib.Path.home().joinpath('limits.json').read_text()", "limits.json"),
         "absolute path": (f"pathlib.Path({str(file)!r}).read_text()", str(file)),
-        "variable": ("os.environ['ORDER_LIMITS']", "the environment variable ORDER_LIMITS, which is set on this machine"),
-        "variable asked for": ("os.getenv('ORDER_LIMITS')", "the environment variable ORDER_LIMITS"),
+        "variable": (
+            "os.environ['ORDER_LIMITS']",
+            "environment variable ORDER_LIMITS, which is set on this machine",
+        ),
+        "variable asked for": ("os.getenv('ORDER_LIMITS')", "environment variable ORDER_LIMITS"),
         "network": (
             f"urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open({url!r}, timeout=9).read()",
             f"the network ({url.split('/')[2]})",
         ),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("kind", ["home", "absolute path", "variable", "variable asked for", "network"])

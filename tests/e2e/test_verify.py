@@ -194,21 +194,22 @@ def published(world: World) -> list[str]:
     return world.aiko.run("git", "--git-dir", repository, "rev-list", "main").out.split()
 
 
-def test_an_entry_that_was_never_pushed(handover: tuple[World, Path]) -> None:
+def test_an_entry_that_was_never_pushed(handover: tuple[World, Path], tmp_path: Path) -> None:
     """The vault's keep is older than Aiko's clone, as after a restored backup: nobody else sees that version."""
     world, _ = handover
     world.register("unseen")
+    newest, older = published(world)[:2]
     vault_keep = world.vault / "git" / "keeps" / "keep.git"
-    pushed = published(world)
-    world.aiko.run("git", "--git-dir", vault_keep, "update-ref", "refs/heads/main", pushed[1])
-    try:
-        ran = world.aiko.datakeep("verify", "unseen", "--json", cwd=world.keep, code=3).data
-    finally:
-        world.aiko.run("git", "push", "-q", "origin", "main", cwd=world.keep, code=None)
-    assert ran["at_fault"] == "access"
-    assert ran["who_must_act"] == "giver"
-    assert "never pushed" in ran["stages"][0]["what"]
-    assert "aiko@corp.example" in ran["next"]
+    world.aiko.run("git", "--git-dir", vault_keep, "update-ref", "refs/heads/main", older)
+    said = world.aiko.datakeep("-C", world.keep, "verify", "unseen", "--json", cwd=tmp_path, code=3).data
+    assert (said["at_fault"], said["who_must_act"]) == ("access", "giver")
+    assert "never pushed" in said["stages"][0]["what"]
+    assert "aiko@corp.example" in said["next"]
+    assert published(world)[0] == older  # the proof of that does not push it in passing
+    assert said["handed_in"] is False
+    assert predicate(tmp_path / said["proof"])["at_fault"] == "access"
+    world.aiko.run("git", "push", "-q", "origin", "main", cwd=world.keep)
+    assert published(world)[0] == newest
 
 
 def test_a_version_that_was_never_pushed(handover: tuple[World, Path]) -> None:

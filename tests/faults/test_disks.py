@@ -187,9 +187,8 @@ def test_an_unmounted_vault_is_said_and_never_made_anew(
         assert str(place) in error["what"]
         assert "is the share mounted?" in error["what"]
         assert "Traceback" not in ran.err
-    found = {
-        one["name"]: one["fault"] for one in aiko.datakeep("vault", "list", "--json", cwd=keep).data["places"]
-    }
+    told = aiko.datakeep("vault", "list", "--json", cwd=keep, code=3).data
+    found = {one["name"]: one["fault"] for one in told["places"]}
     assert "is the share mounted?" in found["main" if part == "data" else "git"]
     assert place.exists() == emptied
     assert not emptied or not any(place.iterdir()), "nothing was put where the share belongs"
