@@ -27,8 +27,14 @@ class FieldChange:
 
 def shorten(value: Any, limit: int = 60) -> str:
     """A value as one line for a person."""
-    text = " ".join(str(value).split())
+    text = " ".join(_words(value).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_words(child)}" for key, child in value.items())
+    return ", ".join(map(_words, value)) if isinstance(value, list) else str(value)
 
 
 def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldChange]:

@@ -11,26 +11,25 @@ import contextlib
 import ctypes
 import errno
 import fcntl
-import json
 import os
 import secrets
 import shutil
 import stat
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from datakeep.core.errors import AlreadyExists, StoreMissing, StoreUnmarked
 from datakeep.store.interface import (
     CHUNK_BYTES,
+    MARKER_LIMIT_BYTES,
     MARKER_NAME,
-    STORE_FORMAT,
     Capability,
     Marker,
     ObjectMissing,
     Store,
     Writer,
+    check_key,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 _INCOMING = "datakeep/incoming"
 _LOCK_NAME = "in-use"
-_MARKER_LIMIT_BYTES = 64 * 1024
 #: Where a share cannot lock files, a writer is taken for dead after this long.
 _DEAD_AFTER_S = 24 * 3600
 _LOCKLESS_S = 60
@@ -67,8 +65,12 @@ class FolderStore(Store):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Its free space is known, and its bytes are local."""
-        return frozenset({Capability.FREE_SPACE, Capability.LOCAL})
+        """Its free space is known, its bytes are local, and objects are renamed when they are written."""
+        return frozenset({Capability.FREE_SPACE, Capability.LOCAL, Capability.SYNC, Capability.ANY_KEY})
+
+    def dvc_remote(self, dataset: str) -> dict[str, str]:
+        """See :meth:`Store.dvc_remote`."""
+        return {"url": str(self.root / dataset)}
 
     def check(self, *, keep: str | None = None, writable: bool = False) -> Marker:
         """See :meth:`Store.check`."""
@@ -78,11 +80,7 @@ class FolderStore(Store):
                     f"{self} is not a folder", next_step="correct the store's url in keep.yaml"
                 )
             marker = self._marker()
-        if keep is not None and marker.keep != keep:
-            raise StoreUnmarked(
-                f"{self} belongs to the keep {marker.keep!r}, not to {keep!r}",
-                next_step="give this keep a folder of its own, and correct the store's url in keep.yaml",
-            )
+        marker.require(keep, self)
         if writable:
             with self.faults("write to it"):
                 self._try_write()
@@ -111,7 +109,8 @@ class FolderStore(Store):
                     f"{self} cannot be made: the folder holds other files",
                     next_step="choose an empty folder, or one that does not exist yet",
                 )
-            self._write_marker(marker)
+        if not self.put_new(MARKER_NAME, marker.to_bytes()):
+            self.check(keep=marker.keep)  # another keep may have been faster
 
     def free_bytes(self) -> int | None:
         """What its file system has left for this user."""
@@ -146,9 +145,7 @@ class FolderStore(Store):
         Raises:
             ValueError: The key would lead out of the store.
         """
-        if not key or any(part in ("", ".", "..") for part in key.split("/")) or "\0" in key:
-            raise ValueError(f"{key!r} is not a key")
-        return self.root / key
+        return self.root / check_key(key)
 
     def incoming(self, prefix: str) -> Path:
         """The folder for temporary files of the dataset ``prefix``, of this object alone."""
@@ -166,35 +163,12 @@ class FolderStore(Store):
     def _marker(self) -> Marker:
         try:
             with (self.root / MARKER_NAME).open("rb") as file:
-                data = json.loads(file.read(_MARKER_LIMIT_BYTES))
-            if data["format"] != STORE_FORMAT:
-                raise StoreUnmarked(
-                    f"{self} has the format {str(data['format'])[:80]!r}; this datakeep knows {STORE_FORMAT}",
-                    next_step="upgrade datakeep",
-                )
-            return Marker(keep=str(data["keep"]), created=datetime.fromisoformat(data["created"]))
+                return Marker.read(file.read(MARKER_LIMIT_BYTES), self)
         except FileNotFoundError as fault:
             raise StoreUnmarked(
                 f"{self} is a folder, but not a store: it has no {MARKER_NAME}; is the share mounted?",
                 next_step="mount it, or correct the store's url in keep.yaml",
             ) from fault
-        except (ValueError, TypeError, KeyError) as fault:
-            raise StoreUnmarked(
-                f"{self}: its marker {MARKER_NAME} is damaged",
-                next_step=f"restore {self.root / MARKER_NAME} from a backup",
-            ) from fault
-
-    def _write_marker(self, marker: Marker) -> None:
-        data = {"format": STORE_FORMAT, "keep": marker.keep, "created": marker.created.isoformat()}
-        temporary = self.root / f".{MARKER_NAME}.{secrets.token_hex(4)}"
-        try:
-            with temporary.open("x", encoding="utf-8") as file:
-                file.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.root / MARKER_NAME)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _try_write(self) -> None:
         probe = self.root / f".datakeep-probe-{secrets.token_hex(8)}"
@@ -223,8 +197,24 @@ class FolderStore(Store):
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             yield iter(lambda: file.read(CHUNK_BYTES), b"")
 
-    def _begin(self, prefix: str) -> Writer:
+    def _begin(self, prefix: str, key: str | None) -> Writer:  # noqa: ARG002  (a rename needs no key before)
         return _FolderWriter(self, self.incoming(prefix))
+
+    def _put_new(self, key: str, data: bytes) -> bool:
+        target = self.path_of(key)
+        _make_folders(self.root, target.parent)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            _name_new(temporary, target)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
 
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
         folders = [self.path_of(prefix)]
@@ -291,6 +281,17 @@ class _FolderWriter(Writer):
             with contextlib.suppress(OSError):
                 self._temporary.unlink(missing_ok=True)
             self._temporary = None
+
+
+def _name_new(file: Path, target: Path) -> None:
+    """Give ``file`` the name ``target``, which nobody else has then; FileExistsError if someone has."""
+    try:
+        target.hardlink_to(file)
+    except FileExistsError:
+        raise
+    except OSError:  # a share without hard links: the name is taken first, and filled a moment later
+        target.open("xb").close()
+        file.replace(target)
 
 
 class _Session:

@@ -8,19 +8,20 @@ A key is a relative POSIX path such as ``orders/files/md5/ab/cdef…``. An imple
 from __future__ import annotations
 
 import contextlib
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DamagedBytes
+from datakeep.core.errors import DamagedBytes, StoreUnmarked
 from datakeep.core.secrets import strip_url
 from datakeep.store.faults import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
-    from datetime import datetime
 
     from datakeep.core.errors import DatakeepError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 MARKER_NAME = "datakeep-store.json"
 STORE_FORMAT = "datakeep/store/1"
+MARKER_LIMIT_BYTES = 64 * 1024
 
 
 class ObjectMissing(DamagedBytes):
@@ -39,6 +41,10 @@ class Capability(StrEnum):
 
     FREE_SPACE = "free space"  #: ``free_bytes`` knows the answer
     LOCAL = "local"  #: the bytes lie on a file system of this machine, so reading them costs no network
+    SYNC = "sync"  #: one ``sync`` makes many finished objects durable; elsewhere each is when it is committed
+    ANY_KEY = (
+        "any key"  #: a large object needs no key before its last byte; elsewhere it is kept here until then
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,56 @@ class Marker:
 
     keep: str
     created: datetime
+
+    def to_bytes(self) -> bytes:
+        """The marker file's bytes."""
+        data = {"format": STORE_FORMAT, "keep": self.keep, "created": self.created.isoformat()}
+        return (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+
+    @classmethod
+    def read(cls, data: bytes, store: Store) -> Marker:
+        """What the marker file of ``store`` says.
+
+        Raises:
+            StoreUnmarked: It is damaged, or of a format that this version does not know.
+        """
+        try:
+            found = json.loads(data)
+            if found["format"] != STORE_FORMAT:
+                raise StoreUnmarked(
+                    f"{store} has the format {str(found['format'])[:80]!r}; this datakeep knows {STORE_FORMAT}",
+                    next_step="upgrade datakeep",
+                )
+            return cls(keep=str(found["keep"]), created=datetime.fromisoformat(found["created"]))
+        except (ValueError, TypeError, KeyError) as fault:
+            raise StoreUnmarked(
+                f"{store}: its marker {MARKER_NAME} is damaged",
+                next_step=f"restore {MARKER_NAME} there from a backup",
+            ) from fault
+
+    def require(self, keep: str | None, store: Store) -> Marker:
+        """This marker, if it is of ``keep`` or that does not matter.
+
+        Raises:
+            StoreUnmarked: ``store`` is another keep's.
+        """
+        if keep is not None and self.keep != keep:
+            raise StoreUnmarked(
+                f"{store} belongs to the keep {self.keep!r}, not to {keep!r}",
+                next_step="give this keep a place of its own, and correct the store's url in keep.yaml",
+            )
+        return self
+
+
+def check_key(key: str) -> str:
+    """``key``, if it is one and leads nowhere else.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not key or any(part in ("", ".", "..") for part in key.split("/")) or "\0" in key:
+        raise ValueError(f"{key!r} is not a key")
+    return key
 
 
 class Writer(ABC):
@@ -103,6 +159,20 @@ class Store(ABC):
     def capabilities(self) -> frozenset[Capability]:
         """What this store can do beyond the methods that every store has."""
 
+    @property
+    def connections(self) -> int | None:
+        """How many copies of this store may be at work at once; None where that needs no bound."""
+        return None
+
+    @property
+    def credentials(self) -> str | None:
+        """The kind of credentials of whoever is at work that the store uses, in words; None if none."""
+        return None
+
+    @abstractmethod
+    def dvc_remote(self, dataset: str) -> dict[str, str]:
+        """The options of the DVC remote that is this store's part for ``dataset``; no secret is in them."""
+
     @abstractmethod
     def check(self, *, keep: str | None = None, writable: bool = False) -> Marker:
         """What the store's marker says, after making sure that the store is there and usable.
@@ -145,14 +215,30 @@ class Store(ABC):
         with self.faults(f"read {key}"):
             yield from chunks
 
-    def begin(self, prefix: str) -> Writer:
-        """A new object of the dataset ``prefix``, whose key may become known only when it is written."""
+    def begin(self, prefix: str, key: str | None = None) -> Writer:
+        """A new object of the dataset ``prefix``, whose key may become known only when it is written.
+
+        Args:
+            prefix: The dataset's name.
+            key: The key, where it is known; a large object then needs no room on this machine.
+        """
+        if key is not None:
+            check_key(key)
         with self.faults("write"):
-            return self._begin(prefix)
+            return self._begin(prefix, key)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Store ``data`` as the object ``key``, durably, unless there is one; whether it was stored.
+
+        Of several writers at the same moment, one is told True.
+        """
+        check_key(key)
+        with self.faults(f"write {key}"):
+            return self._put_new(key, data)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         """Store ``chunks`` as the object ``key``, whole or not at all; returns their size in bytes."""
-        writer = self.begin(key.partition("/")[0])
+        writer = self.begin(key.partition("/")[0], key)
         size_bytes = 0
         try:
             for chunk in chunks:
@@ -195,7 +281,10 @@ class Store(ABC):
     def _open_read(self, key: str) -> AbstractContextManager[Iterator[bytes]]: ...
 
     @abstractmethod
-    def _begin(self, prefix: str) -> Writer: ...
+    def _begin(self, prefix: str, key: str | None) -> Writer: ...
+
+    @abstractmethod
+    def _put_new(self, key: str, data: bytes) -> bool: ...
 
     @abstractmethod
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]: ...

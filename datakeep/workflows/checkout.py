@@ -152,8 +152,8 @@ def _shown(keep: Keep, entry: VersionEntry, place: Path, head: str) -> VersionEn
     if shown is None:
         raise AlreadyExists(
             f"{place} is at a commit that is no registered version of {entry.dataset}",
-            next_step=f"register it as the next version (datakeep update {entry.dataset}), or name another "
-            "folder as DEST",
+            next_step=f"copy its data elsewhere and make it the next version: datakeep update {entry.dataset} DIR "
+            "-m WHY; or name another folder as DEST",
         )
     return shown
 
@@ -174,8 +174,8 @@ def _refuse_loss(place: Path, shown: VersionEntry, found: RehashReport | None) -
     if changed:
         raise AlreadyExists(
             f"{place} has changes to {shown.dataset}@{shown.version} that would be lost",
-            next_step=f"datakeep status {shown.dataset} lists them; make them a version "
-            f"(datakeep update {shown.dataset}), undo them, or name another folder as DEST",
+            next_step=f"datakeep status {shown.dataset} lists them; undo them, name another folder as "
+            f"DEST, or copy the data elsewhere and make it a version: datakeep update {shown.dataset} DIR -m WHY",
             things=changed,
         )
 
@@ -271,7 +271,8 @@ def _fill(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Inventory, Fetc
     if pointer.md5 != name:
         raise DamagedBytes(
             f"data.dvc and the inventory of {entry.dataset}@{entry.version} do not list the same files",
-            next_step=f"ask the owner, {_owner(entry)}, to make a new version: datakeep update {entry.dataset}",
+            next_step=f"ask the owner, {_owner(entry)}, to make a new version: "
+            f"datakeep update {entry.dataset} SOURCE -m WHY",
         )
     report = fetch(inventory, stores, entry.dataset, place / "data", keep.progress)
     _require_available(report, entry)
@@ -310,7 +311,7 @@ def _require_available(report: FetchReport, entry: VersionEntry) -> None:
         f"{len(lost)} of {entry.files} files of {entry.dataset}@{entry.version} are whole in no store "
         f"({', '.join(stores) or 'none answers'}): {', '.join(sorted(lost)[:3])}{' …' if len(lost) > 3 else ''}",
         next_step=f"the vault's administrator must restore them from a backup, or the owner, {_owner(entry)}, "
-        f"register the files again: datakeep update {entry.dataset} SOURCE; then run this command again",
+        f"register the files again: datakeep update {entry.dataset} SOURCE -m WHY; then run this command again",
         things=things or sorted(lost),
     )
 

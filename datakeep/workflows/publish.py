@@ -292,7 +292,7 @@ class Publisher:
             raise AlreadyExists(
                 f"{entry.dataset}@{entry.version} was registered at the same time by {before.registered_by}",
                 next_step=f"datakeep show {entry.dataset}; then make yours the next version: "
-                f"datakeep update {entry.dataset}",
+                f"datakeep update {entry.dataset} SOURCE -m WHY",
             )
         files: dict[str, bytes | None] = {path: entry.dump().encode("utf-8")}
         place = f"datasets/{entry.dataset}"

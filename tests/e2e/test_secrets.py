@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -11,11 +13,11 @@ import pytest
 from seen import Quick, error_of, json_error_of, state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from conftest import World
 
-PASSWORD = "hunter2-旧"
+PASSWORD = "hunter2-plant"
 TOKEN = "ghp_" + "0123456789" * 4
 DATABASE = f"postgresql://plant_ro:{PASSWORD}@dwh.corp.example:5432/plant"
 STATED = (
@@ -155,7 +157,10 @@ def test_the_machines_own_credentials_reach_no_file(kept: tuple[World, Quick, Pa
         world.aiko.extra.clear()
     assert ran.code in (0, 3), ran.err
     assert PASSWORD not in ran.out + ran.err
-    assert list(world.keep.glob("proofs/orders/v2/*.dsse.json"))
+    (proof,) = world.keep.glob("proofs/orders/v2/*.dsse.json")
+    payload = base64.b64decode(json.loads(proof.read_bytes())["payload"])
+    assert b"127.0.0.1" in payload  # the index is named ...
+    assert PASSWORD.encode() not in payload  # ... without its password
     assert traces(world, PASSWORD, TOKEN) == []
 
 

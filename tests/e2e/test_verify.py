@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,20 +152,8 @@ def test_who_may_not_push_gets_a_file_that_another_hands_in(
 ) -> None:
     world, clone = handover
     before = world.ken.run("git", "rev-parse", "HEAD", cwd=clone).out
-    argv = (
-        "unshare",
-        "-Urm",
-        "sh",
-        "-c",
-        READ_ONLY,
-        world.vault,
-        "datakeep",
-        "-C",
-        clone,
-        "verify",
-        "orders",
-        "--json",
-    )
+    call = (sys.executable, "-m", "datakeep", "-C", clone, "verify", "orders", "--json")
+    argv = ("unshare", "-Urm", "sh", "-c", READ_ONLY, world.vault, *call)
     said = world.ken.run(*argv, cwd=tmp_path).data
     assert (said["result"], said["handed_in"]) == ("passed", False)
     assert world.ken.run("git", "rev-parse", "HEAD", cwd=clone).out.strip() in (

@@ -59,7 +59,7 @@ def now():
 def base(tmp_path):
     """The git base of a folder vault."""
     path = tmp_path / "vault" / "git"
-    path.mkdir(parents=True)
+    (path / "keeps").mkdir(parents=True)
     return path
 
 
