@@ -118,6 +118,7 @@ def _data(done: Verified) -> dict[str, Any]:
         "stages": [_stage(stage) for stage in done.verdict.stages],
         "proof": done.proof,
         "handed_in": done.handed_in,
+        "not_pushed": done.not_pushed or None,
         "model": f"{done.model.model}@{done.model.version}" if done.model else None,
     }
 

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from datakeep.core.errors import DamagedBytes, StoreUnmarked
 from datakeep.core.secrets import strip_url
@@ -163,6 +163,10 @@ class Store(ABC):
     def connections(self) -> int | None:
         """How many copies of this store may be at work at once; None where that needs no bound."""
         return None
+
+    def shared(self, users: int) -> Self:  # noqa: ARG002  (a store without connections is not divided)
+        """This store for ``users`` copies at once, each with its part of the connections."""
+        return self
 
     @property
     def credentials(self) -> str | None:

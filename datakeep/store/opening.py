@@ -2,58 +2,80 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from datakeep.core.errors import Unsupported, UsageError
+from datakeep.core.errors import UsageError
 from datakeep.core.secrets import strip_url
 from datakeep.store.folder import FolderStore
 from datakeep.store.interface import Marker
+from datakeep.store.location import locate, scheme_of, split_url
 
 if TYPE_CHECKING:
     from datakeep.store.interface import Store
 
-_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):/")
 
-
-def open_store(name: str, url: str, *, endpoint_url: str | None = None, region: str | None = None) -> Store:
+def open_store(
+    name: str,
+    url: str,
+    *,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+    connections: int | None = None,
+) -> Store:
     """The store at ``url``; it is not looked at before it is used (see :meth:`Store.check`).
 
     Args:
         name: What the keep calls it.
-        url: An absolute folder, or ``file:///folder``.
-        endpoint_url: For object stores other than their provider's own; not used by folders.
-        region: Where an object store lies; not used by folders.
+        url: An absolute folder, ``file:///folder``, ``s3://bucket/prefix``, ``gs://…`` or ``az://…``; an object
+            store's may end in ``?endpoint_url=…&region=…``, which then win.
+        endpoint_url: Of an object store that is not its provider's own.
+        region: Where an object store lies.
+        profile: Of AWS's configuration files, for S3; by default the environment's.
+        connections: To an object store, at most.
 
     Raises:
         Unsupported: This version has no store of this kind.
-        UsageError: The folder is not absolute.
+        UsageError: The folder is not absolute, or the URL has a typo.
     """
-    scheme = _SCHEME.match(url)
-    if (scheme and scheme[1].lower() != "file") or endpoint_url or region:
-        kind = scheme[1] if scheme else "object"
-        raise Unsupported(
-            f"store {name!r} ({strip_url(url)}): this version keeps bytes in folders (a disk, a NAS, any "
-            f"mounted share) and knows no {kind} stores yet",
-            next_step="give an absolute folder or a file:// URL as the store's url",
-        )
-    return FolderStore(name, folder_of(url, name=name), url=url)
+    plain, own_endpoint, own_region = split_url(url)
+    endpoint_url, region = own_endpoint or endpoint_url, own_region or region
+    if scheme_of(plain) in (None, "file"):
+        if endpoint_url or region:
+            raise UsageError(
+                f"store {name!r} ({strip_url(plain)}) is a folder; it has no endpoint_url and no region",
+                next_step="leave them out, or write the store's url as s3://BUCKET/PREFIX",
+            )
+        return FolderStore(name, folder_of(plain, name=name), url=plain)
+    location = locate(name, plain, endpoint_url, region)
+    from datakeep.store.object_store import CONNECTIONS, BucketStore
+
+    return BucketStore(name, location, url=plain, profile=profile, connections=connections or CONNECTIONS)
 
 
-def create_store(name: str, url: str, *, keep: str, now: datetime | None = None) -> Store:
+def create_store(
+    name: str,
+    url: str,
+    *,
+    keep: str,
+    now: datetime | None = None,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+) -> Store:
     """Make the store at ``url`` for the keep of this name; an existing one of the same keep is left as it is.
 
     Raises:
-        StoreMissing: The folder's parent is not there.
+        StoreMissing: The folder's parent, or the bucket, is not there.
         StoreUnmarked: It is the store of another keep.
-        AlreadyExists: The folder holds something else.
+        AlreadyExists: The place holds something else.
         AccessDenied: It may not be made.
         Unsupported: This version has no store of this kind.
     """
-    store = open_store(name, url)
+    store = open_store(name, url, endpoint_url=endpoint_url, region=region, profile=profile)
     store.create(Marker(keep=keep, created=now or datetime.now(UTC)))
     return store
 

@@ -1,8 +1,8 @@
 """Work on many files at once: processes for small files, threads for big ones, neither for a few.
 
 Hashing a big file lets other threads run, so threads do; thousands of small ones wait for the
-interpreter's lock instead, and are given to processes. Nothing that was started outlives its caller: a
-worker whose parent was killed ends itself.
+interpreter's lock instead, and are given to processes. Where each object is a round trip to a server, threads
+wait for the answers. Nothing that was started outlives its caller: a worker whose parent was killed ends itself.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ if TYPE_CHECKING:
 #: Below this many files, starting processes costs more than it saves.
 PROCESSES_FROM_FILES = 4000
 _SMALL_BYTES = 1 << 20
+#: A batch costs one sync of a file system, which all writers wait for; and it is what a kill loses.
 _BATCH_FILES = 512
+_BATCH_FILES_OF_PROCESS = 8192
+_BATCHES_PER_PROCESS = 6
 _BATCH_BYTES = 128 << 20
 _MAX_WORKERS = 16
+#: To a server, smaller batches: nothing is synced at their end, and all threads are to end together.
+_REMOTE_BATCH_FILES = 64
+_REMOTE_BATCH_BYTES = 32 << 20
 
 
 class Sized(Protocol):
@@ -71,6 +77,8 @@ def work(
     progress: Progress,
     *,
     workers: int | None = None,
+    connections: int | None = None,
+    sizes: Sequence[int] | None = None,
 ) -> Iterator[_Result]:
     """What ``function(batch, advance)`` returns for each batch of ``items``, in no order.
 
@@ -79,34 +87,55 @@ def work(
         items: Everything to do.
         progress: Told of every ``advance``.
         workers: How many processes or threads; by default what the machine has.
+        connections: Each batch waits for a server, and so many may do so at once; ``workers`` does not matter.
+        sizes: The items' sizes in bytes, where they are at hand without looking at each item.
     """
+    if sizes is None:
+        sizes = [item.size_bytes for item in items]
+    if connections is not None:
+        yield from _in_connections(function, items, sizes, progress, connections)
+        return
     count = min(workers or len(os.sched_getaffinity(0)), _MAX_WORKERS)
-    batches = list(_batches(items))
-    many_small = (
-        len(items) >= PROCESSES_FROM_FILES
-        and sum(item.size_bytes for item in items) <= len(items) * _SMALL_BYTES
-    )
+    many_small = len(items) >= PROCESSES_FROM_FILES and sum(sizes) <= len(items) * _SMALL_BYTES
+    batches = list(_batches(sizes, _batch_files(len(items), count) if many_small else _BATCH_FILES))
     if count == 1 or len(batches) == 1:
         for batch in batches:
-            yield function(batch, lambda files, size_bytes: progress.advance(files, size_bytes=size_bytes))
+            yield function(
+                items[batch], lambda files, size_bytes: progress.advance(files, size_bytes=size_bytes)
+            )
     elif many_small:
-        yield from _in_processes(function, batches, progress, count)
+        yield from _in_processes(function, items, sizes, batches, progress, count)
     else:
-        yield from _in_threads(function, batches, progress, count)
+        yield from _in_threads(function, [items[batch] for batch in batches], progress, count)
 
 
-def _batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    """Parts of ``items`` that are worth one sync, and small enough to share out evenly."""
-    start, size_bytes = 0, 0
-    for position, item in enumerate(items):
-        if position > start and (
-            position - start >= _BATCH_FILES or size_bytes + item.size_bytes > _BATCH_BYTES
-        ):
-            yield items[start:position]
-            start, size_bytes = position, 0
-        size_bytes += item.size_bytes
-    if start < len(items):
-        yield items[start:]
+def _in_connections(
+    function: Job[_Item, _Result],
+    items: Sequence[_Item],
+    sizes: Sequence[int],
+    progress: Progress,
+    connections: int,
+) -> Iterator[_Result]:
+    files = max(1, min(_REMOTE_BATCH_FILES, -(-len(items) // connections)))
+    batches = [items[batch] for batch in _batches(sizes, files, _REMOTE_BATCH_BYTES)]
+    yield from _in_threads(function, batches, progress, max(1, min(connections, len(batches))))
+
+
+def _batch_files(count: int, workers: int) -> int:
+    """How many files make a batch, so that every worker gets several, and the last ones end together."""
+    return min(max(_BATCH_FILES, -(-count // (workers * _BATCHES_PER_PROCESS))), _BATCH_FILES_OF_PROCESS)
+
+
+def _batches(sizes: Sequence[int], max_files: int, max_bytes: int = _BATCH_BYTES) -> Iterator[slice]:
+    """Parts that are worth one sync, and small enough to share out evenly."""
+    start, total = 0, 0
+    for position, size_bytes in enumerate(sizes):
+        if position > start and (position - start >= max_files or total + size_bytes > max_bytes):
+            yield slice(start, position)
+            start, total = position, 0
+        total += size_bytes
+    if start < len(sizes):
+        yield slice(start, len(sizes))
 
 
 def _in_threads(
@@ -131,25 +160,32 @@ def _in_threads(
 
 
 def _in_processes(
-    function: Job[_Item, _Result], batches: Sequence[Sequence[_Item]], progress: Progress, count: int
+    function: Job[_Item, _Result],
+    items: Sequence[_Item],
+    sizes: Sequence[int],
+    batches: Sequence[slice],
+    progress: Progress,
+    count: int,
 ) -> Iterator[_Result]:
     # Spawned, because a fork of a process with threads (Arrow's, a progress bar's) can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker) as executor:
         try:
-            for future in _completed(executor, [(_counted, function, batch) for batch in batches]):
-                files, size_bytes, result = future.result()
-                progress.advance(files, size_bytes=size_bytes)
+            calls = ((_numbered, number, function, items[batch]) for number, batch in enumerate(batches))
+            for future in _completed(executor, calls):
+                number, result = future.result()
+                done = batches[number]
+                progress.advance(done.stop - done.start, size_bytes=sum(sizes[done]))
                 yield result
         except BaseException:
             executor.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _completed(executor: Executor, calls: Sequence[tuple[Any, ...]]) -> Iterator[Future[Any]]:
+def _completed(executor: Executor, calls: Iterable[tuple[Any, ...]]) -> Iterator[Future[Any]]:
     """The calls as they end; only a few wait in line, so that a fault stops the others soon."""
     waiting = iter(calls)
-    running = _submit(executor, islice(waiting, 2 * _MAX_WORKERS))
+    running = _submit(executor, islice(waiting, 4 * _MAX_WORKERS))
     while running:
         ended, running = wait(running, return_when=FIRST_COMPLETED)
         for future in ended:
@@ -166,8 +202,8 @@ def _submit(executor: Executor, calls: Iterable[tuple[Any, ...]]) -> set[Future[
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _counted(function: Job[_Item, _Result], batch: Sequence[_Item]) -> tuple[int, int, _Result]:
-    return len(batch), sum(item.size_bytes for item in batch), function(batch, _nothing)
+def _numbered(number: int, function: Job[_Item, _Result], batch: Sequence[_Item]) -> tuple[int, _Result]:
+    return number, function(batch, _nothing)
 
 
 def _nothing(files: int, size_bytes: int, /) -> None:

@@ -206,7 +206,8 @@ def on_terminal(
     main, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "datakeep", *map(str, argv)],
-        stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env={**person.env, "TERM": "xterm"}, start_new_session=True,
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env={**person.env, "TERM": "xterm"},
+        start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
     screen, seen, deadline = "", 0, time.monotonic() + 120
@@ -261,7 +262,8 @@ def test_rule_4_every_fact_has_an_option_and_is_shown(kept: World, calls: Quick,
         "--annotation-tool": "labelImg 1.8", "--class": "worn", "--annotator": "kato@corp.example",
         "--caveat": "a caveat", "--privacy": "pseudonymised", "--privacy-basis": "a basis",
         "--retention-until": "2030-01-01", "--privacy-decided-by": "dpo@corp.example", "--license": "a licence",
-        "--access": "an access", "--access-granted-by": "dwh-admins", "--alias": "earlier-name", "--parent": "orders@v1",
+        "--access": "an access", "--access-granted-by": "dwh-admins", "--alias": "earlier-name",
+        "--parent": "orders@v1",
     }  # fmt: skip
     options = [word for pair in stated.items() for word in pair]
     calls.datakeep("register", "stated", kept.orders, "--backend", "git", *options, cwd=kept.keep)
@@ -523,6 +525,29 @@ def test_rule_8_ctrl_c_says_that_nothing_was_recorded(kept: World, tmp_path: Pat
     assert files_below(kept.keep, without=(".git", ".datakeep")) == before
     assert "interrupted" not in kept.aiko.datakeep("list", cwd=kept.keep).out
     kept.aiko.datakeep(*argv, cwd=kept.keep)
+
+
+def test_rule_8_ctrl_c_in_a_string_of_code_ends_with_the_same_exit_code(kept: World) -> None:
+    """Python would die of the signal where the interruption met the making of a dataclass."""
+    code = (
+        "import datakeep.workflows.listing as listing\n"
+        "listing.list_datasets = lambda *a, **k: exec('raise KeyboardInterrupt')\n"
+        "from datakeep.cli import main\n"
+        "main()\n"
+    )
+    file = kept.aiko.cwd / "interrupted.py"
+    file.write_text(code)
+    env = {"PYTHONPATH": str(file.parent)}
+    argv = (
+        "env",
+        *(f"{name}={value}" for name, value in env.items()),
+        sys.executable,
+        "-m",
+        "interrupted",
+        "list",
+    )
+    ran = kept.aiko.run(*argv, cwd=kept.keep, code=130)
+    assert "nothing was recorded" in ran.err
 
 
 # ---- 9: warn of what breaks on a colleague's machine

@@ -1,0 +1,70 @@
+"""Bringing bad objects of a store back from a store that has them whole. Never deletes."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from copy import copy
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import DatakeepError
+from datakeep.formats.inventory import Inventory
+from datakeep.store.copying import copy_objects
+from datakeep.store.dvc_format import object_key
+from datakeep.store.fetch import find_object
+from datakeep.store.ingest import put_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datakeep.store.checking import Expected
+    from datakeep.store.interface import Store
+    from datakeep.workflows.keep import Keep
+
+#: Where the bad bytes of a mended object are kept, beside the dataset's objects, for whoever looks into it.
+QUARANTINE = "datakeep/quarantine"
+
+
+def mend(
+    keep: Keep, store: Store, dataset: str, bad: Sequence[Expected], inventories: Sequence[Inventory]
+) -> set[str]:
+    """The names of those of ``bad`` that ``store`` has whole now, copied from another store and re-verified.
+
+    Raises:
+        NoSpace, AccessDenied, StoreUnreachable: Of the store.
+    """
+    sources = [other for other in keep.stores() if other.name != store.name]
+    wanted = {item.name for item in bad}
+    rows = {file.md5.hex(): file for inventory in inventories for file in inventory.files}
+    files = {name: rows[name] for name in wanted if name in rows}
+    for item in bad:
+        _quarantine(store, dataset, item.name)
+    unavailable: set[str] = set()
+    if files:
+        report = copy_objects(Inventory.of(files.values()), sources, store, dataset, keep.progress)
+        paths = {line.partition(": ")[0] for line in report.unavailable}
+        unavailable = {name for name, file in files.items() if file.path in paths}
+    mended = files.keys() - unavailable
+    for item in bad:
+        if item.name not in files and _mend_small(store, dataset, item, sources):
+            mended.add(item.name)
+    return set(mended)
+
+
+def _mend_small(store: Store, dataset: str, item: Expected, sources: Sequence[Store]) -> bool:
+    """A listing or an inventory: small, and known by what the version says of it."""
+    found = find_object(
+        item.name, sources, dataset, sha256=item.sha256, limit_bytes=item.size_bytes, what=item.path
+    )
+    if found.data is None:
+        return False
+    put_bytes(found.data, [store], dataset, directory=item.name.endswith(".dir"))
+    return True
+
+
+def _quarantine(store: Store, dataset: str, name: str) -> None:
+    """Keep what is there now, if anything can be read of it; mending does not depend on it."""
+    try:
+        with closing(copy(store)) as own, own.open_read(object_key(dataset, name)) as chunks:
+            own.put(f"{dataset}/{QUARANTINE}/{name}", chunks)
+    except DatakeepError:
+        return  # missing or unreadable: there is nothing to keep
