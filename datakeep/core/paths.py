@@ -7,6 +7,7 @@ again, to everything that is read from a repository or store, which may be hosti
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ RESERVED_COMPONENTS = frozenset({".git", ".hg", ".dvc", ".dvcignore"})
 #: The longest name of one component that common file systems can hold, in bytes.
 MAX_COMPONENT_BYTES = 255
 MAX_PATH_BYTES = 4096
+#: What almost every path looks like: no component is special, and none is too long if the whole is not.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Refusal:
 
 def refuse(path: str) -> Refusal | None:
     """Why the relative POSIX ``path`` may not be in a dataset; None if it may."""
+    if len(path) <= MAX_COMPONENT_BYTES and _PLAIN.fullmatch(path):
+        return None
     return (
         _refuse_text(path)
         or _refuse_shape(path)
@@ -88,7 +93,7 @@ def refuse_twins(paths: Iterable[str]) -> Iterator[Refusal]:
     seen: dict[str, str] = {}
     for path in paths:
         for prefix in _prefixes(path):
-            key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", prefix).casefold())
+            key = _folded(prefix)
             first = seen.setdefault(key, prefix)
             if first != prefix:
                 yield Refusal(
@@ -97,6 +102,13 @@ def refuse_twins(paths: Iterable[str]) -> Iterator[Refusal]:
                     "rename one",
                 )
                 break
+
+
+def _folded(path: str) -> str:
+    """The same for all paths that a machine may take for one."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def _prefixes(path: str) -> Iterator[str]:
@@ -111,8 +123,8 @@ def refuse_file_as_folder(paths: Iterable[str]) -> Iterator[Refusal]:
     """Paths that lie below another path of the same list, which therefore cannot be a file."""
     files = set(paths)
     for path in files:
-        for prefix in list(_prefixes(path))[:-1]:
-            if prefix in files:
+        for prefix in _prefixes(path):
+            if prefix in files and prefix != path:
                 yield Refusal(
                     path, f"{prefix!r} is listed as a file as well as a folder", "repair the listing"
                 )
