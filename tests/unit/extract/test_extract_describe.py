@@ -332,14 +332,12 @@ def test_other_files_are_counted_by_extension(tmp_path: Path) -> None:
     assert (found.columns, found.rows, found.notes) == ([], None, [])
 
 
-def test_many_images_are_quick_and_import_no_pyarrow() -> None:
+def test_many_images_import_no_pyarrow() -> None:
     code = (
-        "import sys, time; from pathlib import Path; from datakeep.core.progress import Silent\n"
+        "import sys; from pathlib import Path; from datakeep.core.progress import Silent\n"
         "from datakeep.extract.describe import describe\n"
-        "start = time.monotonic()\n"
         "found = describe([(f'i/{n}.png', Path('x')) for n in range(50_000)], progress=Silent())\n"
         "assert found.formats == {'png': 50_000}\n"
-        "assert time.monotonic() - start < 3, 'slow'\n"
         "assert 'pyarrow' not in sys.modules and 'numpy' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

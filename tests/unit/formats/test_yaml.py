@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -80,13 +79,12 @@ KEY_BOMB = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{p: *a{n - 1}, q: *a{n - 
     ],
     ids=["bomb", "map-bomb", "recursive", "open", "deep", "levels", "level-maps", "values", "size"],
 )
-def test_bombs_are_refused_quickly(text: str, said: str | None) -> None:
-    start = time.monotonic()
+@pytest.mark.timeout(60)  # an expanded bomb would take hours
+def test_bombs_are_refused_unexpanded(text: str, said: str | None) -> None:
     if said is None:
         assert json.dumps(yaml.plain(yaml.load(text, what="x")))
     else:
         assert said in refused(text)
-    assert time.monotonic() - start < 10
 
 
 def test_a_duplicate_key_is_named_with_its_place() -> None:

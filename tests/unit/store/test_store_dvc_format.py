@@ -11,6 +11,7 @@ from datakeep.store.dvc_format import (
     parse_tree_object,
     pointer_file,
 )
+from datakeep.store.opening import open_store
 
 MD5 = "0cc175b9c0f1b6a831c399e269772661"
 
@@ -79,6 +80,23 @@ def test_only_the_name_of_an_object_becomes_a_key(name):
 
 def test_what_dvc_could_not_read_is_refused():
     with pytest.raises(Unsupported, match="cannot be written"):
-        dvc_config([("main", "/mnt/a'b\"c")], "orders")
+        dvc_config([open_store("main", "/mnt/a'b\"c")], "orders")
     with pytest.raises(Unsupported, match="DVC remote"):
-        dvc_config([('ma"in', "/mnt/a")], "orders")
+        dvc_config([open_store('ma"in', "/mnt/a")], "orders")
+
+
+def test_a_bucket_is_written_with_its_server_and_region():
+    url = "s3://data/team/keep?endpoint_url=https://s3.corp.example&region=eu-1"
+    stores = [open_store("main", url), open_store("nas", "/mnt/keep"), open_store("cloud", "gs://data")]
+    assert dvc_config(stores, "orders").splitlines()[3:] == [
+        "['remote \"main\"']",
+        "    url = s3://data/team/keep/orders",
+        "    endpointurl = https://s3.corp.example",
+        "    region = eu-1",
+        "['remote \"nas\"']",
+        "    url = /mnt/keep/orders",
+        "['remote \"cloud\"']",
+        "    url = gs://data/orders",
+    ]
+    azure = open_store("blobs", "az://box/keep", endpoint_url="https://team.blob.core.windows.net")
+    assert "url = azure://box/keep/orders\n    account_name = team\n" in dvc_config([azure], "orders")

@@ -1,20 +1,77 @@
+import re
+
 import pytest
 
-from datakeep.core.errors import AlreadyExists, StoreMissing, Unsupported, UsageError
+from datakeep.core.errors import AlreadyExists, SecretFound, StoreMissing, Unsupported, UsageError
+from datakeep.store.location import Location
+from datakeep.store.object_clients import HASTY, connect
 from datakeep.store.opening import create_store, folder_of, open_store
 
 
-@pytest.mark.parametrize(
-    "url", ["s3://bucket/x", "gs://bucket/x", "az://box/x", "ssh://host/x", "https://u:hunter2@host/x"]
-)
-def test_other_kinds_are_named_and_no_password_is_shown(url):
-    with pytest.raises(Unsupported, match="this version keeps bytes in folders") as caught:
+@pytest.mark.parametrize("url", ["ssh://host/x", "webdavs://host/x", "https://host/x"])
+def test_other_kinds_are_named(url):
+    with pytest.raises(Unsupported, match=r"knows no (ssh|webdavs|https) stores"):
         open_store("main", url)
-    assert "hunter2" not in caught.value.what
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://u:hunter2@host/x",
+        "s3://key:hunter2@bucket/x",
+        "s3://bucket/x?secret_access_key=hunter2",
+        "s3://bucket/x?endpoint_url=https://u:hunter2@host",
+    ],
+)
+def test_a_secret_in_a_url_is_refused_and_not_shown(url):
+    with pytest.raises(SecretFound) as caught:
+        open_store("main", url)
+    assert "hunter2" not in f"{caught.value.what}{caught.value.next_step}{caught.value.things}"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://", "names no bucket"),
+        ("s3:/bucket/x", "names no bucket"),
+        ("s3:///bucket/x", "names no bucket"),
+        ("s3://buc ket/x", "names no bucket"),
+        ("s3://bucket/a//b", "empty part"),
+        ("s3://bucket/../b", "'..'"),
+        ("s3://bucket/x?endpoint=https://host", "unknown parameter 'endpoint'"),
+        ("s3://bucket/x?endpoint_url=127.0.0.1:9000", "not the address of a server"),
+        ("s3://bucket/x?endpoint_url=https://host/bucket", "not the address of a server"),
+    ],
+)
+def test_a_typo_in_a_buckets_url_is_named(url, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        open_store("main", url)
+
+
+def test_a_misspelled_scheme_is_guessed():
+    with pytest.raises(Unsupported, match="did you mean s3"):
+        open_store("main", "ss3://bucket/x")
+
+
+def test_a_bucket_may_bring_its_server_in_its_url():
+    store = open_store("main", "S3://data/team/keep/?endpoint_url=http://127.0.0.1:9000/&region=eu-1")
+    assert store.location == Location("s3", "data", "team/keep", "http://127.0.0.1:9000", "eu-1")
+    assert store.location.url == "s3://data/team/keep"
+    assert open_store("main", "azure://box").location == Location("az", "box", "")
+
+
+@pytest.mark.parametrize("url", ["gs://data/keep", "az://box/keep"])
+def test_other_clouds_are_reached_with_their_own_credentials(url, monkeypatch):
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "team")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
+    monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
+    store = open_store("main", url)
+    client = connect(store.location, connections=1, patience=HASTY, profile=None)
+    assert client.prefix == "keep"
 
 
 def test_an_endpoint_is_not_ignored(tmp_path):
-    with pytest.raises(Unsupported):
+    with pytest.raises(UsageError, match="is a folder"):
         open_store("main", str(tmp_path), endpoint_url="http://127.0.0.1:9000")
 
 
