@@ -1,6 +1,6 @@
 """Speed and memory, side by side with the peer in one run: medians of whole processes, and their ratios.
 
-Usage: python benchmarks/run.py [--runs N] [--write FILE]
+Usage: python benchmarks/run.py [--runs N] [--files N] [--big BYTES] [--many N] [--write FILE]
 
 Each case times two commands in turn (A B A B …), so that a machine whose speed drifts treats both alike.
 Timings decide no test; they are written down in docs/benchmarks.md.
@@ -21,12 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bytes import section as bytes_section
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BIN = Path(sys.executable).parent
 DATAKEEP = [str(BIN / "datakeep")]
 DVC = [str(BIN / "dvc")]
+NOTES = "## What the figures say"
 TRAIN = "python train.py --data {data} --out {out}"
 
 
@@ -220,8 +223,12 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each side")
     parser.add_argument("--write", type=Path, help="write the page here as well")
+    parser.add_argument("--files", type=int, default=50_000, help="files of the folder store's rows")
+    parser.add_argument("--many", type=int, default=1_000_000, help="files of its largest row")
+    parser.add_argument("--big", type=int, default=4 << 30, help="size in bytes of its one big file")
     options = parser.parse_args()
     lines = measure(options.runs)
+    lines += ["", *bytes_section(options.runs, files=options.files, big=options.big, many=options.many)]
     if options.write:
         python = f"Python {platform.python_version()}"
         machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {python}"
@@ -230,7 +237,10 @@ def main() -> None:
             f"{options.runs} runs after a warm-up, both sides in turn in one run. Machine: {machine}. Absolute times "
             "are this machine's and this day's; the ratios are what counts.\n\n"
         )
-        options.write.write_text(head + "\n".join(lines) + "\n", "utf-8")
+        # What people wrote about the figures stays below them.
+        old = options.write.read_text("utf-8") if options.write.exists() else ""
+        notes = old[old.index(NOTES) :] if NOTES in old else ""
+        options.write.write_text(head + "\n".join(lines) + "\n" + ("\n" + notes if notes else ""), "utf-8")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from object_server import ObjectServer, credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @dataclass
@@ -109,6 +110,27 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Package caches that the whole test run shares, so that each wheel is fetched once."""
     shared = os.environ.get("DATAKEEP_TEST_CACHE")
     return Path(shared) if shared else tmp_path_factory.mktemp("caches")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """A real S3 server that the whole test run shares; each test takes a bucket of its own."""
+    server = ObjectServer(tmp_path_factory.mktemp("s3"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def s3(s3_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> ObjectServer:
+    """That server, with the rights to everything on it in the environment."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in credentials().items():
+        monkeypatch.setenv(name, value)
+    return s3_server
 
 
 @pytest.fixture
@@ -249,11 +271,15 @@ class World:
         )  # fmt: skip
 
 
-def make_world(place: Path, caches: Path, *init: str | Path) -> World:
-    """A fresh world in ``place``; ``init`` are options of ``datakeep init``."""
+def make_world(
+    place: Path, caches: Path, *init: str | Path, environment: dict[str, str] | None = None
+) -> World:
+    """A fresh world in ``place``; ``init`` are options of ``datakeep init``, ``environment`` is all people's."""
     mail = "{}@corp.example".format
     aiko = Person("Aiko Tanaka", mail("aiko"), place / "aiko" / "home", caches, place / "aiko" / "work")
     ken = Person("Ken Sato", mail("ken"), place / "ken" / "home", caches, place / "ken" / "work")
+    for person in (aiko, ken):
+        person.extra |= environment or {}
     aiko.datakeep("init", "keep", *init)
     keep = aiko.cwd / "keep"
     aiko.datakeep("key", "create", cwd=keep)
@@ -269,8 +295,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> World:
 
 @pytest.fixture(scope="module")
 def new_world(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> Callable[..., World]:
-    """Makes another world; its arguments are options of ``datakeep init``."""
-    return lambda *init: make_world(tmp_path_factory.mktemp("another"), caches, *init)
+    """Makes another world; its arguments are those of :func:`make_world`."""
+    return lambda *init, **more: make_world(tmp_path_factory.mktemp("another"), caches, *init, **more)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ IDENTITIES = {
     "stranger": ("stranger-key", "stranger-Secret-0123", ["Read:another-bucket"]),
     "blind": ("blind-key", "blind-Secret-0123", ["Read", "Write"]),
 }
+BUCKET = "test-bucket"
 _START_S = 60
 
 
@@ -54,7 +55,7 @@ class ObjectServer:
     folder: Path
     ports: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
-    buckets: int = 0
+    places: int = 0
 
     @property
     def endpoint_url(self) -> str:
@@ -102,12 +103,12 @@ class ObjectServer:
             region_name="us-east-1", config=Config(retries={"total_max_attempts": 8, "mode": "standard"}),
         )  # fmt: skip
 
-    def make_bucket(self) -> str:
-        """The name of a new, empty bucket."""
-        self.buckets += 1
-        name = f"bucket-{self.buckets}"
-        self.client().create_bucket(Bucket=name)
-        return name
+    def place(self) -> str:
+        """Bucket and prefix of a place that nobody else uses; one bucket, as each costs the server volumes."""
+        if not self.places:
+            self.client().create_bucket(Bucket=BUCKET)
+        self.places += 1
+        return f"{BUCKET}/team {self.places}/keep"
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _START_S

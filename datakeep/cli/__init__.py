@@ -19,7 +19,7 @@ def main() -> None:
 
         code = run(sys.argv[1:])
         interrupts.ignore()
-    except KeyboardInterrupt:  # before the boundary stood, or once more while it reported
+    except KeyboardInterrupt:  # before the boundary stood
         sys.stderr.write(
             "error: interrupted; nothing was recorded\n  next: run the same command again to go on\n"
         )

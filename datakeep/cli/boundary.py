@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from datakeep.cli import interrupts
 from datakeep.core.errors import DatakeepError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def _usage(error: click.ClickException, *, as_json: bool) -> int:
 
 
 def _interrupted(stop: BaseException, *, as_json: bool) -> int:
+    interrupts.ignore()  # a second one would only cut the message off
     # click makes its own Abort of a KeyboardInterrupt.
     origin = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
     said = origin.args if isinstance(origin, KeyboardInterrupt) else ()

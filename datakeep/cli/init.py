@@ -22,7 +22,7 @@ from datakeep.cli.session import Answer, Session, command
     "--vault-data",
     metavar="[NAME=]URL",
     multiple=True,
-    help="A store for bytes; may be repeated (default DIR.vault/data).",
+    help="A store for bytes: a folder, s3://…, gs://…, az://…; may be repeated (default DIR.vault/data).",
 )
 def call(
     session: Session, folder: Path, name: str | None, vault_git: str | None, vault_data: tuple[str, ...]
@@ -33,6 +33,7 @@ def call(
     Example:
       datakeep init my-keep
       datakeep init my-keep --vault-git ssh://git@git.corp.example/ml --vault-data nas=/mnt/nas/keep
+      datakeep init my-keep --vault-data 's3://bucket/keep?endpoint_url=https://s3.corp.example&region=eu-1'
     """
     from datakeep.repository.identity import identity
     from datakeep.workflows.init import copies_sentence, init

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli import interrupts
 from datakeep.cli.group import preformatted
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Session:
     def show(self, answer: Answer) -> int:
         """Print the answer; returns its exit code."""
         self.close()
+        if self.interrupted():
+            interrupts.ignore()  # nothing is left but to say so
         if self.as_json:
             click.echo(json.dumps(answer.data, ensure_ascii=False, indent=2, default=str))
         else:

@@ -18,6 +18,9 @@ from datakeep.cli.session import Answer, Session, command
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-m", "--message", metavar="WHY", required=True, help="Why there is a new version.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option(
+    "--deep", is_flag=True, help="Read every file, also those unchanged since they were last hashed."
+)
 @click.option("--normalise-names", is_flag=True, help="Bring file names into Unicode's NFC form.")
 @fact_options
 def call(
@@ -45,12 +48,13 @@ def call(
         normalise_names=options["normalise_names"],
         ask=asker(session),
         command=command_line(name, sources, options, "update") + " -m WHY",
+        deep=options["deep"],
     )
 
     def review(changes: Changes) -> bool:
         for line in change_lines(changes):
             session.progress.note(line)
-        return not dry_run
+        return True
 
     done = update(
         keep,
@@ -59,14 +63,19 @@ def call(
         review=review,
         who=identity(keep.root),
         now=datetime.now().astimezone(),
+        dry_run=dry_run,
     )
     entry = done.entry
     data = {
         "dataset": entry.dataset,
         "version": entry.version,
         "created": done.created,
+        "files_not_read": done.unread,
         "changes": change_data(done.changes),
     }
+    if done.unread:
+        count = f"{done.unread:,} file{'' if done.unread == 1 else 's'}"
+        session.progress.note(f"{count} unchanged since last hashed, not read again (--deep reads all)")
     if done.created:
         return Answer(
             data,

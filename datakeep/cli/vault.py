@@ -55,6 +55,7 @@ def add(session: Session, name: str, url: str) -> Answer:
     \b
     Example:
       datakeep vault add nas /mnt/nas/keep
+      datakeep vault add cloud 's3://bucket/keep?endpoint_url=https://s3.corp.example&region=eu-1'
     """
     from datakeep.repository.identity import identity
     from datakeep.workflows.vault_stores import add_store

@@ -28,6 +28,8 @@ def listing_line(path: str, sha256: bytes) -> bytes:
         sha256: The digest, 32 raw bytes.
     """
     name = path.encode("utf-8")
+    if b"\\" not in name and path.isprintable():
+        return b"%b  %b\n" % (sha256.hex().encode(), name)
     escaped = name
     for raw, shown in _ESCAPES:
         escaped = escaped.replace(raw, shown)
@@ -40,6 +42,14 @@ def content_id(files: Iterable[tuple[str, bytes]]) -> str:
     total = hashlib.sha256()
     for path, sha256 in sorted(files, key=lambda file: file[0].encode("utf-8")):
         total.update(listing_line(path, sha256))
+    return f"sha256:{total.hexdigest()}"
+
+
+def content_id_of_sorted(parts: Iterable[Iterable[tuple[str, bytes]]]) -> str:
+    """As :func:`content_id`, of files that are sorted by their paths' bytes, given in parts."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(b"".join([listing_line(path, sha256) for path, sha256 in part]))
     return f"sha256:{total.hexdigest()}"
 
 

@@ -95,6 +95,34 @@ class Inventory:
         return cls(table)
 
     @classmethod
+    def of_columns(cls, paths: Sequence[str], sizes: Sequence[int], md5: bytes, sha256: bytes) -> Inventory:
+        """The inventory of files given column by column, without splits.
+
+        Args:
+            paths: Sorted by their UTF-8 bytes, each once.
+            sizes: In bytes.
+            md5: 16 bytes for each file.
+            sha256: 32 bytes for each file.
+
+        Raises:
+            ValueError: The paths are not sorted, or one of them is there twice.
+        """
+        count = len(paths)
+        table = pa.table(
+            [
+                pa.array(paths, pa.string()),
+                pa.array(sizes, pa.int64()),
+                _digests(md5, count, 16),
+                _digests(sha256, count, 32),
+                pa.nulls(count, pa.string()).dictionary_encode(),
+            ],
+            schema=SCHEMA,
+        )
+        if not _is_rising(table.column("path")):
+            raise ValueError("the paths of an inventory are sorted by bytes, each once")
+        return cls(table)
+
+    @classmethod
     def from_bytes(cls, data: bytes, *, what: str) -> Inventory:
         """The inventory that :meth:`to_bytes` wrote; trusted no more than its writer.
 
@@ -108,7 +136,8 @@ class Inventory:
             HostileRepository: It names a path that could harm the machine that writes it.
         """
         table = _read(data, what)
-        refused = paths.refusals(table.column("path").to_pylist())
+        column = table.column("path")
+        refused = [] if _is_plain(column) else paths.refusals(column.to_pylist())
         if refused:
             raise HostileRepository(
                 f"{what} names {refused[0]}" + (f", and {len(refused) - 1} more" if len(refused) > 1 else ""),
@@ -132,6 +161,11 @@ class Inventory:
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 yield FileEntry(*row)
 
+    def by_object(self) -> Iterator[FileEntry]:
+        """Every row, those of equal bytes beside each other, in the order of md5."""
+        keys = [(name, "ascending") for name in ("md5", "sha256", "size_bytes")]
+        return Inventory(self.table.take(pc.sort_indices(self.table, sort_keys=keys))).files
+
     @property
     def size_bytes(self) -> int:
         """The size of all files together."""
@@ -139,8 +173,10 @@ class Inventory:
 
     def content_id(self) -> str:
         """The content id of the listed files: ``sha256:`` and 64 hex digits."""
-        path, sha256 = self.table.column("path"), self.table.column("sha256")
-        return digests.content_id(zip(path.to_pylist(), sha256.to_pylist(), strict=True))
+        return digests.content_id_of_sorted(
+            zip(batch.column("path").to_pylist(), batch.column("sha256").to_pylist(), strict=True)
+            for batch in self.table.select(["path", "sha256"]).to_batches(max_chunksize=_BATCH_ROWS)
+        )
 
     def with_splits(self, patterns: Mapping[str, Sequence[str]]) -> Inventory:
         """The same files, each in the split whose patterns it matches; None where it matches none.
@@ -151,6 +187,8 @@ class Inventory:
         Raises:
             UsageError: Two splits claim the same file, or a pattern is malformed.
         """
+        if not patterns and self.table.column("split").null_count == len(self):
+            return self
         split_of = splitter(patterns)
         splits = [split_of(f"data/{path}") for path in self.table.column("path").to_pylist()]
         position = self.table.schema.get_field_index("split")
@@ -184,6 +222,40 @@ def differences(old: Inventory, new: Inventory) -> FileChanges:
         added=after.filter(pc.is_null(position)).to_pylist(),
         removed=before.filter(pc.invert(pc.is_in(before, value_set=after))).to_pylist(),
         changed=after.filter(pc.fill_null(other, fill_value=False)).to_pylist(),
+    )
+
+
+def _digests(data: bytes, count: int, size_bytes: int) -> pa.Array:
+    return pa.Array.from_buffers(pa.binary(size_bytes), count, [None, pa.py_buffer(data)])
+
+
+#: One component that no machine takes for another, but for its case.
+_PLAIN_PART = r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*"
+_PLAIN_PATH = rf"^{_PLAIN_PART}(/{_PLAIN_PART})*$"
+
+
+def _is_plain(column: pa.ChunkedArray) -> bool:
+    """Whether nothing can be wrong with the paths, found out without a Python object for each.
+
+    False says nothing: :func:`datakeep.core.paths.refusals` knows.
+    """
+    if not len(column):
+        return True
+    plain = pc.and_(
+        pc.match_substring_regex(column, _PLAIN_PATH),
+        pc.less_equal(pc.binary_length(column), paths.MAX_COMPONENT_BYTES),
+    )
+    if not pc.all(plain).as_py() or pc.any(pc.match_substring(column, "\n")).as_py():
+        return False
+    below = column.filter(pc.match_substring(column, "/"))
+    folders = set(pc.unique(pc.replace_substring_regex(below, "/[^/]*$", "")).to_pylist())
+    folders.update(path[:at] for path in list(folders) for at, mark in enumerate(path) if mark == "/")
+    folded = pc.ascii_lower(column)
+    names = {folder.lower() for folder in folders}
+    return (
+        len(names) == len(folders)
+        and pc.count_distinct(folded).as_py() == len(column)
+        and not pc.any(pc.is_in(folded, value_set=pa.array(sorted(names), pa.string()))).as_py()
     )
 
 

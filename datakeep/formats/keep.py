@@ -16,16 +16,17 @@ from datakeep.formats.version import COMMIT
 REQUIRED = ("purpose", "owner", "source", "annotation", "privacy.personal", "license", "access")
 
 
-def _without_secret(url: str) -> str:
-    secret = find_secret(url)
+def _without_secret(url: str | None) -> str | None:
+    secret = find_secret(url or "")
     if secret:
         raise ValueError(f"holds {secret}; leave it out")
     return url
 
 
 class StoreEntry(Part):
-    """One store of the vault.
+    """One store of the vault: a folder, or a bucket (``s3://``, ``gs://``, ``az://``) with its server and region.
 
+    Credentials are never here: they come from the environment or profile of whoever is at work.
     ``filled_at`` is of a store that was added later: the keep's commit whose registered versions were all
     copied into it. Later versions name their stores themselves.
     """
@@ -36,7 +37,7 @@ class StoreEntry(Part):
     region: str | None = None
     filled_at: str | None = Field(default=None, pattern=COMMIT)
 
-    _no_secret = field_validator("url")(_without_secret)
+    _no_secret = field_validator("url", "endpoint_url")(_without_secret)
 
 
 class Vault(Part):

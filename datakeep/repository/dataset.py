@@ -86,9 +86,17 @@ class DatasetRepository:
             "--update-head-ok", *transport_options(self.url, "upload-pack"), "--", self.url, *refspecs,
             doing=f"cannot fetch from {strip_url(self.url)}", url=self.url,
         )  # fmt: skip
+        self._forget_published()
         names = "".join(f"{commit}^{{tree}}\n" for commit in {*self._refs("refs/").values()})
         if " missing" in self._git.text("cat-file", "--batch-check", stdin=names.encode()):
             raise GitFault(f"objects are missing in the cache {self.cache}", next_step=f"rm -r {self.cache}")
+
+    def _forget_published(self) -> None:
+        """What a run prepared and published, but was killed before it noted that, is no longer pending."""
+        done = [version for version in self._refs(_PENDING) if version in self.tags()]
+        if done:
+            stdin = "".join(f"delete {_PENDING}{version}\n" for version in done)
+            self._git.run("update-ref", "--stdin", stdin=stdin.encode())
 
     def _remote_has_main(self) -> bool:
         return bool(self._remote_refs(_HEAD))

@@ -99,13 +99,15 @@ def check_deep(
 ) -> Checked:
     """Read and hash objects, in the order given, for as long as ``may_go_on`` says; the rest stays unread."""
     found = Checked()
+    store.close()  # its connection is for those who read
     progress.stage(f"reading {dataset} in {store.name}", total=len(expected), unit="objects")
     for start in range(0, len(expected), _SLICE):
         part = expected[start : start + _SLICE]
         if not may_go_on():
             found.unread.update(item.name for item in part)
             continue
-        for done in work(partial(_check_batch, store=store, dataset=dataset), part, progress):
+        job = partial(_check_batch, store=store, dataset=dataset)
+        for done in work(job, part, progress, connections=store.connections):
             found.whole |= done.whole
             found.missing |= done.missing
             found.wrong |= done.wrong

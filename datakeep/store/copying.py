@@ -21,6 +21,7 @@ from datakeep.store.faults import folder_faults, show_size
 from datakeep.store.hashing import Digests, hash_chunks
 from datakeep.store.interface import ObjectMissing
 from datakeep.store.pool import work
+from datakeep.store.present import connections_to, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,10 +81,15 @@ def copy_objects(
     wanted = list({(entry.md5, entry.sha256): entry for entry in inventory.files}.values())
     target.tidy(dataset)
     _check_space(wanted, target, dataset)
+    known = listed(target, dataset, len(wanted))
+    for store in (target, *sources):
+        store.close()
+    connections = connections_to([target, *sources[:1]])
+    shared = target.shared(min(connections or 1, len(wanted) or 1))
     progress.stage(f"copying {dataset} to {target.name}", total=len(wanted), unit="objects")
     total = _Copied()
-    job = partial(_copy_batch, sources=sources, target=target, dataset=dataset)
-    for done in work(job, wanted, progress):
+    job = partial(_copy_batch, sources=sources, target=shared, known=known, dataset=dataset)
+    for done in work(job, wanted, progress, connections=connections):
         total.copied += done.copied
         total.present += done.present
         total.size_bytes += done.size_bytes
@@ -109,14 +115,22 @@ def _check_space(wanted: Sequence[FileEntry], target: Store, dataset: str) -> No
 
 
 def _copy_batch(
-    batch: Sequence[FileEntry], advance: Advance, *, sources: Sequence[Store], target: Store, dataset: str
+    batch: Sequence[FileEntry],
+    advance: Advance,
+    *,
+    sources: Sequence[Store],
+    target: Store,
+    known: dict[str, int] | None,
+    dataset: str,
 ) -> _Copied:
     done = _Copied()
-    with contextlib.closing(copy.copy(target)) as own:
+    with contextlib.ExitStack() as stack:
+        own = stack.enter_context(contextlib.closing(copy.copy(target)))
+        others = [stack.enter_context(contextlib.closing(copy.copy(source))) for source in sources]
         for entry in batch:
-            if _is_whole(own, entry, dataset):
+            if _is_whole(own, entry, dataset, known):
                 done.present += 1
-            elif faults := _copy(entry, sources, own, dataset):
+            elif faults := _copy(entry, others, own, dataset):
                 done.unavailable.append(f"{entry.path}: {'; '.join(faults)}")
             else:
                 done.copied += 1
@@ -126,9 +140,9 @@ def _copy_batch(
     return done
 
 
-def _is_whole(store: Store, entry: FileEntry, dataset: str) -> bool:
+def _is_whole(store: Store, entry: FileEntry, dataset: str, known: dict[str, int] | None) -> bool:
     key = object_key(dataset, entry.md5.hex())
-    if store.size_of(key) != entry.size_bytes:
+    if (store.size_of(key) if known is None else known.get(key)) != entry.size_bytes:
         return False
     with store.open_read(key) as chunks:
         return _fits(hash_chunks(chunks), entry)
@@ -143,7 +157,7 @@ def _copy(entry: FileEntry, sources: Sequence[Store], target: Store, dataset: st
     faults: list[str] = []
     key = object_key(dataset, entry.md5.hex())
     for source in sources:
-        writer = target.begin(dataset)
+        writer = target.begin(dataset, key)
         try:
             if fault := _read_into(entry, source, key, writer.write):
                 faults.append(f"{source.name}: {fault}")

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core import paths
 from datakeep.core.errors import HostileRepository, InvalidFile, Unsupported
-from datakeep.store.opening import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from datakeep.formats.inventory import Inventory
+    from datakeep.store.interface import Store
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _OBJECT_NAME = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_PART_ROWS = 65_536
 _PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 #: What ``dvc init`` writes to ``.dvc/.gitignore``.
@@ -54,9 +55,21 @@ def object_key(dataset: str, md5: str) -> str:
 def tree_object(inventory: Inventory) -> bytes:
     """The ``.dir`` object of the inventory's files, equal to that of dvc_data's ``Tree.as_bytes``."""
     table = inventory.table
-    rows = zip(table.column("path").to_pylist(), table.column("md5").to_pylist(), strict=True)
-    # The inventory's order, by UTF-8 bytes, is DVC's order, by code points.
-    return json.dumps([{"md5": md5.hex(), "relpath": path} for path, md5 in rows]).encode("ascii")
+    # The inventory's order, by UTF-8 bytes, is DVC's order, by code points. In parts, each without its brackets,
+    # because a dictionary for each of a million files takes more memory than all else.
+    parts = [
+        json.dumps(
+            [
+                {"md5": md5.hex(), "relpath": path}
+                for path, md5 in zip(
+                    batch.column("path").to_pylist(), batch.column("md5").to_pylist(), strict=True
+                )
+            ]
+        )[1:-1].encode("ascii")
+        for batch in table.select(["path", "md5"]).to_batches(max_chunksize=_PART_ROWS)
+        if batch.num_rows
+    ]
+    return b"[" + b", ".join(parts) + b"]"
 
 
 def parse_tree_object(data: bytes, *, what: str) -> dict[str, str]:
@@ -147,20 +160,20 @@ def parse_pointer_file(text: str | bytes, *, what: str) -> Pointer:
     return Pointer(str(md5), _count(out, "size", what), _count(out, "nfiles", what), str(path))
 
 
-def dvc_config(stores: Sequence[tuple[str, str]], dataset: str) -> str:
+def dvc_config(stores: Sequence[Store], dataset: str) -> str:
     """The text of ``.dvc/config``: one remote for each store, the first one the default.
 
     Args:
-        stores: Name and URL of each store; at least one.
+        stores: At least one.
         dataset: The dataset's name; its objects lie at ``<url>/<dataset>``.
 
     Raises:
         Unsupported: A name or URL cannot be written in a DVC configuration.
     """
-    lines = ["[core]", f"    remote = {_remote_name(stores[0][0])}", "    analytics = false"]
-    for name, url in stores:
-        folder = folder_of(url, name=name) / dataset
-        lines += [f"['remote \"{_remote_name(name)}\"']", f"    url = {_config_value(str(folder))}"]
+    lines = ["[core]", f"    remote = {_remote_name(stores[0].name)}", "    analytics = false"]
+    for store in stores:
+        lines.append(f"['remote \"{_remote_name(store.name)}\"']")
+        lines += [f"    {name} = {_config_value(value)}" for name, value in store.dvc_remote(dataset).items()]
     return "\n".join(lines) + "\n"
 
 

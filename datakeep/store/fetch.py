@@ -7,31 +7,40 @@ and reported, and the next store is asked. A file gets its name only when its si
 from __future__ import annotations
 
 import contextlib
+import copy
+import os
 import secrets
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from datakeep.core.errors import DamagedBytes, DatakeepError, UnsafePath
 from datakeep.store.dvc_format import object_key
 from datakeep.store.faults import folder_faults, require_space, show_size
-from datakeep.store.hashing import Digests
-from datakeep.store.interface import ObjectMissing, Store
+from datakeep.store.hashing import Digests, digests_for
+from datakeep.store.interface import Capability, ObjectMissing, Store
 from datakeep.store.pool import work
+from datakeep.store.present import connections_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress
-    from datakeep.formats.inventory import FileEntry, Inventory
+    from datakeep.formats.inventory import Inventory
     from datakeep.store.pool import Advance
 
 FaultKind = Literal["missing", "mismatched", "unreadable"]
 _SCRATCH = ".datakeep-fetch-"
+_ATTEMPTS = 2
+#: So many objects are listed one by one in memory.
+_AT_ONCE = 131_072
+#: An object up to this size is verified in memory, before anything is written.
+_IN_MEMORY_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +88,12 @@ class FoundObject:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One object, and every path that it becomes."""
+    """One object, and every path that it becomes; without Arrow, which would slow the start of each worker."""
 
-    entry: FileEntry
+    size_bytes: int
+    md5: bytes
+    sha256: bytes
     paths: tuple[str, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        return self.entry.size_bytes
 
 
 @dataclass(slots=True)
@@ -121,6 +128,10 @@ def fetch(
         UnsafePath: A folder on the way to a file is a symbolic link, or a file.
     """
     usable, down = _usable(stores)
+    # The first one is asked for nearly everything.
+    connections = connections_to(usable[:1])
+    for store in usable:
+        store.close()
     with folder_faults(destination, "write to it"):
         destination.mkdir(parents=True, exist_ok=True)
         for leftover in destination.glob(_SCRATCH + "*"):
@@ -132,11 +143,13 @@ def fetch(
         progress.stage("fetching", total=len(inventory))
         job = partial(_fetch_batch, stores=usable, dataset=dataset, destination=destination, scratch=scratch)
         total = _Got()
-        for got in work(job, _wanted(inventory), progress):
-            total.by_store += got.by_store
-            total.size_bytes += got.size_bytes
-            total.faults += got.faults
-            total.unavailable += got.unavailable
+        for wanted in _wanted(inventory):
+            sizes = [one.size_bytes for one in wanted]
+            for got in work(job, wanted, progress, connections=connections, sizes=sizes):
+                total.by_store += got.by_store
+                total.size_bytes += got.size_bytes
+                total.faults += got.faults
+                total.unavailable += got.unavailable
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return FetchReport(
@@ -220,12 +233,20 @@ def _usable(stores: Sequence[Store]) -> tuple[list[Store], dict[str, str]]:
     return usable, {name: fault.what for name, fault in faults}
 
 
-def _wanted(inventory: Inventory) -> list[_Wanted]:
-    """Each distinct object once; rows that claim one md5 for different bytes stay apart."""
-    rows = sorted(inventory.files, key=lambda row: (row.md5, row.sha256, row.size_bytes))
+def _wanted(inventory: Inventory) -> Iterator[list[_Wanted]]:
+    """Each distinct object once, some at a time; rows that claim one md5 for different bytes stay apart.
+
+    They come in the order of their names, in which a store's folders hold them.
+    """
+    rows = inventory.by_object()
     groups = groupby(rows, key=lambda row: (row.md5, row.sha256, row.size_bytes))
-    members = [list(group) for _, group in groups]
-    return [_Wanted(group[0], tuple(row.path for row in group)) for group in members]
+    wanted = (
+        _Wanted(rest[0].size_bytes, rest[0].md5, rest[0].sha256, tuple(row.path for row in rest))
+        for _, group in groups
+        if (rest := list(group))
+    )
+    while part := list(islice(wanted, _AT_ONCE)):
+        yield part
 
 
 def _fetch_batch(
@@ -238,10 +259,11 @@ def _fetch_batch(
     scratch: Path,
 ) -> _Got:
     got, folders = _Got(), _Folders(destination)
-    temporary = scratch / secrets.token_hex(8)
-    with folder_faults(destination, "write to it"):
+    temporary = str(scratch / secrets.token_hex(8))
+    with folder_faults(destination, "write to it"), contextlib.ExitStack() as stack:
+        own = [stack.enter_context(contextlib.closing(copy.copy(store))) for store in stores]
         for wanted in batch:
-            store = _get(wanted, stores, dataset, temporary, got)
+            store = _get(wanted, own, dataset, temporary, got)
             if store is None:
                 got.unavailable += wanted.paths
             else:
@@ -252,14 +274,11 @@ def _fetch_batch(
     return got
 
 
-def _get(wanted: _Wanted, stores: Sequence[Store], dataset: str, temporary: Path, got: _Got) -> Store | None:
+def _get(wanted: _Wanted, stores: Sequence[Store], dataset: str, temporary: str, got: _Got) -> Store | None:
     """The store that had the object whole, which then is in ``temporary``; None if none had."""
-    entry = wanted.entry
     for store in stores:
         try:
-            with temporary.open("wb") as file:
-                digests = _read(store, object_key(dataset, entry.md5.hex()), entry.size_bytes, file.write)
-            _compare(digests, entry)
+            _read_right(store, wanted, dataset, temporary)
         except (_Mismatch, DatakeepError) as fault:
             got.faults += [_fault(path, store, fault) for path in wanted.paths]
         else:
@@ -267,9 +286,53 @@ def _get(wanted: _Wanted, stores: Sequence[Store], dataset: str, temporary: Path
     return None
 
 
-def _read(store: Store, key: str, expected_bytes: int, write: Callable[[bytes], object]) -> Digests:
+def _read_right(store: Store, entry: _Wanted, dataset: str, temporary: str) -> None:
+    """The object in ``temporary``, if the store has it whole.
+
+    Bytes that came over a network and are wrong are asked for once more: perhaps only the way was bad.
+    """
+    attempts = 1 if Capability.LOCAL in store.capabilities else _ATTEMPTS
+    for attempt in range(attempts):
+        try:
+            if entry.size_bytes <= _IN_MEMORY_BYTES:
+                _read_small(store, entry, dataset, temporary)
+            else:
+                _read_big(store, entry, dataset, temporary)
+        except _Mismatch:
+            if attempt == attempts - 1:
+                raise
+        else:
+            return
+
+
+def _read_small(store: Store, entry: _Wanted, dataset: str, temporary: str) -> None:
+    chunks: list[bytes] = []
+    _compare(_read(store, object_key(dataset, entry.md5.hex()), entry.size_bytes, chunks.append), entry)
+    data = b"".join(chunks)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        written = os.write(descriptor, data)
+        while written < len(data):
+            written += os.write(descriptor, memoryview(data)[written:])
+    finally:
+        os.close(descriptor)
+
+
+def _read_big(store: Store, entry: _Wanted, dataset: str, temporary: str) -> None:
+    with open(temporary, "wb") as file, contextlib.closing(digests_for(entry.size_bytes)) as digests:
+        _read(store, object_key(dataset, entry.md5.hex()), entry.size_bytes, file.write, digests)
+        _compare(digests, entry)
+
+
+def _read(
+    store: Store,
+    key: str,
+    expected_bytes: int,
+    write: Callable[[bytes], object],
+    digests: Digests | None = None,
+) -> Digests:
     """The digests of the object, its bytes given to ``write``; stops soon after ``expected_bytes``."""
-    digests = Digests()
+    digests = digests or Digests()
     with store.open_read(key) as chunks:
         for chunk in chunks:
             digests.update(chunk)
@@ -279,7 +342,7 @@ def _read(store: Store, key: str, expected_bytes: int, write: Callable[[bytes], 
     return digests
 
 
-def _compare(digests: Digests, entry: FileEntry) -> None:
+def _compare(digests: Digests, entry: _Wanted) -> None:
     if digests.size_bytes > entry.size_bytes:
         raise _Mismatch(f"it has more than the registered {entry.size_bytes} bytes")
     if digests.size_bytes != entry.size_bytes:
@@ -307,13 +370,13 @@ def _fault(path: str, store: Store, fault: _Mismatch | DatakeepError) -> ObjectF
     return ObjectFault(path, store.name, "unreadable", fault.what)
 
 
-def _place(temporary: Path, targets: Sequence[Path], scratch: Path) -> None:
+def _place(temporary: str, targets: Sequence[str], scratch: Path) -> None:
     """Move the verified file to its first path, and a copy of it to each other one."""
     for target in targets[1:]:
         twin = scratch / secrets.token_hex(8)
         shutil.copyfile(temporary, twin)
         twin.replace(target)
-    temporary.replace(targets[0])
+    os.replace(temporary, targets[0])
 
 
 class _Folders:
@@ -321,18 +384,18 @@ class _Folders:
 
     def __init__(self, destination: Path) -> None:
         self._destination = destination
-        self._ready = {destination}
+        self._ready = {""}
 
-    def ready(self, path: str) -> Path:
+    def ready(self, path: str) -> str:
         """Where ``path`` goes; its folder exists and no part of it is a symbolic link."""
-        target = self._destination / path
-        for folder in reversed(target.relative_to(self._destination).parents[:-1]):
-            self._make(self._destination / folder)
-        return target
+        parent = path.rpartition("/")[0]
+        if parent not in self._ready:
+            for folder in reversed([parent, *map(str, PurePosixPath(parent).parents[:-1])]):
+                self._make(self._destination / folder)
+            self._ready.add(parent)
+        return f"{self._destination}/{path}"
 
     def _make(self, folder: Path) -> None:
-        if folder in self._ready:
-            return
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
         if folder.is_symlink() or not folder.is_dir():
@@ -340,4 +403,3 @@ class _Folders:
                 f"{folder} is in the way: it is not a folder of its own",
                 next_step="fetch into an empty folder",
             )
-        self._ready.add(folder)

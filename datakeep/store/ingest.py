@@ -1,8 +1,10 @@
 """Taking the bytes of a dataset in: one read of each file gives both digests and a write to every store.
 
 Crash-safe: objects are written under temporary names, one sync makes a batch of them durable, and only
-then are they renamed. A kill leaves whole objects, that the next run reuses, and temporary files, that it
-removes.
+then are they renamed; in a bucket each is durable when its upload ends. A kill leaves whole objects, that the
+next run reuses, and temporary files, that it removes.
+
+A large file on its way to a bucket is read twice: an upload needs its key, the md5, before its first byte.
 """
 
 from __future__ import annotations
@@ -10,36 +12,28 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import NoSpace, SourceChanged, SourceUnreadable
-from datakeep.formats.inventory import FileEntry, Inventory
+from datakeep.formats.inventory import Inventory
 from datakeep.store.dvc_format import object_key
 from datakeep.store.faults import show_size
-from datakeep.store.hashing import HashingReader, hash_chunks
+from datakeep.store.hashing import AGAIN, hash_chunks
+from datakeep.store.interface import Capability
 from datakeep.store.pool import work
+from datakeep.store.present import connections_to, listed
+from datakeep.store.scan import SourceFiles
+from datakeep.store.taking import IN_MEMORY_BYTES, take_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from datakeep.core.progress import Progress
     from datakeep.store.interface import Store, Writer
-    from datakeep.store.pool import Advance
     from datakeep.store.scan import SourceFile
-
-#: A file up to this size is hashed in memory, and written only where a store lacks it.
-_IN_MEMORY_BYTES = 4 << 20
-
-
-@dataclass(slots=True)
-class _Taken:
-    """What became of one batch."""
-
-    entries: list[FileEntry] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
+    from datakeep.store.state import Trusted
 
 
 def ingest(
@@ -48,6 +42,8 @@ def ingest(
     dataset: str,
     progress: Progress,
     workers: int | None = None,
+    *,
+    trusted: Trusted | None = None,
 ) -> Inventory:
     """Every file as an object in every store, and their inventory; each file is read once.
 
@@ -59,7 +55,9 @@ def ingest(
         stores: Where each object goes; at least one.
         dataset: The dataset's name, which prefixes all keys.
         progress: Told of each file.
-        workers: How many processes or threads; by default what the machine has.
+        workers: How many processes or threads; by default what the machine has, and for far stores what they
+            take.
+        trusted: Files whose digests are known; one is read all the same where a store lacks its object.
 
     Raises:
         SourceChanged: Files changed while they were read; lists all of them.
@@ -73,20 +71,93 @@ def ingest(
     for store in stores:
         store.check(writable=True)
         store.tidy(dataset)
-    present = [_sizes_present(store, dataset, files) for store in stores]
-    _check_space(files, stores, present)
-    progress.stage("taking the bytes in", total=len(files))
-    likely = frozenset(set.intersection(*(set(sizes) for sizes in present)))
-    everything = _Taken()
-    job = partial(_take_batch, stores=stores, dataset=dataset, likely_present=likely)
-    for taken in work(job, files, progress, workers=workers):
-        everything.entries += taken.entries
-        everything.changed += taken.changed
-        everything.unreadable += taken.unreadable
-    _raise_if_bad(everything)
+    columns = SourceFiles.of(files)
+    progress.stage("taking the bytes in", total=len(columns))
+    known = [listed(store, dataset, len(columns)) for store in stores]
+    result = _Result.of(len(columns))
+    if trusted is not None:
+        _take_trusted(columns, stores, known, dataset, trusted, result)
+        progress.advance(trusted.used)
+    todo = columns.take(result.left) if trusted is not None and trusted.used else columns
+    present = [_sizes_present(store, dataset, todo, keys) for store, keys in zip(stores, known, strict=True)]
+    _check_space(todo, stores, present)
+    _take_all(todo, stores, known, dataset, present, result, progress, workers)
     for store in stores:
         store.sync()  # The bytes are durable since their batch; now their names are, too.
-    return Inventory.of(everything.entries)
+    return Inventory.of_columns(columns.paths, columns.sizes, bytes(result.md5), bytes(result.sha256))
+
+
+@dataclass(slots=True)
+class _Result:
+    """The digests of all files, one after the other, and the files that have none yet."""
+
+    md5: bytearray
+    sha256: bytearray
+    left: Sequence[int]
+
+    @classmethod
+    def of(cls, count: int) -> _Result:
+        return cls(bytearray(16 * count), bytearray(32 * count), range(count))
+
+    def put(self, at: int, md5: bytes | bytearray, sha256: bytes | bytearray) -> None:
+        self.md5[16 * at : 16 * at + 16] = md5
+        self.sha256[32 * at : 32 * at + 32] = sha256
+
+
+def _take_trusted(
+    files: SourceFiles,
+    stores: Sequence[Store],
+    known: Sequence[dict[str, int] | None],
+    dataset: str,
+    trusted: Trusted,
+    result: _Result,
+) -> None:
+    """Write down what is trusted, as far as every store is known to have the object, at its size."""
+    sizes = [store.size_of if keys is None else keys.get for store, keys in zip(stores, known, strict=True)]
+    is_left = bytearray(b"\1") * len(files)
+    for number, at in enumerate(trusted.positions):
+        md5 = trusted.md5[16 * number : 16 * number + 16]
+        key = object_key(dataset, md5.hex())
+        if all(size_of(key) == files.sizes[at] for size_of in sizes):
+            is_left[at] = 0
+            result.put(at, md5, trusted.sha256[32 * number : 32 * number + 32])
+    result.left = [at for at, left in enumerate(is_left) if left]
+    trusted.used = len(files) - len(result.left)
+
+
+def _take_all(
+    files: SourceFiles,
+    stores: Sequence[Store],
+    known: Sequence[dict[str, int] | None],
+    dataset: str,
+    present: Sequence[Counter[int]],
+    result: _Result,
+    progress: Progress,
+    workers: int | None,
+) -> None:
+    connections = connections_to(stores)
+    users = min(connections or 1, len(files) or 1)
+    for store in stores:
+        store.close()
+    job = partial(
+        take_batch,
+        stores=[store.shared(users) for store in stores],
+        known=known,
+        dataset=dataset,
+        likely_present=frozenset(set.intersection(*(set(sizes) for sizes in present))),
+    )
+    changed: list[str] = []
+    unreadable: list[str] = []
+    for taken in work(job, files, progress, workers=workers, connections=connections, sizes=files.sizes):
+        changed += taken.changed
+        unreadable += taken.unreadable
+        for number in range(len(taken.md5) // 16):
+            result.put(
+                result.left[taken.start + number],
+                taken.md5[16 * number : 16 * number + 16],
+                taken.sha256[32 * number : 32 * number + 32],
+            )
+    _raise_if_bad(changed, unreadable)
 
 
 def put_bytes(data: bytes, stores: Sequence[Store], dataset: str, *, directory: bool = False) -> str:
@@ -97,9 +168,10 @@ def put_bytes(data: bytes, stores: Sequence[Store], dataset: str, *, directory: 
     """
     md5 = hash_chunks([data]).md5.hex() + (".dir" if directory else "")
     for store in stores:
-        with contextlib.closing(copy.copy(store)) as own, _discarding(own.begin(dataset)) as writer:
+        key = object_key(dataset, md5)
+        with contextlib.closing(copy.copy(store)) as own, _discarding(own.begin(dataset, key)) as writer:
             writer.write(data)
-            writer.commit(object_key(dataset, md5))
+            writer.commit(key)
             own.sync()
     return md5
 
@@ -112,23 +184,25 @@ def _discarding(writer: Writer) -> Iterator[Writer]:
         writer.discard()
 
 
-def _sizes_present(store: Store, dataset: str, files: Sequence[SourceFile]) -> Counter[int]:
+def _sizes_present(
+    store: Store, dataset: str, files: SourceFiles, keys: dict[str, int] | None
+) -> Counter[int]:
     """How many objects of each size the store has, where knowing it can save a write or a refusal."""
-    needed = sum(file.size_bytes for file in files)
+    if Capability.LOCAL not in store.capabilities:
+        return Counter((keys or {}).values())
+    needed = sum(files.sizes)
     free = store.free_bytes()
-    big = any(file.size_bytes > _IN_MEMORY_BYTES for file in files)
+    big = max(files.sizes, default=0) > IN_MEMORY_BYTES
     if not big and (free is None or needed <= free):
         return Counter()
     return Counter(size_bytes for _, size_bytes in store.list(f"{dataset}/files/md5"))
 
 
-def _check_space(
-    files: Sequence[SourceFile], stores: Sequence[Store], present: Sequence[Counter[int]]
-) -> None:
+def _check_space(files: SourceFiles, stores: Sequence[Store], present: Sequence[Counter[int]]) -> None:
     needed: Counter[str] = Counter()
     for store, sizes in zip(stores, present, strict=True):
         # An object of a file's size is probably the file itself, of an earlier version or an interrupted run.
-        wanted = Counter(file.size_bytes for file in files) - sizes
+        wanted = Counter(files.sizes) - sizes
         needed[store.volume() or store.name] += sum(size * count for size, count in wanted.items())
         free = store.free_bytes()
         missing = needed[store.volume() or store.name] - (free or 0)
@@ -139,135 +213,18 @@ def _check_space(
             )
 
 
-def _take_batch(
-    batch: Sequence[SourceFile],
-    advance: Advance,
-    *,
-    stores: Sequence[Store],
-    dataset: str,
-    likely_present: frozenset[int],
-) -> _Taken:
-    with contextlib.ExitStack() as stack:
-        own = [stack.enter_context(contextlib.closing(copy.copy(store))) for store in stores]
-        shelves = [stack.enter_context(contextlib.closing(_Shelf(store, dataset))) for store in own]
-        taken = _Taken()
-        for file in batch:
-            try:
-                taken.entries.append(
-                    _take(file, shelves, advance, hash_first=file.size_bytes in likely_present)
-                )
-            except SourceChanged as fault:
-                taken.changed.append(fault.what)
-            except SourceUnreadable as fault:
-                taken.unreadable.append(fault.what)
-            advance(1, 0)
-        for shelf in shelves:
-            shelf.commit()
-    return taken
-
-
-def _take(file: SourceFile, shelves: Sequence[_Shelf], advance: Advance, *, hash_first: bool) -> FileEntry:
-    if file.size_bytes <= _IN_MEMORY_BYTES:
-        with HashingReader(file) as reader:
-            data = b"".join(reader)
-        for shelf in shelves:
-            shelf.add(data, reader.entry)
-        advance(0, len(data))
-        return reader.entry
-    if hash_first:
-        # Every store has an object of this size, probably this one; if not, a second read is the price.
-        with HashingReader(file) as reader:
-            for chunk in reader:
-                advance(0, len(chunk))
-        if all(shelf.has(reader.entry) for shelf in shelves):
-            return reader.entry
-    return _stream(file, shelves, advance)
-
-
-def _stream(file: SourceFile, shelves: Sequence[_Shelf], advance: Advance) -> FileEntry:
-    """A file too big for the memory goes to all stores while it is read."""
-    with HashingReader(file) as reader:
-        writers = [shelf.begin() for shelf in shelves]
-        try:
-            for chunk in reader:
-                for writer in writers:
-                    writer.write(chunk)
-                advance(0, len(chunk))
-            for shelf, writer in zip(shelves, writers, strict=True):
-                shelf.keep(writer, reader.entry)
-        except BaseException:
-            for writer in writers:
-                writer.discard()
-            raise
-    return reader.entry
-
-
-class _Shelf:
-    """The objects of one batch in one store: written, then made durable together, then given their keys."""
-
-    def __init__(self, store: Store, dataset: str) -> None:
-        self._store = store
-        self._dataset = dataset
-        self._writers: list[Writer] = []
-        self._finished: dict[str, Writer] = {}
-
-    def key(self, entry: FileEntry) -> str:
-        """The key of a file's object."""
-        return object_key(self._dataset, entry.md5.hex())
-
-    def has(self, entry: FileEntry) -> bool:
-        """Whether nothing needs to be written."""
-        key = self.key(entry)
-        return key in self._finished or self._store.size_of(key) == entry.size_bytes
-
-    def begin(self) -> Writer:
-        """A writer that :meth:`close` discards, if it comes to nothing."""
-        writer = self._store.begin(self._dataset)
-        self._writers.append(writer)
-        return writer
-
-    def add(self, data: bytes, entry: FileEntry) -> None:
-        """Write ``data``, unless it is there."""
-        if not self.has(entry):
-            writer = self.begin()
-            writer.write(data)
-            self.keep(writer, entry)
-
-    def keep(self, writer: Writer, entry: FileEntry) -> None:
-        """``writer`` holds the bytes of ``entry``."""
-        if self.has(entry):
-            writer.discard()
-            return
-        writer.finish()
-        self._finished[self.key(entry)] = writer
-
-    def commit(self) -> None:
-        """Make all objects durable and visible."""
-        if self._finished:
-            self._store.sync()
-        for key, writer in self._finished.items():
-            writer.commit(key)
-
-    def close(self) -> None:
-        """Discard what was not committed."""
-        for writer in self._writers:
-            writer.discard()
-
-
-def _raise_if_bad(taken: _Taken) -> None:
-    if taken.unreadable:
+def _raise_if_bad(changed: Sequence[str], unreadable: Sequence[str]) -> None:
+    if unreadable:
         raise SourceUnreadable(
-            taken.unreadable[0]
-            if len(taken.unreadable) == 1
-            else f"{len(taken.unreadable)} files of the source cannot be read",
+            unreadable[0]
+            if len(unreadable) == 1
+            else f"{len(unreadable)} files of the source cannot be read",
             next_step="make them readable (chmod), or leave them out, then run the same command again",
-            things=sorted(taken.unreadable),
+            things=sorted(unreadable),
         )
-    if taken.changed:
+    if changed:
         raise SourceChanged(
-            taken.changed[0]
-            if len(taken.changed) == 1
-            else f"{len(taken.changed)} files changed while they were read",
-            next_step="re-run when the export has finished",
-            things=sorted(taken.changed),
+            changed[0] if len(changed) == 1 else f"{len(changed)} files changed while they were read",
+            next_step=AGAIN,
+            things=sorted(changed),
         )

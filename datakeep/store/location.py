@@ -68,15 +68,15 @@ def split_url(url: str) -> tuple[str, str | None, str | None]:
         UsageError: The URL has another parameter.
         SecretFound: It holds a secret, which belongs into the environment.
     """
-    if secret := find_secret(url):
+    plain, _, query = url.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if secret := find_secret(url) or find_secret(options.get("endpoint_url", "")):
         raise SecretFound(
             f"the store's url holds {secret}",
             next_step="leave it out; credentials come from the environment, such as AWS_PROFILE",
         )
     if scheme_of(url) in (None, "file"):
         return url, None, None
-    plain, question, query = url.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True)) if question else {}
     unknown = sorted(set(options) - {"endpoint_url", "region"})
     if unknown:
         raise UsageError(

@@ -48,19 +48,18 @@ class Patience:
 HASTY = Patience(connect_s=5, stall_s=15, retries=3, retry_s=10)
 
 
-def connect(location: Location, *, connections: int, patience: Patience, profile: str | None) -> ObjectStore:
+def connect(location: Location, *, patience: Patience, profile: str | None) -> ObjectStore:
     """A client for ``location``, made in a few milliseconds; it connects when it is used.
 
     Args:
         location: The place.
-        connections: So many are kept open at most.
         patience: How long to wait.
         profile: Of AWS's configuration files; by default the environment's.
 
     Raises:
         AccessDenied: There are no credentials to use.
     """
-    options = _client_options(location, connections, patience)
+    options = _client_options(location, patience)
     retry: RetryConfig = {
         "max_retries": patience.retries,
         "retry_timeout": timedelta(seconds=patience.retry_s),
@@ -93,14 +92,14 @@ def kind_of_credentials(location: Location) -> str:
     return f"{_SCHEMES[location.scheme]} credentials of the environment or profile"
 
 
-def _client_options(location: Location, connections: int, patience: Patience) -> ClientConfig:
+def _client_options(location: Location, patience: Patience) -> ClientConfig:
     options: ClientConfig = {
         "allow_http": (location.endpoint_url or "").startswith("http://"),
         "connect_timeout": timedelta(seconds=patience.connect_s),
         # The whole of a request may last: a part on a slow line is no fault, a line that stalls is.
         "timeout": timedelta(minutes=30),
         "read_timeout": timedelta(seconds=patience.stall_s),
-        "pool_max_idle_per_host": str(connections),
+        "pool_max_idle_per_host": "1",
     }
     authority = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
     if authority and Path(authority).is_file():

@@ -86,7 +86,7 @@ def refused(fault: BaseException, *, place: str, action: str, location: Location
             f"{place} is missing: there is no bucket {location.bucket!r}",
             next_step="correct the store's url in keep.yaml, or ask the bucket's administrator to make it",
         )
-    if code in _OTHER_REGION or status in ("301", "307"):
+    if code in _OTHER_REGION or "BareRedirect" in text:
         return _elsewhere(text, place, location)
     if _DATE.search(code or "") or (status == "403" and _DATE.search(text)):
         return AccessDenied(

@@ -2,7 +2,8 @@
 
 An object appears whole or not at all, and survives as soon as its upload ends: there is nothing temporary and
 nothing to sync. What counts is round trips, so that many copies of a store are used at once, each with a
-client of its own; so many copies as were asked for are never more connections than that.
+client of its own. A client that is quick may open a connection while its last one is about to be free again, so
+that each counts for two of the connections that were asked for.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
 
     from datakeep.store.location import Location
 
-#: How many requests at once, unless told otherwise: more gain little, and a small server suffers.
-CONNECTIONS = 16
+#: How many connections at most, unless told otherwise: more gain little, and a small server suffers.
+CONNECTIONS = 32
+_OF_ONE_CLIENT = 2
 #: A part of a large upload; S3 takes 10,000 of them, so that the largest object is of 160 GB.
 _PART_BYTES = 16 << 20
 #: The parts of one upload wait in memory.
@@ -56,7 +58,7 @@ class BucketStore(Store):
         name: What the keep calls it.
         location: Where it is.
         url: How the keep writes it.
-        connections: How many copies of this store may be at work at once.
+        connections: How many may be open at once, by all copies of this store in one process together.
         patience: How long requests may take.
         profile: Of AWS's configuration files; by default the environment's.
     """
@@ -98,7 +100,7 @@ class BucketStore(Store):
     @property
     def connections(self) -> int | None:
         """See :attr:`Store.connections`."""
-        return self._connections
+        return max(1, self._connections // _OF_ONE_CLIENT)
 
     @property
     def credentials(self) -> str | None:
@@ -162,8 +164,9 @@ class BucketStore(Store):
     def shared(self, users: int) -> Self:
         """See :meth:`Store.shared`; what is left of the connections serves the parts of large uploads."""
         made = copy.copy(self)
-        made._parts_at_once = min(max(1, self._connections // users), _MAX_PARTS_AT_ONCE)  # noqa: SLF001
-        made._spare = deque()  # noqa: SLF001  (clients are made for so many connections)
+        made._parts_at_once = min(  # noqa: SLF001
+            max(1, self._connections // (_OF_ONE_CLIENT * users)), _MAX_PARTS_AT_ONCE
+        )
         return made
 
     @contextlib.contextmanager
@@ -201,9 +204,7 @@ class BucketStore(Store):
         return self._own
 
     def _connect(self, patience: Patience) -> Client:
-        return object_clients.connect(
-            self.location, connections=self._parts_at_once, patience=patience, profile=self._profile
-        )
+        return object_clients.connect(self.location, patience=patience, profile=self._profile)
 
     def _marker(self) -> Marker | None:
         with self.faults("read it"):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import overload
 
 from datakeep.core import paths
 from datakeep.core.errors import (
@@ -22,9 +24,6 @@ from datakeep.core.errors import (
     UnsafePath,
     UsageError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -46,19 +45,91 @@ class SourceFile:
     size_bytes: int
     mtime_ns: int
     inode: int
+    ctime_ns: int = 0
+
+
+@dataclass(slots=True)
+class SourceFiles(Sequence[SourceFile]):
+    """Many source files, column by column: a million of them take a tenth of the memory of as many objects.
+
+    Attributes:
+        paths: What each will be called in ``data/``.
+        origins: Where each lies.
+        sizes: In bytes.
+        mtimes_ns: When each was changed.
+        inodes: Of each, on its file system.
+        ctimes_ns: When each was changed in any way, its times included.
+        start: Where these begin in the files that they are a part of.
+    """
+
+    paths: list[str] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    mtimes_ns: array[int] = field(default_factory=lambda: array("q"))
+    inodes: array[int] = field(default_factory=lambda: array("Q"))
+    ctimes_ns: array[int] = field(default_factory=lambda: array("q"))
+    start: int = 0
+
+    @classmethod
+    def of(cls, files: Sequence[SourceFile]) -> SourceFiles:
+        """``files`` as columns."""
+        if isinstance(files, SourceFiles):
+            return files
+        made = cls()
+        for file in files:
+            made.add(file.path, str(file.origin), file.size_bytes, file.mtime_ns, file.inode, file.ctime_ns)
+        return made
+
+    def add(self, path: str, origin: str, size_bytes: int, mtime_ns: int, inode: int, ctime_ns: int) -> None:
+        """One file more."""
+        self.paths.append(path)
+        self.origins.append(origin)
+        self.sizes.append(size_bytes)
+        self.mtimes_ns.append(mtime_ns)
+        self.inodes.append(inode)
+        self.ctimes_ns.append(ctime_ns)
+
+    def take(self, positions: Sequence[int]) -> SourceFiles:
+        """Those at ``positions``, in that order."""
+        return SourceFiles(
+            [self.paths[at] for at in positions],
+            [self.origins[at] for at in positions],
+            array("q", (self.sizes[at] for at in positions)),
+            array("q", (self.mtimes_ns[at] for at in positions)),
+            array("Q", (self.inodes[at] for at in positions)),
+            array("q", (self.ctimes_ns[at] for at in positions)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, at: int) -> SourceFile: ...
+    @overload
+    def __getitem__(self, at: slice) -> SourceFiles: ...
+    def __getitem__(self, at: int | slice) -> SourceFile | SourceFiles:
+        if isinstance(at, slice):
+            return SourceFiles(
+                self.paths[at], self.origins[at], self.sizes[at], self.mtimes_ns[at], self.inodes[at],
+                self.ctimes_ns[at], start=self.start + at.indices(len(self))[0],
+            )  # fmt: skip
+        return SourceFile(
+            self.paths[at], Path(self.origins[at]), self.sizes[at], self.mtimes_ns[at], self.inodes[at],
+            self.ctimes_ns[at],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
     """The files of a source, sorted by the bytes of their paths, and what the user should know of it."""
 
-    files: list[SourceFile]
+    files: SourceFiles
     warnings: list[str]
 
     @property
     def size_bytes(self) -> int:
         """The size of all files together."""
-        return sum(file.size_bytes for file in self.files)
+        return sum(self.files.sizes)
 
 
 def scan(sources: Sequence[Path], *, keep: Path | None = None, normalise_names: bool = False) -> Scan:
@@ -116,7 +187,8 @@ class _Walk:
     """What was found so far; see :func:`scan`."""
 
     normalise_names: bool
-    files: list[SourceFile] = field(default_factory=list)
+    files: SourceFiles = field(default_factory=SourceFiles)
+    user: int = field(default_factory=os.geteuid)
     refused: list[paths.Refusal] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
@@ -141,7 +213,7 @@ class _Walk:
                     self.unreadable.append(f"{_short(_printable(entry.path))}: {fault.strerror}")
                     continue
                 if not stat.S_ISDIR(found.st_mode):
-                    self._take(path, Path(entry.path), found)
+                    self._take(path, entry.path, found)
                 elif refusal := paths.refuse(path):
                     self.refused.append(refusal)
                 else:
@@ -149,12 +221,12 @@ class _Walk:
 
     def file(self, source: Path) -> None:
         absolute = source.absolute()
-        self._take(self._name(absolute.name), absolute, absolute.lstat())
+        self._take(self._name(absolute.name), str(absolute), absolute.lstat())
 
     def _name(self, name: str) -> str:
         return unicodedata.normalize("NFC", name) if self.normalise_names else name
 
-    def _take(self, path: str, origin: Path, found: os.stat_result) -> None:
+    def _take(self, path: str, origin: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
             kind = _KINDS.get(stat.S_IFMT(found.st_mode), "not a file")
             self.refused.append(
@@ -162,10 +234,15 @@ class _Walk:
                     _printable(path), f"it is {kind}", "replace it by the file itself, or remove it"
                 )
             )
-        elif not os.access(origin, os.R_OK, effective_ids=True):
-            self.unreadable.append(f"{_printable(str(origin))}: no right to read it")
+        elif not self._may_read(origin, found):
+            self.unreadable.append(f"{_printable(origin)}: no right to read it")
         else:
-            self.files.append(SourceFile(path, origin, found.st_size, found.st_mtime_ns, found.st_ino))
+            self.files.add(path, origin, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
+
+    def _may_read(self, origin: str, found: os.stat_result) -> bool:
+        # What the mode says of one's own file needs no question, which would be one call more for each file.
+        own = found.st_uid == self.user and found.st_mode & stat.S_IRUSR
+        return bool(own) or os.access(origin, os.R_OK, effective_ids=True)
 
     def result(self, sources: Sequence[Path]) -> Scan:
         """The scan, if nothing speaks against it."""
@@ -175,11 +252,9 @@ class _Walk:
                 next_step="make them readable (chmod), or leave them out, then run the same command again",
                 things=sorted(self.unreadable),
             )
-        refused = [*self.refused, *_same_names(self.files)] or paths.refusals(
-            file.path for file in self.files
-        )
+        refused = [*self.refused, *_same_names(self.files)] or paths.refusals(self.files.paths)
         if self.refused:
-            refused += [found for file in self.files if (found := paths.refuse(file.path))]
+            refused += [found for path in self.files.paths if (found := paths.refuse(path))]
         if refused:
             things = sorted(str(refusal) for refusal in refused)
             raise UnsafePath(
@@ -191,8 +266,9 @@ class _Walk:
             raise SourceEmpty(
                 f"the source {str(sources[0])!r} holds no file", next_step="give a folder that holds the data"
             )
-        self.files.sort(key=lambda file: file.path.encode("utf-8"))
-        return Scan(self.files, self._warnings())
+        # Python's order of strings, by code points, is the order of their UTF-8 bytes.
+        order = sorted(range(len(self.files)), key=self.files.paths.__getitem__)
+        return Scan(self.files.take(order), self._warnings())
 
     def _warnings(self) -> list[str]:
         if not self.empty:
@@ -208,16 +284,14 @@ def _counted(things: Sequence[str], of_one: str, of_many: str) -> str:
     return f"{len(things)} {of_many}" if not of_one else f"{len(things)} files {of_many}"
 
 
-def _same_names(files: Sequence[SourceFile]) -> list[paths.Refusal]:
-    first: dict[str, SourceFile] = {}
+def _same_names(files: SourceFiles) -> list[paths.Refusal]:
+    if len(set(files.paths)) == len(files):
+        return []
+    first: dict[str, str] = {}
     return [
-        paths.Refusal(
-            _printable(str(file.origin)),
-            f"it would have the same name as {_printable(str(other.origin))}",
-            "rename one",
-        )
-        for file in files
-        if (other := first.setdefault(file.path, file)) is not file
+        paths.Refusal(_printable(origin), f"it would have the same name as {_printable(other)}", "rename one")
+        for path, origin in zip(files.paths, files.origins, strict=True)
+        if (other := first.setdefault(path, origin)) != origin
     ]
 
 

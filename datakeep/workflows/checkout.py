@@ -291,9 +291,9 @@ def _md5(data: bytes) -> str:
 def _write_overrides(keep: Keep, entry: VersionEntry, place: Path) -> None:
     """DVC too finds a store where this machine has it mounted."""
     moved = [
-        (store.name, keep.store_url(store.name, store.url))
-        for store in keep.file.vault.stores
-        if keep.store_url(store.name, store.url) != store.url
+        here
+        for here, recorded in zip(keep.stores(), keep.recorded_stores(), strict=True)
+        if here.dvc_remote(entry.dataset) != recorded.dvc_remote(entry.dataset)
     ]
     if moved:
         text = dvc_format.dvc_config(moved, entry.dataset).split("\n['", 1)[1]

@@ -186,6 +186,8 @@ class CleanRoom:
             try:
                 store.check(keep=self.keep.name)
                 usable.append(store.name)
+                if store.credentials and store.credentials not in self.let_in:
+                    self.let_in = (*self.let_in, store.credentials)
             except DatakeepError as error:
                 faults.append(error)
                 self.warnings.append(error.what)

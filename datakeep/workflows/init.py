@@ -16,7 +16,9 @@ from datakeep.formats.keep import REQUIRED, KeepFile, StoreEntry
 from datakeep.repository import vault
 from datakeep.repository.command import local_path
 from datakeep.repository.keep import Change, KeepRepository, KeepTree
-from datakeep.store.opening import create_store, open_store
+from datakeep.store.interface import Capability
+from datakeep.store.location import split_url
+from datakeep.store.opening import create_store
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.keep import KEEP_FILE, Keep, open_keep
 from datakeep.workflows.people import new_person
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from datakeep.core.progress import Progress
     from datakeep.repository.identity import Identity
+    from datakeep.store.interface import Store
 
 #: Folders that one person's account keeps in step; what lies there goes when the account does (L2).
 _PERSONAL = re.compile(
@@ -60,7 +63,8 @@ def init(
         folder: Where the keep goes; it must not exist, or be empty.
         name: The keep's name; by default the folder's.
         vault_git: The git base: a folder, an ssh address, a hosted service.
-        vault_data: The stores, as URL or ``NAME=URL``.
+        vault_data: The stores, as URL or ``NAME=URL``; that of an object store may end in
+            ``?endpoint_url=…&region=…``.
         who: Becomes the first person of the keep.
         now: The time that is written down.
         progress: Is told what was made.
@@ -81,7 +85,14 @@ def init(
         _make_default_vault(Path(file.vault.stores[0].url).parent)
     for store in file.vault.stores:
         _warn_of_personal(store, progress)
-        create_store(store.name, store.url, keep=keep_name, now=now)
+        create_store(
+            store.name,
+            store.url,
+            keep=keep_name,
+            now=now,
+            endpoint_url=store.endpoint_url,
+            region=store.region,
+        )
     url = vault.keep_url(file.vault.git, keep_name)
     vault.create_bare(url, file.vault.create_command, name=keep_name, make_base=True)
     repository = KeepRepository.create(root, url)
@@ -126,7 +137,24 @@ def _store(text: str, place: int) -> dict[str, str]:
     name, equals, url = text.partition("=")
     if not equals or "/" in name or ":" in name:
         name, url = "main" if place == 0 else f"store-{place + 1}", text
-    return {"name": check_name(name, what="store"), "url": absolute_url(url)}
+    return store_fields(name, url)
+
+
+def store_fields(name: str, url: str) -> dict[str, str]:
+    """What keep.yaml says of a store; endpoint and region, which the URL may bring, are fields of their own.
+
+    Raises:
+        UsageError: The name or the URL cannot be used.
+        SecretFound: There is a secret in it.
+    """
+    plain, endpoint_url, region = split_url(url)
+    fields = {
+        "name": check_name(name, what="store"),
+        "url": absolute_url(plain),
+        "endpoint_url": endpoint_url,
+        "region": region,
+    }
+    return {field: value for field, value in fields.items() if value is not None}
 
 
 def absolute_url(url: str) -> str:
@@ -201,8 +229,16 @@ def copies_sentence(keep: Keep) -> str:
     stores = keep.file.vault.stores
     if len(stores) > 1:
         return f"{len(stores)} stores hold a copy each: {', '.join(store.name for store in stores)}"
-    store = open_store(stores[0].name, stores[0].url)
+    store = keep.recorded_stores()[0]
     return (
-        f"there is one store only, {store}: the bytes die with that disk. "
+        f"there is one store only, {store}: the bytes die with {_what_dies(store)}. "
         "Add another, on another machine: datakeep vault add NAME URL"
+    )
+
+
+def _what_dies(store: Store) -> str:
+    return (
+        "that disk"
+        if Capability.LOCAL in store.capabilities
+        else "that bucket, or the account that pays for it"
     )

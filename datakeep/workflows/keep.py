@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datakeep.core.progress import Progress
+    from datakeep.formats.keep import StoreEntry
     from datakeep.repository.identity import Identity
     from datakeep.store.interface import Store
 
@@ -212,14 +213,31 @@ class Keep:
     def stores(self, names: Sequence[str] | None = None) -> list[Store]:
         """The keep's stores, or those of ``names`` that it still has; none is looked at yet."""
         return [
-            open_store(
-                store.name,
-                self.store_url(store.name, store.url),
-                endpoint_url=store.endpoint_url,
-                region=store.region,
-            )
+            self._store(store) for store in self.file.vault.stores if names is None or store.name in names
+        ]
+
+    def _store(self, entry: StoreEntry) -> Store:
+        """A store as this machine has it: git's ``datakeep.store.<name>.…`` wins over keep.yaml.
+
+        Another url is another place, which brings its own endpoint and region.
+        """
+        url = self.store_url(entry.name, entry.url)
+        moved = url != entry.url
+        connections = self.repository.setting(f"datakeep.store.{entry.name}.connections") or ""
+        return open_store(
+            entry.name,
+            url,
+            endpoint_url=None if moved else entry.endpoint_url,
+            region=None if moved else entry.region,
+            profile=self.repository.setting(f"datakeep.store.{entry.name}.profile"),
+            connections=int(connections) if connections.isdecimal() else None,
+        )
+
+    def recorded_stores(self) -> list[Store]:
+        """All stores where keep.yaml says that they are, which is what gets written down."""
+        return [
+            open_store(store.name, store.url, endpoint_url=store.endpoint_url, region=store.region)
             for store in self.file.vault.stores
-            if names is None or store.name in names
         ]
 
     def holding(self, entry: VersionEntry) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ command finds them and goes on.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from datakeep.store import dvc_format
 from datakeep.store.faults import require_space
 from datakeep.store.hashing import HashingReader
 from datakeep.store.ingest import ingest, put_bytes
+from datakeep.store.scan import SourceFiles
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.keep import entry_path
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from datakeep.repository.identity import Identity
     from datakeep.store.interface import Store
     from datakeep.store.scan import SourceFile
+    from datakeep.store.state import HashState
     from datakeep.workflows.keep import Keep
 
 MANIFEST = "dataset.yaml"
@@ -62,6 +65,8 @@ class Draft:
         files: Documents and code that go into the repository; None deletes one.
         source: The new data; None keeps the bytes of ``inventory``.
         inventory: The inventory of the version before, where ``source`` is None.
+        state: What was hashed of the source before, if it is one folder.
+        deep: Read every file of the source, whatever the state says.
     """
 
     name: str
@@ -72,6 +77,8 @@ class Draft:
     files: Mapping[str, bytes | None] = field(default_factory=dict)
     source: Sequence[SourceFile] | None = None
     inventory: Inventory | None = None
+    state: HashState | None = None
+    deep: bool = False
 
     @property
     def manifest(self) -> Manifest:
@@ -89,6 +96,7 @@ class Prepared:
     inventory: Inventory
     inventory_id: str
     stores: tuple[str, ...]
+    unread: int = 0  #: files that did not change since they were last hashed, and were not read again
 
 
 class Publisher:
@@ -105,8 +113,12 @@ class Publisher:
         self.who = who
         self.now = now
 
-    def prepare(self, draft: Draft) -> Prepared:
+    def prepare(self, draft: Draft, *, dry_run: bool = False) -> Prepared:
         """The draft's bytes in every store and its commit in a cache; nothing refers to either yet.
+
+        Args:
+            draft: What is prepared.
+            dry_run: Only look: the bytes are hashed, and no store is written to. Not to be published.
 
         Raises:
             SourceChanged, SourceUnreadable: Files of the source; lists them.
@@ -118,7 +130,8 @@ class Publisher:
         repository = self.keep.dataset_repository(draft.name)
         if manifest.backend == "git":
             return self._prepare_git(draft, manifest, repository)
-        return self._prepare_dvc(draft, manifest, repository)
+        stores = [] if dry_run else self.keep.writable_stores()
+        return self._prepare_dvc(draft, manifest, repository, stores)
 
     def _prepare_git(self, draft: Draft, manifest: Manifest, repository: DatasetRepository) -> Prepared:
         made: list[Inventory] = []
@@ -163,12 +176,16 @@ class Publisher:
         for path, data in late(_with_splits(Inventory.of(rows), manifest)).items():
             yield Blob(path, len(data), lambda data=data: iter([data]))  # type: ignore[misc]  # bound per turn
 
-    def _prepare_dvc(self, draft: Draft, manifest: Manifest, repository: DatasetRepository) -> Prepared:
-        stores = self.keep.writable_stores()
-        if draft.source is not None:
-            inventory = ingest(draft.source, stores, draft.name, self.keep.progress)
-        else:
+    def _prepare_dvc(
+        self, draft: Draft, manifest: Manifest, repository: DatasetRepository, stores: Sequence[Store]
+    ) -> Prepared:
+        unread = 0
+        if draft.source is None:
             inventory = _required(draft)
+        elif stores:
+            inventory, unread = self._taken(draft, draft.source, stores)
+        else:
+            inventory = self._hashed(draft.source)
         inventory = _with_splits(inventory, manifest)
         data = inventory.to_bytes()
         files = {**self._dvc_pointers(draft, inventory, data, stores), **draft.files}
@@ -176,22 +193,49 @@ class Publisher:
         files |= self._texts(draft, manifest, inventory, names)
         commit = repository.write(draft.parent, draft.message, self.who, self.now, files=files)
         return Prepared(
-            draft, repository, commit, inventory, sha256_id(data), tuple(store.name for store in stores)
+            draft,
+            repository,
+            commit,
+            inventory,
+            sha256_id(data),
+            tuple(store.name for store in stores),
+            unread,
         )
+
+    def _taken(
+        self, draft: Draft, source: Sequence[SourceFile], stores: Sequence[Store]
+    ) -> tuple[Inventory, int]:
+        """The source's inventory, its bytes in the stores; and how many files needed no reading for it."""
+        began_ns, files = time.time_ns(), SourceFiles.of(source)
+        trusted = draft.state.trusted(files) if draft.state and not draft.deep else None
+        inventory = ingest(files, stores, draft.name, self.keep.progress, trusted=trusted)
+        if draft.state:
+            draft.state.save(files, inventory, began_ns=began_ns)
+        return inventory, trusted.used if trusted else 0
+
+    def _hashed(self, source: Sequence[SourceFile]) -> Inventory:
+        self.keep.progress.stage("hashing", total=len(source))
+        rows = []
+        for file in source:
+            with HashingReader(file) as reader:
+                for _ in reader:
+                    pass
+            rows.append(reader.entry)
+            self.keep.progress.advance(size_bytes=file.size_bytes)
+        return Inventory.of(rows)
 
     def _dvc_pointers(
         self, draft: Draft, inventory: Inventory, data: bytes, stores: Sequence[Store]
     ) -> dict[str, bytes | None]:
         listing = put_bytes(dvc_format.tree_object(inventory), stores, draft.name, directory=True)
         listed = put_bytes(data, stores, draft.name)
-        names = [(store.name, store.url) for store in self.keep.file.vault.stores]
         pointer = dvc_format.pointer_file("data", listing, inventory.size_bytes, len(inventory))
         return {
             **_ATTRIBUTES,
             **_DVC_FILES,
             "data.dvc": pointer.encode(),
             f"{INVENTORY}.dvc": dvc_format.pointer_file(INVENTORY, listed, len(data)).encode(),
-            ".dvc/config": dvc_format.dvc_config(names, draft.name).encode(),
+            ".dvc/config": dvc_format.dvc_config(self.keep.recorded_stores(), draft.name).encode(),
         }
 
     def _texts(

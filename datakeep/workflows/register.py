@@ -14,6 +14,7 @@ from datakeep.formats import yaml
 from datakeep.formats.manifest import Manifest
 from datakeep.store.hashing import hash_file
 from datakeep.store.scan import scan
+from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.publish import Draft, Publisher
 
@@ -44,6 +45,7 @@ class Request:
         normalise_names: Bring file names into Unicode's NFC form instead of refusing others.
         ask: Asks a person for a missing fact; None where nobody can be asked.
         command: What the user typed, for messages.
+        deep: Read every file, also those that did not change since they were last hashed.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Request:
     normalise_names: bool = False
     ask: Callable[[facts.Fact, str | None], str] | None = None
     command: str = "datakeep register"
+    deep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,17 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     files |= attachments.from_options(_asked_files(document, files))
     publisher = Publisher(keep, who, now)
     publisher.make_repository(name)
-    draft = Draft(name, "v1", document, "registered", files=dict(files), source=found.files)
+    draft = Draft(
+        name, "v1", document, "registered", files=dict(files), source=found.files,
+        state=state_of(keep, request.sources), deep=True,
+    )  # fmt: skip
     entry = publisher.publish(publisher.prepare(draft))
     return Registered(entry, created=True, notes=(*found.warnings, *notes))
+
+
+def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:
+    """What this keep knows of a source that is one folder; of single files nothing is kept."""
+    return HashState(keep.cache("state"), sources[0]) if len(sources) == 1 and sources[0].is_dir() else None
 
 
 def _document(request: Request, who: Identity) -> tuple[dict[str, Any], dict[str, bytes]]:

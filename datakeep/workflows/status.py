@@ -11,6 +11,7 @@ from datakeep.formats.version import VersionEntry
 from datakeep.lineage import records
 from datakeep.repository import working
 from datakeep.store.rehash import RehashReport, rehash
+from datakeep.store.state import HashState
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.standings import Judge
@@ -53,7 +54,7 @@ class CheckoutStatus:
     Attributes:
         entry: The version that its files were held against.
         path: Its folder.
-        found: What a look at every byte found; None if there is no data at all.
+        found: What a look at every file found; None if there is no data at all.
         documents: Other files of the repository that are changed and not committed.
         notes: What else differs, such as a commit that is no registered version.
     """
@@ -66,7 +67,7 @@ class CheckoutStatus:
 
     @property
     def is_clean(self) -> bool:
-        """Whether exactly the registered files are there, every byte read, and nothing else differs."""
+        """Whether exactly the registered files are there, read now or unchanged since, and nothing else differs."""
         return self.found is not None and self.found.is_whole and not (self.documents or self.notes)
 
 
@@ -197,13 +198,16 @@ def _copies(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
         yield Finding("copies", name, what, "datakeep vault add NAME URL")
 
 
-def checkout_status(keep: Keep, reference: str, folder: Path | None = None) -> CheckoutStatus:
-    """How a checkout stands to the register; every byte of its data is read.
+def checkout_status(
+    keep: Keep, reference: str, folder: Path | None = None, *, deep: bool = False
+) -> CheckoutStatus:
+    """How a checkout stands to the register; its files are read, but for those unchanged since they were.
 
     Args:
         keep: The keep.
         reference: ``NAME``, held against the version that the checkout shows, or ``NAME@V``.
         folder: The checkout; by default ``datasets/NAME`` of the keep.
+        deep: Read every byte, whatever was hashed before.
 
     Raises:
         UnknownName: There is no such dataset or version.
@@ -222,7 +226,8 @@ def checkout_status(keep: Keep, reference: str, folder: Path | None = None) -> C
     if head is None or not (place / "data").is_dir():
         documents = _documents(place) if head else ()
         return CheckoutStatus(entry, place, None, documents, tuple(notes))
-    found = rehash(place / "data", load_inventory(keep, entry), keep.progress)
+    state = None if deep else HashState(keep.cache("state"), place / "data")
+    found = rehash(place / "data", load_inventory(keep, entry), keep.progress, state=state)
     return CheckoutStatus(entry, place, found, _documents(place), tuple(notes))
 
 

@@ -20,11 +20,12 @@ from datakeep.workflows.register import (
     describe_into,
     read_manifest,
     refuse_git_control,
+    state_of,
     suggestions,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from datakeep.formats.inventory import Inventory
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from datakeep.repository.dataset import DatasetRepository
     from datakeep.repository.identity import Identity
     from datakeep.store.scan import SourceFile
+    from datakeep.store.state import HashState
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.publish import Prepared
     from datakeep.workflows.register import Request
@@ -61,11 +63,15 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """The newest version that there is now; ``created`` is False where nothing changed, or on a dry run."""
+    """The newest version that there is now; ``created`` is False where nothing changed, or on a dry run.
+
+    ``unread`` files of the source did not change since they were last hashed, and were not read again.
+    """
 
     entry: VersionEntry
     changes: Changes
     created: bool
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ def update(
     review: Callable[[Changes], bool],
     who: Identity,
     now: datetime,
+    dry_run: bool = False,
 ) -> Updated:
     """The next version of the dataset: new bytes, new facts, or both.
 
@@ -96,6 +103,7 @@ def update(
         review: Is shown what changes, before it is published; False stops, and nothing is recorded.
         who: Author.
         now: The time that is written down.
+        dry_run: Only tell what would change.
 
     Raises:
         UnknownName: There is no such dataset.
@@ -114,9 +122,10 @@ def update(
     if request.manifest:
         document, beside = _replaced(base.document, request)
         files |= beside
-    if request.backend not in (None, document["backend"]):
+    backend = base.entry.manifest["backend"]
+    if {request.backend or backend, document["backend"]} != {backend}:
         raise UsageError(
-            f"{request.name} has the backend {document['backend']}, which cannot change between versions",
+            f"{request.name} has the backend {backend}, which cannot change between versions",
             next_step="register it under another name with the other backend",
         )
     facts.state(document, given)
@@ -131,8 +140,10 @@ def update(
     )
     manifest.check_strict(what=f"the manifest of {request.name}")
     return next_from(
-        keep, base, document, files, message=message, review=review, who=who, now=now, source=source
-    )
+        keep, base, document, files,
+        message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
+        state=state_of(keep, request.sources), deep=request.deep,
+    )  # fmt: skip
 
 
 def take_base(keep: Keep, name: str) -> Base:
@@ -159,7 +170,10 @@ def next_from(
     review: Callable[[Changes], bool],
     who: Identity,
     now: datetime,
-    source: list[SourceFile] | None = None,
+    source: Sequence[SourceFile] | None = None,
+    dry_run: bool = False,
+    state: HashState | None = None,
+    deep: bool = False,
 ) -> Updated:
     """The version after ``base``, if anything differs and ``review`` agrees.
 
@@ -173,6 +187,9 @@ def next_from(
         who: Author.
         now: The time that is written down.
         source: New data; None keeps the bytes.
+        dry_run: Only tell what would change.
+        state: What was hashed of the source's folder before.
+        deep: Read all of it, whatever the state says.
     """
     version = next_version(keep.versions(base.entry.dataset))
     draft = Draft(
@@ -184,14 +201,16 @@ def next_from(
         files=files,
         source=source,
         inventory=base.inventory,
+        state=state,
+        deep=deep,
     )
     publisher = Publisher(keep, who, now)
     base.repository.fetch()
-    prepared = publisher.prepare(draft)
+    prepared = publisher.prepare(draft, dry_run=dry_run)
     changes = _changes(base, prepared)
-    if not changes or not review(changes):
-        return Updated(base.entry, changes, created=False)
-    return Updated(publisher.publish(prepared), changes, created=True)
+    if not changes or not review(changes) or dry_run:
+        return Updated(base.entry, changes, created=False, unread=prepared.unread)
+    return Updated(publisher.publish(prepared), changes, created=True, unread=prepared.unread)
 
 
 def _replaced(old: dict[str, Any], request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -208,14 +227,14 @@ def _replaced(old: dict[str, Any], request: Request) -> tuple[dict[str, Any], di
     return document, files
 
 
-def _new_source(keep: Keep, request: Request, document: dict[str, Any]) -> list[SourceFile]:
+def _new_source(keep: Keep, request: Request, document: dict[str, Any]) -> Sequence[SourceFile]:
     found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
     for warning in found.warnings:
         keep.progress.warn(warning)
     for note in describe_into(document, found, keep):
         keep.progress.note(note)
     refuse_git_control(document, found)
-    return list(found.files)
+    return found.files
 
 
 def _changes(base: Base, prepared: Prepared) -> Changes:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AlreadyExists, DamagedBytes, DatakeepError
-from datakeep.core.names import check_name
 from datakeep.formats import yaml
-from datakeep.formats.keep import KeepFile
+from datakeep.formats.keep import KeepFile, StoreEntry
 from datakeep.repository import vault
 from datakeep.repository.keep import Change
 from datakeep.store import dvc_format
@@ -22,7 +21,7 @@ from datakeep.store.fetch import fetch_object
 from datakeep.store.ingest import put_bytes
 from datakeep.store.opening import create_store
 from datakeep.workflows.facts import check_writable
-from datakeep.workflows.init import absolute_url
+from datakeep.workflows.init import store_fields
 from datakeep.workflows.inventories import INVENTORY, checked, limit_of
 from datakeep.workflows.keep import KEEP_FILE, entry_path
 
@@ -97,7 +96,8 @@ def add_store(keep: Keep, name: str, url: str, *, who: Identity, now: datetime) 
     Args:
         keep: The keep.
         name: What the keep calls the store.
-        url: Where it is; a folder is made if its parent is there.
+        url: Where it is; a folder is made if its parent is there, a bucket must exist. That of an object store
+            may end in ``?endpoint_url=…&region=…``.
         who: Author of the commit.
         now: The time that is written down.
 
@@ -107,16 +107,16 @@ def add_store(keep: Keep, name: str, url: str, *, who: Identity, now: datetime) 
         StoreUnreachable, AccessDenied, NoSpace: Of the new store.
         SecretFound: The address holds a password.
     """
-    check_name(name, what="store")
     check_writable({"url": url})
-    url = absolute_url(url)
+    fields = store_fields(name, url)
     keep.refresh()
-    created = _require_free(keep, name, url)
-    store = create_store(name, url, keep=keep.name, now=now)
+    created = _require_free(keep, fields, url)
+    profile = keep.repository.setting(f"datakeep.store.{name}.profile")
+    store = create_store(**fields, keep=keep.name, now=now, profile=profile)
     filling = _Filling(keep, store)
     for _ in range(_ATTEMPTS):
         filling.fill()
-        if _enter(keep, filling, url, who, now):
+        if _enter(keep, filling, fields, who, now):
             break
         keep.look_again()
     else:
@@ -126,23 +126,30 @@ def add_store(keep: Keep, name: str, url: str, *, who: Identity, now: datetime) 
         )
     keep.look_again()
     report = filling.report
-    return StoreAdded(name, url, created, len(filling.done), report.copied, report.present, report.size_bytes)
+    return StoreAdded(
+        name, fields["url"], created, len(filling.done), report.copied, report.present, report.size_bytes
+    )
 
 
-def _require_free(keep: Keep, name: str, url: str) -> bool:
-    """Whether the store is new to the keep."""
+def _require_free(keep: Keep, fields: dict[str, str], url: str) -> bool:
+    """Whether the store is new to the keep; ``url`` is as it was written."""
+    name, wanted = fields["name"], _place_of(StoreEntry(**fields))
     for store in keep.file.vault.stores:
-        if store.name == name and store.url != url:
+        if store.name == name and _place_of(store) != wanted:
             raise AlreadyExists(
                 f"the keep has a store {name!r} already, at {store.url}",
                 next_step="choose another name; `datakeep vault list` shows those that are taken",
             )
-        if store.url == url and store.name != name:
+        if store.name != name and _place_of(store) == wanted:
             raise AlreadyExists(
                 f"{url} is already the keep's store {store.name!r}",
                 next_step=f"choose another place, or fill that one up: datakeep vault add {store.name} {url}",
             )
     return all(store.name != name for store in keep.file.vault.stores)
+
+
+def _place_of(store: StoreEntry) -> tuple[str, str | None]:
+    return store.url, store.endpoint_url
 
 
 class _Filling:
@@ -225,7 +232,7 @@ class _Filling:
         return names[0], names[1]
 
 
-def _enter(keep: Keep, filling: _Filling, url: str, who: Identity, now: datetime) -> bool:
+def _enter(keep: Keep, filling: _Filling, fields: dict[str, str], who: Identity, now: datetime) -> bool:
     """Write the store into keep.yaml; False if versions were registered that it does not hold yet."""
     entered = True
 
@@ -234,20 +241,20 @@ def _enter(keep: Keep, filling: _Filling, url: str, who: Identity, now: datetime
         entered = filling.seen.issuperset(tree.list("register/"))
         if not entered or not filling.is_news(tree):
             return Change()
-        return Change(files={KEEP_FILE: _with_store(tree, filling.store.name, url)})
+        return Change(files={KEEP_FILE: _with_store(tree, fields)})
 
     message = f"vault: store {filling.store.name}"
     keep.repository.transact(change, message, who, when=now, progress=keep.progress)
     return entered
 
 
-def _with_store(tree: KeepTree, name: str, url: str) -> bytes:
+def _with_store(tree: KeepTree, fields: dict[str, str]) -> bytes:
     """keep.yaml with the store, its comments kept."""
     document = yaml.load(tree.read(KEEP_FILE) or b"", what=KEEP_FILE)
     stores = document["vault"]["stores"]
-    found = next((store for store in stores if store.get("name") == name), None)
+    found = next((store for store in stores if store.get("name") == fields["name"]), None)
     if found is None:
-        stores.append({"name": name, "url": url, "filled_at": tree.commit})
+        stores.append({**fields, "filled_at": tree.commit})
     else:
         found["filled_at"] = tree.commit
     text = yaml.dump(document).encode("utf-8")

@@ -83,7 +83,7 @@ def dataset(tmp_path_factory):
             "inventory.parquet", put_bytes(parquet, stores, "orders"), len(parquet)
         ),
         ".gitignore": "/data\n/inventory.parquet\n",
-        ".dvc/config": dvc_config(urls, "orders"),
+        ".dvc/config": dvc_config(stores, "orders"),
         ".dvc/.gitignore": FOLDER_GITIGNORE,
     }
     for path, text in texts.items():

@@ -2,28 +2,45 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import obstore
 import pytest
 
-from datakeep.core.errors import StoreMissing, StoreUnmarked
+from datakeep.core.errors import AlreadyExists, StoreMissing, StoreUnmarked
 from datakeep.store.folder import FolderStore
-from datakeep.store.interface import Capability, Marker, ObjectMissing
+from datakeep.store.interface import MARKER_NAME, Capability, Marker, ObjectMissing
+from datakeep.store.opening import open_store
 
 MARKER = Marker(keep="vision", created=datetime(2026, 11, 1, tzinfo=UTC))
 KEY = "orders/files/md5/ab/cdef"
 
 
-def make_folder_store(tmp_path):
-    return FolderStore("main", tmp_path / "data")
+def make_folder_store(request):
+    """A store, and one in a place that is not there."""
+    folder = request.getfixturevalue("tmp_path")
+    return FolderStore("main", folder / "data"), FolderStore("main", folder / "unmounted" / "data")
 
 
-STORES = {"folder": make_folder_store}
+def make_s3_store(request):
+    server = request.getfixturevalue("s3")
+    options = {"endpoint_url": server.endpoint_url, "region": "us-east-1"}
+    there = open_store("main", f"s3://{server.place()}", **options)
+    return there, open_store("main", "s3://no-such-bucket/team/keep", **options)
+
+
+STORES = {"folder": make_folder_store, "s3": make_s3_store}
 
 
 @pytest.fixture(params=STORES)
-def unmade(request, tmp_path):
-    return STORES[request.param](tmp_path)
+def stores(request):
+    return STORES[request.param](request)
+
+
+@pytest.fixture
+def unmade(stores):
+    return stores[0]
 
 
 @pytest.fixture
@@ -38,13 +55,55 @@ def read(store, key):
         return b"".join(chunks)
 
 
-def test_a_store_is_never_made_by_using_it(unmade):
-    with pytest.raises(StoreMissing, match="is the share mounted"):
+def test_a_store_is_never_made_by_using_it(stores):
+    _, absent = stores
+    with pytest.raises(StoreMissing, match="is missing"):
+        absent.check()
+    with pytest.raises(StoreMissing, match="is missing"):
+        absent.put(KEY, [b"x"])
+    with pytest.raises(StoreMissing, match="is missing"):
+        absent.check(writable=True)
+    with pytest.raises(StoreMissing, match="is missing"):
+        absent.create(MARKER)
+
+
+def test_a_place_with_other_things_is_left_alone(unmade):
+    unmade.create(MARKER)
+    unmade.put("thesis/chapter-1.tex", [b"x"])
+    remove_marker(unmade)
+    with pytest.raises(StoreUnmarked, match="has no datakeep-store"):
         unmade.check()
-    with pytest.raises(StoreMissing, match="is the share mounted"):
-        unmade.put(KEY, [b"x"])
-    with pytest.raises(StoreMissing):
-        unmade.check(writable=True)
+    with pytest.raises(AlreadyExists, match="other"):
+        unmade.create(MARKER)
+    assert unmade.size_of(MARKER_NAME) is None
+
+
+def remove_marker(store):
+    if isinstance(store, FolderStore):
+        (store.root / MARKER_NAME).unlink()
+    else:
+        obstore.delete(store._client, MARKER_NAME)
+
+
+def test_two_keeps_at_once_cannot_claim_one_place(unmade):
+    def claim(keep):
+        try:
+            copy.copy(unmade).create(Marker(keep=keep, created=MARKER.created))
+        except (StoreUnmarked, AlreadyExists):
+            return None
+        return keep
+
+    with ThreadPoolExecutor(6) as several:
+        made = [
+            keep for keep in several.map(claim, ["vision", "sound", "text", "maps", "news", "law"]) if keep
+        ]
+    assert made == [unmade.check().keep]
+
+
+def test_what_is_put_as_new_replaces_nothing(store):
+    assert store.put_new("records/a.json", b"first")
+    assert not store.put_new("records/a.json", b"second")
+    assert read(store, "records/a.json") == b"first"
 
 
 def test_the_marker_says_whose_store_it_is(store):
@@ -62,7 +121,7 @@ def test_creating_again_changes_nothing_and_never_takes_another_keeps_store(stor
         store.create(Marker(keep="sound", created=datetime.now(UTC)))
 
 
-@pytest.mark.parametrize("chunks", [[], [b""], [b"one"], [b"a" * 3_000_000, b"b"]])
+@pytest.mark.parametrize("chunks", [[], [b""], [b"one"], [b"a" * 3_000_000, b"b"], [b"a" * 9_000_000] * 4])
 def test_what_is_put_is_what_is_read(store, chunks):
     assert store.put(KEY, chunks) == len(b"".join(chunks))
     assert read(store, KEY) == b"".join(chunks)
@@ -97,6 +156,27 @@ def test_putting_again_replaces(store):
     assert read(store, KEY) == b"new bytes"
 
 
+@pytest.mark.parametrize("size_bytes", [1000, 40_000_000])
+def test_a_key_may_be_known_first_or_last(store, size_bytes):
+    for number, known in enumerate((KEY, None)):
+        writer = store.begin("orders", known)
+        for _ in range(4):
+            writer.write(bytes([number]) * (size_bytes // 4))
+        writer.finish()
+        writer.commit(KEY)
+        assert read(store, KEY) == bytes([number]) * size_bytes
+
+
+def test_a_large_object_is_whole_or_absent(store):
+    writer = store.begin("orders", KEY)
+    for _ in range(5):
+        writer.write(b"x" * 8_000_000)
+    writer.discard()
+    store.close()
+    assert store.size_of(KEY) is None
+    assert list(store.list("orders")) == []
+
+
 def test_discarding_after_the_commit_is_harmless(store):
     writer = store.begin("orders")
     writer.write(b"x")
@@ -123,6 +203,8 @@ def test_a_callers_own_fault_is_not_called_the_stores(store):
 def test_no_key_leads_out_of_the_store(store, key):
     with pytest.raises(ValueError, match="not a key"):
         store.size_of(key)
+    with pytest.raises(ValueError, match="not a key"):
+        store.put_new(key, b"x")
 
 
 def test_copies_and_pickles_are_stores_of_their_own(store):
@@ -141,6 +223,27 @@ def test_tidying_leaves_the_living_alone(store):
     copy.copy(store).tidy("orders")
     writer.commit(KEY)
     assert read(store, KEY) == b"alive"
+
+
+def test_names_of_all_kinds_are_keys(store):
+    keys = [
+        "orders/a b",
+        "orders/100%25",
+        "orders/ü/é",
+        "orders/q?x=1&y#z",
+        "orders/a+b",
+        "orders/~!$'()*,;=@",
+    ]
+    for key in keys:
+        store.put(key, [key.encode()])
+        assert read(store, key) == key.encode()
+    assert {key for key, _ in store.list("orders")} >= set(keys)
+
+
+def test_dvc_is_told_where_it_is_and_no_secret(store):
+    remote = store.dvc_remote("orders")
+    assert remote["url"].endswith("/orders")
+    assert not set(remote) - {"url", "endpointurl", "region"}
 
 
 def test_free_space_is_known_where_it_is_promised(store):

@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from seen import Quick, state
+
+from datakeep.store import dvc_format
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import Person
+    from conftest import World
+
+STATED = (
+    "--purpose=p", "--origin=o", "--extracted-at=2026-11-20", "--no-annotation=n", "--privacy=no",
+    "--license=CC0-1.0", "--access=public",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def calls(world: World) -> Iterator[Quick]:
+    quick = Quick(world.aiko, type(world.aiko.run("true")))
+    yield quick
+    quick.close()
+
+
+def manifest_of(calls: Quick, world: World, name: str) -> dict[str, Any]:
+    return calls.datakeep("show", name, "--json", cwd=world.keep).data["entry"]["manifest"]
 
 
 @pytest.mark.parametrize("backend", ["git", "dvc"])
-def test_register_twice_changes_nothing(
-    aiko: Person, keep: Path, orders: Path, facts: tuple[str, ...], backend: str
-) -> None:
-    first = aiko.datakeep("register", "orders", orders, "--backend", backend, *facts, cwd=keep)
-    assert "registered orders@v1: 5 files" in first.out
-    head = aiko.run("git", "rev-parse", "HEAD", cwd=keep).out
-    second = aiko.datakeep("register", "orders", orders, "--backend", backend, *facts, cwd=keep)
+def test_register_twice_changes_nothing(world: World, calls: Quick, backend: str) -> None:
+    argv = ("register", f"twice-{backend}", world.orders, "--backend", backend, *STATED)
+    first = calls.datakeep(*argv, cwd=world.keep)
+    assert f"registered twice-{backend}@v1: 5 files" in first.out
+    before = state(world)
+    second = calls.datakeep(*argv, cwd=world.keep)
     assert "registered already, unchanged" in second.out
-    assert aiko.run("git", "rev-parse", "HEAD", cwd=keep).out == head
-    assert aiko.run("git", "status", "--porcelain", cwd=keep).out == ""
+    assert calls.datakeep(*argv, "--json", cwd=world.keep).data["created"] is False
+    assert state(world) == before
+    assert world.aiko.run("git", "status", "--porcelain", cwd=world.keep).out == ""
 
 
-def test_all_missing_facts_are_one_error(aiko: Person, keep: Path, orders: Path) -> None:
-    ran = aiko.datakeep("register", "orders", orders, "--backend", "git", cwd=keep, code=13)
-    for option in (
+def test_all_missing_facts_are_one_error(world: World, calls: Quick) -> None:
+    before = state(world)
+    ran = calls.datakeep("register", "incomplete", world.orders, "--backend", "git", cwd=world.keep, code=13)
+    options = (
         "--purpose",
         "--origin",
         "--extracted-at",
@@ -35,6 +60,105 @@ def test_all_missing_facts_are_one_error(aiko: Person, keep: Path, orders: Path)
         "--privacy",
         "--license",
         "--access",
-    ):
+    )
+    for option in options:
         assert option in ran.err
-    assert aiko.datakeep("list", "--json", cwd=keep).data["datasets"] == []
+    assert state(world) == before
+
+
+def test_what_can_be_known_fills_itself(world: World, calls: Quick, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.csv").write_bytes("品名,個数,率\nねじ,3,0.5\n歯車,4,1.5\n".encode("shift_jis"))
+    (source / "note.txt").write_text("x")
+    calls.datakeep("register", "filled-csv", source, "--backend", "git", *STATED, cwd=world.keep)
+    known = manifest_of(calls, world, "filled-csv")
+    assert known["owner"] == {"name": "Aiko Tanaka", "email": "aiko@corp.example"}
+    assert [(column["name"], column["type"]) for column in known["columns"]] == [
+        ("品名", "string"), ("個数", "int64"), ("率", "double"),
+    ]  # fmt: skip
+    assert known["contents"]["formats"] == {"csv": 1, "txt": 1}
+    assert known["contents"]["rows"] == 2
+    assert known["contents"]["encodings"]["a.csv"].lower().replace("-", "_") in ("shift_jis", "cp932")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_columns_of_other_formats(world: World, calls: Quick, tmp_path: Path, kind: str) -> None:
+    rows = [{"id": 1, "shop": "東京"}, {"id": 2, "shop": "大阪"}]
+    file = tmp_path / f"orders.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    else:
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    calls.datakeep("register", f"of-{kind}", file, "--backend", "dvc", *STATED, cwd=world.keep)
+    known = manifest_of(calls, world, f"of-{kind}")
+    assert {column["name"]: column["type"] for column in known["columns"]} == {
+        "id": "int64",
+        "shop": "string",
+    }
+    assert known["contents"]["rows"] == 2
+
+
+def test_files_become_data_by_their_names(world: World, calls: Quick, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "a.bin").write_bytes(b"a")
+    (tmp_path / "far/b.bin").write_bytes(b"b")
+    argv = ("register", "two", tmp_path / "a.bin", "far/b.bin", "--backend", "dvc", *STATED)
+    calls.datakeep("-C", world.keep, *argv, cwd=tmp_path)
+    calls.datakeep("-C", world.keep, "checkout", "two", "out", cwd=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "out/data").iterdir()) == ["a.bin", "b.bin"]
+
+
+def test_unknown_is_an_answer_and_is_shown_as_unknown(world: World, calls: Quick) -> None:
+    unknown = {
+        "--purpose": "unknown", "--origin": "unknown", "--extracted-at": "unknown", "--no-annotation": "unknown",
+        "--privacy": "unknown", "--license": "unknown", "--access": "unknown",
+    }  # fmt: skip
+    options = [word for pair in unknown.items() for word in pair]
+    calls.datakeep("register", "mystery", world.orders, "--backend", "git", *options, cwd=world.keep)
+    shown = calls.datakeep("show", "mystery", "--json", cwd=world.keep).data
+    assert set(shown["unknown"]) >= {"purpose", "source.extracted_at", "privacy.personal", "license"}
+    assert "unknown" in calls.datakeep("list", cwd=world.keep).out
+
+
+def test_options_win_over_the_manifest_and_its_files_come_along(
+    world: World, calls: Quick, tmp_path: Path
+) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/query.sql").write_text("SELECT 1 -- すべて\n", "utf-8")
+    (tmp_path / "rules.md").write_text("# Rules\n")
+    (tmp_path / "m.yaml").write_text(
+        "purpose: from the file\nsource: {kind: sql, query: source/query.sql, database: 'postgresql://dwh/p', "
+        "extracted_at: 2026-11-20}\nprivacy: {personal: 'no'}\nlicense: internal\naccess: {how: ask}\n"
+    )
+    argv = (
+        "register", "won", world.orders, "--backend", "git", "--manifest", tmp_path / "m.yaml",
+        "--purpose", "from the option", "--annotation-rules", tmp_path / "rules.md",
+    )  # fmt: skip
+    calls.datakeep(*argv, cwd=world.keep)
+    known = manifest_of(calls, world, "won")
+    assert (known["purpose"], known["annotation"]["rules"]) == ("from the option", "annotation/rules.md")
+    git = ("git", "-C", world.vault / "git/datasets/won.git", "show")
+    assert world.aiko.run(*git, "v1:source/query.sql").out == "SELECT 1 -- すべて\n"
+    assert world.aiko.run(*git, "v1:annotation/rules.md").out == "# Rules\n"
+
+
+def test_two_equal_files_are_one_object(world: World, calls: Quick) -> None:
+    calls.datakeep("register", "shared", world.orders, "--backend", "dvc", *STATED, cwd=world.keep)
+    md5 = hashlib.md5((world.orders / "same-a.bin").read_bytes()).hexdigest()
+    key = dvc_format.object_key("shared", md5)
+    assert (world.vault / "data" / key).is_file()
+    objects = [path for path in (world.vault / "data/shared/files").rglob("*") if path.is_file()]
+    assert len(objects) == 4 + 2  # four different files, DVC's list of them, and the inventory
+
+
+def test_the_submodule_is_pinned_empty_and_everything_is_pushed(world: World, calls: Quick) -> None:
+    calls.datakeep("register", "pinned", world.orders, "--backend", "dvc", *STATED, cwd=world.keep)
+    entry = calls.datakeep("show", "pinned", "--json", cwd=world.keep).data["entry"]
+    pinned = world.aiko.run("git", "ls-tree", "HEAD", "datasets/pinned", cwd=world.keep).out
+    assert pinned == f"160000 commit {entry['commit']}\tdatasets/pinned\n"
+    tag = world.aiko.run("git", "-C", world.vault / "git/datasets/pinned.git", "rev-parse", "v1^{commit}").out
+    assert tag.strip() == entry["commit"]
+    assert not list((world.keep / "datasets/pinned").glob("*"))
+    head = world.aiko.run("git", "rev-parse", "HEAD", cwd=world.keep).out
+    assert world.aiko.run("git", "-C", world.vault / "git/keeps/keep.git", "rev-parse", "main").out == head

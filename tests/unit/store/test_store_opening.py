@@ -66,7 +66,7 @@ def test_other_clouds_are_reached_with_their_own_credentials(url, monkeypatch):
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
     monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
     store = open_store("main", url)
-    client = connect(store.location, connections=1, patience=HASTY, profile=None)
+    client = connect(store.location, patience=HASTY, profile=None)
     assert client.prefix == "keep"
 
 
