@@ -68,6 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
             proxy.open += 1
             proxy.most_open = max(proxy.most_open, proxy.open)
 
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # the client did not wait for the answer
+            super().handle()
+
     def finish(self) -> None:
         with contextlib.suppress(OSError):
             super().finish()

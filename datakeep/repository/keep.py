@@ -25,12 +25,12 @@ from datakeep.core.errors import (
     NotAKeep,
     StoreUnreachable,
 )
+from datakeep.core.interrupts import deferred
 from datakeep.core.progress import Progress, Silent
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import RepositoryMissing, os_fault
 from datakeep.repository.following import finish_killed_move, follow
-from datakeep.repository.interrupts import deferred
 from datakeep.repository.locking import marked, remove_stale_locks
 from datakeep.repository.objects import read_files, resolve, walk_tree
 from datakeep.repository.vault import push, require_base, transport_options

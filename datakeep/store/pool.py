@@ -23,6 +23,8 @@ from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from datakeep.core.interrupts import deferred
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Executor
@@ -195,11 +197,16 @@ def _completed(executor: Executor, calls: Iterable[tuple[Any, ...]]) -> Iterator
 
 def _submit(executor: Executor, calls: Iterable[tuple[Any, ...]]) -> set[Future[Any]]:
     """Begin ``calls``; Ctrl-C waits meanwhile, so that no worker meets it before it can ignore it."""
+    # The mask is for the workers, who inherit it; of our own threads another one may take the signal.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return {executor.submit(*call) for call in calls}
+        with deferred() as was_interrupted:
+            submitted = {executor.submit(*call) for call in calls}
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if was_interrupted():
+        raise KeyboardInterrupt
+    return submitted
 
 
 def _numbered(number: int, function: Job[_Item, _Result], batch: Sequence[_Item]) -> tuple[int, _Result]:

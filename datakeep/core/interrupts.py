@@ -1,4 +1,4 @@
-"""Ctrl-C while a commit is being published: whoever pressed it must be told the truth about that commit."""
+"""Ctrl-C at moments that must not be cut in half: a commit on its way to the vault, a worker that is started."""
 
 from __future__ import annotations
 
