@@ -123,7 +123,8 @@ def _cannot_write(error: OSError, path: Path) -> DatakeepError:
         there = error.filename2 or error.filename
         return AlreadyExists(
             f"{there} is there already; a key is never overwritten",
-            next_step=f"use the key that is there, or move it away first: mv {path} {path}.old",
+            next_step=f"use the key that is there, in a keep: datakeep people add --key {path}; "
+            f"or move it away first: mv {path} {path}.old",
         )
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return NoSpace(

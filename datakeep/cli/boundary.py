@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from datakeep.cli import interrupts
-from datakeep.core.errors import DatakeepError
+from datakeep.cli.printable import printable, printable_json
+from datakeep.core.errors import DatakeepError, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,8 @@ EXIT_NO = 3
 EXIT_INTERRUPTED = 130
 #: More lines than this of one error are a count on the terminal; ``--json`` has all.
 SHOWN_THINGS = 10
+#: With one of these nothing is read or written.
+_ONLY_SAYS = frozenset({"--help", "-h", "--version"})
 
 
 def run(argv: Sequence[str]) -> int:
@@ -26,7 +29,9 @@ def run(argv: Sequence[str]) -> int:
     from datakeep.cli.group import datakeep
 
     as_json = "--json" in argv
+    _print_anything()
     try:
+        _require_utf8_names(argv)
         code = datakeep.main(args=list(argv), prog_name="datakeep", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -71,7 +76,7 @@ def _fault(error: Exception, *, as_json: bool) -> int:
     lines = [line.rstrip() for line in traceback.format_exception(error)]
     what = f"a fault in datakeep: {type(error).__name__}: {error}"
     if not as_json:
-        click.echo("\n".join(lines), err=True)
+        _say("\n".join(lines))
     next_step = "report it, with the lines above"
     return _report("fault", EXIT_FAULT, what, next_step, lines if as_json else (), as_json=as_json)
 
@@ -80,16 +85,39 @@ def _report(
     id: str, code: int, what: str, next_step: str, things: Sequence[str] = (), *, as_json: bool
 ) -> int:
     if as_json:
-        import json
-
         error = {"id": id, "exit_code": code, "what": what, "things": list(things), "next": next_step}
-        click.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
+        click.echo(printable_json({"error": error}))
         return code
-    click.echo(click.style("error: ", fg="red", bold=True) + what, err=True)
+    _say(click.style("error: ", fg="red", bold=True) + what)
     things = () if len(things) == 1 and things[0] in what else things  # a single one has been said
     for thing in things[:SHOWN_THINGS]:
-        click.echo(f"  - {thing}", err=True)
+        _say(f"  - {thing}")
     if len(things) > SHOWN_THINGS:
-        click.echo(f"  … and {len(things) - SHOWN_THINGS} more (all with --json)", err=True)
-    click.echo(click.style("  next: ", bold=True) + next_step, err=True)
+        _say(f"  … and {len(things) - SHOWN_THINGS} more (all with --json)")
+    _say(click.style("  next: ", bold=True) + next_step)
     return code
+
+
+def _say(text: str) -> None:
+    click.echo(printable(text, on_terminal=sys.stderr.isatty()), err=True)
+
+
+def _print_anything() -> None:
+    """What the terminal's encoding lacks is shown as its code: an answer never ends in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+
+
+def _require_utf8_names(argv: Sequence[str]) -> None:
+    """File names are written into inventories and git as UTF-8, so they must be read as UTF-8.
+
+    Raises:
+        Unsupported: Python would read and write them in another encoding.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8" and argv and not _ONLY_SAYS & set(argv):
+        raise Unsupported(
+            f"this terminal's locale makes Python use {encoding} for file names; datakeep needs UTF-8",
+            next_step="run it with PYTHONUTF8=1 in the environment, or in a UTF-8 locale",
+        )

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.printable import printable
 from datakeep.workflows.facts import FACTS, Fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from datakeep.cli.session import Session
+    from datakeep.formats.version import VersionEntry
+    from datakeep.workflows.facts import Ask
+
+
+#: A person who is asked cannot give another option, but can say that there are none.
+_ANNOTATION = "the file with the rules of annotation; or 'none: WHY' if there are none"
 
 
 def fact_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,7 +31,7 @@ def fact_options(function: Callable[..., Any]) -> Callable[..., Any]:
     manifest = click.option(
         "--manifest",
         type=click.Path(path_type=Path),
-        help="A manifest file that states all at once; options win over it.",
+        help="A manifest file that states all at once, replacing what was stated; options win over it.",
     )
     return manifest(function)
 
@@ -47,18 +54,32 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
     return {path: value for path, value in found if value not in (None, ())}
 
 
-def asker(session: Session) -> Callable[[Fact, str | None], str] | None:
+def asker(session: Session) -> Ask | None:
     """Asks on the terminal; None where nobody can be asked."""
     if not session.interactive:
         return None
 
-    def ask(fact: Fact, suggestion: str | None) -> str:
+    def ask(fact: Fact, suggestion: str | None, refused: str | None) -> str:
         session.close()
-        text = f"{fact.option[2:]} ({fact.meaning})"
+        if refused is not None:
+            click.echo(printable(f"  {refused}", on_terminal=True), err=True)
+        meaning = _ANNOTATION if fact.path == "annotation.rules" else fact.meaning
+        text = f"{fact.option[2:]} ({meaning})"
+        suggestion = None if suggestion is None else printable(suggestion)
         choice = click.Choice(fact.choices) if fact.choices else None
         return str(click.prompt(text, default=suggestion, type=choice, err=True))
 
     return ask
+
+
+def next_after(entry: VersionEntry) -> str:
+    """What to type once a version is made: only a training with expected metrics can be verified."""
+    reference = entry.manifest.get("reference")
+    if not reference:
+        return f"next: datakeep reference {entry.dataset} --code DIR --command … --measure 3"
+    if not reference.get("expect"):
+        return f"next: datakeep reference {entry.dataset} --measure 3"
+    return f"next: datakeep verify {entry.dataset}"
 
 
 def command_line(name: str, sources: tuple[Path, ...], options: dict[str, Any], verb: str) -> str:

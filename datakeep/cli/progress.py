@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from datakeep.cli.printable import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
@@ -36,7 +38,7 @@ class Shown:
         if self._task is not None:
             bars.remove_task(self._task)
         self._size_bytes = 0
-        self._task = bars.add_task(name, total=total, unit=unit, rate="")
+        self._task = bars.add_task(printable(name), total=total, unit=unit, rate="")
 
     def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
         """The live line moves on."""
@@ -67,6 +69,7 @@ class Shown:
             self._bars = self._task = None
 
     def _line(self, text: str) -> None:
+        text = printable(text, on_terminal=sys.stderr.isatty())
         if self._bars is not None:
             # click's escape codes pass through; rich must not read the text as its own markup.
             self._bars.console.out(click.unstyle(text), highlight=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datakeep.cli.facts import asker, command_line, fact_options, given
+from datakeep.cli.facts import asker, command_line, fact_options, given, next_after
 from datakeep.cli.session import Answer, Session, command, size
 
 
@@ -65,11 +65,7 @@ def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any)
     if not done.created:
         return Answer(data, [f"{label} is registered already, unchanged ({facts}); nothing was done"])
     lines = [f"registered {label}: {facts}", *(f"note: {note}" for note in done.notes)]
-    if entry.manifest.get("reference") is None:
-        lines.append(f"next: datakeep reference {entry.dataset} --code DIR --command … --measure 3")
-    else:
-        lines.append(f"next: datakeep verify {entry.dataset}")
-    return Answer(data, lines)
+    return Answer(data, [*lines, next_after(entry)])
 
 
 command = call

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from datakeep.cli import interrupts
 from datakeep.cli.group import preformatted
+from datakeep.cli.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -86,10 +86,11 @@ class Session:
         if self.interrupted():
             interrupts.ignore()  # nothing is left but to say so
         if self.as_json:
-            click.echo(json.dumps(answer.data, ensure_ascii=False, indent=2, default=str))
+            click.echo(printable_json(answer.data))
         else:
+            on_terminal = sys.stdout.isatty()
             for line in answer.lines:
-                click.echo(line)
+                click.echo(printable(line, on_terminal=on_terminal))
         return answer.code
 
 

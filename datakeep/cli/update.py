@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from datakeep.cli.changes import change_data, change_lines
-from datakeep.cli.facts import asker, command_line, fact_options, given
+from datakeep.cli.facts import asker, command_line, fact_options, given, next_after
 from datakeep.cli.session import Answer, Session, command
 
 
@@ -81,7 +81,7 @@ def call(
             data,
             [
                 f"registered {entry.dataset}@{entry.version}: {message}",
-                f"next: datakeep verify {entry.dataset}",
+                next_after(entry),
             ],
         )
     if done.changes:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Blob", "DatasetRepository", "TagInfo"]
 
+_CLAIM_TIMEOUT_S = 3600
 _PENDING = "refs/datakeep/pending/"
 _HEAD = "refs/heads/main"
 _MIRROR = (f"+{_HEAD}:{_HEAD}", "+refs/tags/*:refs/tags/*")
@@ -175,6 +176,7 @@ class DatasetRepository:
         files: Mapping[str, bytes | None],
         blobs: Iterable[Blob] | None = None,
         keep: Collection[str] | None = None,
+        kept_from: str | None = None,
     ) -> str:
         """A new commit on ``parent``, not yet published.
 
@@ -186,6 +188,7 @@ class DatasetRepository:
             files: Small files by path; None deletes one.
             blobs: The new contents of ``data/``, each read once; None leaves the parent's ``data/``.
             keep: Files and folders that are taken over from the parent; None takes over all.
+            kept_from: The commit that those of ``keep`` are taken from, in the parent's place.
 
         Raises:
             SourceChanged: A blob has more or fewer bytes than it was said to have. Nothing is left.
@@ -194,11 +197,11 @@ class DatasetRepository:
             cleared: tuple[str, ...] = ("data",) if blobs is not None else ()
             kept: list[tuple[str, str, str]] = []
             if keep is not None:
-                cleared = ("",)
+                cleared, origin = ("",), kept_from or parent
                 kept = [
                     facts
                     for path in sorted(keep)
-                    if parent and (blobs is None or path != "data") and (facts := self._facts(parent, path))
+                    if origin and (blobs is None or path != "data") and (facts := self._facts(origin, path))
                 ]
             plan = Plan(files=files, blobs=blobs or (), cleared=cleared, kept=tuple(kept))
             return write_commit(
@@ -213,6 +216,18 @@ class DatasetRepository:
             return None
         mode, _, object_id = listed.partition("\t")[0].split()
         return mode, object_id, path.rstrip("/")
+
+    @contextmanager
+    def claiming(self) -> Iterator[None]:
+        """Alone in this clone from the push of a tag to its entry in the register.
+
+        So a tag of this clone that is met here unregistered was left by a run that ended.
+
+        Raises:
+            Locked: Another run has been pushing for an hour.
+        """
+        with exclusive(self.cache.with_name(f"{self.cache.name}.claim"), timeout_s=_CLAIM_TIMEOUT_S):
+            yield
 
     def tag(
         self, version: str, commit: str, message: str, identity: Identity, *, when: datetime | None = None

@@ -270,6 +270,19 @@ class KeepRepository:
         finally:
             lock.release()
 
+    def require_ready(self) -> KeepTree:
+        """The newest files, which a transaction could be made on now; asked before anything else is pushed.
+
+        Raises:
+            Conflict, AccessDenied, StoreUnreachable: As :meth:`transact`, whose push would be refused.
+        """
+        with self.lock():
+            self._fetch()
+            base = self._base()
+            if base:
+                push(self._git, self.url, [f"{base}:{_MAIN}"], remote="origin", dry_run=True)
+            return KeepTree(self._git, base)
+
     def transact(
         self,
         change: Callable[[KeepTree], Change],

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from datakeep.core.errors import (
@@ -45,6 +45,16 @@ _BARE_SETTINGS = {
     "receive.fsckObjects": "true",
     "receive.autogc": "false",
 }
+#: git's settings protect branches only; whoever pushes with plain git runs this hook of the repository.
+_UPDATE_HOOK = """\
+#!/bin/sh
+# Made by datakeep: the tag of a registered version is neither moved nor deleted.
+case $1 in refs/tags/v*) ;; *) exit 0 ;; esac
+case $2 in *[!0]*) ;; *) exit 0 ;; esac
+test "$2" = "$3" && exit 0
+echo "$1 is a registered version: it is neither moved nor deleted" >&2
+exit 1
+"""
 _REJECTED = ("[rejected]", "non-fast-forward", "fetch first", "but expected", "stale info", "already exists")
 _SSH_MISSING_BASE = 44
 _SSH_TIMEOUT_S = 120
@@ -151,15 +161,18 @@ def require_base(url: str) -> None:
     if path is None:
         return
     base = path.parent.parent
-    fault = "missing"
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+    try:
         if next(base.iterdir(), None):
             return
         fault = "empty"
-    if not os.access(base, os.R_OK) and base.is_dir():
-        return  # it may be entered, but not listed
+    except PermissionError:
+        return  # it may be that it can be entered, but not listed
+    except (FileNotFoundError, NotADirectoryError):
+        fault = "missing"
     raise StoreMissing(
-        f"the git base {base} is {fault}; is the share mounted?", next_step=f"mount it: ls {base}"
+        f"the git base {base} is {fault} on this machine; is the share mounted?",
+        next_step="mount it; where it is mounted at another path: git config datakeep.vault.git PATH "
+        "(and for its stores: git config datakeep.store.NAME.url PATH)",
     )
 
 
@@ -192,6 +205,10 @@ def _make_bare(path: Path) -> None:
         runner = GitRunner(staging)
         for key, value in _BARE_SETTINGS.items():
             runner.run("config", key, value)
+        hook = staging / "hooks" / "update"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(_UPDATE_HOOK, encoding="utf-8")
+        hook.chmod(0o755)
         staging.rename(path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -229,7 +246,8 @@ def _create_ssh(place: SshPlace, url: str, *, make_base: bool) -> None:
     parent = path.rpartition("/")[0] or "."
     base = parent.rpartition("/")[0] or "."
     new = f"{parent}/.{path.rpartition('/')[2]}.new"
-    quoted = {key: shlex.quote(value) for key, value in (("p", path), ("d", parent), ("b", base), ("n", new))}
+    named = (("p", path), ("d", parent), ("b", base), ("n", new), ("h", _UPDATE_HOOK))
+    quoted = {key: shlex.quote(value) for key, value in named}
     settings = " && ".join(
         f"git --git-dir={{n}} config {key} {shlex.quote(value)}" for key, value in _BARE_SETTINGS.items()
     )
@@ -239,6 +257,7 @@ def _create_ssh(place: SshPlace, url: str, *, make_base: bool) -> None:
         + "mkdir -p {d} && rm -rf {n} && git init -q --bare {n}"
         + " && git --git-dir={n} symbolic-ref HEAD refs/heads/main && "
         + settings
+        + " && mkdir -p {n}/hooks && printf %s {h} > {n}/hooks/update && chmod 755 {n}/hooks/update"
         + " && if test -e {p}; then rm -rf {n}; else mv {n} {p}; fi"
     ).format(**quoted)
     try:
@@ -286,7 +305,12 @@ def writing(url: str) -> Iterator[None]:
 
 
 def push(
-    runner: GitRunner, url: str, updates: Sequence[str], *, remote: str | None = None
+    runner: GitRunner,
+    url: str,
+    updates: Sequence[str],
+    *,
+    remote: str | None = None,
+    dry_run: bool = False,
 ) -> Literal["done", "already there", "taken"]:
     """All of ``updates`` (``object:ref``) are at ``url``, or none, where someone else was there first.
 
@@ -295,6 +319,7 @@ def push(
         url: Where to.
         updates: Refspecs, none of them forced.
         remote: The name of the remote with this URL, whose tracking refs follow.
+        dry_run: Only ask whether it could be done.
 
     Raises:
         AccessDenied: The right to push is missing, or the folder is read-only.
@@ -305,6 +330,7 @@ def push(
         with writing(url):
             finished = runner.run(
                 "push", "--porcelain", "--atomic", "--no-verify", "--no-signed", "--recurse-submodules=no",
+                *(["--dry-run"] if dry_run else []),
                 *transport_options(url, "receive-pack"), "--", remote or url, *updates, allow=(0, 1, 128),
                 doing=f"cannot push to {strip_url(url)}", url=url,
             )  # fmt: skip

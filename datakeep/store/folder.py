@@ -246,7 +246,8 @@ class FolderStore(Store):
             return super()._missing(action)
         return StoreMissing(
             f"{self} is missing; is the share mounted?",
-            next_step=f"mount it, or correct the url of the store {self.name!r} in keep.yaml",
+            next_step=f"mount it; where it is mounted at another path: git config datakeep.store.{self.name}.url "
+            "PATH; if it has moved for everybody, correct its url in keep.yaml",
         )
 
 

@@ -68,7 +68,7 @@ def _ends(keep: Keep, references: Sequence[str]) -> tuple[VersionEntry, VersionE
     if place == 0:
         raise UsageError(
             f"{found} is the first version of {found.name}: there is none before it",
-            next_step=f"datakeep log {found.name} lists the versions; then datakeep diff {found.name}@v1 OTHER@v1",
+            next_step=f"datakeep log {found.name} lists the versions; then datakeep diff {found} OTHER@v1",
         )
     return keep.entry(f"{found.name}@{versions[place - 1]}"), keep.entry(found)
 

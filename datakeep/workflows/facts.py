@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from datakeep.core.errors import IncompleteManifest, InvalidFile, SecretFound, UsageError
 from datakeep.core.secrets import find_secret
@@ -46,8 +47,13 @@ FACTS: tuple[Fact, ...] = (
     Fact("title", "--title", "a title for people"),
     Fact("purpose", "--purpose", "what the data is for, in one sentence"),
     Fact("owner", "--owner", "who answers for it: 'Name <mail>'", "person"),
-    Fact("stewards", "--steward", "who else can help: 'Name <mail>'; may be repeated", "people"),
-    Fact("aliases", "--alias", "an earlier name; may be repeated", "list"),
+    Fact(
+        "stewards",
+        "--steward",
+        "who else can help: 'Name <mail>'; may be repeated, adds to those stated",
+        "people",
+    ),
+    Fact("aliases", "--alias", "an earlier name; may be repeated, adds to those stated", "list"),
     Fact("task.target", "--target", "the column or label that is predicted"),
     Fact("task.metric", "--metric", "how success is measured, such as accuracy"),
     Fact("source.kind", "--source-kind", "where it comes from", "choice", get_args(SourceKind)),
@@ -68,7 +74,12 @@ FACTS: tuple[Fact, ...] = (
     Fact("annotation.tool", "--annotation-tool", "the tool that labels were made with"),
     Fact("annotation.classes", "--class", "a class of the labels; may be repeated", "list"),
     Fact("annotation.annotators", "--annotator", "who annotated; may be repeated", "list"),
-    Fact("caveats", "--caveat", "something that misleads who does not know it; may be repeated", "caveats"),
+    Fact(
+        "caveats",
+        "--caveat",
+        "something that misleads who does not know it; may be repeated, adds to those stated",
+        "caveats",
+    ),
     Fact("privacy.personal", "--privacy", "whether it holds personal data", "choice", get_args(Personal)),
     Fact("privacy.basis", "--privacy-basis", "on what basis personal data is kept"),
     Fact("privacy.retention_until", "--retention-until", "the day until which it may be kept"),
@@ -77,6 +88,8 @@ FACTS: tuple[Fact, ...] = (
     Fact("access.how", "--access", "how a colleague gets access"),
     Fact("access.granted_by", "--access-granted-by", "who grants it"),
 )
+#: Stated one by one over the years: an option adds to them, and only a manifest file replaces them.
+_ADDED = frozenset({"aliases", "stewards", "caveats"})
 BY_PATH = {fact.path: fact for fact in FACTS}
 _PERSON = re.compile(r"\s*([^<>]+?)\s*<([^<>\s]+@[^<>\s]+)>\s*")
 #: What each kind of source must state beside the day.
@@ -146,6 +159,7 @@ def state(document: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Write the facts ``given`` (dotted field to option's text) into the manifest ``document``.
 
     ``annotation.none`` and ``annotation.rules`` exclude each other: the one that is given replaces the other.
+    Aliases, stewards and caveats are added to those that are there.
 
     Raises:
         UsageError: A value is malformed, or both kinds of annotation are given.
@@ -160,7 +174,48 @@ def state(document: dict[str, Any], given: Mapping[str, Any]) -> None:
         kept.pop("none", None)
         document["annotation"] = kept
     for path, text in given.items():
-        put(document, path, value_of(BY_PATH[path], text))
+        value = _checked(BY_PATH[path], text)
+        put(document, path, _added(get(document, path), value) if path in _ADDED else value)
+
+
+def _checked(fact: Fact, given: Any) -> Any:
+    """The fact's value, if a manifest can hold it: the error names the option, which nobody finds in a file.
+
+    Raises:
+        UsageError, InvalidFile: It cannot.
+    """
+    value = value_of(fact, given)
+    alone: dict[str, Any] = {"format": Manifest.format_line(), "name": "name", "backend": "git"}
+    put(alone, fact.path, value)
+    try:
+        Manifest.of(alone, what=fact.option)
+    except InvalidFile as error:
+        # Other fields are missing here, which does not matter.
+        if faults := [line for line in error.things if line.startswith(fact.path)]:
+            raise InvalidFile(
+                f"{fact.option}: {faults[0]}",
+                next_step=f"correct {fact.option}: {fact.meaning}",
+                things=faults,
+            ) from error
+    return value
+
+
+def _added(old: Any, new: list[Any]) -> list[Any]:
+    """``old`` with what of ``new`` it lacks; a person or caveat that is there takes over what is given."""
+    if not isinstance(old, list):
+        return new
+    there = {_key(item): item for item in old}
+    for item in new:
+        if _key(item) not in there:
+            old.append(item)
+            there[_key(item)] = item
+        elif isinstance(item, dict):
+            there[_key(item)].update(item)
+    return old
+
+
+def _key(item: Any) -> str:
+    return str((item.get("email") or item.get("what")) if isinstance(item, dict) else item)
 
 
 def missing(manifest: Manifest, require: Sequence[str]) -> list[Fact]:
@@ -199,15 +254,16 @@ def _missing_of_source(source: Source | None) -> Iterator[Fact]:
             yield BY_PATH[f"source.{name}"]
 
 
-#: Asks a person for one fact: the fact, and a suggestion or None; returns the text that was typed.
-Ask = "Callable[[Fact, str | None], str]"
+#: Asks a person for one fact: the fact, a suggestion or None, and why the last answer was refused, or None;
+#: returns the text that was typed.
+Ask: TypeAlias = "Callable[[Fact, str | None, str | None], str]"
 
 
 def complete(
     document: dict[str, Any],
     require: Sequence[str],
     *,
-    ask: Callable[[Fact, str | None], str] | None,
+    ask: Ask | None,
     suggestions: Mapping[str, str],
     command: str,
 ) -> Manifest:
@@ -236,10 +292,33 @@ def complete(
                 things=lines,
             )
         for fact in needed:
-            state(document, {fact.path: ask(fact, suggestions.get(fact.path))})
+            state(document, _answer(fact, suggestions.get(fact.path), ask))
         check_writable(document)
         manifest = Manifest.of(document, what="the manifest")
     return manifest
+
+
+def _answer(fact: Fact, suggestion: str | None, ask: Ask) -> dict[str, Any]:
+    """What a person states about the fact: asked again, with the reason, until it can be written down."""
+    refused: str | None = None
+    while True:
+        text = ask(fact, suggestion, refused)
+        none, colon, reason = text.partition(":")
+        if fact.path == "annotation.rules" and colon and none.strip().lower() == "none":
+            stated, value = BY_PATH["annotation.none"], reason.strip()
+        else:
+            stated, value = fact, text
+        given: Any = [value] if fact.kind in ("people", "list", "caveats") else value
+        try:
+            check_writable({stated.path: given})
+            _checked(stated, given)
+        except (UsageError, InvalidFile, SecretFound) as error:
+            refused = error.what
+            continue
+        if stated.kind == "file" and value != "unknown" and not Path(value).is_file():
+            refused = f"there is no file {value}"
+            continue
+        return {stated.path: given}
 
 
 def _usage(fact: Fact) -> str:

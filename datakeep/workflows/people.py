@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datakeep.attest import keys
-from datakeep.core.errors import AlreadyExists, KeyFault, UnknownName
+from datakeep.core.errors import AccessDenied, AlreadyExists, KeyFault, UnknownName
 from datakeep.core.names import nearest
 from datakeep.formats import yaml
 from datakeep.formats.base import validate
@@ -75,6 +75,8 @@ def public_line(path: Path) -> str:
 def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, now: datetime) -> Added:
     """The keep knows the person, with this key; a person who is there already gets the key added.
 
+    One who has departed is brought back, if somebody else does it.
+
     Args:
         keep: The keep.
         name: The person's name.
@@ -85,6 +87,7 @@ def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, n
 
     Raises:
         AlreadyExists: The key is another person's.
+        AccessDenied: The person has departed, and wants to bring themselves back.
         SecretFound, InvalidFile: Name or e-mail must not, or cannot, be written down.
     """
     check_writable({"name": name, "email": email})
@@ -101,10 +104,18 @@ def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, n
             handle, person = new_person(name, email, [line] if line else [], now.date(), taken=people)
             done[:] = [Added(handle, person, changed=True)]
             return Change(files={_path(handle): person.dump().encode("utf-8")})
-        if line is None or line in {key.key for key in people[handle].keys}:
-            done[:] = [Added(handle, people[handle], changed=False)]
+        person = people[handle]
+        new = line if line not in {key.key for key in person.keys} else None
+        if person.departed and who.email == email:
+            raise AccessDenied(
+                f"{handle} has departed from the keep {keep.name} on {person.departed}; "
+                "only another person can bring them back",
+                next_step=f"ask somebody else of the keep to run: datakeep people add --email {email}",
+            )
+        if new is None and not person.departed:
+            done[:] = [Added(handle, person, changed=False)]
             return Change()
-        text = _with_key(tree.read(_path(handle)) or b"", handle, line, now.date())
+        text = _present_again(tree.read(_path(handle)) or b"", handle, new, now.date())
         done[:] = [Added(handle, Person.read(text, what=_path(handle)), changed=True)]
         return Change(files={_path(handle): text})
 
@@ -126,9 +137,11 @@ def _refuse_foreign_key(people: dict[str, Person], email: str, line: str | None)
             )
 
 
-def _with_key(text: bytes, handle: str, line: str, day: date) -> bytes:
+def _present_again(text: bytes, handle: str, line: str | None, day: date) -> bytes:
     document = yaml.load(text, what=_path(handle))
-    document.setdefault("keys", []).append({"key": line, "added": day.isoformat()})
+    document.pop("departed", None)
+    if line:
+        document.setdefault("keys", []).append({"key": line, "added": day.isoformat()})
     return yaml.dump(document).encode("utf-8")
 
 

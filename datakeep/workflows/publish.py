@@ -8,11 +8,13 @@ command finds them and goes on.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.digests import sha256_id
 from datakeep.core.errors import AlreadyExists, Conflict
+from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.card import CardFacts, card
 from datakeep.formats.inventory import Inventory
@@ -33,9 +35,8 @@ from datakeep.workflows.keep import entry_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
-    from datakeep.repository.dataset import DatasetRepository
+    from datakeep.repository.dataset import DatasetRepository, TagInfo
     from datakeep.repository.identity import Identity
     from datakeep.store.interface import Store
     from datakeep.store.scan import SourceFile
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
 
 MANIFEST = "dataset.yaml"
+#: Longer than any run needs from its push to its register entry.
+_CLAIM_HOLDS = timedelta(minutes=10)
 #: Wins over whatever attributes a user has, so that every clone has the bytes that were registered.
 _ATTRIBUTES = {".gitattributes": b"* -text -filter -ident -working-tree-encoding\n"}
 _DVC_FILES = {
@@ -259,51 +262,87 @@ class Publisher:
     def publish(self, prepared: Prepared) -> VersionEntry:
         """The version is in the vault and in the register.
 
+        Where its number was pushed before with other contents, and never registered, it gets the next one.
+
         Raises:
-            Conflict: Someone else made this version at the same time, or a run with other contents was
-                interrupted after its push.
+            Conflict: Someone else made this version at the same time; or the clone of the keep is not on its
+                branch main, or went another way than its origin. Then nothing was pushed.
             AlreadyExists: The register has it by now, with other contents.
         """
-        commit = self._push(prepared)
-        entry = self.entry_of(prepared, commit)
-        self.keep.repository.transact(
-            lambda tree: self._registered(tree, entry),
-            f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
-            self.who,
-            when=self.now,
-            progress=self.keep.progress,
-        )
+        with prepared.repository.claiming():
+            newest = self.keep.repository.require_ready()
+            while True:
+                there = self._push(prepared)
+                if there is None:
+                    break
+                prepared = self._after(prepared, there, newest)
+            entry = self.entry_of(prepared, prepared.repository.tags()[prepared.draft.version])
+            self.keep.repository.transact(
+                lambda tree: self._registered(tree, entry),
+                f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
+                self.who,
+                when=self.now,
+                progress=self.keep.progress,
+            )
         self.keep.look_again()
         return entry
 
-    def _push(self, prepared: Prepared) -> str:
-        """The commit that the vault has as this version: ours, or an equal one of another run.
+    def _push(self, prepared: Prepared) -> TagInfo | None:
+        """None if the vault has this version: ours, or an equal one of our own run that was killed.
 
-        That run was killed, or is at work in this clone at this moment.
+        Otherwise what the tag of the other one says.
         """
         draft, repository = prepared.draft, prepared.repository
         if draft.version in repository.remote_tags():
             repository.fetch()
         else:
-            repository.tag(draft.version, prepared.commit, draft.message, self.who, when=self.now)
+            repository.tag(draft.version, prepared.commit, draft.message, self.who)
             try:
                 repository.publish(draft.version)
             except Conflict:
                 if draft.version not in repository.tags():
                     raise
         there = repository.tags()[draft.version]
-        if there == prepared.commit:
-            return there
         info = repository.tag_info(draft.version)
+        if there == prepared.commit or info is None:
+            return None
         same = repository.tree_id(there) == repository.tree_id(prepared.commit)
-        if same and info is not None and info.tagger_email == self.who.email:
-            return there
-        who = info.tagger_email if info else "someone"
-        raise Conflict(
-            f"{draft.version} of {draft.name} was pushed by {who} with other contents, and is not registered "
-            "(yet): another datakeep is at work, or one was interrupted",
-            next_step="wait a minute and run it again; or repeat the interrupted run unchanged, to finish it",
+        return None if same and info.tagger_email == self.who.email else info
+
+    def _after(self, prepared: Prepared, there: TagInfo, newest: KeepTree) -> Prepared:
+        """The same contents under the next number, after all that was pushed.
+
+        Raises:
+            AlreadyExists: The other one is registered by now.
+            Conflict: It may be about to be.
+        """
+        draft, repository = prepared.draft, prepared.repository
+        path = entry_path(draft.name, draft.version)
+        if text := newest.read(path):
+            raise _taken(VersionEntry.read(text, what=path))
+        by = f"{draft.version} of {draft.name} was pushed by {there.tagger_email or 'someone'}"
+        skipped_from = there.when + _CLAIM_HOLDS
+        if there.tagger_email != self.who.email and datetime.now(UTC) < skipped_from:
+            raise Conflict(
+                f"{by} with other contents, and is not registered (yet): another datakeep is at work, or one "
+                "was interrupted",
+                next_step="wait a minute and run it again; if it is still not registered at "
+                f"{skipped_from:%Y-%m-%d %H:%M:%S} UTC, {draft.version} is skipped from then on",
+            )
+        after = replace(draft, version=next_version([draft.version]))
+        self.keep.progress.warn(
+            f"{by} at {there.when:%Y-%m-%d %H:%M} UTC with other contents, and was never registered: it is "
+            f"skipped, and this becomes {after.version}"
         )
+        inventory = prepared.inventory
+        names = [(store.name, store.url) for store in self.keep.file.vault.stores] if prepared.stores else []
+        texts = self._texts(after, draft.manifest, inventory, names)
+        commit = repository.write(
+            repository.head(), draft.message, self.who, self.now, files=texts,
+            keep={path.partition("/")[0] for path in repository.paths(prepared.commit)},
+            kept_from=prepared.commit,
+        )  # fmt: skip
+        return replace(prepared, draft=after, commit=commit)
 
     def entry_of(self, prepared: Prepared, commit: str) -> VersionEntry:
         """The register entry that the prepared version gets."""
@@ -333,11 +372,7 @@ class Publisher:
             before = VersionEntry.read(old, what=path)
             if before.commit == entry.commit:
                 return Change()
-            raise AlreadyExists(
-                f"{entry.dataset}@{entry.version} was registered at the same time by {before.registered_by}",
-                next_step=f"datakeep show {entry.dataset}; then make yours the next version: "
-                f"datakeep update {entry.dataset} SOURCE -m WHY",
-            )
+            raise _taken(before)
         files: dict[str, bytes | None] = {path: entry.dump().encode("utf-8")}
         place = f"datasets/{entry.dataset}"
         if tree.gitlink(place) is None:
@@ -345,11 +380,25 @@ class Publisher:
             url = submodules.relative_url(self.keep.published_url, entry.repository)
             module = submodules.Submodule(name=place, path=place, url=url or entry.repository)
             files[".gitmodules"] = submodules.add(modules, module).encode("utf-8")
-        return Change(files=files, gitlinks={place: entry.commit})
+        later = [name for name in tree.list(f"register/{entry.dataset}/") if _is_later(name, entry.version)]
+        # A run that was held up for long may come after one that skipped its version.
+        return Change(files=files, gitlinks={} if later else {place: entry.commit})
 
     def make_repository(self, name: str) -> None:
         """The vault has a repository for the dataset, perhaps an empty one."""
         vault.create_bare(self.keep.dataset_url(name), self.keep.file.vault.create_command, name=name)
+
+
+def _taken(before: VersionEntry) -> AlreadyExists:
+    return AlreadyExists(
+        f"{before.dataset}@{before.version} was registered at the same time by {before.registered_by}",
+        next_step=f"datakeep show {before.dataset}; then make yours the next version: "
+        f"datakeep update {before.dataset} SOURCE -m WHY",
+    )
+
+
+def _is_later(path: str, version: str) -> bool:
+    return version_number(path.rpartition("/")[2].removesuffix(".yaml")) > version_number(version)
 
 
 def _required(draft: Draft) -> Inventory:

@@ -19,7 +19,7 @@ from datakeep.workflows import attachments, facts
 from datakeep.workflows.publish import Draft, Publisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from datakeep.formats.manifest import Column
@@ -54,7 +54,7 @@ class Request:
     backend: str | None = None
     manifest: Path | None = None
     normalise_names: bool = False
-    ask: Callable[[facts.Fact, str | None], str] | None = None
+    ask: facts.Ask | None = None
     command: str = "datakeep register"
     deep: bool = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.changes import FieldChange, field_changes
@@ -210,7 +210,8 @@ def next_from(
     changes = _changes(base, prepared)
     if not changes or not review(changes) or dry_run:
         return Updated(base.entry, changes, created=False, unread=prepared.unread)
-    return Updated(publisher.publish(prepared), changes, created=True, unread=prepared.unread)
+    entry = publisher.publish(prepared)
+    return Updated(entry, replace(changes, after=entry.version), created=True, unread=prepared.unread)
 
 
 def _replaced(old: dict[str, Any], request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:

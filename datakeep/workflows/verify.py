@@ -14,6 +14,7 @@ from datakeep.core.verdict import Layer, Result, Stage, Verdict
 from datakeep.formats.proof import proof_path, seconds
 from datakeep.repository.faults import NeverPushed
 from datakeep.repository.keep import Change, KeepTree
+from datakeep.repository.vault import require_base
 from datakeep.workflows.clean_room import CleanRoom, LayerFailed
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.model_record import record_of
@@ -82,9 +83,13 @@ def verifier_of(keep: Keep, who: Identity, signer: Signer) -> Verifier:
     handle = keep.require_person(who)
     person = keep.people[handle]
     keys = [key for key in person.keys if key.key == signer.public_line and key.revoked is None]
-    if person.departed or not keys:
-        why = f"{handle} has departed from" if person.departed else f"the key is not {handle}'s in"
-        raise KeyFault(f"{why} the keep {keep.name}", next_step="datakeep people add")
+    if person.departed:
+        raise KeyFault(
+            f"{handle} has departed from the keep {keep.name} on {person.departed}, so no key of theirs counts",
+            next_step=f"another person can bring them back: datakeep people add --email {person.email}",
+        )
+    if not keys:
+        raise KeyFault(f"the key is not {handle}'s in the keep {keep.name}", next_step="datakeep people add")
     return Verifier(who, handle, signer)
 
 
@@ -109,10 +114,12 @@ def verify(
 
     Raises:
         UnknownName: There is no such version.
+        StoreMissing: The vault is a folder that this machine does not have, or not where keep.yaml says.
         NoSpace, ProgramMissing, UsageError: This machine cannot do it; that says nothing of the dataset.
     """
     keep.refresh()
     entry = keep.entry(name)
+    require_base(keep.dataset_url(entry.dataset))
     if out is not None and out.exists() and any(out.iterdir()):
         raise AlreadyExists(f"{out} is not empty", next_step="name a new folder with --out")
     started = datetime.now(UTC)

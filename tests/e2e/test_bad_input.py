@@ -343,7 +343,7 @@ OPTIONS = [
         "date",
         registers(lambda here: put(here, {"a": "1"}), "--extracted-at", "yesterday"),
         "invalid-file",
-        ("source.extracted_at", "'yesterday'"),
+        ("--extracted-at: source.extracted_at", "'yesterday'", "correct --extracted-at"),
     ),
     Case(
         "not-utf8",

@@ -182,3 +182,36 @@ def test_a_manifest_can_be_replaced_but_not_its_name_or_backend(
     ran = calls.datakeep("update", name, "--manifest", told, "-m", "x", cwd=world.keep, code=2)
     assert "backend" in error_of(ran).what
     assert state(world) == before
+
+
+def test_caveats_aliases_and_stewards_are_added_to(
+    world: World, calls: Quick, shop: tuple[str, Path], tmp_path: Path
+) -> None:
+    name, _ = shop
+    before = entry(world, calls, name)["manifest"]
+    for number in "12":
+        ran = calls.datakeep(
+            "update", name, "--caveat", f"caveat {number}", "--alias", f"{name}-old-{number}",
+            "--steward", f"Mei {number} <mei{number}@corp.example>", "-m", "learnt", cwd=world.keep,
+        )  # fmt: skip
+        assert f"next: datakeep reference {name} --code DIR" in ran.out
+    after = entry(world, calls, name)["manifest"]
+    assert after["caveats"] == [*before.get("caveats", []), {"what": "caveat 1"}, {"what": "caveat 2"}]
+    assert after["aliases"][-2:] == [f"{name}-old-1", f"{name}-old-2"]
+    mails = [steward["email"] for steward in after["stewards"]]
+    assert mails[-2:] == ["mei1@corp.example", "mei2@corp.example"]
+
+    ran = calls.datakeep("update", name, "--caveat", "caveat 1", "-m", "again", cwd=world.keep)
+    assert "nothing differs" in ran.out
+    again = ("--steward", "Mei Ito <mei1@corp.example>", "-m", "her name")
+    calls.datakeep("update", name, *again, cwd=world.keep)
+    stewards = entry(world, calls, name)["manifest"]["stewards"]
+    assert [(one["name"], one["email"]) for one in stewards[-2:]] == [
+        ("Mei Ito", "mei1@corp.example"),
+        ("Mei 2", "mei2@corp.example"),
+    ]
+
+    replacing = tmp_path / "replacing.yaml"
+    replacing.write_text(MANIFEST + "caveats: [{what: the only one}]\n", "utf-8")
+    calls.datakeep("update", name, "--manifest", replacing, "-m", "tidied", cwd=world.keep)
+    assert entry(world, calls, name)["manifest"]["caveats"] == [{"what": "the only one"}]

@@ -232,9 +232,12 @@ def test_rule_4_missing_facts_are_asked_for_and_shown(kept: World, calls: Quick)
     answers = [
         ("purpose", "毎月の受注を予測する"),
         ("origin", "the shop"),
-        ("extracted-at", "2026-11-20"),
+        ("extracted-at", "last week"),  # no day: asked again at once
+        ("'last week'", "2026-11-20"),
         ("annotation", ""),  # Enter alone is no answer
-        ("annotation", "README.md"),
+        ("annotation", "no-such-file.md"),
+        ("there is no file no-such-file.md", "None:"),
+        ("annotation.none: ", "none: the shop counts, nobody labels"),
         ("privacy", "perhaps"),  # not one of the choices: asked again
         ("privacy", "no"),
         ("license", "internal"),
@@ -245,7 +248,7 @@ def test_rule_4_missing_facts_are_asked_for_and_shown(kept: World, calls: Quick)
     assert code == 0, screen
     assert "registered asked@v1" in screen
     shown = calls.datakeep("show", "asked", cwd=kept.keep).out
-    for fact in ("毎月の受注を予測する", "the shop", "2026-11-20", "internal", "ask Aiko"):
+    for fact in ("毎月の受注を予測する", "the shop", "2026-11-20", "nobody labels", "internal", "ask Aiko"):
         assert fact in shown
 
 

@@ -134,6 +134,47 @@ def test_push_is_all_or_nothing(base, work, git):
     assert git("-C", url, "rev-parse", "v1").strip() == one
 
 
+def _plain_git_cannot_change_versions(git, url, one):
+    git(
+        "-C",
+        "work",
+        "push",
+        "-q",
+        url,
+        f"{one}:refs/heads/main",
+        f"{one}:refs/tags/v1",
+        f"{one}:refs/tags/mine",
+    )
+    other = git("-C", "work", "commit-tree", f"{one}^{{tree}}", "-m", "other").strip()
+    for change in (
+        f"+{other}:refs/tags/v1",
+        ":refs/tags/v1",
+        f"+{other}:refs/heads/main",
+        ":refs/heads/main",
+    ):
+        refused = git("-C", "work", "push", url, change, check=False)
+        assert refused.returncode == 1, change
+        if "tags" in change:
+            assert b"refs/tags/v1 is a registered version" in refused.stderr
+    git(
+        "-C",
+        "work",
+        "push",
+        "-q",
+        url,
+        f"{one}:refs/tags/v1",
+        f"{other}:refs/tags/v2",
+        f"+{other}:refs/tags/mine",
+    )
+    assert git("-C", "work", "ls-remote", url, "v1").split()[0] == one
+
+
+def test_a_version_is_not_moved_or_deleted_by_plain_git(base, work, git):
+    url = dataset_url(str(base), "orders")
+    create_bare(url, name="orders")
+    _plain_git_cannot_change_versions(git, url, work[1])
+
+
 def test_push_to_nothing(base, work):
     with pytest.raises(RepositoryMissing):
         push(work[0], dataset_url(str(base), "gone"), [f"{work[1]}:refs/heads/main"])
@@ -270,7 +311,7 @@ def ssh(tmp_path, monkeypatch):
         host.process.wait()
 
 
-def test_creation_over_ssh(base, work, ssh):
+def test_creation_over_ssh(base, work, ssh, git):
     url = dataset_url(f"{ssh.prefix}{base}/it's a base", "orders")
     with pytest.raises(StoreMissing, match="is the share mounted there"):
         create_bare(url, name="orders")
@@ -278,7 +319,9 @@ def test_creation_over_ssh(base, work, ssh):
     assert not create_bare(url, name="orders")
     assert push(work[0], url, [f"{work[1]}:refs/heads/main"]) == "done"
     assert fsck(url) == []
-    assert fsck(str(base / "it's a base/datasets/orders.git")) == []
+    made = base / "it's a base/datasets/orders.git"
+    assert fsck(str(made)) == []
+    _plain_git_cannot_change_versions(git, str(made), work[1])
 
 
 def test_a_host_that_lets_nobody_create(monkeypatch, tmp_path):
