@@ -183,10 +183,12 @@ def _checked(fact: Fact, given: Any) -> Any:
 
     Raises:
         UsageError, InvalidFile: It cannot.
+        SecretFound: It holds a password or token.
     """
     value = value_of(fact, given)
     alone: dict[str, Any] = {"format": Manifest.format_line(), "name": "name", "backend": "git"}
     put(alone, fact.path, value)
+    check_writable(alone)
     try:
         Manifest.of(alone, what=fact.option)
     except InvalidFile as error:
