@@ -12,10 +12,10 @@ demo:  ## Run the main job on two real datasets, in a temporary folder.
 	@$(BIN)/datakeep demo
 
 test: setup lint  ## Set everything up, lint, and run all tests (15 minutes at most).
-	$(BIN)/python -m pytest -m "not long" -n $(or $(JOBS),$(shell nproc)) --dist worksteal
+	$(BIN)/python -m pytest -m "not long" -n $(or $(JOBS),$(shell nproc)) --dist loadfile
 
 test-long: setup  ## The full counts of kills, faults and random trees.
-	$(BIN)/python -m pytest -m long -n $(or $(JOBS),$(shell nproc)) --dist worksteal
+	$(BIN)/python -m pytest -m long -n $(or $(JOBS),$(shell nproc)) --dist loadfile
 
 lint: setup  ## Layers, style and types.
 	$(BIN)/ruff check .
