@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from datakeep.cli.session import Session
     from datakeep.workflows.update import Changes
 
 _SHOWN = 5
@@ -32,6 +33,12 @@ def change_lines(changes: Changes) -> list[str]:
 def _some(paths: Sequence[str]) -> str:
     more = f" … and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     return ", ".join(paths[:_SHOWN]) + more
+
+
+def show_changes(session: Session, changes: Changes) -> None:
+    """Show what is about to be published, while the command is at work."""
+    for line in change_lines(changes):
+        session.progress.note(line)
 
 
 def change_data(changes: Changes) -> dict[str, Any]:

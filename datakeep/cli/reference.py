@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datakeep.cli.changes import change_data, change_lines
+from datakeep.cli.changes import change_data, show_changes
 from datakeep.cli.clean_room import clean_room_options, settings_of
 from datakeep.cli.session import Answer, Session, command, table
 
 if TYPE_CHECKING:
     from datakeep.workflows.reference import Measured
-    from datakeep.workflows.update import Changes
 
 
 @command(name="reference")
@@ -79,11 +78,6 @@ def call(
 
     keep = session.keep()
 
-    def review(changes: Changes) -> bool:
-        for line in change_lines(changes):
-            session.progress.note(line)
-        return True
-
     done = state_reference(
         keep,
         name,
@@ -92,7 +86,7 @@ def call(
         settings=settings_of(keep, options) if measure else None,
         accept=lambda measured: _accept(session, measured, accept=accept),
         message=message,
-        review=review,
+        review=lambda changes: show_changes(session, changes),
         who=identity(keep.root),
         now=datetime.now().astimezone(),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datakeep.cli.changes import change_data, change_lines
+from datakeep.cli.changes import change_data, show_changes
 from datakeep.cli.facts import asker, command_line, fact_options, given, next_after
 from datakeep.cli.session import Answer, Session, command
 
@@ -37,7 +37,7 @@ def call(
     """
     from datakeep.repository.identity import identity
     from datakeep.workflows.register import Request
-    from datakeep.workflows.update import Changes, update
+    from datakeep.workflows.update import update
 
     keep = session.keep()
     request = Request(
@@ -51,16 +51,11 @@ def call(
         deep=options["deep"],
     )
 
-    def review(changes: Changes) -> bool:
-        for line in change_lines(changes):
-            session.progress.note(line)
-        return True
-
     done = update(
         keep,
         request,
         message=message,
-        review=review,
+        review=lambda changes: show_changes(session, changes),
         who=identity(keep.root),
         now=datetime.now().astimezone(),
         dry_run=dry_run,

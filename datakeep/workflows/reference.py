@@ -98,7 +98,7 @@ def state_reference(
     settings: Settings | None,
     accept: Callable[[Measured], bool],
     message: str,
-    review: Callable[[Changes], bool],
+    review: Callable[[Changes], object],
     who: Identity,
     now: datetime,
 ) -> Referenced:
@@ -112,7 +112,7 @@ def state_reference(
         settings: How the clean room is run, where something is measured.
         accept: Is shown what was measured; True writes the proposed criteria into the version.
         message: Why.
-        review: Is shown what changes; False stops.
+        review: Is shown what changes, before it is published.
         who: Author.
         now: The time that is written down.
 

@@ -12,7 +12,7 @@ from datakeep.repository import working
 from datakeep.workflows.keep import people_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from datakeep.formats.person import Person
@@ -73,12 +73,6 @@ class Proofs:
 def standings(keep: Keep, entry: VersionEntry, *, now: datetime) -> Proofs:
     """The proofs of one version."""
     return Judge(keep, now).proofs(entry)
-
-
-def all_standings(keep: Keep, entries: Iterable[VersionEntry], *, now: datetime) -> dict[str, Proofs]:
-    """The proofs of each of ``entries``, by ``NAME@V``; shared work is done once."""
-    judging = Judge(keep, now)
-    return {f"{entry.dataset}@{entry.version}": judging.proofs(entry) for entry in entries}
 
 
 class Judge:

@@ -89,7 +89,7 @@ def update(
     request: Request,
     *,
     message: str,
-    review: Callable[[Changes], bool],
+    review: Callable[[Changes], object],
     who: Identity,
     now: datetime,
     dry_run: bool = False,
@@ -100,7 +100,7 @@ def update(
         keep: The keep.
         request: The dataset, its new source if the bytes change, and the facts that change.
         message: Why there is a new version.
-        review: Is shown what changes, before it is published; False stops, and nothing is recorded.
+        review: Is shown what changes, before it is published.
         who: Author.
         now: The time that is written down.
         dry_run: Only tell what would change.
@@ -167,7 +167,7 @@ def next_from(
     files: Mapping[str, bytes | None],
     *,
     message: str,
-    review: Callable[[Changes], bool],
+    review: Callable[[Changes], object],
     who: Identity,
     now: datetime,
     source: Sequence[SourceFile] | None = None,
@@ -175,7 +175,7 @@ def next_from(
     state: HashState | None = None,
     deep: bool = False,
 ) -> Updated:
-    """The version after ``base``, if anything differs and ``review`` agrees.
+    """The version after ``base``, if anything differs.
 
     Args:
         keep: The keep.
@@ -208,7 +208,9 @@ def next_from(
     base.repository.fetch()
     prepared = publisher.prepare(draft, dry_run=dry_run)
     changes = _changes(base, prepared)
-    if not changes or not review(changes) or dry_run:
+    if changes:
+        review(changes)
+    if not changes or dry_run:
         return Updated(base.entry, changes, created=False, unread=prepared.unread)
     entry = publisher.publish(prepared)
     return Updated(entry, replace(changes, after=entry.version), created=True, unread=prepared.unread)
