@@ -15,7 +15,7 @@ from datakeep.cli.session import command as answering
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datakeep.workflows.fsck import Fsck, InStore
+    from datakeep.workflows.fsck_report import Fsck, InStore
 
 _SHOWN = 10
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
@@ -67,7 +67,8 @@ def command(
       datakeep fsck --deep --budget 30m
       datakeep fsck --deep --repair
     """
-    from datakeep.workflows.fsck import Plan, fsck
+    from datakeep.workflows.fsck import fsck
+    from datakeep.workflows.fsck_report import Plan
 
     keep = session.keep()
     deep = not quick or budget_s is not None
@@ -79,7 +80,8 @@ def command(
         "days_to_full": found.days_to_full,
         "versions": [asdict(state) for state in found.versions],
         "copies": [asdict(copies) for copies in found.copies],
-        "complaints": found.complaints,
+        "complaints": [asdict(complaint) for complaint in found.complaints],
+        "restored": found.restored,
         "unreferenced": found.unreferenced,
     }
     return Answer(data, list(_lines(found, repair=repair)), 0 if found.is_clean else EXIT_NO)
@@ -88,8 +90,9 @@ def command(
 def _lines(found: Fsck, *, repair: bool) -> Iterator[str]:
     for state in found.versions:
         yield from _state_lines(state)
+    yield from (f"restored: {thing}" for thing in found.restored)
     for complaint in found.complaints[:_SHOWN]:
-        yield f"git or store: {complaint}"
+        yield f"{complaint.about}: {complaint.what}"
     if len(found.complaints) > _SHOWN:
         yield f"… and {len(found.complaints) - _SHOWN} more complaints (all with --json)"
     for store, count in found.unreferenced.items():
@@ -109,6 +112,8 @@ def _end(found: Fsck, *, repair: bool) -> Iterator[str]:
         good = copies.whole + copies.present
         word = "copy" if good == 1 else "copies"
         yield f"{copies.version}: {good} good {word}; the policy asks for {copies.wanted}"
+    steps = dict.fromkeys(complaint.next_step for complaint in found.complaints if complaint.next_step)
+    yield from (f"next: {step}" for step in list(steps)[:_SHOWN])
     if found.is_clean:
         yield "nothing is missing or wrong"
     elif not repair and any(state.is_bad for state in found.versions):

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Literal
 from datakeep.core.errors import Conflict, GitFault, HostileRepository
 from datakeep.core.names import VERSION
 from datakeep.core.secrets import strip_url
+from datakeep.repository.bundles import borrow, bundle
 from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import RepositoryMissing, os_fault
 from datakeep.repository.locking import exclusive, remove_stale_locks
-from datakeep.repository.objects import TreeEntry, read_files, resolve, walk_tree
+from datakeep.repository.objects import TreeEntry, is_complete, read_files, resolve, walk_tree
 from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Blob, Plan, write_commit
 
@@ -233,13 +234,16 @@ class DatasetRepository:
         self, version: str, commit: str, message: str, identity: Identity, *, when: datetime | None = None
     ) -> None:
         """``commit`` is ready to be published as ``version``, with an annotated tag; nobody sees it yet."""
+        with self._alone():
+            tag = self._make_tag(version, commit, message, identity, when or datetime.now(UTC).astimezone())
+            self._git.run("update-ref", f"{_PENDING}{version}", tag)
+
+    def _make_tag(self, version: str, commit: str, message: str, identity: Identity, when: datetime) -> str:
         body = (
             f"object {check_object_id(commit)}\ntype commit\ntag {version}\n"
-            f"tagger {identity.signature(when or datetime.now(UTC).astimezone())}\n\n{message.rstrip()}\n"
+            f"tagger {identity.signature(when)}\n\n{message.rstrip()}\n"
         )
-        with self._alone():
-            tag = self._git.text("mktag", stdin=body.encode("utf-8"))
-            self._git.run("update-ref", f"{_PENDING}{version}", tag)
+        return self._git.text("mktag", stdin=body.encode("utf-8"))
 
     def publish(self, version: str) -> Literal["done", "already there"]:
         """The vault has ``version`` and its commit as the newest, both or neither.
@@ -280,6 +284,58 @@ class DatasetRepository:
             f"{what} published to {strip_url(self.url)} by someone else at the same time",
             next_step="run the command again: it starts from what is published now",
         )
+
+    def has(self, commit: str) -> bool:
+        """Whether the vault, as of now, or this clone's cache has ``commit`` and all that it leads to."""
+        self.fetch()
+        return is_complete(self._git, check_object_id(commit))
+
+    def bundle(self, version: str, commit: str, since: str | None) -> Iterator[bytes]:
+        """The bytes of a bundle of a published version; see :func:`datakeep.repository.bundles.bundle`."""
+        return bundle(self._git, version, commit, since)
+
+    def restore(
+        self,
+        version: str,
+        commit: str,
+        message: str,
+        identity: Identity,
+        when: datetime,
+        *,
+        spare: Path | None,
+    ) -> None:
+        """The vault has ``version`` as it was registered; a tag that someone moved is kept beside it.
+
+        Args:
+            version: The version.
+            commit: Its commit, as the register says.
+            message: What the new tag says.
+            identity: The tagger.
+            when: The tag's time, with a zone.
+            spare: Another repository that may have the commit, where :meth:`has` denies it.
+
+        Raises:
+            GitFault: The commit, or something of it, is nowhere.
+            AccessDenied: The vault refuses.
+        """
+        with self._alone():
+            if spare:
+                borrow(spare, commit, self.cache)
+            if not is_complete(self._git, commit):
+                raise GitFault(
+                    f"commit {commit[:12]} of {version} is neither in {strip_url(self.url)} nor here",
+                    next_step="push it from a clone that has it: "
+                    f"git push {strip_url(self.url)} {commit}:refs/heads/main",
+                )
+            updates = [f"+{self._make_tag(version, commit, message, identity, when)}:refs/tags/{version}"]
+            if moved := resolve(self._git, f"refs/tags/{version}"):
+                updates.append(f"{moved}:refs/datakeep/moved/{version}-{moved[:12]}")
+            main = self._remote_refs(_HEAD).get(_HEAD)
+            older = ("merge-base", "--is-ancestor", main or commit, commit)
+            if main != commit and self._git.run(*older, allow=(0, 1)).exit_code == 0:
+                updates.append(f"{commit}:{_HEAD}")
+            push(self._git, self.url, updates)
+            self._fetch()
 
     def tag_info(self, version: str) -> TagInfo | None:
         """What the tag of a published ``version`` says; None if there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from datakeep.core.errors import GitFault, HostileRepository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import IO
 
     from datakeep.repository.command import GitRunner
 
@@ -31,6 +33,12 @@ def resolve(runner: GitRunner, name: str) -> str | None:
     """The object id that ``name`` (a ref, ``commit^{tree}`` …) stands for; None if there is none."""
     finished = runner.run("rev-parse", "--verify", "--quiet", "--end-of-options", name, allow=(0, 1, 128))
     return finished.text.splitlines()[-1] if finished.exit_code == 0 and finished.text else None
+
+
+def is_complete(runner: GitRunner, commit: str) -> bool:
+    """Whether the repository has ``commit`` and everything that it leads to."""
+    finished = runner.run("rev-list", "--objects", "--quiet", "--end-of-options", commit, allow=(0, 128))
+    return finished.exit_code == 0
 
 
 def walk_tree(
@@ -97,6 +105,37 @@ def read_files(runner: GitRunner, commit: str, paths: Sequence[str]) -> dict[str
             found[path] = output[at : at + int(size)]
         at += int(size) + 1
     return found
+
+
+def hash_files(runner: GitRunner, commit: str, prefix: str) -> dict[str, bytes]:
+    """Path to sha256 of every file of ``commit`` below ``prefix``; each is read once and held in no memory.
+
+    Raises:
+        GitFault: An object is missing or damaged although the commit names it.
+    """
+    entries = [entry for entry in walk_tree(runner, commit, prefix) if entry.mode != GITLINK]
+    digests: dict[str, bytes] = {}
+    doing = f"cannot read files of {commit[:12]}"
+    with runner.process("cat-file", "--batch", doing=doing) as process:
+        for object_id in dict.fromkeys(entry.object_id for entry in entries):
+            process.stdin.write(f"{object_id}\n".encode())
+            process.stdin.flush()
+            *_, size = process.stdout.readline().split() or [b"missing"]
+            if not size.isdigit():
+                raise GitFault(
+                    f"{doing}: object {object_id} is missing or damaged", next_step="datakeep fsck"
+                )
+            digests[object_id] = _digest(process.stdout, int(size))
+            process.stdout.read(1)
+    return {entry.path: digests[entry.object_id] for entry in entries}
+
+
+def _digest(stream: IO[bytes], size_bytes: int) -> bytes:
+    digest = hashlib.sha256()
+    while size_bytes and (chunk := stream.read(min(_CHUNK_BYTES, size_bytes))):
+        digest.update(chunk)
+        size_bytes -= len(chunk)
+    return digest.digest()
 
 
 def _refuse_damage(runner: GitRunner, commit: str, path: str) -> None:

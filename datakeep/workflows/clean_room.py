@@ -30,6 +30,7 @@ from datakeep.rerun import environment as environments
 from datakeep.rerun import training as trainings
 from datakeep.rerun.environment_faults import EnvironmentFault
 from datakeep.workflows import attachments, facts
+from datakeep.workflows.bundles import is_bundled
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.publish import MANIFEST
 from datakeep.workflows.transfer import Transfer, clone_limits, transfer
@@ -182,7 +183,7 @@ class CleanRoom:
 
     def _usable_stores(self) -> list[str]:
         usable, faults = [], []
-        for store in self.keep.stores(self.keep.holding(self.entry)):
+        for store in self.keep.stores(self._sources):
             try:
                 store.check(keep=self.keep.name)
                 usable.append(store.name)
@@ -194,6 +195,11 @@ class CleanRoom:
         if faults and not usable:
             raise faults[0]
         return usable
+
+    @property
+    def _sources(self) -> tuple[str, ...]:
+        """The stores that the bytes come from; none for the git backend, whose bytes come with the clone."""
+        return () if is_bundled(self.entry) else self.keep.holding(self.entry)
 
     def _access_fault(self, error: DatakeepError) -> Fault:
         giver = isinstance(error, NeverPushed | HostileRepository | RepositoryMissing)
@@ -231,7 +237,7 @@ class CleanRoom:
 
     def _bytes_fault(self, what: str, evidence: tuple[str, ...], *, where: str = "") -> Fault:
         owner = (self.entry.manifest.get("owner") or {}).get("email", "its owner")
-        where = where or ", ".join(self.keep.holding(self.entry)) or "the git base"
+        where = where or ", ".join(self._sources) or "the git base"
         return Fault(
             what if self._name in what else f"{self._name}: {what}",
             Actor.ADMINISTRATOR,

@@ -7,102 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError, UnknownName
 from datakeep.core.names import nearest
-from datakeep.repository import vault
 from datakeep.store import dvc_format
 from datakeep.store.checking import Checked, Expected, check_deep, check_quick, listing
+from datakeep.workflows.bundles import chain, check_bundles, is_bundled
 from datakeep.workflows.checked_before import CheckedBefore
+from datakeep.workflows.fsck_git import check_git
+from datakeep.workflows.fsck_report import Complaint, Copies, Fsck, InStore, Plan
 from datakeep.workflows.inventories import INVENTORY, load_inventory
 from datakeep.workflows.mending import mend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from datakeep.formats.inventory import Inventory
     from datakeep.formats.version import VersionEntry
     from datakeep.store.interface import Store
     from datakeep.workflows.keep import Keep
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is asked of fsck.
-
-    Args:
-        names: Datasets or versions; none means all.
-        stores: Stores by name; none means all.
-        deep: Read every byte.
-        budget_s: Stop reading after so long, and go on there the next time; None means no limit.
-        repair: Copy back what another store has whole.
-    """
-
-    names: Sequence[str] = ()
-    stores: Sequence[str] = ()
-    deep: bool = False
-    budget_s: float | None = None
-    repair: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class InStore:
-    """One version in one store; ``whole`` counts objects that were read, now or in this round of a budget."""
-
-    version: str
-    store: str
-    objects: int
-    whole: int
-    unread: int
-    missing: tuple[str, ...] = ()
-    wrong: tuple[str, ...] = ()
-    repaired: int = 0
-
-    @property
-    def is_bad(self) -> bool:
-        """Whether something is known to be missing or wrong."""
-        return bool(self.missing or self.wrong)
-
-
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """How many copies of a version there are: known whole, and present but not read in full."""
-
-    version: str
-    whole: int
-    present: int
-    wanted: int
-
-
-@dataclass(slots=True)
-class Fsck:
-    """What was found.
-
-    Attributes:
-        deep: Whether bytes were read.
-        versions: Each version in each store.
-        copies: Each version's copies.
-        complaints: Of git repositories, stores that do not answer, inventories that cannot be had.
-        unreferenced: Objects per store that no registered version refers to.
-        coverage: Share of the objects that were read in this round; None where nothing is read.
-        days_to_full: How many runs a day apart this budget needs for all; None without a budget.
-    """
-
-    deep: bool
-    versions: list[InStore] = field(default_factory=list)
-    copies: list[Copies] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    unreferenced: dict[str, int] = field(default_factory=dict)
-    coverage: float | None = None
-    days_to_full: int | None = None
-
-    @property
-    def is_clean(self) -> bool:
-        """Nothing is missing or wrong anywhere, and every version has the copies that the policy asks for."""
-        short = any(copies.whole + copies.present < copies.wanted for copies in self.copies)
-        return not (self.complaints or short or any(version.is_bad for version in self.versions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +52,14 @@ def fsck(keep: Keep, plan: Plan, *, clock: Callable[[], float] = time.monotonic)
     keep.refresh()
     found = Fsck(plan.deep)
     entries = list(_entries(keep, plan))
-    _check_git(keep, entries, found)
+    check_git(keep, entries, found, repair=plan.repair)
     versions = [version for entry in entries if (version := _version(keep, entry, found))]
     before = CheckedBefore(keep.cache("fsck"))
     ends = clock() + plan.budget_s if plan.budget_s is not None else None
     for store in _stores(keep, plan.stores):
-        _check_store(keep, store, versions, plan, found, before, lambda: ends is None or clock() < ends)
+        _check_store(
+            keep, store, entries, versions, plan, found, before, lambda: ends is None or clock() < ends
+        )
     _count_copies(keep, entries, found)
     if plan.deep:
         _cover(found, plan)
@@ -162,33 +89,6 @@ def _stores(keep: Keep, names: Sequence[str]) -> list[Store]:
     return keep.stores(names or None)
 
 
-def _check_git(keep: Keep, entries: Sequence[VersionEntry], found: Fsck) -> None:
-    """The vault's repositories are whole, and each version's tag is the commit that was registered."""
-    found.complaints += [f"the keep's repository: {line}" for line in _git_complaints(keep.repository.url)]
-    for name in dict.fromkeys(entry.dataset for entry in entries):
-        url = keep.dataset_url(name)
-        complaints = _git_complaints(url)
-        found.complaints += [f"{name}: {line}" for line in complaints]
-        if complaints:
-            continue
-        try:
-            tags = keep.dataset_repository(name).remote_tags()
-        except DatakeepError as error:
-            found.complaints.append(f"{name}: {error.what}")
-            continue
-        for entry in entries:
-            if entry.dataset == name and tags.get(entry.version) != entry.commit:
-                said = "is not there" if entry.version not in tags else "is another commit than registered"
-                found.complaints.append(f"{name}@{entry.version}: its tag in {url} {said}")
-
-
-def _git_complaints(url: str) -> list[str]:
-    try:
-        return vault.fsck(url)
-    except DatakeepError as error:
-        return [error.what]
-
-
 def _version(keep: Keep, entry: VersionEntry, found: Fsck) -> _Version | None:
     if entry.manifest.get("backend") == "git":
         return None
@@ -198,7 +98,7 @@ def _version(keep: Keep, entry: VersionEntry, found: Fsck) -> _Version | None:
         pointer = keep.dataset_repository(entry.dataset).read(entry.commit, f"{INVENTORY}.dvc") or b""
         parsed = dvc_format.parse_pointer_file(pointer, what=f"{INVENTORY}.dvc of {label}")
     except DatakeepError as error:
-        found.complaints.append(f"{label}: {error.what}")
+        found.complaints.append(Complaint(label, error.what, error.next_step))
         return None
     tree = dvc_format.tree_object(inventory)
     tree_name = f"{hashlib.md5(tree, usedforsecurity=False).hexdigest()}.dir"
@@ -218,6 +118,7 @@ def _version(keep: Keep, entry: VersionEntry, found: Fsck) -> _Version | None:
 def _check_store(
     keep: Keep,
     store: Store,
+    entries: Sequence[VersionEntry],
     versions: Sequence[_Version],
     plan: Plan,
     found: Fsck,
@@ -232,8 +133,31 @@ def _check_store(
                 by_dataset.setdefault(version.entry.dataset, []).append(version)
         for dataset, own in by_dataset.items():
             _check_dataset(keep, store, dataset, own, plan, found, before, may_go_on)
+        for dataset in dict.fromkeys(entry.dataset for entry in entries if is_bundled(entry)):
+            _check_bundles(keep, store, dataset, entries, plan, found, may_go_on)
     except DatakeepError as error:
-        found.complaints.append(error.what)
+        found.complaints.append(Complaint(f"store {store.name}", error.what, error.next_step))
+
+
+def _check_bundles(
+    keep: Keep,
+    store: Store,
+    dataset: str,
+    entries: Sequence[VersionEntry],
+    plan: Plan,
+    found: Fsck,
+    may_go_on: Callable[[], bool],
+) -> None:
+    """The bundles of one dataset in one store; a version needs its own and all those before it."""
+    checked, repaired = check_bundles(
+        keep, store, dataset, deep=plan.deep, repair=plan.repair, may_go_on=may_go_on
+    )
+    names = [entry.version for entry in chain(keep, dataset)]
+    for entry in entries:
+        if entry.dataset == dataset and is_bundled(entry) and store.name in keep.holding(entry):
+            needed = {name: f"the bundle of {name}" for name in names[: names.index(entry.version) + 1]}
+            label = f"{dataset}@{entry.version}"
+            found.versions.append(_in_store(label, needed, store, checked, repaired))
 
 
 def _check_dataset(
@@ -275,17 +199,20 @@ def _check_dataset(
         checked.wrong = {name: why for name, why in checked.wrong.items() if name not in repaired}
         checked.whole |= repaired
     for version in versions:
-        found.versions.append(_in_store(version, store, checked, repaired))
+        names = {item.name: item.path for item in version.expected}
+        found.versions.append(_in_store(version.label, names, store, checked, repaired))
     if not plan.names:
         extra = present.keys() - expected.keys()
         found.unreferenced[store.name] = found.unreferenced.get(store.name, 0) + len(extra)
 
 
-def _in_store(version: _Version, store: Store, checked: Checked, repaired: set[str]) -> InStore:
-    names = {item.name: item.path for item in version.expected}
+def _in_store(
+    label: str, names: Mapping[str, str], store: Store, checked: Checked, repaired: set[str]
+) -> InStore:
+    """What was found of one version; ``names`` says for each of its objects what it is, for a person."""
     wrong = sorted(f"{names[name]}: {why}" for name, why in checked.wrong.items() if name in names)
     return InStore(
-        version=version.label,
+        version=label,
         store=store.name,
         objects=len(names),
         whole=len(names.keys() & checked.whole),
@@ -297,18 +224,14 @@ def _in_store(version: _Version, store: Store, checked: Checked, repaired: set[s
 
 
 def _count_copies(keep: Keep, entries: Sequence[VersionEntry], found: Fsck) -> None:
-    """Copies against the policy; the git backend's one copy is the git base, which was checked above."""
+    """Copies against the policy; the git base is one of the git backend, and was checked above."""
+    bad = {complaint.about for complaint in found.complaints}
     for entry in entries:
         label = f"{entry.dataset}@{entry.version}"
-        own = [state for state in found.versions if state.version == label]
-        if entry.manifest.get("backend") == "git":
-            bad = any(line.startswith((f"{entry.dataset}:", f"{label}:")) for line in found.complaints)
-            whole, present = (0 if bad else 1), 0
-        else:
-            good = [state for state in own if not state.is_bad]
-            whole = sum(state.whole == state.objects for state in good)
-            present = len(good) - whole
-        found.copies.append(Copies(label, whole, present, keep.file.policy.copies))
+        good = [state for state in found.versions if state.version == label and not state.is_bad]
+        whole = sum(state.whole == state.objects for state in good)
+        in_git = is_bundled(entry) and not bad & {entry.dataset, label}
+        found.copies.append(Copies(label, whole + in_git, len(good) - whole, keep.file.policy.copies))
 
 
 def _cover(found: Fsck, plan: Plan) -> None:

@@ -241,12 +241,10 @@ class Keep:
         ]
 
     def holding(self, entry: VersionEntry) -> tuple[str, ...]:
-        """The stores that hold a version's objects, as far as the register knows; none for the git backend.
+        """The stores that hold a version's objects, or its bundle, as far as the register knows.
 
         A store that was added later was filled with all versions of its day, which their entries cannot say.
         """
-        if entry.manifest.get("backend") == "git":
-            return ()
         path = entry_path(entry.dataset, entry.version)
         later = (
             store.name

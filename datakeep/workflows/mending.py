@@ -37,7 +37,7 @@ def mend(
     rows = {file.md5.hex(): file for inventory in inventories for file in inventory.files}
     files = {name: rows[name] for name in wanted if name in rows}
     for item in bad:
-        _quarantine(store, dataset, item.name)
+        quarantine(store, dataset, object_key(dataset, item.name), item.name)
     unavailable: set[str] = set()
     if files:
         report = copy_objects(Inventory.of(files.values()), sources, store, dataset, keep.progress)
@@ -61,10 +61,10 @@ def _mend_small(store: Store, dataset: str, item: Expected, sources: Sequence[St
     return True
 
 
-def _quarantine(store: Store, dataset: str, name: str) -> None:
-    """Keep what is there now, if anything can be read of it; mending does not depend on it."""
+def quarantine(store: Store, dataset: str, key: str, name: str) -> None:
+    """Keep as ``name`` what ``store`` has there now, if it can be read; mending does not depend on it."""
     try:
-        with closing(copy(store)) as own, own.open_read(object_key(dataset, name)) as chunks:
+        with closing(copy(store)) as own, own.open_read(key) as chunks:
             own.put(f"{dataset}/{QUARANTINE}/{name}", chunks)
     except DatakeepError:
         return  # missing or unreadable: there is nothing to keep

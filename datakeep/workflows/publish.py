@@ -29,6 +29,7 @@ from datakeep.store.faults import require_space
 from datakeep.store.hashing import HashingReader
 from datakeep.store.ingest import ingest, put_bytes
 from datakeep.store.scan import SourceFiles
+from datakeep.workflows.bundles import is_bundled, put_bundle
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.keep import entry_path
@@ -131,12 +132,14 @@ class Publisher:
         check_writable({**draft.document, "message": draft.message})
         manifest = draft.manifest
         repository = self.keep.dataset_repository(draft.name)
-        if manifest.backend == "git":
-            return self._prepare_git(draft, manifest, repository)
         stores = [] if dry_run else self.keep.writable_stores()
+        if manifest.backend == "git":
+            return self._prepare_git(draft, manifest, repository, stores)
         return self._prepare_dvc(draft, manifest, repository, stores)
 
-    def _prepare_git(self, draft: Draft, manifest: Manifest, repository: DatasetRepository) -> Prepared:
+    def _prepare_git(
+        self, draft: Draft, manifest: Manifest, repository: DatasetRepository, stores: Sequence[Store]
+    ) -> Prepared:
         made: list[Inventory] = []
 
         def late(inventory: Inventory) -> dict[str, bytes]:
@@ -156,7 +159,8 @@ class Publisher:
             files |= late(_with_splits(_required(draft), manifest))
         commit = repository.write(draft.parent, draft.message, self.who, self.now, files=files, blobs=blobs)
         inventory = made[0]
-        return Prepared(draft, repository, commit, inventory, sha256_id(inventory.to_bytes()), ())
+        names = tuple(store.name for store in stores)
+        return Prepared(draft, repository, commit, inventory, sha256_id(inventory.to_bytes()), names)
 
     def _git_blobs(
         self,
@@ -277,6 +281,8 @@ class Publisher:
                     break
                 prepared = self._after(prepared, there, newest)
             entry = self.entry_of(prepared, prepared.repository.tags()[prepared.draft.version])
+            if is_bundled(entry):
+                put_bundle(self.keep, entry, self.keep.stores(prepared.stores))
             self.keep.repository.transact(
                 lambda tree: self._registered(tree, entry),
                 f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
@@ -335,7 +341,8 @@ class Publisher:
             f"skipped, and this becomes {after.version}"
         )
         inventory = prepared.inventory
-        names = [(store.name, store.url) for store in self.keep.file.vault.stores] if prepared.stores else []
+        in_git = draft.manifest.backend == "git"
+        names = [] if in_git else [(store.name, store.url) for store in self.keep.file.vault.stores]
         texts = self._texts(after, draft.manifest, inventory, names)
         commit = repository.write(
             repository.head(), draft.message, self.who, self.now, files=texts,

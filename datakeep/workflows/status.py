@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from datakeep.lineage import records
 from datakeep.repository import working
 from datakeep.store.rehash import RehashReport, rehash
 from datakeep.store.state import HashState
+from datakeep.workflows.bundles import is_bundled
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.standings import Judge
@@ -182,17 +182,9 @@ def _proofs(entry: VersionEntry, proofs: Proofs) -> Iterator[Finding]:
 
 def _copies(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
     name, wanted = f"{entry.dataset}@{entry.version}", keep.file.policy.copies
-    if entry.manifest.get("backend") == "git":
-        if wanted > 1:
-            yield Finding(
-                "copies",
-                name,
-                f"1 copy of its bytes, in the git base; the policy asks for {wanted}",
-                f"mirror it to another machine: git clone --mirror -- {shlex.quote(entry.repository)}",
-            )
-        return
     known = {store.name for store in keep.file.vault.stores}
-    count = sum(store in known for store in keep.holding(entry))
+    # Of the git backend the git base is one; of both, a store that the keep no longer has is none.
+    count = sum(store in known for store in keep.holding(entry)) + is_bundled(entry)
     if count < wanted:
         what = f"{'1 copy' if count == 1 else f'{count} copies'} of its bytes; the policy asks for {wanted}"
         yield Finding("copies", name, what, "datakeep vault add NAME URL")

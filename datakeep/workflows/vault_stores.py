@@ -20,6 +20,7 @@ from datakeep.store.copying import CopyReport, copy_objects
 from datakeep.store.fetch import fetch_object
 from datakeep.store.ingest import put_bytes
 from datakeep.store.opening import create_store
+from datakeep.workflows.bundles import check_bundles, is_bundled
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.init import store_fields
 from datakeep.workflows.inventories import INVENTORY, checked, limit_of
@@ -54,7 +55,7 @@ class StoreAdded:
 
     Attributes:
         created: False where the keep had it before, and it was only made sure that it holds everything.
-        versions: How many versions of the dvc backend it holds.
+        versions: How many versions it holds.
         copied: How many objects were written now.
         present: How many were there before, every byte read and found right.
     """
@@ -166,11 +167,24 @@ class _Filling:
         """Copy every version that is in the register and not yet done."""
         self.seen.update(self._keep.tree.list("register/"))
         for name in self._keep.datasets:
-            for entry in self._keep.entries(name):
-                path = entry_path(entry.dataset, entry.version)
-                if path not in self.done and entry.manifest.get("backend") != "git":
+            todo = {entry_path(name, entry.version): entry for entry in self._keep.entries(name)}
+            todo = {path: entry for path, entry in todo.items() if path not in self.done}
+            if any(is_bundled(entry) for entry in todo.values()):
+                self._bundle(name)
+            for entry in todo.values():
+                if not is_bundled(entry):
                     self._copy(entry)
-                    self.done.add(path)
+            self.done |= todo.keys()
+
+    def _bundle(self, dataset: str) -> None:
+        checked, made = check_bundles(self._keep, self.store, dataset, deep=True, repair=True)
+        if bad := sorted(checked.missing | checked.wrong.keys()):
+            raise DamagedBytes(
+                f"{len(bad)} versions of {dataset} cannot be had whole, so {self.store} was not added",
+                next_step="datakeep fsck tells what is wrong in the git base",
+                things=[f"{dataset}@{version}" for version in bad],
+            )
+        self._count(CopyReport(len(made), len(checked.whole) - len(made), 0, ()))
 
     def is_news(self, tree: KeepTree) -> bool:
         """Whether the keep does not say yet that this store holds everything."""
@@ -178,10 +192,7 @@ class _Filling:
         if all(store.name != self.store.name for store in stores):
             return True
         entries = [entry for name in self._keep.datasets for entry in self._keep.entries(name)]
-        return any(
-            entry.manifest.get("backend") != "git" and self.store.name not in self._keep.holding(entry)
-            for entry in entries
-        )
+        return any(self.store.name not in self._keep.holding(entry) for entry in entries)
 
     def _copy(self, entry: VersionEntry) -> None:
         what = f"{entry.dataset}@{entry.version}"
@@ -208,6 +219,9 @@ class _Filling:
             )
         put_bytes(listing, [self.store], entry.dataset, directory=True)
         put_bytes(listed, [self.store], entry.dataset)
+        self._count(report)
+
+    def _count(self, report: CopyReport) -> None:
         self.report = CopyReport(
             self.report.copied + report.copied,
             self.report.present + report.present,

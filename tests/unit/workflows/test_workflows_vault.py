@@ -29,11 +29,11 @@ def test_a_new_store_holds_every_version_and_the_register_stays_as_it_was(bench)
     bench.register("tab", "git")
     before = {path: bench.keep.tree.read(path) for path in bench.keep.tree.list("register/")}
     done = add(bench)
-    assert (done.created, done.versions, done.copied) == (True, 2, 3)
+    assert (done.created, done.versions, done.copied) == (True, 3, 4)
     assert objects(bench.folder / "nas") == objects(bench.store)
     assert {path: bench.keep.tree.read(path) for path in bench.keep.tree.list("register/")} == before
     assert bench.keep.holding(bench.keep.entry("orders@v1")) == ("main", "nas")
-    assert bench.keep.holding(bench.keep.entry("tab")) == ()
+    assert bench.keep.holding(bench.keep.entry("tab")) == ("main", "nas")
 
 
 def test_comments_of_keep_yaml_survive(bench):

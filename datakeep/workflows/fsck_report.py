@@ -1,0 +1,97 @@
+"""What is asked of ``fsck``, and what it found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked of fsck.
+
+    Args:
+        names: Datasets or versions; none means all.
+        stores: Stores by name; none means all.
+        deep: Read every byte.
+        budget_s: Stop reading after so long, and go on there the next time; None means no limit.
+        repair: Copy back what another store has whole.
+    """
+
+    names: Sequence[str] = ()
+    stores: Sequence[str] = ()
+    deep: bool = False
+    budget_s: float | None = None
+    repair: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InStore:
+    """One version in one store; ``whole`` counts objects that were read, now or in this round of a budget."""
+
+    version: str
+    store: str
+    objects: int
+    whole: int
+    unread: int
+    missing: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    repaired: int = 0
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether something is known to be missing or wrong."""
+        return bool(self.missing or self.wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """How many copies of a version there are: known whole, and present but not read in full."""
+
+    version: str
+    whole: int
+    present: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Something that is wrong with a git repository, a store or an inventory, and what to type next."""
+
+    about: str
+    what: str
+    next_step: str | None = None
+
+
+@dataclass(slots=True)
+class Fsck:
+    """What was found.
+
+    Attributes:
+        deep: Whether bytes were read.
+        versions: Each version in each store.
+        copies: Each version's copies.
+        complaints: Of git repositories, stores that do not answer, inventories that cannot be had.
+        restored: Tags and repositories that were brought back.
+        unreferenced: Objects per store that no registered version refers to.
+        coverage: Share of the objects that were read in this round; None where nothing is read.
+        days_to_full: How many runs a day apart this budget needs for all; None without a budget.
+    """
+
+    deep: bool
+    versions: list[InStore] = field(default_factory=list)
+    copies: list[Copies] = field(default_factory=list)
+    complaints: list[Complaint] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
+    unreferenced: dict[str, int] = field(default_factory=dict)
+    coverage: float | None = None
+    days_to_full: int | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing is missing or wrong anywhere, and every version has the copies that the policy asks for."""
+        short = any(copies.whole + copies.present < copies.wanted for copies in self.copies)
+        return not (self.complaints or short or any(version.is_bad for version in self.versions))
