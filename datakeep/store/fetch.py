@@ -1,7 +1,7 @@
 """Getting a version's bytes out of its stores, believing nothing that was not hashed here.
 
-A store may hold a flipped, emptied or deleted object (DVC takes these for good): such a copy is refused
-and reported, and the next store is asked. A file gets its name only when its size, md5 and sha256 are right.
+A file gets its name only when its size, md5 and sha256 are right. A fetch that was killed goes on: the files
+that it left are hashed like any other, and asked of no store again where they are right.
 """
 
 from __future__ import annotations
@@ -16,44 +16,31 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DamagedBytes, DatakeepError, UnsafePath
+from datakeep.core.errors import DatakeepError, UnsafePath
 from datakeep.store.dvc_format import object_key
-from datakeep.store.faults import folder_faults, require_space, show_size
+from datakeep.store.faults import folder_faults, require_space
 from datakeep.store.hashing import Digests, digests_for
-from datakeep.store.interface import Capability, ObjectMissing, Store
+from datakeep.store.interface import CHUNK_BYTES, Capability, Store
 from datakeep.store.pool import work
 from datakeep.store.present import connections_to
+from datakeep.store.verified import Mismatch, ObjectFault, fault_of, other_bytes, read, usable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress
     from datakeep.formats.inventory import Inventory
     from datakeep.store.pool import Advance
 
-FaultKind = Literal["missing", "mismatched", "unreadable"]
 _SCRATCH = ".datakeep-fetch-"
 _ATTEMPTS = 2
 #: So many objects are listed one by one in memory.
 _AT_ONCE = 131_072
 #: An object up to this size is verified in memory, before anything is written.
 _IN_MEMORY_BYTES = 4 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectFault:
-    """A file that one store could not give.
-
-    ``missing``: it has no such object; ``mismatched``: it has other bytes; ``unreadable``: it did not answer.
-    """
-
-    path: str
-    store: str
-    kind: FaultKind
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +54,7 @@ class FetchReport:
         faults: Every bad copy that was met, even where another store had a good one.
         unavailable: Paths that no store could give; empty if and only if everything is there.
         stores_down: Stores that could not be used at all, and why.
+        kept: How many objects an interrupted fetch had left, and were read and found right.
     """
 
     objects: int
@@ -75,15 +63,7 @@ class FetchReport:
     faults: list[ObjectFault]
     unavailable: list[str]
     stores_down: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class FoundObject:
-    """What was found of one small object; ``data`` is None if no store has it whole."""
-
-    data: bytes | None
-    store: str | None
-    faults: list[ObjectFault]
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +84,7 @@ class _Got:
     size_bytes: int = 0
     faults: list[ObjectFault] = field(default_factory=list)
     unavailable: list[str] = field(default_factory=list)
-
-
-class _Mismatch(Exception):
-    """The bytes of a copy are not those that were registered."""
+    kept: int = 0
 
 
 def fetch(
@@ -119,7 +96,7 @@ def fetch(
         inventory: What to get; its paths are safe (see :meth:`Inventory.from_bytes`).
         stores: Asked in this order.
         dataset: The dataset's name, which prefixes all keys.
-        destination: A folder; made if missing. Files of the same names in it are replaced.
+        destination: A folder; made if missing. Files of the same names in it are replaced, unless they are right.
         progress: Told of each file.
 
     Raises:
@@ -127,21 +104,26 @@ def fetch(
         NoSpace: The destination has no room.
         UnsafePath: A folder on the way to a file is a symbolic link, or a file.
     """
-    usable, down = _usable(stores)
+    able, down = usable(stores)
     # The first one is asked for nearly everything.
-    connections = connections_to(usable[:1])
-    for store in usable:
+    connections = connections_to(able[:1])
+    for store in able:
         store.close()
     with folder_faults(destination, "write to it"):
         destination.mkdir(parents=True, exist_ok=True)
         for leftover in destination.glob(_SCRATCH + "*"):
             shutil.rmtree(leftover)
-        require_space(inventory.size_bytes, [destination])
+        resuming = any(destination.iterdir())
+        if not resuming:
+            require_space(inventory.size_bytes, [destination])
         scratch = destination / (_SCRATCH + secrets.token_hex(8))
         scratch.mkdir()
     try:
         progress.stage("fetching", total=len(inventory))
-        job = partial(_fetch_batch, stores=usable, dataset=dataset, destination=destination, scratch=scratch)
+        job = partial(
+            _fetch_batch, stores=able, dataset=dataset, destination=destination, scratch=scratch,
+            resuming=resuming,
+        )  # fmt: skip
         total = _Got()
         for wanted in _wanted(inventory):
             sizes = [one.size_bytes for one in wanted]
@@ -150,87 +132,18 @@ def fetch(
                 total.size_bytes += got.size_bytes
                 total.faults += got.faults
                 total.unavailable += got.unavailable
+                total.kept += got.kept
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return FetchReport(
-        objects=total.by_store.total(),
+        objects=total.by_store.total() + total.kept,
         size_bytes=total.size_bytes,
         by_store=dict(total.by_store),
         faults=sorted(total.faults, key=lambda fault: (fault.path, fault.store)),
         unavailable=sorted(total.unavailable),
         stores_down=down,
+        kept=total.kept,
     )
-
-
-def fetch_object(
-    md5: str,
-    stores: Sequence[Store],
-    dataset: str,
-    *,
-    sha256: bytes | None = None,
-    limit_bytes: int,
-    what: str = "an object",
-) -> bytes:
-    """A small object (a ``.dir``, an inventory), from the first store that has it whole.
-
-    Args:
-        md5: Its name: md5 in hex, with ``.dir`` for a folder's.
-        stores: Asked in this order.
-        dataset: The dataset's name.
-        sha256: Its sha256, if that is known.
-        limit_bytes: Larger ones are refused unread.
-        what: What it is, for messages: ``the file list of orders@v3``.
-
-    Raises:
-        DamagedBytes: No store has it whole; ``things`` says what each one has.
-        StoreUnreachable, AccessDenied: No store can be used; the first one's reason.
-    """
-    found = find_object(md5, stores, dataset, sha256=sha256, limit_bytes=limit_bytes, what=what)
-    if found.data is not None:
-        return found.data
-    _usable(stores)  # where no store can be used at all, that is what is wrong
-    raise DamagedBytes(
-        f"{what} is in no store whole: " + "; ".join(f"{f.store}: {f.detail}" for f in found.faults[:3]),
-        next_step="ask the stores' administrator for a backup, or the dataset's owner to register it again",
-        things=[f"{fault.store}: {fault.kind}: {fault.detail}" for fault in found.faults],
-    )
-
-
-def find_object(
-    md5: str,
-    stores: Sequence[Store],
-    dataset: str,
-    *,
-    sha256: bytes | None = None,
-    limit_bytes: int,
-    what: str = "an object",
-) -> FoundObject:
-    """As :func:`fetch_object`, with the answer, and each bad copy met, as a value."""
-    faults: list[ObjectFault] = []
-    for store in stores:
-        chunks: list[bytes] = []
-        try:
-            digests = _read(store, object_key(dataset, md5), limit_bytes, chunks.append)
-            _compare_object(digests, md5, sha256, limit_bytes)
-        except (_Mismatch, DatakeepError) as fault:
-            faults.append(_fault(what, store, fault))
-        else:
-            return FoundObject(b"".join(chunks), store.name, faults)
-    return FoundObject(None, None, faults)
-
-
-def _usable(stores: Sequence[Store]) -> tuple[list[Store], dict[str, str]]:
-    usable: list[Store] = []
-    faults: list[tuple[str, DatakeepError]] = []
-    for store in stores:
-        try:
-            store.check()
-            usable.append(store)
-        except DatakeepError as fault:
-            faults.append((store.name, fault))
-    if faults and not usable:
-        raise faults[0][1]
-    return usable, {name: fault.what for name, fault in faults}
 
 
 def _wanted(inventory: Inventory) -> Iterator[list[_Wanted]]:
@@ -257,14 +170,17 @@ def _fetch_batch(
     dataset: str,
     destination: Path,
     scratch: Path,
+    resuming: bool,
 ) -> _Got:
     got, folders = _Got(), _Folders(destination)
     temporary = str(scratch / secrets.token_hex(8))
     with folder_faults(destination, "write to it"), contextlib.ExitStack() as stack:
         own = [stack.enter_context(contextlib.closing(copy.copy(store))) for store in stores]
         for wanted in batch:
-            store = _get(wanted, own, dataset, temporary, got)
-            if store is None:
+            if resuming and all(_is_right(folders.ready(path), wanted) for path in wanted.paths):
+                got.kept += 1
+                got.size_bytes += wanted.size_bytes
+            elif (store := _get(wanted, own, dataset, temporary, got)) is None:
                 got.unavailable += wanted.paths
             else:
                 got.by_store[store.name] += 1
@@ -274,13 +190,28 @@ def _fetch_batch(
     return got
 
 
+def _is_right(path: str, wanted: _Wanted) -> bool:
+    """Whether an earlier fetch left the file, and every byte of it is right."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if os.fstat(file.fileno()).st_size != wanted.size_bytes:
+                return False
+            digests = Digests()
+            while chunk := file.read(CHUNK_BYTES):
+                digests.update(chunk)
+            _compare(digests, wanted)
+    except (OSError, Mismatch):
+        return False
+    return True
+
+
 def _get(wanted: _Wanted, stores: Sequence[Store], dataset: str, temporary: str, got: _Got) -> Store | None:
     """The store that had the object whole, which then is in ``temporary``; None if none had."""
     for store in stores:
         try:
             _read_right(store, wanted, dataset, temporary)
-        except (_Mismatch, DatakeepError) as fault:
-            got.faults += [_fault(path, store, fault) for path in wanted.paths]
+        except (Mismatch, DatakeepError) as fault:
+            got.faults += [fault_of(path, store, fault) for path in wanted.paths]
         else:
             return store
     return None
@@ -298,7 +229,7 @@ def _read_right(store: Store, entry: _Wanted, dataset: str, temporary: str) -> N
                 _read_small(store, entry, dataset, temporary)
             else:
                 _read_big(store, entry, dataset, temporary)
-        except _Mismatch:
+        except Mismatch:
             if attempt == attempts - 1:
                 raise
         else:
@@ -307,7 +238,7 @@ def _read_right(store: Store, entry: _Wanted, dataset: str, temporary: str) -> N
 
 def _read_small(store: Store, entry: _Wanted, dataset: str, temporary: str) -> None:
     chunks: list[bytes] = []
-    _compare(_read(store, object_key(dataset, entry.md5.hex()), entry.size_bytes, chunks.append), entry)
+    _compare(read(store, object_key(dataset, entry.md5.hex()), entry.size_bytes, chunks.append), entry)
     data = b"".join(chunks)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
@@ -320,54 +251,17 @@ def _read_small(store: Store, entry: _Wanted, dataset: str, temporary: str) -> N
 
 def _read_big(store: Store, entry: _Wanted, dataset: str, temporary: str) -> None:
     with open(temporary, "wb") as file, contextlib.closing(digests_for(entry.size_bytes)) as digests:
-        _read(store, object_key(dataset, entry.md5.hex()), entry.size_bytes, file.write, digests)
+        read(store, object_key(dataset, entry.md5.hex()), entry.size_bytes, file.write, digests)
         _compare(digests, entry)
-
-
-def _read(
-    store: Store,
-    key: str,
-    expected_bytes: int,
-    write: Callable[[bytes], object],
-    digests: Digests | None = None,
-) -> Digests:
-    """The digests of the object, its bytes given to ``write``; stops soon after ``expected_bytes``."""
-    digests = digests or Digests()
-    with store.open_read(key) as chunks:
-        for chunk in chunks:
-            digests.update(chunk)
-            if digests.size_bytes > expected_bytes:
-                break
-            write(chunk)
-    return digests
 
 
 def _compare(digests: Digests, entry: _Wanted) -> None:
     if digests.size_bytes > entry.size_bytes:
-        raise _Mismatch(f"it has more than the registered {entry.size_bytes} bytes")
+        raise Mismatch(f"it has more than the registered {entry.size_bytes} bytes")
     if digests.size_bytes != entry.size_bytes:
-        raise _Mismatch(f"it has {digests.size_bytes} bytes instead of {entry.size_bytes}")
+        raise Mismatch(f"it has {digests.size_bytes} bytes instead of {entry.size_bytes}")
     if digests.md5 != entry.md5 or digests.sha256 != entry.sha256:
-        raise _Mismatch(_other_bytes(digests))
-
-
-def _compare_object(digests: Digests, md5: str, sha256: bytes | None, limit_bytes: int) -> None:
-    if digests.size_bytes > limit_bytes:
-        raise _Mismatch(f"it is larger than {show_size(limit_bytes)}")
-    if digests.md5.hex() != md5[:32] or sha256 not in (None, digests.sha256):
-        raise _Mismatch(_other_bytes(digests))
-
-
-def _other_bytes(digests: Digests) -> str:
-    return f"its {digests.size_bytes} bytes are other than those that were registered"
-
-
-def _fault(path: str, store: Store, fault: _Mismatch | DatakeepError) -> ObjectFault:
-    if isinstance(fault, _Mismatch):
-        return ObjectFault(path, store.name, "mismatched", str(fault))
-    if isinstance(fault, ObjectMissing):
-        return ObjectFault(path, store.name, "missing", "the store has no such object")
-    return ObjectFault(path, store.name, "unreadable", fault.what)
+        raise Mismatch(other_bytes(digests))
 
 
 def _place(temporary: str, targets: Sequence[str], scratch: Path) -> None:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from datakeep.formats.inventory import Inventory
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.keep import KeepTree
-    from datakeep.store.fetch import FetchReport, ObjectFault
+    from datakeep.store.fetch import FetchReport
     from datakeep.store.rehash import RehashReport
+    from datakeep.store.verified import ObjectFault
     from datakeep.workflows.keep import Keep
 
 
@@ -78,7 +79,7 @@ def checkout(keep: Keep, reference: str, destination: Path | None = None) -> Che
         return _as_submodule(keep, entry, own)
     place = Path(os.path.abspath(destination))  # noqa: PTH100  (it takes the ".." out, and follows no link)
     _require_free(place, keep)
-    with _staging(place.parent, place.name) as staging:
+    with _staging(place.parent, place.name, entry.commit) as staging:
         staged, report = _build(keep, entry, staging / "checkout")
         with folder_faults(place, "check out into it"):
             staged.rename(place)
@@ -181,7 +182,7 @@ def _refuse_loss(place: Path, shown: VersionEntry, found: RehashReport | None) -
 
 
 def _place_submodule(keep: Keep, entry: VersionEntry, place: Path, path: str, *, old: bool) -> CheckedOut:
-    with _staging(keep.cache("checkout"), entry.dataset) as staging:
+    with _staging(keep.cache("checkout"), entry.dataset, entry.commit) as staging:
         staged, report = _build(keep, entry, staging / "checkout")
         with keep.repository.lock(), folder_faults(place, "check out into it"):
             if old:
@@ -196,16 +197,23 @@ def _place_submodule(keep: Keep, entry: VersionEntry, place: Path, path: str, *,
 
 
 @contextlib.contextmanager
-def _staging(parent: Path, name: str) -> Iterator[Path]:
-    """A folder beside the destination, gone afterwards; those of killed processes are removed too."""
-    prefix = f".{name[:100]}.datakeep-"
+def _staging(parent: Path, name: str, commit: str) -> Iterator[Path]:
+    """A folder beside the destination, gone afterwards; those of killed processes are removed too.
+
+    What a killed checkout of the same commit had fetched is in ``left`` of the new folder.
+    """
+    prefix, own = f".{name[:100]}.datakeep-", commit[:12]
     with folder_faults(parent, "write to it"):
         parent.mkdir(parents=True, exist_ok=True)
-        for left in parent.glob(f"{glob.escape(prefix)}*"):
-            if not _is_alive(left.name.removeprefix(prefix).partition("-")[0]):
-                _remove(left)
-        folder = parent / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+        folder = parent / f"{prefix}{own}-{os.getpid()}-{secrets.token_hex(4)}"
         folder.mkdir()
+        for left in parent.glob(f"{glob.escape(prefix)}*"):
+            of, _, rest = left.name.removeprefix(prefix).partition("-")
+            if left != folder and not _is_alive(rest.partition("-")[0]):
+                data = left / "checkout" / "data"
+                if of == own and data.is_dir() and not data.is_symlink() and not (folder / "left").exists():
+                    data.rename(folder / "left")
+                _remove(left)
     try:
         yield folder
     finally:
@@ -274,14 +282,27 @@ def _fill(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Inventory, Fetc
             next_step=f"ask the owner, {_owner(entry)}, to make a new version: "
             f"datakeep update {entry.dataset} SOURCE -m WHY",
         )
+    left = place.parent / "left"
+    if left.is_dir():
+        left.rename(place / "data")
     report = fetch(inventory, stores, entry.dataset, place / "data", keep.progress)
     _require_available(report, entry)
+    if report.kept:
+        keep.progress.note(f"{report.kept:,} objects of an interrupted checkout were read again and kept")
+        _remove_strays(place / "data", inventory)
     with folder_faults(place, "write to it"):
         (place / INVENTORY).write_bytes(data)
     others = {name: listing, _md5(data): data}
     fill_cache(place / "data", inventory, others, place / ".dvc" / "cache")
     _write_overrides(keep, entry, place)
     return inventory, report
+
+
+def _remove_strays(data: Path, inventory: Inventory) -> None:
+    known = {file.path for file in inventory.files}
+    for path in data.rglob("*"):
+        if not path.is_dir() and path.relative_to(data).as_posix() not in known:
+            path.unlink()
 
 
 def _md5(data: bytes) -> str:

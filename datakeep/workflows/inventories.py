@@ -9,7 +9,7 @@ from datakeep.core.digests import sha256_id
 from datakeep.core.errors import DamagedBytes
 from datakeep.formats.inventory import Inventory
 from datakeep.store import dvc_format
-from datakeep.store.fetch import fetch_object
+from datakeep.store.verified import fetch_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

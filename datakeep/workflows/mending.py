@@ -10,8 +10,8 @@ from datakeep.core.errors import DatakeepError
 from datakeep.formats.inventory import Inventory
 from datakeep.store.copying import copy_objects
 from datakeep.store.dvc_format import object_key
-from datakeep.store.fetch import find_object
 from datakeep.store.ingest import put_bytes
+from datakeep.store.verified import find_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,9 @@ from datakeep.core.errors import DamagedBytes
 from datakeep.repository.foreign import Limits
 from datakeep.store import dvc_format
 from datakeep.store.faults import folder_faults
-from datakeep.store.fetch import fetch, find_object
+from datakeep.store.fetch import fetch
 from datakeep.store.rehash import rehash
+from datakeep.store.verified import find_object
 from datakeep.workflows.attachments import MAX_TOTAL_BYTES
 from datakeep.workflows.inventories import INVENTORY, checked, limit_of
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from datakeep.formats.inventory import Inventory
     from datakeep.formats.version import VersionEntry
-    from datakeep.store.fetch import ObjectFault
     from datakeep.store.interface import Store
+    from datakeep.store.verified import ObjectFault
     from datakeep.workflows.keep import Keep
 
 _SHOWN = 3

@@ -17,9 +17,9 @@ from datakeep.repository import vault
 from datakeep.repository.keep import Change
 from datakeep.store import dvc_format
 from datakeep.store.copying import CopyReport, copy_objects
-from datakeep.store.fetch import fetch_object
 from datakeep.store.ingest import put_bytes
 from datakeep.store.opening import create_store
+from datakeep.store.verified import fetch_object
 from datakeep.workflows.bundles import check_bundles, is_bundled
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.init import store_fields

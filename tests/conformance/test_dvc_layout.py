@@ -25,11 +25,12 @@ from datakeep.store.dvc_format import (
     pointer_file,
     tree_object,
 )
-from datakeep.store.fetch import fetch, fetch_object
+from datakeep.store.fetch import fetch
 from datakeep.store.ingest import ingest, put_bytes
 from datakeep.store.opening import create_store, open_store
 from datakeep.store.rehash import rehash
 from datakeep.store.scan import scan
+from datakeep.store.verified import fetch_object
 
 DVC = Path(sys.executable).with_name("dvc")
 # Names that tripped other tools, and files that dvc itself could take for its own.

@@ -11,8 +11,9 @@ from object_server import BUCKET, credentials
 from datakeep.core.progress import Silent
 from datakeep.formats.inventory import FileEntry, Inventory
 from datakeep.store.dvc_format import parse_pointer_file, parse_tree_object
-from datakeep.store.fetch import fetch, fetch_object
+from datakeep.store.fetch import fetch
 from datakeep.store.opening import open_store
+from datakeep.store.verified import fetch_object
 
 DVC = Path(sys.executable).with_name("dvc")
 

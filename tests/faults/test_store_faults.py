@@ -16,12 +16,13 @@ import pytest
 from datakeep.core.errors import AccessDenied, DamagedBytes, InvalidFile, StoreUnmarked
 from datakeep.core.progress import Silent
 from datakeep.store.dvc_format import object_key, parse_tree_object, tree_object
-from datakeep.store.fetch import fetch, fetch_object
+from datakeep.store.fetch import fetch
 from datakeep.store.folder import FolderStore
 from datakeep.store.ingest import ingest, put_bytes
 from datakeep.store.interface import MARKER_NAME, Marker
 from datakeep.store.opening import create_store
 from datakeep.store.scan import scan
+from datakeep.store.verified import fetch_object
 
 
 @pytest.fixture

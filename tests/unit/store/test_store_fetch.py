@@ -8,12 +8,13 @@ from datakeep.core.progress import Silent
 from datakeep.formats.inventory import FileEntry, Inventory
 from datakeep.store import pool
 from datakeep.store.dvc_format import object_key
-from datakeep.store.fetch import fetch, fetch_object, find_object
+from datakeep.store.fetch import fetch
 from datakeep.store.folder import FolderStore
 from datakeep.store.ingest import ingest, put_bytes
 from datakeep.store.interface import Marker
 from datakeep.store.rehash import rehash
 from datakeep.store.scan import scan
+from datakeep.store.verified import fetch_object, find_object
 
 FILES = {
     "a.csv": b"1,2\n",
@@ -139,6 +140,17 @@ def test_what_a_killed_fetch_left_is_removed(inventory, stores, tmp_path):
     (tmp_path / "out" / ".datakeep-fetch-dead" / "half").touch()
     fetch(inventory, stores, "orders", tmp_path / "out", Silent())
     assert files_in(tmp_path / "out") == FILES
+
+
+def test_what_an_interrupted_fetch_left_is_hashed_and_kept_where_it_is_right(inventory, stores, tmp_path):
+    out = tmp_path / "out"
+    fetch(inventory, stores, "orders", out, Silent())
+    (out / "a.csv").write_bytes((out / "a.csv").read_bytes()[::-1])
+    (out / "日本").unlink()
+    report = fetch(inventory, stores, "orders", out, Silent())
+    assert files_in(out) == FILES
+    assert (report.kept, report.by_store) == (2, {"main": 2})
+    assert (report.objects, report.unavailable) == (4, [])
 
 
 def test_a_small_object_comes_whole_from_whoever_has_it(stores):

@@ -206,13 +206,31 @@ def test_missing_data_of_a_plain_submodule_is_filled_in(bench):
 
 def test_what_a_killed_checkout_left_is_swept_away(bench):
     bench.register(backend="git")
-    left = bench.keep.cache("checkout") / ".orders.datakeep-4194305-ab"
+    left = bench.keep.cache("checkout") / ".orders.datakeep-0123456789ab-4194305-ab"
     (left / "half").mkdir(parents=True)
-    mine = bench.keep.cache("checkout") / f".orders.datakeep-{os.getpid()}-cd"
+    mine = bench.keep.cache("checkout") / f".orders.datakeep-0123456789ab-{os.getpid()}-cd"
     mine.mkdir()
     checkout(bench.keep, "orders")
     assert not left.exists()
     assert mine.exists()
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same version", "another"])
+def test_what_a_killed_checkout_of_the_version_had_fetched_is_used(bench, tmp_path, same):
+    """Not trusted: a file that is wrong is fetched again, one that does not belong goes."""
+    bench.register()
+    commit = bench.keep.entry("orders").commit if same else "f" * 40
+    left = tmp_path / f".there.datakeep-{commit[:12]}-4194305-ab" / "checkout" / "data"
+    shutil.copytree(bench.source, left)
+    (left / "stray.txt").touch()
+    first = min(path for path in left.rglob("*") if path.is_file() and path.stat().st_size)
+    first.write_bytes(bytes(first.stat().st_size))
+    said = []
+    bench.keep.progress.note = said.append
+    checkout(bench.keep, "orders", tmp_path / "there")
+    assert files(tmp_path / "there" / "data") == files(bench.source)
+    assert not list(tmp_path.glob(".there*"))
+    assert any("interrupted checkout" in text for text in said) == same
 
 
 def test_a_failure_while_placing_brings_the_old_checkout_back(bench, monkeypatch):
