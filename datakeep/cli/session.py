@@ -13,6 +13,7 @@ import click
 from datakeep.cli import interrupts
 from datakeep.cli.group import preformatted
 from datakeep.cli.printable import printable, printable_json
+from datakeep.core.sizes import size as size  # noqa: PLC0414  handed on to the commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -140,13 +141,3 @@ def table(rows: Iterable[Sequence[object]], *, head: Sequence[str] = ()) -> list
         for row in shown
     ]
     return [click.style(lines[0], bold=True), *lines[1:]] if head and lines else lines
-
-
-def size(size_bytes: int) -> str:
-    """A size for a person: ``16.2 kB``."""
-    amount = float(size_bytes)
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if amount < 1000 or unit == "TB":
-            break
-        amount /= 1000
-    return f"{size_bytes} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"

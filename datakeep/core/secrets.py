@@ -17,7 +17,8 @@ _KNOWN_SECRETS = re.compile(
     r"|\bglpat-[A-Za-z0-9_-]{20,}\b"
     r"|\bxox[abprs]-[A-Za-z0-9-]{10,}\b"
 )
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+#: The scheme is bounded: with ``*``, a long line without a space would take time by its length squared.
+_URL = re.compile(r"[a-z][a-z0-9+.-]{0,40}://[^\s'\"<>]+", re.IGNORECASE)
 _PARTS = re.compile(r"([a-z][a-z0-9+.-]*://)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _PORT = re.compile(r":[0-9]*")
 

@@ -17,7 +17,7 @@ from datakeep.core.secrets import find_secret, strip_url
 MAX_EVIDENCE_LINES = 100
 MAX_EVIDENCE_CHARACTERS = 1000
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,18})?")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,40}://[^\s'\"<>]+")
 
 
 def _decimal(value: object) -> Decimal:

@@ -55,7 +55,7 @@ class Bubblewrap:
         return mount.target
 
     def run(self, job: Job) -> Finished:
-        """Runs ``job``; when its first process ends, the kernel ends all others of its namespace.
+        """Runs ``job``; what its first process leaves running is counted and ended.
 
         Raises:
             ProgramMissing: bubblewrap could not build the room or start the program.
@@ -112,11 +112,14 @@ def _pipe(held: contextlib.ExitStack) -> tuple[int, int]:
 
 
 def _arguments(job: Job, files: _Descriptors) -> list[str]:
-    """All options of bubblewrap for ``job``; later mounts lie over earlier ones."""
+    """All options of bubblewrap for ``job``; later mounts lie over earlier ones.
+
+    It is not told to die with its parent: the supervisor ends all of it, and first counts what was left.
+    """
     return [
         *("--unshare-all", "--unshare-user", "--uid", _USER_ID, "--gid", _USER_ID, "--hostname", "datakeep"),
         *(("--share-net",) if job.network else ()),
-        *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"),
+        *("--new-session", "--cap-drop", "ALL", "--clearenv"),
         *_system(),
         *_etc(files, network=job.network),
         *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", HOME),  # noqa: S108  a new one, inside

@@ -8,7 +8,9 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from datakeep.rerun.environment_faults import without_secrets
+from datakeep.core.sizes import size
+from datakeep.rerun import memory
+from datakeep.rerun.printed import last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,14 +25,16 @@ ProblemKind = Literal[
     "hidden-file", "hidden-variable", "hidden-network",
 ]  # fmt: skip
 
-_EVIDENCE_LINES = 15
+#: A peak of this part of the limit is near it: what other processes hold is not counted.
+_NEAR_THE_LIMIT = 0.8
+#: What is repeated is bounded throughout: one long line must not take time by its length squared.
 _FILE_MISSED = re.compile(
     r"(?:No such file or directory|Permission denied|does not exist|Not a directory): ?"
-    r"(?P<path>'[^'\n]+'|\"[^\"\n]+\")"
-    r"|(?P<before>/[^\s'\":]+)['\"]?: (?:No such file or directory|Permission denied)"
+    r"(?P<path>'[^'\n]{1,1024}'|\"[^\"\n]{1,1024}\")"
+    r"|(?<![\w./~-])(?P<before>/[^\s'\":]{1,1024})['\"]?: (?:No such file or directory|Permission denied)"
 )
 _VARIABLE_MISSED = re.compile(
-    r"(?:<frozen os>|os\.py)\", line \d+, in __getitem__\n(?:[ \t].*\n)*KeyError: '(?P<name>[^'\n]+)'"
+    r"(?:<frozen os>|os\.py)\", line \d+, in __getitem__\n(?:[ \t].*\n){0,9}KeyError: '(?P<name>[^'\n]{1,200})'"
 )
 _NETWORK_MISSED = re.compile(
     r"gaierror|Name or service not known|Temporary failure in name resolution|Network is unreachable"
@@ -38,7 +42,7 @@ _NETWORK_MISSED = re.compile(
 )
 #: In the clean room only a service of the author's own machine can refuse; all others are not reached at all.
 _SERVICE_MISSED = re.compile(r"Connection refused|ECONNREFUSED")
-_READ_ONLY = re.compile(r"Read-only file system: ?['\"]?(?P<path>[^'\"\n]+)")
+_READ_ONLY = re.compile(r"Read-only file system: ?['\"]?(?P<path>[^'\"\n]{1,1024})")
 _ASKS_FOR_VARIABLE = re.compile(r"(?:getenv|environ\.get)\(\s*['\"](?P<name>\w+)['\"]\s*\)")
 _MAX_CODE_FILES = 500
 _MAX_CODE_BYTES = 2**20
@@ -86,12 +90,6 @@ class Scene:
     given: Mapping[str, str]
     host: Mapping[str, str]
     sandboxed: bool
-
-
-def last_lines(finished: Finished) -> tuple[str, ...]:
-    """The last of what a training printed, without passwords."""
-    lines = [line for line in without_secrets(finished.output_tail).splitlines() if line.strip()]
-    return tuple(lines[-_EVIDENCE_LINES:])
 
 
 def diagnose(finished: Finished, trace: Trace | None, timeout_s: int, scene: Scene) -> Problem | None:
@@ -221,13 +219,22 @@ def _crashed(finished: Finished, scene: Scene) -> Problem:
         tried = f"it tried to write {refused['path']}, and only {{out}} can be written"
         return Problem("crashed", f"the training {_ended(finished)}: {tried}", evidence, repair)
     if finished.signal == signal.SIGKILL:
-        gib = finished.peak_rss_bytes / 2**30
-        return Problem(
-            "crashed",
-            f"the training was killed (SIGKILL) at {gib:.1f} GiB; probably this machine lacks the memory",
-            evidence,
-            "run it again on a machine with more memory",
-            "receiver",
-        )
+        return _killed(finished, evidence)
     last = f": {evidence[-1].strip()}" if evidence else " and printed nothing"
     return Problem("crashed", f"the training {_ended(finished)}{last}", evidence, repair)
+
+
+def _killed(finished: Finished, evidence: tuple[str, ...]) -> Problem:
+    """By whom, nobody says; memory is named only where the numbers speak for it."""
+    limit_bytes = memory.limit_bytes()
+    near = limit_bytes is not None and finished.peak_rss_bytes >= _NEAR_THE_LIMIT * limit_bytes
+    what = "the training was ended by SIGKILL"
+    if finished.peak_rss_bytes:
+        of = f" of the {size(limit_bytes)} here" if limit_bytes else ""
+        what += f"; its largest process held {size(finished.peak_rss_bytes)}{of}"
+    next_step = "find out who ended it (somebody here, or a limit of this machine), and run it again"
+    if finished.kernel_lacked_memory or near:
+        meanwhile = "the kernel ended processes for lack of memory" if finished.kernel_lacked_memory else ""
+        what += f", and {meanwhile or 'memory probably ran out'}"
+        next_step = "run it again on a machine with more memory"
+    return Problem("crashed", what, evidence, next_step, "receiver")

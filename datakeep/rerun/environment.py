@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from datakeep.core.errors import AccessDenied, NoSpace, Unsupported
-from datakeep.rerun.environment_faults import LockInvalid, RebuildTimedOut, classify, without_secrets
+from datakeep.rerun.environment_faults import LockInvalid, RebuildTimedOut, classify
 from datakeep.rerun.interface import CACHE, CODE, ENVIRONMENT, TOOLS, Job, Mount
 from datakeep.rerun.interpreter import Interpreter, find, uv_program
+from datakeep.rerun.printed import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

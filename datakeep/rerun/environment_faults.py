@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from datakeep.core.errors import DatakeepError, EnvironmentBroken, NoSpace
-from datakeep.core.secrets import strip_url
+from datakeep.rerun.printed import shortened, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,22 +125,15 @@ _RULES = (
     ),
 )
 _EVIDENCE_LINES = 12
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>`)]+", re.IGNORECASE)
-
-
-def without_secrets(text: str, secrets: Sequence[str] = ()) -> str:
-    """``text`` with no password in its URLs, and none of ``secrets`` themselves."""
-    stripped = _URL.sub(lambda found: strip_url(found[0]), text)
-    for secret in secrets:
-        stripped = stripped.replace(secret, "…")
-    return stripped
 
 
 def classify(output: str, *, secrets: Sequence[str] = ()) -> DatakeepError:
     """The error that uv's output tells of; the output's last lines, without secrets, are its evidence."""
     lines = [line.rstrip() for line in without_secrets(output, secrets).splitlines() if line.strip()]
-    evidence = lines[-_EVIDENCE_LINES:]
-    named = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), "")
+    evidence = [shortened(line) for line in lines[-_EVIDENCE_LINES:]]
+    named = shortened(
+        next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), "")
+    )
     if re.search(r"No space left on device|os error 28|[Qq]uota exceeded", output):
         return NoSpace(
             "no space is left for the environment",

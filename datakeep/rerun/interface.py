@@ -77,8 +77,11 @@ class Finished:
         timed_out: It was killed at its time limit.
         wall_s: Seconds from start to end.
         cpu_s: CPU seconds of all its processes, user and system.
-        peak_rss_bytes: The most memory that any one of its processes held.
+        peak_rss_bytes: The most memory that any one of its processes held; 0 if that is not known.
         output_tail: The last of what it printed, at most :data:`TAIL_BYTES`.
+        output_bytes: How much it printed in all.
+        left_running: How many processes still ran when the program itself had ended, and were ended.
+        kernel_lacked_memory: The kernel ended some process of this machine meanwhile for lack of memory.
     """
 
     exit_code: int
@@ -88,6 +91,9 @@ class Finished:
     cpu_s: float
     peak_rss_bytes: int
     output_tail: str
+    output_bytes: int = 0
+    left_running: int = 0
+    kernel_lacked_memory: bool = False
 
     @property
     def succeeded(self) -> bool:

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, NoSpace, ProgramMissing
-from datakeep.rerun import supervisor
+from datakeep.rerun import memory, supervisor
 from datakeep.rerun.interface import LOG_LIMIT_BYTES, TAIL_BYTES, Finished
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _log(path: Path) -> Iterator[IO[bytes]]:
 
 def _attend(process: subprocess.Popen[bytes], report: int, output: _Output, timeout_s: float) -> Finished:
     """Reads output until the program is gone; on any exception, Ctrl-C included, the tree is ended first."""
-    started = time.monotonic()
+    started, kills = time.monotonic(), memory.kills()
     watch = os.pidfd_open(process.pid)
     try:
         pipe = process.stdout
@@ -148,7 +148,11 @@ def _attend(process: subprocess.Popen[bytes], report: int, output: _Output, time
                 _pump(pipe, watch, output, time.monotonic() + _GRACE_S)
             wall_s = time.monotonic() - started
             _drain(pipe, output)
-        return _verdict(process, report, timed_out=timed_out, wall_s=wall_s, tail=output.close())
+        return replace(
+            _verdict(process, report, timed_out=timed_out, wall_s=wall_s, tail=output.close()),
+            output_bytes=output.written_bytes,
+            kernel_lacked_memory=memory.kills() > kills,
+        )
     finally:
         os.close(watch)
         _end(process)
@@ -197,9 +201,9 @@ def _verdict(
     _end(process)
     os.set_blocking(report, False)
     try:
-        code, cpu_s, peak_rss_bytes = json.loads(os.read(report, 4096))
+        code, cpu_s, peak_rss_bytes, left = json.loads(os.read(report, 4096))
     except (BlockingIOError, ValueError):
-        code, cpu_s, peak_rss_bytes = _SIGNALLED + abs(process.returncode), 0.0, 0
+        code, cpu_s, peak_rss_bytes, left = _SIGNALLED + abs(process.returncode), 0.0, 0, 0
     number = code - _SIGNALLED
     return Finished(
         exit_code=code,
@@ -209,4 +213,5 @@ def _verdict(
         cpu_s=cpu_s,
         peak_rss_bytes=peak_rss_bytes,
         output_tail=tail,
+        left_running=left,
     )

@@ -23,6 +23,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 _NOT_FOUND = 127
 _SIGNALLED = 128
 _ARGUMENTS = 4
+#: The helpers of a program (a pool's resource tracker) notice its end and leave; they get this long.
+_LEAVING_S = 1.0
+#: What stands around the program for our sake, and leaves when nothing else is left.
+_ATTENDANTS = ("bwrap", "strace")
 
 
 class Ended(Exception):
@@ -61,6 +65,20 @@ def usage_of(process_ids: list[int]) -> tuple[float, int]:
     return ticks / os.sysconf("SC_CLK_TCK"), peak_bytes
 
 
+def left_running(grace_s: float = _LEAVING_S) -> int:
+    """How many processes the ended program left that did not leave by themselves within ``grace_s``."""
+    until = time.monotonic() + grace_s
+    while (left := sum(map(_is_left, descendants(os.getpid())))) and time.monotonic() < until:
+        time.sleep(0.02)
+    return left
+
+
+def _is_left(process_id: int) -> bool:
+    with suppress(OSError), open(f"/proc/{process_id}/comm", encoding="utf-8", errors="replace") as source:  # noqa: PTH123  as above
+        return source.read().strip() not in _ATTENDANTS
+    return False
+
+
 def end_all() -> tuple[float, int]:
     """Kills every descendant, again until none is left; what those alive had used, as :func:`usage_of`.
 
@@ -86,8 +104,8 @@ def _end(number: int, frame: object) -> None:
 def main(parent: int, order: int, report: int) -> int:
     """Runs the program of the order, a file descriptor with JSON: ``argv``, ``cwd``, ``environment``.
 
-    Writes ``[exit code, CPU seconds, peak memory in bytes]`` as JSON to the descriptor ``report``; the
-    exit code is 128 + signal where a signal ended the program.
+    Writes ``[exit code, CPU seconds, peak memory in bytes, processes left running]`` as JSON to the
+    descriptor ``report``; the exit code is 128 + signal where a signal ended the program.
     """
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -99,10 +117,12 @@ def main(parent: int, order: int, report: int) -> int:
     with os.fdopen(order, encoding="utf-8", errors="surrogateescape") as source:
         what = json.load(source)
     cpu_s, peak_bytes = 0.0, 0
+    code, left = _SIGNALLED + signal.SIGKILL, 0
     try:
         code = _wait_for(_start(what["argv"], what["cwd"], what["environment"]))
+        left = left_running()
     except Ended:
-        code = _SIGNALLED + signal.SIGKILL
+        pass  # what is known by now is reported
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         cpu_s, peak_bytes = end_all()
@@ -110,7 +130,7 @@ def main(parent: int, order: int, report: int) -> int:
     cpu_s = max(cpu_s, waited.ru_utime + waited.ru_stime)
     peak_bytes = max(peak_bytes, waited.ru_maxrss * 1024)
     with suppress(BrokenPipeError):
-        os.write(report, json.dumps([code, cpu_s, peak_bytes]).encode())
+        os.write(report, json.dumps([code, cpu_s, peak_bytes, left]).encode())
     return 0
 
 

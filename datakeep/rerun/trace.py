@@ -123,11 +123,27 @@ def available(sandbox: Sandbox) -> str | None:
 
 
 def wrap(argv: Sequence[str], sandbox: Sandbox, folder: Path) -> tuple[tuple[str, ...], Mount, Mount]:
-    """``argv`` under strace, and the mounts that it needs: the program, and ``folder`` for what it writes."""
+    """``argv`` under strace, and the mounts that it needs: the program, and ``folder`` for what it writes.
+
+    strace stands aside (``-D``) and is not the program's parent: else it would wait for all processes that
+    the program leaves behind, and the program would end only with them.
+    """
     program = _program() or Path("/usr/bin/strace")
     tool, target = Mount(program, f"{TOOLS}/strace"), Mount(_trace_file(folder).parent, TRACE)
     target.source.mkdir(exist_ok=True)
-    options = ("-f", "--seccomp-bpf", "-qq", "-y", "-s", "256", "-e", "signal=none", "-e", f"trace={_CALLS}")
+    options = (
+        "-D",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-y",
+        "-s",
+        "256",
+        "-e",
+        "signal=none",
+        "-e",
+        f"trace={_CALLS}",
+    )
     output = f"{sandbox.inside(target)}/{_FILE_NAME}"
     return (sandbox.inside(tool), *options, "-o", output, "--", *argv), tool, target
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from datakeep.core.errors import AlreadyExists
 from datakeep.core.names import environment_variable
 from datakeep.rerun import artifacts, metrics, trace
-from datakeep.rerun.diagnosis import Problem, Scene, diagnose, last_lines
+from datakeep.rerun.diagnosis import Problem, Scene, diagnose
 from datakeep.rerun.interface import CODE, DATA, ENVIRONMENT, OUT, PYCACHE, Finished, Job, Mount
+from datakeep.rerun.printed import last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,6 +20,7 @@ from datakeep.core.errors import (
     HostileRepository,
     StoreUnreachable,
 )
+from datakeep.core.sizes import size
 from datakeep.core.verdict import Actor, Fault
 from datakeep.formats import yaml
 from datakeep.formats.manifest import Manifest
@@ -346,6 +347,9 @@ class CleanRoom:
     def training(self) -> str:
         """The reference training runs to its end, without network, and leaves metrics."""
         report = self.train(self.out)
+        if report.finished and (left := report.finished.left_running):
+            they = "1 process" if left == 1 else f"{left} processes"
+            self.warnings.append(f"when the training had ended, {they} of it still ran and had to be ended")
         if report.problem is not None:
             problem = report.problem
             raise LayerFailed(Fault(problem.what, Actor(problem.acts), problem.next_step, problem.evidence))
@@ -405,5 +409,5 @@ class CleanRoom:
 def _took(finished: Finished | None) -> str:
     if finished is None:
         return ""
-    peak = f"{finished.peak_rss_bytes / 1e6:.0f} MB peak"
-    return f" in {finished.wall_s:.1f} s, {finished.cpu_s:.1f} s CPU, {peak}"
+    peak = f", {size(finished.peak_rss_bytes)} peak" if finished.peak_rss_bytes else ""
+    return f" in {finished.wall_s:.1f} s, {finished.cpu_s:.1f} s CPU{peak}"

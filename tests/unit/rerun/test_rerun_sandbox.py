@@ -224,3 +224,14 @@ def test_the_first_bubblewrap_that_works_is_taken(monkeypatch):
     found = sandbox.find("bubblewrap")
     assert isinstance(found, Bubblewrap)
     assert found.version.startswith("0.")
+
+
+def test_what_is_left_running_is_counted_and_helpers_that_leave_by_themselves_are_not(any_sandbox, tmp_path):
+    two = "setsid sleep 4716.1 & (sleep 4716.2 >/dev/null 2>&1 &) ; exit 0"
+    assert any_sandbox.run(shell(tmp_path, two)).left_running == 2
+    assert alive("4716.") == []
+    assert any_sandbox.run(shell(tmp_path, "sleep 0.1 & exit 0")).left_running == 0
+
+
+def test_all_that_was_printed_is_counted(any_sandbox, tmp_path):
+    assert any_sandbox.run(shell(tmp_path, "head -c 300000 /dev/zero")).output_bytes == 300_000

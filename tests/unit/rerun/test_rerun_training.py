@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from datakeep.core.errors import AlreadyExists
-from datakeep.rerun import metrics, training
+from datakeep.rerun import diagnosis, metrics, training
+from datakeep.rerun.interface import Finished
 
 GOOD = """
 import json, os, sys
@@ -148,6 +149,73 @@ def test_a_training_that_a_signal_ends(case, any_sandbox):
 def test_a_training_that_is_killed_is_the_receivers_to_repeat(case, any_sandbox):
     problem = case.run("import os; os.kill(os.getpid(), 9)", box=any_sandbox).problem
     assert (problem.kind, problem.acts) == ("crashed", "receiver")
+    assert problem.what.startswith("the training was ended by SIGKILL; its largest process held ")
+    assert "more memory" not in problem.next_step  # it held some MB
+
+
+@pytest.mark.parametrize(
+    ("peak_rss_bytes", "kernel_lacked_memory", "words"),
+    [
+        (7_600_000_000, False, "held 7.6 GB of the 8.0 GB here, and memory probably ran out"),
+        (
+            2_000_000_000,
+            True,
+            "held 2.0 GB of the 8.0 GB here, and the kernel ended processes for lack of memory",
+        ),
+        (2_000_000_000, False, "held 2.0 GB of the 8.0 GB here"),
+        (0, False, "ended by SIGKILL"),
+    ],
+)
+def test_memory_is_the_reason_only_where_the_numbers_say_so(
+    case, bare, monkeypatch, peak_rss_bytes, kernel_lacked_memory, words
+):
+    monkeypatch.setattr("datakeep.rerun.memory.limit_bytes", lambda: 8_000_000_000)
+    finished = Finished(
+        137, 9, False, 1.0, 1.0, peak_rss_bytes, "", kernel_lacked_memory=kernel_lacked_memory
+    )
+    monkeypatch.setattr(type(bare), "run", lambda self, job: finished)
+    monkeypatch.setattr("datakeep.rerun.trace.available", lambda box: "not here")
+    problem = case.run("", box=bare).problem
+    assert problem.what.endswith(words)
+    assert ("more memory" in problem.next_step) == ("memory" in words)
+
+
+def test_a_process_in_the_background_does_not_hold_the_training_up(case, any_sandbox):
+    left = "\nimport subprocess; subprocess.Popen(['sleep', '4717'], start_new_session=True); print('done')"
+    report = case.run(GOOD + left, box=any_sandbox, timeout_s=300)
+    assert report.not_traced is None
+    assert report.problem is None
+    assert report.finished.left_running == 1
+    assert report.finished.output_tail == "done\n"
+    assert report.files_read == ("a.csv",)
+
+
+def test_a_long_line_is_cut_and_says_so(case, any_sandbox):
+    problem = case.run("print('first'); raise SystemExit('x' * 5000)", box=any_sandbox).problem
+    assert problem.evidence == ("first", "x" * 300 + " … and 4,700 more characters")
+    assert len(problem.what) < 400
+
+
+def test_of_an_endless_line_the_end_is_shown(case, bare):
+    problem = case.run("print('x' * 1_000_000, end='the end'); raise SystemExit(3)", box=bare).problem
+    assert problem.evidence == ("… after 999,707 more bytes: " + "x" * 293 + "the end",)
+
+
+@pytest.mark.timeout(120)  # by the square of the length it would take hours
+@pytest.mark.parametrize("text", ["/", "=/", "a", "http://"])
+def test_no_output_holds_the_verdict_up(tmp_path, text):
+    scene = diagnosis.Scene("orders", tmp_path, "/code", (), (), {}, {}, sandboxed=False)
+    finished = Finished(3, None, False, 1.0, 1.0, 0, text * (500_000 // len(text)))
+    assert diagnosis.diagnose(finished, None, 600, scene).kind == "crashed"
+
+
+def test_what_a_terminal_would_obey_is_shown_as_it_would_look(case, bare):
+    script = (
+        "print('\\x1b[31mred\\x1b[0m \\x1b]0;title\\x07bell \\x07'); print('10%\\r50%\\r100%\\r'); "
+        "print('postgresql://aiko:\\x1b[1mhunter2@dwh/x'); raise SystemExit('end')"
+    )
+    problem = case.run(script, box=bare).problem
+    assert problem.evidence == ("red bell \\x07", "100%", "postgresql://aiko@dwh/x", "end")
 
 
 def test_a_password_in_its_output_is_not_repeated(case, any_sandbox):
