@@ -90,7 +90,13 @@ def _lines(done: Verified, out: Path | None) -> list[str]:
         f"proof: {done.proof}" + ("" if done.handed_in else f" (not in the keep: {done.not_pushed})")
     )
     if not done.handed_in:
-        lines.append(f"next: hand it in, or send it to someone who may push: datakeep proof add {done.proof}")
+        them = "it"
+        if done.record_file:
+            lines.append(f"model record: {done.record_file} (not in the keep either)")
+            them = "both files"
+        lines.append(
+            f"next: hand {them} in, or send {them} to someone who may push: datakeep proof add {done.proof}"
+        )
     if done.model is not None:
         said = "recorded" if done.model_is_new else "the very model that is recorded already"
         lines.append(
@@ -120,6 +126,7 @@ def _data(done: Verified) -> dict[str, Any]:
         "handed_in": done.handed_in,
         "not_pushed": done.not_pushed or None,
         "model": f"{done.model.model}@{done.model.version}" if done.model else None,
+        "model_record": done.record_file,
     }
 
 

@@ -1,35 +1,25 @@
-"""What a verification saw, as the statement that gets signed; and handing in a proof made elsewhere."""
+"""What a verification saw, as the statement that gets signed."""
 
 from __future__ import annotations
 
-import json
 import platform
-from dataclasses import dataclass
 from importlib import metadata
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep import __version__
-from datakeep.attest.judge import About, judge
-from datakeep.core.errors import InvalidFile, KeyFault
 from datakeep.core.verdict import Layer, Result
 from datakeep.formats import proof as proofs
 from datakeep.repository.command import GitRunner
-from datakeep.repository.keep import Change
 from datakeep.workflows.keep import entry_path
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from datakeep.core.verdict import Stage, Verdict
-    from datakeep.repository.identity import Identity
     from datakeep.repository.keep import KeepTree
     from datakeep.workflows.clean_room import CleanRoom
-    from datakeep.workflows.keep import Keep
     from datakeep.workflows.verify import Verifier
-
-MAX_SIZE_BYTES = 4 << 20
 
 
 def statement_of(
@@ -178,53 +168,6 @@ def _model(room: CleanRoom) -> proofs.ModelMade | None:
     return proofs.ModelMade(path=model.path, sha256=model.sha256, size_bytes=model.size_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class HandedIn:
-    """A proof that someone made without the right to push, now in the keep."""
-
-    path: str
-    by: str
-    passed: bool
-
-
-def hand_in(keep: Keep, file: Path, *, who: Identity, now: datetime) -> HandedIn:
-    """The proof in ``file`` is in the keep, if its signature is of a person of the keep and it fits the register.
-
-    Raises:
-        InvalidFile: It is not a proof.
-        KeyFault: Its signature does not count here; says why.
-        UnknownName: It is about a version that the register does not have.
-    """
-    keep.refresh()
-    try:
-        data = Path(file).read_bytes()[: MAX_SIZE_BYTES + 1]
-    except OSError as error:
-        raise InvalidFile(f"{file} cannot be read: {error.strerror}", next_step="check the path") from error
-    name, version = _claims(data, file)
-    entry = keep.entry(f"{name}@{version}")
-    about = About(name, version, entry.commit, entry.inventory.removeprefix("sha256:"))
-    standing = judge(
-        data, list(keep.people.items()), now=now, renew_every=None, about=about, committed_at=now
-    )
-    if standing.statement is None or standing.status == "invalid":
-        raise KeyFault(
-            f"{file} does not count as a proof here: {standing.reason}",
-            next_step="ask whoever made it to be added with their key: datakeep people add",
-        )
-    path = proofs.proof_path(standing.statement)
-    places = [path]
-
-    def change(tree: KeepTree) -> Change:
-        places[:] = [free_place(tree, path, data)]
-        return Change(files={places[0]: data})
-
-    passed = standing.statement.predicate.result == "passed"
-    message = f"{name}@{version}: verification {'passed' if passed else 'failed'}, handed in"
-    keep.repository.transact(change, message, who, progress=keep.progress)
-    keep.look_again()
-    return HandedIn(places[0], standing.statement.predicate.person.handle, passed)
-
-
 def free_place(tree: KeepTree, path: str, envelope: bytes) -> str:
     """``path``, or the next one that holds no other proof: two may be made within one second."""
     place = path
@@ -233,16 +176,3 @@ def free_place(tree: KeepTree, path: str, envelope: bytes) -> str:
             break
         place = path.replace(".dsse.json", f"-{number}.dsse.json")
     return place
-
-
-def _claims(data: bytes, file: Path) -> tuple[str, str]:
-    """Which version the proof claims to be about; nothing of it is believed yet."""
-    import base64
-
-    try:
-        statement = proofs.Statement.from_bytes(base64.b64decode(json.loads(data)["payload"]), what=str(file))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidFile(
-            f"{file} is not a proof", next_step="hand in a file that `datakeep verify` wrote"
-        ) from error
-    return statement.dataset, statement.version

@@ -6,6 +6,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.attest.envelope import sign
@@ -16,14 +17,14 @@ from datakeep.repository.faults import NeverPushed
 from datakeep.repository.keep import Change, KeepTree
 from datakeep.repository.vault import require_base
 from datakeep.workflows.clean_room import CleanRoom, LayerFailed
+from datakeep.workflows.hand_in import record_beside
 from datakeep.workflows.keep import entry_path
-from datakeep.workflows.model_record import record_of
+from datakeep.workflows.model_record import newest_of, record_of
 from datakeep.workflows.proof import free_place, statement_of
 from datakeep.workflows.rooms import own_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from datakeep.attest.keys import Signer
     from datakeep.formats.model import ModelRecord
@@ -61,6 +62,7 @@ class Verified:
         model: The record of the model, if the run passed and left one.
         model_is_new: The record was made by this run.
         not_pushed: Why the proof could not be pushed; empty where it was.
+        record_file: Where the model's record is meanwhile, if the proof could not be pushed.
     """
 
     entry: VersionEntry
@@ -71,6 +73,7 @@ class Verified:
     model: ModelRecord | None = None
     model_is_new: bool = False
     not_pushed: str = ""
+    record_file: str | None = None
 
 
 def verifier_of(keep: Keep, who: Identity, signer: Signer) -> Verifier:
@@ -209,6 +212,7 @@ def _hand_in(
 
     entry = room.entry
     message = f"{entry.dataset}@{entry.version}: verification {'passed' if verdict.passed else 'failed'}"
+    record_file = None
     try:
         _require_published(keep, entry)
         keep.repository.transact(change, message, verifier.who, progress=keep.progress)
@@ -216,11 +220,14 @@ def _hand_in(
         not_pushed, where = "", places[0]
     except DatakeepError as error:  # whatever it was, hours of work must not be lost with it
         not_pushed, where = error.what, path.removeprefix("proofs/").replace("/", "-")
+        if record is not None:
+            record_file = str(record_beside(Path(where)))
+            _write_own(record_file, record.dump().encode("utf-8"))
         _write_own(where, envelope)
     model, is_new = made[0] if made and not not_pushed else (None, False)
     owner = room.entry.manifest.get("owner") or {}
     self_check = verifier.who.email in (owner.get("email"), entry.registered_by)
-    return Verified(entry, verdict, self_check, where, not not_pushed, model, is_new, not_pushed)
+    return Verified(entry, verdict, self_check, where, not not_pushed, model, is_new, not_pushed, record_file)
 
 
 def _require_published(keep: Keep, entry: VersionEntry) -> None:
@@ -234,33 +241,11 @@ def _require_published(keep: Keep, entry: VersionEntry) -> None:
         )
 
 
-def _write_own(name: str, envelope: bytes) -> None:
-    from pathlib import Path
-
+def _write_own(name: str, data: bytes) -> None:
     try:
-        Path(name).write_bytes(envelope)
+        Path(name).write_bytes(data)
     except OSError as error:
         raise AccessDenied(
-            f"the keep cannot be pushed to, and the proof cannot be written to {name}: {error.strerror}",
+            f"the keep cannot be pushed to, and what was proven cannot be written to {name}: {error.strerror}",
             next_step="run it again in a folder that you can write to",
         ) from error
-
-
-def newest_of(tree: KeepTree, record: ModelRecord) -> tuple[ModelRecord, bool]:
-    """The record with the version that it gets in ``tree``, and whether it is new.
-
-    A run that made the very model that is recorded already, from the same data, adds nothing.
-    """
-    from datakeep.core.names import VERSION, next_version
-    from datakeep.formats.model import ModelRecord as Record
-
-    prefix = f"models/{record.model}/"
-    names = [path.removeprefix(prefix).removesuffix(".yaml") for path in tree.list(prefix)]
-    versions = [name for name in names if VERSION.fullmatch(name)]
-    texts = tree.read_many([f"{prefix}{version}.yaml" for version in versions])
-    same = (record.artifacts, [(item.dataset, item.content) for item in record.inputs])
-    for path, text in texts.items():
-        old = Record.read(text, what=path)
-        if (old.artifacts, [(item.dataset, item.content) for item in old.inputs]) == same:
-            return old, False
-    return record.model_copy(update={"version": next_version(versions)}), True

@@ -151,6 +151,7 @@ def test_who_may_not_push_gets_a_file_that_another_hands_in(
     handover: tuple[World, Path], tmp_path: Path
 ) -> None:
     world, clone = handover
+    world.reference("orders", "--model-name", "readers")
     before = world.ken.run("git", "rev-parse", "HEAD", cwd=clone).out
     call = (sys.executable, "-m", "datakeep", "-C", clone, "verify", "orders", "--json")
     argv = ("unshare", "-Urm", "sh", "-c", READ_ONLY, world.vault, *call)
@@ -163,9 +164,23 @@ def test_who_may_not_push_gets_a_file_that_another_hands_in(
     file = tmp_path / said["proof"]
     assert predicate(file)["person"]["handle"] == "ken"
 
+    record = tmp_path / said["model_record"]
+    assert record.name == file.name.replace(".dsse.json", ".model.yaml")
+
+    for old, new in (("'0.75'", "'0.99'"), ("origin: verification", "origin: run"), ("orders", "others")):
+        text = record.read_text("utf-8")
+        (tmp_path / "other.yaml").write_text(text.replace(old, new))
+        assert old in text
+        add = ("proof", "add", file, "--model-record", tmp_path / "other.yaml")
+        refused = world.aiko.datakeep(*add, cwd=world.keep, code=None)
+        assert refused.code >= 10
+        assert "not the model record of this proof" in refused.err
+
     done = world.aiko.datakeep("proof", "add", file, "--json", cwd=world.keep).data
-    assert (done["by"], done["result"]) == ("ken", "passed")
+    assert (done["by"], done["result"], done["model"]) == ("ken", "passed", "readers@v1")
     assert (world.keep / done["proof"]).read_bytes() == file.read_bytes()
+    kept = read(world.keep / "models" / "readers" / "v1.yaml")
+    assert kept == {**read(record), "proof": done["proof"]}
     assert world.aiko.run("git", "rev-parse", "HEAD", cwd=world.keep).out.strip() in published(world)
 
     text = json.loads(file.read_text("utf-8"))
