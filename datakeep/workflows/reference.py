@@ -6,12 +6,11 @@ import platform
 import re
 import shutil
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.criteria import Criterion, propose
-from datakeep.core.errors import IncompleteManifest, TrainingFault, UsageError
+from datakeep.core.errors import IncompleteManifest, TrainingFault
 from datakeep.core.names import next_version
 from datakeep.extract.baseline import trivial_baseline
 from datakeep.formats.inventory import FileChanges
@@ -19,6 +18,7 @@ from datakeep.formats.manifest import Manifest
 from datakeep.repository import foreign
 from datakeep.workflows import attachments
 from datakeep.workflows.clean_room import CleanRoom, LayerFailed, access_for
+from datakeep.workflows.expectations import check_command, doubts, expectation
 from datakeep.workflows.publish import Draft, Publisher
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.update import Base, Changes, Updated, next_from, take_base
@@ -26,6 +26,7 @@ from datakeep.workflows.update import Base, Changes, Updated, next_from, take_ba
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
+    from decimal import Decimal
 
     from datakeep.repository.identity import Identity
     from datakeep.workflows.clean_room import Settings
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 FOLDER = "reference"
 _CODE_URL = re.compile(r"(?P<url>.+)@(?P<commit>[0-9a-f]{40})(:(?P<path>.+))?")
-_EXPECT = re.compile(r"(?P<metric>[^=]+)=(?P<value>[^±:]+)((±|\+-|:)(?P<tolerance>.+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ def state_reference(
 
     Raises:
         IncompleteManifest: Not enough is stated.
+        UsageError: A number is none, or the command has no place for its results.
         AccessDenied: The code is in a folder that nobody else can reach.
         TrainingFault: A measured run failed; says why.
     """
@@ -127,6 +128,10 @@ def state_reference(
     base = take_base(keep, name)
     document = base.document
     files = _apply(document, statement, base)
+    if statement.command is not None:
+        check_command(base.entry.dataset, statement.command)
+    for doubt in doubts(base.entry.dataset, statement.command, statement.expect):
+        keep.progress.warn(doubt)
     manifest = Manifest.of(document, what=f"the manifest of {base.entry.dataset}")
     measured = None
     if measure and settings is not None:
@@ -164,10 +169,10 @@ def _apply(document: dict[str, Any], statement: Statement, base: Base) -> dict[s
         model = reference.setdefault("model", {})
         model |= {k: v for k, v in (("file", statement.model_file), ("name", statement.model_name)) if v}
     for text in statement.expect:
-        metric, expected = _expectation(text)
+        metric, expected = expectation(text)
         reference.setdefault("expect", {})[metric] = expected
     for text in statement.baseline:
-        metric, expected = _expectation(text)
+        metric, expected = expectation(text)
         reference.setdefault("baseline", {})[metric] = expected["value"]
     _require_enough(document["name"], reference)
     return files
@@ -218,24 +223,6 @@ def _require_enough(name: str, reference: dict[str, Any]) -> None:
             next_step=f"datakeep reference {name} {' '.join(line.partition(':')[0] for line in wanted)}",
             things=wanted,
         )
-
-
-def _expectation(text: str) -> tuple[str, dict[str, float]]:
-    match = _EXPECT.fullmatch(text)
-    value, tolerance = _number(match and match["value"]), _number((match and match["tolerance"]) or "0")
-    if match is None or value is None or tolerance is None:
-        raise UsageError(
-            f"{text!r} is not a metric with its value", next_step="write it as --expect accuracy=0.95±0.01"
-        )
-    return match["metric"].strip(), {"value": float(value), "tolerance": float(tolerance)}
-
-
-def _number(text: str | None) -> Decimal | None:
-    try:
-        number = Decimal((text or "").strip())
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
 
 
 def _draft(

@@ -263,7 +263,7 @@ WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1], 'metrics.json').write_te
             60,
             ["metrics.json", "accuracy", "NaN"],
         ),
-        ("trainer --data {data}", 60, ["trainer", "is not in its environment or code"]),
+        ("trainer --data {data} --out {out}", 60, ["trainer", "is not in its environment or code"]),
     ],
     ids=["hangs", "exits", "crashes", "prints nothing", "NaN", "no such program"],
 )
