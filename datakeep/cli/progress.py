@@ -27,6 +27,8 @@ class Shown:
         self._bars: Bars | None = None
         self._task: TaskID | None = None
         self._size_bytes = 0
+        self._total: int | None = None
+        self._unit, self._count = "files", 0
         #: Whether something was recorded by now.
         self.has_recorded = False
 
@@ -38,7 +40,8 @@ class Shown:
         if self._task is not None:
             bars.remove_task(self._task)
         self._size_bytes = 0
-        self._task = bars.add_task(printable(name), total=total, unit=unit, rate="")
+        self._total, self._unit, self._count = total, unit, 0
+        self._task = bars.add_task(printable(name), total=total, done=self._done(), rate="")
 
     def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
         """The live line moves on."""
@@ -47,7 +50,14 @@ class Shown:
         self._size_bytes += size_bytes
         elapsed_s = self._bars.tasks[-1].elapsed or 0
         rate = f"{self._size_bytes / elapsed_s / 1e6:.1f} MB/s" if elapsed_s and self._size_bytes else ""
-        self._bars.update(self._task, advance=count, rate=rate)
+        self._count += count
+        self._bars.update(self._task, advance=count, done=self._done(), rate=rate)
+
+    def _done(self) -> str:
+        """``3/10 files``; where it is not known how many there will be, what is done, if anything."""
+        if self._total is not None:
+            return f"{self._count:,}/{self._total:,} {self._unit}"
+        return f"{self._count:,} {self._unit}" if self._count else ""
 
     def note(self, text: str) -> None:
         """A line, unless only the answer is wanted."""
@@ -84,8 +94,7 @@ class Shown:
             columns = (
                 progress.TextColumn("{task.description}"),
                 progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[unit]} {task.fields[rate]}"),
+                progress.TextColumn("{task.fields[done]} {task.fields[rate]}"),
                 progress.TimeElapsedColumn(),
             )
             self._bars = progress.Progress(*columns, console=Console(stderr=True), transient=True)

@@ -13,7 +13,7 @@ from datakeep.cli.session import Answer, Session, command
 from datakeep.cli.signing import key_option, load_signer
 
 if TYPE_CHECKING:
-    from datakeep.core.verdict import Stage
+    from datakeep.core.verdict import Fault, Stage
     from datakeep.workflows.verify import Verified
 
 _ACTORS = {"giver": "the giver", "receiver": "the receiver", "administrator": "the vault's administrator"}
@@ -59,6 +59,7 @@ def call(session: Session, name: str, out: Path | None, key_path: Path | None, *
 
 
 def _watch(session: Session, stage: Stage) -> None:
+    session.close()  # its live line goes before its result comes, and is not drawn again below it
     took = f"{stage.duration_s:.1f} s" if stage.duration_s is not None else ""
     said = stage.fault.what if stage.fault else stage.summary
     session.progress.note(f"  {stage.layer.value:<12} {stage.result.value:<8} {took:>7}  {said}".rstrip())
@@ -83,8 +84,8 @@ def _lines(done: Verified, out: Path | None) -> list[str]:
                 if len(cause.evidence) > _SHOWN
                 else []
             ),
-            f"  who must act: {_ACTORS[cause.acts.value]}",
-            f"  next: {cause.next_step}",
+            f"  who must act: {_actor(done, cause)}",
+            f"  next: {done.next_step}",
         ]
     lines.append(
         f"proof: {done.proof}" + ("" if done.handed_in else f" (not in the keep: {done.not_pushed})")
@@ -111,6 +112,10 @@ def _lines(done: Verified, out: Path | None) -> list[str]:
     return lines
 
 
+def _actor(done: Verified, cause: Fault) -> str:
+    return "you" if done.self_check and cause.acts.value == "giver" else _ACTORS[cause.acts.value]
+
+
 def _data(done: Verified) -> dict[str, Any]:
     fault = done.verdict.fault
     return {
@@ -119,7 +124,7 @@ def _data(done: Verified) -> dict[str, Any]:
         "result": "passed" if done.verdict.passed else "failed",
         "at_fault": fault.layer.value if fault else None,
         "who_must_act": fault.fault.acts.value if fault and fault.fault else None,
-        "next": fault.fault.next_step if fault and fault.fault else None,
+        "next": done.next_step,
         "self_check": done.self_check,
         "stages": [_stage(stage) for stage in done.verdict.stages],
         "proof": done.proof,

@@ -353,7 +353,8 @@ class CleanRoom:
         if report.problem is not None:
             problem = report.problem
             raise LayerFailed(Fault(problem.what, Actor(problem.acts), problem.next_step, problem.evidence))
-        read = "" if report.files_read is None else f", {len(report.files_read)} files of the data read"
+        count = None if report.files_read is None else len(report.files_read)
+        read = "" if count is None else f", {count:,} {'file' if count == 1 else 'files'} of the data read"
         return f"ended well{_took(report.finished)}{read}"
 
     def train(self, out: Path) -> TrainingReport:

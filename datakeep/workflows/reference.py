@@ -255,7 +255,10 @@ def _measure(
             for number in range(count):
                 keep.progress.note(f"run {number + 1} of {count} …")
                 shutil.rmtree(room.out, ignore_errors=True)
+                room.warnings.clear()
                 room.training()
+                for warning in room.warnings:
+                    keep.progress.warn(warning)
                 runs.append(dict(room.training_report.metrics if room.training_report else {}))
         except LayerFailed as failure:
             fault = failure.fault

@@ -75,6 +75,33 @@ class Verified:
     not_pushed: str = ""
     record_file: str | None = None
 
+    @property
+    def next_step(self) -> str | None:
+        """What whoever ran it does next after a failure; in the proof it is said to others."""
+        failed = self.verdict.fault
+        if failed is None or failed.fault is None:
+            return None
+        return own_step(failed.fault.next_step, self.entry) if self.self_check else failed.fault.next_step
+
+
+def own_step(step: str, entry: VersionEntry) -> str:
+    """``step`` for the giver: what he does himself, where others are told to ask him."""
+    name, owner = entry.dataset, (entry.manifest.get("owner") or {}).get("email", "its owner")
+    update = f"datakeep update {name} SOURCE -m WHY"
+    own_words = {
+        "have the owner ": "",
+        "the owner can ": "you can ",
+        f"ask {entry.registered_by} to push it": "push it",
+        f"ask {owner} (giver) whether the files exist elsewhere": f"take them from elsewhere: {update}",
+        f"compare data, code and environment with the giver's: datakeep show {name}@{entry.version}": (
+            f"if this result is right, measure what to expect: datakeep reference {name} --measure 3; if not, "
+            f"mend the training (datakeep reference {name} --code DIR) or the data ({update})"
+        ),
+    }
+    for theirs, own in own_words.items():
+        step = step.replace(theirs, own)
+    return step
+
 
 def verifier_of(keep: Keep, who: Identity, signer: Signer) -> Verifier:
     """The person at work, if the keep knows them and their key.

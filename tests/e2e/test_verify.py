@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
+import os
+import pty
 import shutil
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import COMMAND
 from ruamel.yaml import YAML
 
 if TYPE_CHECKING:
@@ -208,10 +213,12 @@ def test_an_entry_that_was_never_pushed(handover: tuple[World, Path], tmp_path: 
     said = world.aiko.datakeep("-C", world.keep, "verify", "unseen", "--json", cwd=tmp_path, code=3).data
     assert (said["at_fault"], said["who_must_act"]) == ("access", "giver")
     assert "never pushed" in said["stages"][0]["what"]
-    assert "aiko@corp.example" in said["next"]
+    assert said["next"] == "push it: git -C KEEP push origin main"  # Aiko cannot ask herself
     assert published(world)[0] == older  # the proof of that does not push it in passing
     assert said["handed_in"] is False
-    assert predicate(tmp_path / said["proof"])["at_fault"] == "access"
+    proof = predicate(tmp_path / said["proof"])
+    assert proof["at_fault"] == "access"
+    assert "ask aiko@corp.example to push it" in proof["stages"][0]["next_step"]
     world.aiko.run("git", "push", "-q", "origin", "main", cwd=world.keep)
     assert published(world)[0] == newest
 
@@ -274,7 +281,44 @@ def test_a_training_that_fails(stated: World, command: str, timeout_s: int, word
         assert word in said["what"]
     assert said["who_must_act"] == "giver"
     assert "datakeep reference orders" in said["next"]
+    assert "the owner" not in said["next"]  # it is the owner who asks
     assert not (stated.keep / "models").exists()
+
+
+def test_what_a_training_leaves_running_is_in_the_evidence(stated: World) -> None:
+    command = script("import subprocess; subprocess.Popen(['sleep', '4718'])")
+    stated.reference("orders", "--timeout", "300", command=command)
+    said = failed(stated, "training")
+    (warning,) = said["warnings"]
+    assert warning == "when the training had ended, 1 process of it still ran and had to be ended"
+    assert warning in predicate(stated.keep / said["proof"])["stages"][4]["evidence"]
+
+
+def test_on_a_terminal_the_live_line_of_a_stage_goes_with_it(stated: World) -> None:
+    stated.register("lines")
+    shown = on_terminal(stated.aiko, "-C", stated.keep, "verify", "lines")
+    before, _, after = shown.partition("  bytes ")
+    assert "fetching" in before
+    assert after
+    assert "fetching" not in after
+    assert "FAILED lines@v1" in after
+    assert "who must act: you" in after
+
+
+def on_terminal(person: Person, *args: str | Path) -> str:
+    """All that ``datakeep ARGS`` writes to a terminal."""
+    terminal, its_end = pty.openpty()
+    argv = [sys.executable, "-m", "datakeep", *map(str, args)]
+    env = {**person.env, "TERM": "xterm"}
+    process = subprocess.Popen(argv, env=env, cwd=person.cwd, stdin=its_end, stdout=its_end, stderr=its_end)
+    os.close(its_end)
+    written = b""
+    with contextlib.suppress(OSError):  # EIO is its end
+        while chunk := os.read(terminal, 65536):
+            written += chunk
+    os.close(terminal)
+    process.wait()
+    return written.decode("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -292,8 +336,19 @@ def test_a_result_that_is_not_the_expected(stated: World, options: tuple[str, ..
     for word in words:
         assert word in said["what"]
     assert said["who_must_act"] == "giver"
-    assert predicate(stated.keep / said["proof"])["metrics"] == {"accuracy": "0.75"}
+    proof = predicate(stated.keep / said["proof"])
+    assert proof["metrics"] == {"accuracy": "0.75"}
+    assert "datakeep reference orders --measure 3" in said["next"]
+    assert "with the giver's: datakeep show orders" in proof["stages"][5]["next_step"]  # others read that
     assert not (stated.keep / "models").exists()
+
+
+def test_measuring_says_how_far_it_is(stated: World) -> None:
+    measure = ("reference", "orders", "--code", stated.training, "--command", COMMAND, "--timeout", "60")
+    ran = stated.aiko.datakeep(*measure, "--expect", "f1=0.5", "--measure", "2", cwd=stated.keep)
+    assert "run 1 of 2 …\nrun 2 of 2 …\n" in ran.err
+    assert "f1 must be exactly 0.5" in ran.err
+    assert "nothing was recorded" in ran.out
 
 
 # ---- where code and environment come from
