@@ -14,7 +14,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import COMMAND
 from ruamel.yaml import YAML
 
 if TYPE_CHECKING:
@@ -344,7 +343,8 @@ def test_a_result_that_is_not_the_expected(stated: World, options: tuple[str, ..
 
 
 def test_measuring_says_how_far_it_is(stated: World) -> None:
-    measure = ("reference", "orders", "--code", stated.training, "--command", COMMAND, "--timeout", "60")
+    command = "python train.py --data {data} --out {out}"
+    measure = ("reference", "orders", "--code", stated.training, "--command", command, "--timeout", "60")
     ran = stated.aiko.datakeep(*measure, "--expect", "f1=0.5", "--measure", "2", cwd=stated.keep)
     assert "run 1 of 2 …\nrun 2 of 2 …\n" in ran.err
     assert "f1 must be exactly 0.5" in ran.err
