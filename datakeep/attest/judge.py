@@ -15,7 +15,7 @@ from datakeep.attest.keys import key_id
 from datakeep.core.errors import KeyFault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from datakeep.formats.person import Person, PublicKey
@@ -66,6 +66,7 @@ def judge(
     envelope: bytes,
     people_at_commit: Sequence[tuple[str, Person]],
     *,
+    unreadable: Mapping[str, bytes] | None = None,
     now: datetime,
     renew_every: timedelta | None,
     about: About | None = None,
@@ -76,6 +77,8 @@ def judge(
     Args:
         envelope: The proof's file.
         people_at_commit: Handle and person, as of the keep's commit that added the proof.
+        unreadable: Path to bytes, of people at that commit whose files cannot be read. No key in them counts
+            for anybody: its person may have departed, or revoked it.
         now: The time of asking, with its zone.
         renew_every: How long a proof holds by the keep's policy; None for no end.
         about: The version that it should be about; None if the caller compares that itself.
@@ -84,11 +87,12 @@ def judge(
     """
     opened = open_envelope(envelope, {handle: _lines(person) for handle, person in people_at_commit})
     if opened.statement is None:
-        return _invalid(f"{opened.verdict}: {opened.detail}")
+        return _invalid(f"{opened.verdict}: {opened.detail}{_perhaps_of(opened, unreadable or {})}")
     statement = opened.statement
     problem = (
         _wrong_subject(statement, about)
         or _wrong_signer(opened, statement)
+        or _perhaps_anothers(opened, people_at_commit, unreadable or {})
         or _wrong_time(statement, now)
         or _wrong_key(opened, statement, people_at_commit, committed_at)
     )
@@ -141,6 +145,21 @@ def _wrong_signer(opened: Opened, statement: Statement) -> str | None:
     return None
 
 
+def _perhaps_of(opened: Opened, unreadable: Mapping[str, bytes]) -> str:
+    named = opened.verdict == "unknown key" and unreadable
+    return f"; {', '.join(unreadable)} cannot be read, so no key in it counts" if named else ""
+
+
+def _perhaps_anothers(
+    opened: Opened, people: Sequence[tuple[str, Person]], unreadable: Mapping[str, bytes]
+) -> str | None:
+    lines = [line for _, person in people for line in _lines(person) if _key_id_of(line) in opened.key_ids]
+    for path, text in unreadable.items():
+        if any(line.split()[1].encode() in text for line in lines):
+            return f"{path}, which cannot be read, has the same key: it does not tell who signed"
+    return None
+
+
 def _wrong_time(statement: Statement, now: datetime) -> str | None:
     at = statement.predicate.finished
     return f"it is dated in the future: {at:%Y-%m-%dT%H:%M:%SZ}" if at > now + CLOCK_SKEW else None
@@ -157,7 +176,7 @@ def _wrong_key(
     person = next(person for name, person in people if name == handle)
     if person.departed and at > _midnight(person.departed) + timedelta(days=1) + _DAY_SKEW:
         return f"{handle} had departed on {person.departed}, before the verification"
-    used = [key for key in person.keys if _key_id(key) in opened.key_ids]
+    used = [key for key in person.keys if _key_id_of(key.key) in opened.key_ids]
     faults = [_key_fault(key, at, committed_at or at) for key in used]
     return None if None in faults else f"the key of {handle} {faults[0]}"
 
@@ -174,8 +193,8 @@ def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _key_id(key: PublicKey) -> str | None:
+def _key_id_of(line: str) -> str | None:
     try:
-        return key_id(key.key)
+        return key_id(line)
     except KeyFault:
         return None

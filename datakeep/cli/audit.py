@@ -12,6 +12,7 @@ from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
+from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ def _made_lines(made: MadeOf, indent: str) -> Iterator[str]:
 
 def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     for artifact in record.artifacts:
-        yield "file", f"{artifact.path}, {artifact.size_bytes:,} bytes, sha256 {artifact.sha256}"
+        yield "file", f"{artifact.path}, {counted(artifact.size_bytes, 'byte')}, sha256 {artifact.sha256}"
     code = record.code
     dirty = f", with changes that were not committed ({code.dirty})" if code.dirty else ""
     yield (

@@ -37,6 +37,8 @@ def run(argv: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _help(error, as_json=as_json)
     except click.ClickException as error:
         return _usage(error, as_json=as_json)
     except (KeyboardInterrupt, click.Abort) as stop:
@@ -51,6 +53,15 @@ def run(argv: Sequence[str]) -> int:
         )
     except Exception as error:  # noqa: BLE001  (the last wall: a fault of ours is said to be one)
         return _fault(error, as_json=as_json)
+
+
+def _help(error: click.exceptions.NoArgsIsHelpError, *, as_json: bool) -> int:
+    """A group without a command: its help is the answer, with click's exit code for it."""
+    if as_json:
+        path = error.ctx.command_path if error.ctx else "datakeep"
+        return _report("usage-error", EXIT_USAGE, "no command is named", f"{path} --help", as_json=True)
+    _say(error.format_message())
+    return EXIT_USAGE
 
 
 def _usage(error: click.ClickException, *, as_json: bool) -> int:

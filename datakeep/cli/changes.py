@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.counts import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,7 +23,7 @@ def change_lines(changes: Changes) -> list[str]:
         return [*lines, "  same: nothing differs"]
     for word, paths in (("added", files.added), ("removed", files.removed), ("changed", files.changed)):
         if paths:
-            lines.append(f"  {len(paths):,} files {word}: {_some(paths)}")
+            lines.append(f"  {counted(len(paths), 'file')} {word}: {_some(paths)}")
     if not files:
         lines.append("  the same bytes")
     lines += [f"  {change}" for change in changes.fields]

@@ -10,6 +10,7 @@ from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
+from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +43,14 @@ def command(session: Session, references: tuple[str, ...]) -> Answer:
 def _lines(found: Difference) -> Iterator[str]:
     old, new = (f"{entry.dataset}@{entry.version}" for entry in (found.old, found.new))
     if found.is_same:
-        yield f"{old} and {new}: same ({found.new.files} files, {found.new.content})"
+        yield f"{old} and {new}: same ({counted(found.new.files, 'file')}, {found.new.content})"
         return
     yield click.style(f"{old} → {new}", bold=True)
-    yield f"files: {_counts(found.files)}" if found.files else f"files: same, all {found.new.files}"
+    yield (
+        f"files: {_counts(found.files)}"
+        if found.files
+        else f"files: same ({counted(found.new.files, 'file')})"
+    )
     yield from _paths(found.files)
     yield from _fields("columns", found.columns)
     yield from _fields("manifest", found.fields)

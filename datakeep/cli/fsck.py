@@ -11,6 +11,7 @@ import click
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
+from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,14 +95,15 @@ def _lines(found: Fsck, *, repair: bool) -> Iterator[str]:
     for complaint in found.complaints[:_SHOWN]:
         yield f"{complaint.about}: {complaint.what}"
     if len(found.complaints) > _SHOWN:
-        yield f"… and {len(found.complaints) - _SHOWN} more complaints (all with --json)"
+        yield f"… and {counted(len(found.complaints) - _SHOWN, 'more complaint')} (all with --json)"
     for store, count in found.unreferenced.items():
         if count:
-            yield f"{store}: {count:,} objects that no registered version refers to (nothing deletes them)"
+            objects = counted(count, "object")
+            yield f"{store}: {objects} that no registered version refers to (kept: nothing is ever deleted)"
     if found.coverage is None:
         yield "sizes compared, no byte read: flipped bits are not seen this way; datakeep fsck --deep reads all"
     else:
-        rest = f"; all within {found.days_to_full} runs like this" if found.days_to_full else ""
+        rest = f"; all within {counted(found.days_to_full, 'run')} like this" if found.days_to_full else ""
         yield f"read {found.coverage:.0%} of all objects in this round{rest}"
     yield from _end(found, repair=repair)
 
@@ -132,7 +134,7 @@ def _state_lines(state: InStore) -> Iterator[str]:
         for word, paths in (("missing", state.missing), ("wrong", state.wrong))
         if paths
     ]
-    yield f"{state.version} in {state.store}: {', '.join([*parts, *bad])} of {state.objects:,} objects"
+    yield f"{state.version} in {state.store}: {', '.join([*parts, *bad])} of {counted(state.objects, 'object')}"
     for word, paths in (("missing", state.missing), ("wrong", state.wrong)):
         for path in paths[:_SHOWN]:
             yield f"  {word}: {path}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,14 @@ class Lazy(click.Group):
             raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx=error.ctx) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was said before the command, and holds for it as if it had been said behind."""
+
+    keep_dir: Path | None = None
+    as_json: bool = False
+
+
 #: How the shell completes commands and options: click's own mechanism.
 _COMPLETION = """\b
 Completion, in the shell's start-up file:
@@ -99,8 +108,9 @@ Completion, in the shell's start-up file:
 @click.option(
     "-C", "keep_dir", type=click.Path(path_type=Path), default=None, help="Work in the keep at this folder."
 )
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for machines.")
 @click.pass_context
-def datakeep(ctx: click.Context, keep_dir: Path | None) -> None:
+def datakeep(ctx: click.Context, keep_dir: Path | None, as_json: bool) -> None:
     r"""Keep machine-learning datasets from getting lost.
 
     \b
@@ -112,4 +122,4 @@ def datakeep(ctx: click.Context, keep_dir: Path | None) -> None:
 
     `datakeep demo` shows all of it on real data.
     """
-    ctx.obj = keep_dir
+    ctx.obj = Before(keep_dir, as_json)

@@ -35,13 +35,14 @@ def command(session: Session) -> Answer:
 
 
 def _row(one: Listed) -> tuple[object, ...]:
+    later = ", failed since" if one.failed_since else ""
     return (
         one.name,
         one.version,
         one.owner,
         f"{one.files:,}",
         size(one.size_bytes),
-        f"proven by {one.proven_by}" if one.state == "proven" else one.state,
+        f"proven by {one.proven_by}{later}" if one.state == "proven" else one.state,
         one.purpose if len(one.purpose) <= _MAX_PURPOSE else one.purpose[: _MAX_PURPOSE - 1] + "…",
     )
 
@@ -58,4 +59,6 @@ def _data(one: Listed) -> dict[str, Any]:
         "registered_at": one.registered_at.isoformat(),
         "proof": one.state,
         "proven_by_others": one.proven_by,
+        "failed_since": one.failed_since,
+        "unreadable_versions": list(one.unreadable),
     }

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
+
+if TYPE_CHECKING:
+    from datakeep.workflows.history import LoggedVersion
 
 
 @answering(name="log")
@@ -20,31 +24,37 @@ def command(session: Session, name: str) -> Answer:
       datakeep log orders
     """
     from datakeep.workflows.history import history
+    from datakeep.workflows.keep import entry_path
 
     keep = session.keep()
     dataset = keep.resolve(name).name
     found = history(keep, name)
     data = {
         "dataset": dataset,
-        "versions": [{**asdict(one), "at": one.at.isoformat()} for one in found],
+        "versions": [{**asdict(one), "at": one.at.isoformat() if one.at else None} for one in found],
     }
-    words = {None: "first", True: "changed", False: "same"}
-    rows = [
-        (
-            one.version,
-            f"{one.at:%Y-%m-%d %H:%M}",
-            one.by,
-            f"{one.files:,}",
-            size(one.size_bytes),
-            words[one.content_changed],
-            " ".join(one.message.split()),
-        )
-        for one in found
-    ]
+    rows = [_row(one, first=one is found[-1]) for one in found]
     lines = table(rows, head=("VERSION", "DATE", "BY", "FILES", "SIZE", "BYTES", "WHY"))
+    broken = [one for one in found if one.fault]
+    if broken:
+        step = f"git log -- {entry_path(dataset, broken[0].version)}"
+        return Answer(data, [*lines, "", f"next: restore {broken[0].version} from history: {step}"])
     last = (
         f"datakeep diff {dataset} tells what the newest changed"
         if len(found) > 1
         else f"datakeep show {dataset}"
     )
     return Answer(data, [*lines, "", f"next: {last}"])
+
+
+def _row(one: LoggedVersion, *, first: bool) -> tuple[str, ...]:
+    unknown = "first" if first else "unknown"
+    return (
+        one.version,
+        f"{one.at:%Y-%m-%d %H:%M}" if one.at else "?",
+        one.by or "?",
+        "?" if one.files is None else f"{one.files:,}",
+        "?" if one.size_bytes is None else size(one.size_bytes),
+        "?" if one.fault else {None: unknown, True: "changed", False: "same"}[one.content_changed],
+        f"cannot be read: {one.fault}" if one.fault else " ".join((one.message or "").split()),
+    )

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
+from datakeep.core.counts import counted
 
 
 @answering(name="add")
@@ -46,7 +48,7 @@ def add(session: Session, name: str | None, email: str | None, key_path: Path | 
     )
     keys = len(done.person.keys)
     said = "added" if done.changed else "is there already, unchanged:"
-    lines = [f"{said} {done.handle}: {done.person.name} <{done.person.email}>, {keys} keys"]
+    lines = [f"{said} {done.handle}: {done.person.name} <{done.person.email}>, {counted(keys, 'key')}"]
     if not keys:
         lines.append(
             "next: without a key they cannot sign proofs: datakeep key create, then datakeep people add"
@@ -58,7 +60,7 @@ def add(session: Session, name: str | None, email: str | None, key_path: Path | 
 
 @answering(name="list")
 def list_(session: Session) -> Answer:
-    r"""List the people of the keep, with what they own.
+    r"""List the people of the keep, with what they own. Exit code 3: somebody's file cannot be read.
 
     \b
     Example:
@@ -72,7 +74,7 @@ def list_(session: Session) -> Answer:
         (
             handle,
             f"{person.name} <{person.email}>",
-            sum(key.revoked is None for key in person.keys),
+            str(sum(key.revoked is None for key in person.keys)),
             f"departed {person.departed}" if person.departed else "active",
             ", ".join(owned) or "—",
         )
@@ -81,7 +83,12 @@ def list_(session: Session) -> Answer:
     data = [
         {"handle": handle, "owns": owned, **person.model_dump(mode="json")} for handle, person, owned in known
     ]
-    return Answer({"people": data}, table(rows, head=("handle", "person", "keys", "state", "owns")))
+    broken = keep.roster.unreadable
+    rows += [(one.handle, "?", "?", f"cannot be read: {one.reason}", "?") for one in broken]
+    lines = table(rows, head=("HANDLE", "PERSON", "KEYS", "STATE", "OWNS"))
+    lines += [f"next: {one.next_step}" for one in broken[:1]]
+    unreadable = [{"path": one.path, "reason": one.reason} for one in broken]
+    return Answer({"people": data, "unreadable": unreadable}, lines, EXIT_NO if broken else 0)
 
 
 @answering(name="depart")

@@ -10,6 +10,7 @@ import click
 
 from datakeep.cli.facts import asker, command_line, fact_options, given, next_after
 from datakeep.cli.session import Answer, Session, command, size
+from datakeep.core.counts import counted
 
 
 @command(name="register")
@@ -59,9 +60,8 @@ def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any)
         "entry": entry.model_dump(mode="json"),
     }
     where = ", ".join(entry.stores) if entry.stores else "git"
-    facts = (
-        f"{entry.files:,} files, {size(entry.size_bytes)}, content {entry.content[:19]}…, bytes in {where}"
-    )
+    amount = f"{counted(entry.files, 'file')}, {size(entry.size_bytes)}"
+    facts = f"{amount}, content {entry.content[:19]}…, bytes in {where}"
     if not done.created:
         return Answer(data, [f"{label} is registered already, unchanged ({facts}); nothing was done"])
     lines = [f"registered {label}: {facts}", *(f"note: {note}" for note in done.notes)]

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.session import table
+from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from datakeep.workflows.alike import Alike
     from datakeep.workflows.standings import Proofs
     from datakeep.workflows.stated import Stated
 
@@ -33,16 +35,15 @@ def fact_lines(facts: Sequence[Stated], *, indent: str = "  ") -> list[str]:
     return [indent + line for line in table(rows)] if rows else []
 
 
-def proof_lines(proofs: Proofs, *, indent: str = "  ") -> list[str]:
-    """What the proofs are worth together, then each one."""
-    count = len(proofs.proven_by)
-    word = "person" if count == 1 else "people"
-    said = (
-        f"{count} {word} other than the owner: {', '.join(proofs.proven_by)}"
-        if proofs.state == "proven"
-        else _STATE_WORDS[proofs.state]
-    )
-    lines = [f"{indent}proven by: {said}"]
+def proof_lines(proofs: Proofs, *, alike: Alike | None = None, indent: str = "  ") -> list[str]:
+    """What the proofs are worth together, then each one; ``alike`` is a proven version of the same bytes."""
+    if proofs.state == "proven":
+        people = counted(len(proofs.proven_by), "person", "people")
+        lines = [f"{indent}proven by: {people} other than the owner: {', '.join(proofs.proven_by)}"]
+    else:
+        also = f" ({alike})" if alike else ""
+        lines = [f"{indent}{proofs.state}{also}: {_STATE_WORDS[proofs.state]}"]
+    lines += [f"{indent}but since then {failed.reason}" for failed in proofs.failed_since]
     for proof in proofs.proofs:
         standing = proof.standing
         mark = ", self-check" if standing.self_check else ""
@@ -60,6 +61,7 @@ def proof_data(proofs: Proofs) -> dict[str, Any]:
     return {
         "state": proofs.state,
         "proven_by_others": list(proofs.proven_by),
+        "failed_since": bool(proofs.failed_since),
         "proofs": [
             {
                 "path": proof.path,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli import interrupts
-from datakeep.cli.group import preformatted
+from datakeep.cli.group import Before, preformatted
 from datakeep.cli.printable import printable, printable_json
 from datakeep.core.sizes import size as size  # noqa: PLC0414  handed on to the commands
 
@@ -100,7 +100,8 @@ def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]
 
     def decorate(function: Callable[..., Answer]) -> click.Command:
         def call(ctx: click.Context, /, keep_dir: Path | None, as_json: bool, **options: Any) -> int:
-            session = Session(keep_dir or ctx.find_object(Path) or Path(), as_json)
+            before = ctx.find_object(Before) or Before()
+            session = Session(keep_dir or before.keep_dir or Path(), as_json or before.as_json)
             try:
                 return session.show(function(session, **options))
             except KeyboardInterrupt as stop:

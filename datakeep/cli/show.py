@@ -51,7 +51,7 @@ def _lines(shown: Shown) -> Iterator[str]:
     yield "version"
     yield from (f"  {line}" for line in table(_version_rows(shown)))
     yield "proofs"
-    yield from proof_lines(shown.proofs)
+    yield from proof_lines(shown.proofs, alike=shown.alike)
     yield f"next: datakeep checkout {name} DEST gets its files; datakeep log {entry.dataset} lists its versions"
 
 
@@ -80,4 +80,5 @@ def _data(shown: Shown) -> dict[str, Any]:
         "fault": shown.fault,
         "stores": dict(shown.places),
         **proof_data(shown.proofs),
+        "proven_alike": shown.alike.version if shown.alike else None,
     }

@@ -13,6 +13,7 @@ from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
+from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,12 +59,12 @@ def command(session: Session, name: str | None, folder: Path | None, deep: bool)
 
 
 def _keep_lines(status: KeepStatus) -> Iterator[str]:
-    datasets = f"{status.datasets} dataset{'' if status.datasets == 1 else 's'}"
+    datasets = counted(status.datasets, "dataset")
     if not status.findings:
         yield f"{status.name}: {datasets}; nothing needs attention"
         return
     count = len(status.findings)
-    yield f"{status.name}: {datasets}; {count} thing{'' if count == 1 else 's'} to look at"
+    yield f"{status.name}: {datasets}; {counted(count, 'thing')} to look at"
     for found in status.findings:
         yield f"  {click.style(found.thing, bold=True)}: {found.what}"
         yield f"    next: {found.next_step}"

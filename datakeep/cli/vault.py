@@ -9,6 +9,7 @@ import click
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
+from datakeep.core.counts import counted
 
 
 @answering(name="list")
@@ -62,9 +63,9 @@ def add(session: Session, name: str, url: str) -> Answer:
 
     keep = session.keep()
     done = add_store(keep, name, url, who=identity(keep.root), now=datetime.now().astimezone())
-    copied = f"{done.copied:,} objects copied ({size(done.size_bytes)})"
-    objects = f"{copied}, {done.present:,} were there, every byte hashed"
-    held = f"{done.versions} version{'' if done.versions == 1 else 's'}"
+    copied = f"{counted(done.copied, 'object')} copied ({size(done.size_bytes)})"
+    objects = f"{copied}, {done.present:,} {'was' if done.present == 1 else 'were'} there, every byte hashed"
+    held = counted(done.versions, "version")
     head = f"store {name} {'added' if done.created else 'is filled'}: it holds {held} ({objects})"
     stores, copies = len(keep.file.vault.stores), keep.file.policy.copies
     lines = [head]

@@ -10,6 +10,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.secrets import strip_url
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def card(manifest: Manifest, facts: CardFacts) -> str:
 
 def _amount(facts: CardFacts) -> str:
     formats = ", ".join(f"{count:,} {name}" for name, count in sorted(facts.formats.items()))
-    return f"{facts.files:,} files, {facts.size_bytes:,} bytes" + (f" ({formats})" if formats else "")
+    return f"{counted(facts.files, 'file')}, {counted(facts.size_bytes, 'byte')}" + (
+        f" ({formats})" if formats else ""
+    )
 
 
 def _list(items: Iterator[tuple[str, object]]) -> str:

@@ -36,6 +36,12 @@ class VersionEntry(Document):
     message: str
     manifest: dict[str, Any]
 
+    @property
+    def owner(self) -> dict[str, Any]:
+        """The manifest's owner, name and e-mail; empty if it states none, or nothing that is a person."""
+        owner = self.manifest.get("owner")
+        return owner if isinstance(owner, dict) else {}
+
     def manifest_model(self) -> Manifest:
         """The manifest as of that commit.
 

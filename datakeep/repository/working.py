@@ -61,6 +61,12 @@ def divergence(root: Path) -> Divergence | None:
     return Divergence(int(ahead), int(behind))
 
 
+def known_behind(root: Path) -> int:
+    """How many commits the clone at ``root`` has fetched from its origin and does not show; nobody is asked."""
+    listed = GitRunner(root).run("rev-list", "--count", f"HEAD..{_ORIGIN_MAIN}", "--", allow=(0, 128))
+    return int(listed.text) if listed.exit_code == 0 else 0
+
+
 def uncommitted(root: Path, *, ignored: bool = False) -> list[str]:
     """The paths below ``root`` that are changed, new or deleted, and not committed; submodules apart.
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.errors import AlreadyExists, DamagedBytes, GitFault
 from datakeep.repository import foreign, submodules, working
 from datakeep.store import dvc_format
@@ -120,6 +121,7 @@ def _as_submodule(keep: Keep, entry: VersionEntry, place: Path) -> CheckedOut:
     inventory = load_inventory(keep, shown)
     found = _look(place, inventory, keep)
     if head == entry.commit and found is not None and found.is_whole:
+        _remove_killed(keep.cache("checkout"), entry.dataset)
         working.activate(keep.root, path)
         return CheckedOut(entry, place, found.matching, inventory.size_bytes, created=False, submodule=True)
     _refuse_loss(place, shown, found)
@@ -149,7 +151,7 @@ def _shown(keep: Keep, entry: VersionEntry, place: Path, head: str) -> VersionEn
             f"{place} is a clone of its own, not the keep's submodule",
             next_step=f"git -C {keep.root} submodule absorbgitdirs datasets/{entry.dataset}",
         )
-    shown = next((one for one in keep.entries(entry.dataset) if one.commit == head), None)
+    shown = keep.at_commit(entry.dataset, head)
     if shown is None:
         raise AlreadyExists(
             f"{place} is at a commit that is no registered version of {entry.dataset}",
@@ -202,22 +204,38 @@ def _staging(parent: Path, name: str, commit: str) -> Iterator[Path]:
 
     What a killed checkout of the same commit had fetched is in ``left`` of the new folder.
     """
-    prefix, own = f".{name[:100]}.datakeep-", commit[:12]
     with folder_faults(parent, "write to it"):
         parent.mkdir(parents=True, exist_ok=True)
-        folder = parent / f"{prefix}{own}-{os.getpid()}-{secrets.token_hex(4)}"
+        folder = parent / f"{_prefix(name)}{commit[:12]}-{os.getpid()}-{secrets.token_hex(4)}"
         folder.mkdir()
-        for left in parent.glob(f"{glob.escape(prefix)}*"):
-            of, _, rest = left.name.removeprefix(prefix).partition("-")
-            if left != folder and not _is_alive(rest.partition("-")[0]):
-                data = left / "checkout" / "data"
-                if of == own and data.is_dir() and not data.is_symlink() and not (folder / "left").exists():
-                    data.rename(folder / "left")
-                _remove(left)
+        for left in _killed(parent, name):
+            data = left / "checkout" / "data"
+            same = left.name.startswith(f"{_prefix(name)}{commit[:12]}-")
+            if same and data.is_dir() and not data.is_symlink() and not (folder / "left").exists():
+                data.rename(folder / "left")
+            _remove(left)
     try:
         yield folder
     finally:
         _remove(folder)
+
+
+def _prefix(name: str) -> str:
+    return f".{name[:100]}.datakeep-"
+
+
+def _remove_killed(parent: Path, name: str) -> None:
+    """What killed processes left of their work on ``name``, perhaps after it was in its place, is gone."""
+    for left in _killed(parent, name):
+        _remove(left)
+
+
+def _killed(parent: Path, name: str) -> Iterator[Path]:
+    prefix = _prefix(name)
+    for left in parent.glob(f"{glob.escape(prefix)}*"):
+        _commit, _, process = left.name.removeprefix(prefix).partition("-")
+        if not _is_alive(process.partition("-")[0]):
+            yield left
 
 
 def _is_alive(pid: str) -> bool:
@@ -329,7 +347,7 @@ def _require_available(report: FetchReport, entry: VersionEntry) -> None:
     things += [f"store {name}: {why}" for name, why in report.stores_down.items()]
     stores = sorted({fault.store for fault in report.faults if fault.path in lost})
     raise DamagedBytes(
-        f"{len(lost)} of {entry.files} files of {entry.dataset}@{entry.version} are whole in no store "
+        f"{len(lost)} of {counted(entry.files, 'file')} of {entry.dataset}@{entry.version} are whole in no store "
         f"({', '.join(stores) or 'none answers'}): {', '.join(sorted(lost)[:3])}{' …' if len(lost) > 3 else ''}",
         next_step=f"the vault's administrator must restore them from a backup, or the owner, {_owner(entry)}, "
         f"register the files again: datakeep update {entry.dataset} SOURCE -m WHY; then run this command again",
@@ -357,7 +375,7 @@ def _require_whole(found: RehashReport | None, entry: VersionEntry) -> None:
 
 
 def _owner(entry: VersionEntry) -> str:
-    owner = entry.manifest.get("owner") or {}
+    owner = entry.owner
     return f"{owner.get('name')} <{owner.get('email')}>" if owner else entry.registered_by
 
 

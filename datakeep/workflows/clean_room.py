@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.criteria import Comparison, Criterion, compare
 from datakeep.core.errors import (
     AccessDenied,
@@ -353,8 +354,11 @@ class CleanRoom:
         if report.problem is not None:
             problem = report.problem
             raise LayerFailed(Fault(problem.what, Actor(problem.acts), problem.next_step, problem.evidence))
-        count = None if report.files_read is None else len(report.files_read)
-        read = "" if count is None else f", {count:,} {'file' if count == 1 else 'files'} of the data read"
+        read = (
+            ""
+            if report.files_read is None
+            else f", {counted(len(report.files_read), 'file')} of the data read"
+        )
         return f"ended well{_took(report.finished)}{read}"
 
     def train(self, out: Path) -> TrainingReport:

@@ -62,7 +62,12 @@ FACTS: tuple[Fact, ...] = (
     Fact("source.query", "--query", "the file with the SQL that extracted it", "file"),
     Fact("source.dialect", "--dialect", "the SQL dialect, such as postgres"),
     Fact("source.database", "--database", "the database, as a URL without a password"),
-    Fact("source.parents", "--parent", "a dataset version it was derived from, as orders@v3", "list"),
+    Fact(
+        "source.parents",
+        "--parent",
+        "a registered version it was derived from, as orders@v3; else a URL, or external:NAME; may be repeated",
+        "list",
+    ),
     Fact("source.command", "--source-command", "the command that derived it"),
     Fact("source.extracted_at", "--extracted-at", "the day or moment of the extraction, as 2026-11-20"),
     Fact("source.extracted_by", "--extracted-by", "who extracted it"),

@@ -119,7 +119,10 @@ def _judged(keep: Keep, data: bytes, file: Path, entry: VersionEntry, now: datet
     """The statement, now that its signature is known to count."""
     about = About(entry.dataset, entry.version, entry.commit, entry.inventory.removeprefix("sha256:"))
     people = list(keep.people.items())
-    standing: Standing = judge(data, people, now=now, renew_every=None, about=about, committed_at=now)
+    standing: Standing = judge(
+        data, people, unreadable=keep.roster.unreadable_texts, now=now, renew_every=None, about=about,
+        committed_at=now,
+    )  # fmt: skip
     if standing.statement is None or standing.status == "invalid":
         raise KeyFault(
             f"{file} does not count as a proof here: {standing.reason}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from datakeep.formats.version import VersionEntry
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -13,29 +15,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoggedVersion:
-    """One version; ``content_changed`` is None for the first, which has nothing before it."""
+    """One version.
+
+    Attributes:
+        version: Its name; all else is None where ``fault`` says why its entry cannot be read.
+        content_changed: None where there is nothing before it, or what is cannot be read.
+        fault: Why the entry cannot be read; None if it can.
+    """
 
     version: str
-    at: datetime
-    by: str
-    message: str
-    files: int
-    size_bytes: int
-    content: str
-    commit: str
-    content_changed: bool | None
+    at: datetime | None = None
+    by: str | None = None
+    message: str | None = None
+    files: int | None = None
+    size_bytes: int | None = None
+    content: str | None = None
+    commit: str | None = None
+    content_changed: bool | None = None
+    fault: str | None = None
 
 
 def history(keep: Keep, name: str) -> list[LoggedVersion]:
-    """The versions of a dataset, the newest first.
+    """The versions of a dataset, the newest first, those that cannot be read among them.
 
     Raises:
         UnknownName: There is no such dataset.
     """
+    keep.warn_if_behind()
     dataset = keep.resolve(name).name
     before: str | None = None
     found = []
-    for entry in keep.entries(dataset):
+    for version, entry in keep.entries_or_faults(dataset).items():
+        if not isinstance(entry, VersionEntry):
+            found.append(LoggedVersion(version, fault=entry.what))
+            before = None
+            continue
         changed = None if before is None else entry.content != before
         before = entry.content
         found.append(

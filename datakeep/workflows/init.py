@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, AlreadyExists, UsageError
-from datakeep.core.names import check_name
+from datakeep.core.names import NAME, check_name
 from datakeep.formats import yaml
 from datakeep.formats.base import validate
 from datakeep.formats.keep import REQUIRED, KeepFile, StoreEntry
@@ -76,7 +77,7 @@ def init(
         StoreUnreachable, AccessDenied, NoSpace: Of the vault.
     """
     root = _plain(Path(folder))
-    keep_name = check_name(name or _slug(root.name), what="keep")
+    keep_name = check_name(name, what="keep") if name else _named_by(root)
     file = _settings(root, keep_name, vault_git, vault_data)
     if (root / KEEP_FILE).is_file():
         return _already_made(root, file, progress)
@@ -110,8 +111,19 @@ def init(
     return Made(open_keep(root, progress), created=True)
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+def _named_by(root: Path) -> str:
+    """The folder's name, if a keep can have it: a name lasts, so nobody but the user changes it.
+
+    Raises:
+        UsageError: It cannot; says what to type.
+    """
+    if NAME.fullmatch(root.name):
+        return root.name
+    near = re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-")[:100] or "vision"
+    raise UsageError(
+        f"the folder's name, {root.name!r}, cannot be the keep's: only a-z, 0-9 and '-'",
+        next_step=f"name the keep: datakeep init {shlex.quote(str(root))} --name {near}",
+    )
 
 
 def _settings(root: Path, name: str, vault_git: str | None, vault_data: Sequence[str]) -> KeepFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.digests import sha256_id
 from datakeep.core.errors import DamagedBytes
 from datakeep.formats.inventory import Inventory
@@ -77,8 +78,9 @@ def checked(data: bytes | None, entry: VersionEntry) -> Inventory:
     found = (len(inventory), inventory.size_bytes, inventory.content_id())
     if found != (entry.files, entry.size_bytes, entry.content):
         raise DamagedBytes(
-            f"{what} lists {found[0]} files of {found[1]} bytes, content {found[2]}; its register entry says "
-            f"{entry.files} files of {entry.size_bytes} bytes, content {entry.content}",
+            f"{what} lists {counted(found[0], 'file')} of {counted(found[1], 'byte')}, content {found[2]}; "
+            "its register entry says "
+            f"{counted(entry.files, 'file')} of {counted(entry.size_bytes, 'byte')}, content {entry.content}",
             next_step=f"ask {entry.registered_by}, who registered it: the entry contradicts its inventory",
         )
     return inventory

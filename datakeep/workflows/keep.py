@@ -6,22 +6,25 @@ import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DamagedBytes, GitFault, InvalidFile, NotAKeep, UnknownName
+from datakeep.core.counts import counted
+from datakeep.core.errors import DamagedBytes, DatakeepError, GitFault, InvalidFile, NotAKeep, UnknownName
 from datakeep.core.names import VERSION, Reference, nearest, parse_reference, version_number
 from datakeep.formats.keep import KeepFile
-from datakeep.formats.person import Person
 from datakeep.formats.version import VersionEntry
-from datakeep.repository import vault
+from datakeep.repository import vault, working
 from datakeep.repository.dataset import DatasetRepository
 from datakeep.repository.keep import PRIVATE_FOLDER, KeepRepository, KeepTree
 from datakeep.store.opening import open_store
+from datakeep.workflows.roster import Roster, roster_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from datakeep.core.progress import Progress
     from datakeep.formats.keep import StoreEntry
+    from datakeep.formats.person import Person
     from datakeep.repository.identity import Identity
     from datakeep.store.interface import Store
 
@@ -75,7 +78,7 @@ class Keep:
 
     def look_again(self) -> None:
         """Forget what was read: the head has moved."""
-        for name in ("tree", "_versions", "people", "_filled"):
+        for name in ("tree", "_versions", "roster", "_filled"):
             self.__dict__.pop(name, None)
         text = self.tree.read(KEEP_FILE)
         if text is not None:
@@ -117,9 +120,10 @@ class Keep:
         name = wanted.name if wanted.name in self._versions else self._by_alias(wanted.name)
         versions = self.versions(name)
         if wanted.version and wanted.version not in versions:
+            said, pull = self._elsewhere()
             raise UnknownName(
-                f"{name} has no version {wanted.version}; it has {', '.join(versions[-5:])}",
-                next_step=f"datakeep log {name}",
+                f"{name} has no version {wanted.version}; it has {', '.join(versions[-5:])}; {said}",
+                next_step=pull or f"datakeep log {name}",
             )
         return Reference(name, wanted.version or versions[-1])
 
@@ -128,7 +132,27 @@ class Keep:
             return dataset
         near = nearest(alias, self.datasets)
         hint = f"; did you mean {near!r}?" if near else ""
-        raise UnknownName(f"this keep has no dataset {alias!r}{hint}", next_step="datakeep list")
+        said, pull = self._elsewhere()
+        raise UnknownName(
+            f"this keep has no dataset {alias!r} ({said}){hint}", next_step=pull or "datakeep list"
+        )
+
+    def _elsewhere(self) -> tuple[str, str | None]:
+        """Whether what is not here may be published, as origin says now, and how to get it."""
+        try:
+            found = working.divergence(self.root)
+        except DatakeepError as error:
+            return f"whether it is published elsewhere is not known: {error.what}", None
+        if not found or not found.behind:
+            return "nothing newer is published", None
+        commits = counted(found.behind, "published commit")
+        return f"this clone of the keep lacks {commits}", f"git -C {self.root} pull --rebase"
+
+    def warn_if_behind(self) -> None:
+        """A warning, if this clone has fetched commits that it does not show; nobody is asked."""
+        if behind := working.known_behind(self.root):
+            commits = counted(behind, "published commit")
+            self.progress.warn(f"{commits} not shown here yet: git -C {self.root} pull --rebase")
 
     def dataset_once_called(self, alias: str) -> str | None:
         """The dataset that has ``alias`` as an earlier name."""
@@ -147,6 +171,45 @@ class Keep:
         path = entry_path(found.name, found.version or "")
         return _entry(self.tree.read(path) or b"", path)
 
+    def readable_entry(self, reference: str) -> VersionEntry:
+        """As :meth:`entry`; a name alone means the newest version that can be read, and a warning says so.
+
+        Raises:
+            UnknownName: There is no such dataset or version.
+            InvalidFile, DamagedBytes: The version that is named, or any of the dataset, cannot be read.
+        """
+        try:
+            return self.entry(reference)
+        except (InvalidFile, DamagedBytes) as fault:
+            older = None if "@" in reference else self._older(self.resolve(reference).name, fault)
+            if older is None:
+                raise
+            return older
+
+    def _older(self, dataset: str, fault: DatakeepError) -> VersionEntry | None:
+        """The newest version that can be read, where the newest cannot."""
+        found = [one for one in self.entries_or_faults(dataset).values() if isinstance(one, VersionEntry)]
+        shown = f"the newest that can be read is {found[-1].version}" if found else "no other can be read"
+        self.progress.warn(f"{fault.what}; of {dataset} {shown}")
+        return found[-1] if found else None
+
+    def entries_or_faults(self, dataset: str) -> dict[str, VersionEntry | DatakeepError]:
+        """Version to its entry, or to why that cannot be read; oldest first."""
+        paths = {version: entry_path(dataset, version) for version in self.versions(dataset)}
+        texts = self.tree.read_many(paths.values())
+        found: dict[str, VersionEntry | DatakeepError] = {}
+        for version, path in paths.items():
+            try:
+                found[version] = _entry(texts[path], path)
+            except (InvalidFile, DamagedBytes) as error:
+                found[version] = error
+        return found
+
+    def at_commit(self, dataset: str, commit: str) -> VersionEntry | None:
+        """The version of a dataset that is this commit; None if none is that can be read."""
+        found = self.entries_or_faults(dataset).values()
+        return next((one for one in found if isinstance(one, VersionEntry) and one.commit == commit), None)
+
     def entries(self, dataset: str) -> list[VersionEntry]:
         """All entries of a dataset, oldest first."""
         paths = [entry_path(dataset, version) for version in self.versions(dataset)]
@@ -154,7 +217,7 @@ class Keep:
         return [_entry(texts[path], path) for path in paths]
 
     def newest_entries(self, *, holding: Sequence[str] = ()) -> list[VersionEntry]:
-        """The newest entry of each dataset; for one that cannot be read there is a warning instead.
+        """The newest entry of each dataset that can be read; a warning names those that cannot.
 
         Args:
             holding: Only entries whose text has all of these; parsing ten thousand others takes a minute.
@@ -168,17 +231,30 @@ class Keep:
             try:
                 found.append(_entry(text, path))
             except (InvalidFile, DamagedBytes) as error:
-                self.progress.warn(error.what)
+                if older := self._older(path.split("/")[1], error):
+                    found.append(older)
         return found
 
     @cached_property
+    def roster(self) -> Roster:
+        """Who is who, and whose files cannot be read."""
+        return roster_of(self.tree)
+
+    @property
     def people(self) -> dict[str, Person]:
-        """Handle to person."""
-        return people_of(self.tree)
+        """Handle to person, of those whose files can be read."""
+        return self.roster.people
+
+    def warn_of_unreadable_people(self) -> None:
+        """A warning for each person whose file cannot be read."""
+        for one in self.roster.unreadable:
+            self.progress.warn(
+                f"{one.reason}; no key of {one.handle} counts until it can be: datakeep status"
+            )
 
     def handle_of(self, email: str) -> str | None:
         """The handle of the person with this e-mail; None if the keep does not know them."""
-        return next((handle for handle, person in self.people.items() if person.email == email), None)
+        return self.roster.handle_of(email)
 
     @cached_property
     def git_base(self) -> str:
@@ -279,28 +355,31 @@ class Keep:
             store.check(keep=self.name, writable=True)
         return stores
 
+    def require_not_departed(self, who: Identity, now: datetime) -> None:
+        """Refuse whoever has departed; whose file cannot be read is said.
+
+        Raises:
+            AccessDenied, InvalidFile: They have departed, or that cannot be told.
+        """
+        self.roster.require_not_departed(who, now.date(), keep=self.name)
+        self.warn_of_unreadable_people()
+
     def require_person(self, who: Identity) -> str:
         """The handle of whoever is at work.
 
         Raises:
             UnknownName: The keep has no person of this e-mail.
+            InvalidFile: A file that may be theirs cannot be read.
         """
         handle = self.handle_of(who.email)
+        if handle is None and (broken := self.roster.perhaps(who.email)):
+            raise InvalidFile(f"{broken.reason}; it names {who.email}", next_step=broken.next_step)
         if handle is None:
             raise UnknownName(
                 f"the keep {self.name} does not know {who.name} <{who.email}>",
                 next_step="datakeep people add",
             )
         return handle
-
-
-def people_of(tree: KeepTree) -> dict[str, Person]:
-    """Handle to person, of a keep's files."""
-    texts = tree.read_many([path for path in tree.list("people/") if path.endswith(".yaml")])
-    return {
-        path.removeprefix("people/").removesuffix(".yaml"): Person.read(text, what=path)
-        for path, text in sorted(texts.items())
-    }
 
 
 def _entry(text: bytes, path: str) -> VersionEntry:

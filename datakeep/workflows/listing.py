@@ -9,8 +9,10 @@ from datakeep.workflows.standings import Judge, State
 from datakeep.workflows.stated import NOT_STATED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
+    from datakeep.formats.version import VersionEntry
     from datakeep.workflows.keep import Keep
 
 
@@ -20,6 +22,8 @@ class Listed:
 
     Attributes:
         proven_by: How many people other than the owner have proven that they can carry it on.
+        failed_since: Whether it is proven, but the owner's own check has failed since.
+        unreadable: Newer versions, whose entries cannot be read.
     """
 
     name: str
@@ -32,21 +36,23 @@ class Listed:
     registered_at: datetime
     state: State
     proven_by: int
+    failed_since: bool
+    unreadable: tuple[str, ...]
 
 
 def list_datasets(keep: Keep, *, now: datetime) -> list[Listed]:
-    """Every registered dataset, by name. An entry that cannot be read is warned of, and left out."""
+    """Every registered dataset, by name and its newest version that can be read; others are warned of."""
+    keep.warn_if_behind()
     judge = Judge(keep, now)
     found = []
     for entry in keep.newest_entries():
         proofs = judge.proofs(entry)
         manifest: dict[str, Any] = entry.manifest
-        owner = manifest.get("owner") or {}
         found.append(
             Listed(
                 entry.dataset,
                 entry.version,
-                str(owner.get("name") or NOT_STATED),
+                str(entry.owner.get("name") or NOT_STATED),
                 entry.files,
                 entry.size_bytes,
                 str(manifest.get("purpose") or manifest.get("title") or NOT_STATED),
@@ -54,6 +60,13 @@ def list_datasets(keep: Keep, *, now: datetime) -> list[Listed]:
                 entry.registered_at,
                 proofs.state,
                 len(proofs.proven_by),
+                bool(proofs.failed_since),
+                tuple(_newer(keep, entry)),
             )
         )
     return sorted(found, key=lambda one: one.name)
+
+
+def _newer(keep: Keep, entry: VersionEntry) -> Sequence[str]:
+    versions = keep.versions(entry.dataset)
+    return versions[versions.index(entry.version) + 1 :]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datakeep.attest import keys
-from datakeep.core.errors import AccessDenied, AlreadyExists, KeyFault, UnknownName
+from datakeep.core.errors import AlreadyExists, Conflict, InvalidFile, KeyFault, UnknownName
 from datakeep.core.names import nearest
 from datakeep.formats import yaml
 from datakeep.formats.base import validate
 from datakeep.formats.person import Person
 from datakeep.repository.keep import Change, KeepTree
 from datakeep.workflows.facts import check_writable
+from datakeep.workflows.roster import Roster, roster_of, same_email
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -87,31 +88,25 @@ def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, n
 
     Raises:
         AlreadyExists: The key is another person's.
-        AccessDenied: The person has departed, and wants to bring themselves back.
-        SecretFound, InvalidFile: Name or e-mail must not, or cannot, be written down.
+        AccessDenied: Whoever is at work has departed: only another person can bring them back.
+        SecretFound, InvalidFile: Name or e-mail must not, or cannot, be written down; or somebody's file
+            cannot be read, and might have this e-mail or key.
     """
     check_writable({"name": name, "email": email})
     done: list[Added] = []
 
     def change(tree: KeepTree) -> Change:
-        # Imported here: keep.py serves every workflow and must not depend on one of them.
-        from datakeep.workflows.keep import people_of
-
-        people = people_of(tree)
+        roster = roster_of(tree)
+        roster.require_not_departed(who, now.date(), keep=keep.name)
+        _require_readable(roster)
+        people, handle = roster.people, roster.handle_of(email)
         _refuse_foreign_key(people, email, line)
-        handle = next((known for known, person in people.items() if person.email == email), None)
         if handle is None:
             handle, person = new_person(name, email, [line] if line else [], now.date(), taken=people)
             done[:] = [Added(handle, person, changed=True)]
             return Change(files={_path(handle): person.dump().encode("utf-8")})
         person = people[handle]
         new = line if line not in {key.key for key in person.keys} else None
-        if person.departed and who.email == email:
-            raise AccessDenied(
-                f"{handle} has departed from the keep {keep.name} on {person.departed}; "
-                "only another person can bring them back",
-                next_step=f"ask somebody else of the keep to run: datakeep people add --email {email}",
-            )
         if new is None and not person.departed:
             done[:] = [Added(handle, person, changed=False)]
             return Change()
@@ -128,9 +123,19 @@ def _path(handle: str) -> str:
     return f"people/{handle}.yaml"
 
 
+def _require_readable(roster: Roster) -> None:
+    """Nobody is added who might be the person of a file that cannot be read, or have a key of theirs."""
+    if roster.unreadable:
+        broken = roster.unreadable[0]
+        raise InvalidFile(
+            f"{broken.reason}; until it can be read, nobody is added: it may have this e-mail or this key",
+            next_step=broken.next_step,
+        )
+
+
 def _refuse_foreign_key(people: dict[str, Person], email: str, line: str | None) -> None:
     for handle, person in people.items():
-        if line and person.email != email and any(key.key == line for key in person.keys):
+        if line and not same_email(person.email, email) and any(key.key == line for key in person.keys):
             raise AlreadyExists(
                 f"this key is {handle}'s ({person.email})",
                 next_step="make a key of your own: datakeep key create",
@@ -150,16 +155,26 @@ def depart(keep: Keep, handle: str, *, on: date, who: Identity, now: datetime) -
 
     Raises:
         UnknownName: The keep has no such person.
+        AccessDenied: Whoever is at work has departed.
+        Conflict: They are the last who is active.
     """
     done: list[Person] = []
 
     def change(tree: KeepTree) -> Change:
         text = tree.read(_path(handle))
+        roster = roster_of(tree)
+        roster.require_not_departed(who, now.date(), keep=keep.name)
         if text is None:
             near = nearest(handle, keep.people)
             raise UnknownName(
                 f"this keep has no person {handle!r}" + (f"; did you mean {near!r}?" if near else ""),
                 next_step="datakeep people list",
+            )
+        if roster.active(max(on, now.date())) == [handle]:
+            raise Conflict(
+                f"{handle} is the last active person of the keep {keep.name}: nobody would be left to bring "
+                "anybody back",
+                next_step="add somebody first: datakeep people add --name NAME --email MAIL",
             )
         document: dict[str, Any] = yaml.load(text, what=_path(handle))
         document["departed"] = on.isoformat()
@@ -174,7 +189,5 @@ def depart(keep: Keep, handle: str, *, on: date, who: Identity, now: datetime) -
 def owned_by(keep: Keep, email: str) -> list[str]:
     """The datasets whose newest version names this person as owner."""
     return [
-        entry.dataset
-        for entry in keep.newest_entries()
-        if (entry.manifest.get("owner") or {}).get("email") == email
+        entry.dataset for entry in keep.newest_entries() if same_email(str(entry.owner.get("email")), email)
     ]

@@ -125,6 +125,7 @@ def state_reference(
     if found := _CODE_URL.fullmatch(statement.code or ""):
         foreign.check_place(found["url"], access_for(keep))
     keep.refresh()
+    keep.require_not_departed(who, now)
     base = take_base(keep, name)
     document = base.document
     files = _apply(document, statement, base)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.counts import counted
 from datakeep.core.digests import content_id
 from datakeep.core.errors import AlreadyExists, SourceFault, UnsafePath, UsageError
 from datakeep.core.names import check_name
@@ -16,6 +17,7 @@ from datakeep.store.hashing import hash_file
 from datakeep.store.scan import scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
+from datakeep.workflows.parents import check_parents
 from datakeep.workflows.publish import Draft, Publisher
 
 if TYPE_CHECKING:
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 
 #: Files with which a source could change how git treats it; the dvc backend has no such trouble.
 _GIT_CONTROL = (".gitattributes", ".gitmodules", ".lfsconfig")
+
+
+#: Up to here every clone can carry all versions in its history without anybody waiting for it.
+_GIT_FILES = 1_000
+_GIT_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,11 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     """
     name = check_name(request.name)
     keep.refresh()
+    keep.require_not_departed(who, now)
     found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
     document, files = _document(request, who)
+    if "backend" not in document and name not in keep.datasets:
+        document["backend"] = _backend(request, found)
     if name in keep.datasets:
         return _already(keep, name, found, request)
     if other := keep.dataset_once_called(name):
@@ -91,6 +101,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
             f"{name} is an earlier name of the dataset {other}", next_step="choose another name"
         )
     check_aliases(keep, name, document)
+    check_parents(keep, document)
     notes = describe_into(document, found, keep)
     refuse_git_control(document, found)
     document = facts.ordered(document) if request.manifest is None else document
@@ -101,6 +112,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
         suggestions=suggestions(found.files, who),
         command=request.command,
     )
+    check_parents(keep, document)  # once more: a person may have been asked for them
     files |= attachments.from_options(_asked_files(document, files))
     publisher = Publisher(keep, who, now)
     publisher.make_repository(name)
@@ -128,17 +140,34 @@ def _document(request: Request, who: Identity) -> tuple[dict[str, Any], dict[str
             next_step="use that name, or correct the manifest's",
         )
     backend = request.backend or document.get("backend")
-    if backend is None:
-        raise UsageError(
-            "it is not said how the bytes are to be kept",
-            next_step=f"{request.command} --backend git (for few, small files) or --backend dvc (for others)",
-        )
-    document |= {"format": Manifest.format_line(), "name": request.name, "backend": backend}
+    document |= {"format": Manifest.format_line(), "name": request.name}
+    document |= {"backend": backend} if backend else {}
     document.setdefault("owner", {"name": who.name, "email": who.email})
     if facts.get(document, "source.kind") is None and "source.kind" not in given:
         facts.put(document, "source.kind", "files")
     facts.state(document, given)
     return document, files
+
+
+def _backend(request: Request, found: Scan) -> str:
+    """How the bytes are to be kept, as a person says when asked.
+
+    Raises:
+        UsageError: Nobody can be asked; says what fits.
+    """
+    files, size_bytes = len(found.files), sum(file.size_bytes for file in found.files)
+    fits = "git" if files <= _GIT_FILES and size_bytes <= _GIT_BYTES else "dvc"
+    seen = f"{counted(files, 'file')}, {counted(size_bytes, 'byte')}"
+    why = f"{seen}: {'few and small enough for git' if fits == 'git' else 'too much for git history'}"
+    if request.ask is None:
+        other = "dvc" if fits == "git" else "git"
+        raise UsageError(
+            f"it is not said how the bytes are to be kept, with --backend {fits} or {other} ({why})",
+            next_step=f"{request.command} --backend {fits}",
+        )
+    meaning = f"how the bytes are kept: git history, or DVC objects in the stores; {why}"
+    fact = facts.Fact("backend", "--backend", meaning, "choice", ("git", "dvc"))
+    return request.ask(fact, fits, None)
 
 
 def read_manifest(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import InvalidFile
-from datakeep.workflows.standings import standings
+from datakeep.workflows.alike import proven_alike
+from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import stated
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from datakeep.formats.version import VersionEntry
+    from datakeep.workflows.alike import Alike
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.standings import Proofs
     from datakeep.workflows.stated import Stated
@@ -31,6 +33,7 @@ class Shown:
         copies: In how many places the version's bytes are, as far as the register knows.
         versions: All versions of the dataset, oldest first.
         proofs: What proves it.
+        alike: A proven version that differs from it in stated facts only, if there is one.
     """
 
     entry: VersionEntry
@@ -40,6 +43,7 @@ class Shown:
     places: tuple[tuple[str, str | None], ...]
     versions: tuple[str, ...]
     proofs: Proofs
+    alike: Alike | None
 
 
 def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
@@ -47,8 +51,10 @@ def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
 
     Raises:
         UnknownName: There is no such dataset or version.
+        InvalidFile, DamagedBytes: Its entry cannot be read.
     """
-    entry = keep.entry(keep.resolve(reference))
+    keep.warn_if_behind()
+    entry = keep.readable_entry(reference)
     facts: tuple[Stated, ...] = ()
     columns: tuple[tuple[str, str, str, str], ...] = ()
     fault = None
@@ -61,6 +67,7 @@ def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
         )
     except InvalidFile as error:
         fault = error.what
+    judge = Judge(keep, now)
     urls = {store.name: store.url for store in keep.file.vault.stores}
     return Shown(
         entry,
@@ -69,5 +76,6 @@ def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
         columns,
         tuple((name, urls.get(name)) for name in keep.holding(entry)),
         tuple(keep.versions(entry.dataset)),
-        standings(keep, entry, now=now),
+        judge.proofs(entry),
+        proven_alike(keep, entry, judge),
     )

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 from datakeep.attest.judge import About, Standing, judge
 from datakeep.core.errors import DatakeepError
 from datakeep.repository import working
-from datakeep.workflows.keep import people_of
+from datakeep.workflows.roster import roster_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
-    from datakeep.formats.person import Person
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.working import Addition
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.roster import Roster
 
 FOLDER = "proofs/"
-#: ``proven``: someone other than the owner passed; ``self-checked``: the owner only; the others as they say.
+#: ``proven``: someone other than the owner passed, by their newest verification; ``self-checked``: the owner
+#: only; ``expired``: nobody's holds any more; ``failed``: see :attr:`Proofs.state`; ``unproven``: no proofs.
 State = Literal["proven", "self-checked", "expired", "failed", "unproven"]
 
 
@@ -43,21 +44,41 @@ class Proofs:
 
     @property
     def proven_by(self) -> tuple[str, ...]:
-        """The handles of those who are not the owner and whose proofs hold, each once."""
-        found = [
-            proof.standing.by
-            for proof in self.proofs
-            if proof.standing.status == "valid" and not proof.standing.self_check
-        ]
-        return tuple(dict.fromkeys(handle for handle in found if handle))
+        """The handles of those who are not the owner and whose newest verification passed and holds."""
+        newest: dict[str, Standing] = {}
+        for standing in self._counted:
+            newest.setdefault(standing.by or "", standing)
+        return tuple(by for by, one in newest.items() if by and one.status == "valid" and not one.self_check)
+
+    @property
+    def failed_since(self) -> tuple[Standing, ...]:
+        """The owner's failed checks that are newer than the proofs of a version that is ``proven``."""
+        return self._failures if self.state == "proven" else ()
+
+    @property
+    def _counted(self) -> list[Standing]:
+        return [proof.standing for proof in self.proofs if proof.standing.status != "invalid"]
+
+    @property
+    def _failures(self) -> tuple[Standing, ...]:
+        """The failures that nobody has passed after."""
+        return tuple(takewhile(lambda standing: standing.status == "failed", self._counted))
 
     @property
     def state(self) -> State:
-        """The one word for all of them. The newest verification counts most: it may have failed since."""
-        counted = [proof.standing for proof in self.proofs if proof.standing.status != "invalid"]
+        """The one word for all of them.
+
+        Readers ask: can somebody else carry this on, today? A failure that nobody has passed after answers
+        no where it was a handover (somebody other than the owner tried), or where no handover holds: then
+        the word is ``failed``. The owner's own failed check alone does not undo that somebody else could:
+        their machine or their rights may be at fault. The word stays ``proven``, and :attr:`failed_since` is
+        shown beside it, since the bytes may as well be gone since. Of one person the newest verification
+        counts; whoever failed after passing has not proven it.
+        """
+        counted, failures = self._counted, self._failures
         if not counted:
             return "unproven"
-        if counted[0].status == "failed":
+        if failures and not (self.proven_by and all(standing.self_check for standing in failures)):
             return "failed"
         if self.proven_by:
             return "proven"
@@ -67,7 +88,7 @@ class Proofs:
     @property
     def newest(self) -> Standing | None:
         """The newest proof that is one; None if there is none."""
-        return next((one.standing for one in self.proofs if one.standing.status != "invalid"), None)
+        return next(iter(self._counted), None)
 
 
 def standings(keep: Keep, entry: VersionEntry, *, now: datetime) -> Proofs:
@@ -81,7 +102,7 @@ class Judge:
     def __init__(self, keep: Keep, now: datetime) -> None:
         self._keep = keep
         self._now = now
-        self._people: dict[str, Sequence[tuple[str, Person]]] = {}
+        self._people: dict[str, Roster] = {}
 
     @cached_property
     def _additions(self) -> dict[str, Addition]:
@@ -117,22 +138,23 @@ class Judge:
             return _invalid("the keep's history does not tell when it came in")
         about = About(entry.dataset, entry.version, entry.commit, entry.inventory.removeprefix("sha256:"))
         try:
-            people = self._people_at(addition.commit)
+            roster = self._people_at(addition.commit)
         except DatakeepError as error:
             return _invalid(f"the keep's people at that time cannot be read: {error.what}")
         return judge(
             envelope,
-            people,
+            list(roster.people.items()),
+            unreadable=roster.unreadable_texts,
             now=self._now,
             renew_every=self._keep.file.policy.renewal,
             about=about,
             committed_at=addition.when,
         )
 
-    def _people_at(self, commit: str) -> Sequence[tuple[str, Person]]:
+    def _people_at(self, commit: str) -> Roster:
         key = self._people_ids.get(commit, commit)
         if key not in self._people:
-            self._people[key] = tuple(people_of(self._keep.repository.at(commit)).items())
+            self._people[key] = roster_of(self._keep.repository.at(commit))
         return self._people[key]
 
 

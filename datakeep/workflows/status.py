@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import AccessDenied, DatakeepError, GitFault, InvalidFile, StoreUnreachable
+from datakeep.core.counts import counted
+from datakeep.core.errors import AccessDenied, GitFault, InvalidFile, StoreUnreachable
 from datakeep.formats.version import VersionEntry
 from datakeep.lineage import records
 from datakeep.repository import working
 from datakeep.store.rehash import RehashReport, rehash
 from datakeep.store.state import HashState
+from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.bundles import is_bundled
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.keep import entry_path
+from datakeep.workflows.roster import same_email
 from datakeep.workflows.standings import Judge
 
 if TYPE_CHECKING:
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datakeep.workflows.keep import Keep
-    from datakeep.workflows.standings import Proofs
 
 #: Files of a keep that are its contents; what else lies in it is the user's own.
 _CONTENTS = ("keep.yaml", "people/", "register/", "proofs/", "models/", ".gitmodules")
@@ -73,10 +75,10 @@ class CheckoutStatus:
 
 def keep_status(keep: Keep, *, now: datetime) -> KeepStatus:
     """What needs attention in the keep, in the order in which to mend it."""
-    findings = [*_clone(keep), *_entries(keep), *_records(keep)]
+    findings = [*_clone(keep), *_entries(keep), *_people(keep), *_records(keep)]
     judge = Judge(keep, now)
     for entry in _readable(keep):
-        findings += [*_ownership(keep, entry), *_proofs(entry, judge.proofs(entry)), *_copies(keep, entry)]
+        findings += [*_ownership(keep, entry), *_proofs(keep, entry, judge), *_copies(keep, entry)]
     return KeepStatus(keep.name, len(keep.datasets), tuple(findings))
 
 
@@ -90,10 +92,10 @@ def _clone(keep: Keep) -> Iterator[Finding]:
         )
         found = None
     if found and found.behind:
-        what = f"{_count(found.behind, 'published commit')} missing here"
+        what = f"{counted(found.behind, 'published commit')} missing here"
         yield Finding("behind", "origin", what, f"git -C {root} pull --rebase")
     if found and found.ahead:
-        what = f"{_count(found.ahead, 'commit')} here that nobody else can see"
+        what = f"{counted(found.ahead, 'commit')} here that nobody else can see"
         yield Finding("ahead", "origin", what, f"git -C {root} push")
     for path in working.uncommitted(root):
         if path.startswith(_CONTENTS):
@@ -101,8 +103,11 @@ def _clone(keep: Keep) -> Iterator[Finding]:
             yield Finding("uncommitted", path, what, f"git -C {root} diff -- {path}; then commit or undo it")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _people(keep: Keep) -> Iterator[Finding]:
+    """People whose files cannot be read."""
+    for one in keep.roster.unreadable:
+        what = f"{one.reason}; no key of {one.handle} counts until it can be, and nobody can be added"
+        yield Finding("broken-person", one.path, what, one.next_step)
 
 
 def _entries(keep: Keep) -> Iterator[Finding]:
@@ -122,14 +127,20 @@ def _entries(keep: Keep) -> Iterator[Finding]:
 
 
 def _readable(keep: Keep) -> Iterator[VersionEntry]:
-    """The newest entry of each dataset, those apart that :func:`_entries` reports."""
+    """The newest entry of each dataset that can be read; :func:`_entries` reports the others."""
     for name in keep.datasets:
-        try:
-            entry = keep.entry(name)
-            entry.manifest_model()
-        except DatakeepError:
-            continue
-        yield entry
+        for entry in reversed(keep.entries_or_faults(name).values()):
+            if isinstance(entry, VersionEntry) and _has_manifest(entry):
+                yield entry
+                break
+
+
+def _has_manifest(entry: VersionEntry) -> bool:
+    try:
+        entry.manifest_model()
+    except InvalidFile:
+        return False
+    return True
 
 
 def _records(keep: Keep) -> Iterator[Finding]:
@@ -140,11 +151,11 @@ def _records(keep: Keep) -> Iterator[Finding]:
 
 
 def _ownership(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
-    email = (entry.manifest.get("owner") or {}).get("email")
+    email = str(entry.owner.get("email"))
     departed = [
         person.departed
         for person in keep.people.values()
-        if person.email == email and person.departed is not None
+        if same_email(person.email, email) and person.departed is not None
     ]
     if departed:
         yield Finding(
@@ -155,8 +166,8 @@ def _ownership(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
         )
 
 
-def _proofs(entry: VersionEntry, proofs: Proofs) -> Iterator[Finding]:
-    name = f"{entry.dataset}@{entry.version}"
+def _proofs(keep: Keep, entry: VersionEntry, judge: Judge) -> Iterator[Finding]:
+    name, proofs = f"{entry.dataset}@{entry.version}", judge.proofs(entry)
     invalid = [proof for proof in proofs.proofs if proof.standing.status == "invalid"]
     if invalid:
         reason = invalid[0].standing.reason
@@ -165,14 +176,19 @@ def _proofs(entry: VersionEntry, proofs: Proofs) -> Iterator[Finding]:
             "invalid-proof", invalid[0].path, f"proves nothing: {reason}{more}", f"datakeep show {name}"
         )
     if proofs.state == "proven":
+        for failed in proofs.failed_since[:1]:
+            what = f"proven by {', '.join(proofs.proven_by)}; since then {failed.reason}"
+            yield Finding("failed-since", name, what, f"datakeep verify {name}")
         return
+    alike = proven_alike(keep, entry, judge)
+    also = f" ({alike})" if alike else ""
     if not entry.manifest.get("reference"):
-        what = "unproven, and there is no reference training to prove it with"
+        what = f"unproven{also}, and there is no reference training to prove it with"
         yield Finding("unproven", name, what, f"datakeep reference {entry.dataset} --help")
         return
     newest = proofs.newest
     what = {
-        "unproven": "nobody has proven that it can be carried on",
+        "unproven": f"nobody has proven that it can be carried on{also}",
         "self-checked": "its owner has checked it; nobody else has proven that they can carry it on",
         "expired": f"its proof has expired: {newest.reason if newest else ''}",
         "failed": f"{newest.reason if newest else ''}",
@@ -211,8 +227,7 @@ def checkout_status(
     entry = keep.entry(resolved)
     notes: list[str] = []
     if head and "@" not in reference:
-        shown = next((one for one in keep.entries(resolved.name) if one.commit == head), None)
-        entry = shown or entry
+        entry = keep.at_commit(resolved.name, head) or entry
     if head and head != entry.commit:
         notes.append(f"it is at commit {head[:12]}, not that of {entry.dataset}@{entry.version}")
     if head is None or not (place / "data").is_dir():

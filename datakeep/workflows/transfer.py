@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.errors import DamagedBytes
 from datakeep.repository.foreign import Limits
 from datakeep.store import dvc_format
@@ -70,7 +71,7 @@ class Transfer:
         """One positive verdict, or what is wrong, with the first files by name."""
         count = f"{self.matching}/{len(self.inventory)} files present and matching"
         if self.is_whole:
-            return f"{count}, {self.rehashed_bytes} bytes re-hashed from {self.where}"
+            return f"{count}, {counted(self.rehashed_bytes, 'byte')} re-hashed from {self.where}"
         parts = [
             f"{len(paths)} {word}: {', '.join(paths[:_SHOWN])}{' …' if len(paths) > _SHOWN else ''}"
             for word, paths in (("missing", self.missing), ("wrong", self.mismatched), ("stray", self.stray))
@@ -213,8 +214,9 @@ def _same_listing(listing: bytes, inventory: Inventory, entry: VersionEntry) -> 
     ours = {file.path: file.md5.hex() for file in inventory.files}
     if listed != ours:
         differing = sorted(path for path in {*ours, *listed} if ours.get(path) != listed.get(path))
+        count = counted(len(differing), "difference")
         raise DamagedBytes(
-            f"{what} is not that of its inventory: {len(differing)} files differ, such as data/{differing[0]}",
+            f"{what} is not that of its inventory: {count}, such as data/{differing[0]}",
             next_step="ask its owner: what DVC would give is not what was registered",
             things=[f"data/{path}" for path in differing],
         )

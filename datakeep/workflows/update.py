@@ -14,6 +14,7 @@ from datakeep.formats.manifest import Manifest
 from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.inventories import load_inventory
+from datakeep.workflows.parents import check_parents
 from datakeep.workflows.publish import MANIFEST, Draft, Publisher
 from datakeep.workflows.register import (
     check_aliases,
@@ -115,6 +116,7 @@ def update(
             "it is not said why there is a new version", next_step="say it in a few words: -m WHY"
         )
     keep.refresh()
+    keep.require_not_departed(who, now)
     base = take_base(keep, request.name)
     given = dict(request.given)
     files: dict[str, bytes | None] = dict(attachments.from_options(given))
@@ -138,6 +140,7 @@ def update(
         suggestions=suggestions(source or (), who),
         command=request.command,
     )
+    check_parents(keep, document, base.entry.manifest)
     manifest.check_strict(what=f"the manifest of {request.name}")
     return next_from(
         keep, base, document, files,

@@ -87,7 +87,7 @@ def test_a_dry_run_shows_all_and_records_nothing(
         "update", name, tmp_path, "--license", "CC0-1.0", "-m", "why", "--dry-run", cwd=world.keep
     )
     for line in (
-        "1 files removed: old.txt", "1 files changed: orders.csv", "columns.amount: removed type: int64",
+        "1 file removed: old.txt", "1 file changed: orders.csv", "columns.amount: removed type: int64",
         "license: internal → CC0-1.0", "contents.rows: 2 → 1",
     ):  # fmt: skip
         assert line in ran.err, line
@@ -135,8 +135,8 @@ def test_new_bytes_are_shown_file_by_file_and_the_old_version_stays(
     ran = calls.datakeep("update", name, folder, "-m", "October added", cwd=world.keep)
     new = entry(world, calls, name)
     for line in (
-        f"{old['version']} → {new['version']}", "1 files added: 新しい.txt", "1 files removed: old.txt",
-        "1 files changed: orders.csv", "columns.shop: added type: string", "contents.rows: 2 → 3",
+        f"{old['version']} → {new['version']}", "1 file added: 新しい.txt", "1 file removed: old.txt",
+        "1 file changed: orders.csv", "columns.shop: added type: string", "contents.rows: 2 → 3",
     ):  # fmt: skip
         assert line in ran.err, line
     assert new["content"] != old["content"]
