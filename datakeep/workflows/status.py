@@ -224,7 +224,7 @@ def checkout_status(
     resolved = keep.resolve(reference)
     place = folder.resolve() if folder else keep.root / "datasets" / resolved.name
     head = working.head_of(place)
-    entry = keep.entry(resolved)
+    entry = keep.readable_entry(reference)
     notes: list[str] = []
     if head and "@" not in reference:
         entry = keep.at_commit(resolved.name, head) or entry

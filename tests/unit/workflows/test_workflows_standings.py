@@ -8,6 +8,7 @@ from datakeep.workflows import people
 from datakeep.workflows.listing import list_datasets
 from datakeep.workflows.show import show
 from datakeep.workflows.standings import standings
+from datakeep.workflows.status import keep_status
 
 
 def state(bench, entry):
@@ -99,3 +100,38 @@ def test_show_says_what_is_unknown_and_what_nobody_stated(bench):
 def test_show_names_the_stores_of_the_entry(bench):
     bench.register()
     assert show(bench.keep, "orders@v1", now=bench.now).places == (("main", str(bench.store)),)
+
+
+def test_the_owners_failed_check_stands_beside_a_proof_and_hides_it_not(bench):
+    entry = bench.register()
+    bench.prove(entry, "ken", at=bench.now - timedelta(hours=3))
+    bench.prove(entry, "aiko", at=bench.now - timedelta(hours=2), passed=False)
+    found = state(bench, entry)
+    assert (found.state, found.proven_by, len(found.failed_since)) == ("proven", ("ken",), 1)
+    assert list_datasets(bench.keep, now=bench.now)[0].failed_since
+    said = {one.kind: one.what for one in keep_status(bench.keep, now=bench.now).findings}
+    assert said["failed-since"].startswith("proven by ken; since then the verification by Aiko Tanaka failed")
+    bench.prove(entry, "aiko")
+    assert state(bench, entry).failed_since == ()
+
+
+def test_the_owners_newer_failure_does_not_hide_that_a_handover_failed(bench):
+    entry = bench.register()
+    bench.prove(entry, "ken", at=bench.now - timedelta(hours=3))
+    bench.prove(entry, "ken", at=bench.now - timedelta(hours=2), passed=False)
+    bench.prove(entry, "aiko", passed=False)
+    assert state(bench, entry).state == "failed"
+    bench.prove(entry, "aiko", at=bench.now - timedelta(minutes=5))
+    assert (state(bench, entry).state, state(bench, entry).proven_by) == ("self-checked", ())
+
+
+def test_a_version_of_other_facts_only_says_that_the_one_before_is_proven(bench):
+    bench.prove(bench.register())
+    bench.update(purpose="another")
+    shown = show(bench.keep, "orders", now=bench.now)
+    assert (shown.proofs.state, shown.alike.version) == ("unproven", "v1")
+    said = " ".join(one.what for one in keep_status(bench.keep, now=bench.now).findings)
+    assert "v1, with the same bytes and reference, is proven" in said
+    (bench.source / "new.txt").write_text("new")
+    bench.update(source=bench.source)
+    assert show(bench.keep, "orders", now=bench.now).alike is None

@@ -1,0 +1,116 @@
+"""What a first user types, and what they read: before the command, without one, and asked on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Person
+
+
+def on_terminal(person: Person, *args: str | Path, cwd: Path, typed: str = "") -> tuple[int, str]:
+    """``datakeep ARGS`` on a terminal, with what is typed there; its exit code and what was seen."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        os.execve(sys.executable, [sys.executable, "-m", "datakeep", *map(str, args)], person.env)
+    os.write(terminal, typed.encode())
+    seen = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            seen += chunk
+    except OSError:  # how Linux says that the other end has closed
+        pass
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.decode("utf-8", "replace")
+
+
+def test_json_and_the_keep_may_stand_before_the_command(aiko: Person, keep: Path) -> None:
+    before = aiko.datakeep("-C", keep, "--json", "list", cwd=aiko.home).data
+    assert before == aiko.datakeep("list", "--json", cwd=keep).data
+    assert aiko.datakeep("--json", "people", "list", cwd=keep).data["people"][0]["handle"] == "aiko"
+    assert aiko.datakeep("--json", "show", "x", cwd=keep, code=11).data["error"]["id"] == "unknown-name"
+
+
+def test_without_a_command_there_is_help_and_no_error(aiko: Person) -> None:
+    code, seen = on_terminal(aiko, cwd=aiko.cwd)
+    assert code == 2
+    assert seen.startswith("Usage: datakeep")
+    assert "error" not in seen
+    assert "\x1b" not in seen
+    assert aiko.datakeep("people", code=2).err.startswith("Usage: datakeep people")
+    assert aiko.datakeep("--json", code=2).data["error"]["next"] == "datakeep --help"
+
+
+def test_a_folder_that_cannot_name_a_keep_is_refused_with_the_option(aiko: Person) -> None:
+    refused = aiko.datakeep("init", "鍵keep", code=2).err
+    assert "鍵keep" in refused
+    assert "--name keep" in refused
+    assert not (aiko.cwd / "鍵keep").exists()
+    made = aiko.datakeep("init", "鍵keep", "--name", "kagi", "--json").data
+    assert (made["name"], made["created"]) == ("kagi", True)
+    assert aiko.datakeep("init", "鍵keep", "--name", "kagi", "--json").data["created"] is False
+
+
+def test_the_backend_is_asked_for_with_a_suggestion_and_why(
+    aiko: Person, keep: Path, facts: tuple[str, ...]
+) -> None:
+    source = aiko.cwd / "one.txt"
+    source.write_text("a\n")
+    refused = aiko.datakeep("register", "one", source, *facts, cwd=keep, code=2).err
+    assert "--backend git" in refused
+    assert "1 file, 2 bytes" in refused
+    code, seen = on_terminal(aiko, "register", "one", source, *facts, cwd=keep, typed="\n")
+    assert code == 0, seen
+    assert "[git]" in seen
+    assert "1 file, 2 bytes: few and small enough for git" in " ".join(seen.split())
+    assert aiko.datakeep("show", "one", "--json", cwd=keep).data["entry"]["manifest"]["backend"] == "git"
+    assert "registered one@v1: 1 file," in seen
+
+
+def test_parents_are_registered_versions_or_named_as_outside(
+    aiko: Person, keep: Path, orders: Path, facts: tuple[str, ...]
+) -> None:
+    aiko.datakeep("register", "orders", orders, "--backend", "git", *facts, cwd=keep)
+    derive = ("register", "sums", orders, "--backend", "git", "--source-kind", "derived", *facts)
+    derive = (*derive, "--source-command", "python sum.py")
+    refused = aiko.datakeep(*derive, "--parent", "order@v1", cwd=keep, code=11).err
+    assert "did you mean 'orders'" in refused
+    assert "external:" in refused
+    aiko.datakeep(*derive, "--parent", "orders@v7", cwd=keep, code=11)
+    assert "--parent orders@v1" in aiko.datakeep(*derive, "--parent", "orders", cwd=keep, code=2).err
+    outside = ("--parent", "https://example.org/sales", "--parent", "external:the ledger of 2019")
+    aiko.datakeep(*derive, "--parent", "orders@v1", *outside, cwd=keep)
+    aiko.datakeep("update", "sums", "--parent", "nosuch@v1", "-m", "more", cwd=keep, code=11)
+    aiko.datakeep("update", "sums", "--license", "CC-BY-4.0", "-m", "other facts", cwd=keep)
+
+
+def test_a_broken_entry_and_a_broken_person_are_named_in_words_and_in_json(
+    aiko: Person, keep: Path, orders: Path, facts: tuple[str, ...]
+) -> None:
+    aiko.datakeep("register", "orders", orders, "--backend", "git", *facts, cwd=keep)
+    aiko.datakeep("update", "orders", "--license", "internal", "-m", "licence", cwd=keep)
+    (keep / "register/orders/v2.yaml").write_text("format: [")
+    (keep / "people/ken.yaml").write_text("format: [")
+    aiko.run("git", "add", "register", "people", cwd=keep)
+    aiko.run("git", "commit", "-qm", "by hand", cwd=keep)
+    listed = aiko.datakeep("list", cwd=keep)
+    assert "orders  v1" in listed.out
+    assert "register/orders/v2.yaml" in listed.err
+    shown = aiko.datakeep("show", "orders", cwd=keep)
+    assert "not the newest: that is v2" in shown.out
+    assert "register/orders/v2.yaml" in shown.err
+    log = aiko.datakeep("log", "orders", cwd=keep).out
+    assert "cannot be read: register/orders/v2.yaml" in log
+    assert "git log -- register/orders/v2.yaml" in log
+    assert aiko.datakeep("log", "orders", "--json", cwd=keep).data["versions"][0]["at"] is None
+    people = aiko.datakeep("people", "list", cwd=keep, code=3).out
+    assert "cannot be read: people/ken.yaml" in people
+    assert aiko.datakeep("people", "list", "--json", cwd=keep, code=3).data["unreadable"]
+    kinds = {one["kind"] for one in aiko.datakeep("status", "--json", cwd=keep, code=3).data["findings"]}
+    assert {"broken-entry", "broken-person"} <= kinds
