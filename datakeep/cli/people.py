@@ -84,8 +84,9 @@ def list_(session: Session) -> Answer:
         {"handle": handle, "owns": owned, **person.model_dump(mode="json")} for handle, person, owned in known
     ]
     broken = keep.roster.unreadable
-    rows += [(one.handle, "?", "?", f"cannot be read: {one.reason}", "?") for one in broken]
+    rows += [(one.handle, "?", "?", "cannot be read", "?") for one in broken]
     lines = table(rows, head=("HANDLE", "PERSON", "KEYS", "STATE", "OWNS"))
+    lines += [f"cannot be read: {one.reason}" for one in broken]
     lines += [f"next: {one.next_step}" for one in broken[:1]]
     unreadable = [{"path": one.path, "reason": one.reason} for one in broken]
     return Answer({"people": data, "unreadable": unreadable}, lines, EXIT_NO if broken else 0)

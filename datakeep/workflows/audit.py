@@ -149,9 +149,12 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
     known = [*records.names(keep.tree), *keep.datasets]
     near = nearest(subject.partition("@")[0], known)
     hint = f"; did you mean {near!r}?" if near else ""
+    said, pull = keep.elsewhere()
     return UnknownName(
-        f"there is no file {subject!r} here, and the keep {keep.name} has no model or dataset of this name{hint}",
-        next_step=f"datakeep audit {near}" if near else "name the model's file: datakeep audit PATH",
+        f"there is no file {subject!r} here, and the keep {keep.name} has no model or dataset of this name "
+        f"({said}){hint}",
+        next_step=pull
+        or (f"datakeep audit {near}" if near else "name the model's file: datakeep audit PATH"),
     )
 
 
@@ -182,11 +185,11 @@ def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
     if not versions:
         near = nearest(name, records.names(keep.tree))
         hint = f"; did you mean {near!r}?" if near else ""
+        said, pull = keep.elsewhere()
+        known = f"datakeep audit model:{near}" if near else "name the model's file: datakeep audit PATH"
         raise UnknownName(
-            f"this keep has no model {name!r}{hint}",
-            next_step=f"datakeep audit model:{near}"
-            if near
-            else "name the model's file: datakeep audit PATH",
+            f"this keep has no model {name!r} ({said}){hint}",
+            next_step=pull or known,
         )
     if at and not VERSION.fullmatch(version):
         raise UsageError(

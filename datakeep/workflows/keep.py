@@ -120,7 +120,7 @@ class Keep:
         name = wanted.name if wanted.name in self._versions else self._by_alias(wanted.name)
         versions = self.versions(name)
         if wanted.version and wanted.version not in versions:
-            said, pull = self._elsewhere()
+            said, pull = self.elsewhere()
             raise UnknownName(
                 f"{name} has no version {wanted.version}; it has {', '.join(versions[-5:])}; {said}",
                 next_step=pull or f"datakeep log {name}",
@@ -132,12 +132,12 @@ class Keep:
             return dataset
         near = nearest(alias, self.datasets)
         hint = f"; did you mean {near!r}?" if near else ""
-        said, pull = self._elsewhere()
+        said, pull = self.elsewhere()
         raise UnknownName(
             f"this keep has no dataset {alias!r} ({said}){hint}", next_step=pull or "datakeep list"
         )
 
-    def _elsewhere(self) -> tuple[str, str | None]:
+    def elsewhere(self) -> tuple[str, str | None]:
         """Whether what is not here may be published, as origin says now, and how to get it."""
         try:
             found = working.divergence(self.root)
