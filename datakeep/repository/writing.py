@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-from datakeep.core.errors import SourceChanged
+from datakeep.core.errors import Locked, SourceChanged
 from datakeep.repository.command import check_object_id
 from datakeep.repository.faults import git_fault
 from datakeep.repository.objects import GITLINK
@@ -113,7 +113,8 @@ def write_commit(
         return check_object_id(stdout.decode().strip())
     finally:
         if not finished:
-            _remove_leftovers(runner, git_folder, packs=alone)
+            with suppress(Locked):  # of another ref; what led here counts, and the next run removes the rest
+                _remove_leftovers(runner, git_folder, packs=alone)
 
 
 def _write_stream(
@@ -174,7 +175,9 @@ def _git_folder(runner: GitRunner) -> Path:
 
 def _remove_leftovers(runner: GitRunner, git_folder: Path, *, packs: bool) -> None:
     """What an import that failed or was killed left: its report, half a pack, its ref."""
-    for pattern in ("fast_import_crash_*", *(["objects/pack/tmp_pack_*"] if packs else [])):
+    # A git of ours that was interrupted leaves the lock of its ref, which nobody else ever takes.
+    locks = f"{_WRITING}*.lock"
+    for pattern in ("fast_import_crash_*", locks, *(["objects/pack/tmp_pack_*"] if packs else [])):
         for left in git_folder.glob(pattern):
             left.unlink(missing_ok=True)
     for ref in runner.text("for-each-ref", "--format=%(refname)", _WRITING).split():

@@ -127,6 +127,24 @@ def test_an_unreadable_source_leaves_nothing(orders, aiko, now):
     assert orders.write(None, "x", aiko, now, files={}, blobs=[blob("data/a", b"aaa")])
 
 
+@pytest.mark.parametrize("lock", ["refs/datakeep/writing/ab.lock", "packed-refs.lock"])
+def test_an_interrupt_stays_one_where_git_left_its_lock(orders, aiko, now, git, lock):
+    """A Ctrl-C ends git too, in the middle of removing the ref of an unfinished commit."""
+    commit = orders.write(None, "one\n", aiko, now, files={"a": b"1"})
+
+    def interrupted():
+        git("-C", orders.cache, "update-ref", "refs/datakeep/writing/ab", commit)
+        (orders.cache / lock).touch()
+        raise KeyboardInterrupt
+        yield b""
+
+    with pytest.raises(KeyboardInterrupt):
+        orders.write(None, "two\n", aiko, now, files={}, blobs=[Blob("data/b", 1, interrupted)])
+    (orders.cache / "packed-refs.lock").unlink(missing_ok=True)
+    orders.write(None, "two\n", aiko, now, files={"b": b"2"})
+    assert git("-C", orders.cache, "for-each-ref", "refs/datakeep/writing/") == ""
+
+
 def test_publishing_twice_says_so(orders, url, tmp_path, aiko, now):
     publish(orders, "v1", aiko, now, files={"a": b"1"})
     assert orders.publish("v1") == "already there"
