@@ -106,8 +106,11 @@ def _compare(
     is_right = bytearray(len(files))
     if state is not None:
         known = state.trusted(files)
-        for number, at in enumerate(known.positions):
-            is_right[at] = known.sha256[32 * number : 32 * number + 32] == sha256[32 * at : 32 * at + 32]
+        if len(known.positions) == len(files) and known.sha256 == sha256:
+            is_right = bytearray(b"\1") * len(files)
+        else:
+            for number, at in enumerate(known.positions):
+                is_right[at] = known.sha256[32 * number : 32 * number + 32] == sha256[32 * at : 32 * at + 32]
     trusted = sum(is_right)
     progress.advance(trusted)
     rest = [at for at, right in enumerate(is_right) if not right]
