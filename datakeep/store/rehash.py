@@ -129,7 +129,7 @@ def _walk(folder: Path) -> tuple[SourceFiles, set[str]]:
     """Every regular file, and by its path everything else below ``folder`` that is not a folder."""
     if not folder.is_dir():
         raise DamagedBytes(f"the folder {folder} is missing", next_step="fetch the data into it first")
-    regular = SourceFiles()
+    regular = SourceFiles(root=str(folder))
     other: set[str] = set()
     waiting = [(str(folder), "")]
     while waiting:
@@ -141,9 +141,7 @@ def _walk(folder: Path) -> tuple[SourceFiles, set[str]]:
                     waiting.append((entry.path, f"{path}/"))
                 elif entry.is_file(follow_symlinks=False) and _is_text(entry.name):
                     found = entry.stat(follow_symlinks=False)
-                    regular.add(
-                        path, entry.path, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
-                    )
+                    regular.add(path, None, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
                 else:
                     other.add(path)
     return regular, other

@@ -10,7 +10,7 @@ import os
 import stat
 import unicodedata
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
@@ -54,21 +54,23 @@ class SourceFiles(Sequence[SourceFile]):
 
     Attributes:
         paths: What each will be called in ``data/``.
-        origins: Where each lies.
+        apart: Where each lies; None means at its path below ``root``.
         sizes: In bytes.
         mtimes_ns: When each was changed.
         inodes: Of each, on its file system.
         ctimes_ns: When each was changed in any way, its times included.
         start: Where these begin in the files that they are a part of.
+        root: The folder of those that do not lie apart.
     """
 
     paths: list[str] = field(default_factory=list)
-    origins: list[str] = field(default_factory=list)
+    apart: list[str | None] = field(default_factory=list)
     sizes: array[int] = field(default_factory=lambda: array("q"))
     mtimes_ns: array[int] = field(default_factory=lambda: array("q"))
     inodes: array[int] = field(default_factory=lambda: array("Q"))
     ctimes_ns: array[int] = field(default_factory=lambda: array("q"))
     start: int = 0
+    root: str = ""
 
     @classmethod
     def of(cls, files: Sequence[SourceFile]) -> SourceFiles:
@@ -80,10 +82,12 @@ class SourceFiles(Sequence[SourceFile]):
             made.add(file.path, str(file.origin), file.size_bytes, file.mtime_ns, file.inode, file.ctime_ns)
         return made
 
-    def add(self, path: str, origin: str, size_bytes: int, mtime_ns: int, inode: int, ctime_ns: int) -> None:
+    def add(
+        self, path: str, apart: str | None, size_bytes: int, mtime_ns: int, inode: int, ctime_ns: int
+    ) -> None:
         """One file more."""
         self.paths.append(path)
-        self.origins.append(origin)
+        self.apart.append(apart)
         self.sizes.append(size_bytes)
         self.mtimes_ns.append(mtime_ns)
         self.inodes.append(inode)
@@ -93,11 +97,20 @@ class SourceFiles(Sequence[SourceFile]):
         """Those at ``positions``, in that order."""
         return SourceFiles(
             [self.paths[at] for at in positions],
-            [self.origins[at] for at in positions],
+            [self.apart[at] for at in positions],
             array("q", (self.sizes[at] for at in positions)),
             array("q", (self.mtimes_ns[at] for at in positions)),
             array("Q", (self.inodes[at] for at in positions)),
             array("q", (self.ctimes_ns[at] for at in positions)),
+            root=self.root,
+        )
+
+    @property
+    def origins(self) -> Iterator[str]:
+        """Where each file is."""
+        return (
+            f"{self.root}/{path}" if apart is None else apart
+            for path, apart in zip(self.paths, self.apart, strict=True)
         )
 
     def __len__(self) -> int:
@@ -110,13 +123,18 @@ class SourceFiles(Sequence[SourceFile]):
     def __getitem__(self, at: int | slice) -> SourceFile | SourceFiles:
         if isinstance(at, slice):
             return SourceFiles(
-                self.paths[at], self.origins[at], self.sizes[at], self.mtimes_ns[at], self.inodes[at],
-                self.ctimes_ns[at], start=self.start + at.indices(len(self))[0],
+                self.paths[at], self.apart[at], self.sizes[at], self.mtimes_ns[at], self.inodes[at],
+                self.ctimes_ns[at], start=self.start + at.indices(len(self))[0], root=self.root,
             )  # fmt: skip
+        origin = self.apart[at] or f"{self.root}/{self.paths[at]}"
         return SourceFile(
-            self.paths[at], Path(self.origins[at]), self.sizes[at], self.mtimes_ns[at], self.inodes[at],
+            self.paths[at],
+            Path(origin),
+            self.sizes[at],
+            self.mtimes_ns[at],
+            self.inodes[at],
             self.ctimes_ns[at],
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +212,7 @@ class _Walk:
     empty: list[str] = field(default_factory=list)
 
     def folder(self, root: Path) -> None:
+        self.files.root = str(root)
         waiting = [(root, "")]
         while waiting:
             folder, prefix = waiting.pop()
@@ -213,7 +232,7 @@ class _Walk:
                     self.unreadable.append(f"{_short(_printable(entry.path))}: {fault.strerror}")
                     continue
                 if not stat.S_ISDIR(found.st_mode):
-                    self._take(path, entry.path, found)
+                    self._take(path, entry.path, found, below=not self.normalise_names)
                 elif refusal := paths.refuse(path):
                     self.refused.append(refusal)
                 else:
@@ -226,7 +245,7 @@ class _Walk:
     def _name(self, name: str) -> str:
         return unicodedata.normalize("NFC", name) if self.normalise_names else name
 
-    def _take(self, path: str, origin: str, found: os.stat_result) -> None:
+    def _take(self, path: str, origin: str, found: os.stat_result, *, below: bool = False) -> None:
         if not stat.S_ISREG(found.st_mode):
             kind = _KINDS.get(stat.S_IFMT(found.st_mode), "not a file")
             self.refused.append(
@@ -237,7 +256,8 @@ class _Walk:
         elif not self._may_read(origin, found):
             self.unreadable.append(f"{_printable(origin)}: no right to read it")
         else:
-            self.files.add(path, origin, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
+            apart = None if below else origin
+            self.files.add(path, apart, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
 
     def _may_read(self, origin: str, found: os.stat_result) -> bool:
         # What the mode says of one's own file needs no question, which would be one call more for each file.
