@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datakeep.core.paths import refusals
@@ -163,8 +163,22 @@ names = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=3).map("/
 trees = st.dictionaries(names, st.binary(min_size=16, max_size=16), max_size=20)
 
 
-@given(trees.filter(lambda tree: not refusals(tree)))
+safe_trees = trees.filter(lambda tree: not refusals(tree))
+
+
+@given(safe_trees)
 def test_a_tree_object_is_byte_for_byte_dvcs(tree):
+    same_as_dvc(tree)
+
+
+@pytest.mark.long
+@settings(max_examples=1000, deadline=None)
+@given(safe_trees)
+def test_a_thousand_tree_objects_are_byte_for_byte_dvcs(tree):
+    same_as_dvc(tree)
+
+
+def same_as_dvc(tree):
     inventory = Inventory.of(FileEntry(path, 0, md5, b"\0" * 32) for path, md5 in tree.items())
     theirs = Tree()
     for path, md5 in tree.items():

@@ -83,6 +83,28 @@ def test_deep_finds_every_damage_and_repair_mends_it(
     assert sorted(path.read_bytes() for path in quarantine.iterdir()) == sorted(broken.values())
 
 
+@pytest.mark.long
+def test_deep_finds_all_of_a_thousand_damages_and_nothing_else(
+    aiko: Person, keep: Path, facts: tuple[str, ...]
+) -> None:
+    chance = random.Random(1000)
+    source = aiko.cwd / "thousands"
+    source.mkdir()
+    for number in range(3000):
+        (source / f"{number:04}.bin").write_bytes(chance.randbytes(chance.randint(1, 4000)))
+    aiko.datakeep("register", "thousands", source, "--backend", "dvc", *facts, cwd=keep)
+    main = keep.with_name("keep.vault") / "data" / "thousands" / "files"
+    objects = sorted(path for path in main.rglob("*") if path.is_file() and path.suffix != ".dir")
+    damaged = chance.sample(objects, 1000)
+    kept = {path: path.read_bytes() for path in damaged}
+    for path in damaged:
+        _damage(path, chance.choice(["flip", "truncate", "grow", "delete"]))
+    bad = sum(not path.is_file() or path.read_bytes() != data for path, data in kept.items())
+    state = aiko.datakeep("fsck", "thousands", "--deep", "--json", cwd=keep, code=3).data["versions"][0]
+    assert (len(state["missing"]) + len(state["wrong"]), state["whole"]) == (bad, state["objects"] - bad)
+    assert bad > 990
+
+
 def test_quick_says_what_it_cannot_see(aiko: Person, keep: Path, stores: tuple[Path, Path]) -> None:
     victim = max(
         (path for path in (stores[0] / "files").rglob("*") if path.is_file()),
