@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import fcntl
-import os
-import secrets
-import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError, NoSpace
 from datakeep.store.dvc_format import object_key
-from datakeep.store.faults import folder_faults, show_size
+from datakeep.store.faults import show_size
 from datakeep.store.hashing import Digests, hash_chunks
 from datakeep.store.interface import ObjectMissing
 from datakeep.store.pool import work
@@ -25,7 +21,6 @@ from datakeep.store.present import connections_to, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from datakeep.core.progress import Progress
     from datakeep.formats.inventory import FileEntry, Inventory
@@ -33,9 +28,7 @@ if TYPE_CHECKING:
     from datakeep.store.pool import Advance
 
 #: Linux's ioctl for a copy that shares its blocks until one of the two changes.
-_FICLONE = 0x40049409
 #: DVC takes a cache file of this mode for checked; what is put there was.
-_CACHE_MODE = 0o444
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,47 +186,3 @@ def _read_into(entry: FileEntry, source: Store, key: str, write: Callable[[bytes
                 return "it is larger than registered"
             write(chunk)
     return None if _fits(digests, entry) else "its bytes are other than those that were registered"
-
-
-def fill_cache(data: Path, inventory: Inventory, others: dict[str, bytes], cache: Path) -> None:
-    """DVC's local cache holds the files of ``data``, which were verified before, and the objects ``others``.
-
-    Without its cache DVC calls a whole checkout "not in cache". Blocks are shared where the file system can.
-
-    Args:
-        data: The checked-out files of ``inventory``.
-        inventory: Their list.
-        others: Object name (md5 in hex, with ``.dir`` for a folder) to bytes.
-        cache: The folder ``.dvc/cache`` of the checkout.
-
-    Raises:
-        NoSpace: There is no room for it.
-    """
-    with folder_faults(cache, "write to it"):
-        for entry in {entry.md5: entry for entry in inventory.files}.values():
-            target = _cache_place(cache, entry.md5.hex())
-            temporary = target.with_name(secrets.token_hex(8))
-            _clone(data / entry.path, temporary)
-            temporary.chmod(_CACHE_MODE)
-            temporary.replace(target)
-        for name, text in others.items():
-            target = _cache_place(cache, name)
-            target.write_bytes(text)
-            target.chmod(_CACHE_MODE)
-
-
-def _cache_place(cache: Path, name: str) -> Path:
-    folder = cache / "files" / "md5" / name[:2]
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / name[2:]
-
-
-def _clone(origin: Path, target: Path) -> None:
-    with origin.open("rb") as source, target.open("xb") as sink:
-        try:
-            fcntl.ioctl(sink.fileno(), _FICLONE, source.fileno())
-            return
-        except OSError:
-            # This file system, or pair of them, cannot share blocks.
-            os.ftruncate(sink.fileno(), 0)
-        shutil.copyfileobj(source, sink, 1 << 20)

@@ -20,7 +20,7 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import AlreadyExists, DamagedBytes, GitFault
 from datakeep.repository import foreign, submodules, working
 from datakeep.store import dvc_format
-from datakeep.store.copying import fill_cache
+from datakeep.store.dvc_cache import fill_cache
 from datakeep.store.faults import folder_faults
 from datakeep.store.fetch import fetch
 from datakeep.store.rehash import rehash
@@ -311,7 +311,7 @@ def _fill(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Inventory, Fetc
     with folder_faults(place, "write to it"):
         (place / INVENTORY).write_bytes(data)
     others = {name: listing, _md5(data): data}
-    fill_cache(place / "data", inventory, others, place / ".dvc" / "cache")
+    fill_cache(place / "data", inventory, others, place / ".dvc" / "cache", keep.progress)
     _write_overrides(keep, entry, place)
     return inventory, report
 
