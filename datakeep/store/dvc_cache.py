@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from datakeep.store.blocks import clone_into, hard_link
 from datakeep.store.faults import folder_faults
 from datakeep.store.pool import work
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from datakeep.formats.inventory import Inventory
     from datakeep.store.pool import Advance
 
-#: The ioctl that makes one file share the blocks of another (``FICLONE``, linux/fs.h).
-_FICLONE = 0x40049409
 #: As DVC itself makes its cache.
 _MODE = 0o444
 _CHUNK_BYTES = 1 << 20
@@ -37,7 +35,13 @@ class _Cached:
 
 
 def fill_cache(
-    data: Path, inventory: Inventory, others: dict[str, bytes], cache: Path, progress: Progress
+    data: Path,
+    inventory: Inventory,
+    others: dict[str, bytes],
+    cache: Path,
+    progress: Progress,
+    *,
+    hard_links: bool = False,
 ) -> None:
     """DVC's local cache holds the files of ``data``, which were verified before, and the objects ``others``.
 
@@ -49,6 +53,7 @@ def fill_cache(
         others: Object name (md5 in hex, with ``.dir`` for a folder) to bytes.
         cache: The folder ``.dvc/cache`` of a checkout that is not in use yet: a kill may leave half of it.
         progress: Told of each object.
+        hard_links: The objects are the very files, both read-only.
 
     Raises:
         NoSpace: There is no room for it.
@@ -60,7 +65,7 @@ def fill_cache(
         for prefix in {name[:2] for name in (*others, *(one.name for one in wanted))}:
             (objects / prefix).mkdir(parents=True, exist_ok=True)
         progress.stage("filling DVC's cache", total=len(wanted))
-        job = partial(_fill, data=data, objects=objects)
+        job = partial(_fill, data=data, objects=objects, hard_links=hard_links)
         for _ in work(job, wanted, progress, sizes=[one.size_bytes for one in wanted]):
             pass
         for name, text in others.items():
@@ -70,10 +75,12 @@ def fill_cache(
                 target.chmod(_MODE)
 
 
-def _fill(batch: Sequence[_Cached], advance: Advance, *, data: Path, objects: Path) -> None:
+def _fill(batch: Sequence[_Cached], advance: Advance, *, data: Path, objects: Path, hard_links: bool) -> None:
     with folder_faults(objects, "write to it"):
         for one in batch:
-            _copy(f"{data}/{one.path}", f"{objects}/{one.name[:2]}/{one.name[2:]}")
+            origin, target = f"{data}/{one.path}", f"{objects}/{one.name[:2]}/{one.name[2:]}"
+            if not (hard_links and hard_link(origin, target)):
+                _copy(origin, target)
             advance(1, one.size_bytes)
 
 
@@ -83,9 +90,7 @@ def _copy(origin: str, target: str) -> None:
         stack.callback(os.close, source)
         sink = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         stack.callback(os.close, sink)
-        try:
-            fcntl.ioctl(sink, _FICLONE, source)
-        except OSError:  # this file system, or pair of them, cannot share blocks
+        if not clone_into(sink, source):
             while chunk := os.read(source, _CHUNK_BYTES):
                 written = os.write(sink, chunk)
                 while written < len(chunk):

@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError, UnsafePath
@@ -29,7 +29,6 @@ from datakeep.store.verified import Mismatch, ObjectFault, fault_of, other_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from datakeep.core.progress import Progress
     from datakeep.formats.inventory import Inventory
@@ -55,6 +54,7 @@ class FetchReport:
         unavailable: Paths that no store could give; empty if and only if everything is there.
         stores_down: Stores that could not be used at all, and why.
         kept: How many objects an interrupted fetch had left, and were read and found right.
+        shared: How many share their blocks with a store, as clones or, where asked for, hard links.
     """
 
     objects: int
@@ -64,6 +64,7 @@ class FetchReport:
     unavailable: list[str]
     stores_down: dict[str, str]
     kept: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,17 @@ class _Got:
     faults: list[ObjectFault] = field(default_factory=list)
     unavailable: list[str] = field(default_factory=list)
     kept: int = 0
+    shared: int = 0
 
 
 def fetch(
-    inventory: Inventory, stores: Sequence[Store], dataset: str, destination: Path, progress: Progress
+    inventory: Inventory,
+    stores: Sequence[Store],
+    dataset: str,
+    destination: Path,
+    progress: Progress,
+    *,
+    hard_links: bool = False,
 ) -> FetchReport:
     """Every file of ``inventory`` in ``destination``, each one verified; nothing is written outside of it.
 
@@ -98,6 +106,7 @@ def fetch(
         dataset: The dataset's name, which prefixes all keys.
         destination: A folder; made if missing. Files of the same names in it are replaced, unless they are right.
         progress: Told of each file.
+        hard_links: Where a store's file system allows it, files are its very objects, read-only.
 
     Raises:
         StoreUnreachable, AccessDenied: No store can be used; the first one's reason.
@@ -122,7 +131,7 @@ def fetch(
         progress.stage("fetching", total=len(inventory))
         job = partial(
             _fetch_batch, stores=able, dataset=dataset, destination=destination, scratch=scratch,
-            resuming=resuming,
+            resuming=resuming, hard_links=hard_links,
         )  # fmt: skip
         total = _Got()
         for wanted in _wanted(inventory):
@@ -133,6 +142,7 @@ def fetch(
                 total.faults += got.faults
                 total.unavailable += got.unavailable
                 total.kept += got.kept
+                total.shared += got.shared
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return FetchReport(
@@ -143,6 +153,7 @@ def fetch(
         unavailable=sorted(total.unavailable),
         stores_down=down,
         kept=total.kept,
+        shared=total.shared,
     )
 
 
@@ -171,6 +182,7 @@ def _fetch_batch(
     destination: Path,
     scratch: Path,
     resuming: bool,
+    hard_links: bool,
 ) -> _Got:
     got, folders = _Got(), _Folders(destination)
     temporary = str(scratch / secrets.token_hex(8))
@@ -180,7 +192,7 @@ def _fetch_batch(
             if resuming and all(_is_right(folders.ready(path), wanted) for path in wanted.paths):
                 got.kept += 1
                 got.size_bytes += wanted.size_bytes
-            elif (store := _get(wanted, own, dataset, temporary, got)) is None:
+            elif (store := _get(wanted, own, dataset, temporary, got, hard_links=hard_links)) is None:
                 got.unavailable += wanted.paths
             else:
                 got.by_store[store.name] += 1
@@ -191,7 +203,7 @@ def _fetch_batch(
 
 
 def _is_right(path: str, wanted: _Wanted) -> bool:
-    """Whether an earlier fetch left the file, and every byte of it is right."""
+    """Whether the file is there, and every byte of it is right."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if os.fstat(file.fileno()).st_size != wanted.size_bytes:
@@ -205,11 +217,13 @@ def _is_right(path: str, wanted: _Wanted) -> bool:
     return True
 
 
-def _get(wanted: _Wanted, stores: Sequence[Store], dataset: str, temporary: str, got: _Got) -> Store | None:
+def _get(
+    wanted: _Wanted, stores: Sequence[Store], dataset: str, temporary: str, got: _Got, *, hard_links: bool
+) -> Store | None:
     """The store that had the object whole, which then is in ``temporary``; None if none had."""
     for store in stores:
         try:
-            _read_right(store, wanted, dataset, temporary)
+            got.shared += _read_right(store, wanted, dataset, temporary, hard_links=hard_links)
         except (Mismatch, DatakeepError) as fault:
             got.faults += [fault_of(path, store, fault) for path in wanted.paths]
         else:
@@ -217,11 +231,15 @@ def _get(wanted: _Wanted, stores: Sequence[Store], dataset: str, temporary: str,
     return None
 
 
-def _read_right(store: Store, entry: _Wanted, dataset: str, temporary: str) -> None:
-    """The object in ``temporary``, if the store has it whole.
+def _read_right(store: Store, entry: _Wanted, dataset: str, temporary: str, *, hard_links: bool) -> bool:
+    """The object in ``temporary``, if the store has it whole; whether it shares the store's blocks.
 
     Bytes that came over a network and are wrong are asked for once more: perhaps only the way was bad.
     """
+    if store.share(object_key(dataset, entry.md5.hex()), temporary, hard=hard_links):
+        if _is_right(temporary, entry):
+            return True
+        Path(temporary).unlink()  # before anything is written there: it may be the object itself
     attempts = 1 if Capability.LOCAL in store.capabilities else _ATTEMPTS
     for attempt in range(attempts):
         try:
@@ -233,7 +251,8 @@ def _read_right(store: Store, entry: _Wanted, dataset: str, temporary: str) -> N
             if attempt == attempts - 1:
                 raise
         else:
-            return
+            break
+    return False
 
 
 def _read_small(store: Store, entry: _Wanted, dataset: str, temporary: str) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from datakeep.core.errors import AlreadyExists, StoreMissing, StoreUnmarked
+from datakeep.store.blocks import clone, hard_link
 from datakeep.store.interface import (
     CHUNK_BYTES,
     MARKER_LIMIT_BYTES,
@@ -59,6 +60,7 @@ class FolderStore(Store):
         self.root = root
         self._session: _Session | None = None
         self._begun = 0
+        self._clones = True  # until the first try tells otherwise
 
     def __getstate__(self) -> dict[str, object]:
         """A copy, in this process or another, opens a session of its own."""
@@ -139,6 +141,14 @@ class FolderStore(Store):
         with self.faults(f"tidy {prefix}"), contextlib.suppress(FileNotFoundError):
             for session in list(incoming.iterdir()):
                 _remove_if_dead(session)
+
+    def share(self, key: str, target: str, *, hard: bool = False) -> bool:
+        """See :meth:`Store.share`."""
+        place = self.place_of(key)
+        if hard:
+            return hard_link(place, target)
+        self._clones = self._clones and clone(place, target)
+        return self._clones
 
     def path_of(self, key: str) -> Path:
         """The file of the object ``key``.

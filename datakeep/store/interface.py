@@ -254,6 +254,14 @@ class Store(ABC):
             writer.discard()
         return size_bytes
 
+    def share(self, key: str, target: str, *, hard: bool = False) -> bool:  # noqa: ARG002  (most cannot)
+        """Make the new file ``target`` out of the object's own blocks; whether that was possible.
+
+        Nobody has read them then. With ``hard`` the file is the object itself under another name, and both
+        become read-only; else a change of the one is none of the other.
+        """
+        return False
+
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Key and size in bytes of every object below the folder ``prefix``, in no order."""
         with self.faults(f"list {prefix}"):

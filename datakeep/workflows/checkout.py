@@ -50,6 +50,7 @@ class CheckedOut:
         created: False where it was there already, whole.
         submodule: Whether it is the keep's submodule.
         faults: Bad copies that were met, one line each, where another store had a good one.
+        linked: How many objects are hard links into a store; None where that was not asked for.
     """
 
     entry: VersionEntry
@@ -59,15 +60,19 @@ class CheckedOut:
     created: bool
     submodule: bool
     faults: tuple[str, ...] = ()
+    linked: int | None = None
 
 
-def checkout(keep: Keep, reference: str, destination: Path | None = None) -> CheckedOut:
+def checkout(
+    keep: Keep, reference: str, destination: Path | None = None, *, hard_links: bool = False
+) -> CheckedOut:
     """A working copy of a version, at ``destination`` or as the keep's submodule.
 
     Args:
         keep: The keep.
         reference: ``NAME`` (the newest version) or ``NAME@V``.
         destination: A folder that is empty or not there; None means ``datasets/NAME`` of the keep.
+        hard_links: Where a store's file system allows it, files are its very objects, read-only.
 
     Raises:
         AlreadyExists: Something else is there, or changes that would be lost.
@@ -77,14 +82,14 @@ def checkout(keep: Keep, reference: str, destination: Path | None = None) -> Che
     entry = keep.entry(keep.resolve(reference))
     own = keep.root / "datasets" / entry.dataset
     if destination is None or _same_place(destination, own):
-        return _as_submodule(keep, entry, own)
+        return _as_submodule(keep, entry, own, hard_links=hard_links)
     place = Path(os.path.abspath(destination))  # noqa: PTH100  (it takes the ".." out, and follows no link)
     _require_free(place, keep)
     with _staging(place.parent, place.name, entry.commit) as staging:
-        staged, report = _build(keep, entry, staging / "checkout")
+        staged, report = _build(keep, entry, staging / "checkout", hard_links=hard_links)
         with folder_faults(place, "check out into it"):
             staged.rename(place)
-    return _done(entry, place, report, submodule=False)
+    return _done(entry, place, report, submodule=False, hard_links=hard_links)
 
 
 def _same_place(one: Path, other: Path) -> bool:
@@ -106,7 +111,7 @@ def _require_free(place: Path, keep: Keep) -> None:
             )
 
 
-def _as_submodule(keep: Keep, entry: VersionEntry, place: Path) -> CheckedOut:
+def _as_submodule(keep: Keep, entry: VersionEntry, place: Path, *, hard_links: bool) -> CheckedOut:
     path = f"datasets/{entry.dataset}"
     _check_modules(keep.tree, path)
     head = working.head_of(place)
@@ -116,7 +121,7 @@ def _as_submodule(keep: Keep, entry: VersionEntry, place: Path) -> CheckedOut:
                 f"{place} holds something that is not a checkout of {entry.dataset}",
                 next_step=f"move it away, or name another folder: datakeep checkout {entry.dataset} DEST",
             )
-        return _place_submodule(keep, entry, place, path, old=False)
+        return _place_submodule(keep, entry, place, path, old=False, hard_links=hard_links)
     shown = _shown(keep, entry, place, head)
     inventory = load_inventory(keep, shown)
     found = _look(place, inventory, keep)
@@ -125,7 +130,7 @@ def _as_submodule(keep: Keep, entry: VersionEntry, place: Path) -> CheckedOut:
         working.activate(keep.root, path)
         return CheckedOut(entry, place, found.matching, inventory.size_bytes, created=False, submodule=True)
     _refuse_loss(place, shown, found)
-    return _place_submodule(keep, entry, place, path, old=True)
+    return _place_submodule(keep, entry, place, path, old=True, hard_links=hard_links)
 
 
 def _check_modules(tree: KeepTree, path: str) -> None:
@@ -183,9 +188,11 @@ def _refuse_loss(place: Path, shown: VersionEntry, found: RehashReport | None) -
         )
 
 
-def _place_submodule(keep: Keep, entry: VersionEntry, place: Path, path: str, *, old: bool) -> CheckedOut:
+def _place_submodule(
+    keep: Keep, entry: VersionEntry, place: Path, path: str, *, old: bool, hard_links: bool
+) -> CheckedOut:
     with _staging(keep.cache("checkout"), entry.dataset, entry.commit) as staging:
-        staged, report = _build(keep, entry, staging / "checkout")
+        staged, report = _build(keep, entry, staging / "checkout", hard_links=hard_links)
         with keep.repository.lock(), folder_faults(place, "check out into it"):
             if old:
                 place.rename(staging / "before")
@@ -195,7 +202,7 @@ def _place_submodule(keep: Keep, entry: VersionEntry, place: Path, path: str, *,
                 if old and not place.exists():
                     (staging / "before").rename(place)
                 raise
-    return _done(entry, place, report, submodule=True)
+    return _done(entry, place, report, submodule=True, hard_links=hard_links)
 
 
 @contextlib.contextmanager
@@ -254,7 +261,9 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Path, FetchReport | None]:
+def _build(
+    keep: Keep, entry: VersionEntry, place: Path, *, hard_links: bool
+) -> tuple[Path, FetchReport | None]:
     """A whole working copy at ``place``, verified; the report is of the stores, for the dvc backend."""
     keep.progress.stage(f"cloning {entry.dataset}@{entry.version}", unit="steps")
     repository = keep.dataset_repository(entry.dataset)
@@ -274,7 +283,7 @@ def _build(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Path, FetchRep
         report = None
         inventory = checked(_read(place / INVENTORY), entry)
     else:
-        inventory, report = _fill(keep, entry, place)
+        inventory, report = _fill(keep, entry, place, hard_links=hard_links)
     _require_whole(rehash(place / "data", inventory, keep.progress) if report is None else None, entry)
     working.settle(place)
     return place, report
@@ -284,7 +293,7 @@ def _read(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _fill(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Inventory, FetchReport]:
+def _fill(keep: Keep, entry: VersionEntry, place: Path, *, hard_links: bool) -> tuple[Inventory, FetchReport]:
     """The bytes of the dvc backend, each file verified as it is written, and DVC's cache."""
     stores = keep.stores_of(entry)
     data = from_pointer(_read(place / f"{INVENTORY}.dvc") or b"", entry, stores)
@@ -303,7 +312,7 @@ def _fill(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Inventory, Fetc
     left = place.parent / "left"
     if left.is_dir():
         left.rename(place / "data")
-    report = fetch(inventory, stores, entry.dataset, place / "data", keep.progress)
+    report = fetch(inventory, stores, entry.dataset, place / "data", keep.progress, hard_links=hard_links)
     _require_available(report, entry)
     if report.kept:
         keep.progress.note(f"{report.kept:,} objects of an interrupted checkout were read again and kept")
@@ -311,7 +320,9 @@ def _fill(keep: Keep, entry: VersionEntry, place: Path) -> tuple[Inventory, Fetc
     with folder_faults(place, "write to it"):
         (place / INVENTORY).write_bytes(data)
     others = {name: listing, _md5(data): data}
-    fill_cache(place / "data", inventory, others, place / ".dvc" / "cache", keep.progress)
+    fill_cache(
+        place / "data", inventory, others, place / ".dvc" / "cache", keep.progress, hard_links=hard_links
+    )
     _write_overrides(keep, entry, place)
     return inventory, report
 
@@ -379,8 +390,11 @@ def _owner(entry: VersionEntry) -> str:
     return f"{owner.get('name')} <{owner.get('email')}>" if owner else entry.registered_by
 
 
-def _done(entry: VersionEntry, place: Path, report: FetchReport | None, *, submodule: bool) -> CheckedOut:
+def _done(
+    entry: VersionEntry, place: Path, report: FetchReport | None, *, submodule: bool, hard_links: bool
+) -> CheckedOut:
     faults = tuple(f"{fault.path}: {_fault(fault)}" for fault in report.faults) if report else ()
     return CheckedOut(
-        entry, place, entry.files, entry.size_bytes, created=True, submodule=submodule, faults=faults
-    )
+        entry, place, entry.files, entry.size_bytes, created=True, submodule=submodule, faults=faults,
+        linked=(report.shared if report else 0) if hard_links else None,
+    )  # fmt: skip
