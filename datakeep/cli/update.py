@@ -19,7 +19,10 @@ from datakeep.cli.session import Answer, Session, command
 @click.option("-m", "--message", metavar="WHY", required=True, help="Why there is a new version.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option(
-    "--deep", is_flag=True, help="Read every file, also those unchanged since they were last hashed."
+    "--deep",
+    is_flag=True,
+    help="Read every file, also those unchanged since they were last hashed, and what the stores have of them; "
+    "what is damaged there is written anew.",
 )
 @click.option("--normalise-names", is_flag=True, help="Bring file names into Unicode's NFC form.")
 @fact_options

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.errors import NoSpace, SourceChanged, SourceUnreadable
 from datakeep.formats.inventory import Inventory
 from datakeep.store.dvc_format import object_key
@@ -24,6 +25,7 @@ from datakeep.store.hashing import AGAIN, hash_chunks
 from datakeep.store.interface import Capability
 from datakeep.store.pool import work
 from datakeep.store.present import connections_to, listed
+from datakeep.store.quarantine import QUARANTINE
 from datakeep.store.scan import SourceFiles
 from datakeep.store.taking import IN_MEMORY_BYTES, take_batch
 
@@ -44,6 +46,7 @@ def ingest(
     workers: int | None = None,
     *,
     trusted: Trusted | None = None,
+    mend: bool = False,
 ) -> Inventory:
     """Every file as an object in every store, and their inventory; each file is read once.
 
@@ -58,6 +61,7 @@ def ingest(
         workers: How many processes or threads; by default what the machine has, and for far stores what they
             take.
         trusted: Files whose digests are known; one is read all the same where a store lacks its object.
+        mend: Also read the objects that the stores have, and write those anew that are damaged.
 
     Raises:
         SourceChanged: Files changed while they were read; lists all of them.
@@ -81,7 +85,12 @@ def ingest(
     todo = columns.take(result.left) if trusted is not None and trusted.used else columns
     present = [_sizes_present(store, dataset, todo, keys) for store, keys in zip(stores, known, strict=True)]
     _check_space(todo, stores, present)
-    _take_all(todo, stores, known, dataset, present, result, progress, workers)
+    mended = _take_all(todo, stores, known, dataset, present, result, progress, workers, mend=mend)
+    if mended:
+        progress.warn(
+            f"{counted(mended, 'object')} of the stores had other bytes than their names say, and "
+            f"{'was' if mended == 1 else 'were'} written anew; the bad bytes are kept in {dataset}/{QUARANTINE}"
+        )
     for store in stores:
         store.sync()  # The bytes are durable since their batch; now their names are, too.
     return Inventory.of_columns(columns.paths, columns.sizes, bytes(result.md5), bytes(result.sha256))
@@ -134,7 +143,10 @@ def _take_all(
     result: _Result,
     progress: Progress,
     workers: int | None,
-) -> None:
+    *,
+    mend: bool,
+) -> int:
+    """How many damaged objects were written anew."""
     connections = connections_to(stores)
     users = min(connections or 1, len(files) or 1)
     for store in stores:
@@ -145,12 +157,15 @@ def _take_all(
         known=known,
         dataset=dataset,
         likely_present=frozenset(set.intersection(*(set(sizes) for sizes in present))),
+        mend=mend,
     )
+    mended = 0
     changed: list[str] = []
     unreadable: list[str] = []
     for taken in work(job, files, progress, workers=workers, connections=connections, sizes=files.sizes):
         changed += taken.changed
         unreadable += taken.unreadable
+        mended += taken.mended
         for number in range(len(taken.md5) // 16):
             result.put(
                 result.left[taken.start + number],
@@ -158,6 +173,7 @@ def _take_all(
                 taken.sha256[32 * number : 32 * number + 32],
             )
     _raise_if_bad(changed, unreadable)
+    return mended
 
 
 def put_bytes(data: bytes, stores: Sequence[Store], dataset: str, *, directory: bool = False) -> str:

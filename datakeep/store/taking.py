@@ -11,11 +11,12 @@ import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import SourceChanged, SourceUnreadable
+from datakeep.core.errors import DatakeepError, SourceChanged, SourceUnreadable
 from datakeep.store.dvc_format import object_key
 from datakeep.store.hashing import (
     NO_MD5,
     NO_SHA256,
+    Digests,
     HashingReader,
     changed,
     md5_of,
@@ -23,6 +24,7 @@ from datakeep.store.hashing import (
     sha256_of,
 )
 from datakeep.store.interface import Capability
+from datakeep.store.quarantine import quarantine
 from datakeep.store.scan import SourceFiles
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Taken:
         sha256: 32 bytes for each.
         changed: What is to be said of files that changed while they were read.
         unreadable: And of those that cannot be read.
+        mended: How many damaged objects of stores were written anew.
     """
 
     start: int
@@ -53,6 +56,7 @@ class Taken:
     sha256: bytearray = field(default_factory=bytearray)
     changed: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    mended: int = 0
 
 
 def take_batch(
@@ -63,6 +67,7 @@ def take_batch(
     known: Sequence[dict[str, int] | None],
     dataset: str,
     likely_present: frozenset[int],
+    mend: bool = False,
 ) -> Taken:
     """Every file of ``batch`` as an object in every store, durable before it has its name.
 
@@ -73,13 +78,14 @@ def take_batch(
         known: For each store its objects and their sizes, where asking for each would take too long.
         dataset: Prefix of all keys.
         likely_present: Sizes of which every store has an object already.
+        mend: Read the objects that the stores have, and write those anew that are damaged.
     """
     batch = SourceFiles.of(batch)
     taken = Taken(batch.start)
     with contextlib.ExitStack() as stack:
         own = [stack.enter_context(contextlib.closing(copy.copy(store))) for store in stores]
         shelves = [
-            stack.enter_context(contextlib.closing(_Shelf(store, dataset, keys)))
+            stack.enter_context(contextlib.closing(_Shelf(store, dataset, keys, mend=mend)))
             for store, keys in zip(own, known, strict=True)
         ]
         any_key = all(Capability.ANY_KEY in store.capabilities for store in own)
@@ -105,6 +111,7 @@ def take_batch(
             taken.sha256 += sha256
         for shelf in shelves:
             shelf.commit()
+            taken.mended += shelf.mended
     return taken
 
 
@@ -159,13 +166,23 @@ class _Shelf:
     Where there is nothing to be gained by it, each is given its key at once.
     """
 
-    def __init__(self, store: Store, dataset: str, known: dict[str, int] | None) -> None:
+    def __init__(
+        self, store: Store, dataset: str, known: dict[str, int] | None, *, mend: bool = False
+    ) -> None:
+        self._mend = mend
+        self._found_whole: set[str] = set()
+        self._found_bad: set[str] = set()
         self._store = store
         self._dataset = dataset
         self._known = known
         self._syncs = Capability.SYNC in store.capabilities
         self._writers: list[Writer] = []
         self._finished: dict[str, Writer] = {}
+
+    @property
+    def mended(self) -> int:
+        """How many damaged objects were written anew."""
+        return len(self._found_bad)
 
     def key(self, md5: bytes) -> str:
         """The key of the object ``md5``."""
@@ -174,9 +191,28 @@ class _Shelf:
     def has(self, md5: bytes, size_bytes: int) -> bool:
         """Whether nothing needs to be written."""
         key = self.key(md5)
-        if self._known is not None:
-            return self._known.get(key) == size_bytes
-        return key in self._finished or self._store.size_of(key) == size_bytes
+        if key in self._finished:
+            return True
+        there = self._store.size_of(key) if self._known is None else self._known.get(key)
+        return there == size_bytes and (not self._mend or self._is_whole(key, md5))
+
+    def _is_whole(self, key: str, md5: bytes) -> bool:
+        """Whether the object has the bytes of its name; a damaged one is kept elsewhere, and to be written anew."""
+        if key in self._found_whole or key in self._found_bad:
+            return key in self._found_whole
+        digests = Digests()
+        try:
+            with self._store.open_read(key) as chunks:
+                for chunk in chunks:
+                    digests.update(chunk)
+        except DatakeepError:  # what cannot be read is as good as lost
+            digests = Digests()
+        if digests.md5 == md5:
+            self._found_whole.add(key)
+            return True
+        quarantine(self._store, self._dataset, key, md5.hex())
+        self._found_bad.add(key)
+        return False
 
     def begin(self, md5: bytes | None = None) -> Writer:
         """A writer that :meth:`close` discards, if it comes to nothing."""

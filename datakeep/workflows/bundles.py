@@ -17,8 +17,8 @@ from datakeep.core.names import version_number
 from datakeep.repository.bundles import unbundling
 from datakeep.store.checking import Checked
 from datakeep.store.interface import CHUNK_BYTES
+from datakeep.store.quarantine import quarantine
 from datakeep.workflows.inventories import INVENTORY, checked
-from datakeep.workflows.mending import quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -361,7 +361,8 @@ def _require_available(report: FetchReport, entry: VersionEntry) -> None:
         f"{len(lost)} of {counted(entry.files, 'file')} of {entry.dataset}@{entry.version} are whole in no store "
         f"({', '.join(stores) or 'none answers'}): {', '.join(sorted(lost)[:3])}{' …' if len(lost) > 3 else ''}",
         next_step=f"the vault's administrator must restore them from a backup, or the owner, {_owner(entry)}, "
-        f"register the files again: datakeep update {entry.dataset} SOURCE -m WHY; then run this command again",
+        f"register the files again: datakeep update {entry.dataset} SOURCE --deep -m WHY; then run this command "
+        "again",
         things=things or sorted(lost),
     )
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from copy import copy
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DatakeepError
 from datakeep.formats.inventory import Inventory
 from datakeep.store.copying import copy_objects
 from datakeep.store.dvc_format import object_key
 from datakeep.store.ingest import put_bytes
+from datakeep.store.quarantine import quarantine
 from datakeep.store.verified import find_object
 
 if TYPE_CHECKING:
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from datakeep.store.checking import Expected
     from datakeep.store.interface import Store
     from datakeep.workflows.keep import Keep
-
-#: Where the bad bytes of a mended object are kept, beside the dataset's objects, for whoever looks into it.
-QUARANTINE = "datakeep/quarantine"
 
 
 def mend(
@@ -59,12 +54,3 @@ def _mend_small(store: Store, dataset: str, item: Expected, sources: Sequence[St
         return False
     put_bytes(found.data, [store], dataset, directory=item.name.endswith(".dir"))
     return True
-
-
-def quarantine(store: Store, dataset: str, key: str, name: str) -> None:
-    """Keep as ``name`` what ``store`` has there now, if it can be read; mending does not depend on it."""
-    try:
-        with closing(copy(store)) as own, own.open_read(key) as chunks:
-            own.put(f"{dataset}/{QUARANTINE}/{name}", chunks)
-    except DatakeepError:
-        return  # missing or unreadable: there is nothing to keep

@@ -71,6 +71,7 @@ class Draft:
         inventory: The inventory of the version before, where ``source`` is None.
         state: What was hashed of the source before, if it is one folder.
         deep: Read every file of the source, whatever the state says.
+        mend: Read the objects that the stores have, too, and write those anew that are damaged.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Draft:
     inventory: Inventory | None = None
     state: HashState | None = None
     deep: bool = False
+    mend: bool = False
 
     @property
     def manifest(self) -> Manifest:
@@ -215,7 +217,7 @@ class Publisher:
         """The source's inventory, its bytes in the stores; and how many files needed no reading for it."""
         began_ns, files = time.time_ns(), SourceFiles.of(source)
         trusted = draft.state.trusted(files) if draft.state and not draft.deep else None
-        inventory = ingest(files, stores, draft.name, self.keep.progress, trusted=trusted)
+        inventory = ingest(files, stores, draft.name, self.keep.progress, trusted=trusted, mend=draft.mend)
         if draft.state:
             draft.state.save(files, inventory, began_ns=began_ns)
         return inventory, trusted.used if trusted else 0

@@ -203,11 +203,12 @@ def _already(keep: Keep, name: str, found: Scan, request: Request) -> Registered
     changed = content_id(hashed) != entry.content
     differing = [path for path, value in request.given.items() if not _same(entry.manifest, path, value)]
     if changed or differing:
-        sources = request.sources
+        typed = request.command.replace("datakeep register", "datakeep update", 1)
+        typed = typed.replace(f" --backend {request.backend}", "", 1)
         what = "other bytes" if changed else f"another {', '.join(differing)}"
         raise AlreadyExists(
             f"{name} is registered already, as {entry.version} by {entry.registered_by}, with {what}",
-            next_step=f"make the next version: datakeep update {name} {' '.join(map(str, sources))} -m WHY",
+            next_step=f"make the next version: {typed} -m WHY",
         )
     return Registered(entry, created=False)
 

@@ -192,7 +192,7 @@ def next_from(
         source: New data; None keeps the bytes.
         dry_run: Only tell what would change.
         state: What was hashed of the source's folder before.
-        deep: Read all of it, whatever the state says.
+        deep: Read all of it, whatever the state says, and the objects of the stores; mend what is damaged.
     """
     version = next_version(keep.versions(base.entry.dataset))
     draft = Draft(
@@ -206,6 +206,7 @@ def next_from(
         inventory=base.inventory,
         state=state,
         deep=deep,
+        mend=deep,
     )
     publisher = Publisher(keep, who, now)
     base.repository.fetch()
@@ -256,7 +257,9 @@ def _changes(base: Base, prepared: Prepared) -> Changes:
 
 
 #: What every version writes anew; a difference there says nothing of its own.
-_GENERATED = frozenset({"README.md", MANIFEST, "data.dvc", "inventory.parquet.dvc", "inventory.parquet"})
+_GENERATED = frozenset(
+    {"README.md", MANIFEST, "data.dvc", "inventory.parquet.dvc", "inventory.parquet", ".dvc/config"}
+)
 
 
 def _documents(base: Base, prepared: Prepared) -> list[str]:

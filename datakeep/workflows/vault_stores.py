@@ -208,7 +208,8 @@ class _Filling:
         if report.unavailable:
             raise DamagedBytes(
                 f"{len(report.unavailable)} files of {what} are whole in no store, so {self.store} was not added",
-                next_step=f"restore them first: the owner can run datakeep update {entry.dataset} SOURCE -m WHY",
+                next_step="restore them first: the owner can run "
+                f"datakeep update {entry.dataset} SOURCE --deep -m WHY",
                 things=report.unavailable,
             )
         listing = dvc_format.tree_object(inventory)

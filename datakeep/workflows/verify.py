@@ -87,7 +87,7 @@ class Verified:
 def own_step(step: str, entry: VersionEntry) -> str:
     """``step`` for the giver: what he does himself, where others are told to ask him."""
     name, owner = entry.dataset, (entry.manifest.get("owner") or {}).get("email", "its owner")
-    update = f"datakeep update {name} SOURCE -m WHY"
+    update = f"datakeep update {name} SOURCE --deep -m WHY"
     own_words = {
         "have the owner ": "",
         "the owner can ": "you can ",
