@@ -71,6 +71,10 @@ class FolderStore(Store):
         """Its free space is known, its bytes are local, and objects are renamed when they are written."""
         return frozenset({Capability.FREE_SPACE, Capability.LOCAL, Capability.SYNC, Capability.ANY_KEY})
 
+    def where(self) -> tuple[str, ...]:
+        """See :meth:`Store.where`; symbolic links are resolved."""
+        return folder_words(self.root)
+
     def dvc_remote(self, dataset: str) -> dict[str, str]:
         """See :meth:`Store.dvc_remote`."""
         return {"url": str(self.root / dataset)}
@@ -259,6 +263,11 @@ class FolderStore(Store):
             next_step=f"mount it; where it is mounted at another path: git config datakeep.store.{self.name}.url "
             "PATH; if it has moved for everybody, correct its url in keep.yaml",
         )
+
+
+def folder_words(folder: Path) -> tuple[str, ...]:
+    """What :meth:`Store.where` says of a folder, whether or not it is there."""
+    return Path(os.path.realpath(folder)).parts
 
 
 class _FolderWriter(Writer):

@@ -175,6 +175,10 @@ class Store(ABC):
         return None
 
     @abstractmethod
+    def where(self) -> tuple[str, ...]:
+        """Where it lies, outermost first: what begins with all of another place's words lies inside of that."""
+
+    @abstractmethod
     def dvc_remote(self, dataset: str) -> dict[str, str]:
         """The options of the DVC remote that is this store's part for ``dataset``; no secret is in them."""
 

@@ -107,6 +107,12 @@ class BucketStore(Store):
         """See :attr:`Store.credentials`."""
         return object_clients.kind_of_credentials(self.location)
 
+    def where(self) -> tuple[str, ...]:
+        """See :meth:`Store.where`."""
+        place = self.location
+        server = (place.endpoint_url or "").lower()
+        return (place.scheme, server, place.bucket, *filter(None, place.prefix.split("/")))
+
     def dvc_remote(self, dataset: str) -> dict[str, str]:
         """See :meth:`Store.dvc_remote`."""
         return self.location.dvc_remote(dataset)

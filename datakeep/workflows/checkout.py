@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING
 from datakeep.core.counts import counted
 from datakeep.core.errors import AlreadyExists, DamagedBytes, GitFault
 from datakeep.repository import foreign, submodules, working
+from datakeep.repository.command import local_path
 from datakeep.store import dvc_format
 from datakeep.store.dvc_cache import fill_cache
 from datakeep.store.faults import folder_faults
 from datakeep.store.fetch import fetch
+from datakeep.store.interface import MARKER_NAME
 from datakeep.store.rehash import rehash
 from datakeep.workflows.inventories import INVENTORY, checked, from_pointer, load_inventory
 from datakeep.workflows.transfer import clone_limits
@@ -109,6 +111,20 @@ def _require_free(place: Path, keep: Keep) -> None:
                 f"{place} lies in the keep {folder}, which has a place of its own for each dataset",
                 next_step="leave DEST out to use it, or name a folder outside of the keep",
             )
+        if inside := _vault_part(folder, keep):
+            raise AlreadyExists(f"{place} lies in {inside}", next_step="name a folder outside of it")
+
+
+def _vault_part(folder: Path, keep: Keep) -> str | None:
+    """What ``folder`` is, if a working copy inside of it would lie among the vault's own files or git's."""
+    if (folder / MARKER_NAME).is_file():
+        return f"the store {folder}, which is for datakeep's own files"
+    base = local_path(keep.git_base)
+    if base is not None and _same_place(folder, base):
+        return f"the git base {folder}, which is for bare repositories"
+    if folder.name == ".git" or ((folder / "HEAD").is_file() and (folder / "objects").is_dir()):
+        return f"the git repository {folder}, among git's own files"
+    return None
 
 
 def _as_submodule(keep: Keep, entry: VersionEntry, place: Path, *, hard_links: bool) -> CheckedOut:

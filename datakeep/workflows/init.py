@@ -19,7 +19,8 @@ from datakeep.repository.command import local_path
 from datakeep.repository.keep import Change, KeepRepository, KeepTree
 from datakeep.store.interface import Capability
 from datakeep.store.location import split_url
-from datakeep.store.opening import create_store
+from datakeep.store.opening import create_store, open_store
+from datakeep.workflows.apart import require_apart
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.keep import KEEP_FILE, Keep, open_keep
 from datakeep.workflows.people import new_person
@@ -72,7 +73,7 @@ def init(
 
     Raises:
         AlreadyExists: The folder holds something else, or the vault another keep of this name.
-        UsageError: The name or a store cannot be used.
+        UsageError: The name or a store cannot be used; or a store lies in the keep, the git base or another store.
         SecretFound: An address holds a password.
         StoreUnreachable, AccessDenied, NoSpace: Of the vault.
     """
@@ -82,6 +83,7 @@ def init(
     if (root / KEEP_FILE).is_file():
         return _already_made(root, file, progress)
     _require_unused(root)
+    _require_apart(root, file)
     if not vault_data:
         _make_default_vault(Path(file.vault.stores[0].url).parent)
     for store in file.vault.stores:
@@ -208,6 +210,15 @@ def _already_made(root: Path, file: KeepFile, progress: Progress) -> Made:
         f"{root} is already the keep {keep.name}, with its vault at {keep.file.vault.git}",
         next_step=f"choose another folder, or work in it: cd {root}",
     )
+
+
+def _require_apart(root: Path, file: KeepFile) -> None:
+    stores = [
+        open_store(store.name, store.url, endpoint_url=store.endpoint_url, region=store.region)
+        for store in file.vault.stores
+    ]
+    for place, store in enumerate(stores):
+        require_apart(store, root, file.vault.git, stores[:place])
 
 
 def _warn_of_personal(store: StoreEntry, progress: Progress) -> None:

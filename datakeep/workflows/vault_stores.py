@@ -18,8 +18,9 @@ from datakeep.repository.keep import Change
 from datakeep.store import dvc_format
 from datakeep.store.copying import CopyReport, copy_objects
 from datakeep.store.ingest import put_bytes
-from datakeep.store.opening import create_store
+from datakeep.store.opening import create_store, open_store
 from datakeep.store.verified import fetch_object
+from datakeep.workflows.apart import require_apart
 from datakeep.workflows.bundles import check_bundles, is_bundled
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.init import store_fields
@@ -107,11 +108,14 @@ def add_store(keep: Keep, name: str, url: str, *, who: Identity, now: datetime) 
         DamagedBytes: No store has some object whole; lists the files. The store is not added.
         StoreUnreachable, AccessDenied, NoSpace: Of the new store.
         SecretFound: The address holds a password.
+        UsageError: The place lies in, or around, the keep, its git base or another of its stores.
     """
     check_writable({"url": url})
     fields = store_fields(name, url)
     keep.refresh()
     created = _require_free(keep, fields, url)
+    if created:
+        require_apart(open_store(**fields), keep.root, keep.git_base, keep.stores())
     profile = keep.repository.setting(f"datakeep.store.{name}.profile")
     store = create_store(**fields, keep=keep.name, now=now, profile=profile)
     filling = _Filling(keep, store)
