@@ -84,6 +84,45 @@ def add(session: Session, name: str, url: str) -> Answer:
     return Answer(data, lines)
 
 
-@click.group(name="vault", commands=[list_, add])
+@answering(name="remove")
+@click.argument("name")
+@click.option("-m", "--message", metavar="WHY", default="", help="Why the store goes.")
+@click.option(
+    "--below-policy",
+    is_flag=True,
+    help="Go on where versions are left with fewer copies than policy.copies asks for.",
+)
+def remove(session: Session, name: str, message: str, below_policy: bool) -> Answer:
+    r"""Take a store out of the keep; nothing in it is deleted or changed.
+
+    Refused while a version would have no copy in the stores that remain, which are looked at first.
+
+    \b
+    Example:
+      datakeep vault remove nas -m 'the NAS is switched off in March'
+    """
+    from datakeep.repository.identity import identity
+    from datakeep.workflows.store_removal import remove_store
+
+    keep = session.keep()
+    done = remove_store(
+        keep,
+        name,
+        message=message,
+        below_policy=below_policy,
+        who=identity(keep.root),
+        now=datetime.now().astimezone(),
+    )
+    lines = [f"store {name} left the keep; nothing in it was deleted or changed: its bytes lie at {done.url}"]
+    if count := len(done.below_policy):
+        held = "1 version has" if count == 1 else f"{count} versions have"
+        lines.append(f"{held} fewer copies now than the {keep.file.policy.copies} that the policy asks for")
+        lines.append("next: datakeep vault add NAME URL")
+    else:
+        lines.append("next: datakeep vault list")
+    return Answer({"store": name, "url": done.url, "below_policy": list(done.below_policy)}, lines)
+
+
+@click.group(name="vault", commands=[list_, add, remove])
 def command() -> None:
     """The stores of the vault: where the bytes must survive."""

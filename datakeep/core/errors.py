@@ -221,6 +221,12 @@ class Unsupported(DatakeepError):
     exit_code = 31
 
 
+class StillNeeded(DatakeepError):
+    """What would be taken away is still needed, such as the only copy of a version."""
+
+    exit_code = 32
+
+
 def families() -> list[type[DatakeepError]]:
     """All families, by exit code."""
     return sorted(DatakeepError.__subclasses__(), key=lambda kind: kind.exit_code)

@@ -161,6 +161,23 @@ def dump(data: Any) -> str:
     return out.getvalue()
 
 
+def without_item(text: str, at: tuple[int, int]) -> str:
+    """``text`` without the item of a block sequence whose first key stands at line and column ``at`` (from 0).
+
+    Comments stay, also those above the item: nobody but their author knows what they are about.
+    """
+    lines = text.splitlines(keepends=True)
+    first, column = at
+    end = first + 1
+    for number, line in enumerate(lines[first + 1 :], first + 1):
+        bare = line.strip()
+        if bare and not bare.startswith("#"):
+            if len(line) - len(line.lstrip()) < column:
+                break
+            end = number + 1
+    return "".join(lines[:first] + lines[end:])
+
+
 def plain(data: Any) -> Any:
     """``data`` as plain dicts, lists and scalars, without the comments."""
     if isinstance(data, dict):

@@ -317,17 +317,17 @@ class Keep:
         ]
 
     def holding(self, entry: VersionEntry) -> tuple[str, ...]:
-        """The stores that hold a version's objects, or its bundle, as far as the register knows.
+        """The stores of the keep that hold a version's objects, or its bundle, as far as the register knows.
 
-        A store that was added later was filled with all versions of its day, which their entries cannot say.
+        A store that was added later was filled with all versions of its day, which their entries cannot say; and
+        what an entry of a later day says was written while the keep had that store, at that place. So a name
+        that was given up and taken again means the new place, rightly.
         """
         path = entry_path(entry.dataset, entry.version)
-        later = (
-            store.name
-            for store in self.file.vault.stores
-            if store.name not in entry.stores and path in self._filled.get(store.name, ())
-        )
-        return (*entry.stores, *later)
+        known = [store.name for store in self.file.vault.stores]
+        named = [name for name in entry.stores if name in known]
+        later = [name for name in known if name not in named and path in self._filled.get(name, ())]
+        return (*named, *later)
 
     @cached_property
     def _filled(self) -> dict[str, set[str]]:

@@ -18,6 +18,7 @@ from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.card import CardFacts, card
 from datakeep.formats.inventory import Inventory
+from datakeep.formats.keep import KeepFile
 from datakeep.formats.manifest import Manifest
 from datakeep.formats.version import VersionEntry
 from datakeep.repository import submodules, vault
@@ -32,7 +33,7 @@ from datakeep.store.scan import SourceFiles
 from datakeep.workflows.bundles import is_bundled, put_bundle
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.inventories import INVENTORY
-from datakeep.workflows.keep import entry_path
+from datakeep.workflows.keep import KEEP_FILE, entry_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -277,6 +278,7 @@ class Publisher:
         """
         with prepared.repository.claiming():
             newest = self.keep.repository.require_ready()
+            self._require_same_stores(newest, prepared)
             while True:
                 there = self._push(prepared)
                 if there is None:
@@ -286,7 +288,7 @@ class Publisher:
             if is_bundled(entry):
                 put_bundle(self.keep, entry, self.keep.stores(prepared.stores))
             self.keep.repository.transact(
-                lambda tree: self._registered(tree, entry),
+                lambda tree: self._registered(tree, entry, prepared),
                 f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
                 self.who,
                 when=self.now,
@@ -374,7 +376,24 @@ class Publisher:
         }
         return VersionEntry.of(fields, what=f"the entry of {draft.name}@{draft.version}")
 
-    def _registered(self, tree: KeepTree, entry: VersionEntry) -> Change:
+    def _require_same_stores(self, tree: KeepTree, prepared: Prepared) -> None:
+        """The stores that took the bytes are the keep's still, where they were: an entry names them for ever.
+
+        Raises:
+            Conflict: One was removed or moved; another place may have its name by now.
+        """
+        text = tree.read(KEEP_FILE)
+        stores = KeepFile.read(text, what=KEEP_FILE).vault.stores if text else []
+        now = {store.name: (store.url, store.endpoint_url) for store in stores}
+        for store in self.keep.file.vault.stores:
+            if store.name in prepared.stores and now.get(store.name) != (store.url, store.endpoint_url):
+                raise Conflict(
+                    f"store {store.name} was removed from the keep, or moved, while the bytes went there",
+                    next_step="run the same command again; it uses the stores that the keep has now",
+                )
+
+    def _registered(self, tree: KeepTree, entry: VersionEntry, prepared: Prepared) -> Change:
+        self._require_same_stores(tree, prepared)
         path = entry_path(entry.dataset, entry.version)
         old = tree.read(path)
         if old is not None:

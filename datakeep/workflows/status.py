@@ -198,9 +198,7 @@ def _proofs(keep: Keep, entry: VersionEntry, judge: Judge) -> Iterator[Finding]:
 
 def _copies(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
     name, wanted = f"{entry.dataset}@{entry.version}", keep.file.policy.copies
-    known = {store.name for store in keep.file.vault.stores}
-    # Of the git backend the git base is one; of both, a store that the keep no longer has is none.
-    count = sum(store in known for store in keep.holding(entry)) + is_bundled(entry)
+    count = len(keep.holding(entry)) + is_bundled(entry)  # of the git backend the git base is one
     if count < wanted:
         what = f"{'1 copy' if count == 1 else f'{count} copies'} of its bytes; the policy asks for {wanted}"
         yield Finding("copies", name, what, "datakeep vault add NAME URL")
