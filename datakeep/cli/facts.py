@@ -36,6 +36,15 @@ def fact_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return manifest(function)
 
 
+without_option = click.option(
+    "--without-store",
+    "without_stores",
+    multiple=True,
+    metavar="NAME",
+    help="Leave this store out this time, such as one that cannot be reached; may be repeated.",
+)
+
+
 def _sentence(meaning: str) -> str:
     return f"{meaning[:1].upper()}{meaning[1:]}."
 
@@ -92,6 +101,8 @@ def command_line(name: str, sources: tuple[Path, ...], options: dict[str, Any], 
         words += ["--backend", backend]
     if options.get("manifest"):
         words += ["--manifest", str(options["manifest"])]
+    for store in options.get("without_stores") or ():
+        words += ["--without-store", store]
     for fact in FACTS:
         value = options.get(fact.path.replace(".", "__"))
         for item in value if isinstance(value, tuple) else [value] if value else []:

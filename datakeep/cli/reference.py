@@ -9,6 +9,7 @@ import click
 
 from datakeep.cli.changes import change_data, show_changes
 from datakeep.cli.clean_room import clean_room_options, settings_of
+from datakeep.cli.facts import without_option
 from datakeep.cli.session import Answer, Session, command, table
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 )
 @click.option("--accept", is_flag=True, help="Accept what --measure proposes.")
 @click.option("-m", "--message", metavar="WHY", default="reference training stated", help="Why.")
+@without_option
 @clean_room_options
 def call(
     session: Session, name: str, train: str | None, measure: int, accept: bool, message: str, **options: Any
@@ -89,6 +91,7 @@ def call(
         review=lambda changes: show_changes(session, changes),
         who=identity(keep.root),
         now=datetime.now().astimezone(),
+        without=options["without_stores"],
     )
     entry = done.updated.entry
     data = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datakeep.cli.facts import asker, command_line, fact_options, given, next_after
+from datakeep.cli.facts import asker, command_line, fact_options, given, next_after, without_option
 from datakeep.cli.session import Answer, Session, command, size
 from datakeep.core.counts import counted
 
@@ -22,6 +22,7 @@ from datakeep.core.counts import counted
     help="How the bytes are kept: in git history, or as DVC objects.",
 )
 @click.option("--normalise-names", is_flag=True, help="Bring file names into Unicode's NFC form.")
+@without_option
 @fact_options
 def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any) -> Answer:
     r"""Register a dataset: its bytes, and what is known of it, as version 1.
@@ -47,6 +48,7 @@ def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any)
         backend=options["backend"],
         manifest=options["manifest"],
         normalise_names=options["normalise_names"],
+        without_stores=options["without_stores"],
         ask=asker(session),
         command=command_line(name, sources, options, "register"),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from datakeep.cli.changes import change_data, show_changes
-from datakeep.cli.facts import asker, command_line, fact_options, given, next_after
+from datakeep.cli.facts import asker, command_line, fact_options, given, next_after, without_option
 from datakeep.cli.session import Answer, Session, command
 
 
@@ -25,6 +25,7 @@ from datakeep.cli.session import Answer, Session, command
     "what is damaged there is written anew.",
 )
 @click.option("--normalise-names", is_flag=True, help="Bring file names into Unicode's NFC form.")
+@without_option
 @fact_options
 def call(
     session: Session, name: str, sources: tuple[Path, ...], message: str, dry_run: bool, **options: Any
@@ -49,6 +50,7 @@ def call(
         given=given(options),
         manifest=options["manifest"],
         normalise_names=options["normalise_names"],
+        without_stores=options["without_stores"],
         ask=asker(session),
         command=command_line(name, sources, options, "update") + " -m WHY",
         deep=options["deep"],

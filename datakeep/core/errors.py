@@ -224,7 +224,7 @@ class Unsupported(DatakeepError):
 class StillNeeded(DatakeepError):
     """What would be taken away is still needed, such as the only copy of a version."""
 
-    exit_code = 32
+    exit_code = 33
 
 
 def families() -> list[type[DatakeepError]]:

@@ -10,8 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DatakeepError, UnknownName
-from datakeep.core.names import nearest
+from datakeep.core.errors import DatakeepError
 from datakeep.store import dvc_format
 from datakeep.store.checking import Checked, Expected, check_deep, check_quick, listing
 from datakeep.workflows.bundles import chain, check_bundles, is_bundled
@@ -78,14 +77,7 @@ def _entries(keep: Keep, plan: Plan) -> Iterator[VersionEntry]:
 
 
 def _stores(keep: Keep, names: Sequence[str]) -> list[Store]:
-    known = [store.name for store in keep.file.vault.stores]
-    for name in names:
-        if name not in known:
-            near = nearest(name, known)
-            raise UnknownName(
-                f"this keep has no store {name!r}" + (f"; did you mean {near!r}?" if near else ""),
-                next_step="datakeep vault list",
-            )
+    keep.require_stores(names)
     return keep.stores(names or None)
 
 

@@ -7,7 +7,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import DamagedBytes, DatakeepError, GitFault, InvalidFile, NotAKeep, UnknownName
+from datakeep.core.errors import (
+    DamagedBytes,
+    DatakeepError,
+    GitFault,
+    InvalidFile,
+    NotAKeep,
+    UnknownName,
+    UsageError,
+)
 from datakeep.core.names import VERSION, Reference, nearest, parse_reference, version_number
 from datakeep.formats.keep import KeepFile
 from datakeep.formats.version import VersionEntry
@@ -344,13 +352,34 @@ class Keep:
         holding = self.holding(entry)
         return sorted(self.stores(), key=lambda store: store.name not in holding)
 
-    def writable_stores(self) -> list[Store]:
-        """All stores, made sure to be there, to be this keep's, and to take bytes.
+    def require_stores(self, names: Sequence[str]) -> None:
+        """The keep has stores of all these names.
+
+        Raises:
+            UnknownName: It has not; says what is near.
+        """
+        known = [store.name for store in self.file.vault.stores]
+        for name in names:
+            if name not in known:
+                near = nearest(name, known)
+                raise UnknownName(
+                    f"this keep has no store {name!r}" + (f"; did you mean {near!r}?" if near else ""),
+                    next_step="datakeep vault list",
+                )
+
+    def writable_stores(self, without: Sequence[str] = ()) -> list[Store]:
+        """All stores but those of ``without``, made sure to be there, to be this keep's, and to take bytes.
 
         Raises:
             StoreMissing, StoreUnmarked, AccessDenied: One of them is not.
+            UnknownName, UsageError: The keep has no store of one of these names, or no other.
         """
-        stores = self.stores()
+        self.require_stores(without)
+        stores = [store for store in self.stores() if store.name not in without]
+        if not stores:
+            raise UsageError(
+                "every store of the keep is left out", next_step="leave one in: the bytes must lie somewhere"
+            )
         for store in stores:
             store.check(keep=self.name, writable=True)
         return stores

@@ -18,7 +18,6 @@ from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.card import CardFacts, card
 from datakeep.formats.inventory import Inventory
-from datakeep.formats.keep import KeepFile
 from datakeep.formats.manifest import Manifest
 from datakeep.formats.version import VersionEntry
 from datakeep.repository import submodules, vault
@@ -33,7 +32,8 @@ from datakeep.store.scan import SourceFiles
 from datakeep.workflows.bundles import is_bundled, put_bundle
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.inventories import INVENTORY
-from datakeep.workflows.keep import KEEP_FILE, entry_path
+from datakeep.workflows.keep import entry_path
+from datakeep.workflows.takers import require_same_stores, say_what_lacks, takers, way_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ class Draft:
         version: ``v3``.
         document: The manifest's fields, with their comments.
         message: Why there is a new version.
-        parent: The commit of the version before; None for the first.
+        before: The version before, which it builds on; None for the first.
         files: Documents and code that go into the repository; None deletes one.
         source: The new data; None keeps the bytes of ``inventory``.
         inventory: The inventory of the version before, where ``source`` is None.
@@ -79,13 +79,24 @@ class Draft:
     version: str
     document: dict[str, Any]
     message: str
-    parent: str | None = None
+    before: VersionEntry | None = None
     files: Mapping[str, bytes | None] = field(default_factory=dict)
     source: Sequence[SourceFile] | None = None
     inventory: Inventory | None = None
     state: HashState | None = None
     deep: bool = False
     mend: bool = False
+
+    @property
+    def parent(self) -> str | None:
+        """The commit of the version before."""
+        return self.before.commit if self.before else None
+
+    @property
+    def needs(self) -> VersionEntry | None:
+        """The version before, where a store must hold that one to hold this one: but for new bytes as objects."""
+        sent_whole = self.source is not None and self.manifest.backend == "dvc"
+        return None if sent_whole else self.before
 
     @property
     def manifest(self) -> Manifest:
@@ -113,12 +124,14 @@ class Publisher:
         keep: The keep.
         who: Author of the commits.
         now: The time that is written down.
+        without: Stores that are left out; each must be filled later.
     """
 
-    def __init__(self, keep: Keep, who: Identity, now: datetime) -> None:
+    def __init__(self, keep: Keep, who: Identity, now: datetime, *, without: Sequence[str] = ()) -> None:
         self.keep = keep
         self.who = who
         self.now = now
+        self.without = without
 
     def prepare(self, draft: Draft, *, dry_run: bool = False) -> Prepared:
         """The draft's bytes in every store and its commit in a cache; nothing refers to either yet.
@@ -129,16 +142,17 @@ class Publisher:
 
         Raises:
             SourceChanged, SourceUnreadable: Files of the source; lists them.
-            NoSpace, AccessDenied, StoreUnreachable: Of a store.
+            NoSpace, AccessDenied, StoreUnreachable: Of a store; says how to do without it.
+            UnknownName, UsageError: A store that is left out is not there, or none is left.
             SecretFound, InvalidFile: Something of the draft must not, or cannot, be written down.
         """
         check_writable({**draft.document, "message": draft.message})
         manifest = draft.manifest
         repository = self.keep.dataset_repository(draft.name)
-        stores = [] if dry_run else self.keep.writable_stores()
-        if manifest.backend == "git":
-            return self._prepare_git(draft, manifest, repository, stores)
-        return self._prepare_dvc(draft, manifest, repository, stores)
+        prepare = self._prepare_git if manifest.backend == "git" else self._prepare_dvc
+        with way_out(self.keep, self.without):
+            stores = [] if dry_run else takers(self.keep, draft.needs, self.without)
+            return prepare(draft, manifest, repository, stores)
 
     def _prepare_git(
         self, draft: Draft, manifest: Manifest, repository: DatasetRepository, stores: Sequence[Store]
@@ -199,8 +213,7 @@ class Publisher:
         inventory = _with_splits(inventory, manifest)
         data = inventory.to_bytes()
         files = {**self._dvc_pointers(draft, inventory, data, stores), **draft.files}
-        names = [(store.name, store.url) for store in self.keep.file.vault.stores]
-        files |= self._texts(draft, manifest, inventory, names)
+        files |= self._texts(draft, manifest, inventory, self._listed([store.name for store in stores]))
         commit = repository.write(draft.parent, draft.message, self.who, self.now, files=files)
         return Prepared(
             draft,
@@ -245,8 +258,18 @@ class Publisher:
             **_DVC_FILES,
             "data.dvc": pointer.encode(),
             f"{INVENTORY}.dvc": dvc_format.pointer_file(INVENTORY, listed, len(data)).encode(),
-            ".dvc/config": dvc_format.dvc_config(self.keep.recorded_stores(), draft.name).encode(),
+            ".dvc/config": self._dvc_config(draft.name, [store.name for store in stores]).encode(),
         }
+
+    def _dvc_config(self, name: str, taken: Sequence[str]) -> str:
+        """All stores as DVC's remotes; the default, which is the first, is one that took this version."""
+        recorded = sorted(self.keep.recorded_stores(), key=lambda store: store.name not in taken)
+        return dvc_format.dvc_config(recorded, name)
+
+    def _listed(self, taken: Sequence[str]) -> list[tuple[str, str]]:
+        """Name and URL of all stores, those that took this version first."""
+        stores = sorted(self.keep.file.vault.stores, key=lambda store: store.name not in taken)
+        return [(store.name, store.url) for store in stores]
 
     def _texts(
         self, draft: Draft, manifest: Manifest, inventory: Inventory, stores: Sequence[tuple[str, str]]
@@ -278,7 +301,7 @@ class Publisher:
         """
         with prepared.repository.claiming():
             newest = self.keep.repository.require_ready()
-            self._require_same_stores(newest, prepared)
+            require_same_stores(self.keep, newest, prepared.stores)
             while True:
                 there = self._push(prepared)
                 if there is None:
@@ -286,7 +309,8 @@ class Publisher:
                 prepared = self._after(prepared, there, newest)
             entry = self.entry_of(prepared, prepared.repository.tags()[prepared.draft.version])
             if is_bundled(entry):
-                put_bundle(self.keep, entry, self.keep.stores(prepared.stores))
+                with way_out(self.keep, self.without):
+                    put_bundle(self.keep, entry, self.keep.stores(prepared.stores))
             self.keep.repository.transact(
                 lambda tree: self._registered(tree, entry, prepared),
                 f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
@@ -295,6 +319,7 @@ class Publisher:
                 progress=self.keep.progress,
             )
         self.keep.look_again()
+        say_what_lacks(self.keep, entry)
         return entry
 
     def _push(self, prepared: Prepared) -> TagInfo | None:
@@ -346,7 +371,7 @@ class Publisher:
         )
         inventory = prepared.inventory
         in_git = draft.manifest.backend == "git"
-        names = [] if in_git else [(store.name, store.url) for store in self.keep.file.vault.stores]
+        names = [] if in_git else self._listed(prepared.stores)
         texts = self._texts(after, draft.manifest, inventory, names)
         commit = repository.write(
             repository.head(), draft.message, self.who, self.now, files=texts,
@@ -376,24 +401,8 @@ class Publisher:
         }
         return VersionEntry.of(fields, what=f"the entry of {draft.name}@{draft.version}")
 
-    def _require_same_stores(self, tree: KeepTree, prepared: Prepared) -> None:
-        """The stores that took the bytes are the keep's still, where they were: an entry names them for ever.
-
-        Raises:
-            Conflict: One was removed or moved; another place may have its name by now.
-        """
-        text = tree.read(KEEP_FILE)
-        stores = KeepFile.read(text, what=KEEP_FILE).vault.stores if text else []
-        now = {store.name: (store.url, store.endpoint_url) for store in stores}
-        for store in self.keep.file.vault.stores:
-            if store.name in prepared.stores and now.get(store.name) != (store.url, store.endpoint_url):
-                raise Conflict(
-                    f"store {store.name} was removed from the keep, or moved, while the bytes went there",
-                    next_step="run the same command again; it uses the stores that the keep has now",
-                )
-
     def _registered(self, tree: KeepTree, entry: VersionEntry, prepared: Prepared) -> Change:
-        self._require_same_stores(tree, prepared)
+        require_same_stores(self.keep, tree, prepared.stores)
         path = entry_path(entry.dataset, entry.version)
         old = tree.read(path)
         if old is not None:

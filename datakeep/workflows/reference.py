@@ -101,6 +101,7 @@ def state_reference(
     review: Callable[[Changes], object],
     who: Identity,
     now: datetime,
+    without: Sequence[str] = (),
 ) -> Referenced:
     """The next version of the dataset states this reference training.
 
@@ -115,6 +116,7 @@ def state_reference(
         review: Is shown what changes, before it is published.
         who: Author.
         now: The time that is written down.
+        without: Stores that are left out.
 
     Raises:
         IncompleteManifest: Not enough is stated.
@@ -137,11 +139,13 @@ def state_reference(
     measured = None
     if measure and settings is not None:
         draft = _draft(keep, base, document, files, message)
-        measured = _measure(keep, draft, settings, measure, who, now)
+        measured = _measure(draft, settings, measure, Publisher(keep, who, now, without=without))
         if not accept(measured):
             return Referenced(Updated(base.entry, _none(base), created=False), measured, accepted=False)
         _write_criteria(document, manifest, measured.proposed)
-    updated = next_from(keep, base, document, files, message=message, review=review, who=who, now=now)
+    updated = next_from(
+        keep, base, document, files, message=message, review=review, who=who, now=now, without=without
+    )
     return Referenced(updated, measured)
 
 
@@ -231,16 +235,12 @@ def _draft(
 ) -> Draft:
     name = base.entry.dataset
     version = next_version(keep.versions(name))
-    return Draft(
-        name, version, document, message, parent=base.entry.commit, files=files, inventory=base.inventory
-    )
+    return Draft(name, version, document, message, before=base.entry, files=files, inventory=base.inventory)
 
 
-def _measure(
-    keep: Keep, draft: Draft, settings: Settings, count: int, who: Identity, now: datetime
-) -> Measured:
+def _measure(draft: Draft, settings: Settings, count: int, publisher: Publisher) -> Measured:
     """Run the training of a version that nobody can see yet, in the clean room, ``count`` times."""
-    publisher = Publisher(keep, who, now)
+    keep = publisher.keep
     keep.dataset_repository(draft.name).fetch()
     prepared = publisher.prepare(draft)
     entry = publisher.entry_of(prepared, prepared.commit)

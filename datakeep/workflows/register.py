@@ -53,6 +53,7 @@ class Request:
         ask: Asks a person for a missing fact; None where nobody can be asked.
         command: What the user typed, for messages.
         deep: Read every file, also those that did not change since they were last hashed.
+        without_stores: Stores that are left out this time.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Request:
     ask: facts.Ask | None = None
     command: str = "datakeep register"
     deep: bool = False
+    without_stores: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     )
     check_parents(keep, document)  # once more: a person may have been asked for them
     files |= attachments.from_options(_asked_files(document, files))
-    publisher = Publisher(keep, who, now)
+    publisher = Publisher(keep, who, now, without=request.without_stores)
     publisher.make_repository(name)
     draft = Draft(
         name, "v1", document, "registered", files=dict(files), source=found.files,

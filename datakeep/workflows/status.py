@@ -18,9 +18,10 @@ from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.roster import same_email
 from datakeep.workflows.standings import Judge
+from datakeep.workflows.takers import fill_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Files of a keep that are its contents; what else lies in it is the user's own.
 _CONTENTS = ("keep.yaml", "people/", "register/", "proofs/", "models/", ".gitmodules")
+
+
+_ADD = "datakeep vault add NAME URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +79,12 @@ class CheckoutStatus:
 
 def keep_status(keep: Keep, *, now: datetime) -> KeepStatus:
     """What needs attention in the keep, in the order in which to mend it."""
-    findings = [*_clone(keep), *_entries(keep), *_people(keep), *_records(keep)]
+    readable: list[VersionEntry] = []
+    findings = [*_clone(keep), *_entries(keep, readable), *_people(keep), *_records(keep)]
     judge = Judge(keep, now)
     for entry in _readable(keep):
-        findings += [*_ownership(keep, entry), *_proofs(keep, entry, judge), *_copies(keep, entry)]
+        findings += [*_ownership(keep, entry), *_proofs(keep, entry, judge)]
+    findings += _copies(keep, readable)
     return KeepStatus(keep.name, len(keep.datasets), tuple(findings))
 
 
@@ -110,8 +116,8 @@ def _people(keep: Keep) -> Iterator[Finding]:
         yield Finding("broken-person", one.path, what, one.next_step)
 
 
-def _entries(keep: Keep) -> Iterator[Finding]:
-    """Register entries that cannot be read."""
+def _entries(keep: Keep, readable: list[VersionEntry]) -> Iterator[Finding]:
+    """Register entries that cannot be read; the others are added to ``readable``."""
     paths = [entry_path(name, version) for name in keep.datasets for version in keep.versions(name)]
     for path, text in keep.tree.read_many(paths).items():
         try:
@@ -124,6 +130,8 @@ def _entries(keep: Keep) -> Iterator[Finding]:
             fault = error.what
         if fault:
             yield Finding("broken-entry", path, fault, f"restore it from history: git log -- {path}")
+        else:
+            readable.append(entry)
 
 
 def _readable(keep: Keep) -> Iterator[VersionEntry]:
@@ -196,12 +204,24 @@ def _proofs(keep: Keep, entry: VersionEntry, judge: Judge) -> Iterator[Finding]:
     yield Finding(proofs.state, name, what, f"datakeep verify {name}")
 
 
-def _copies(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
-    name, wanted = f"{entry.dataset}@{entry.version}", keep.file.policy.copies
-    count = len(keep.holding(entry)) + is_bundled(entry)  # of the git backend the git base is one
-    if count < wanted:
-        what = f"{'1 copy' if count == 1 else f'{count} copies'} of its bytes; the policy asks for {wanted}"
-        yield Finding("copies", name, what, "datakeep vault add NAME URL")
+def _copies(keep: Keep, entries: Sequence[VersionEntry]) -> Iterator[Finding]:
+    """Versions with too few copies, those of a dataset that lack the same as one finding."""
+    wanted, stores = keep.file.policy.copies, [store.name for store in keep.file.vault.stores]
+    short: dict[tuple[str, int, str | None], list[str]] = {}
+    for entry in entries:
+        holding = keep.holding(entry)
+        count = len(holding) + is_bundled(entry)  # of the git backend the git base is one
+        if count < wanted:
+            lacking = next((name for name in stores if name not in holding), None)
+            short.setdefault((entry.dataset, count, lacking), []).append(entry.version)
+    for (dataset, count, lacking), versions in short.items():
+        thing = f"{dataset}@{versions[-1]}"
+        others = f" (and of {', '.join(versions[:-1][-3:])})" if len(versions) > 1 else ""
+        missing = f", none in store {lacking}" if lacking else ""
+        what = (
+            f"{counted(count, 'copy', 'copies')} of its bytes{others}{missing}; the policy asks for {wanted}"
+        )
+        yield Finding("copies", thing, what, fill_command(keep, lacking) if lacking else _ADD)
 
 
 def checkout_status(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import Conflict, InvalidFile, StillNeeded, UnknownName
-from datakeep.core.names import nearest
+from datakeep.core.errors import Conflict, InvalidFile, StillNeeded
 from datakeep.formats import yaml
 from datakeep.formats.keep import KeepFile
 from datakeep.repository.keep import Change
@@ -59,13 +58,8 @@ def remove_store(
         Conflict: The keep was changed meanwhile.
     """
     keep.refresh()
+    keep.require_stores([name])
     known = {store.name: store for store in keep.file.vault.stores}
-    if name not in known:
-        near = nearest(name, known)
-        raise UnknownName(
-            f"this keep has no store {name!r}" + (f"; did you mean {near!r}?" if near else ""),
-            next_step="datakeep vault list",
-        )
     if len(known) == 1:
         raise StillNeeded(
             f"{name} is the keep's only store", next_step="add another one first: datakeep vault add NAME URL"

@@ -146,6 +146,7 @@ def update(
         keep, base, document, files,
         message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
         state=state_of(keep, request.sources), deep=request.deep,
+        without=request.without_stores,
     )  # fmt: skip
 
 
@@ -177,6 +178,7 @@ def next_from(
     dry_run: bool = False,
     state: HashState | None = None,
     deep: bool = False,
+    without: Sequence[str] = (),
 ) -> Updated:
     """The version after ``base``, if anything differs.
 
@@ -193,6 +195,7 @@ def next_from(
         dry_run: Only tell what would change.
         state: What was hashed of the source's folder before.
         deep: Read all of it, whatever the state says, and the objects of the stores; mend what is damaged.
+        without: Stores that are left out.
     """
     version = next_version(keep.versions(base.entry.dataset))
     draft = Draft(
@@ -200,7 +203,7 @@ def next_from(
         version,
         document,
         message,
-        parent=base.entry.commit,
+        before=base.entry,
         files=files,
         source=source,
         inventory=base.inventory,
@@ -208,7 +211,7 @@ def next_from(
         deep=deep,
         mend=deep,
     )
-    publisher = Publisher(keep, who, now)
+    publisher = Publisher(keep, who, now, without=without)
     base.repository.fetch()
     prepared = publisher.prepare(draft, dry_run=dry_run)
     changes = _changes(base, prepared)

@@ -115,7 +115,7 @@ def add_store(keep: Keep, name: str, url: str, *, who: Identity, now: datetime) 
     keep.refresh()
     created = _require_free(keep, fields, url)
     if created:
-        require_apart(open_store(**fields), keep.root, keep.git_base, keep.stores())
+        require_apart(_opened(fields), keep.root, keep.git_base, keep.stores())
     profile = keep.repository.setting(f"datakeep.store.{name}.profile")
     store = create_store(**fields, keep=keep.name, now=now, profile=profile)
     filling = _Filling(keep, store)
@@ -133,6 +133,15 @@ def add_store(keep: Keep, name: str, url: str, *, who: Identity, now: datetime) 
     report = filling.report
     return StoreAdded(
         name, fields["url"], created, len(filling.done), report.copied, report.present, report.size_bytes
+    )
+
+
+def _opened(fields: dict[str, str]) -> Store:
+    return open_store(
+        fields["name"],
+        fields["url"],
+        endpoint_url=fields.get("endpoint_url"),
+        region=fields.get("region"),
     )
 
 
