@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "people": ("people", "Add, list or depart the people of the keep."),
     "key": ("key", "Make the key that signs your proofs."),
     "proof": ("proof", "Hand in a proof that was made without the right to push."),
-    "vault": ("vault", "List the stores of the vault, add or remove one."),
+    "vault": ("vault", "List and check the stores of the vault, add or remove one."),
     "schema": ("schema", "Print the JSON Schema of a file format."),
 }
 

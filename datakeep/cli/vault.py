@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 
 import click
@@ -123,6 +124,39 @@ def remove(session: Session, name: str, message: str, below_policy: bool) -> Ans
     return Answer({"store": name, "url": done.url, "below_policy": list(done.below_policy)}, lines)
 
 
-@click.group(name="vault", commands=[list_, add, remove])
+@answering(name="check")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+def check(session: Session, names: tuple[str, ...]) -> Answer:
+    r"""Tell whether the stores are set up so that what lies there survives, and what to do where not.
+
+    Of S3: versioning, object lock, encryption, public access, life cycle, whether these credentials may delete
+    (a random name that nothing has is deleted), the clock. Of folders: the disk, the mount, free space, rights.
+    Exit code 3: something is not good.
+
+    \b
+    Example:
+      datakeep vault check
+      datakeep vault check cloud --json
+    """
+    from datakeep.workflows.vault_check import check_stores
+
+    found = check_stores(session.keep(), names)
+    lines: list[str] = []
+    for store in found:
+        lines.append(f"{store.name} ({store.url})")
+        rows = [(f"  {one.name}", str(one.outcome), one.what) for one in store.checks]
+        lines += table(rows)
+        lines += [f"  next: {one.advice}" for one in store.checks if one.advice]
+    data = {
+        "good": all(store.is_good for store in found),
+        "stores": [
+            {"name": store.name, "url": store.url, "checks": [asdict(one) for one in store.checks]}
+            for store in found
+        ],
+    }
+    return Answer(data, lines, 0 if data["good"] else EXIT_NO)
+
+
+@click.group(name="vault", commands=[list_, add, remove, check])
 def command() -> None:
     """The stores of the vault: where the bytes must survive."""

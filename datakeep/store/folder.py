@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datakeep.core.errors import DatakeepError
+    from datakeep.store.examination import Check
 
 _INCOMING = "datakeep/incoming"
 _LOCK_NAME = "in-use"
@@ -78,6 +79,13 @@ class FolderStore(Store):
     def dvc_remote(self, dataset: str) -> dict[str, str]:
         """See :meth:`Store.dvc_remote`."""
         return {"url": str(self.root / dataset)}
+
+    def examine(self) -> list[Check]:
+        """See :meth:`Store.examine`."""
+        from datakeep.store.folder_examination import examine
+
+        with self.faults("look at it"):
+            return examine(self.root)
 
     def check(self, *, keep: str | None = None, writable: bool = False) -> Marker:
         """See :meth:`Store.check`."""
@@ -242,7 +250,7 @@ class FolderStore(Store):
         return True
 
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        folders = [self.path_of(prefix)]
+        folders = [self.path_of(prefix) if prefix else self.root]
         while folders:
             folder = folders.pop()
             try:

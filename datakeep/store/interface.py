@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from datakeep.core.errors import DatakeepError
+    from datakeep.store.examination import Check
 
 #: Read and write this much at a time.
 CHUNK_BYTES = 1 << 20
@@ -200,6 +201,14 @@ class Store(ABC):
     def create(self, marker: Marker) -> None:
         """Make the store and its marker; nothing is changed where it exists already for the same keep."""
 
+    @abstractmethod
+    def examine(self) -> list[Check]:
+        """How the place is set up: each thing that can be told of it, good or not. Nothing in it is changed.
+
+        Raises:
+            StoreUnreachable: It does not answer.
+        """
+
     def size_of(self, key: str) -> int | None:
         """The size in bytes of the object ``key``; None if there is none."""
         with self.faults(f"read {key}"):
@@ -267,7 +276,7 @@ class Store(ABC):
         return False
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Key and size in bytes of every object below the folder ``prefix``, in no order."""
+        """Key and size in bytes of every object below the folder ``prefix``, or of all with none, in no order."""
         with self.faults(f"list {prefix}"):
             yield from self._list(prefix)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from obstore import WritableFile
     from obstore.store import ObjectStore as Client
 
+    from datakeep.store.examination import Check
     from datakeep.store.location import Location
 
 #: How many connections at most, unless told otherwise: more gain little, and a small server suffers.
@@ -116,6 +117,14 @@ class BucketStore(Store):
     def dvc_remote(self, dataset: str) -> dict[str, str]:
         """See :meth:`Store.dvc_remote`."""
         return self.location.dvc_remote(dataset)
+
+    def examine(self) -> list[Check]:
+        """See :meth:`Store.examine`; of S3 and its likes only."""
+        from datakeep.store.bucket_examination import client_of, examine, unexamined
+
+        if self.location.scheme != "s3":
+            return unexamined(self.location)
+        return examine(self.location, client_of(self.location, self._profile))
 
     def check(self, *, keep: str | None = None, writable: bool = False) -> Marker:
         """See :meth:`Store.check`. Nothing is written: the store is asked to replace nothing by its marker."""

@@ -249,3 +249,12 @@ def test_dvc_is_told_where_it_is_and_no_secret(store):
 def test_free_space_is_known_where_it_is_promised(store):
     known = store.free_bytes()
     assert (known is not None and known > 0) == (Capability.FREE_SPACE in store.capabilities)
+
+
+def test_an_examination_changes_nothing_and_gives_each_verdict_a_name(store):
+    store.put(KEY, [b"x"])
+    before = sorted(store.list(""))
+    checks = store.examine()
+    assert len({check.name for check in checks}) == len(checks) > 2
+    assert all(check.advice for check in checks if check.outcome == "not good")
+    assert sorted(store.list("")) == before
