@@ -99,7 +99,7 @@ def _lines(found: Fsck, *, repair: bool) -> Iterator[str]:
     for store, count in found.unreferenced.items():
         if count:
             objects = counted(count, "object")
-            yield f"{store}: {objects} that no registered version refers to (kept: nothing is ever deleted)"
+            yield f"{store}: {objects} that no registered version refers to (kept; datakeep gc lists them)"
     if found.coverage is None:
         yield "sizes compared, no byte read: flipped bits are not seen this way; datakeep fsck --deep reads all"
     else:

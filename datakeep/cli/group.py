@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "key": ("key", "Make the key that signs your proofs."),
     "proof": ("proof", "Hand in a proof that was made without the right to push."),
     "vault": ("vault", "List and check the stores of the vault, add or remove one."),
+    "gc": ("gc", "List what nothing refers to in the stores, or delete it."),
     "schema": ("schema", "Print the JSON Schema of a file format."),
 }
 

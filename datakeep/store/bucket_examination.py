@@ -16,7 +16,7 @@ from datakeep.core.errors import StoreUnreachable
 from datakeep.store.examination import Check, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from datakeep.store.location import Location
 
@@ -245,6 +245,32 @@ class _Bucket:
             f"this machine's and the server's differ by {off_s:.0f} s",
             "set it: timedatectl set-ntp true",
         )
+
+
+def locked(location: Location, client: Any, keys: Iterable[str]) -> set[str]:
+    """Those of ``keys`` (below the location's prefix) that object lock still holds.
+
+    Where this cannot be asked, none is known to be: the server itself then refuses or keeps the version.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        found = client.get_object_lock_configuration(Bucket=location.bucket)
+    except ClientError:
+        return set()
+    if found.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") != "Enabled":
+        return set()
+    held = set()
+    for key in keys:
+        place = f"{location.prefix}/{key}" if location.prefix else key
+        try:
+            head = client.head_object(Bucket=location.bucket, Key=place)
+        except ClientError:
+            continue
+        until = head.get("ObjectLockRetainUntilDate")
+        if head.get("ObjectLockLegalHoldStatus") == "ON" or (until and until > datetime.now(UTC)):
+            held.add(key)
+    return held
 
 
 def _harm(rule: dict[str, Any]) -> str | None:

@@ -25,7 +25,9 @@ from datakeep.store.interface import (
     CHUNK_BYTES,
     MARKER_LIMIT_BYTES,
     MARKER_NAME,
+    PROBE,
     Capability,
+    Listed,
     Marker,
     ObjectMissing,
     Store,
@@ -204,7 +206,7 @@ class FolderStore(Store):
             ) from fault
 
     def _try_write(self) -> None:
-        probe = self.root / f".datakeep-probe-{secrets.token_hex(8)}"
+        probe = self.root / f"{PROBE}{secrets.token_hex(8)}"
         try:
             probe.touch(exist_ok=False)
         finally:
@@ -249,7 +251,7 @@ class FolderStore(Store):
             temporary.unlink(missing_ok=True)
         return True
 
-    def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def _list(self, prefix: str) -> Iterator[Listed]:
         folders = [self.path_of(prefix) if prefix else self.root]
         while folders:
             folder = folders.pop()
@@ -261,7 +263,16 @@ class FolderStore(Store):
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
                 elif entry.is_file():
-                    yield Path(entry.path).relative_to(self.root).as_posix(), entry.stat().st_size
+                    try:
+                        found = entry.stat()
+                    except FileNotFoundError:  # another writer's temporary file
+                        continue
+                    key = Path(entry.path).relative_to(self.root).as_posix()
+                    yield Listed(key, found.st_size, found.st_mtime)
+
+    def _remove(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.place_of(key))
 
     def _missing(self, action: str) -> DatakeepError:
         if self.root.is_dir():

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: Read and write this much at a time.
 CHUNK_BYTES = 1 << 20
 MARKER_NAME = "datakeep-store.json"
+#: Begins the name of what a look at a folder's rights leaves for a moment.
+PROBE = ".datakeep-probe-"
 STORE_FORMAT = "datakeep/store/1"
 MARKER_LIMIT_BYTES = 64 * 1024
 
@@ -46,6 +48,15 @@ class Capability(StrEnum):
     ANY_KEY = (
         "any key"  #: a large object needs no key before its last byte; elsewhere it is kept here until then
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing shows it; ``modified_s`` is in seconds since 1970."""
+
+    key: str
+    size_bytes: int
+    modified_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +289,27 @@ class Store(ABC):
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Key and size in bytes of every object below the folder ``prefix``, or of all with none, in no order."""
         with self.faults(f"list {prefix}"):
+            for found in self._list(prefix):
+                yield found.key, found.size_bytes
+
+    def list_dated(self, prefix: str) -> Iterator[Listed]:
+        """As :meth:`list`, with the time at which each object was last written, by the store's own clock."""
+        with self.faults(f"list {prefix}"):
             yield from self._list(prefix)
+
+    def remove(self, key: str) -> None:
+        """There is no object ``key`` afterwards. For unreferenced objects only: see ``workflows.gc``.
+
+        Raises:
+            AccessDenied: It may not be deleted.
+        """
+        check_key(key)
+        with self.faults(f"delete {key}"):
+            self._remove(key)
+
+    def locked(self, keys: Iterable[str]) -> set[str]:  # noqa: ARG002  (only some servers lock objects)
+        """Those of ``keys`` that the store has promised to keep for a while yet, whoever asks."""
+        return set()
 
     def free_bytes(self) -> int | None:
         """How many more bytes fit; None if nobody can say."""
@@ -313,7 +344,10 @@ class Store(ABC):
     def _put_new(self, key: str, data: bytes) -> bool: ...
 
     @abstractmethod
-    def _list(self, prefix: str) -> Iterator[tuple[str, int]]: ...
+    def _list(self, prefix: str) -> Iterator[Listed]: ...
+
+    @abstractmethod
+    def _remove(self, key: str) -> None: ...
 
     def _missing(self, action: str) -> DatakeepError:
         """What it means when a file that ``action`` needs is not there."""

@@ -23,6 +23,7 @@ from datakeep.store.interface import (
     MARKER_LIMIT_BYTES,
     MARKER_NAME,
     Capability,
+    Listed,
     Marker,
     Store,
     Writer,
@@ -32,7 +33,7 @@ from datakeep.store.object_clients import HASTY, Patience
 from datakeep.store.object_faults import is_absence, is_garbled, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from obstore import WritableFile
     from obstore.store import ObjectStore as Client
@@ -157,7 +158,7 @@ class BucketStore(Store):
                 # Another maker may have been faster by a moment.
                 if other is not None and (found := self._marker()) is None:
                     raise AlreadyExists(
-                        f"{self} cannot be made: other objects lie there, such as {other[0][:200]}",
+                        f"{self} cannot be made: other objects lie there, such as {other.key[:200]}",
                         next_step="choose an unused prefix: s3://BUCKET/PREFIX",
                     )
             if found is None and self.put_new(MARKER_NAME, marker.to_bytes()):
@@ -258,10 +259,22 @@ class BucketStore(Store):
     def _begin(self, prefix: str, key: str | None) -> Writer:  # noqa: ARG002  (nothing temporary lies there)
         return _BucketWriter(self, key)
 
-    def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def _list(self, prefix: str) -> Iterator[Listed]:
         for page in obstore.list(self._client, prefix or None, chunk_size=_LISTED_AT_ONCE):
             for found in page:
-                yield found["path"], found["size"]
+                yield Listed(found["path"], found["size"], found["last_modified"].timestamp())
+
+    def _remove(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._client, key)
+
+    def locked(self, keys: Iterable[str]) -> set[str]:
+        """See :meth:`Store.locked`; S3's object lock."""
+        from datakeep.store.bucket_examination import client_of, locked
+
+        if self.location.scheme != "s3":
+            return set()
+        return locked(self.location, client_of(self.location, self._profile), keys)
 
     def send(self, key: str, data: bytes) -> None:
         """One upload of ``data``; bytes that were changed on the way are sent again."""

@@ -56,6 +56,11 @@ class Copies:
     present: int
     wanted: int
 
+    @property
+    def is_short(self) -> bool:
+        """Whether there are fewer than the policy asks for."""
+        return self.whole + self.present < self.wanted
+
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
@@ -93,5 +98,5 @@ class Fsck:
     @property
     def is_clean(self) -> bool:
         """Nothing is missing or wrong anywhere, and every version has the copies that the policy asks for."""
-        short = any(copies.whole + copies.present < copies.wanted for copies in self.copies)
+        short = any(copies.is_short for copies in self.copies)
         return not (self.complaints or short or any(version.is_bad for version in self.versions))

@@ -33,6 +33,7 @@ from datakeep.workflows.bundles import is_bundled, put_bundle
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.keep import entry_path
+from datakeep.workflows.sweep_marks import marks, require_unswept
 from datakeep.workflows.takers import require_same_stores, say_what_lacks, takers, way_out
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Prepared:
     inventory_id: str
     stores: tuple[str, ...]
     unread: int = 0  #: files that did not change since they were last hashed, and were not read again
+    marks: Mapping[str, bytes | None] = field(default_factory=dict)  #: of ``gc``, in the stores, from before
 
 
 class Publisher:
@@ -152,7 +154,8 @@ class Publisher:
         prepare = self._prepare_git if manifest.backend == "git" else self._prepare_dvc
         with way_out(self.keep, self.without):
             stores = [] if dry_run else takers(self.keep, draft.needs, self.without)
-            return prepare(draft, manifest, repository, stores)
+            before = marks(stores)
+            return replace(prepare(draft, manifest, repository, stores), marks=before)
 
     def _prepare_git(
         self, draft: Draft, manifest: Manifest, repository: DatasetRepository, stores: Sequence[Store]
@@ -307,6 +310,8 @@ class Publisher:
                 if there is None:
                     break
                 prepared = self._after(prepared, there, newest)
+            with way_out(self.keep, self.without):
+                require_unswept(self.keep.stores(prepared.stores), prepared.marks)
             entry = self.entry_of(prepared, prepared.repository.tags()[prepared.draft.version])
             if is_bundled(entry):
                 with way_out(self.keep, self.without):

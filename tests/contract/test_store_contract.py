@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -258,3 +259,28 @@ def test_an_examination_changes_nothing_and_gives_each_verdict_a_name(store):
     assert len({check.name for check in checks}) == len(checks) > 2
     assert all(check.advice for check in checks if check.outcome == "not good")
     assert sorted(store.list("")) == before
+
+
+def test_a_listing_knows_when_each_object_was_last_written(store):
+    store.put(KEY, [b"first"])
+    store.close()
+    first = {found.key: found for found in store.list_dated("")}
+    assert set(first) == {KEY, MARKER_NAME}
+    assert (first[KEY].size_bytes, abs(first[KEY].modified_s - time.time()) < 3600) == (5, True)
+    store.put("orders/files/md5/ab/later", [b"x"])
+    store.put(KEY, [b"again"])
+    again = {found.key: found.modified_s for found in store.list_dated("orders")}
+    assert again[KEY] >= first[KEY].modified_s
+    assert again[KEY] >= again["orders/files/md5/ab/later"]
+
+
+def test_a_removed_object_is_gone_and_no_other(store):
+    store.put(KEY, [b"x"])
+    store.put(KEY + "0", [b"y"])
+    assert store.locked([KEY]) == set()
+    store.remove(KEY)
+    store.remove(KEY)
+    assert store.size_of(KEY) is None
+    assert read(store, KEY + "0") == b"y"
+    with pytest.raises(ValueError, match="not a key"):
+        store.remove("orders/../" + MARKER_NAME)

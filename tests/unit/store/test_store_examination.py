@@ -9,7 +9,7 @@ from object_server import credentials
 
 from datakeep.core.errors import StoreUnreachable
 from datakeep.store import folder_examination
-from datakeep.store.bucket_examination import client_of, examine
+from datakeep.store.bucket_examination import client_of, examine, locked
 from datakeep.store.examination import Outcome
 from datakeep.store.folder import FolderStore
 from datakeep.store.interface import Marker
@@ -235,3 +235,26 @@ def test_the_kernels_lists_are_read(tmp_path):
     (tmp_path / "sda" / "removable").write_text("1\n")
     (tmp_path / "8:1").symlink_to(disk)
     assert folder_examination._is_removable("8:1", tmp_path)
+
+
+LOCKED = {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}
+
+
+@pytest.mark.parametrize(
+    ("head", "is_held"),
+    [
+        ({"ObjectLockRetainUntilDate": datetime(2999, 1, 1, tzinfo=UTC)}, True),
+        ({"ObjectLockRetainUntilDate": datetime(2020, 1, 1, tzinfo=UTC)}, False),
+        ({"ObjectLockLegalHoldStatus": "ON"}, True),
+        ({}, False),
+    ],
+)
+def test_an_object_under_lock_is_known(stub, head, is_held):
+    stub.add_response("get_object_lock_configuration", LOCKED, {"Bucket": "team"})
+    stub.add_response("head_object", head, {"Bucket": "team", "Key": "data/keep/orders/x"})
+    assert locked(PLACE, stub.client, ["orders/x"]) == ({"orders/x"} if is_held else set())
+
+
+def test_a_bucket_without_locks_is_not_asked_for_each_object(stub):
+    stub.add_client_error("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError")
+    assert locked(PLACE, stub.client, ["orders/x"]) == set()
