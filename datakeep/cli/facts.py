@@ -1,4 +1,4 @@
-"""The options of ``register`` and ``update`` that state facts, made from the one table of facts."""
+"""The options of ``register``, ``adopt`` and ``update`` that state facts, made from the one table of facts."""
 
 from __future__ import annotations
 
@@ -91,20 +91,19 @@ def next_after(entry: VersionEntry) -> str:
     return f"next: datakeep verify {entry.dataset}"
 
 
-def command_line(name: str, sources: tuple[Path, ...], options: dict[str, Any], verb: str) -> str:
-    """What the user typed, as a line to repeat."""
+def command_line(*words: object, options: dict[str, Any]) -> str:
+    """What the user typed, as a line to repeat: command and arguments, then the options."""
     import shlex
 
-    words = ["datakeep", verb, name, *map(str, sources)]
-    backend = options.get("backend")
-    if backend:
-        words += ["--backend", backend]
-    if options.get("manifest"):
-        words += ["--manifest", str(options["manifest"])]
+    line = ["datakeep", *map(str, words)]
+    for option in ("name", "backend", "data", "ssh_key", "credential_helper", "manifest"):
+        value = options.get(option)
+        for item in value if isinstance(value, tuple) else [value] if value else []:
+            line += [f"--{option.replace('_', '-')}", str(item)]
     for store in options.get("without_stores") or ():
-        words += ["--without-store", store]
+        line += ["--without-store", store]
     for fact in FACTS:
         value = options.get(fact.path.replace(".", "__"))
         for item in value if isinstance(value, tuple) else [value] if value else []:
-            words += [fact.option, str(item)]
-    return shlex.join(words)
+            line += [fact.option, str(item)]
+    return shlex.join(line)

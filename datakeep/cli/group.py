@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Run the main job on two real datasets, in a temporary folder."),
     "init": ("init", "Make a keep and its vault."),
     "register": ("register", "Register a dataset."),
+    "adopt": ("adopt", "Make a dataset of an existing git or DVC repository, with its history."),
     "update": ("update", "Make the next version of a dataset."),
     "reference": ("reference", "State the training that proves a dataset usable."),
     "verify": ("verify", "Prove, in a clean room, that someone else can carry a dataset on."),

@@ -50,7 +50,7 @@ def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any)
         normalise_names=options["normalise_names"],
         without_stores=options["without_stores"],
         ask=asker(session),
-        command=command_line(name, sources, options, "register"),
+        command=command_line("register", name, *sources, options=options),
     )
     done = register(keep, request, who=identity(keep.root), now=datetime.now().astimezone())
     entry = done.entry

@@ -52,7 +52,7 @@ def call(
         normalise_names=options["normalise_names"],
         without_stores=options["without_stores"],
         ask=asker(session),
-        command=command_line(name, sources, options, "update") + " -m WHY",
+        command=command_line("update", name, *sources, options=options) + " -m WHY",
         deep=options["deep"],
     )
 

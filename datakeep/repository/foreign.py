@@ -153,12 +153,31 @@ def published_main(url: str, access: Access, *, timeout_s: float = 120) -> str |
     Raises:
         RepositoryMissing, StoreUnreachable, AccessDenied: As :func:`clone`.
     """
+    return _listed(url, access, "refs/heads/main", timeout_s=timeout_s).split("\t")[0] or None
+
+
+def default_branch(url: str, access: Access, *, timeout_s: float = 120) -> tuple[str, str | None] | None:
+    """The newest commit at ``url`` and the branch that it is on, if any; None if there is no commit.
+
+    Raises:
+        RepositoryMissing, StoreUnreachable, AccessDenied: As :func:`clone`.
+    """
+    branch = None
+    for line in _listed(url, access, "HEAD", options=("--symref",), timeout_s=timeout_s).splitlines():
+        value, _, name = line.partition("\t")
+        if name == "HEAD" and value.startswith("ref: refs/heads/"):
+            branch = value.removeprefix("ref: refs/heads/")
+        elif name == "HEAD":
+            return check_object_id(value), branch
+    return None
+
+
+def _listed(url: str, access: Access, ref: str, *, options: tuple[str, ...] = (), timeout_s: float) -> str:
     check_place(url, access)
     with _room(url, access) as environment:
         git = GitRunner(None, environment, isolated=True, timeout_s=timeout_s)
         doing = f"cannot look at {strip_url(url)}"
-        listed = git.run("ls-remote", "--quiet", "--", url, "refs/heads/main", doing=doing, url=url)
-    return listed.text.split("\t")[0] or None
+        return git.run("ls-remote", "--quiet", *options, "--", url, ref, doing=doing, url=url).text
 
 
 def check_place(url: str, access: Access) -> None:

@@ -83,6 +83,23 @@ def parse_tree_object(data: bytes, *, what: str) -> dict[str, str]:
         InvalidFile: It is not a ``.dir`` object.
         HostileRepository: It names a path that could harm the machine that writes it.
     """
+    files = tree_rows(data, what=what)
+    refused = paths.refusals(files)
+    if refused:
+        raise HostileRepository(
+            f"{what} names {refused[0]}",
+            next_step="do not use this version; ask its owner where it comes from",
+            things=[str(refusal) for refusal in refused],
+        )
+    return files
+
+
+def tree_rows(data: bytes, *, what: str) -> dict[str, str]:
+    """As :func:`parse_tree_object`, but whether the paths are safe is the caller's to judge.
+
+    Raises:
+        InvalidFile: It is not a ``.dir`` object.
+    """
     if len(data) > MAX_TREE_BYTES:
         raise _invalid(what, f"it is larger than {MAX_TREE_BYTES} bytes")
     try:
@@ -97,13 +114,6 @@ def parse_tree_object(data: bytes, *, what: str) -> dict[str, str]:
         if path in files:
             raise _invalid(what, f"it lists {path!r} twice")
         files[path] = md5
-    refused = paths.refusals(files)
-    if refused:
-        raise HostileRepository(
-            f"{what} names {refused[0]}",
-            next_step="do not use this version; ask its owner where it comes from",
-            things=[str(refusal) for refusal in refused],
-        )
     return files
 
 

@@ -87,7 +87,7 @@ def checkout(
         return _as_submodule(keep, entry, own, hard_links=hard_links)
     place = Path(os.path.abspath(destination))  # noqa: PTH100  (it takes the ".." out, and follows no link)
     _require_free(place, keep)
-    with _staging(place.parent, place.name, entry.commit) as staging:
+    with staging_folder(place.parent, place.name, entry.commit) as staging:
         staged, report = _build(keep, entry, staging / "checkout", hard_links=hard_links)
         with folder_faults(place, "check out into it"):
             staged.rename(place)
@@ -207,7 +207,7 @@ def _refuse_loss(place: Path, shown: VersionEntry, found: RehashReport | None) -
 def _place_submodule(
     keep: Keep, entry: VersionEntry, place: Path, path: str, *, old: bool, hard_links: bool
 ) -> CheckedOut:
-    with _staging(keep.cache("checkout"), entry.dataset, entry.commit) as staging:
+    with staging_folder(keep.cache("checkout"), entry.dataset, entry.commit) as staging:
         staged, report = _build(keep, entry, staging / "checkout", hard_links=hard_links)
         with keep.repository.lock(), folder_faults(place, "check out into it"):
             if old:
@@ -222,7 +222,7 @@ def _place_submodule(
 
 
 @contextlib.contextmanager
-def _staging(parent: Path, name: str, commit: str) -> Iterator[Path]:
+def staging_folder(parent: Path, name: str, commit: str) -> Iterator[Path]:
     """A folder beside the destination, gone afterwards; those of killed processes are removed too.
 
     What a killed checkout of the same commit had fetched is in ``left`` of the new folder.

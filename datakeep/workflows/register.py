@@ -93,7 +93,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     keep.refresh()
     keep.require_not_departed(who, now)
     found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
-    document, files = _document(request, who)
+    document, files = document_of(request, who)
     if "backend" not in document and name not in keep.datasets:
         document["backend"] = _backend(request, found)
     if name in keep.datasets:
@@ -115,7 +115,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
         command=request.command,
     )
     check_parents(keep, document)  # once more: a person may have been asked for them
-    files |= attachments.from_options(_asked_files(document, files))
+    files |= attachments.from_options(asked_files(document, files))
     publisher = Publisher(keep, who, now, without=request.without_stores)
     publisher.make_repository(name)
     draft = Draft(
@@ -131,7 +131,7 @@ def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:
     return HashState(keep.cache("state"), sources[0]) if len(sources) == 1 and sources[0].is_dir() else None
 
 
-def _document(request: Request, who: Identity) -> tuple[dict[str, Any], dict[str, bytes]]:
+def document_of(request: Request, who: Identity) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest's fields as far as they are given, and the files that they name."""
     given = dict(request.given)
     document, files = read_manifest(request.manifest) if request.manifest else ({}, {})
@@ -188,7 +188,7 @@ def read_manifest(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return document, attachments.beside_manifest(document, path)
 
 
-def _asked_files(document: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+def asked_files(document: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
     """Files that a person named when asked: their fields still hold a path of this machine."""
     wanted = {}
     for path in ("source.query", "annotation.rules"):
@@ -203,7 +203,7 @@ def _already(keep: Keep, name: str, found: Scan, request: Request) -> Registered
     entry = keep.entry(name)
     hashed = ((file.path, hash_file(file.origin)[2]) for file in found.files)
     changed = content_id(hashed) != entry.content
-    differing = [path for path, value in request.given.items() if not _same(entry.manifest, path, value)]
+    differing = [path for path, value in request.given.items() if not same_fact(entry.manifest, path, value)]
     if changed or differing:
         typed = request.command.replace("datakeep register", "datakeep update", 1)
         typed = typed.replace(f" --backend {request.backend}", "", 1)
@@ -215,7 +215,8 @@ def _already(keep: Keep, name: str, found: Scan, request: Request) -> Registered
     return Registered(entry, created=False)
 
 
-def _same(manifest: dict[str, Any], path: str, text: Any) -> bool:
+def same_fact(manifest: dict[str, Any], path: str, text: Any) -> bool:
+    """Whether the manifest states at ``path`` what the option's text says; of files it is not asked."""
     fact = facts.BY_PATH[path]
     if fact.kind == "file":
         return True

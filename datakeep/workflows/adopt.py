@@ -1,0 +1,396 @@
+"""``adopt``: an existing git or DVC repository becomes a dataset in place, with its history and its objects.
+
+The repository is somebody else's: it is cloned by the hardened function and read as text; nothing of it runs.
+docs/adopt.md says what becomes of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.errors import (
+    AlreadyExists,
+    HostileRepository,
+    SourceEmpty,
+    SourceFault,
+    SourceMissing,
+    Unsupported,
+    UsageError,
+)
+from datakeep.core.names import check_name
+from datakeep.core.secrets import strip_url
+from datakeep.repository import foreign
+from datakeep.repository.adopting import AdoptedRepository
+from datakeep.repository.command import check_url, local_path
+from datakeep.store import dvc_format, dvc_repository
+from datakeep.store.faults import folder_faults
+from datakeep.store.foreign_objects import ForeignObject, ForeignObjects, damaged
+from datakeep.store.scan import Scan, SourceFile, SourceFiles
+from datakeep.workflows import attachments, facts
+from datakeep.workflows.adopted_tree import (
+    Tip,
+    layout,
+    names_of,
+    place_in_data,
+    refuse_lfs,
+    roots_of,
+    top_level,
+)
+from datakeep.workflows.checkout import staging_folder
+from datakeep.workflows.publish import Draft, Publisher
+from datakeep.workflows.register import (
+    Registered,
+    asked_files,
+    check_aliases,
+    describe_into,
+    document_of,
+    refuse_git_control,
+    same_fact,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from datakeep.repository.foreign import Access
+    from datakeep.repository.identity import Identity
+    from datakeep.store.dvc_repository import Output
+    from datakeep.workflows.adopted_tree import Layout
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.register import Request
+
+#: Rules of a policy that looking at the files may satisfy.
+_SEEN = frozenset({"columns", "contents"})
+_DATA = facts.Fact("data", "--data", "the folder of the repository that is the data")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The repository as it was found.
+
+    Args:
+        url: Its address, or its absolute folder.
+        folder: The folder, if it is one of this machine with a working tree: its DVC cache counts too.
+        access: What of this machine the clone may use.
+        commit: The newest commit of its default branch.
+        branch: That branch; None where HEAD is on none.
+    """
+
+    url: str
+    folder: Path | None
+    access: Access
+    commit: str
+    branch: str | None
+
+    @property
+    def said(self) -> str:
+        """What of it is adopted, in words."""
+        on = f" (branch {self.branch})" if self.branch else ""
+        return f"{strip_url(self.url)} at {self.commit[:12]}{on}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What becomes data.
+
+    Args:
+        chosen: Path in ``data/`` to path in the repository.
+        objects: Path in ``data/`` to DVC's object, of those that are in no commit.
+        places: Where the objects are; None for a repository without DVC.
+        notes: What a person should know, one sentence each.
+    """
+
+    chosen: dict[str, str]
+    objects: dict[str, ForeignObject] = field(default_factory=dict)
+    places: ForeignObjects | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def backend(self) -> str:
+        """How the bytes are kept: as the repository did."""
+        return "dvc" if self.places else "git"
+
+    def own(self, tip: Tip) -> list[SourceFile]:
+        """The files that git has, where the clone has them."""
+        files = []
+        for place, path in sorted(self.chosen.items()):
+            if place not in self.objects:
+                origin = tip.folder / path
+                found = origin.lstat()
+                files.append(
+                    SourceFile(
+                        place, origin, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
+                    )
+                )
+        return files
+
+
+def adopt(
+    keep: Keep,
+    request: Request,
+    address: str,
+    *,
+    data: Sequence[str],
+    access: Access,
+    who: Identity,
+    now: datetime,
+) -> Registered:
+    """The repository at ``address`` is a dataset of the keep, its history and its bytes in the vault.
+
+    Adopting again what is adopted, unchanged, changes nothing.
+
+    Args:
+        keep: The keep.
+        request: The dataset's name and facts; it has no sources.
+        address: The repository: a folder or a URL.
+        data: Which of its paths are the data; by default ``data/``, or all outputs of DVC.
+        access: What of this machine the clone may use; the folder itself is added.
+        who: Author of the new commit.
+        now: The time that is written down.
+
+    Raises:
+        AlreadyExists: The name is taken by something else.
+        HostileRepository: It holds what could harm this machine. Nothing of it was run.
+        UnsafePath, Unsupported: It holds what a dataset cannot; lists all such files.
+        DamagedBytes: Objects of it are missing or damaged; lists all such files.
+        IncompleteManifest: Facts are missing that the keep's policy requires; lists all.
+        UsageError: It is not said what of it is the data.
+    """
+    name = check_name(request.name)
+    keep.refresh()
+    source = _find(address, access)
+    repository = AdoptedRepository(keep.cache("datasets", f"{name}.git"), keep.dataset_url(name))
+    if name in keep.datasets:
+        return _already(keep, repository, source, request)
+    if other := keep.dataset_once_called(name):
+        raise AlreadyExists(
+            f"{name} is an earlier name of the dataset {other}", next_step="choose another name"
+        )
+    with staging_folder(keep.cache("adopt"), name) as scratch:
+        tip = _clone(keep, source, scratch / "clone", repository)
+        adoption = _Adoption(keep, request, source, repository, tip, scratch, who, now)
+        return adoption.publish(adoption.contents(data))
+
+
+def _find(address: str, access: Access) -> _Source:
+    path = local_path(check_url(address))
+    url, folder = address, None
+    if path is not None:
+        path = path.expanduser().resolve()
+        if not path.is_dir():
+            raise SourceMissing(f"there is no folder {path}", next_step="check the path or the URL")
+        if any((path / place).exists() for place in (".git/shallow", "shallow")):
+            raise SourceFault(
+                f"{path} is a shallow clone: its history is cut off",
+                next_step=f"git -C {path} fetch --unshallow; then adopt again",
+            )
+        url, folder = str(path), path if (path / ".git").exists() else None
+        access = replace(access, allow_file=path)
+    newest = foreign.default_branch(url, access)
+    if newest is None:
+        raise SourceEmpty(
+            f"{strip_url(url)} has no commit on its default branch",
+            next_step="commit and push something to it",
+        )
+    return _Source(url, folder, access, *newest)
+
+
+def _already(keep: Keep, repository: AdoptedRepository, source: _Source, request: Request) -> Registered:
+    """The registered version, if it was adopted from this repository as it is now, with these facts."""
+    entry, first = keep.entry(request.name), keep.entries(request.name)[0]
+    repository.fetch()
+    if not repository.leads_to(first.commit, source.commit):
+        raise AlreadyExists(
+            f"{request.name} is registered already, by {first.registered_by}, and not from {source.said}",
+            next_step=f"choose another name; or make its files the next version: datakeep update {request.name} "
+            "SOURCE -m WHY",
+        )
+    differing = [path for path, value in request.given.items() if not same_fact(entry.manifest, path, value)]
+    if differing:
+        raise AlreadyExists(
+            f"{request.name} is adopted already, as {first.version}; it is registered with another "
+            f"{', '.join(differing)}",
+            next_step=f"state them for the next version: datakeep update {request.name} -m WHY, with these options",
+        )
+    return Registered(entry, created=False)
+
+
+def _clone(keep: Keep, source: _Source, folder: Path, repository: AdoptedRepository) -> Tip:
+    keep.progress.stage(f"cloning {strip_url(source.url)}", unit="steps")
+    with folder_faults(folder.parent, "clone into it"):
+        try:
+            foreign.clone(source.url, folder, commit=source.commit, access=source.access)
+        except HostileRepository as error:
+            raise HostileRepository(
+                error.what,
+                next_step="if you know it: take that out of the repository (for a link, put its file there), commit, and "
+                "adopt again; else do not use it",
+                things=error.things,
+            ) from error
+    odd = repository.take_history(folder)
+    if odd:
+        keep.progress.warn(f"tags of no commit are left out: {', '.join(odd)}")
+    entries = repository.entries(source.commit, sizes=True)
+    return Tip(folder, {entry.path: entry.size_bytes or 0 for entry in entries})
+
+
+@dataclass(frozen=True, slots=True)
+class _Adoption:
+    """One repository on its way into the keep."""
+
+    keep: Keep
+    request: Request
+    source: _Source
+    repository: AdoptedRepository
+    tip: Tip
+    scratch: Path
+    who: Identity
+    now: datetime
+
+    def contents(self, data: Sequence[str]) -> _Contents:
+        """What of the repository becomes data."""
+        if inner := [path for path in self.tip.sizes if path.endswith("/.dvc/config")]:
+            raise Unsupported(
+                f"DVC works in a folder of this repository ({inner[0].removesuffix('/.dvc/config')}), not at its top",
+                next_step="move that folder's contents to the top, commit, and adopt again",
+            )
+        pointers = {path: b"" for path in self.tip.sizes if dvc_repository.is_pointer(path)}
+        if ".dvc/config" not in self.tip.sizes or not pointers:
+            return self._of_git(data)
+        texts = {path: self.tip.read(path) for path in pointers}
+        outputs = dvc_repository.read_outputs(texts, {*self.tip.sizes, *self.tip.folders()})
+        return self._of_dvc(outputs, data) if outputs.found else self._of_git(data)
+
+    def _of_git(self, data: Sequence[str]) -> _Contents:
+        if not data:
+            data = ["data"] if "data" in self.tip.folders() else [self._asked()]
+        roots = roots_of(self.tip, data, ())
+        placed = [
+            (place, path) for path in self.tip.sizes if (place := place_in_data(path, roots)) is not None
+        ]
+        chosen = names_of(placed, normalise=self.request.normalise_names)
+        refuse_lfs(self.tip, chosen.values())
+        return _Contents(chosen)
+
+    def _asked(self) -> str:
+        lines = top_level(self.tip)
+        if self.request.ask is None:
+            raise UsageError(
+                "it is not said what of the repository is the data",
+                next_step=f"{self.request.command} --data FOLDER (repeat it for several folders or files)",
+                things=lines,
+            )
+        for line in lines:
+            self.keep.progress.note(line)
+        return self.request.ask(_DATA, None, None)
+
+    def _of_dvc(self, outputs: dvc_repository.Outputs, data: Sequence[str]) -> _Contents:
+        paths = [output.path for output in outputs.found]
+        roots = roots_of(self.tip, data, paths)
+        objects = self._objects()
+        wanted = self._listed(outputs.found, objects)
+        tracked = [
+            path
+            for path in self.tip.sizes
+            if (roots or path.startswith("data/"))
+            and not dvc_repository.is_pointer(path)
+            and path.rpartition("/")[2] not in (".gitignore", ".dvcignore")
+        ]
+        placed = [
+            (place, path) for path in (*wanted, *tracked) if (place := place_in_data(path, roots)) is not None
+        ]
+        chosen = names_of(placed, normalise=self.request.normalise_names)
+        refuse_lfs(self.tip, (path for path in chosen.values() if path not in wanted))
+        notes = list(outputs.notes)
+        used = set(chosen.values())
+        if left := [path for path in wanted if path not in used]:
+            notes.append(f"{len(left)} files of other outputs are left out, such as {left[0]}")
+        taken = {place: wanted[path] for place, path in chosen.items() if path in wanted}
+        objects.look_for(taken.values())
+        if missing := {
+            chosen[place]: objects.lacking() for place, one in taken.items() if not objects.is_held(one)
+        }:
+            raise damaged(missing)
+        return _Contents(chosen, taken, objects, notes)
+
+    def _objects(self) -> ForeignObjects:
+        places = dvc_repository.places(self.tip.read(".dvc/config"), self.source.folder)
+        return ForeignObjects(places.stores, places.unusable, self.scratch / "objects", self.keep.progress)
+
+    def _listed(self, outputs: Sequence[Output], objects: ForeignObjects) -> dict[str, ForeignObject]:
+        """Path in the repository to object, of every file of every output.
+
+        Raises:
+            DamagedBytes: Lists of folders that cannot be had.
+        """
+        names = {one.path: ForeignObject(one.md5, one.legacy, one.is_folder) for one in outputs}
+        objects.look_for(one for one in names.values() if one.is_folder)
+        files: dict[str, ForeignObject] = {}
+        faults: dict[str, str] = {}
+        for path, one in names.items():
+            if not one.is_folder:
+                files[path] = one
+                continue
+            data = objects.listing(one, dvc_format.MAX_TREE_BYTES)
+            if isinstance(data, str):
+                faults[f"{path}/ (the list of its files)"] = data
+                continue
+            for below, md5 in dvc_format.tree_rows(data, what=f"the list of files of {path}").items():
+                files[f"{path}/{below}"] = ForeignObject(md5, one.legacy)
+        if faults:
+            raise damaged(faults)
+        return files
+
+    def publish(self, contents: _Contents) -> Registered:
+        """The version is in the vault and in the register; until then nobody sees anything of it."""
+        keep, name = self.keep, self.request.name
+        made = layout(
+            self.tip, contents.backend, [path for path in contents.chosen.values() if path in self.tip.sizes]
+        )
+        document, files = document_of(replace(self.request, backend=contents.backend), self.who)
+        check_aliases(keep, name, document)
+        _name_readme(document, made)
+        early = [rule for rule in keep.file.policy.require if rule.partition(".")[0] not in _SEEN]
+        self._complete(document, early)
+        publisher = Publisher(keep, self.who, self.now)
+        own = contents.own(self.tip)
+        inventory, found = None, SourceFiles.of(own)
+        if contents.places:
+            inventory, read = contents.places.take(contents.objects, own, keep.writable_stores(), name)
+            found = SourceFiles.of(read)
+        notes = describe_into(document, Scan(found, []), keep)
+        refuse_git_control(document, Scan(found, []))
+        if self.request.manifest is None:
+            document = facts.ordered(document)
+        self._complete(document, keep.file.policy.require)
+        files |= attachments.from_options(asked_files(document, files))
+        publisher.make_repository(name)
+        draft = Draft(
+            name, self.repository.free_version(), document, f"adopted from {self.source.said}",
+            parent=self.source.commit, files={**made.files, **files},
+            source=None if inventory else found, inventory=inventory,
+        )  # fmt: skip
+        prepared = publisher.prepare(draft)
+        self.repository.publish_history()
+        entry = publisher.publish(prepared)
+        self.repository.forget_history()
+        return Registered(entry, created=True, notes=(*contents.notes, *made.notes, *notes))
+
+    def _complete(self, document: dict[str, Any], require: Sequence[str]) -> None:
+        day = self.repository.day_of(self.source.commit)
+        facts.complete(
+            document,
+            require,
+            ask=self.request.ask,
+            suggestions={"source.origin": strip_url(self.source.url), "source.extracted_at": day},
+            command=self.request.command,
+        )
+
+
+def _name_readme(document: dict[str, Any], made: Layout) -> None:
+    """The card links to the README that it took the place of."""
+    if made.readme:
+        link = {"title": "README of the repository before it was adopted", "path": made.readme}
+        document["documents"] = [*(document.get("documents") or []), link]
