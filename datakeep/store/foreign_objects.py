@@ -137,6 +137,8 @@ class ForeignObjects:
         own: Sequence[SourceFile],
         stores: Sequence[Store],
         dataset: str,
+        *,
+        called: Mapping[str, str],
     ) -> tuple[Inventory, list[SourceFile]]:
         """Every file of ``wanted`` and of ``own`` in every store, and where each was read.
 
@@ -145,6 +147,7 @@ class ForeignObjects:
             own: Files that are no objects.
             stores: Where they go.
             dataset: The dataset's name.
+            called: Path in the dataset to path in the repository, for messages.
 
         Raises:
             DamagedBytes: Files that no place has whole; lists all of them.
@@ -170,7 +173,7 @@ class ForeignObjects:
                 else:
                     faults[file.path].append(f"damaged in {place.store.name}")
         if left:
-            raise damaged({path: "; ".join(faults[path]) or self.lacking() for path in left})
+            raise damaged({called[path]: "; ".join(faults[path]) or self.lacking() for path in left})
         return Inventory.of(rows), sorted(read, key=lambda file: file.path)
 
     def _sources(self, place: _Place, here: Mapping[str, ForeignObject]) -> list[SourceFile]:

@@ -162,13 +162,13 @@ def adopt(
     keep.refresh()
     source = _find(address, access)
     repository = AdoptedRepository(keep.cache("datasets", f"{name}.git"), keep.dataset_url(name))
-    if name in keep.datasets:
-        return _already(keep, repository, source, request)
     if other := keep.dataset_once_called(name):
         raise AlreadyExists(
             f"{name} is an earlier name of the dataset {other}", next_step="choose another name"
         )
     with staging_folder(keep.cache("adopt"), name) as scratch:
+        if name in keep.datasets:
+            return _already(keep, repository, source, request)
         tip = _clone(keep, source, scratch / "clone", repository)
         adoption = _Adoption(keep, request, source, repository, tip, scratch, who, now)
         return adoption.publish(adoption.contents(data))
@@ -201,6 +201,7 @@ def _already(keep: Keep, repository: AdoptedRepository, source: _Source, request
     """The registered version, if it was adopted from this repository as it is now, with these facts."""
     entry, first = keep.entry(request.name), keep.entries(request.name)[0]
     repository.fetch()
+    repository.forget_history()
     if not repository.leads_to(first.commit, source.commit):
         raise AlreadyExists(
             f"{request.name} is registered already, by {first.registered_by}, and not from {source.said}",
@@ -225,8 +226,8 @@ def _clone(keep: Keep, source: _Source, folder: Path, repository: AdoptedReposit
         except HostileRepository as error:
             raise HostileRepository(
                 error.what,
-                next_step="if you know it: take that out of the repository (for a link, put its file there), commit, and "
-                "adopt again; else do not use it",
+                next_step="if you know it: take that out of the repository (for a link, put its file there), commit, "
+                "and adopt again; else do not use it",
                 things=error.things,
             ) from error
     odd = repository.take_history(folder)
@@ -358,7 +359,9 @@ class _Adoption:
         own = contents.own(self.tip)
         inventory, found = None, SourceFiles.of(own)
         if contents.places:
-            inventory, read = contents.places.take(contents.objects, own, keep.writable_stores(), name)
+            inventory, read = contents.places.take(
+                contents.objects, own, keep.writable_stores(), name, called=contents.chosen
+            )
             found = SourceFiles.of(read)
         notes = describe_into(document, Scan(found, []), keep)
         refuse_git_control(document, Scan(found, []))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SERVER = """
 import json, os, sys
-import datakeep.workflows.audit, datakeep.workflows.checkout, datakeep.workflows.register
+import datakeep.workflows.adopt, datakeep.workflows.audit, datakeep.workflows.checkout, datakeep.workflows.register
 import datakeep.workflows.reference, datakeep.workflows.update, datakeep.workflows.verify
 from datakeep.cli.boundary import run
 

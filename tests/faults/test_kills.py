@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -43,7 +44,12 @@ class Work:
 
     def prepare(self) -> None:
         """What the command needs."""
-        if self.kind != "register":
+        if self.kind == "adopt":
+            for backend in self.backends:
+                (self.source.parent / backend / "data").mkdir(parents=True)
+                self.repository(backend, "git", "init", "-q", ".")
+            self.repository("dvc", "dvc", "init", "-q")
+        elif self.kind != "register":
             for backend in self.backends:
                 options = ("--backend", backend, *self.facts)
                 self.aiko.datakeep("register", f"data-{backend}", self.source, *options, cwd=self.keep)
@@ -54,6 +60,10 @@ class Work:
                         "--expect", "accuracy=0.75±0.01", "--baseline", "accuracy=0.5", cwd=self.keep,
                     )  # fmt: skip
 
+    def repository(self, backend: str, *argv: str) -> None:
+        """A command in the repository that is to be adopted."""
+        self.aiko.run(*argv, cwd=self.source.parent / backend)
+
     def next(self) -> tuple[str | Path, ...]:
         """A command with something to do; the backends take turns."""
         self.number += 1
@@ -61,13 +71,21 @@ class Work:
         (self.source / "number.txt").write_text(f"{self.number}\n" * 2000)
         if self.kind == "register":
             return ("register", f"new-{self.number}", self.source, "--backend", backend, *self.facts)
+        if self.kind == "adopt":
+            shutil.copytree(self.source, self.source.parent / backend / "data", dirs_exist_ok=True)
+            if backend == "dvc":
+                self.repository(backend, "dvc", "add", "-q", "data")
+            self.repository(backend, "git", "add", "-A")
+            self.repository(backend, "git", "commit", "-qm", f"number {self.number}")
+            name = f"new-{self.number}"
+            return ("adopt", "--name", name, self.source.parent / backend, *self.facts)
         if self.kind == "update":
             return ("update", f"data-{backend}", self.source, "-m", f"number {self.number}")
         return ("verify", f"data-{backend}")
 
     def done(self, command: tuple[str | Path, ...]) -> None:
         """The command has done what it is for."""
-        name = str(command[1])
+        name = str(command[2 if self.kind == "adopt" else 1])
         entries = read_register(self.keep)[name]
         newest = entries[max(entries, key=lambda version: int(version[1:]))]
         if self.kind == "verify":
@@ -75,7 +93,7 @@ class Work:
             assert len(list((self.keep / "models" / name).iterdir())) == 1
             return
         assert newest["content"] == content_id(self.source)
-        assert len(entries) == (1 if self.kind == "register" else self.versions.get(name, 1) + 1)
+        assert len(entries) == (1 if self.kind in ("register", "adopt") else self.versions.get(name, 1) + 1)
         self.versions[name] = len(entries)
 
 
@@ -197,14 +215,14 @@ def kill_again_and_again(work, count, seed=20261120):
             pipe.close()
 
 
-@pytest.mark.parametrize("work", ["register", "update", "verify"], indirect=True)
+@pytest.mark.parametrize("work", ["register", "adopt", "update", "verify"], indirect=True)
 def test_a_killed_command_is_completed_by_its_next_run(work):
     kill_again_and_again(work, 3)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("work", ["register", "update", "verify"], indirect=True)
+@pytest.mark.parametrize("work", ["register", "adopt", "update", "verify"], indirect=True)
 def test_a_hundred_kills_of_a_command(work):
     kill_again_and_again(work, 100)
 
