@@ -27,7 +27,7 @@ from datakeep.store import dvc_format, dvc_repository
 from datakeep.store.faults import folder_faults
 from datakeep.store.foreign_objects import ForeignObject, ForeignObjects, damaged
 from datakeep.store.scan import Scan, SourceFile, SourceFiles
-from datakeep.workflows import attachments, facts
+from datakeep.workflows import facts
 from datakeep.workflows.adopted_tree import (
     Tip,
     layout,
@@ -41,8 +41,9 @@ from datakeep.workflows.checkout import staging_folder
 from datakeep.workflows.publish import Draft, Publisher
 from datakeep.workflows.register import (
     Registered,
-    asked_files,
+    attach_asked,
     check_aliases,
+    check_parents,
     describe_into,
     document_of,
     refuse_git_control,
@@ -160,13 +161,14 @@ def adopt(
     """
     name = check_name(request.name)
     keep.refresh()
+    keep.require_not_departed(who, now)
     source = _find(address, access)
     repository = AdoptedRepository(keep.cache("datasets", f"{name}.git"), keep.dataset_url(name))
     if other := keep.dataset_once_called(name):
         raise AlreadyExists(
             f"{name} is an earlier name of the dataset {other}", next_step="choose another name"
         )
-    with staging_folder(keep.cache("adopt"), name) as scratch:
+    with staging_folder(keep.cache("adopt"), name, source.commit) as scratch:
         if name in keep.datasets:
             return _already(keep, repository, source, request)
         tip = _clone(keep, source, scratch / "clone", repository)
@@ -273,7 +275,7 @@ class _Adoption:
         ]
         chosen = names_of(placed, normalise=self.request.normalise_names)
         refuse_lfs(self.tip, chosen.values())
-        return _Contents(chosen)
+        return _Contents(chosen, notes=_renamed(placed, chosen))
 
     def _asked(self) -> str:
         lines = top_level(self.tip)
@@ -304,7 +306,7 @@ class _Adoption:
         ]
         chosen = names_of(placed, normalise=self.request.normalise_names)
         refuse_lfs(self.tip, (path for path in chosen.values() if path not in wanted))
-        notes = list(outputs.notes)
+        notes = [*outputs.notes, *_renamed(placed, chosen)]
         used = set(chosen.values())
         if left := [path for path in wanted if path not in used]:
             notes.append(f"{len(left)} files of other outputs are left out, such as {left[0]}")
@@ -352,6 +354,7 @@ class _Adoption:
         )
         document, files = document_of(replace(self.request, backend=contents.backend), self.who)
         check_aliases(keep, name, document)
+        check_parents(keep, document)
         _name_readme(document, made)
         early = [rule for rule in keep.file.policy.require if rule.partition(".")[0] not in _SEEN]
         self._complete(document, early)
@@ -368,7 +371,8 @@ class _Adoption:
         if self.request.manifest is None:
             document = facts.ordered(document)
         self._complete(document, keep.file.policy.require)
-        files |= attachments.from_options(asked_files(document, files))
+        check_parents(keep, document)  # once more: a person may have been asked for them
+        files |= attach_asked(document, files)
         publisher.make_repository(name)
         draft = Draft(
             name, self.repository.free_version(), document, f"adopted from {self.source.said}",
@@ -390,6 +394,13 @@ class _Adoption:
             suggestions={"source.origin": strip_url(self.source.url), "source.extracted_at": day},
             command=self.request.command,
         )
+
+
+def _renamed(placed: Sequence[tuple[str, str]], chosen: dict[str, str]) -> list[str]:
+    count = sum(place not in chosen for place, _ in placed)
+    return [
+        f"{count} names were brought into Unicode's NFC form; older commits have them as they were"
+    ] * bool(count)
 
 
 def _name_readme(document: dict[str, Any], made: Layout) -> None:

@@ -115,7 +115,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
         command=request.command,
     )
     check_parents(keep, document)  # once more: a person may have been asked for them
-    files |= attachments.from_options(asked_files(document, files))
+    files |= attach_asked(document, files)
     publisher = Publisher(keep, who, now, without=request.without_stores)
     publisher.make_repository(name)
     draft = Draft(
@@ -188,14 +188,17 @@ def read_manifest(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return document, attachments.beside_manifest(document, path)
 
 
-def asked_files(document: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Files that a person named when asked: their fields still hold a path of this machine."""
+def attach_asked(document: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Files that a person named when asked, by their place in the repository, which the document then names."""
     wanted = {}
     for path in ("source.query", "annotation.rules"):
         value = facts.get(document, path)
         if isinstance(value, str) and value != "unknown" and value not in files:
             wanted[path] = value
-    return wanted
+    found = attachments.from_options(wanted)
+    for path, place in wanted.items():
+        facts.put(document, path, place)
+    return found
 
 
 def _already(keep: Keep, name: str, found: Scan, request: Request) -> Registered:
