@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.errors import DamagedBytes, DatakeepError, StoreMissing
 from datakeep.formats.inventory import FileEntry, Inventory
 from datakeep.store.faults import folder_faults, require_space
@@ -207,9 +208,8 @@ def damaged(faults: Mapping[str, str]) -> DamagedBytes:
     """The condition that files cannot be had as the repository says, with the reason for each."""
     paths = sorted(faults)
     shown = ", ".join(paths[:3]) + (" …" if len(paths) > 3 else "")
-    count = "a file" if len(paths) == 1 else f"{len(paths)} files"
     return DamagedBytes(
-        f"{count} of the repository cannot be had whole: {shown}",
+        f"{counted(len(paths), 'file')} of the repository cannot be had whole: {shown}",
         next_step="in a clone that has them: `dvc push`, then adopt again; or remove their outputs, commit, "
         "and adopt again",
         things=[f"{path}: {faults[path]}" for path in paths],

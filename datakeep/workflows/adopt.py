@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.counts import counted
 from datakeep.core.errors import (
     AlreadyExists,
     HostileRepository,
@@ -38,12 +39,12 @@ from datakeep.workflows.adopted_tree import (
     top_level,
 )
 from datakeep.workflows.checkout import staging_folder
+from datakeep.workflows.parents import check_parents
 from datakeep.workflows.publish import Draft, Publisher
 from datakeep.workflows.register import (
     Registered,
     attach_asked,
     check_aliases,
-    check_parents,
     describe_into,
     document_of,
     refuse_git_control,
@@ -309,7 +310,7 @@ class _Adoption:
         notes = [*outputs.notes, *_renamed(placed, chosen)]
         used = set(chosen.values())
         if left := [path for path in wanted if path not in used]:
-            notes.append(f"{len(left)} files of other outputs are left out, such as {left[0]}")
+            notes.append(f"left out: {counted(len(left), 'file')} of other outputs, such as {left[0]}")
         taken = {place: wanted[path] for place, path in chosen.items() if path in wanted}
         objects.look_for(taken.values())
         if missing := {

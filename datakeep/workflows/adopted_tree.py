@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datakeep.core import paths
+from datakeep.core.counts import counted
 from datakeep.core.errors import HostileRepository, UnsafePath, Unsupported, UsageError
 from datakeep.core.names import nearest
 from datakeep.store.dvc_repository import is_pointer
@@ -99,7 +100,7 @@ def top_level(tip: Tip) -> list[str]:
         head, slash, _ = path.partition("/")
         counts.setdefault(f"{head}{slash}", []).append(size_bytes)
     return [
-        f"{name}: {len(sizes):,} file{'' if len(sizes) == 1 else 's'}, {show_size(sum(sizes))}"
+        f"{name}: {counted(len(sizes), 'file')}, {show_size(sum(sizes))}"
         for name, sizes in sorted(counts.items())
         if not name.startswith(".")
     ]
@@ -162,7 +163,7 @@ def refuse_lfs(tip: Tip, chosen: Iterable[str]) -> None:
     bad = [path for path in chosen if tip.sizes[path] <= _LFS_MAX_BYTES and tip.read(path).startswith(_LFS)]
     if bad:
         raise Unsupported(
-            f"{len(bad)} data file{'' if len(bad) == 1 else 's'} are only pointers of git-lfs, such as {bad[0]}",
+            f"git has only a pointer of git-lfs for {counted(len(bad), 'data file')}, such as {bad[0]}",
             next_step="in a clone: `git lfs migrate export --everything --include='*'`, then adopt that clone; or, "
             "without the history: `git lfs pull`, then datakeep register NAME FOLDER --backend dvc",
             things=sorted(bad),
@@ -202,8 +203,8 @@ def layout(tip: Tip, backend: str, chosen: Collection[str]) -> Layout:
     _save_originals(tip, backend, taken, done)
     if pointers:
         done.notes.append(
-            f"{len(pointers)} files of DVC gave way to one data.dvc; the pipeline, if there is one, is kept "
-            "as text, and all of them in the history"
+            f"{counted(len(pointers), 'file')} of DVC gave way to one data.dvc; a pipeline is kept as text, and all "
+            "of them in the history"
         )
     return done
 

@@ -192,6 +192,18 @@ def test_what_is_adopted_is_a_dataset_as_any_other(
     assert not found["complaints"], "3 is for the policy's second copy alone"
 
 
+def test_somebody_else_proves_it(world: World, tmp_path: Path) -> None:
+    made = Repository(world.aiko, tmp_path / "proven")
+    shutil.copytree(world.orders, made.folder / "data")
+    made.commit()
+    world.aiko.datakeep("adopt", made.folder, "--name", "proven", *FACTS, cwd=world.keep)
+    world.reference("proven")
+    world.ken.run("git", "clone", "-q", world.vault / "git/keeps/keep.git", tmp_path / "keep")
+    world.ken.datakeep("key", "create", cwd=tmp_path / "keep")
+    ran = world.ken.datakeep("verify", "proven", "--sandbox", "none", "--json", cwd=tmp_path / "keep")
+    assert ran.data["result"] == "passed"
+
+
 def test_adopting_again_says_so_and_changes_nothing(
     world: World, calls: Quick, adopt, of_git: Repository
 ) -> None:
@@ -252,7 +264,7 @@ def test_some_outputs_can_be_chosen(
 ) -> None:
     refused(of_dvc.folder, "files in data/", "data/notes.txt", options=("--data", "img"), code=2)
     notes = adopt(of_dvc.folder, "chosen", "--data", "data", "--json").data["notes"]
-    assert any("3 files of other outputs are left out" in note for note in notes)
+    assert any("left out: 3 files of other outputs" in note for note in notes)
     calls.datakeep("checkout", "chosen", tmp_path / "out", cwd=world.keep)
     kept = {"raw/a.csv", "raw/deep/b.bin", "notes.txt"}
     assert files_in(tmp_path / "out/data") == {path: OUTPUTS[path] for path in kept}
