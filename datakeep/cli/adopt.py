@@ -10,6 +10,7 @@ import click
 
 from datakeep.cli.facts import asker, command_line, fact_options, given, next_after
 from datakeep.cli.session import Answer, Session, command, size
+from datakeep.core.counts import counted
 
 
 @command(name="adopt")
@@ -72,7 +73,7 @@ def call(session: Session, repository: str, name: str, data: tuple[str, ...], **
         "notes": list(done.notes),
         "entry": entry.model_dump(mode="json"),
     }
-    facts = f"{entry.files:,} files, {size(entry.size_bytes)}, content {entry.content[:19]}…"
+    facts = f"{counted(entry.files, 'file')}, {size(entry.size_bytes)}, content {entry.content[:19]}…"
     if not done.created:
         return Answer(answer, [f"{label} is adopted already ({facts}); nothing was done"])
     lines = [f"{entry.message}, as {label}: {facts}, bytes in {', '.join(entry.stores)}"]

@@ -12,23 +12,18 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.counts import counted
 from datakeep.core.errors import (
     AlreadyExists,
-    HostileRepository,
-    SourceEmpty,
-    SourceFault,
-    SourceMissing,
+    IncompleteManifest,
     Unsupported,
     UsageError,
 )
 from datakeep.core.names import check_name
 from datakeep.core.secrets import strip_url
-from datakeep.repository import foreign
 from datakeep.repository.adopting import AdoptedRepository
-from datakeep.repository.command import check_url, local_path
 from datakeep.store import dvc_format, dvc_repository
-from datakeep.store.faults import folder_faults
 from datakeep.store.foreign_objects import ForeignObject, ForeignObjects, damaged
 from datakeep.store.scan import Scan, SourceFile, SourceFiles
 from datakeep.workflows import facts
+from datakeep.workflows.adopted_source import find, taken_over
 from datakeep.workflows.adopted_tree import (
     Tip,
     layout,
@@ -59,6 +54,7 @@ if TYPE_CHECKING:
     from datakeep.repository.foreign import Access
     from datakeep.repository.identity import Identity
     from datakeep.store.dvc_repository import Output
+    from datakeep.workflows.adopted_source import Source
     from datakeep.workflows.adopted_tree import Layout
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.register import Request
@@ -66,31 +62,6 @@ if TYPE_CHECKING:
 #: Rules of a policy that looking at the files may satisfy.
 _SEEN = frozenset({"columns", "contents"})
 _DATA = facts.Fact("data", "--data", "the folder of the repository that is the data")
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """The repository as it was found.
-
-    Args:
-        url: Its address, or its absolute folder.
-        folder: The folder, if it is one of this machine with a working tree: its DVC cache counts too.
-        access: What of this machine the clone may use.
-        commit: The newest commit of its default branch.
-        branch: That branch; None where HEAD is on none.
-    """
-
-    url: str
-    folder: Path | None
-    access: Access
-    commit: str
-    branch: str | None
-
-    @property
-    def said(self) -> str:
-        """What of it is adopted, in words."""
-        on = f" (branch {self.branch})" if self.branch else ""
-        return f"{strip_url(self.url)} at {self.commit[:12]}{on}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +134,7 @@ def adopt(
     name = check_name(request.name)
     keep.refresh()
     keep.require_not_departed(who, now)
-    source = _find(address, access)
+    source = find(address, access)
     repository = AdoptedRepository(keep.cache("datasets", f"{name}.git"), keep.dataset_url(name))
     if other := keep.dataset_once_called(name):
         raise AlreadyExists(
@@ -172,35 +143,12 @@ def adopt(
     with staging_folder(keep.cache("adopt"), name, source.commit) as scratch:
         if name in keep.datasets:
             return _already(keep, repository, source, request)
-        tip = _clone(keep, source, scratch / "clone", repository)
+        tip = taken_over(source, scratch / "clone", repository, keep.progress)
         adoption = _Adoption(keep, request, source, repository, tip, scratch, who, now)
         return adoption.publish(adoption.contents(data))
 
 
-def _find(address: str, access: Access) -> _Source:
-    path = local_path(check_url(address))
-    url, folder = address, None
-    if path is not None:
-        path = path.expanduser().resolve()
-        if not path.is_dir():
-            raise SourceMissing(f"there is no folder {path}", next_step="check the path or the URL")
-        if any((path / place).exists() for place in (".git/shallow", "shallow")):
-            raise SourceFault(
-                f"{path} is a shallow clone: its history is cut off",
-                next_step=f"git -C {path} fetch --unshallow; then adopt again",
-            )
-        url, folder = str(path), path if (path / ".git").exists() else None
-        access = replace(access, allow_file=path)
-    newest = foreign.default_branch(url, access)
-    if newest is None:
-        raise SourceEmpty(
-            f"{strip_url(url)} has no commit on its default branch",
-            next_step="commit and push something to it",
-        )
-    return _Source(url, folder, access, *newest)
-
-
-def _already(keep: Keep, repository: AdoptedRepository, source: _Source, request: Request) -> Registered:
+def _already(keep: Keep, repository: AdoptedRepository, source: Source, request: Request) -> Registered:
     """The registered version, if it was adopted from this repository as it is now, with these facts."""
     entry, first = keep.entry(request.name), keep.entries(request.name)[0]
     repository.fetch()
@@ -221,32 +169,13 @@ def _already(keep: Keep, repository: AdoptedRepository, source: _Source, request
     return Registered(entry, created=False)
 
 
-def _clone(keep: Keep, source: _Source, folder: Path, repository: AdoptedRepository) -> Tip:
-    keep.progress.stage(f"cloning {strip_url(source.url)}", unit="steps")
-    with folder_faults(folder.parent, "clone into it"):
-        try:
-            foreign.clone(source.url, folder, commit=source.commit, access=source.access)
-        except HostileRepository as error:
-            raise HostileRepository(
-                error.what,
-                next_step="if you know it: take that out of the repository (for a link, put its file there), commit, "
-                "and adopt again; else do not use it",
-                things=error.things,
-            ) from error
-    odd = repository.take_history(folder)
-    if odd:
-        keep.progress.warn(f"tags of no commit are left out: {', '.join(odd)}")
-    entries = repository.entries(source.commit, sizes=True)
-    return Tip(folder, {entry.path: entry.size_bytes or 0 for entry in entries})
-
-
 @dataclass(frozen=True, slots=True)
 class _Adoption:
     """One repository on its way into the keep."""
 
     keep: Keep
     request: Request
-    source: _Source
+    source: Source
     repository: AdoptedRepository
     tip: Tip
     scratch: Path
@@ -280,15 +209,24 @@ class _Adoption:
 
     def _asked(self) -> str:
         lines = top_level(self.tip)
-        if self.request.ask is None:
-            raise UsageError(
-                "it is not said what of the repository is the data",
-                next_step=f"{self.request.command} --data FOLDER (repeat it for several folders or files)",
-                things=lines,
-            )
-        for line in lines:
-            self.keep.progress.note(line)
-        return self.request.ask(_DATA, None, None)
+        if self.request.ask:
+            for line in lines:
+                self.keep.progress.note(line)
+            return self.request.ask(_DATA, None, None)
+        unsaid, command = (
+            "it is not said what of the repository is the data",
+            f"{self.request.command} --data FOLDER",
+        )
+        try:
+            self._early(replace(self.request, backend="git", command=command))
+        except IncompleteManifest as error:
+            things = [*error.things, *(f"--data FOLDER, perhaps {line}" for line in lines)]
+            raise IncompleteManifest(
+                f"{error.what}, and {unsaid}", next_step=error.next_step, things=things
+            ) from error
+        raise UsageError(
+            unsaid, next_step=f"{command} (repeat it for several folders or files)", things=lines
+        )
 
     def _of_dvc(self, outputs: dvc_repository.Outputs, data: Sequence[str]) -> _Contents:
         paths = [output.path for output in outputs.found]
@@ -353,12 +291,8 @@ class _Adoption:
         made = layout(
             self.tip, contents.backend, [path for path in contents.chosen.values() if path in self.tip.sizes]
         )
-        document, files = document_of(replace(self.request, backend=contents.backend), self.who)
-        check_aliases(keep, name, document)
-        check_parents(keep, document)
+        document, files = self._early(replace(self.request, backend=contents.backend))
         _name_readme(document, made)
-        early = [rule for rule in keep.file.policy.require if rule.partition(".")[0] not in _SEEN]
-        self._complete(document, early)
         publisher = Publisher(keep, self.who, self.now)
         own = contents.own(self.tip)
         inventory, found = None, SourceFiles.of(own)
@@ -371,7 +305,7 @@ class _Adoption:
         refuse_git_control(document, Scan(found, []))
         if self.request.manifest is None:
             document = facts.ordered(document)
-        self._complete(document, keep.file.policy.require)
+        self._complete(document, keep.file.policy.require, self.request.command)
         check_parents(keep, document)  # once more: a person may have been asked for them
         files |= attach_asked(document, files)
         publisher.make_repository(name)
@@ -386,14 +320,27 @@ class _Adoption:
         self.repository.forget_history()
         return Registered(entry, created=True, notes=(*contents.notes, *made.notes, *notes))
 
-    def _complete(self, document: dict[str, Any], require: Sequence[str]) -> None:
+    def _early(self, request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """The manifest as far as it does not take a look at the data, and the files that it names.
+
+        Raises:
+            IncompleteManifest: Facts are missing, and nobody can be asked; lists all.
+        """
+        document, files = document_of(request, self.who)
+        check_aliases(self.keep, request.name, document)
+        check_parents(self.keep, document)
+        require = [rule for rule in self.keep.file.policy.require if rule.partition(".")[0] not in _SEEN]
+        self._complete(document, require, request.command)
+        return document, files
+
+    def _complete(self, document: dict[str, Any], require: Sequence[str], command: str) -> None:
         day = self.repository.day_of(self.source.commit)
         facts.complete(
             document,
             require,
             ask=self.request.ask,
             suggestions={"source.origin": strip_url(self.source.url), "source.extracted_at": day},
-            command=self.request.command,
+            command=command,
         )
 
 

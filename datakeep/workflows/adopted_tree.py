@@ -228,7 +228,7 @@ def _save_originals(tip: Tip, backend: str, taken: Collection[str], done: Layout
             done.readme = kept
         saved.append(path)
     if saved:
-        done.notes.append(f"kept in {home}/, because datakeep needs their names: {', '.join(saved)}")
+        done.notes.append(f"kept in {home}/, to make room for datakeep's own files: {', '.join(saved)}")
 
 
 def _free_folder(tip: Tip) -> str:

@@ -24,7 +24,7 @@ from datakeep.store.interface import MARKER_NAME, PROBE
 from datakeep.workflows.bundles import FOLDER as BUNDLES
 from datakeep.workflows.fsck import fsck
 from datakeep.workflows.fsck_report import Fsck, Plan
-from datakeep.workflows.mending import QUARANTINE
+from datakeep.store.quarantine import QUARANTINE
 from datakeep.workflows.references import references
 from datakeep.workflows.sweep_marks import MARK, leave_mark
 

@@ -155,7 +155,7 @@ def test_a_git_repository_keeps_history_and_bytes(
 ) -> None:
     said = adopt(of_git.folder, "notes").out
     assert "(branch master), as notes@v2: 2 files" in said  # v1 is theirs
-    assert "kept in docs/original/" in said
+    assert "kept in docs/original/, " in said
     bare = ("git", "-C", world.vault / "git/datasets/notes.git")
     log = world.aiko.run(*bare, "log", "--format=%s", "main").out.splitlines()
     assert log[1:] == ["second", "first"]
@@ -394,6 +394,16 @@ def test_all_missing_facts_are_one_error(world: World, calls: Quick, of_git: Rep
         assert option in ran.err
     assert f"datakeep adopt {of_git.folder} --name bare --purpose TEXT" in ran.err
     assert state(world) == before
+
+
+def test_the_unsaid_folder_is_in_the_same_error(world: World, calls: Quick, tmp_path: Path) -> None:
+    made = Repository(world.aiko, tmp_path / "flat")
+    made.write({"img/a.png": b"a"})
+    made.commit()
+    ran = calls.datakeep("adopt", made.folder, "--name", "bare", cwd=world.keep, code=13)
+    assert "it is not said what of the repository is the data" in ran.err
+    assert "--data FOLDER, perhaps img/: 1 file" in ran.err
+    assert "--name bare --data FOLDER --purpose TEXT" in ran.err
 
 
 def test_pointers_of_git_lfs_are_refused(refused, of_git: Repository) -> None:
