@@ -8,7 +8,6 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import FACTS
 from object_server import credentials
 from seen import Quick, error_of, state
 
@@ -62,9 +61,9 @@ def calls(world: World) -> Iterator[Quick]:
 
 
 @pytest.fixture
-def adopt(world: World, calls: Quick):
+def adopt(world: World, calls: Quick, facts: tuple[str, ...]):
     def call(source: Path | str, name: str, *options: str | Path, code: int = 0) -> Ran:
-        return calls.datakeep("adopt", source, "--name", name, *FACTS, *options, cwd=world.keep, code=code)
+        return calls.datakeep("adopt", source, "--name", name, *facts, *options, cwd=world.keep, code=code)
 
     return call
 
@@ -192,11 +191,11 @@ def test_what_is_adopted_is_a_dataset_as_any_other(
     assert not found["complaints"], "3 is for the policy's second copy alone"
 
 
-def test_somebody_else_proves_it(world: World, tmp_path: Path) -> None:
+def test_somebody_else_proves_it(world: World, facts: tuple[str, ...], tmp_path: Path) -> None:
     made = Repository(world.aiko, tmp_path / "proven")
     shutil.copytree(world.orders, made.folder / "data")
     made.commit()
-    world.aiko.datakeep("adopt", made.folder, "--name", "proven", *FACTS, cwd=world.keep)
+    world.aiko.datakeep("adopt", made.folder, "--name", "proven", *facts, cwd=world.keep)
     world.reference("proven")
     world.ken.run("git", "clone", "-q", world.vault / "git/keeps/keep.git", tmp_path / "keep")
     world.ken.datakeep("key", "create", cwd=tmp_path / "keep")
@@ -371,7 +370,9 @@ def test_outputs_that_only_the_cloud_knows_are_refused(
     refused(of_dvc_2.folder, said, "odd.dvc", code=31)
 
 
-def test_objects_come_from_a_bucket(calls: Quick, new_world, s3_server: ObjectServer, tmp_path: Path) -> None:
+def test_objects_come_from_a_bucket(
+    facts: tuple[str, ...], new_world, s3_server: ObjectServer, tmp_path: Path
+) -> None:
     world = new_world(environment=credentials())
     made = Repository(world.aiko, tmp_path / "far")
     made.dvc("init", "-q")
@@ -382,7 +383,7 @@ def test_objects_come_from_a_bucket(calls: Quick, new_world, s3_server: ObjectSe
     made.commit()
     made.dvc("push", "-q")
     shutil.rmtree(made.folder / ".dvc/cache")
-    world.aiko.datakeep("adopt", made.folder, "--name", "far", *FACTS, cwd=world.keep)
+    world.aiko.datakeep("adopt", made.folder, "--name", "far", *facts, cwd=world.keep)
     world.aiko.datakeep("checkout", "far", tmp_path / "out", cwd=world.keep)
     assert files_in(tmp_path / "out/data") == {"a.csv": CRLF, "b": b"b"}
 
@@ -489,8 +490,10 @@ def test_nothing_of_the_repository_runs(world: World, adopt, of_git: Repository,
 @pytest.mark.parametrize(
     "address", ["ext::sh -c touch% canary", "--upload-pack=touch canary", "ssh://-oX=1/y"]
 )
-def test_a_hostile_address_is_refused(world: World, calls: Quick, address: str) -> None:
-    ran = calls.datakeep("adopt", "--name", "refused", *FACTS, "--", address, cwd=world.keep, code=24)
+def test_a_hostile_address_is_refused(
+    world: World, calls: Quick, facts: tuple[str, ...], address: str
+) -> None:
+    ran = calls.datakeep("adopt", "--name", "refused", *facts, "--", address, cwd=world.keep, code=24)
     assert "the repository address" in ran.err
     assert not (world.keep / "canary").exists()
 
