@@ -22,7 +22,7 @@ from datakeep.store.location import scheme_of
 from datakeep.store.opening import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from datakeep.store.interface import Store
 
@@ -58,10 +58,40 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """All outputs of a commit, and what a person should know of those that are none."""
+    """All outputs of a commit.
+
+    Attributes:
+        found: Those whose bytes can be known, by path.
+        unsupported: Path of each other one to the reason.
+        notes: What a person should know of those that are in git.
+    """
 
     found: list[Output]
+    unsupported: dict[str, str]
     notes: list[str]
+
+    def among(self, roots: Sequence[str]) -> list[Output]:
+        """The outputs that have to do with one of the paths ``roots``; all of them if there is none.
+
+        Raises:
+            Unsupported: One of these cannot be adopted; lists all such outputs.
+        """
+        bad = [why for path, why in self.unsupported.items() if _concerns(path, roots)]
+        if bad:
+            more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+            raise Unsupported(
+                f"the repository has an output that cannot be adopted: {bad[0]}{more}",
+                next_step=f"{_ORDINARY}; or choose others with --data",
+                things=bad,
+            )
+        return [one for one in self.found if _concerns(one.path, roots)]
+
+
+def _concerns(path: str, roots: Sequence[str]) -> bool:
+    """Whether ``path`` is one of ``roots``, or above or below one."""
+    return not roots or any(
+        f"{path}/".startswith(f"{root}/") or root.startswith(f"{path}/") for root in roots
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +116,27 @@ def read_outputs(files: Mapping[str, bytes], tracked: set[str]) -> Outputs:
         tracked: The paths of all files of the commit, and of all of their folders.
 
     Raises:
-        Unsupported: Outputs whose bytes DVC knows by no md5, or that lie elsewhere; lists all of them.
+        Unsupported: An output lies outside of the repository, or its place is a template.
         InvalidFile: A file cannot be read.
         HostileRepository: A path leads out of the repository.
     """
     found: dict[str, Output] = {}
     notes: list[str] = []
-    unsupported: list[str] = []
+    unsupported: dict[str, str] = {}
     for place, raw, folder in _stated(files, notes):
         path = _path(raw, folder, place)
         if raw.get("cache") is False or (path in tracked and not place.endswith(".dvc")):
             notes.append(f"{path} is kept in git itself, as {place} says; it stays where it is")
             continue
         if fault := _unsupported(raw):
-            unsupported.append(f"{path} ({place}): {fault}")
+            unsupported[path] = f"{path} ({place}): {fault}"
             continue
         match = _NAME.fullmatch(str(raw["md5"]))
         if match is None:
             raise _invalid(place, f"the md5 of {path} is not the name of an object")
         if found.setdefault(path, one := _output(path, match, raw, place)) != one:
             raise _invalid(place, f"{path} is an output of {found[path].stated_in} too")
-    if unsupported:
-        more = f", and {len(unsupported) - 1} more" if len(unsupported) > 1 else ""
-        raise Unsupported(
-            f"the repository has an output that cannot be adopted: {unsupported[0]}{more}",
-            next_step=_ORDINARY,
-            things=unsupported,
-        )
-    return Outputs([found[path] for path in sorted(found)], notes)
+    return Outputs([found[path] for path in sorted(found)], unsupported, notes)
 
 
 def _output(path: str, match: re.Match[str], raw: Mapping[str, Any], place: str) -> Output:

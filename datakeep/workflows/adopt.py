@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.counts import counted
 from datakeep.core.errors import (
     AlreadyExists,
     IncompleteManifest,
@@ -194,7 +193,9 @@ class _Adoption:
             return self._of_git(data)
         texts = {path: self.tip.read(path) for path in pointers}
         outputs = dvc_repository.read_outputs(texts, {*self.tip.sizes, *self.tip.folders()})
-        return self._of_dvc(outputs, data) if outputs.found else self._of_git(data)
+        if outputs.found or outputs.unsupported:
+            return self._of_dvc(outputs, data)
+        return self._of_git(data)
 
     def _of_git(self, data: Sequence[str]) -> _Contents:
         if not data:
@@ -229,10 +230,10 @@ class _Adoption:
         )
 
     def _of_dvc(self, outputs: dvc_repository.Outputs, data: Sequence[str]) -> _Contents:
-        paths = [output.path for output in outputs.found]
-        roots = roots_of(self.tip, data, paths)
+        roots = roots_of(self.tip, data, {*outputs.unsupported, *(output.path for output in outputs.found)})
+        among = outputs.among(roots)
         objects = self._objects()
-        wanted = self._listed(outputs.found, objects)
+        wanted = self._listed(among, objects)
         tracked = [
             path
             for path in self.tip.sizes
@@ -247,8 +248,13 @@ class _Adoption:
         refuse_lfs(self.tip, (path for path in chosen.values() if path not in wanted))
         notes = [*outputs.notes, *_renamed(placed, chosen)]
         used = set(chosen.values())
-        if left := [path for path in wanted if path not in used]:
-            notes.append(f"left out: {counted(len(left), 'file')} of other outputs, such as {left[0]}")
+        left = [one.path for one in outputs.found if one not in among] + [
+            path for path in wanted if path not in used
+        ]
+        if left:
+            notes.append(
+                f"left out, because not chosen: {', '.join(left[:5])}{' …' if len(left) > 5 else ''}"
+            )
         taken = {place: wanted[path] for place, path in chosen.items() if path in wanted}
         objects.look_for(taken.values())
         if missing := {

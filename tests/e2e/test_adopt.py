@@ -263,7 +263,7 @@ def test_some_outputs_can_be_chosen(
 ) -> None:
     refused(of_dvc.folder, "files in data/", "data/notes.txt", options=("--data", "img"), code=2)
     notes = adopt(of_dvc.folder, "chosen", "--data", "data", "--json").data["notes"]
-    assert any("left out: 3 files of other outputs" in note for note in notes)
+    assert any("left out, because not chosen: img, labels.csv, work/out" in note for note in notes)
     calls.datakeep("checkout", "chosen", tmp_path / "out", cwd=world.keep)
     kept = {"raw/a.csv", "raw/deep/b.bin", "notes.txt"}
     assert files_in(tmp_path / "out/data") == {path: OUTPUTS[path] for path in kept}
@@ -368,6 +368,12 @@ def test_outputs_that_only_the_cloud_knows_are_refused(
     of_dvc_2.write({"odd.dvc": pointer.replace("{md5}", "a" * 32).encode()})
     of_dvc_2.commit()
     refused(of_dvc_2.folder, said, "odd.dvc", code=31)
+
+
+def test_an_output_that_is_not_chosen_is_in_nobodys_way(adopt, of_dvc_2: Repository, tmp_path: Path) -> None:
+    of_dvc_2.write({"odd.dvc": b"outs:\n- etag: '123'\n  path: a\n"})
+    of_dvc_2.commit()
+    assert adopt(of_dvc_2.folder, "without-odd", "--data", "data/raw", "--json").data["entry"]["files"] == 2
 
 
 def test_objects_come_from_a_bucket(
