@@ -59,14 +59,17 @@ class AdoptedRepository(DatasetRepository):
         return next_version(name for name in names if VERSION.fullmatch(name))
 
     def publish_history(self) -> None:
-        """The vault has the branches and tags that were taken over.
+        """The vault has the branches and tags that were taken over, and a ``main``.
+
+        A hosting service takes the branch that it gets first for the default; that is to be ours.
 
         Raises:
             Conflict: It has others of the same names, which are never overwritten.
             AccessDenied: The right to push is missing.
         """
         with self._alone():
-            if push(self._git, self.url, _GIVE) != "taken":
+            main = () if self._remote_has_main() else (f"{_TAKEN}HEAD:refs/heads/main",)
+            if push(self._git, self.url, (*main, *_GIVE)) != "taken":
                 return
         raise Conflict(
             f"{strip_url(self.url)} has branches or tags of an earlier try that differ from the repository's: "

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import (
     AlreadyExists,
+    DatakeepError,
     IncompleteManifest,
     Unsupported,
     UsageError,
 )
 from datakeep.core.names import check_name
 from datakeep.core.secrets import strip_url
+from datakeep.formats.manifest import Manifest
 from datakeep.repository.adopting import AdoptedRepository
 from datakeep.store import dvc_format, dvc_repository
 from datakeep.store.foreign_objects import ForeignObject, ForeignObjects, damaged
@@ -33,8 +35,9 @@ from datakeep.workflows.adopted_tree import (
     top_level,
 )
 from datakeep.workflows.checkout import staging_folder
+from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.parents import check_parents
-from datakeep.workflows.publish import Draft, Publisher
+from datakeep.workflows.publish import MANIFEST, Draft, Publisher
 from datakeep.workflows.register import (
     Registered,
     attach_asked,
@@ -193,13 +196,18 @@ class _Adoption:
             return self._of_git(data)
         texts = {path: self.tip.read(path) for path in pointers}
         outputs = dvc_repository.read_outputs(texts, {*self.tip.sizes, *self.tip.folders()})
+        if MANIFEST in self.tip.sizes and f"format: {Manifest.format_line()}".encode() in self.tip.read(
+            MANIFEST
+        ):
+            # Another keep's dataset: its inventory tells what is in data/, and is not in it itself.
+            outputs.found[:] = [one for one in outputs.found if one.path != INVENTORY]
         if outputs.found or outputs.unsupported:
             return self._of_dvc(outputs, data)
         return self._of_git(data)
 
     def _of_git(self, data: Sequence[str]) -> _Contents:
         if not data:
-            data = ["data"] if "data" in self.tip.folders() else [self._asked()]
+            data = ["data"] if "data" in self.tip.folders() else self._asked()
         roots = roots_of(self.tip, data, ())
         placed = [
             (place, path) for path in self.tip.sizes if (place := place_in_data(path, roots)) is not None
@@ -208,26 +216,37 @@ class _Adoption:
         refuse_lfs(self.tip, chosen.values())
         return _Contents(chosen, notes=_renamed(placed, chosen))
 
-    def _asked(self) -> str:
+    def _asked(self) -> list[str]:
+        """What a person says is the data.
+
+        Raises:
+            IncompleteManifest, UsageError: Nobody can be asked; lists what there is, and facts that are missing, too.
+        """
         lines = top_level(self.tip)
-        if self.request.ask:
-            for line in lines:
-                self.keep.progress.note(line)
-            return self.request.ask(_DATA, None, None)
-        unsaid, command = (
-            "it is not said what of the repository is the data",
-            f"{self.request.command} --data FOLDER",
-        )
+        if self.request.ask is None:
+            raise self._unsaid(lines)
+        for line in lines:
+            self.keep.progress.note(line)
+        refused = None
+        while True:
+            data = [self.request.ask(_DATA, None, refused)]
+            try:
+                roots_of(self.tip, data, ())
+            except UsageError as error:
+                refused = error.what
+            else:
+                return data
+
+    def _unsaid(self, lines: list[str]) -> DatakeepError:
+        unsaid = "it is not said what of the repository is the data"
+        command = f"{self.request.command} --data FOLDER"
         try:
             self._early(replace(self.request, backend="git", command=command))
         except IncompleteManifest as error:
             things = [*error.things, *(f"--data FOLDER, perhaps {line}" for line in lines)]
-            raise IncompleteManifest(
-                f"{error.what}, and {unsaid}", next_step=error.next_step, things=things
-            ) from error
-        raise UsageError(
-            unsaid, next_step=f"{command} (repeat it for several folders or files)", things=lines
-        )
+            return IncompleteManifest(f"{error.what}, and {unsaid}", next_step=error.next_step, things=things)
+        again = f"{command} (repeat it for several folders or files)"
+        return UsageError(unsaid, next_step=again, things=lines)
 
     def _of_dvc(self, outputs: dvc_repository.Outputs, data: Sequence[str]) -> _Contents:
         roots = roots_of(self.tip, data, {*outputs.unsupported, *(output.path for output in outputs.found)})

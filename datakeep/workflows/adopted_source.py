@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from datakeep.repository.foreign import Access
 
 
+_TAKE_OUT = "take that out of the repository (for a link, put its file there), commit, and adopt again"
+_REWRITE = (
+    "rewrite its history in a clone (`git filter-repo`) and adopt that, or take its files without their "
+    "history: datakeep register NAME FOLDER"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """The repository as it was found.
@@ -97,11 +104,11 @@ def taken_over(source: Source, folder: Path, repository: AdoptedRepository, prog
         try:
             foreign.clone(source.url, folder, commit=source.commit, access=source.access)
         except HostileRepository as error:
+            out = (
+                _TAKE_OUT if error.things else _REWRITE
+            )  # nothing is listed where an object of git is malformed
             raise HostileRepository(
-                error.what,
-                next_step="if you know it: take that out of the repository (for a link, put its file there), commit, "
-                "and adopt again; else do not use it",
-                things=error.things,
+                error.what, next_step=f"if you know it: {out}; else do not use it", things=error.things
             ) from error
     odd = repository.take_history(folder)
     if odd:

@@ -203,8 +203,7 @@ def layout(tip: Tip, backend: str, chosen: Collection[str]) -> Layout:
     _save_originals(tip, backend, taken, done)
     if pointers:
         done.notes.append(
-            f"{counted(len(pointers), 'file')} of DVC gave way to one data.dvc; a pipeline is kept as text, and all "
-            "of them in the history"
+            f"{counted(len(pointers), 'file')} of DVC gave way to one data.dvc; the history has them"
         )
     return done
 

@@ -346,6 +346,16 @@ def test_a_repository_of_dvc_2_gets_real_digests(
     assert (world.vault / "data/old/files/md5" / md5[:2] / md5[2:]).read_bytes() == CRLF
 
 
+def test_a_dataset_of_datakeep_leaves_its_inventory_behind(
+    world: World, calls: Quick, adopt, tmp_path: Path
+) -> None:
+    world.register("elsewhere")
+    adopt(world.vault / "git/datasets/elsewhere.git", "taken-over")
+    calls.datakeep("checkout", "taken-over@v2", tmp_path / "out", cwd=world.keep)
+    assert files_in(tmp_path / "out/data") == files_in(world.orders)
+    assert "elsewhere" in (tmp_path / "out/docs/original/dataset.yaml").read_text()
+
+
 def test_a_damaged_text_of_dvc_2_is_found(refused, of_dvc_2: Repository, tmp_path: Path) -> None:
     md5 = legacy_md5(CRLF)
     (tmp_path / "old-remote" / md5[:2] / md5[2:]).write_bytes(CRLF.replace(b"1", b"9"))
@@ -439,6 +449,15 @@ def test_a_link_is_refused_by_name(refused, of_git: Repository) -> None:
     (of_git.folder / "data/link.csv").symlink_to("train.csv")
     of_git.commit()
     refused(of_git.folder, "'data/link.csv' is a symbolic link", "put its file there", code=24)
+
+
+def test_a_history_that_git_refuses_says_what_can_be_done(refused, of_git: Repository) -> None:
+    commit = of_git.run("git", "cat-file", "commit", "HEAD")
+    malformed = commit.replace("\ncommitter Aiko Tanaka <", "\ncommitter Aiko Tanaka<")
+    (of_git.folder / "commit").write_text(f"{malformed}\n")
+    made = of_git.run("git", "hash-object", "-t", "commit", "-w", "--literally", "commit")
+    of_git.run("git", "update-ref", "refs/heads/master", made)
+    refused(of_git.folder, "git refuses as unsafe", "git filter-repo", code=24)
 
 
 def test_a_submodule_is_refused_by_name(refused, of_git: Repository) -> None:

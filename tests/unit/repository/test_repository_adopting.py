@@ -61,7 +61,8 @@ def test_branches_and_tags_are_published_once(theirs: Path, ours: AdoptedReposit
     ours.publish_history()
     refs = git(tmp_path / "base/datasets/n.git", "for-each-ref", "--format=%(refname)").splitlines()
     assert refs == [
-        "refs/heads/adopted/feature/x", "refs/heads/adopted/trunk", "refs/tags/v3", "refs/tags/v5/sub",
+        "refs/heads/adopted/feature/x", "refs/heads/adopted/trunk", "refs/heads/main",
+        "refs/tags/v3", "refs/tags/v5/sub",
     ]  # fmt: skip
     ours.forget_history()
     ours.fetch()
