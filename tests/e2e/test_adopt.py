@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,7 +120,7 @@ def of_dvc(world: World, tmp_path: Path) -> Repository:
     made = Repository(world.aiko, tmp_path / "bearings", "main")
     made.dvc("init", "-q")
     made.dvc("remote", "add", "-d", "main", tmp_path / "remote")
-    made.dvc("remote", "add", "second", "../../second")  # relative to .dvc: beside the repository
+    made.dvc("remote", "add", "second", "../second")  # written as a path from .dvc
     (tmp_path / "second").mkdir()
     made.write(
         {"data/raw/a.csv": CRLF, "data/raw/deep/b.bin": b"\0b", "labels.csv": b"l\n", "img/p.png": b"p"}
@@ -127,7 +130,7 @@ def of_dvc(world: World, tmp_path: Path) -> Repository:
     pointer = made.folder / "labels.csv.dvc"
     pointer.write_text(pointer.read_text() + "  remote: second\n")
     stage = {
-        "cmd": "mkdir out && cp ../labels.csv out/ && echo '{}' > m.json",
+        "cmd": "mkdir out && echo made > out/made.txt && echo '{}' > m.json",
         "wdir": "work",
         "outs": ["out"],
     }
@@ -145,7 +148,7 @@ OUTPUTS = {
     "notes.txt": b"of git\n",
     "labels.csv": b"l\n",
     "img/p.png": b"p",
-    "work/out/labels.csv": b"l\n",
+    "work/out/made.txt": b"made\n",
 }
 
 
@@ -402,6 +405,29 @@ def test_objects_come_from_a_bucket(
     world.aiko.datakeep("adopt", made.folder, "--name", "far", *facts, cwd=world.keep)
     world.aiko.datakeep("checkout", "far", tmp_path / "out", cwd=world.keep)
     assert files_in(tmp_path / "out/data") == {"a.csv": CRLF, "b": b"b"}
+
+
+@pytest.fixture
+def served(of_dvc: Repository, tmp_path: Path) -> Iterator[str]:
+    """The address of that repository, on a server that knows nothing of its clone."""
+    bare = tmp_path / "served" / "bearings.git"
+    of_dvc.run("git", "clone", "-q", "--bare", of_dvc.folder, bare)
+    of_dvc.run("git", "-C", bare, "update-server-info")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/bearings.git"
+        server.shutdown()
+
+
+def test_a_repository_named_by_its_address(
+    world: World, calls: Quick, adopt, of_dvc: Repository, served: str, tmp_path: Path
+) -> None:
+    ran = adopt(served, "served", code=22)  # one of its remotes is a path in Aiko's clone
+    assert "labels.csv: missing in main; remote second: its url '../../second' is a path" in ran.err
+    adopt(served, "served", "--data", "data")
+    calls.datakeep("checkout", "served", tmp_path / "out", cwd=world.keep)
+    assert (tmp_path / "out/data/raw/a.csv").read_bytes() == CRLF
 
 
 def test_all_missing_facts_are_one_error(world: World, calls: Quick, of_git: Repository) -> None:
