@@ -210,8 +210,8 @@ def damaged(faults: Mapping[str, str]) -> DamagedBytes:
     shown = ", ".join(paths[:3]) + (" …" if len(paths) > 3 else "")
     return DamagedBytes(
         f"{counted(len(paths), 'file')} of the repository cannot be had whole: {shown}",
-        next_step="where they can be fetched: clone it, `dvc fetch` there, and adopt that folder; else whoever has them "
-        "must `dvc push`; or leave them out: name the other outputs with --data",
+        next_step="where they can be fetched: clone it, `dvc fetch` there, and adopt that folder; else whoever has "
+        "them must `dvc push`; or leave them out: name the other outputs with --data",
         things=[f"{path}: {faults[path]}" for path in paths],
     )
 
