@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 #: Rules of a policy that looking at the files may satisfy.
 _SEEN = frozenset({"columns", "contents"})
+_MESSAGE = "adopted from"
 _DATA = facts.Fact("data", "--data", "the folder of the repository that is the data")
 
 
@@ -156,8 +157,15 @@ def _already(keep: Keep, repository: AdoptedRepository, source: Source, request:
     repository.fetch()
     repository.forget_history()
     if not repository.leads_to(first.commit, source.commit):
+        was_this = first.message.startswith(f"{_MESSAGE} {strip_url(source.url)} ")
+        how = (
+            "adopted already, and"
+            if was_this
+            else f"registered already, by {first.registered_by}, and not from"
+        )
+        went_on = " is a commit that it has not" if was_this else ""
         raise AlreadyExists(
-            f"{request.name} is registered already, by {first.registered_by}, and not from {source.said}",
+            f"{request.name} is {how} {source.said}{went_on}",
             next_step=f"choose another name; or make its files the next version: datakeep update {request.name} "
             "SOURCE -m WHY",
         )
@@ -335,7 +343,7 @@ class _Adoption:
         files |= attach_asked(document, files)
         publisher.make_repository(name)
         draft = Draft(
-            name, self.repository.free_version(), document, f"adopted from {self.source.said}",
+            name, self.repository.free_version(), document, f"{_MESSAGE} {self.source.said}",
             parent=self.source.commit, files={**made.files, **files},
             source=None if inventory else found, inventory=inventory,
         )  # fmt: skip

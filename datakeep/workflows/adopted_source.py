@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import HostileRepository, SourceEmpty, SourceFault, SourceMissing
-from datakeep.core.secrets import strip_url
+from datakeep.core.errors import HostileRepository, SecretFound, SourceEmpty, SourceFault, SourceMissing
+from datakeep.core.secrets import find_secret, strip_url
 from datakeep.repository import foreign
 from datakeep.repository.command import check_url, local_path
 from datakeep.repository.faults import RepositoryMissing
@@ -62,9 +62,15 @@ def find(address: str, access: Access) -> Source:
     Raises:
         SourceFault: There is none, or it has no commit, or is a shallow clone.
         HostileRepository: The address could be read as something else.
+        SecretFound: It holds a password or token.
         StoreUnreachable, AccessDenied: It does not answer, or may not be read.
     """
     path = local_path(check_url(address))
+    if path is None and (secret := find_secret(address)):
+        raise SecretFound(
+            f"the address {strip_url(address)} holds {secret}, which would be written down on this machine",
+            next_step="leave it out: an ssh address, or --credential-helper NAME for https",
+        )
     url, folder = address, None
     if path is not None:
         path = path.expanduser().resolve()

@@ -216,7 +216,10 @@ def test_adopting_again_says_so_and_changes_nothing(
     assert "another purpose" in adopt(of_git.folder, "twice", "--purpose", "else", code=12).err
     of_git.write({"train.py": b"3"})
     of_git.commit()
-    assert "not from" in adopt(of_git.folder, "twice", code=12).err
+    assert "is a commit that it has not" in adopt(of_git.folder, "twice", code=12).err
+    other = Repository(world.aiko, of_git.folder.with_name("other"))
+    other.run("git", "commit", "-q", "--allow-empty", "-m", "other")
+    assert "and not from" in adopt(other.folder, "twice", code=12).err
     assert state(world) == before
 
 
@@ -547,6 +550,13 @@ def test_a_hostile_address_is_refused(
     ran = calls.datakeep("adopt", "--name", "refused", *facts, "--", address, cwd=world.keep, code=24)
     assert "the repository address" in ran.err
     assert not (world.keep / "canary").exists()
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated(world: World, calls: Quick, facts) -> None:
+    address = "https://aiko:hunter2hunter2@git.corp.example/x.git"
+    ran = calls.datakeep("adopt", address, "--name", "refused", *facts, cwd=world.keep, code=26)
+    assert "hunter2" not in ran.err
+    assert "--credential-helper" in ran.err
 
 
 def test_a_shallow_clone_is_refused(world: World, refused, of_git: Repository, tmp_path: Path) -> None:
