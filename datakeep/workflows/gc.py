@@ -21,10 +21,10 @@ from datakeep.core.errors import AccessDenied, Conflict, StillNeeded, UnknownNam
 from datakeep.core.names import nearest
 from datakeep.repository.pointers import all_refs
 from datakeep.store.interface import MARKER_NAME, PROBE
+from datakeep.store.quarantine import QUARANTINE
 from datakeep.workflows.bundles import FOLDER as BUNDLES
 from datakeep.workflows.fsck import fsck
 from datakeep.workflows.fsck_report import Fsck, Plan
-from datakeep.store.quarantine import QUARANTINE
 from datakeep.workflows.references import references
 from datakeep.workflows.sweep_marks import MARK, leave_mark
 
