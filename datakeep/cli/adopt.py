@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datakeep.cli.facts import asker, command_line, fact_options, given, next_after
+from datakeep.cli.facts import asker, command_line, fact_options, given, next_after, without_option
 from datakeep.cli.session import Answer, Session, command, size
 from datakeep.core.counts import counted
 
@@ -27,6 +27,7 @@ from datakeep.core.counts import counted
 @click.option(
     "--ssh-key", type=click.Path(path_type=Path), help="The ssh key to clone with; else the agent is asked."
 )
+@without_option
 @fact_options
 def call(session: Session, repository: str, name: str, data: tuple[str, ...], **options: Any) -> Answer:
     r"""Make a dataset of an existing git or DVC repository, with its history.
@@ -52,6 +53,7 @@ def call(session: Session, repository: str, name: str, data: tuple[str, ...], **
         given=given(options),
         manifest=options["manifest"],
         normalise_names=options["normalise_names"],
+        without_stores=options["without_stores"],
         ask=asker(session),
         command=command_line("adopt", repository, options=typed),
     )

@@ -47,6 +47,8 @@ from datakeep.workflows.register import (
     refuse_git_control,
     same_fact,
 )
+from datakeep.workflows.sweep_marks import marks
+from datakeep.workflows.takers import takers, way_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -326,13 +328,17 @@ class _Adoption:
         )
         document, files = self._early(replace(self.request, backend=contents.backend))
         _name_readme(document, made)
-        publisher = Publisher(keep, self.who, self.now)
+        without = self.request.without_stores
+        publisher = Publisher(keep, self.who, self.now, without=without)
         own = contents.own(self.tip)
-        inventory, found = None, SourceFiles.of(own)
+        inventory, found, before = None, SourceFiles.of(own), None
         if contents.places:
-            inventory, read = contents.places.take(
-                contents.objects, own, keep.writable_stores(), name, called=contents.chosen
-            )
+            with way_out(keep, without):
+                stores = takers(keep, None, without)
+                before = marks(stores)  # from now on, what gc deletes may be what is taken here
+                inventory, read = contents.places.take(
+                    contents.objects, own, stores, name, called=contents.chosen
+                )
             found = SourceFiles.of(read)
         notes = describe_into(document, Scan(found, []), keep)
         refuse_git_control(document, Scan(found, []))
@@ -344,10 +350,11 @@ class _Adoption:
         publisher.make_repository(name)
         draft = Draft(
             name, self.repository.free_version(), document, f"{_MESSAGE} {self.source.said}",
-            parent=self.source.commit, files={**made.files, **files},
+            onto=self.source.commit, files={**made.files, **files},
             source=None if inventory else found, inventory=inventory,
         )  # fmt: skip
         prepared = publisher.prepare(draft)
+        prepared = replace(prepared, marks=before or prepared.marks)
         self.repository.publish_history()
         entry = publisher.publish(prepared)
         self.repository.forget_history()

@@ -68,6 +68,7 @@ class Draft:
         document: The manifest's fields, with their comments.
         message: Why there is a new version.
         before: The version before, which it builds on; None for the first.
+        onto: The commit that a first version builds on: the history that was adopted.
         files: Documents and code that go into the repository; None deletes one.
         source: The new data; None keeps the bytes of ``inventory``.
         inventory: The inventory of the version before, where ``source`` is None.
@@ -87,11 +88,12 @@ class Draft:
     state: HashState | None = None
     deep: bool = False
     mend: bool = False
+    onto: str | None = None
 
     @property
     def parent(self) -> str | None:
-        """The commit of the version before."""
-        return self.before.commit if self.before else None
+        """The commit of the version before, or of what was adopted."""
+        return self.before.commit if self.before else self.onto
 
     @property
     def needs(self) -> VersionEntry | None:

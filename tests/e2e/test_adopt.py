@@ -433,6 +433,19 @@ def test_a_repository_named_by_its_address(
     assert (tmp_path / "out/data/raw/a.csv").read_bytes() == CRLF
 
 
+def test_a_store_that_is_away_can_be_left_out(
+    new_world, facts: tuple[str, ...], of_dvc_2: Repository, tmp_path: Path
+) -> None:
+    world = new_world("--vault-data", tmp_path / "one", "--vault-data", tmp_path / "two")
+    (tmp_path / "two").rename(tmp_path / "away")
+    argv = ("adopt", of_dvc_2.folder, "--name", "old", *facts)
+    said = world.aiko.datakeep(*argv, cwd=world.keep, code=17).err
+    away = said.partition("--without-store ")[2].partition(";")[0]
+    ran = world.aiko.datakeep(*argv, "--without-store", away, "--json", cwd=world.keep)
+    assert len(ran.data["entry"]["stores"]) == 1
+    assert away not in ran.data["entry"]["stores"]
+
+
 def test_all_missing_facts_are_one_error(world: World, calls: Quick, of_git: Repository) -> None:
     before = state(world)
     ran = calls.datakeep("adopt", of_git.folder, "--name", "bare", cwd=world.keep, code=13)
