@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
 from datakeep.core.counts import counted
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datakeep.workflows.fsck_report import Fsck, InStore
 
 _SHOWN = 10
+_NAMED = 3
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -48,6 +50,7 @@ class _Duration(click.ParamType[float]):
     help="Read for so long, and go on there next time.",
 )
 @click.option("--repair", is_flag=True, help="Copy back what another store has whole; never deletes.")
+@click.option("-v", "--verbose", is_flag=True, help="Show each version in each store, whole ones too.")
 def command(
     session: Session,
     names: tuple[str, ...],
@@ -55,10 +58,12 @@ def command(
     quick: bool,
     budget_s: float | None,
     repair: bool,
+    verbose: bool,
 ) -> Answer:
     r"""Check that every version is whole in every store, and that the git repositories are.
 
     --quick finds what is missing or has another size, and cannot see flipped bits; --deep reads every byte.
+    What is found wrong is told by `datakeep status` too, until it was looked at again.
     Exit code 3: something is wrong, or a version has fewer copies than the keep's policy asks for.
 
     \b
@@ -79,56 +84,121 @@ def command(
         "deep": found.deep,
         "coverage": found.coverage,
         "days_to_full": found.days_to_full,
+        "objects": found.objects,
         "versions": [asdict(state) for state in found.versions],
+        "lost": [asdict(lost) for lost in found.lost],
         "copies": [asdict(copies) for copies in found.copies],
         "complaints": [asdict(complaint) for complaint in found.complaints],
         "restored": found.restored,
         "unreferenced": found.unreferenced,
+        "unregistered": found.unregistered,
     }
-    return Answer(data, list(_lines(found, repair=repair)), 0 if found.is_clean else EXIT_NO)
+    lines = list(_lines(found, repair=repair, verbose=verbose))
+    return Answer(data, lines, 0 if found.is_clean else EXIT_NO)
 
 
-def _lines(found: Fsck, *, repair: bool) -> Iterator[str]:
+def _lines(found: Fsck, *, repair: bool, verbose: bool) -> Iterator[str]:
+    """The verdict, then what is bad, then all else, then what to type."""
+    yield click.style(_verdict(found, repair=repair), bold=True)
     for state in found.versions:
-        yield from _state_lines(state)
-    yield from (f"restored: {thing}" for thing in found.restored)
+        if state.is_bad:
+            yield from _state_lines(state)
+    for lost in found.lost:
+        yield f"{lost.version}: whole in no store: {counted(len(lost.files), 'file')}"
+        yield from some(lost.files, mark="lost:")
     for complaint in found.complaints[:_SHOWN]:
         yield f"{complaint.about}: {complaint.what}"
     if len(found.complaints) > _SHOWN:
         yield f"… and {counted(len(found.complaints) - _SHOWN, 'more complaint')} (all with --json)"
+    for state in found.versions:
+        if state.repaired:
+            yield f"repaired: {counted(state.repaired, 'object')} of {state.version} in {state.store}"
+    yield from (f"restored: {thing}" for thing in found.restored)
+    yield from _good_lines(found, verbose=verbose)
+    yield from _copies_lines(found)
+    yield from _leftover_lines(found)
+    yield from _next_lines(found, repair=repair)
+
+
+def _verdict(found: Fsck, *, repair: bool) -> str:
+    """What holds of everything that was looked at; never more than was read."""
+    bad = sum(state.is_bad for state in found.versions)
+    if bad or found.complaints:
+        faults = [f"{bad} of {_places(len(found.versions))} not whole"] if bad else []
+        faults += [counted(len(found.complaints), "complaint")] if found.complaints else []
+        return f"something is wrong{' that was not repaired' if repair else ''}: {', '.join(faults)}"
+    if found.coverage is None:
+        said = "nothing is missing or of another size"
+    elif found.coverage < 1:
+        said = "nothing is missing, or wrong in what was read"
+    else:
+        said = "nothing is missing or wrong"
+    short = sum(copies.is_short for copies in found.copies)
+    return f"{said}; but there are too few copies of {counted(short, 'version')}" if short else said
+
+
+def _places(count: int) -> str:
+    return counted(count, "version-in-store", "versions-in-stores")
+
+
+def _good_lines(found: Fsck, *, verbose: bool) -> Iterator[str]:
+    good = [state for state in found.versions if not state.is_bad]
+    if verbose:
+        yield from (line for state in good for line in _state_lines(state))
+    total, objects = _places(len(found.versions)), counted(found.objects, "object")
+    if found.coverage is None:
+        yield f"{len(good)} of {total} present, {objects}; sizes compared, no byte read"
+        yield "flipped bits are not seen this way: datakeep fsck --deep reads all"
+        return
+    whole = sum(state.whole == state.objects for state in good)
+    yield f"{whole} of {total} whole, {objects}"
+    if found.coverage < 1:
+        rest = f"; all within {counted(found.days_to_full, 'run')} like this" if found.days_to_full else ""
+        yield f"read {found.coverage:.0%} of all objects in this round{rest}"
+
+
+def _copies_lines(found: Fsck) -> Iterator[str]:
+    """Versions with as few copies in one line: a hundred equal failures are one."""
+    short: dict[tuple[int, int], list[str]] = {}
+    for copies in found.copies:
+        if copies.is_short:
+            short.setdefault((copies.whole + copies.present, copies.wanted), []).append(copies.version)
+    for (good, wanted), versions in short.items():
+        shown = ", ".join(versions[:_NAMED]) + (
+            f" and {len(versions) - _NAMED} more" if len(versions) > _NAMED else ""
+        )
+        yield f"{shown}: {counted(good, 'good copy', 'good copies')}; the policy asks for {wanted}"
+
+
+def _leftover_lines(found: Fsck) -> Iterator[str]:
     for store, count in found.unreferenced.items():
         if count:
             objects = counted(count, "object")
             yield f"{store}: {objects} that no registered version refers to (kept; datakeep gc lists them)"
-    if found.coverage is None:
-        yield "sizes compared, no byte read: flipped bits are not seen this way; datakeep fsck --deep reads all"
-    else:
-        rest = f"; all within {counted(found.days_to_full, 'run')} like this" if found.days_to_full else ""
-        yield f"read {found.coverage:.0%} of all objects in this round{rest}"
-    yield from _end(found, repair=repair)
+    if found.unregistered:
+        repositories = counted(len(found.unregistered), "repository", "repositories")
+        yield (
+            f"{repositories} that no register entry names "
+            "(left by an interrupted register, or not of this keep; nothing deletes them)"
+        )
+        yield from some(found.unregistered, mark="-")
 
 
-def _end(found: Fsck, *, repair: bool) -> Iterator[str]:
-    short = [copies for copies in found.copies if copies.whole + copies.present < copies.wanted]
-    for copies in short:
-        good = copies.whole + copies.present
-        word = "copy" if good == 1 else "copies"
-        yield f"{copies.version}: {good} good {word}; the policy asks for {copies.wanted}"
-    steps = dict.fromkeys(complaint.next_step for complaint in found.complaints if complaint.next_step)
-    yield from (f"next: {step}" for step in list(steps)[:_SHOWN])
-    if found.is_clean:
-        yield "nothing is missing or wrong"
-    elif not repair and any(state.is_bad for state in found.versions):
-        yield "next: datakeep fsck --deep --repair copies back what another store has whole"
-    elif short:
-        yield "next: datakeep vault add NAME URL"
+def _next_lines(found: Fsck, *, repair: bool) -> Iterator[str]:
+    steps = [complaint.next_step for complaint in found.complaints if complaint.next_step]
+    lost = {one.version for one in found.lost}
+    if not repair and any(state.is_bad and state.version not in lost for state in found.versions):
+        steps.append("datakeep fsck --deep --repair copies back what another store has whole")
+    steps += [one.next_step for one in found.lost]
+    if not steps:
+        steps += found.more_copies
+    yield from (f"next: {step}" for step in list(dict.fromkeys(steps))[:_SHOWN])
 
 
 def _state_lines(state: InStore) -> Iterator[str]:
     good = f"{state.whole:,} whole" if state.whole else ""
     unread = f"{state.unread:,} present, not read" if state.unread else ""
-    repaired = f"{state.repaired:,} of them repaired" if state.repaired else ""
-    parts = [part for part in (good, repaired, unread) if part]
+    parts = [part for part in (good, unread) if part]
     bad = [
         f"{len(paths):,} {word}"
         for word, paths in (("missing", state.missing), ("wrong", state.wrong))

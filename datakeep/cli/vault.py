@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
 from datakeep.core.counts import counted
+
+if TYPE_CHECKING:
+    from datakeep.workflows.vault_stores import Place
 
 
 @answering(name="list")
@@ -26,24 +30,18 @@ def list_(session: Session) -> Answer:
     from datakeep.workflows.vault_stores import places
 
     found = places(session.keep())
-    rows = [
-        (
-            one.name,
-            one.url,
-            one.fault
-            or ("reachable" if one.free_bytes is None else f"reachable, {size(one.free_bytes)} free"),
-        )
-        for one in found
-    ]
-    data = {
-        "places": [
-            {"name": one.name, "url": one.url, "free_bytes": one.free_bytes, "fault": one.fault}
-            for one in found
-        ]
-    }
+    rows = [(one.name, one.url, _state(one)) for one in found]
+    data = {"places": [asdict(one) for one in found]}
     return Answer(
         data, table(rows, head=("NAME", "URL", "STATE")), EXIT_NO if any(one.fault for one in found) else 0
     )
+
+
+def _state(place: Place) -> str:
+    if place.fault:
+        return place.fault
+    words = "read-only" if place.writable is False else "reachable"
+    return words if place.free_bytes is None else f"{words}, {size(place.free_bytes)} free"
 
 
 @answering(name="add")

@@ -70,6 +70,22 @@ def dataset_url(base: str, name: str) -> str:
     return f"{base.rstrip('/')}/datasets/{name}.git"
 
 
+def dataset_names(base: str) -> list[str]:
+    """The datasets whose repositories a folder git base has; none of any other base, which cannot be listed.
+
+    Raises:
+        AccessDenied: It may not be listed.
+    """
+    path = local_path(base)
+    folder = path / "datasets" if path else None
+    if folder is None or not folder.is_dir():
+        return []
+    try:
+        return sorted(one.name.removesuffix(".git") for one in folder.glob("[!.]*.git"))
+    except OSError as error:
+        raise os_fault(error, f"cannot list {folder}", folder) from error
+
+
 def transport_options(url: str, service: Literal["upload-pack", "receive-pack"]) -> list[str]:
     """Options for fetch, push and ls-remote that make the other side of a folder vault safe and usable.
 

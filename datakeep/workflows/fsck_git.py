@@ -40,6 +40,15 @@ def check_git(keep: Keep, entries: Sequence[VersionEntry], found: Fsck, *, repai
         )
 
 
+def unregistered(keep: Keep) -> list[str]:
+    """The repositories of datasets in a folder git base that no register entry names."""
+    try:
+        names = vault.dataset_names(keep.git_base)
+    except DatakeepError:
+        return []  # the base does not answer, which the keep's own repository has said
+    return [keep.dataset_url(name) for name in names if name not in keep.datasets]
+
+
 def _complaints(url: str) -> list[str]:
     try:
         return vault.fsck(url)

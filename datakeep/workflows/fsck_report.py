@@ -71,6 +71,15 @@ class Complaint:
     next_step: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The files of a version that are whole in no store, and the way out, which no repair of ours is."""
+
+    version: str
+    files: tuple[str, ...]
+    next_step: str
+
+
 @dataclass(slots=True)
 class Fsck:
     """What was found.
@@ -78,20 +87,28 @@ class Fsck:
     Attributes:
         deep: Whether bytes were read.
         versions: Each version in each store.
-        copies: Each version's copies.
+        objects: How many objects were looked at, each once in each store.
+        copies: Each version's copies; none where only some stores were asked for.
+        more_copies: What to type where more copies are asked for than there are places for.
+        lost: What is whole in no store.
         complaints: Of git repositories, stores that do not answer, inventories that cannot be had.
         restored: Tags and repositories that were brought back.
         unreferenced: Objects per store that no registered version refers to.
+        unregistered: Repositories of datasets in a folder git base that no register entry names.
         coverage: Share of the objects that were read in this round; None where nothing is read.
         days_to_full: How many runs a day apart this budget needs for all; None without a budget.
     """
 
     deep: bool
     versions: list[InStore] = field(default_factory=list)
+    objects: int = 0
     copies: list[Copies] = field(default_factory=list)
+    more_copies: list[str] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
     unreferenced: dict[str, int] = field(default_factory=dict)
+    unregistered: list[str] = field(default_factory=list)
     coverage: float | None = None
     days_to_full: int | None = None
 

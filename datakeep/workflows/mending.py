@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from datakeep.formats.inventory import Inventory
 from datakeep.store.copying import copy_objects
-from datakeep.store.dvc_format import object_key
+from datakeep.store.dvc_format import object_key, tree_object
 from datakeep.store.ingest import put_bytes
 from datakeep.store.quarantine import quarantine
 from datakeep.store.verified import find_object
@@ -40,7 +41,9 @@ def mend(
         unavailable = {name for name, file in files.items() if file.path in paths}
     mended = files.keys() - unavailable
     for item in bad:
-        if item.name not in files and _mend_small(store, dataset, item, sources):
+        if item.name not in files and (
+            _mend_small(store, dataset, item, sources) or _make_listing(store, dataset, item, inventories)
+        ):
             mended.add(item.name)
     return set(mended)
 
@@ -54,3 +57,15 @@ def _mend_small(store: Store, dataset: str, item: Expected, sources: Sequence[St
         return False
     put_bytes(found.data, [store], dataset, directory=item.name.endswith(".dir"))
     return True
+
+
+def _make_listing(store: Store, dataset: str, item: Expected, inventories: Sequence[Inventory]) -> bool:
+    """A listing that no store has is made anew of the inventory: it is the same bytes."""
+    if not item.name.endswith(".dir"):
+        return False
+    for inventory in inventories:
+        data = tree_object(inventory)
+        if hashlib.sha256(data).digest() == item.sha256:
+            put_bytes(data, [store], dataset, directory=True)
+            return True
+    return False

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import AccessDenied, GitFault, InvalidFile, StoreUnreachable
+from datakeep.core.errors import AccessDenied, DatakeepError, GitFault, InvalidFile, StoreUnreachable
 from datakeep.formats.version import VersionEntry
 from datakeep.lineage import records
 from datakeep.repository import working
+from datakeep.repository.command import local_path
 from datakeep.store.rehash import RehashReport, rehash
 from datakeep.store.state import HashState
 from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.bundles import is_bundled
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.keep import entry_path
+from datakeep.workflows.last_fsck import recall
 from datakeep.workflows.roster import same_email
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.takers import fill_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.last_fsck import BadInStore
 
 #: Files of a keep that are its contents; what else lies in it is the user's own.
 _CONTENTS = ("keep.yaml", "people/", "register/", "proofs/", "models/", ".gitmodules")
@@ -80,7 +83,8 @@ class CheckoutStatus:
 def keep_status(keep: Keep, *, now: datetime) -> KeepStatus:
     """What needs attention in the keep, in the order in which to mend it."""
     readable: list[VersionEntry] = []
-    findings = [*_clone(keep), *_entries(keep, readable), *_people(keep), *_records(keep)]
+    findings = [*_clone(keep), *_vault(keep), *_entries(keep, readable), *_people(keep), *_records(keep)]
+    findings += _last_fsck(keep, {(found.kind, found.thing) for found in findings})
     judge = Judge(keep, now)
     for entry in _readable(keep):
         findings += [*_ownership(keep, entry), *_proofs(keep, entry, judge)]
@@ -107,6 +111,58 @@ def _clone(keep: Keep) -> Iterator[Finding]:
         if path.startswith(_CONTENTS):
             what = "changed here and not committed; datakeep reads what is committed"
             yield Finding("uncommitted", path, what, f"git -C {root} diff -- {path}; then commit or undo it")
+
+
+def _vault(keep: Keep) -> Iterator[Finding]:
+    """Stores that cannot be used, and repositories that a folder git base lacks; no dataset costs a request."""
+    for store in keep.stores():
+        try:
+            store.check(keep=keep.name)
+        except DatakeepError as error:
+            yield Finding("store", f"store {store.name}", error.what, error.next_step)
+    base = local_path(keep.git_base)
+    if base is None or not base.is_dir():
+        return  # of the whole base the comparison with origin tells
+    for name in keep.datasets:
+        url = keep.dataset_url(name)
+        if not (path := local_path(url)) or not path.is_dir():
+            what = f"its repository {url} is not there"
+            yield Finding("missing-repository", name, what, "datakeep fsck --repair")
+
+
+def _last_fsck(keep: Keep, told: Collection[tuple[str, str]]) -> Iterator[Finding]:
+    """What fsck found wrong and did not find right since; ``told`` is what was seen now."""
+    known, versions = recall(keep), _versions(keep)
+    names = {store.name for store in keep.file.vault.stores}
+    bad = [one for one in known.bad if one.store in names and one.version in versions]
+    by_store: dict[tuple[str, str], list[BadInStore]] = {}
+    lost: dict[str, BadInStore] = {}
+    for one in bad:
+        if one.lost:
+            lost[one.version] = one
+        else:
+            by_store.setdefault((one.store, _day(one.at)), []).append(one)
+    for (store, day), ones in by_store.items():
+        objects = counted(sum(one.objects for one in ones), "object")
+        shown = ", ".join(one.version for one in ones[:3]) + (", …" if len(ones) > 3 else "")
+        what = f"fsck of {day} found {objects} missing or wrong, of {shown}"
+        yield Finding("fsck", f"store {store}", what, "datakeep fsck --deep --repair")
+    for one in lost.values():
+        what = f"fsck of {_day(one.at)} found {counted(one.lost, 'file')} whole in no store"
+        yield Finding("lost", one.version, what, one.next_step or "datakeep fsck --deep")
+    abouts = {"the keep", *keep.datasets, *versions}
+    for said in known.said:
+        if said.about in abouts and ("missing-repository", said.about) not in told:
+            what = f"fsck of {_day(said.at)}: {said.what}"
+            yield Finding("fsck", said.about, what, said.next_step or "datakeep fsck")
+
+
+def _versions(keep: Keep) -> set[str]:
+    return {f"{name}@{version}" for name in keep.datasets for version in keep.versions(name)}
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().date().isoformat()
 
 
 def _people(keep: Keep) -> Iterator[Finding]:

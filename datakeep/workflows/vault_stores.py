@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import AlreadyExists, DamagedBytes, DatakeepError
+from datakeep.core.errors import AccessDenied, AlreadyExists, DamagedBytes, DatakeepError
 from datakeep.formats import yaml
 from datakeep.formats.keep import KeepFile, StoreEntry
 from datakeep.repository import vault
@@ -42,12 +42,16 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One place of the vault: the git base or a store; ``fault`` says why it cannot be used now."""
+    """One place of the vault: the git base or a store; ``fault`` says why it cannot be used now.
+
+    ``writable`` is None of the git base, which says so only when something is pushed.
+    """
 
     name: str
     url: str
     free_bytes: int | None
     fault: str | None
+    writable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,17 @@ def places(keep: Keep) -> list[Place]:
 def _place(keep: Keep, store: Store) -> Place:
     try:
         store.check(keep=keep.name)
-        return Place(store.name, store.url, store.free_bytes(), None)
+        return Place(store.name, store.url, store.free_bytes(), None, _takes_bytes(keep, store))
     except DatakeepError as error:
         return Place(store.name, store.url, None, error.what)
+
+
+def _takes_bytes(keep: Keep, store: Store) -> bool:
+    try:
+        store.check(keep=keep.name, writable=True)
+    except AccessDenied:
+        return False
+    return True
 
 
 def add_store(keep: Keep, name: str, url: str, *, who: Identity, now: datetime) -> StoreAdded:

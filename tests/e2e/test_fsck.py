@@ -112,7 +112,9 @@ def test_quick_says_what_it_cannot_see(aiko: Person, keep: Path, stores: tuple[P
     )
     _damage(victim, "flip")
     quick = aiko.datakeep("fsck", cwd=keep)
-    assert "no byte read: flipped bits are not seen this way" in quick.out
+    assert quick.out.startswith("nothing is missing or of another size\n")
+    assert "flipped bits are not seen this way" in quick.out
+    assert "or wrong" not in aiko.datakeep("fsck", "--repair", cwd=keep).out
     aiko.datakeep("fsck", "--deep", cwd=keep, code=3)
     victim.unlink()
     assert "1 missing" in aiko.datakeep("fsck", cwd=keep, code=3).out
@@ -125,8 +127,14 @@ def test_without_another_copy_repair_says_so_and_changes_nothing(
         for path in (store / "files").rglob("*"):
             if path.is_file() and path.stat().st_size == 500:
                 _damage(path, "flip")
-    found = aiko.datakeep("fsck", "--deep", "--repair", "--json", cwd=keep, code=3).data
-    assert [len(state["wrong"]) for state in found["versions"]] == [1, 1]
+    said = aiko.datakeep("fsck", "--deep", "--repair", cwd=keep, code=3).out
+    assert said.startswith("something is wrong that was not repaired: 2 of 2 versions-in-stores not whole\n")
+    assert "many@v1: whole in no store: 3 files" in said
+    assert "  lost: data/016.bin" in said  # each file with these bytes, not one of them
+    steps = [line for line in said.splitlines() if line.startswith("next: ")]
+    assert len(steps) == 1
+    assert "restore the folder many of store 'main'" in steps[0]
+    assert steps[0].endswith("datakeep update many SOURCE -m WHY")
 
 
 def test_a_moved_tag_and_a_damaged_repository_are_complaints(
