@@ -75,8 +75,11 @@ def asker(session: Session) -> Ask | None:
         meaning = _ANNOTATION if fact.path == "annotation.rules" else fact.meaning
         text = f"{fact.option[2:]} ({meaning})"
         suggestion = None if suggestion is None else printable(suggestion)
-        choice = click.Choice(fact.choices) if fact.choices else None
-        return str(click.prompt(text, default=suggestion, type=choice, err=True))
+        if fact.choices:
+            return str(click.prompt(text, default=suggestion, type=click.Choice(fact.choices), err=True))
+        # An empty answer comes back, so that it is said that one is needed; click would only ask again.
+        shown = suggestion is not None
+        return str(click.prompt(text, default=suggestion or "", show_default=shown, err=True))
 
     return ask
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from datakeep.cli.group import preformatted
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
 
@@ -54,6 +55,10 @@ def create(session: Session, key_path: Path | None, passphrase: bool) -> Answer:
     )
 
 
-@click.group(name="key", commands=[create])
-def command() -> None:
-    """The key that signs your proofs."""
+_HELP = r"""The key that signs your proofs.
+
+\b
+Example:
+  datakeep key create
+"""
+command = click.Group(name="key", commands=[create], help=preformatted(_HELP))

@@ -39,7 +39,7 @@ def _row(one: Listed) -> tuple[object, ...]:
     return (
         one.name,
         one.version,
-        one.owner,
+        f"{one.owner} (departed)" if one.owner_departed else one.owner,
         f"{one.files:,}",
         size(one.size_bytes),
         f"proven by {one.proven_by}{later}" if one.state == "proven" else one.state,
@@ -52,6 +52,7 @@ def _data(one: Listed) -> dict[str, Any]:
         "name": one.name,
         "version": one.version,
         "owner": one.owner,
+        "owner_departed": one.owner_departed.isoformat() if one.owner_departed else None,
         "files": one.files,
         "size_bytes": one.size_bytes,
         "purpose": one.purpose,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.group import preformatted
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
 from datakeep.core.counts import counted
+
+if TYPE_CHECKING:
+    from datakeep.formats.person import Person
 
 
 @answering(name="add")
@@ -36,12 +41,12 @@ def add(session: Session, name: str | None, email: str | None, key_path: Path | 
 
     keep = session.keep()
     who = identity(keep.root)
-    mine = email in (None, who.email)
+    mine = email in (None, who.email) and name in (None, who.name)
     path = key_path or (default_path() if mine and default_path().is_file() else None)
     done = people.add(
         keep,
-        name=name or (who.name if mine else str(email)),
-        email=email or who.email,
+        name=name,
+        email=email,
         line=people.public_line(path) if path else None,
         who=who,
         now=datetime.now().astimezone(),
@@ -60,7 +65,9 @@ def add(session: Session, name: str | None, email: str | None, key_path: Path | 
 
 @answering(name="list")
 def list_(session: Session) -> Answer:
-    r"""List the people of the keep, with what they own. Exit code 3: somebody's file cannot be read.
+    r"""List the people of the keep, what they own, and what is wrong with whom.
+
+    Exit code 3: somebody's file cannot be read.
 
     \b
     Example:
@@ -75,7 +82,7 @@ def list_(session: Session) -> Answer:
             handle,
             f"{person.name} <{person.email}>",
             str(sum(key.revoked is None for key in person.keys)),
-            f"departed {person.departed}" if person.departed else "active",
+            _state(person),
             ", ".join(owned) or "—",
         )
         for handle, person, owned in known
@@ -90,6 +97,13 @@ def list_(session: Session) -> Answer:
     lines += [f"next: {one.next_step}" for one in broken[:1]]
     unreadable = [{"path": one.path, "reason": one.reason} for one in broken]
     return Answer({"people": data, "unreadable": unreadable}, lines, EXIT_NO if broken else 0)
+
+
+def _state(person: Person) -> str:
+    from datakeep.formats.person import looks_like_mail
+
+    state = f"departed {person.departed}" if person.departed else "active"
+    return state if looks_like_mail(person.email) else f"{state}, the e-mail is malformed"
 
 
 @answering(name="depart")
@@ -117,6 +131,11 @@ def depart(session: Session, handle: str, day: datetime | None) -> Answer:
     return Answer({"handle": handle, "departed": str(person.departed), "owns": owned}, lines)
 
 
-@click.group(name="people", commands=[add, list_, depart])
-def command() -> None:
-    """The people of the keep: who may prove what, with which keys, and who has left."""
+_HELP = r"""The people of the keep: who may prove what, with which keys, and who has left.
+
+\b
+Example:
+  datakeep people list
+  datakeep people add --name 'Ken Sato' --email ken@corp.example --key ken.pub
+"""
+command = click.Group(name="people", commands=[add, list_, depart], help=preformatted(_HELP))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from datakeep.cli.group import preformatted
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
 
@@ -45,6 +46,10 @@ def add(session: Session, file: Path, model_record: Path | None) -> Answer:
     return Answer({"proof": done.path, "by": done.by, "result": result, "model": done.model}, lines)
 
 
-@click.group(name="proof", commands=[add])
-def command() -> None:
-    """Proofs that were made without the right to push."""
+_HELP = r"""Proofs that were made without the right to push.
+
+\b
+Example:
+  datakeep proof add 2026-11-22T091203Z-ken.dsse.json
+"""
+command = click.Group(name="proof", commands=[add], help=preformatted(_HELP))

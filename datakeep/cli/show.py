@@ -43,6 +43,9 @@ def _lines(shown: Shown) -> Iterator[str]:
     older = "" if entry.version == newest else f"   (not the newest: that is {newest})"
     yield click.style(name, bold=True) + older
     yield from fact_lines(shown.facts)
+    if shown.owner_departed:
+        yield click.style(f"  the owner departed on {shown.owner_departed}", fg="yellow")
+        yield f"  next: datakeep update {entry.dataset} --owner 'NAME <MAIL>' -m 'new owner'"
     if shown.fault:
         yield f"  the manifest cannot be read: {shown.fault}"
     if shown.columns:
@@ -80,5 +83,6 @@ def _data(shown: Shown) -> dict[str, Any]:
         "fault": shown.fault,
         "stores": dict(shown.places),
         **proof_data(shown.proofs),
+        "owner_departed": shown.owner_departed.isoformat() if shown.owner_departed else None,
         "proven_alike": shown.alike.version if shown.alike else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +56,7 @@ def command(session: Session, name: str | None, folder: Path | None, deep: bool)
         return Answer(_keep_data(found), list(_keep_lines(found)), EXIT_NO if found.findings else 0)
     checkout = checkout_status(keep, name, folder, deep=deep)
     code = 0 if checkout.is_clean else EXIT_NO
-    return Answer(_checkout_data(checkout), list(_checkout_lines(checkout)), code)
+    return Answer(_checkout_data(checkout), list(_checkout_lines(checkout, folder)), code)
 
 
 def _keep_lines(status: KeepStatus) -> Iterator[str]:
@@ -79,13 +80,14 @@ def _keep_data(status: KeepStatus) -> dict[str, Any]:
     }
 
 
-def _checkout_lines(status: CheckoutStatus) -> Iterator[str]:
+def _checkout_lines(status: CheckoutStatus, folder: Path | None) -> Iterator[str]:
+    """What was found; ``folder`` is the one that was named, if any."""
     entry, found = status.entry, status.found
     name = f"{entry.dataset}@{entry.version}"
     if found is None:
         yield f"{name}: 0/{entry.files} files present: there is no data in {status.path}"
         yield from some(status.notes, mark="!")
-        yield f"next: datakeep checkout {name}"
+        yield f"next: {_get(name, folder)}"
         return
     bad = len(found.missing) + len(found.mismatched) + len(found.stray)
     stray = len(found.stray)
@@ -108,6 +110,15 @@ def _checkout_lines(status: CheckoutStatus) -> Iterator[str]:
             f"next: cp -r {status.path / 'data'} DIR && datakeep update {entry.dataset} DIR -m WHY makes this the "
             f"next version; datakeep checkout {name} DEST gets the registered files elsewhere"
         )
+
+
+def _get(name: str, folder: Path | None) -> str:
+    """What brings the files to where they were looked for; what lies there is not written over."""
+    if folder is None:
+        return f"datakeep checkout {name}"
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        return f"name the folder of a checkout: datakeep status {name.partition('@')[0]} --dir DIR"
+    return f"datakeep checkout {name} {shlex.quote(str(folder))}"
 
 
 def _checkout_data(status: CheckoutStatus) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.group import preformatted
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
 from datakeep.core.counts import counted
@@ -155,6 +156,11 @@ def check(session: Session, names: tuple[str, ...]) -> Answer:
     return Answer(data, lines, 0 if data["good"] else EXIT_NO)
 
 
-@click.group(name="vault", commands=[list_, add, remove, check])
-def command() -> None:
-    """The stores of the vault: where the bytes must survive."""
+_HELP = r"""The stores of the vault: where the bytes must survive.
+
+\b
+Example:
+  datakeep vault list
+  datakeep vault add nas /mnt/nas/keep
+"""
+command = click.Group(name="vault", commands=[list_, add, remove, check], help=preformatted(_HELP))

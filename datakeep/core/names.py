@@ -52,7 +52,10 @@ def parse_reference(text: str) -> Reference:
         UsageError: The name or the version is malformed.
     """
     name, at, version = text.partition("@")
-    check_name(name)
+    try:
+        check_name(name)
+    except UsageError as error:  # a name is looked for here, not chosen
+        raise UsageError(error.what, next_step="datakeep list") from None
     if at and not VERSION.fullmatch(version):
         raise UsageError(
             f"{version!r} is not a version; versions are v1, v2, …",

@@ -24,6 +24,13 @@ MAX_PATH_BYTES = 4096
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
 
 
+#: What Windows cannot have in a name, a component that it cuts off, and the names that it keeps for devices.
+_NOT_ON_WINDOWS = re.compile(
+    r'[<>:"\\|?*]|[ .](?:/|$)|(?:^|/)(?:con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])[ ]*(?:\.[^/]*)?(?:/|$)',
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """One path that is refused, why, and the way out."""
@@ -45,6 +52,15 @@ def refuse(path: str) -> Refusal | None:
         or _refuse_shape(path)
         or next((found for part in path.split("/") if (found := _refuse_component(path, part))), None)
     )
+
+
+def unlike_windows(paths: Iterable[str]) -> list[str]:
+    """Those of ``paths`` that Windows cannot have, or takes for something else.
+
+    They are warned of and not refused: such names are whole on every other system, and are often another
+    program's. The rules are those of Microsoft's "Naming Files, Paths, and Namespaces".
+    """
+    return [path for path in paths if _NOT_ON_WINDOWS.search(path)]
 
 
 def _refuse_text(path: str) -> Refusal | None:

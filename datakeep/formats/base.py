@@ -29,6 +29,17 @@ def _date_or_datetime(value: Any) -> Any:
 When = Annotated[datetime | date, BeforeValidator(_date_or_datetime)]
 
 
+def is_after(one: datetime | date, other: datetime | date) -> bool:
+    """Whether ``one`` is later than ``other``; where one is a day, or has no zone, their days are compared."""
+    if isinstance(one, datetime) and isinstance(other, datetime) and bool(one.tzinfo) == bool(other.tzinfo):
+        return one > other
+    return _day_of(one) > _day_of(other)
+
+
+def _day_of(value: datetime | date) -> date:
+    return value.date() if isinstance(value, datetime) else value
+
+
 class Part(BaseModel):
     """A part of a file: frozen, and fields of later versions are kept."""
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_v
 from datakeep.core import paths
 from datakeep.core.names import NAME
 from datakeep.core.secrets import find_secret
-from datakeep.formats.base import Document, Part, When
+from datakeep.formats.base import Document, Part, When, is_after
 
 BackendName = Literal["git", "dvc"]
 SourceKind = Literal["sql", "files", "capture", "derived", "public", "unknown"]
@@ -265,3 +265,16 @@ class Manifest(Document):
     documents: list[DocumentLink] = Field(default_factory=list)
     reference: ReferenceTraining | None = None
     parts: list[str] = Field(default_factory=list)
+
+    def contradictions(self) -> list[str]:
+        """Ranges that end before they begin; refused of what a user states, shown of what was registered."""
+        ranges = []
+        if self.source:
+            ranges.append(("source.valid", self.source.valid_from, self.source.valid_to, "_from", "_to"))
+        for place, one in enumerate(self.caveats):
+            ranges.append((f"caveats[{place}]", one.since, one.until, ".since", ".until"))
+        return [
+            f"{field}{end} is {last}, before {field}{begin}, {first}"
+            for field, first, last, begin, end in ranges
+            if first is not None and last is not None and is_after(first, last)
+        ]

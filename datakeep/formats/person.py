@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from datakeep.formats.base import Document, Part
+
+#: What mail goes to beyond one machine: something, ``@``, and a domain of two or more labels.
+_MAIL = re.compile(r"[^@\s<>,;\"]+@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_](?:[\w-]*[^\W_])")
+
+
+def looks_like_mail(text: str) -> bool:
+    """Whether ``text`` has the form of an e-mail; of people who are there already this is doubted, not refused."""
+    return bool(_MAIL.fullmatch(text))
 
 
 class PublicKey(Part):

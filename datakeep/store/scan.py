@@ -291,10 +291,18 @@ class _Walk:
         return Scan(self.files.take(order), self._warnings())
 
     def _warnings(self) -> list[str]:
-        if not self.empty:
-            return []
-        shown = ", ".join(sorted(self.empty)[:3]) + (" …" if len(self.empty) > 3 else "")
-        return [f"empty folders are not kept ({len(self.empty)}): {shown}"]
+        found = []
+        if self.empty:
+            found.append(f"empty folders are not kept ({len(self.empty)}): {_first(sorted(self.empty))}")
+        if names := paths.unlike_windows(self.files.paths):
+            have = "1 name is" if len(names) == 1 else f"{len(names):,} names are"
+            shown = _first([repr(name) for name in sorted(names)])
+            found.append(f"{have} impossible on Windows, where nobody can check the data out: {shown}")
+        return found
+
+
+def _first(things: Sequence[str]) -> str:
+    return ", ".join(things[:3]) + (" …" if len(things) > 3 else "")
 
 
 def _counted(things: Sequence[str], of_one: str, of_many: str) -> str:

@@ -5,15 +5,16 @@ Copies that lie in one another die together, and what tidies one of them up woul
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import UsageError
 from datakeep.repository.command import local_path
 from datakeep.store.folder import folder_words
+from datakeep.workflows.keep import KEEP_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from datakeep.store.interface import Store
 
@@ -30,7 +31,7 @@ def require_apart(store: Store, root: Path, git_base: str, others: Sequence[Stor
         others: The other stores of the keep, as this machine has them.
 
     Raises:
-        UsageError: It does.
+        UsageError: It does; or it lies in another keep or git working tree.
     """
     base = local_path(git_base)
     taken = [(f"the keep {root}", folder_words(root))]
@@ -46,3 +47,17 @@ def require_apart(store: Store, root: Path, git_base: str, others: Sequence[Stor
                 f"{store} {how} {what}: copies that lie in one another are lost together",
                 next_step="choose a place of its own for it, on another disk or machine if there is one",
             )
+    if found := _working_tree(store):
+        raise UsageError(
+            f"{store} lies inside {found}: what tidies that up deletes bytes that must survive",
+            next_step="choose a folder outside of it, as an absolute path; a name is given as NAME=URL",
+        )
+
+
+def _working_tree(store: Store) -> str | None:
+    """The keep, or another git working tree, that a folder store would lie in."""
+    place = local_path(store.url)
+    for folder in (Path(*folder_words(place)), *Path(*folder_words(place)).parents) if place else ():
+        if (folder / ".git").exists():
+            return f"the keep {folder}" if (folder / KEEP_FILE).is_file() else f"the git repository {folder}"
+    return None

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from datakeep.core.errors import IncompleteManifest, InvalidFile, SecretFound, UsageError
 from datakeep.core.secrets import find_secret
 from datakeep.formats import yaml
+from datakeep.formats.base import is_after
 from datakeep.formats.manifest import Manifest, Personal, SourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from datakeep.formats.manifest import Source
 
@@ -285,7 +288,8 @@ def complete(
 
     Raises:
         IncompleteManifest: Facts are missing and nobody can be asked; lists all of them.
-        SecretFound, InvalidFile: A field holds a password or token, or what is not plain text.
+        SecretFound, InvalidFile: A field holds a password or token, or what is not plain text; or two fields
+            contradict each other.
     """
     check_writable(document)
     manifest = Manifest.of(document, what="the manifest")
@@ -302,7 +306,21 @@ def complete(
             state(document, _answer(fact, suggestions.get(fact.path), ask))
         check_writable(document)
         manifest = Manifest.of(document, what="the manifest")
+    if faults := manifest.contradictions():
+        raise InvalidFile(
+            f"{document.get('name')}: {faults[0]}",
+            next_step="correct the dates (--valid-from, --valid-to, or those of the manifest file)",
+            things=faults,
+        )
     return manifest
+
+
+def doubts(manifest: Manifest, now: datetime) -> list[str]:
+    """What is stated and can hardly be: said, not refused, since clocks differ."""
+    at = manifest.source.extracted_at if manifest.source else None
+    if isinstance(at, date) and is_after(at, now):
+        return [f"extracted_at, {at}, lies in the future; correct it with --extracted-at, if it is wrong"]
+    return []
 
 
 def _answer(fact: Fact, suggestion: str | None, ask: Ask) -> dict[str, Any]:
@@ -310,6 +328,9 @@ def _answer(fact: Fact, suggestion: str | None, ask: Ask) -> dict[str, Any]:
     refused: str | None = None
     while True:
         text = ask(fact, suggestion, refused)
+        if not text.strip():
+            refused = "an answer is needed; 'unknown' is an answer, too"
+            continue
         none, colon, reason = text.partition(":")
         if fact.path == "annotation.rules" and colon and none.strip().lower() == "none":
             stated, value = BY_PATH["annotation.none"], reason.strip()
@@ -323,7 +344,8 @@ def _answer(fact: Fact, suggestion: str | None, ask: Ask) -> dict[str, Any]:
             refused = error.what
             continue
         if stated.kind == "file" and value != "unknown" and not Path(value).is_file():
-            refused = f"there is no file {value}"
+            way_out = "; if there are no rules, answer none: WHY" if stated.path == "annotation.rules" else ""
+            refused = f"there is no file {value!r}{way_out}"
             continue
         return {stated.path: given}
 

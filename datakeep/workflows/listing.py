@@ -10,7 +10,7 @@ from datakeep.workflows.stated import NOT_STATED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from datakeep.formats.version import VersionEntry
     from datakeep.workflows.keep import Keep
@@ -23,6 +23,7 @@ class Listed:
     Attributes:
         proven_by: How many people other than the owner have proven that they can carry it on.
         failed_since: Whether it is proven, but the owner's own check has failed since.
+        owner_departed: The owner's last day, if the keep knows one.
         unreadable: Newer versions, whose entries cannot be read.
     """
 
@@ -37,6 +38,7 @@ class Listed:
     state: State
     proven_by: int
     failed_since: bool
+    owner_departed: date | None
     unreadable: tuple[str, ...]
 
 
@@ -61,6 +63,7 @@ def list_datasets(keep: Keep, *, now: datetime) -> list[Listed]:
                 proofs.state,
                 len(proofs.proven_by),
                 bool(proofs.failed_since),
+                keep.roster.departed_on(str(entry.owner.get("email"))),
                 tuple(_newer(keep, entry)),
             )
         )

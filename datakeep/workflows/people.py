@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datakeep.attest import keys
-from datakeep.core.errors import AlreadyExists, Conflict, InvalidFile, KeyFault, UnknownName
+from datakeep.core.errors import AlreadyExists, Conflict, InvalidFile, KeyFault, UnknownName, UsageError
 from datakeep.core.names import nearest
 from datakeep.formats import yaml
 from datakeep.formats.base import validate
-from datakeep.formats.person import Person
+from datakeep.formats.person import Person, looks_like_mail
 from datakeep.repository.keep import Change, KeepTree
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.roster import Roster, roster_of, same_email
@@ -73,15 +74,17 @@ def public_line(path: Path) -> str:
     return line
 
 
-def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, now: datetime) -> Added:
+def add(
+    keep: Keep, *, name: str | None, email: str | None, line: str | None, who: Identity, now: datetime
+) -> Added:
     """The keep knows the person, with this key; a person who is there already gets the key added.
 
     One who has departed is brought back, if somebody else does it.
 
     Args:
         keep: The keep.
-        name: The person's name.
-        email: Their e-mail, by which they are recognised.
+        name: The person's name; None is that of whoever is at work, or of the person who is there.
+        email: Their e-mail, by which they are recognised; None is that of whoever is at work.
         line: Their public key, or None.
         who: Author of the commit.
         now: The day from which the key counts.
@@ -89,10 +92,13 @@ def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, n
     Raises:
         AlreadyExists: The key is another person's.
         AccessDenied: Whoever is at work has departed: only another person can bring them back.
+        UsageError: Of somebody new name or e-mail is missing, or malformed; or somebody is there by another name.
         SecretFound, InvalidFile: Name or e-mail must not, or cannot, be written down; or somebody's file
             cannot be read, and might have this e-mail or key.
     """
     check_writable({"name": name, "email": email})
+    email = _email_of(name, email, who)
+    stated = name or (who.name if same_email(email, who.email) else None)
     done: list[Added] = []
 
     def change(tree: KeepTree) -> Change:
@@ -102,10 +108,17 @@ def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, n
         people, handle = roster.people, roster.handle_of(email)
         _refuse_foreign_key(people, email, line)
         if handle is None:
-            handle, person = new_person(name, email, [line] if line else [], now.date(), taken=people)
+            if stated is None:
+                raise _both_needed(f"the keep does not know {email}, and no name is given", email=email)
+            handle, person = new_person(stated, email, [line] if line else [], now.date(), taken=people)
             done[:] = [Added(handle, person, changed=True)]
             return Change(files={_path(handle): person.dump().encode("utf-8")})
         person = people[handle]
+        if name not in (None, person.name):
+            raise UsageError(
+                f"{email} is in the keep already, by the name of {person.name!r}, not {name!r}",
+                next_step=f"leave --name out; or correct the name in {_path(handle)}, and commit and push that",
+            )
         new = line if line not in {key.key for key in person.keys} else None
         if new is None and not person.departed:
             done[:] = [Added(handle, person, changed=False)]
@@ -114,9 +127,37 @@ def add(keep: Keep, *, name: str, email: str, line: str | None, who: Identity, n
         done[:] = [Added(handle, Person.read(text, what=_path(handle)), changed=True)]
         return Change(files={_path(handle): text})
 
-    keep.repository.transact(change, f"people: {name}", who, when=now, progress=keep.progress)
+    keep.repository.transact(change, f"people: {stated or email}", who, when=now, progress=keep.progress)
     keep.look_again()
     return done[0]
+
+
+def _email_of(name: str | None, email: str | None, who: Identity) -> str:
+    """The e-mail of the person who is meant.
+
+    Raises:
+        UsageError: A name alone is given, which is not that of whoever is at work; or it is no e-mail.
+    """
+    if email is None:
+        if name not in (None, who.name):
+            raise _both_needed(f"you are {who.name} <{who.email}>, and --name says {name!r}", name=name)
+        return who.email
+    if not looks_like_mail(email) and not same_email(email, who.email):
+        raise UsageError(
+            f"--email {email!r} is not an e-mail address",
+            next_step="write it as NAME@DOMAIN, such as ken@corp.example",
+        )
+    return email
+
+
+def _both_needed(what: str, *, name: str | None = None, email: str | None = None) -> UsageError:
+    given = (
+        f"--name {shlex.quote(name) if name else 'NAME'} --email {shlex.quote(email) if email else 'MAIL'}"
+    )
+    return UsageError(
+        f"{what}; somebody new is added by name and e-mail",
+        next_step=f"datakeep people add {given}   (and --key FILE, their public key)",
+    )
 
 
 def _path(handle: str) -> str:

@@ -107,7 +107,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     notes = describe_into(document, found, keep)
     refuse_git_control(document, found)
     document = facts.ordered(document) if request.manifest is None else document
-    facts.complete(
+    manifest = facts.complete(
         document,
         keep.file.policy.require,
         ask=request.ask,
@@ -123,7 +123,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
         state=state_of(keep, request.sources), deep=True,
     )  # fmt: skip
     entry = publisher.publish(publisher.prepare(draft))
-    return Registered(entry, created=True, notes=(*found.warnings, *notes))
+    return Registered(entry, created=True, notes=(*found.warnings, *notes, *facts.doubts(manifest, now)))
 
 
 def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:

@@ -60,6 +60,11 @@ class Roster:
         """The handles of those who have not departed by ``day``."""
         return [name for name, one in self.people.items() if not has_departed(one, day)]
 
+    def departed_on(self, email: str) -> date | None:
+        """The last day of the person with this e-mail; None if they are active, or nobody has it."""
+        handle = self.handle_of(email)
+        return self.people[handle].departed if handle else None
+
     def perhaps(self, email: str) -> Unreadable | None:
         """The file that may be about the person with this e-mail, if it cannot be read."""
         word = email.casefold()

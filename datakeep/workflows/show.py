@@ -11,7 +11,7 @@ from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import stated
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from datakeep.formats.version import VersionEntry
     from datakeep.workflows.alike import Alike
@@ -34,6 +34,7 @@ class Shown:
         versions: All versions of the dataset, oldest first.
         proofs: What proves it.
         alike: A proven version that differs from it in stated facts only, if there is one.
+        owner_departed: The owner's last day, if the keep knows one.
     """
 
     entry: VersionEntry
@@ -44,6 +45,7 @@ class Shown:
     versions: tuple[str, ...]
     proofs: Proofs
     alike: Alike | None
+    owner_departed: date | None
 
 
 def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
@@ -60,6 +62,8 @@ def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
     fault = None
     try:
         manifest = entry.manifest_model()
+        for line in manifest.contradictions():
+            keep.progress.warn(f"{entry.dataset}@{entry.version}: {line}")
         facts = tuple(stated(manifest))
         columns = tuple(
             (column.name, column.type or "", column.unit or "", column.meaning or "")
@@ -78,4 +82,5 @@ def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
         tuple(keep.versions(entry.dataset)),
         judge.proofs(entry),
         proven_alike(keep, entry, judge),
+        keep.roster.departed_on(str(entry.owner.get("email"))),
     )

@@ -140,6 +140,8 @@ def update(
         suggestions=suggestions(source or (), who),
         command=request.command,
     )
+    for doubt in facts.doubts(manifest, now):
+        keep.progress.warn(doubt)
     check_parents(keep, document, base.entry.manifest)
     manifest.check_strict(what=f"the manifest of {request.name}")
     return next_from(

@@ -235,8 +235,10 @@ def test_rule_4_missing_facts_are_asked_for_and_shown(kept: World, calls: Quick)
         ("extracted-at", "last week"),  # no day: asked again at once
         ("'last week'", "2026-11-20"),
         ("annotation", ""),  # Enter alone is no answer
+        ("an answer is needed", "no one labelled"),
+        ("there is no file 'no one labelled'; if there are no rules, answer none: WHY", ""),
         ("annotation", "no-such-file.md"),
-        ("there is no file no-such-file.md", "None:"),
+        ("there is no file 'no-such-file.md'", "None:"),
         ("annotation.none: ", "none: the shop counts, nobody labels"),
         ("privacy", "perhaps"),  # not one of the choices: asked again
         ("privacy", "no"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datakeep.core.paths import refusals, refuse
+from datakeep.core.paths import refusals, refuse, unlike_windows
 
 FINE = [
     "a",
@@ -119,3 +119,18 @@ def test_a_file_that_is_a_folder_too() -> None:
 
 def test_all_refusals_are_listed() -> None:
     assert [refusal.path for refusal in refusals(["ok", "/a", "../b", ".git/c"])] == ["/a", "../b", ".git/c"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fits"),
+    [
+        ("CON", False), ("con.txt", False), ("a/Aux/b.csv", False), ("LPT1.tar.gz", False), ("nul ", False),
+        ("com¹.csv", False), ("end.", False), ("end ", False), ("folder./a", False), ("a:b", False),
+        ('say "hi"', False), ("a*b", False), ("why?", False), ("a<b", False), ("a|b", False), ("a\\b", False),
+        ("console.txt", True), ("com10.csv", True), ("a.b/c d.txt", True), (".hidden", True), ("aux-1", True),
+        ("受注.csv", True), ("nulls/con-1.csv", True),
+    ],
+)  # fmt: skip
+def test_names_that_windows_cannot_have(path, fits):
+    assert unlike_windows([path]) == ([] if fits else [path])
+    assert refuse(path) is None, "they are warned of, not refused"

@@ -193,3 +193,15 @@ def test_all_unreadable_files_are_listed(tmp_path, unprivileged):
     with unprivileged(), pytest.raises(SourceUnreadable, match="3 files") as caught:
         scan([folder])
     assert [Path(thing.split(":")[0]).name for thing in caught.value.things] == ["a", "b", "closed"]
+
+
+def test_names_that_windows_cannot_have_are_taken_with_a_warning(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("CON.txt", "a:b", "fine.txt", "why?", "x|y"):
+        (source / name).write_text("x")
+    found = scan([source])
+    assert len(found.files) == 5
+    assert found.warnings == [
+        "4 names are impossible on Windows, where nobody can check the data out: 'CON.txt', 'a:b', 'why?' …"
+    ]

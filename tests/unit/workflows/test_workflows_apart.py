@@ -97,3 +97,19 @@ def test_no_checkout_among_the_files_of_the_vault_or_of_git(bench):
         with pytest.raises(AlreadyExists, match=words):
             checkout(bench.keep, "orders", place)
         assert not place.exists()
+
+
+@pytest.mark.parametrize("marker", ["k2/.git/HEAD", "k2/.git"])
+def test_no_store_in_another_keep_or_working_tree(bench, marker):
+    path = bench.folder / marker
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    with pytest.raises(UsageError, match=r"inside the git repository .*/k2"):
+        add(bench, bench.folder / "k2" / "nas2")
+    (bench.folder / "k2" / "keep.yaml").write_text("")
+    with pytest.raises(UsageError, match=r"inside the keep .*/k2"):
+        init.init(
+            bench.folder / "k3", name=None, vault_git=None, vault_data=[str(bench.folder / "k2/nas2")],
+            who=bench.aiko, now=bench.now, progress=Silent(),
+        )  # fmt: skip
+    assert not (bench.folder / "k3").exists()

@@ -89,7 +89,7 @@ def test_behind_ahead_and_uncommitted_are_findings(proven, tmp_path):
 
 def test_an_origin_that_does_not_answer_is_said(proven):
     (proven.folder / "keep.vault").rename(proven.folder / "gone")
-    assert kinds(proven) == ["unreachable"]
+    assert kinds(proven) == ["store", "unreachable"]
 
 
 def test_broken_files_of_the_keep_are_findings_and_hide_nothing(proven):
