@@ -107,7 +107,9 @@ def _lines(found: Fsck, *, repair: bool, verbose: bool) -> Iterator[str]:
         yield f"{lost.version}: whole in no store: {counted(len(lost.files), 'file')}"
         yield from some(lost.files, mark="lost:")
     for complaint in found.complaints[:_SHOWN]:
-        yield f"{complaint.about}: {complaint.what}"
+        # What is said of a store itself begins with its name and place.
+        named = complaint.what.startswith("store ")
+        yield complaint.what if named else f"{complaint.about}: {complaint.what}"
     if len(found.complaints) > _SHOWN:
         yield f"… and {counted(len(found.complaints) - _SHOWN, 'more complaint')} (all with --json)"
     for state in found.versions:
@@ -179,7 +181,7 @@ def _leftover_lines(found: Fsck) -> Iterator[str]:
         repositories = counted(len(found.unregistered), "repository", "repositories")
         yield (
             f"{repositories} that no register entry names "
-            "(left by an interrupted register, or not of this keep; nothing deletes them)"
+            "(left by an interrupted register, or not of this keep; kept)"
         )
         yield from some(found.unregistered, mark="-")
 

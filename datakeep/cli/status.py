@@ -67,7 +67,9 @@ def _keep_lines(status: KeepStatus) -> Iterator[str]:
     count = len(status.findings)
     yield f"{status.name}: {datasets}; {counted(count, 'thing')} to look at"
     for found in status.findings:
-        yield f"  {click.style(found.thing, bold=True)}: {found.what}"
+        # What is said of a store itself begins with its name and place.
+        named = found.what.startswith("store ")
+        yield f"  {found.what}" if named else f"  {click.style(found.thing, bold=True)}: {found.what}"
         yield f"    next: {found.next_step}"
 
 

@@ -50,7 +50,7 @@ def require_apart(store: Store, root: Path, git_base: str, others: Sequence[Stor
     if found := _working_tree(store):
         raise UsageError(
             f"{store} lies inside {found}: what tidies that up deletes bytes that must survive",
-            next_step="choose a folder outside of it, as an absolute path; a name is given as NAME=URL",
+            next_step="choose a folder outside of it, as an absolute path (init: --vault-data NAME=/PATH)",
         )
 
 

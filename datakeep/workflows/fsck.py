@@ -301,7 +301,7 @@ class _Look:
         owner = entry.owner.get("email") or entry.registered_by
         return (
             f"restore the folder {entry.dataset} of {stores} from a backup; or its owner {owner} registers the "
-            f"files again: datakeep update {entry.dataset} SOURCE -m WHY"
+            f"files again: datakeep update {entry.dataset} SOURCE --deep -m WHY; then datakeep fsck --deep"
         )
 
 

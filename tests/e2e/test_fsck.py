@@ -134,7 +134,7 @@ def test_without_another_copy_repair_says_so_and_changes_nothing(
     steps = [line for line in said.splitlines() if line.startswith("next: ")]
     assert len(steps) == 1
     assert "restore the folder many of store 'main'" in steps[0]
-    assert steps[0].endswith("datakeep update many SOURCE -m WHY")
+    assert steps[0].endswith("datakeep update many SOURCE --deep -m WHY; then datakeep fsck --deep")
 
 
 def test_a_moved_tag_and_a_damaged_repository_are_complaints(

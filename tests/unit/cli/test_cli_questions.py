@@ -10,9 +10,12 @@ from click.testing import CliRunner
 
 from datakeep.cli.group import datakeep
 from datakeep.cli.listing import _row
+from datakeep.cli.people import _state as state_of_person
 from datakeep.cli.status import _get
+from datakeep.cli.vault import _state as state_of_place
 from datakeep.core.errors import UsageError
 from datakeep.core.names import parse_reference
+from datakeep.workflows.vault_stores import Place
 
 
 @pytest.mark.parametrize("text", ["@v1", "", "Orders!"])
@@ -41,3 +44,18 @@ def test_list_says_that_an_owner_departed():
 def test_the_help_of_every_group_has_an_example_on_lines_of_its_own(group):
     said = CliRunner().invoke(datakeep, [group, "--help"]).output
     assert f"Example:\n    datakeep {group} " in said
+
+
+def test_people_whose_email_is_malformed_are_marked():
+    person = SimpleNamespace(email="ken@x", departed=None)
+    assert state_of_person(person) == "active, the e-mail is malformed"
+    person = SimpleNamespace(email="ken@corp.example", departed=date(2026, 11, 20))
+    assert state_of_person(person) == "departed 2026-11-20"
+
+
+def test_a_store_that_cannot_be_written_is_read_only():
+    assert (
+        state_of_place(Place("nas", "/mnt", 5_000_000_000, None, writable=False)) == "read-only, 5.0 GB free"
+    )
+    assert state_of_place(Place("s3", "s3://b", None, None, writable=True)) == "reachable"
+    assert state_of_place(Place("nas", "/mnt", None, "is missing")) == "is missing"

@@ -63,7 +63,7 @@ def test_what_is_whole_in_no_store_is_named_with_the_way_out(two):
     assert [(one.version, one.files) for one in found.lost] == [
         ("orders@v1", ("data/a.txt", "data/same.txt"))
     ]
-    assert "datakeep update orders SOURCE -m WHY" in found.lost[0].next_step
+    assert "datakeep update orders SOURCE --deep -m WHY" in found.lost[0].next_step
     assert fsck(two.keep, Plan(deep=True, stores=["main"])).lost == []
 
 
@@ -172,7 +172,7 @@ def test_status_tells_what_is_whole_in_no_store(two):
     fsck(two.keep, DEEP)
     (found,) = fsck_findings(two)
     assert (found.kind, found.thing) == ("lost", "orders@v1")
-    assert "datakeep update orders SOURCE -m WHY" in found.next_step
+    assert "datakeep update orders SOURCE --deep -m WHY" in found.next_step
 
 
 def test_a_damaged_memory_of_fsck_is_none(two):
