@@ -53,8 +53,8 @@ def _unknown_lines(found: Audit) -> Iterator[str]:
         yield f"  sha256 {found.sha256}"
     yield from _broken_lines(found)
     yield (
-        "next: ask who made the file for the keep that its training was verified in; "
-        "datakeep verify NAME --out DIR makes a model with a record"
+        "next: ask who made the file for the keep that its training was verified in; only a verification that "
+        "passed leaves a record of its model: datakeep verify NAME --out DIR"
     )
 
 

@@ -40,10 +40,10 @@ def call(session: Session, name: str, out: Path | None, key_path: Path | None, *
       datakeep verify orders@v3 --out /tmp/orders-run
     """
     from datakeep.repository.identity import identity
-    from datakeep.workflows.verify import verifier_of, verify
+    from datakeep.workflows.verify import follow, verifier_of, verify
 
     keep = session.keep()
-    keep.refresh()
+    follow(keep)
     verifier = verifier_of(keep, identity(keep.root), load_signer(session, key_path))
     label = str(keep.resolve(name))
     session.progress.note(f"verifying {label} in a clean room")

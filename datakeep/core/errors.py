@@ -129,6 +129,10 @@ class StoreUnreachable(DatakeepError):
     exit_code = 17
 
 
+class NetworkMissing(StoreUnreachable):
+    """This machine has no way to a host: its name cannot be resolved, or no network leads there."""
+
+
 class StoreMissing(StoreUnreachable):
     """The folder of a store is not there; an unmounted share looks like this."""
 

@@ -154,7 +154,8 @@ def _source(manifest: Manifest) -> Iterator[tuple[str, object]]:
             yield name.capitalize(), value
     if source.code:
         yield "Code", f"{source.code.url} at {source.code.commit}"
-    yield "Extracted", f"{source.extracted_at or NOT_STATED} by {source.extracted_by or NOT_STATED}"
+    by = f" by {source.extracted_by}" if source.extracted_by else ""
+    yield "Extracted", f"{source.extracted_at or NOT_STATED}{by}"
     if source.valid_from or source.valid_to:
         yield "Valid", f"{source.valid_from or '…'} to {source.valid_to or '…'}"
     for name, value in (manifest.capture or {}).items():

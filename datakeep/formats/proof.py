@@ -347,7 +347,8 @@ def _refuse_number(text: str) -> NoReturn:
 def _check_types(data: object, what: str) -> None:
     if not isinstance(data, dict) or data.get("_type") != STATEMENT_TYPE:
         raise UnknownFormat(
-            f"{what} holds no in-toto Statement v1", next_step="take the proof from the keep again"
+            f"{what} is no proof, or was changed after it was signed: it holds no in-toto Statement v1",
+            next_step="hand in the file as `datakeep verify` wrote it",
         )
     kind = data.get("predicateType")
     head, _, major = str(kind).rpartition("/")

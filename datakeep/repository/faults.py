@@ -17,6 +17,7 @@ from datakeep.core.errors import (
     GitFault,
     HostileRepository,
     Locked,
+    NetworkMissing,
     NoSpace,
     StoreUnreachable,
 )
@@ -32,6 +33,14 @@ class RepositoryMissing(StoreUnreachable):
 
 class NeverPushed(DamagedBytes):
     """The repository is there, but a commit or tag that the register names was never pushed to it."""
+
+
+class VersionLost(DamagedBytes):
+    """The repository no longer has the tag of a version that was pushed to it and registered."""
+
+
+class HostKeyUnknown(AccessDenied):
+    """This machine's ``known_hosts`` does not have the key of the git base's host."""
 
 
 class RepositoryDamaged(GitFault):
@@ -81,7 +90,13 @@ _RULES: tuple[_Rule, ...] = (
         "restore it from a backup; to see what is damaged, run git fsck in it",
     ),
     _rule(
-        r"could not resolve host|name or service not known|connection refused|timed out|is unreachable"
+        r"could not resolve host|name or service not known|name resolution|network is unreachable",
+        NetworkMissing,
+        "this machine has no way to it",
+        "check this machine's network (and the address), then run the command again",
+    ),
+    _rule(
+        r"connection refused|timed out|is unreachable"
         r"|no route to host|failed to connect|couldn't connect|connection reset|connection closed by",
         StoreUnreachable,
         "it does not answer",
@@ -89,7 +104,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     _rule(
         r"host key verification failed",
-        AccessDenied,
+        HostKeyUnknown,
         "the host's ssh key is not in your known_hosts",
         "connect to the host once with ssh, compare its key, then run the command again",
     ),

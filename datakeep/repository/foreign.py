@@ -24,7 +24,7 @@ from datakeep.core.paths import Refusal, refuse, refuse_file_as_folder, refuse_t
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url, local_path, ssh_place
 from datakeep.repository.damage import damaged_files
-from datakeep.repository.faults import NeverPushed, RepositoryDamaged, os_fault
+from datakeep.repository.faults import NeverPushed, RepositoryDamaged, VersionLost, os_fault
 from datakeep.repository.objects import GITLINK, SYMLINK, TreeEntry, read_files, resolve, walk_tree
 from datakeep.repository.submodules import check, parse, resolve_url
 
@@ -122,7 +122,8 @@ def clone(
 
     Raises:
         RepositoryMissing: There is no such repository.
-        NeverPushed: It has no such commit or tag.
+        VersionLost: It has no such tag.
+        NeverPushed: It has no such commit.
         StoreUnreachable: It does not answer, or not in time.
         AccessDenied: It may not be read with what was let in.
         HostileRepository: It holds something that could harm this machine. Nothing of it was run.
@@ -238,10 +239,7 @@ class _Clone:
         if tag is not None:
             tagged = resolve(git, f"refs/tags/{tag}^{{commit}}")
             if tagged is None:
-                raise NeverPushed(
-                    f"{shown} has no tag {tag}: it was never pushed there",
-                    next_step="ask the dataset's owner to push it: git push origin --tags",
-                )
+                raise VersionLost(f"{shown} has no tag {tag}", next_step="datakeep fsck --repair")
             if commit is not None and tagged != commit:
                 raise HostileRepository(
                     f"the tag {tag} of {shown} is commit {tagged[:12]} now, not {commit[:12]} as registered",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
@@ -38,15 +40,18 @@ def collect(out: Path) -> tuple[list[Artifact], list[str]]:
     """All regular files below ``out``, sorted by path, and in words what was passed over."""
     artifacts: list[Artifact] = []
     passed_over: list[str] = []
+    names_of = _names_of(out)
     for folder, folders, names, folder_fd in os.fwalk(out, follow_symlinks=False):
         folders.sort()
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118  bytes may not be UTF-8
         for name in sorted(names + links):
             path = os.path.relpath(os.path.join(folder, name), out)  # noqa: PTH118  as above
-            shown = path.encode("utf-8", "backslashreplace").decode("utf-8")
+            shown = _shown(path)
             if len(artifacts) >= _MAX_FILES:
                 return artifacts, [*passed_over, f"more than {_MAX_FILES} files; the rest was not read"]
-            found = _one(name, folder_fd, shown) if shown == path else f"{shown}: its name is not UTF-8"
+            found = (
+                _one(name, folder_fd, shown, names_of) if shown == path else f"{shown}: its name is not UTF-8"
+            )
             if isinstance(found, str):
                 passed_over.append(found)
             else:
@@ -54,16 +59,50 @@ def collect(out: Path) -> tuple[list[Artifact], list[str]]:
     return sorted(artifacts, key=lambda artifact: artifact.path.encode()), passed_over
 
 
-def _one(name: str, folder_fd: int, path: str) -> Artifact | str:
+def _names_of(out: Path) -> Counter[tuple[int, int]]:
+    """How many names below ``out`` each file has; a file with more than these is also somewhere else."""
+    found: Counter[tuple[int, int]] = Counter()
+    for _, _, names, folder_fd in os.fwalk(out, follow_symlinks=False):
+        for name in names:
+            status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+            found[status.st_dev, status.st_ino] += 1
+    return found
+
+
+def hand_over(out: Path, destination: Path, artifacts: Sequence[Artifact]) -> None:
+    """The files of ``artifacts``, as :func:`collect` found them in ``out``, are copied into ``destination``.
+
+    Links and special files are none of them: a link may lead to a key of whoever opens it.
+
+    Raises:
+        OSError: One cannot be read or written.
+    """
+    destination.mkdir(parents=True, exist_ok=True)
+    for artifact in artifacts:
+        place = destination / artifact.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _opened(out, artifact.path) as source, place.open("xb") as target:
+            shutil.copyfileobj(source, target, _CHUNK_BYTES)
+
+
+def _one(name: str, folder_fd: int, path: str, names_of: Mapping[tuple[int, int], int]) -> Artifact | str:
     try:
-        kind = os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode
-        if not stat.S_ISREG(kind):
+        status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            return f"{path}: a symbolic link to {_shown(os.readlink(name, dir_fd=folder_fd))}"
+        if not stat.S_ISREG(status.st_mode):
             return f"{path}: not a regular file"
+        if status.st_nlink > names_of[status.st_dev, status.st_ino]:
+            return f"{path}: a hard link to a file that lies somewhere else"
         with os.fdopen(os.open(name, _READ, dir_fd=folder_fd), "rb") as source:
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             return Artifact(path, sha256, os.fstat(source.fileno()).st_size)
     except OSError as error:
         return f"{path}: {error.strerror}"
+
+
+def _shown(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_bounded(out: Path, name: str, limit_bytes: int) -> bytes | None:

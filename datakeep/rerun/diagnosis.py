@@ -43,6 +43,15 @@ _NETWORK_MISSED = re.compile(
 #: In the clean room only a service of the author's own machine can refuse; all others are not reached at all.
 _SERVICE_MISSED = re.compile(r"Connection refused|ECONNREFUSED")
 _READ_ONLY = re.compile(r"Read-only file system: ?['\"]?(?P<path>[^'\"\n]{1,1024})")
+#: Where people and programs keep keys and passwords; nothing of that belongs into a dataset.
+_SECRET = re.compile(
+    r"/\.(ssh|aws|gnupg|azure|kube|docker|password-store|mozilla|netrc|pypirc|npmrc|pgpass|git-credentials|\w+_history)"
+    r"(/|$)|/\.config/(datakeep|gcloud|gh|git|rclone|op)(/|$)|/id_(rsa|dsa|ecdsa|ed25519)(\.|$)|\.(pem|key|p12|pfx)$"
+    r"|/credentials(\.json)?$|^/etc/(shadow|gshadow|sudoers)"
+)
+#: Also looked into by libraries that mean no harm, so it counts only where it is what the training ended with.
+_CONFIG = re.compile(r"/\.config(/|$)")
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 _ASKS_FOR_VARIABLE = re.compile(r"(?:getenv|environ\.get)\(\s*['\"](?P<name>\w+)['\"]\s*\)")
 _MAX_CODE_FILES = 500
 _MAX_CODE_BYTES = 2**20
@@ -142,21 +151,36 @@ def _ended(finished: Finished) -> str:
 def _file_said(found: re.Match[str], finished: Finished, scene: Scene) -> Problem | None:
     named = (found["path"] or found["before"]).strip("'\"")
     path = posixpath.normpath(posixpath.join(scene.cwd, named))
-    return None if _below(path, scene.own) else _file(path, finished, scene)
+    if _below(path, scene.own):
+        return None
+    if _CONFIG.search(path):
+        return _secret(path, finished)
+    return _file(path, finished, scene)
 
 
 def _below(path: str, folders: Iterable[str]) -> bool:
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
+def _secret(path: str, finished: Finished, *, link: str = ":") -> Problem:
+    return Problem(
+        "hidden-file",
+        f"the training {_ended(finished)}{link} it tried to read {path}, where people keep keys and passwords",
+        last_lines(finished),
+        "do not trust this training; ask the owner what it wants with it",
+    )
+
+
 def _file(path: str, finished: Finished, scene: Scene, *, link: str = ":") -> Problem:
+    if _SECRET.search(path):
+        return _secret(path, finished, link=link)
     return Problem(
         "hidden-file",
         f"the training {_ended(finished)}{link} it tried to read {path}, which is not part of the "
         "dataset or its code",
         last_lines(finished),
         f"have the owner add the file to the dataset (datakeep update {scene.dataset} SOURCE -m WHY) "
-        f"or to the training's code (datakeep reference {scene.dataset})",
+        f"or to the training's code (datakeep reference {scene.dataset} --code DIR)",
     )
 
 
@@ -167,7 +191,7 @@ def _variable(name: str, finished: Finished, scene: Scene) -> Problem:
         f"the training {_ended(finished)}: it needs the environment variable {name}{here} is not part of "
         "the dataset or its code",
         last_lines(finished),
-        f"have the owner make it an argument of the command: datakeep reference {scene.dataset}",
+        f"have the owner make it an argument of the command: datakeep reference {scene.dataset} --command TEXT",
     )
 
 
@@ -181,7 +205,8 @@ def _network(connections: tuple[str, ...], finished: Finished, scene: Scene) -> 
         f"the training {_ended(finished)}: it tried to reach the network{asked}, {none_here}",
         (*(f"asked for {connection}" for connection in connections[:10]), *last_lines(finished)),
         "have the owner put what it downloads into the dataset "
-        f"(datakeep update {scene.dataset} SOURCE -m WHY) or its code (datakeep reference {scene.dataset})",
+        f"(datakeep update {scene.dataset} SOURCE -m WHY) or its code "
+        f"(datakeep reference {scene.dataset} --code DIR)",
     )
 
 
@@ -207,17 +232,21 @@ def _timed_out(finished: Finished, timeout_s: int, scene: Scene) -> Problem:
         "timed-out",
         f"the training was still running after {timeout_s} s, its time limit, and was stopped",
         last_lines(finished),
-        f"have the owner find out why it hangs, or allow it more time: datakeep reference {scene.dataset}",
+        f"have the owner find out why it hangs, or allow it more time: "
+        f"datakeep reference {scene.dataset} --timeout SECONDS",
     )
 
 
 def _crashed(finished: Finished, scene: Scene) -> Problem:
     evidence = last_lines(finished)
-    repair = f"have the owner repair it: datakeep reference {scene.dataset}"
+    repair = f"have the owner repair it: datakeep reference {scene.dataset} --code DIR"
     refused = _last(_READ_ONLY.finditer(finished.output_tail))
     if refused:
         tried = f"it tried to write {refused['path']}, and only {{out}} can be written"
         return Problem("crashed", f"the training {_ended(finished)}: {tried}", evidence, repair)
+    if _DISK_FULL.search(finished.output_tail):
+        what = f"the training {_ended(finished)}: no space was left for what it writes"
+        return Problem("crashed", what, evidence, "free space on this disk, then run it again", "receiver")
     if finished.signal == signal.SIGKILL:
         return _killed(finished, evidence)
     last = f": {evidence[-1].strip()}" if evidence else " and printed nothing"

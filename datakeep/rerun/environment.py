@@ -188,17 +188,19 @@ def _lock_of(environment: Environment, code: Path) -> Path:
     lock = (code / name).resolve()
     if not lock.is_relative_to(code.resolve()) or not lock.is_file():
         raise LockInvalid(
-            f"the lock file {name} is not there", next_step="have the owner add it: datakeep reference NAME"
+            f"the lock file {name} is not there",
+            next_step="have the owner name the right one: datakeep reference NAME --lock FILE",
         )
     if environment.lock and lock.name != "uv.lock":
         raise LockInvalid(
             f"{name} is not a uv lock: uv reads uv.lock beside its pyproject.toml only",
-            next_step="have the owner name uv.lock, or requirements with hashes: datakeep reference NAME",
+            next_step="have the owner name uv.lock, or requirements with hashes: "
+            "datakeep reference NAME --requirements FILE",
         )
     if environment.lock and not lock.with_name("pyproject.toml").is_file():
         raise LockInvalid(
             f"beside {name} there is no pyproject.toml, which uv needs to read it",
-            next_step="have the owner add it: datakeep reference NAME",
+            next_step="have the owner add it to the code: datakeep reference NAME --code DIR",
         )
     if environment.lock:
         _check_hashes(lock, name)
@@ -220,12 +222,12 @@ def _check_hashes(lock: Path, name: str) -> None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LockInvalid(
             f"{name} is not a uv lock: {error}",
-            next_step="have the owner lock again (uv lock), then: datakeep reference NAME",
+            next_step="have the owner lock again (uv lock), then: datakeep reference NAME --code DIR",
         ) from error
     if bare:
         raise LockInvalid(
             f"{name} names packages without their hash, so other bytes could be installed",
-            next_step="have the owner lock from an index that gives hashes: datakeep reference NAME",
+            next_step="have the owner lock from an index that gives hashes: datakeep reference NAME --code DIR",
             things=bare,
         )
 

@@ -97,7 +97,7 @@ _RULES = (
         (r"Hash mismatch",),
         PackageChanged,
         "a package of the index is not the one that was locked",
-        "have the owner check the package and lock again (uv lock), then: datakeep reference NAME",
+        "have the owner check the package and lock again (uv lock), then: datakeep reference NAME --code DIR",
     ),
     _Rule(
         (
@@ -112,7 +112,7 @@ _RULES = (
         (r"404 Not Found|410 Gone|not found in the package registry|yanked|There is no version of",),
         PackageGone,
         "a locked package is no longer in its index",
-        "have the owner lock again with packages that exist (uv lock), then: datakeep reference NAME",
+        "have the owner lock again with packages that exist (uv lock), then: datakeep reference NAME --code DIR",
     ),
     _Rule(
         (
@@ -121,7 +121,7 @@ _RULES = (
         ),
         LockInvalid,
         "the lock cannot be used",
-        "have the owner lock again (uv lock, uv pip compile --generate-hashes): datakeep reference NAME",
+        "have the owner lock again (uv lock, uv pip compile --generate-hashes): datakeep reference NAME --code DIR",
     ),
 )
 _EVIDENCE_LINES = 12
@@ -146,6 +146,6 @@ def classify(output: str, *, secrets: Sequence[str] = ()) -> DatakeepError:
             return rule.kind(what, next_step=rule.next_step, things=evidence)
     return RebuildFailed(
         f"uv could not rebuild the environment: {named or 'it gave no reason'}",
-        next_step="read the evidence; the owner can lock again (uv lock), then: datakeep reference NAME",
+        next_step="read the evidence; the owner can lock again (uv lock), then: datakeep reference NAME --code DIR",
         things=evidence,
     )

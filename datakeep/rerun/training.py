@@ -183,7 +183,8 @@ def _find_program(name: str, room: _Room) -> str | Problem:
         "command-not-found",
         f"the training's command {name} {why}",
         tuple(f"looked for {seen}" for _, seen in found),
-        f"have the owner correct the command, or lock its package: datakeep reference {room.dataset}",
+        "have the owner correct the command, or lock its package: "
+        f"datakeep reference {room.dataset} --command TEXT, or --lock FILE",
     )
 
 
@@ -274,11 +275,11 @@ def _report(
         sandboxed=room.sandbox.kind != "none",
     )
     left, passed_over = artifacts.collect(room.out.source)
-    measured, bad_metrics = _metrics(reference, room, finished)
+    measured, bad_metrics = _metrics(reference, room, finished, passed_over)
     model = next((item for item in left if reference.model and item.path == reference.model.file), None)
     problem = diagnose(finished, seen, reference.timeout_s, scene) or bad_metrics
     if problem is None and reference.model and model is None:
-        problem = _no_model(reference.model.file, room, finished, left)
+        problem = _no_model(reference.model.file, room, finished, left, passed_over)
     return TrainingReport(
         finished=finished,
         metrics=measured,
@@ -294,13 +295,16 @@ def _report(
 
 
 def _metrics(
-    reference: ReferenceTraining, room: _Room, finished: Finished
+    reference: ReferenceTraining, room: _Room, finished: Finished, passed_over: list[str]
 ) -> tuple[dict[str, Decimal], Problem | None]:
-    repair = f"have the owner repair the training: datakeep reference {room.dataset}"
+    repair = (
+        "have the owner name the file that it writes, or repair the training: "
+        f"datakeep reference {room.dataset} --metrics FILE, or --code DIR"
+    )
     data = artifacts.read_bounded(room.out.source, reference.metrics, metrics.LIMIT_BYTES)
     if data is None:
         what = f"the training ended, but left no metrics file {reference.metrics} in {{out}}"
-        return {}, Problem("no-metrics", what, last_lines(finished), repair)
+        return {}, Problem("no-metrics", what, (*passed_over[:10], *last_lines(finished)), repair)
     try:
         return metrics.parse(data), None
     except metrics.NotMetrics as error:
@@ -309,10 +313,13 @@ def _metrics(
         )
 
 
-def _no_model(name: str, room: _Room, finished: Finished, left: list[Artifact]) -> Problem:
+def _no_model(
+    name: str, room: _Room, finished: Finished, left: list[Artifact], passed_over: list[str]
+) -> Problem:
     return Problem(
         "no-model",
         f"the training ended, but left no model file {name} in {{out}}",
-        (*(f"left {artifact.path}" for artifact in left[:10]), *last_lines(finished)),
-        f"have the owner correct the model file or the training: datakeep reference {room.dataset}",
+        (*passed_over[:10], *(f"left {artifact.path}" for artifact in left[:10]), *last_lines(finished)),
+        "have the owner name the file that it writes, or repair the training: "
+        f"datakeep reference {room.dataset} --model-file FILE, or --code DIR",
     )

@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from datakeep.core.errors import AccessDenied, DatakeepError, NoSpace, StoreMissing, StoreUnreachable
+from datakeep.core.errors import (
+    AccessDenied,
+    DatakeepError,
+    NetworkMissing,
+    NoSpace,
+    StoreMissing,
+    StoreUnreachable,
+)
 
 if TYPE_CHECKING:
     from datakeep.store.location import Location
@@ -51,6 +58,7 @@ _AGAIN = "run the same command again: it goes on from there"
 #: What is said in Rust's own words about a connection that could not be made, and in ours.
 _CONNECTION: Final = (
     ("dns error", "the name {host} cannot be resolved", "correct the endpoint_url in keep.yaml; check the network"),
+    ("Network is unreachable", "no network leads to {host}", "check this machine's network"),
     ("Connection refused", "nothing answers at {host}", "start the server, or correct endpoint_url in keep.yaml"),
     ("InvalidContentType", "{host} does not speak https", "write its endpoint_url in keep.yaml with http://"),
     ("UnknownIssuer", "the certificate of {host} is of an unknown authority", "AWS_CA_BUNDLE=FILE names it"),
@@ -58,6 +66,7 @@ _CONNECTION: Final = (
     ("TimedOut", "{host} does not answer in time", _AGAIN),
     ("Timeout", "{host} does not answer in time", _AGAIN),
 )  # fmt: skip
+_NO_NETWORK: Final = frozenset({"dns error", "Network is unreachable"})
 
 
 def is_absence(fault: BaseException) -> bool:
@@ -145,7 +154,8 @@ def _failing(
         host = (location.endpoint_url or "the provider").partition("://")[2] or "the provider"
         for sign, why, next_step in _CONNECTION:
             if sign in text:
-                return StoreUnreachable(
+                kind = NetworkMissing if sign in _NO_NETWORK else StoreUnreachable
+                return kind(
                     f"{place}: cannot {action}: {why.format(host=host)}",
                     next_step=next_step.format(host=host),
                 )

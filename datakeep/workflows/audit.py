@@ -166,12 +166,13 @@ def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
             f"{path} cannot be read ({error.strerror or error})",
             next_step="make it readable, then run the same command again",
         ) from error
+    asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
     found = records.find_by_digest(keep.tree, sha256)
     if not found.records:
-        return Audit(str(path), sha256, None, broken=_all_broken(keep))
+        return Audit(asked, sha256, None, broken=_all_broken(keep))
     newest = max(found.records, key=lambda record: (record.recorded_at or "", record.model, record.version))
     others = tuple(f"{one.model}@{one.version}" for one in found.records if one is not newest)
-    return Audit(str(path), sha256, _Auditor(keep, now).made_of(newest), others, found.broken)
+    return Audit(asked, sha256, _Auditor(keep, now).made_of(newest), others, found.broken)
 
 
 def _all_broken(keep: Keep) -> tuple[Broken, ...]:

@@ -20,12 +20,14 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import AlreadyExists, DamagedBytes, GitFault
 from datakeep.repository import foreign, submodules, working
 from datakeep.repository.command import local_path
+from datakeep.repository.faults import RepositoryMissing, VersionLost
 from datakeep.store import dvc_format
 from datakeep.store.dvc_cache import fill_cache
 from datakeep.store.faults import folder_faults
 from datakeep.store.fetch import fetch
 from datakeep.store.interface import MARKER_NAME
 from datakeep.store.rehash import rehash
+from datakeep.workflows.blame import lost_version
 from datakeep.workflows.inventories import INVENTORY, checked, from_pointer, load_inventory
 from datakeep.workflows.transfer import clone_limits
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from datakeep.formats.inventory import Inventory
     from datakeep.formats.version import VersionEntry
+    from datakeep.repository.dataset import DatasetRepository
     from datakeep.repository.keep import KeepTree
     from datakeep.store.fetch import FetchReport
     from datakeep.store.rehash import RehashReport
@@ -283,7 +286,7 @@ def _build(
     """A whole working copy at ``place``, verified; the report is of the stores, for the dvc backend."""
     keep.progress.stage(f"cloning {entry.dataset}@{entry.version}", unit="steps")
     repository = keep.dataset_repository(entry.dataset)
-    repository.fetch()
+    _fetch(keep, repository, entry)
     # From our own cache, so that the user's credentials serve the vault and nothing of it runs here.
     access = foreign.Access(allow_file=repository.cache)
     foreign.clone(
@@ -303,6 +306,17 @@ def _build(
     _require_whole(rehash(place / "data", inventory, keep.progress) if report is None else None, entry)
     working.settle(place)
     return place, report
+
+
+def _fetch(keep: Keep, repository: DatasetRepository, entry: VersionEntry) -> None:
+    """The cache is what the vault has, which must be this version too."""
+    url = keep.dataset_url(entry.dataset)
+    try:
+        repository.fetch()
+    except RepositoryMissing as error:
+        raise lost_version(RepositoryMissing, entry, url) from error
+    if entry.version not in repository.tags():
+        raise lost_version(VersionLost, entry, url)
 
 
 def _read(path: Path) -> bytes | None:

@@ -1,13 +1,13 @@
 """The clean room: one dataset version, taken through the layers of a handover with nothing of its author's machine.
 
-Each layer is a method that returns its positive verdict in one sentence, or raises :class:`LayerFailed`.
+Each layer is a method that returns its positive verdict in one sentence, or raises :class:`LayerFailed`; what
+this machine alone lacks is no layer's answer, and is raised as it is.
 What a layer found stays in the room for the later ones, and for the proof. ``verify`` walks through all
 layers; ``reference --measure`` uses the last ones to see what a training scores.
 """
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +27,21 @@ from datakeep.formats import yaml
 from datakeep.formats.manifest import Manifest
 from datakeep.repository import foreign, submodules
 from datakeep.repository.command import local_path
-from datakeep.repository.faults import NeverPushed, RepositoryDamaged, RepositoryMissing
+from datakeep.repository.faults import NeverPushed, RepositoryDamaged, RepositoryMissing, VersionLost
 from datakeep.rerun import environment as environments
 from datakeep.rerun import training as trainings
 from datakeep.rerun.environment_faults import EnvironmentFault
 from datakeep.workflows import attachments, facts
+from datakeep.workflows.blame import (
+    LayerFailed,
+    access_fault,
+    bytes_fault,
+    damage,
+    is_of_this_machine,
+    lost_version,
+    no_reference,
+    training_fault,
+)
 from datakeep.workflows.bundles import is_bundled
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.publish import MANIFEST
@@ -48,14 +58,6 @@ if TYPE_CHECKING:
     from datakeep.rerun.interface import Finished, Sandbox
     from datakeep.rerun.training import TrainingReport
     from datakeep.workflows.keep import Keep
-
-
-class LayerFailed(Exception):
-    """A layer's answer is no; ``fault`` says why, and who must act."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.what)
-        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,18 @@ class CleanRoom:
     def _name(self) -> str:
         return f"{self.entry.dataset}@{self.entry.version}"
 
+    @property
+    def reference(self) -> ReferenceTraining:
+        """The training that the version states.
+
+        Raises:
+            IncompleteManifest: It states none.
+        """
+        reference = self.entry.manifest_model().reference
+        if reference is None:
+            raise no_reference(self.keep, self.entry)
+        return reference
+
     # ---- access
 
     def access(self) -> str:
@@ -134,8 +148,10 @@ class CleanRoom:
             self._require_published()
             self._clone()
             stores = self._usable_stores()
-        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed) as error:
-            raise LayerFailed(self._access_fault(error)) from error
+        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed, VersionLost) as error:
+            if is_of_this_machine(error):
+                raise
+            raise LayerFailed(access_fault(self.entry, error)) from error
         where = f"; bytes in {', '.join(stores)}" if stores else ""
         done = "reached" if self._damage else "cloned"
         but = f" but its {', '.join(self.let_in)}" if self.let_in else ""
@@ -155,6 +171,8 @@ class CleanRoom:
             self.let_in = done.let_in
         except RepositoryDamaged as error:
             self._damage = error
+        except (RepositoryMissing, VersionLost) as error:
+            raise lost_version(type(error), self.entry, self.url) from error
 
     def _require_published(self) -> None:
         """The register entry is in the vault, and the submodule leads to the repository that was registered."""
@@ -203,16 +221,6 @@ class CleanRoom:
         """The stores that the bytes come from; none for the git backend, whose bytes come with the clone."""
         return () if is_bundled(self.entry) else self.keep.holding(self.entry)
 
-    def _access_fault(self, error: DatakeepError) -> Fault:
-        giver = isinstance(error, NeverPushed | HostileRepository | RepositoryMissing)
-        manifest = self.entry.manifest.get("access") or {}
-        granted_by = manifest.get("granted_by") if isinstance(manifest, dict) else None
-        next_step = error.next_step
-        if isinstance(error, AccessDenied) and granted_by:
-            next_step = f"ask {granted_by} for access ({manifest.get('how')})"
-        actor = Actor.GIVER if giver else Actor.ADMINISTRATOR
-        return Fault(error.what, actor, next_step, error.things)
-
     def enter_unpublished(self) -> None:
         """The commit of a version that nobody can see yet is cloned, as ``access`` does for a published one.
 
@@ -226,26 +234,22 @@ class CleanRoom:
     def bytes(self) -> str:
         """Every file is there, and every byte of it was read and is the registered one."""
         if self._damage is not None:
-            raise LayerFailed(self._bytes_fault(self._damage.what, self._damage.things, where=self.url))
+            raise LayerFailed(damage(self.entry, self._damage.what, self._damage.things, self.url))
         try:
             self.transfer = transfer(self.keep, self.entry, self.checkout)
         except (DamagedBytes, HostileRepository, StoreUnreachable) as error:
-            raise LayerFailed(self._bytes_fault(error.what, error.things)) from error
+            if is_of_this_machine(error):
+                raise
+            raise LayerFailed(bytes_fault(self.entry, error, self._places)) from error
         self.inventory = self.transfer.inventory
         self.warnings += self.transfer.repaired
         if not self.transfer.is_whole:
-            raise LayerFailed(self._bytes_fault(self.transfer.summary, self.transfer.evidence))
+            raise LayerFailed(damage(self.entry, self.transfer.summary, self.transfer.evidence, self._places))
         return self.transfer.summary
 
-    def _bytes_fault(self, what: str, evidence: tuple[str, ...], *, where: str = "") -> Fault:
-        owner = (self.entry.manifest.get("owner") or {}).get("email", "its owner")
-        where = where or ", ".join(self._sources) or "the git base"
-        return Fault(
-            what if self._name in what else f"{self._name}: {what}",
-            Actor.ADMINISTRATOR,
-            f"restore {where} from its backup; without one, ask {owner} (giver) whether the files exist elsewhere",
-            evidence,
-        )
+    @property
+    def _places(self) -> str:
+        return ", ".join(self._sources) or "the git base"
 
     # ---- manifest
 
@@ -292,9 +296,9 @@ class CleanRoom:
 
     def environment(self) -> str:
         """The training's software is rebuilt from its lock."""
-        reference = self._reference()
+        reference = self.reference
+        self._code, self._base = self._find_code(reference)
         try:
-            self._code, self._base = self._find_code(reference)
             report = environments.rebuild(
                 reference.environment,
                 self._base,
@@ -307,40 +311,33 @@ class CleanRoom:
                 progress=self.keep.progress,
             )
         except EnvironmentFault as error:
+            if is_of_this_machine(error):
+                raise
             # The environment is rebuilt without knowing whose it is.
             next_step = error.next_step.replace("NAME", self.entry.dataset)
             raise LayerFailed(Fault(error.what, Actor(error.acts), next_step, error.things)) from error
-        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed, RepositoryDamaged) as error:
-            what = f"the training's code: {error.what}"
-            raise LayerFailed(Fault(what, Actor.GIVER, error.next_step, error.things)) from error
         self.environment_report = report
         cached = f", {report.from_cache} of them from the local cache" if report.from_cache else ""
         return f"Python {report.python} with {report.installed} packages{cached}"
-
-    def _reference(self) -> ReferenceTraining:
-        reference = self.entry.manifest_model().reference
-        if reference is None:
-            raise LayerFailed(
-                Fault(
-                    f"{self._name} states no reference training, so nothing proves that it can be used",
-                    Actor.GIVER,
-                    f"datakeep reference {self.entry.dataset} --code DIR --command … --measure 3",
-                )
-            )
-        return reference
 
     def _find_code(self, reference: ReferenceTraining) -> tuple[Path, Path]:
         """The folder that the command runs in, and the one that paths of the environment are relative to."""
         if isinstance(reference.code, str):
             return self.checkout / reference.code, self.checkout
         cloned = self._folder / "code"
-        foreign.clone(
-            reference.code.url,
-            cloned,
-            commit=reference.code.commit,
-            access=self.settings.access,
-            limits=foreign.Limits(allow_symlinks=True, submodules=True),
-        )
+        try:
+            foreign.clone(
+                reference.code.url,
+                cloned,
+                commit=reference.code.commit,
+                access=self.settings.access,
+                limits=foreign.Limits(allow_symlinks=True, submodules=True),
+            )
+        except (StoreUnreachable, AccessDenied, HostileRepository, NeverPushed, RepositoryDamaged) as error:
+            if is_of_this_machine(error):
+                raise
+            what = f"the training's code: {error.what}"
+            raise LayerFailed(Fault(what, Actor.GIVER, error.next_step, error.things)) from error
         return cloned / (reference.code.path or ""), cloned
 
     # ---- training
@@ -351,9 +348,9 @@ class CleanRoom:
         if report.finished and (left := report.finished.left_running):
             they = "1 process" if left == 1 else f"{left} processes"
             self.warnings.append(f"when the training had ended, {they} of it still ran and had to be ended")
+        self.warnings += [f"not taken of what the training wrote: {one}" for one in report.passed_over]
         if report.problem is not None:
-            problem = report.problem
-            raise LayerFailed(Fault(problem.what, Actor(problem.acts), problem.next_step, problem.evidence))
+            raise training_fault(report.problem)
         read = (
             ""
             if report.files_read is None
@@ -366,7 +363,7 @@ class CleanRoom:
         if self.environment_report is None or self._code is None:
             raise ValueError("the environment comes before the training")
         self.training_report = trainings.train(
-            self._reference(),
+            self.reference,
             self._code,
             self.checkout / "data",
             out,
@@ -383,7 +380,7 @@ class CleanRoom:
 
     def metric(self) -> str:
         """What was observed meets the criteria that were committed before the run."""
-        reference = self._reference()
+        reference = self.reference
         criteria = [
             Criterion(name, expected.value, expected.tolerance, reference.baseline.get(name))
             for name, expected in reference.expect.items()
@@ -405,10 +402,6 @@ class CleanRoom:
             next_step = f"compare data, code and environment with the giver's: datakeep show {self._name}"
             raise LayerFailed(Fault(what, Actor.GIVER, next_step, lines))
         return "; ".join(lines)
-
-    def remove(self) -> None:
-        """Nothing of the room is left on the disk."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _took(finished: Finished | None) -> str:

@@ -110,7 +110,8 @@ def _claims(data: bytes, file: Path) -> tuple[str, str]:
         statement = proofs.Statement.from_bytes(base64.b64decode(json.loads(data)["payload"]), what=str(file))
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidFile(
-            f"{file} is not a proof", next_step="hand in a file that `datakeep verify` wrote"
+            f"{file} is no proof, or was changed after it was signed",
+            next_step="hand in a file that `datakeep verify` wrote",
         ) from error
     return statement.dataset, statement.version
 

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.criteria import Criterion, propose
-from datakeep.core.errors import IncompleteManifest, TrainingFault
+from datakeep.core.errors import DatakeepError, IncompleteManifest, TrainingFault, UsageError
 from datakeep.core.names import next_version
+from datakeep.core.secrets import strip_url
 from datakeep.extract.baseline import trivial_baseline
 from datakeep.formats.inventory import FileChanges
 from datakeep.formats.manifest import Manifest
 from datakeep.repository import foreign
 from datakeep.workflows import attachments
-from datakeep.workflows.clean_room import CleanRoom, LayerFailed, access_for
+from datakeep.workflows.blame import LayerFailed, own_step
+from datakeep.workflows.clean_room import CleanRoom, access_for
 from datakeep.workflows.expectations import check_command, doubts, expectation
 from datakeep.workflows.publish import Draft, Publisher
 from datakeep.workflows.rooms import own_room
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+    from datakeep.formats.version import VersionEntry
     from datakeep.repository.identity import Identity
     from datakeep.workflows.clean_room import Settings
     from datakeep.workflows.keep import Keep
@@ -135,14 +138,14 @@ def state_reference(
         check_command(base.entry.dataset, statement.command)
     for doubt in doubts(base.entry.dataset, statement.command, statement.expect):
         keep.progress.warn(doubt)
-    manifest = Manifest.of(document, what=f"the manifest of {base.entry.dataset}")
+    Manifest.of(document, what=f"the manifest of {base.entry.dataset}")
     measured = None
     if measure and settings is not None:
         draft = _draft(keep, base, document, files, message)
-        measured = _measure(draft, settings, measure, Publisher(keep, who, now, without=without))
+        measured = _measure(draft, statement, settings, measure, Publisher(keep, who, now, without=without))
         if not accept(measured):
             return Referenced(Updated(base.entry, _none(base), created=False), measured, accepted=False)
-        _write_criteria(document, manifest, measured.proposed)
+        _write_criteria(document["reference"], statement, measured.proposed)
     updated = next_from(
         keep, base, document, files, message=message, review=review, who=who, now=now, without=without
     )
@@ -159,6 +162,13 @@ def _apply(document: dict[str, Any], statement: Statement, base: Base) -> dict[s
     files: dict[str, bytes | None] = {}
     if statement.code:
         match = _CODE_URL.fullmatch(statement.code)
+        if match is None and re.match(r"[a-z][a-z0-9+.-]*://|[^/]+@[^/]+:", statement.code):
+            url = strip_url(re.sub(r"(?<=[^/])@[^/@:]*$", "", statement.code))
+            raise UsageError(
+                f"--code {strip_url(statement.code)} names no commit; a branch or a tag can move, and the proof is "
+                "of one commit",
+                next_step=f"--code {url}@COMMIT with the 40 digits that git ls-remote {url} shows",
+            )
         if match:
             reference["code"] = {key: value for key, value in match.groupdict().items() if value}
         else:
@@ -173,14 +183,27 @@ def _apply(document: dict[str, Any], statement: Statement, base: Base) -> dict[s
     if statement.model_file or statement.model_name:
         model = reference.setdefault("model", {})
         model |= {k: v for k, v in (("file", statement.model_file), ("name", statement.model_name)) if v}
-    for text in statement.expect:
-        metric, expected = expectation(text)
-        reference.setdefault("expect", {})[metric] = expected
+    _apply_criteria(reference, statement)
+    _require_enough(document["name"], reference)
+    return files
+
+
+def _apply_criteria(reference: dict[str, Any], statement: Statement) -> None:
+    """What is stated now takes the place of all that was expected before."""
+    if statement.expect:
+        reference["expect"] = dict(map(expectation, statement.expect))
+        _keep_baselines(reference, set(reference["expect"]))
     for text in statement.baseline:
         metric, expected = expectation(text)
         reference.setdefault("baseline", {})[metric] = expected["value"]
-    _require_enough(document["name"], reference)
-    return files
+
+
+def _keep_baselines(reference: dict[str, Any], metrics: set[str]) -> None:
+    baselines = {
+        name: value for name, value in (reference.pop("baseline", None) or {}).items() if name in metrics
+    }
+    if baselines:
+        reference["baseline"] = baselines
 
 
 def _take_code(folder: Path, base: Base) -> dict[str, bytes | None]:
@@ -238,7 +261,28 @@ def _draft(
     return Draft(name, version, document, message, before=base.entry, files=files, inventory=base.inventory)
 
 
-def _measure(draft: Draft, settings: Settings, count: int, publisher: Publisher) -> Measured:
+def _as_error(failure: LayerFailed, entry: VersionEntry) -> DatakeepError:
+    """A layer's no as the error that its cause is, told to the owner, who is at work here."""
+    cause, fault = failure.__cause__, failure.fault
+    kind = type(cause) if isinstance(cause, DatakeepError) else TrainingFault
+    return kind(fault.what, next_step=own_step(fault.next_step, entry), things=fault.evidence)
+
+
+def _require_reported(statement: Statement, metrics: dict[str, Decimal]) -> None:
+    """What the training never reports can never be met."""
+    wanted = [expectation(text)[0] for text in statement.expect]
+    if missing := [metric for metric in wanted if metric not in metrics]:
+        raise UsageError(
+            f"--expect names {', '.join(missing)}, which the training does not report; it reports "
+            f"{', '.join(metrics)}",
+            next_step=f"--expect {next(iter(metrics))}=VALUE±TOLERANCE, or no --expect: then what is measured "
+            "is proposed",
+        )
+
+
+def _measure(
+    draft: Draft, statement: Statement, settings: Settings, count: int, publisher: Publisher
+) -> Measured:
     """Run the training of a version that nobody can see yet, in the clean room, ``count`` times."""
     keep = publisher.keep
     keep.dataset_repository(draft.name).fetch()
@@ -261,9 +305,9 @@ def _measure(draft: Draft, settings: Settings, count: int, publisher: Publisher)
                 for warning in room.warnings:
                     keep.progress.warn(warning)
                 runs.append(dict(room.training_report.metrics if room.training_report else {}))
+                _require_reported(statement, runs[-1])
         except LayerFailed as failure:
-            fault = failure.fault
-            raise TrainingFault(fault.what, next_step=fault.next_step, things=fault.evidence) from failure
+            raise _as_error(failure, entry) from failure
         return Measured(tuple(runs), tuple(_proposals(draft.manifest, runs, room.checkout / "data")))
 
 
@@ -282,14 +326,16 @@ def _proposals(manifest: Manifest, runs: list[dict[str, Decimal]], data: Path) -
     ]
 
 
-def _write_criteria(document: dict[str, Any], manifest: Manifest, proposed: Sequence[Criterion]) -> None:
-    """The proposed criteria, apart from those that the user stated himself."""
-    reference = document["reference"]
-    stated = manifest.reference.expect if manifest.reference else {}
-    baselines = manifest.reference.baseline if manifest.reference else {}
+def _write_criteria(reference: dict[str, Any], statement: Statement, proposed: Sequence[Criterion]) -> None:
+    """Expected is what the user states now and, for all other metrics, what is proposed; nothing of before."""
+    own = dict(map(expectation, statement.expect))
+    own_baselines = {expectation(text)[0] for text in statement.baseline}
+    measured = {
+        criterion.metric: {"value": float(criterion.value), "tolerance": float(criterion.tolerance)}
+        for criterion in proposed
+    }
+    reference["expect"] = {**measured, **own}
+    _keep_baselines(reference, {*measured, *own, *own_baselines})
     for criterion in proposed:
-        if criterion.metric not in stated:
-            expected = {"value": float(criterion.value), "tolerance": float(criterion.tolerance)}
-            reference.setdefault("expect", {})[criterion.metric] = expected
-        if criterion.metric not in baselines and criterion.baseline is not None:
+        if criterion.metric not in own_baselines and criterion.baseline is not None:
             reference.setdefault("baseline", {})[criterion.metric] = float(criterion.baseline)

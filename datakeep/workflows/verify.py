@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.attest.envelope import sign
-from datakeep.core.errors import AccessDenied, AlreadyExists, DatakeepError, KeyFault
+from datakeep.core.errors import AccessDenied, AlreadyExists, DatakeepError, IncompleteManifest, KeyFault
 from datakeep.core.verdict import Layer, Result, Stage, Verdict
 from datakeep.formats.proof import proof_path, seconds
 from datakeep.repository.faults import NeverPushed
 from datakeep.repository.keep import Change, KeepTree
 from datakeep.repository.vault import require_base
-from datakeep.workflows.clean_room import CleanRoom, LayerFailed
+from datakeep.rerun.artifacts import hand_over
+from datakeep.workflows.blame import LayerFailed, own_step
+from datakeep.workflows.clean_room import CleanRoom
 from datakeep.workflows.hand_in import record_beside
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.model_record import newest_of, record_of
@@ -84,25 +85,6 @@ class Verified:
         return own_step(failed.fault.next_step, self.entry) if self.self_check else failed.fault.next_step
 
 
-def own_step(step: str, entry: VersionEntry) -> str:
-    """``step`` for the giver: what he does himself, where others are told to ask him."""
-    name, owner = entry.dataset, (entry.manifest.get("owner") or {}).get("email", "its owner")
-    update = f"datakeep update {name} SOURCE --deep -m WHY"
-    own_words = {
-        "have the owner ": "",
-        "the owner can ": "you can ",
-        f"ask {entry.registered_by} to push it": "push it",
-        f"ask {owner} (giver) whether the files exist elsewhere": f"take them from elsewhere: {update}",
-        f"compare data, code and environment with the giver's: datakeep show {name}@{entry.version}": (
-            f"if this result is right, measure what to expect: datakeep reference {name} --measure 3; if not, "
-            f"mend the training (datakeep reference {name} --code DIR) or the data ({update})"
-        ),
-    }
-    for theirs, own in own_words.items():
-        step = step.replace(theirs, own)
-    return step
-
-
 def verifier_of(keep: Keep, who: Identity, signer: Signer) -> Verifier:
     """The person at work, if the keep knows them and their key.
 
@@ -144,26 +126,48 @@ def verify(
 
     Raises:
         UnknownName: There is no such version.
-        StoreMissing: The vault is a folder that this machine does not have, or not where keep.yaml says.
-        NoSpace, ProgramMissing, UsageError: This machine cannot do it; that says nothing of the dataset.
+        IncompleteManifest: It states no reference training.
+        NetworkMissing, EnvironmentFault, NoSpace, ProgramMissing, TrainingStopped: This machine cannot do it;
+            that says nothing of the dataset, and leaves no proof.
     """
-    keep.refresh()
     entry = keep.entry(name)
-    if keep.git_base.startswith(("/", "file://")):  # anything else is judged, and perhaps refused, at access
-        require_base(keep.dataset_url(entry.dataset))
     if out is not None and out.exists() and any(out.iterdir()):
         raise AlreadyExists(f"{out} is not empty", next_step="name a new folder with --out")
     started = datetime.now(UTC)
     with own_room(keep) as folder:
         room = CleanRoom(keep, entry, folder, settings)
-        verdict = walk(room, watch)
-        if out is not None and room.out.is_dir():
-            _keep_output(room.out, out)
+        verdict = _walk_here(room, watch)
+        if out is not None:
+            _keep_output(room, out)
         statement = statement_of(room, verdict, verifier, started, datetime.now(UTC))
         path = proof_path(statement)
         envelope = sign(statement.to_bytes(), verifier.signer)
         record = record_of(room, path, verifier.who) if verdict.passed else None
         return _hand_in(keep, room, verdict, verifier, path, envelope, record)
+
+
+def follow(keep: Keep) -> None:
+    """The keep is as it is published now.
+
+    Raises:
+        StoreMissing: The vault is a folder that this machine does not have, or not where keep.yaml says.
+    """
+    if keep.git_base.startswith(("/", "file://")):  # anything else is judged, and perhaps refused, at access
+        require_base(keep.dataset_url("any"))
+    keep.refresh()
+
+
+def _walk_here(room: CleanRoom, watch: Callable[[Stage], None]) -> Verdict:
+    try:
+        return walk(room, watch)
+    except IncompleteManifest:
+        raise  # that is no affair of this machine
+    except DatakeepError as error:
+        label = f"{room.entry.dataset}@{room.entry.version}"
+        what = (
+            f"this machine could not try {label}, so there is no proof, and it stands as it did: {error.what}"
+        )
+        raise type(error)(what, next_step=error.next_step, things=error.things) from error
 
 
 def walk(room: CleanRoom, watch: Callable[[Stage], None]) -> Verdict:
@@ -204,10 +208,12 @@ def _run(layer: Layer, step: Callable[[], str], room: CleanRoom) -> Stage:
     )
 
 
-def _keep_output(made: Path, out: Path) -> None:
+def _keep_output(room: CleanRoom, out: Path) -> None:
+    report = room.training_report
+    if report is None or not room.out.is_dir():
+        return
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(made, out, symlinks=True, dirs_exist_ok=True)
+        hand_over(room.out, out, report.artifacts)
     except OSError as error:
         raise AccessDenied(
             f"what the training wrote cannot be kept in {out}: {error.strerror}",

@@ -92,6 +92,7 @@ def test_a_vault_that_is_mounted_elsewhere(new_world: Callable[..., World], back
     """That is the receiver's machine: no proof blames the giver, and what is said to type makes it work."""
     world = new_world()
     world.register("orders", backend)
+    world.reference("orders")
     mounted = world.vault.rename(world.vault.with_name("mounted"))
     keep = world.ken.cwd / "keep"
     world.ken.run("git", "clone", "-q", mounted / "git/keeps/keep.git", keep)
@@ -104,6 +105,5 @@ def test_a_vault_that_is_mounted_elsewhere(new_world: Callable[..., World], back
 
     world.ken.run("git", "config", "datakeep.vault.git", mounted / "git", cwd=keep)
     world.ken.run("git", "config", "datakeep.store.main.url", mounted / "data", cwd=keep)
-    said = world.ken.datakeep("verify", "orders", "--json", cwd=keep, code=3).data
-    assert said["stages"][0]["result"] == said["stages"][1]["result"] == "passed"
-    assert said["at_fault"] == "environment", "it states no reference training"
+    said = world.ken.datakeep("verify", "orders", "--json", cwd=keep).data
+    assert {stage["result"] for stage in said["stages"]} == {"passed"}

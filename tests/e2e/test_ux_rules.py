@@ -177,7 +177,7 @@ def test_rule_3_one_positive_verdict(kept: World, calls: Quick, tmp_path: Path) 
     assert "5/5 files present and matching" in ran.out
     ran = calls.datakeep("status", "orders", "--dir", tmp_path / "out", cwd=kept.keep)
     assert "5/5 files present and matching" in ran.out
-    ran = calls.datakeep("verify", "orders", cwd=kept.keep, code=3)  # it has no reference training
+    ran = calls.datakeep("verify", "orders", cwd=kept.keep, code=13)  # it has no reference training
     assert "5/5 files present and matching" in ran.err
 
 
@@ -313,18 +313,18 @@ def test_rule_5_the_data_goes_first_and_the_entry_last(kept: World, calls: Quick
     )
 
 
-def test_rule_5_what_was_never_pushed_is_said_with_whom_to_ask(
+def test_rule_5_what_the_vault_lost_is_said_with_what_brings_it_back(
     kept: World, calls: Quick, vault: Path
 ) -> None:
     for ref in ("refs/tags/v1", "refs/heads/main"):
         kept.aiko.run("git", "-C", vault / "git/datasets/orders.git", "update-ref", "-d", ref)
     ran = calls.datakeep("verify", "orders", cwd=kept.keep, code=3)
-    assert "never pushed" in ran.out
-    assert "who must act: the giver" in ran.out
-    assert re.search(r"next: ask .*", ran.out)
+    assert "has lost the tag v1; orders@v1 was pushed there" in ran.out
+    assert "who must act: the vault's administrator" in ran.out
+    assert "next: whoever may write to the vault brings it back: datakeep fsck --repair" in ran.out
     ran = calls.datakeep("checkout", "orders", cwd=kept.keep, code=None)
-    assert "never pushed" in error_of(ran).what
-    assert "ask" in error_of(ran).next_step
+    assert "has lost the tag v1" in error_of(ran).what
+    assert "datakeep fsck --repair" in error_of(ran).next_step
 
 
 # ---- 6: never make a store implicitly

@@ -222,14 +222,27 @@ def test_an_entry_that_was_never_pushed(handover: tuple[World, Path], tmp_path: 
     assert published(world)[0] == newest
 
 
-def test_a_version_that_was_never_pushed(handover: tuple[World, Path]) -> None:
+def test_a_version_that_the_vault_has_lost(handover: tuple[World, Path], tmp_path: Path) -> None:
     world, _ = handover
     world.register("untagged", "git")
     repository = world.vault / "git" / "datasets" / "untagged.git"
     world.aiko.run("git", "--git-dir", repository, "tag", "-d", "v1")
     said = failed(world, "access", "untagged")
-    assert "never pushed" in said["what"]
-    assert said["who_must_act"] == "giver"
+    assert f"{repository} has lost the tag v1; untagged@v1 was pushed there" in said["what"]
+    assert said["who_must_act"] == "administrator"
+    assert "datakeep fsck --repair" in said["next"]
+    refused = world.aiko.datakeep("checkout", "untagged", tmp_path / "copy", cwd=world.keep, code=22).err
+    assert f"{repository} has lost the tag v1" in refused
+    assert "datakeep fsck --repair" in refused
+
+    shutil.rmtree(repository)
+    said = failed(world, "access", "untagged")
+    assert f"the repository {repository} is gone" in said["what"]
+    assert (said["who_must_act"], "datakeep fsck --repair" in said["next"]) == ("administrator", True)
+    refused = world.aiko.datakeep("checkout", "untagged", tmp_path / "copy", cwd=world.keep, code=17).err
+    assert "datakeep fsck --repair" in refused
+    world.aiko.datakeep("fsck", "--repair", cwd=world.keep, code=None)  # as it was said
+    world.aiko.datakeep("checkout", "untagged", tmp_path / "copy", cwd=world.keep)
 
 
 # ---- ways to fail, each with its own stage and words
@@ -243,10 +256,59 @@ def stated(world: World) -> World:
 
 def test_no_reference_training(stated: World) -> None:
     stated.register("bare", "git")
-    said = failed(stated, "environment", "bare")
-    assert "states no reference training" in said["what"]
-    assert said["who_must_act"] == "giver"
-    assert "datakeep reference bare" in said["next"]
+    error = stated.aiko.datakeep("verify", "bare", "--json", cwd=stated.keep, code=13).data["error"]
+    assert error["what"] == "bare@v1 states no reference training, so it cannot be tried"
+    assert "datakeep reference bare --code DIR" in error["next"]
+    stated.reference("bare")
+    error = stated.aiko.datakeep("verify", "bare@v1", "--json", cwd=stated.keep, code=13).data["error"]
+    assert error["what"].endswith("; v2 does")
+    assert error["next"] == "datakeep verify bare"
+    assert not (stated.keep / "proofs" / "bare").exists()
+
+
+def test_what_this_machine_lacks_is_no_verdict(handover: tuple[World, Path]) -> None:
+    """Neither a package index that cannot be reached, nor a full disk, nor a missing Python leaves a proof."""
+    world, _ = handover
+    world.register("here", "git")
+    world.reference("here")
+    world.aiko.datakeep("verify", "here", cwd=world.keep)
+    proofs = sorted((world.keep / "proofs" / "here").rglob("*.json"))
+    world.reference("here", "--python", "3.99")
+    error = world.aiko.datakeep("verify", "here", "--json", cwd=world.keep, code=27).data["error"]
+    assert error["id"] == "interpreter-missing"
+    assert error["what"].startswith("this machine could not try here@v3, so there is no proof")
+    full = "raise OSError(28, 'No space left on device')"
+    world.reference("here", "--python", f"3.{sys.version_info.minor}", command=script(full))
+    error = world.aiko.datakeep("verify", "here", "--json", cwd=world.keep, code=30).data["error"]
+    assert (error["id"], "space" in error["next"]) == ("training-stopped", True)
+    assert sorted((world.keep / "proofs" / "here").rglob("*.json")) == proofs
+
+
+def test_without_the_package_index_a_proven_version_stays_proven(
+    handover: tuple[World, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receiver's laptop has no network: the version is what it was."""
+    world, clone = handover
+    training = world.training
+    (training / "wanted.txt").write_text("six==1.17.0\n")
+    locked = world.aiko.run("uv", "pip", "compile", "-q", "--generate-hashes", "wanted.txt", cwd=training).out
+    (training / "requirements.txt").write_text(locked)
+    world.register("packed", "git")
+    world.reference("packed", "--requirements", "requirements.txt")
+    world.ken.datakeep("verify", "packed", cwd=clone)
+    for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX"):
+        monkeypatch.setitem(world.ken.extra, name, "http://127.0.0.1:9/simple")
+    for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"):
+        monkeypatch.setitem(world.ken.extra, name, "")
+    monkeypatch.setitem(world.ken.extra, "UV_HTTP_RETRIES", "0")
+    ran = world.ken.datakeep("verify", "packed", "--fresh-packages", "--json", cwd=clone, code=27)
+    assert ran.data["error"]["id"] == "network-needed"
+    (listed,) = [
+        one
+        for one in world.ken.datakeep("list", "--json", cwd=clone).data["datasets"]
+        if one["name"] == "packed"
+    ]
+    assert listed["proof"] == "proven"
 
 
 def script(text: str) -> str:
@@ -300,8 +362,7 @@ def test_on_a_terminal_the_live_line_of_a_stage_goes_with_it(stated: World) -> N
     assert "fetching" in before
     assert after
     assert "fetching" not in after
-    assert "FAILED lines@v1" in after
-    assert "who must act: you" in after
+    assert "lines@v1 states no reference training" in after
 
 
 def on_terminal(person: Person, *args: str | Path) -> str:
@@ -345,10 +406,63 @@ def test_a_result_that_is_not_the_expected(stated: World, options: tuple[str, ..
 def test_measuring_says_how_far_it_is(stated: World) -> None:
     command = "python train.py --data {data} --out {out}"
     measure = ("reference", "orders", "--code", stated.training, "--command", command, "--timeout", "60")
-    ran = stated.aiko.datakeep(*measure, "--expect", "f1=0.5", "--measure", "2", cwd=stated.keep)
+    ran = stated.aiko.datakeep(*measure, "--expect", "accuracy=0.5", "--measure", "2", cwd=stated.keep)
     assert "run 1 of 2 …\nrun 2 of 2 …\n" in ran.err
-    assert "f1 must be exactly 0.5" in ran.err
+    assert "accuracy must be exactly 0.5" in ran.err
     assert "nothing was recorded" in ran.out
+
+
+def test_a_wrong_expectation_can_be_taken_back(stated: World) -> None:
+    stated.register("wrong", "git")
+    stated.reference("wrong", "--expect", "f1=0.9±0.1")
+    measure = ("reference", "wrong", "--measure", "1")
+    refused = stated.aiko.datakeep(
+        *measure, "--accept", "--expect", "f1=0.9±0.1", cwd=stated.keep, code=2
+    ).err
+    assert "--expect names f1, which the training does not report; it reports accuracy" in refused
+    stated.aiko.datakeep(*measure, "--accept", cwd=stated.keep)
+    manifest = read(stated.keep / "register" / "wrong" / "v3.yaml")["manifest"]
+    assert list(manifest["reference"]["expect"]) == ["accuracy"]
+
+
+def test_the_owner_is_told_the_option_to_correct_and_the_code_of_the_cause(stated: World) -> None:
+    stated.register("mine", "git")
+    code = (
+        "reference",
+        "mine",
+        "--code",
+        stated.training,
+        "--command",
+        "python train.py --data {data} --out {out}",
+    )
+
+    def error(exit_code: int, *options: str) -> dict[str, Any]:
+        ran = stated.aiko.datakeep(
+            *code, *options, "--measure", "1", "--json", cwd=stated.keep, code=exit_code
+        )
+        return ran.data["error"]
+
+    missing = error(27, "--lock", "other/uv.lock")
+    assert missing["id"] == "lock-invalid"
+    assert missing["next"] == "name the right one: datakeep reference mine --lock FILE"
+    assert "--metrics FILE" in error(30, "--metrics", "scores.json")["next"]
+    branch = stated.aiko.datakeep(
+        "reference", "mine", "--code", "https://example.invalid/x@main", cwd=stated.keep, code=2
+    ).err
+    assert "names no commit" in branch
+    assert "--code https://example.invalid/x@COMMIT" in branch
+
+
+def test_links_that_a_training_leaves_are_not_handed_over(stated: World, tmp_path: Path) -> None:
+    stated.register("linked", "git")
+    write = "import os, sys; open(sys.argv[1] + '/metrics.json', 'w').write('[1]'); "
+    stated.reference(
+        "linked", command=script(write + "os.symlink('/etc/hostname', sys.argv[1] + '/model.json')")
+    )
+    out = tmp_path / "run"
+    ran = stated.aiko.datakeep("verify", "linked", "--out", out, cwd=stated.keep, code=3)
+    assert "model.json: a symbolic link to /etc/hostname" in ran.err
+    assert [path.name for path in out.iterdir()] == ["metrics.json"]
 
 
 # ---- where code and environment come from

@@ -9,6 +9,7 @@ from datakeep.core.errors import (
     GitFault,
     HostileRepository,
     Locked,
+    NetworkMissing,
     NoIdentity,
     NoSpace,
     ProgramMissing,
@@ -16,7 +17,7 @@ from datakeep.core.errors import (
 )
 from datakeep.repository import command
 from datakeep.repository.command import GitRunner, check_object_id, check_url, local_path, ssh_place
-from datakeep.repository.faults import RepositoryMissing, git_fault
+from datakeep.repository.faults import HostKeyUnknown, RepositoryMissing, git_fault
 from datakeep.repository.identity import Identity, identity
 
 
@@ -91,7 +92,9 @@ def test_missing_git_is_named(monkeypatch):
         ("fatal: Unable to create '/k/.git/index.lock': File exists.", Locked),
         ("fatal: detected dubious ownership in repository at '/mnt/nas/o.git'", AccessDenied),
         ("ssh: connect to host x port 22: Connection refused\nfatal: x", StoreUnreachable),
-        ("ssh: Could not resolve hostname x: Name or service not known", StoreUnreachable),
+        ("ssh: Could not resolve hostname x: Name or service not known", NetworkMissing),
+        ("ssh: connect to host x port 22: Network is unreachable\nfatal: x", NetworkMissing),
+        ("Host key verification failed.\nfatal: x", HostKeyUnknown),
         ("git@host: Permission denied (publickey).\nfatal: x", AccessDenied),
         ("fatal: could not read Username for 'https://host': terminal prompts disabled", AccessDenied),
         ("fatal: unable to access 'https://h/': The requested URL returned error: 403", AccessDenied),

@@ -14,7 +14,7 @@ from datakeep.core.errors import (
     HostileRepository,
     StoreUnreachable,
 )
-from datakeep.repository.faults import NeverPushed, RepositoryMissing
+from datakeep.repository.faults import NeverPushed, RepositoryMissing, VersionLost
 from datakeep.repository.foreign import Access, Limits, clone
 
 
@@ -91,7 +91,7 @@ def test_a_tag_and_a_commit(foreign, take, git, tmp_path):
 
 def test_what_was_never_pushed_is_told_apart_from_what_is_not_there(foreign, take, tmp_path):
     commit = foreign.put("a").commit()
-    with pytest.raises(NeverPushed, match="no tag v2"):
+    with pytest.raises(VersionLost, match="no tag v2"):
         take(tag="v2")
     with pytest.raises(NeverPushed, match="aaaaaaaaaaaa"):
         take(commit="a" * 40)
