@@ -55,6 +55,7 @@ def put_bundle(keep: Keep, entry: VersionEntry, stores: Sequence[Store]) -> None
     """
     for store in stores:
         with closing(copy(store)) as own:
+            own.tidy(entry.dataset)
             own.put(bundle_key(entry), _made(keep, entry))
             own.sync()
 
@@ -167,6 +168,7 @@ class _Reader:
         key = bundle_key(entry)
         quarantine(store, entry.dataset, key, key.rpartition("/")[2])
         with closing(copy(store)) as own, self._file.open("rb") as file:
+            own.tidy(entry.dataset)
             own.put(key, iter(lambda: file.read(CHUNK_BYTES), b""))
             own.sync()
         return self.read(store, entry) is None

@@ -70,7 +70,7 @@ def fsck(
     for store in _stores(keep, plan.stores):
         look.at(store)
     found.lost = look.lost()
-    if not plan.stores:
+    if plan.counted or not plan.stores:
         _count_copies(keep, entries, found)
     if plan.deep:
         _cover(found, plan)

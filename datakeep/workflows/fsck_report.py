@@ -19,6 +19,7 @@ class Plan:
         deep: Read every byte.
         budget_s: Stop reading after so long, and go on there the next time; None means no limit.
         repair: Copy back what another store has whole.
+        counted: Count the copies also where only some stores are looked at: those in the others are then none.
     """
 
     names: Sequence[str] = ()
@@ -26,6 +27,7 @@ class Plan:
     deep: bool = False
     budget_s: float | None = None
     repair: bool = False
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,7 @@ def _backend(request: Request, found: Scan) -> str:
     if request.ask is None:
         other = "dvc" if fits == "git" else "git"
         raise UsageError(
-            f"it is not said how the bytes are to be kept, with --backend {fits} or {other} ({why})",
+            f"it is not said how the bytes are to be kept, with --backend {fits} or --backend {other} ({why})",
             next_step=f"{request.command} --backend {fits}",
         )
     meaning = f"how the bytes are kept: git history, or DVC objects in the stores; {why}"

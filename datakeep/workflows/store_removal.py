@@ -101,7 +101,7 @@ def _require_copies(keep: Keep, name: str, *, below_policy: bool) -> tuple[str, 
         if name in keep.holding(entry)
     }
     others = [store.name for store in keep.file.vault.stores if store.name != name]
-    found = fsck(keep, Plan(stores=others))
+    found = fsck(keep, Plan(stores=others, counted=True))
     left = [copies for copies in found.copies if copies.version in held]
     lost = [copies.version for copies in left if not _count(copies)]
     if lost:
