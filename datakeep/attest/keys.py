@@ -104,6 +104,16 @@ def create(path: Path, passphrase: bytes | None) -> str:
     return line
 
 
+def existing(path: Path) -> str | None:
+    """The public line of the key pair at ``path`` that is there already, whole; None if it is not."""
+    try:
+        line = _public_path(path).read_text("ascii").strip()
+        key_id(line)
+    except (OSError, ValueError, KeyFault):
+        return None
+    return line if path.is_file() else None
+
+
 def _write_new(path: Path, data: bytes, mode: int) -> None:
     """``data`` at ``path``, whole or not at all; an existing file, or link, is never replaced."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -124,7 +134,7 @@ def _cannot_write(error: OSError, path: Path) -> DatakeepError:
         return AlreadyExists(
             f"{there} is there already; a key is never overwritten",
             next_step=f"use the key that is there, in a keep: datakeep people add --key {path}; "
-            f"or move it away first: mv {path} {path}.old",
+            f"or move both halves away first: mv {path} {path}.old; mv {path}.pub {path}.old.pub",
         )
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return NoSpace(

@@ -114,3 +114,21 @@ def test_a_broken_entry_and_a_broken_person_are_named_in_words_and_in_json(
     assert aiko.datakeep("people", "list", "--json", cwd=keep, code=3).data["unreadable"]
     kinds = {one["kind"] for one in aiko.datakeep("status", "--json", cwd=keep, code=3).data["findings"]}
     assert {"broken-entry", "broken-person"} <= kinds
+
+
+def test_a_key_that_is_there_is_made_known_in_another_keep(aiko: Person, keep: Path) -> None:
+    first = aiko.datakeep("key", "create", cwd=keep)
+    aiko.datakeep("init", "second")
+    second = aiko.datakeep("key", "create", cwd=aiko.cwd / "second")
+    assert "the key that was there" in second.out
+    assert "the keep second knows it as aiko's" in second.out
+    assert first.out.partition("public: ")[2].splitlines()[0] in second.out
+
+
+def test_without_a_git_identity_no_key_is_made(aiko: Person, keep: Path) -> None:
+    (aiko.home / ".gitconfig").write_text("")
+    key = aiko.home / ".config" / "datakeep" / "key"
+    for half in (key, key.with_suffix(".pub")):
+        half.unlink(missing_ok=True)
+    assert aiko.datakeep("key", "create", cwd=keep, code=23).err.count("user.name") == 1
+    assert not key.exists()
