@@ -101,3 +101,18 @@ def test_a_hidden_input_is_named(
     assert said["stages"][5]["result"] == "not run"
     assert requests == []
     assert not (author.keep / "models").exists()
+
+
+def test_a_training_that_wants_keys_is_not_to_be_trusted(author: World) -> None:
+    """Nobody is told to put a key into the dataset."""
+    script = author.training / "train.py"
+    plain = script.read_text()
+    script.write_text(f"import pathlib\npathlib.Path.home().joinpath('.ssh/id_ed25519').read_text()\n{plain}")
+    try:
+        author.reference("orders")
+    finally:
+        script.write_text(plain)
+    said = author.aiko.datakeep("verify", "orders", "--json", cwd=author.keep, code=3).data
+    assert "where people keep keys and passwords" in said["stages"][4]["what"]
+    assert "find out what in it asks for that, and take it out" in said["next"], "it is her own"
+    assert "datakeep update" not in said["next"]
