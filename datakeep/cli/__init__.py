@@ -20,6 +20,9 @@ def main() -> None:
         code = run(sys.argv[1:])
         interrupts.ignore()
     except KeyboardInterrupt:  # before the boundary stood
+        from datakeep.cli import interrupts
+
+        interrupts.ignore()
         sys.stderr.write(
             "error: interrupted; nothing was recorded\n  next: run the same command again to go on\n"
         )
