@@ -20,7 +20,7 @@ from datakeep.repository.bundles import borrow, bundle
 from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import RepositoryMissing, os_fault
 from datakeep.repository.locking import exclusive, remove_stale_locks
-from datakeep.repository.objects import TreeEntry, is_complete, read_files, resolve, walk_tree
+from datakeep.repository.objects import TreeEntry, is_ancestor, is_complete, read_files, resolve, walk_tree
 from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Blob, Plan, write_commit
 
@@ -331,8 +331,7 @@ class DatasetRepository:
             if moved := resolve(self._git, f"refs/tags/{version}"):
                 updates.append(f"{moved}:refs/datakeep/moved/{version}-{moved[:12]}")
             main = self._remote_refs(_HEAD).get(_HEAD)
-            older = ("merge-base", "--is-ancestor", main or commit, commit)
-            if main != commit and self._git.run(*older, allow=(0, 1)).exit_code == 0:
+            if main != commit and is_ancestor(self._git, main or commit, commit):
                 updates.append(f"{commit}:{_HEAD}")
             push(self._git, self.url, updates)
             self._fetch()

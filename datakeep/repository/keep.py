@@ -32,7 +32,7 @@ from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import RepositoryMissing, os_fault
 from datakeep.repository.following import finish_killed_move, follow
 from datakeep.repository.locking import marked, remove_stale_locks
-from datakeep.repository.objects import read_files, resolve, walk_tree
+from datakeep.repository.objects import is_ancestor, read_files, resolve, walk_tree
 from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Plan, write_commit
 
@@ -397,7 +397,7 @@ class KeepRepository:
         return base if base and trees[0] == trees[1] else commit
 
     def _is_ancestor(self, older: str, newer: str) -> bool:
-        return self._git.run("merge-base", "--is-ancestor", older, newer, allow=(0, 1)).exit_code == 0
+        return is_ancestor(self._git, older, newer)
 
     def _git_folder(self) -> Path:
         return Path(self._git.text("rev-parse", "--path-format=absolute", "--git-common-dir"))

@@ -41,6 +41,15 @@ def is_complete(runner: GitRunner, commit: str) -> bool:
     return finished.exit_code == 0
 
 
+def is_ancestor(runner: GitRunner, older: str, newer: str) -> bool:
+    """Whether ``older`` is ``newer`` or one of the commits before it.
+
+    Raises:
+        GitFault: One of them is not here, or damaged.
+    """
+    return runner.run("merge-base", "--is-ancestor", older, newer, allow=(0, 1)).exit_code == 0
+
+
 def walk_tree(
     runner: GitRunner, commit: str, prefix: str = "", *, sizes: bool = False, limit: int | None = None
 ) -> Iterator[TreeEntry]:

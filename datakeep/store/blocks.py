@@ -1,4 +1,4 @@
-"""Files that share their blocks on disk: clones where the file system has them, hard links on request."""
+"""Files written whole, and files that share their blocks: clones where the disk has them, hard links on request."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def clone_into(sink: int, source: int) -> bool:
     except OSError:  # this file system, or pair of them, cannot share blocks
         return False
     return True
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """All of ``data`` is written, also where the system takes it in parts."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def clone(origin: str, target: str) -> bool:

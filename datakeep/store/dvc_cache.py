@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from datakeep.store.blocks import clone_into, hard_link
+from datakeep.store.blocks import clone_into, hard_link, write_all
 from datakeep.store.faults import folder_faults
+from datakeep.store.interface import CHUNK_BYTES
 from datakeep.store.pool import work
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 #: As DVC itself makes its cache.
 _MODE = 0o444
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,5 @@ def _copy(origin: str, target: str) -> None:
         sink = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         stack.callback(os.close, sink)
         if not clone_into(sink, source):
-            while chunk := os.read(source, _CHUNK_BYTES):
-                written = os.write(sink, chunk)
-                while written < len(chunk):
-                    written += os.write(sink, memoryview(chunk)[written:])
+            while chunk := os.read(source, CHUNK_BYTES):
+                write_all(sink, chunk)

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError, UnsafePath
+from datakeep.store.blocks import write_all
 from datakeep.store.dvc_format import object_key
 from datakeep.store.faults import folder_faults, require_space
 from datakeep.store.hashing import Digests, digests_for
@@ -261,9 +262,7 @@ def _read_small(store: Store, entry: _Wanted, dataset: str, temporary: str) -> N
     data = b"".join(chunks)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
-        written = os.write(descriptor, data)
-        while written < len(data):
-            written += os.write(descriptor, memoryview(data)[written:])
+        write_all(descriptor, data)
     finally:
         os.close(descriptor)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from datakeep.core.errors import AlreadyExists, StoreMissing, StoreUnmarked
-from datakeep.store.blocks import clone, hard_link
+from datakeep.store.blocks import clone, hard_link, write_all
 from datakeep.store.interface import (
     CHUNK_BYTES,
     MARKER_LIMIT_BYTES,
@@ -303,9 +303,7 @@ class _FolderWriter(Writer):
     def _write(self, chunk: bytes) -> None:
         if self._descriptor is None:
             raise ValueError("the object is complete")
-        written = os.write(self._descriptor, chunk)
-        while written < len(chunk):
-            written += os.write(self._descriptor, memoryview(chunk)[written:])
+        write_all(self._descriptor, chunk)
 
     def _finish(self) -> None:
         if self._descriptor is not None:

@@ -6,10 +6,8 @@ own bundle and all those before it.
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import closing, contextmanager
 from copy import copy
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError
@@ -22,6 +20,7 @@ from datakeep.workflows.inventories import INVENTORY, checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.bundles import Unbundling
@@ -95,8 +94,8 @@ def check_bundles(
         return found, set()
     keep.progress.stage(f"reading the bundles of {dataset} in {store.name}", total=len(entries))
     repaired = set()
-    with unbundling() as repository, tempfile.TemporaryDirectory(prefix="datakeep-bundle-") as folder:
-        reader = _Reader(keep, repository, Path(folder))
+    with unbundling() as repository:
+        reader = _Reader(keep, repository)
         for entry in entries:
             fault = None
             if entry.version not in found.missing and not (deep and may_go_on()):
@@ -122,8 +121,8 @@ def unbundled(keep: Keep, entry: VersionEntry) -> Iterator[Path | None]:
     """A repository with the version, made of the bundles of a store, for a ``with`` block; None if none has it."""
     needed = [one for one in chain(keep, entry.dataset) if _number(one) <= _number(entry)]
     for store in keep.stores_of(entry) if is_bundled(entry) else ():
-        with unbundling() as repository, tempfile.TemporaryDirectory(prefix="datakeep-bundle-") as folder:
-            reader = _Reader(keep, repository, Path(folder))
+        with unbundling() as repository:
+            reader = _Reader(keep, repository)
             if not any(reader.read(store, one) for one in needed):
                 yield repository.folder
                 return
@@ -139,14 +138,13 @@ class _Reader:
 
     Args:
         keep: The keep.
-        repository: Where they are read into.
-        folder: For one bundle at a time.
+        repository: Where they are read into; one bundle at a time lies beside it.
     """
 
-    def __init__(self, keep: Keep, repository: Unbundling, folder: Path) -> None:
+    def __init__(self, keep: Keep, repository: Unbundling) -> None:
         self._keep = keep
         self._repository = repository
-        self._file = folder / "bundle"
+        self._file = repository.folder.with_name("bundle")
 
     def read(self, store: Store, entry: VersionEntry) -> str | None:
         """What is wrong with the bundle in ``store``; None if it is whole, every byte of it read."""
