@@ -1,0 +1,1 @@
+"""Running an extraction: one SELECT in one read-only transaction, its rows exact, and the record of it."""
