@@ -240,6 +240,24 @@ class Store(ABC):
                 chunks = stack.enter_context(self._open_read(key))
             yield self._guarded(key, chunks)
 
+    def read_small(self, key: str, limit_bytes: int) -> bytes:
+        """The bytes of the object ``key``; of a larger one a little more than ``limit_bytes``, which tells.
+
+        Raises:
+            ObjectMissing, AccessDenied, StoreUnreachable: As :meth:`open_read`.
+        """
+        with self.faults(f"read {key}"):
+            return self._read_small(key, limit_bytes)
+
+    def _read_small(self, key: str, limit_bytes: int) -> bytes:
+        held = bytearray()
+        with self._open_read(key) as chunks:
+            for chunk in chunks:
+                held += chunk
+                if len(held) > limit_bytes:
+                    break
+        return bytes(held)
+
     def _guarded(self, key: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         with self.faults(f"read {key}"):
             yield from chunks
