@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
@@ -14,7 +15,7 @@ from datakeep.extract.describe import describe
 from datakeep.formats import yaml
 from datakeep.formats.manifest import Manifest
 from datakeep.store.hashing import hash_file
-from datakeep.store.scan import scan
+from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.parents import check_parents
@@ -22,7 +23,6 @@ from datakeep.workflows.publish import Draft, Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from datakeep.formats.manifest import Column
     from datakeep.formats.version import VersionEntry
@@ -157,7 +157,7 @@ def _backend(request: Request, found: Scan) -> str:
     Raises:
         UsageError: Nobody can be asked; says what fits.
     """
-    files, size_bytes = len(found.files), sum(file.size_bytes for file in found.files)
+    files, size_bytes = len(found.files), found.size_bytes
     fits = "git" if files <= _GIT_FILES and size_bytes <= _GIT_BYTES else "dvc"
     seen = f"{counted(files, 'file')}, {counted(size_bytes, 'byte')}"
     why = f"{seen}: {'few and small enough for git' if fits == 'git' else 'too much for git history'}"
@@ -249,7 +249,7 @@ def refuse_git_control(document: Mapping[str, Any], found: Scan) -> None:
     Raises:
         UnsafePath: Lists all such files.
     """
-    bad = [file.path for file in found.files if file.path.rpartition("/")[2] in _GIT_CONTROL]
+    bad = [path for path in found.files.paths if path.rpartition("/")[2] in _GIT_CONTROL]
     if document["backend"] == "git" and bad:
         raise UnsafePath(
             f"{bad[0]} would change how git treats the data",
@@ -268,7 +268,8 @@ def describe_into(document: dict[str, Any], found: Scan, keep: Keep) -> tuple[st
     """
     if not found.files:
         raise SourceFault("the source holds no file", next_step="check the path")
-    seen = describe([(file.path, file.origin) for file in found.files], progress=keep.progress)
+    places = zip(found.files.paths, map(Path, found.files.origins), strict=True)
+    seen = describe(list(places), progress=keep.progress)
     contents: dict[str, Any] = {"formats": dict(seen.formats)}
     if seen.rows is not None:
         contents["rows"] = seen.rows
@@ -289,7 +290,7 @@ def merged_columns(stated: list[dict[str, Any]], seen: Sequence[Column]) -> list
 
 def suggestions(files: Sequence[SourceFile], who: Identity) -> dict[str, str]:
     """What is probably right, for questions on a terminal."""
-    newest = max((file.mtime_ns for file in files), default=None)
+    newest = max(SourceFiles.of(files).mtimes_ns, default=None)
     day = (
         {"source.extracted_at": datetime.fromtimestamp(newest / 1e9, UTC).date().isoformat()}
         if newest
