@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
@@ -23,6 +22,8 @@ from datakeep.workflows.publish import Draft, Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pathlib import Path
 
     from datakeep.formats.manifest import Column
     from datakeep.formats.version import VersionEntry
@@ -268,8 +269,8 @@ def describe_into(document: dict[str, Any], found: Scan, keep: Keep) -> tuple[st
     """
     if not found.files:
         raise SourceFault("the source holds no file", next_step="check the path")
-    places = zip(found.files.paths, map(Path, found.files.origins), strict=True)
-    seen = describe(list(places), progress=keep.progress)
+    places = list(zip(found.files.paths, found.files.origins, strict=True))
+    seen = describe(places, progress=keep.progress)
     contents: dict[str, Any] = {"formats": dict(seen.formats)}
     if seen.rows is not None:
         contents["rows"] = seen.rows
