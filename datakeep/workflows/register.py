@@ -22,7 +22,6 @@ from datakeep.workflows.publish import Draft, Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
     from pathlib import Path
 
     from datakeep.formats.manifest import Column
