@@ -52,7 +52,7 @@ class Side:
 
     name: str
     commands: Sequence[Sequence[str]]
-    prepare: Callable[[], None] = lambda: None
+    prepare: Callable[[], object] = lambda: None
     times_s: list[float] = field(default_factory=list)
     peak_bytes: int = 0
 
@@ -133,10 +133,24 @@ class Bench:
         shutil.copytree(self.data, self.folder / "dvc" / "data")
         os.sync()
 
+    def stored(self) -> None:
+        """The data are in our store."""
+        if not (self.folder / "inventory").exists():
+            self.run(*self.step("ingest", "data"))
+
+    def pushed(self) -> None:
+        """The data are in DVC's cache and remote."""
+        if not (self.folder / "remote").exists():
+            self.new_dvc()
+            self.run("dvc", "--cd", "dvc", "add", "-q", "data")
+            self.run("dvc", "--cd", "dvc", "push", "-q")
+
     def touch_some(self, root: Path) -> Callable[[], None]:
-        """Change 1 % of the files, other ones each time."""
+        """Change 1 % of the files; DVC's are made first."""
 
         def change() -> None:
+            if not root.exists():
+                self.pushed()
             for number in range(0, self.count, 100):
                 path = root / f"{number // 1000:04d}" / f"{number:07d}.bin"
                 path.write_bytes(os.urandom(path.stat().st_size))
@@ -160,7 +174,7 @@ class Bench:
             return Side("ingest", [self.step("ingest", "data")], lambda: self.clean("store"))
 
         def fetch() -> Side:
-            return Side("fetch, verified", [self.step("fetch")], lambda: self.clean("got"))
+            return Side("fetch, verified", [self.step("fetch")], lambda: (self.stored(), self.clean("got")))
 
         dvc = ["dvc", "--cd", "dvc"]
         keep = ["datakeep", "-C", "keep"]
@@ -171,12 +185,12 @@ class Bench:
              Side("sha256sum × 2 + cp -r", [self.shell(HASH_ALL), self.shell("cp -r {0} copy")],
                   lambda: self.clean("copy"))),
             ("fetch", 10, fetch(),
-             Side("dvc pull", [[*dvc, "pull", "-q"]], lambda: self.clean("dvc/.dvc/cache", "dvc/data"))),
+             Side("dvc pull", [[*dvc, "pull", "-q"]], lambda: (self.pushed(), self.clean("dvc/.dvc/cache", "dvc/data")))),
             ("fetch, the floor", 1 / 1.6, fetch(),
              Side("cp -r + sha256sum × 2", [self.shell("cp -r {0} copy"), self.shell(HASH_ALL)],
                   lambda: self.clean("copy"))),
             ("status, unchanged", 20, Side("datakeep status", [[*keep, "status", "digits", "--dir", "got"]]),
-             Side("dvc status", [[*dvc, "status", "-q"]])),
+             Side("dvc status", [[*dvc, "status", "-q"]], self.pushed)),
             ("update, 1 % changed", 20,
              Side("datakeep update", [[*keep, "update", "digits", "data", "-m", "more"]],
                   self.touch_some(self.data)),
@@ -199,7 +213,7 @@ def measure(bench: Bench, row: tuple[str, float, Side, Side], runs: int) -> str:
             if number == 0:
                 side.times_s.clear()
     ratio = theirs.median_s / ours.median_s
-    asked = f"{wanted:.0f} × faster" if wanted >= 1 else f"within {1 / wanted:.1f} ×"
+    asked = f"{wanted:.0f} × faster" if wanted >= 1 else f"within {1 / wanted:.2f} ×"
     found = f"{ratio:.1f} × faster" if wanted >= 1 else f"{1 / ratio:.2f} ×"
     line = (
         f"| {title} | {ours.name}: {ours.median_s:.2f} s | {theirs.name}: {theirs.median_s:.2f} s | {asked} "
@@ -234,7 +248,7 @@ def step(name: str, arguments: Sequence[str]) -> None:
     from datakeep.store.opening import create_store, open_store
     from datakeep.store.scan import scan
 
-    place, listed = str(Path("store").absolute()), Path("inventory")
+    place, listed = os.environ.get("BENCH_STORE") or str(Path("store").absolute()), Path("inventory")
     if name == "ingest":
         store = create_store("main", place, keep="bench", now=datetime.now(UTC))
         inventory = ingest(scan([Path(arguments[0])]).files, [store], "bench", Silent())
