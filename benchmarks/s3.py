@@ -69,7 +69,8 @@ class BucketBench(Bench):
             ("S3: pull against dvc", 4, pulling(),
              Side("dvc pull", [[*dvc, "pull", "-q"]], lambda: self.clean("dvc/.dvc/cache", "dvc/data"))),
             ("S3: push against bare obstore", 0.8, pushing(), Side("obstore.put", [push])),
-            ("S3: pull against bare obstore", 0.8, pulling(), Side("obstore.get", [pull], lambda: self.clean("bare"))),
+            ("S3: pull against bare obstore", 0.8, pulling(),
+             Side("obstore.get", [pull], lambda: self.clean("bare"))),
         ]  # fmt: skip
 
 
