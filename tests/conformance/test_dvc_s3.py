@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FACTS
 from object_server import BUCKET, credentials
+from world import FACTS
 
 from datakeep.core.progress import Silent
 from datakeep.formats.inventory import FileEntry, Inventory

@@ -17,7 +17,7 @@ from datakeep.workflows.keep import open_keep
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Person
+    from world import Person
 
 FILES = 60
 
