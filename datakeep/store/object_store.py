@@ -140,6 +140,8 @@ class BucketStore(Store):
             if writable:
                 with self.faults("write to it"):
                     self._put_new(MARKER_NAME, marker.to_bytes())
+                with self.faults("list it"):  # as whoever writes must, to see what is there already
+                    next(self._list(MARKER_NAME), None)
         return marker
 
     def create(self, marker: Marker) -> None:

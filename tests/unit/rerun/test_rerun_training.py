@@ -312,7 +312,7 @@ def test_an_old_result_is_not_taken_for_a_new_one(case, bare):
 
 
 def test_without_strace_it_runs_and_says_that_it_was_not_observed(case, bubblewrap, monkeypatch):
-    monkeypatch.setattr(training.trace, "available", lambda box: "strace is not installed")
+    monkeypatch.setattr(training.trace, "available", lambda *_: "strace is not installed")
     report = case.run(GOOD, box=bubblewrap)
     assert report.problem is None
     assert report.files_read is None
