@@ -258,6 +258,12 @@ class BucketStore(Store):
         else:
             yield (bytes(part) for part in [found.bytes()])
 
+    def _read_small(self, key: str, limit_bytes: int) -> bytes:
+        found = obstore.get(self._client, check_key(key))
+        if found.meta["size"] > limit_bytes:
+            return super()._read_small(key, limit_bytes)
+        return bytes(found.bytes())
+
     def _begin(self, prefix: str, key: str | None) -> Writer:  # noqa: ARG002  (nothing temporary lies there)
         return _BucketWriter(self, key)
 
