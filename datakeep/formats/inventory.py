@@ -95,7 +95,9 @@ class Inventory:
         return cls(table)
 
     @classmethod
-    def of_columns(cls, paths: Sequence[str], sizes: Sequence[int], md5: bytes, sha256: bytes) -> Inventory:
+    def of_columns(
+        cls, paths: Sequence[str], sizes: Sequence[int], md5: bytes | bytearray, sha256: bytes | bytearray
+    ) -> Inventory:
         """The inventory of files given column by column, without splits.
 
         Args:
@@ -198,17 +200,16 @@ class Inventory:
     def to_bytes(self) -> bytes:
         """The Parquet file: the same rows give the same bytes (with the same version of pyarrow)."""
         position = self.table.schema.get_field_index("split")
-        plain = self.table.column("split").cast(pa.string()).combine_chunks()
-        table = self.table.set_column(position, SCHEMA.field("split"), plain.dictionary_encode())
         sink = pa.BufferOutputStream()
-        pq.write_table(
-            table.combine_chunks().cast(SCHEMA).replace_schema_metadata(SCHEMA.metadata),
-            sink,
-            version="2.6",
-            compression="zstd",
-            use_dictionary=["split"],
-            row_group_size=_ROW_GROUP_ROWS,
-        )
+        with pq.ParquetWriter(
+            sink, SCHEMA, version="2.6", compression="zstd", use_dictionary=["split"]
+        ) as writer:
+            # Group by group: of a million rows only one group at a time is there twice.
+            for start in range(0, max(len(self), 1), _ROW_GROUP_ROWS):
+                rows = self.table.slice(start, _ROW_GROUP_ROWS)
+                splits = rows.column("split").cast(pa.string()).combine_chunks().dictionary_encode()
+                rows = rows.set_column(position, SCHEMA.field("split"), splits)
+                writer.write_table(rows.combine_chunks().cast(SCHEMA), row_group_size=_ROW_GROUP_ROWS)
         return bytes(sink.getvalue())
 
 
@@ -225,7 +226,7 @@ def differences(old: Inventory, new: Inventory) -> FileChanges:
     )
 
 
-def _digests(data: bytes, count: int, size_bytes: int) -> pa.Array:
+def _digests(data: bytes | bytearray, count: int, size_bytes: int) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(size_bytes), count, [None, pa.py_buffer(data)])
 
 

@@ -93,7 +93,7 @@ def ingest(
         )
     for store in stores:
         store.sync()  # The bytes are durable since their batch; now their names are, too.
-    return Inventory.of_columns(columns.paths, columns.sizes, bytes(result.md5), bytes(result.sha256))
+    return Inventory.of_columns(columns.paths, columns.sizes, result.md5, result.sha256)
 
 
 @dataclass(slots=True)

@@ -153,7 +153,7 @@ def _in_threads(
 
     with ThreadPoolExecutor(count, thread_name_prefix="datakeep") as executor:
         try:
-            for future in _completed(executor, [(function, batch, advance) for batch in batches]):
+            for future in _completed(executor, count, [(function, batch, advance) for batch in batches]):
                 yield future.result()
         except BaseException:
             stopped.set()
@@ -174,7 +174,7 @@ def _in_processes(
     with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker) as executor:
         try:
             calls = ((_numbered, number, function, items[batch]) for number, batch in enumerate(batches))
-            for future in _completed(executor, calls):
+            for future in _completed(executor, count, calls):
                 number, result = future.result()
                 done = batches[number]
                 progress.advance(done.stop - done.start, size_bytes=sum(sizes[done]))
@@ -184,10 +184,10 @@ def _in_processes(
             raise
 
 
-def _completed(executor: Executor, calls: Iterable[tuple[Any, ...]]) -> Iterator[Future[Any]]:
-    """The calls as they end; only a few wait in line, so that a fault stops the others soon."""
+def _completed(executor: Executor, workers: int, calls: Iterable[tuple[Any, ...]]) -> Iterator[Future[Any]]:
+    """The calls as they end; only a few wait in line, so that they take little memory and a fault stops them soon."""
     waiting = iter(calls)
-    running = _submit(executor, islice(waiting, 4 * _MAX_WORKERS))
+    running = _submit(executor, islice(waiting, 3 * workers))
     while running:
         ended, running = wait(running, return_when=FIRST_COMPLETED)
         for future in ended:
