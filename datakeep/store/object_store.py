@@ -96,8 +96,8 @@ class BucketStore(Store):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """None: a bucket is far away, endless, and durable at once."""
-        return frozenset()
+        """A bucket is far away, endless, and durable at once."""
+        return frozenset({Capability.EXCLUSIVE, Capability.ANY_NAME})
 
     @property
     def connections(self) -> int | None:

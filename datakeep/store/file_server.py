@@ -1,0 +1,154 @@
+"""What a server with files and folders is to a store on it, whatever its protocol.
+
+A path is a key below the store's folder, and ``""`` that folder itself. An implementation lets :class:`OSError`
+escape for what happens to a file (missing, forbidden, full), and :class:`Refusal` for what is wrong with the server
+or the way to it; :mod:`datakeep.store.server_store` makes sentences of both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import AccessDenied, ProgramMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from datakeep.core.errors import DatakeepError
+    from datakeep.store.examination import Check
+
+AGAIN = "run the same command again: it goes on from there"
+
+
+class PackageMissing(ProgramMissing):
+    """The Python package through which DVC speaks to a kind of server is not installed; names it."""
+
+
+class ServerKeyUnknown(AccessDenied):
+    """The user's ``known_hosts`` does not have the key of a store's SSH server."""
+
+
+class ServerKeyChanged(AccessDenied):
+    """A store's SSH server shows another key than the one in the user's ``known_hosts``."""
+
+
+class Refusal(Exception):
+    """A condition that is not about one file.
+
+    Args:
+        kind: What is to be raised.
+        why: The rest of a sentence that begins with the store.
+        next_step: What to type or do next.
+    """
+
+    def __init__(self, kind: type[DatakeepError], why: str, next_step: str) -> None:
+        super().__init__(why)
+        self.kind = kind
+        self.why = why
+        self.next_step = next_step
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or folder; ``modified_s`` is in seconds since 1970 by the server's clock, 0 if it does not tell."""
+
+    name: str
+    size_bytes: int
+    is_folder: bool
+    modified_s: float
+
+
+class Upload(ABC):
+    """A new file on its way."""
+
+    @abstractmethod
+    def write(self, chunk: bytes) -> None:
+        """Append ``chunk``."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """The file is whole there, and as durable as the server can make it."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Write no more, and forget what was not sent; the file may be left there. Harmless after :meth:`finish`."""
+
+
+class FileServer(ABC):
+    """One folder of one server, used by several threads at once; a pickle of it connects anew."""
+
+    #: Whether of several :meth:`rename_new` to one name exactly one succeeds.
+    exclusive = True
+    #: Characters that no name here may have.
+    unfit = ""
+    #: Whether :meth:`free_bytes` can know the answer.
+    tells_space = False
+    #: Whether a file that is finished takes all renames before it with it to the disk.
+    settles = False
+
+    @property
+    @abstractmethod
+    def credentials(self) -> str | None:
+        """See :attr:`Store.credentials`."""
+
+    @abstractmethod
+    def translated(self) -> AbstractContextManager[None]:
+        """A block whose exceptions of the protocol's library leave it as :class:`OSError` or :class:`Refusal`."""
+
+    @abstractmethod
+    def entry(self, path: str) -> Entry | None:
+        """What is at ``path``; None if nothing is."""
+
+    @abstractmethod
+    def folder(self, path: str) -> list[Entry]:
+        """What the folder holds; FileNotFoundError if there is none."""
+
+    @abstractmethod
+    def make_folder(self, path: str) -> None:
+        """There is a folder afterwards; FileNotFoundError if the one around it is missing."""
+
+    @abstractmethod
+    def read(self, path: str) -> AbstractContextManager[Iterator[bytes]]:
+        """The bytes of a file, for the length of a ``with`` block."""
+
+    @abstractmethod
+    def upload(self, path: str) -> Upload:
+        """A file that nobody else writes to; FileNotFoundError if its folder is missing."""
+
+    @abstractmethod
+    def rename(self, source: str, target: str) -> None:
+        """The file has the name ``target``, of which another one is lost; FileNotFoundError without its folder."""
+
+    @abstractmethod
+    def rename_new(self, source: str, target: str) -> bool:
+        """The file has the name ``target``, unless there is one; whether that was so."""
+
+    @abstractmethod
+    def remove(self, path: str) -> None:
+        """There is no such file afterwards."""
+
+    @abstractmethod
+    def remove_folder(self, path: str) -> None:
+        """There is no such folder afterwards; OSError while it holds something."""
+
+    def free_bytes(self) -> int | None:
+        """How many more bytes fit; None if nobody can say."""
+        return None
+
+    @abstractmethod
+    def examine(self) -> list[Check]:
+        """What can be told of the server itself: the way to it, the rights, the room."""
+
+    def empty(self, path: str) -> None:
+        """Remove a folder and all that it holds; what is already gone does not matter."""
+        with contextlib.suppress(FileNotFoundError):
+            for entry in self.folder(path):
+                if entry.is_folder:
+                    self.empty(f"{path}/{entry.name}")
+                else:
+                    self.remove(f"{path}/{entry.name}")
+            self.remove_folder(path)
