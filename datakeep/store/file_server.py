@@ -83,6 +83,8 @@ class FileServer(ABC):
 
     #: Whether of several :meth:`rename_new` to one name exactly one succeeds.
     exclusive = True
+    #: Whether :meth:`remove_folder` leaves alone what somebody has put there in that moment.
+    spares = True
     #: Characters that no name here may have.
     unfit = ""
     #: Whether :meth:`free_bytes` can know the answer.
@@ -142,6 +144,11 @@ class FileServer(ABC):
     @abstractmethod
     def examine(self) -> list[Check]:
         """What can be told of the server itself: the way to it, the rights, the room."""
+
+    def guarded(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """``chunks``, whose faults are translated as they come."""
+        with self.translated():
+            yield from chunks
 
     def empty(self, path: str) -> None:
         """Remove a folder and all that it holds; what is already gone does not matter."""

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 #: As fsspec's file systems call the time of a change.
 _TIMES = ("mtime", "modified", "LastModified", "last_modified", "modificationTime", "modifiedTime", "created")
 _WORDS = 200
+#: There a folder is nothing but the beginning of names.
+_WITHOUT_FOLDERS = ("oss",)
 
 
 class LibraryServer(FileServer):
     """The folder of ``location``; see the module."""
 
     exclusive = False
+    spares = False
 
     def __init__(self, location: ServerLocation) -> None:
         self.location = location
@@ -102,34 +105,37 @@ class LibraryServer(FileServer):
         """See :meth:`FileServer.make_folder`."""
         with self.translated():
             system, place = self._at(path)
-            parent = path.rpartition("/")[0]
-            if path and self.entry(parent) is None:
+            around = place.rstrip("/").rpartition("/")[0]
+            if around.strip("/") and self.location.scheme not in _WITHOUT_FOLDERS and not system.exists(around):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             system.makedirs(place, exist_ok=True)
 
     @contextlib.contextmanager
     def read(self, path: str) -> Iterator[Iterator[bytes]]:
         """See :meth:`FileServer.read`."""
-        with self.translated():
-            system, place = self._at(path)
-            with system.open(place, "rb") as file:
-                yield iter(lambda: file.read(CHUNK_BYTES), b"")
+        with contextlib.ExitStack() as stack:
+            with self.translated():  # what fails in the caller's block is not the server's fault
+                system, place = self._at(path)
+                file = stack.enter_context(system.open(place, "rb"))
+            yield self.guarded(iter(lambda: file.read(CHUNK_BYTES), b""))
 
     def upload(self, path: str) -> Upload:
         """See :meth:`FileServer.upload`."""
         with self.translated():
-            parent = path.rpartition("/")[0]
-            if self.entry(parent) is None:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            self._require_folder_of(path)
             system, place = self._at(path)
             return _LibraryUpload(self, system.open(place, "wb"))
+
+    def _require_folder_of(self, path: str) -> None:
+        """Some file systems make the folders of a file as they write it; a store's own folder is not to be made."""
+        if self.location.scheme not in _WITHOUT_FOLDERS and self.entry(path.rpartition("/")[0]) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def rename(self, source: str, target: str) -> None:
         """See :meth:`FileServer.rename`; between the loss of the old one and the new one, there is none."""
         with self.translated():
             system, place = self._at(target)
-            if self.entry(target.rpartition("/")[0]) is None:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            self._require_folder_of(target)
             if self.entry(target) is not None:
                 system.rm_file(place)
             system.mv(self._at(source)[1], place)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 #: How many threads use it at once, unless told otherwise: sshd answers ten at most on one connection.
 CONNECTIONS = 8
 _INCOMING = "datakeep/incoming"
+#: A folder may vanish as soon as it is made: who closes a store removes the empty ones.
+_ATTEMPTS = 10
 #: So many folders are listed at once.
 _FOLDERS_AT_ONCE = 64
 
@@ -174,10 +176,11 @@ class ServerStore(Store):
         if self._session is None:
             return
         session, self._session = self._session, None
-        with contextlib.suppress(OSError, Refusal), self.server.translated():
+        with contextlib.suppress(OSError, Refusal):
             self.server.empty(session)
             for folder in (posixpath.dirname(session), posixpath.dirname(posixpath.dirname(session))):
-                self.server.remove_folder(folder)
+                if self.server.spares:
+                    self.server.remove_folder(folder)
 
     def tidy(self, prefix: str) -> None:
         """See :meth:`Store.tidy`."""
@@ -208,7 +211,7 @@ class ServerStore(Store):
     def faults(self, action: str) -> Iterator[None]:
         """See :meth:`Store.faults`; what the server refuses, too."""
         try:
-            with super().faults(action), self.server.translated():
+            with super().faults(action):
                 yield
         except Refusal as refusal:
             raise refusal.kind(
@@ -248,11 +251,14 @@ class ServerStore(Store):
         if not folder:
             self._require_root()
             return
-        try:
-            self.server.make_folder(folder)
-        except FileNotFoundError:
-            self._make_folders(posixpath.dirname(folder))
-            self.server.make_folder(folder)
+        for _ in range(_ATTEMPTS):
+            try:
+                self.server.make_folder(folder)
+            except FileNotFoundError:
+                self._make_folders(posixpath.dirname(folder))
+            else:
+                return
+        raise FileNotFoundError(folder)
 
     def _incoming(self, prefix: str) -> str:
         """The folder for temporary files of the dataset ``prefix``, of this object alone."""
@@ -339,11 +345,10 @@ class ServerStore(Store):
                     level += zip(part, several.map(self._held, part), strict=True)
 
     def _held(self, folder: str) -> list[Entry]:
-        with self.server.translated():
-            try:
-                return self.server.folder(folder)
-            except FileNotFoundError:  # another writer's, gone since its parent was read
-                return []
+        try:
+            return self.server.folder(folder)
+        except FileNotFoundError:  # another writer's, gone since its parent was read
+            return []
 
     def _remove(self, key: str) -> None:
         self.server.remove(key)
@@ -393,6 +398,6 @@ class _ServerWriter(Writer):
         if self._temporary is None:
             return
         temporary, self._temporary = self._temporary, None
-        with contextlib.suppress(OSError, Refusal), self._on_server.server.translated():
+        with contextlib.suppress(OSError, Refusal):
             self._upload.abandon()
             self._on_server.server.remove(temporary)

@@ -170,11 +170,11 @@ class SshServer(FileServer):
         """See :meth:`FileServer.read`."""
         with self.translated():
             file = self._fs.open(self._path(path), "rb")
-            try:
-                yield iter(lambda: file.read(CHUNK_BYTES), b"")
-            finally:
-                with contextlib.suppress(OSError, asyncssh.Error):  # nothing was written
-                    file.close()
+        try:
+            yield self.guarded(iter(lambda: file.read(CHUNK_BYTES), b""))
+        finally:
+            with contextlib.suppress(OSError, asyncssh.Error):  # nothing was written
+                file.close()
 
     def upload(self, path: str) -> Upload:
         """See :meth:`FileServer.upload`."""

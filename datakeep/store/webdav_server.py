@@ -14,7 +14,7 @@ import ssl
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 from webdav4.multistatus import parse_multistatus_response
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _CONNECT_S = 15
 #: Of silence: a server may have to write a whole file to its disk before it answers.
 _STALL_S = 120
+#: Before a request is sent again, that met one of these answers or a connection that broke.
+_PAUSES_S = (0.1, 0.5, 2.0)
+_PASSING = (500, 502, 503, 504)
 #: A claim is of one small step; one that is older was left by a killed maker.
 _CLAIM_LASTS_S = 60
 _CLAIM_WAIT_S = 90
@@ -43,6 +46,8 @@ _WANTED = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
     b"<getcontentlength/><getlastmodified/><resourcetype/></prop></propfind>"
 )
+#: What servers say to the second of two who make one folder at once, or where the folder around it is missing.
+_IN_THE_WAY = (301, 409, 423, 500)
 #: What servers let stand in a path as it is.
 _SAFE = "/~!$'()*,;=@+:&"
 
@@ -50,6 +55,7 @@ _SAFE = "/~!$'()*,;=@+:&"
 class WebDavServer(FileServer):
     """The folder of ``location``; see the module."""
 
+    spares = False  # a DELETE takes all along
     #: Some servers decode the destination of a MOVE before they look for these in it.
     unfit = "?#;"
 
@@ -92,14 +98,24 @@ class WebDavServer(FileServer):
         place = "/".join(filter(None, (self.location.path, path)))
         return f"{scheme}://{self.location.server}/{quote(place, safe=_SAFE)}"
 
-    def send(self, method: str, path: str, allowed: tuple[int, ...] = (), **options: Any) -> httpx.Response:
-        """The answer to one request; statuses that are no success are raised, but for those of ``allowed``."""
+    def _asked(self, method: str, path: str, slash: str = "", **options: Any) -> httpx.Response:
+        """The answer to a request that may be sent again: one that changes nothing, or the same each time."""
+        address = self.address(path) + slash
+        for pause_s in _PAUSES_S:
+            try:
+                answer = self._client.request(method, address, **options)
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                time.sleep(pause_s)
+                continue
+            if answer.status_code not in _PASSING:
+                return answer
+            time.sleep(pause_s)
         with self.translated():
-            answer = self._client.request(method, self.address(path), **options)
-        return self._judged(answer, allowed)
+            return self._client.request(method, address, **options)
 
-    def _judged(self, answer: httpx.Response, allowed: tuple[int, ...] = ()) -> httpx.Response:
-        if answer.is_success or answer.status_code in allowed:
+    def _judged(self, answer: httpx.Response) -> httpx.Response:
+        """The answer, if it is a success."""
+        if answer.is_success:
             return answer
         raise refused(answer.status_code, answer.headers.get("location"), self.location)
 
@@ -121,15 +137,14 @@ class WebDavServer(FileServer):
     def _properties(self, path: str, depth: str) -> list[Entry]:
         """What is at ``path``, and after it what that holds."""
         headers = {"Depth": depth, "Content-Type": "application/xml"}
-        address = self.address(path) + ("/" if depth == "1" else "")
+        slash = "/" if depth == "1" else ""
         with self.translated():
-            answer = self._client.request("PROPFIND", address, headers=headers, content=_WANTED)
-        self._judged(answer)
-        own = unquote(httpx.URL(address).path).rstrip("/")
+            answer = self._judged(self._asked("PROPFIND", path, slash, headers=headers, content=_WANTED))
+        own = unquote(urlsplit(self.address(path)).path).rstrip("/")
         first: list[Entry] = []
         others: list[Entry] = []
         for one in _responses(answer, self.location):
-            place = unquote(httpx.URL(one.href).raw_path.decode()).rstrip("/")
+            place = unquote(urlsplit(one.href).path).rstrip("/")
             found = one.properties
             when = found.modified.timestamp() if found.modified else 0.0
             entry = Entry(place.rpartition("/")[2], found.content_length or 0, bool(found.collection), when)
@@ -141,15 +156,15 @@ class WebDavServer(FileServer):
         self._make_folder(path)
 
     def _make_folder(self, path: str) -> bool:
-        """Whether it is new."""
+        """Whether it is new; of several makers at once, one is told so."""
         with self.translated():
-            answer = self._client.request("MKCOL", self.address(path) + "/")
-        if answer.status_code in (405, 409, 301):  # there is something; or the folder around it is missing
+            answer = self._asked("MKCOL", path, "/")
+        if answer.status_code == httpx.codes.METHOD_NOT_ALLOWED:  # there is something, or was a moment ago
+            return False
+        if answer.status_code in _IN_THE_WAY:
             found = self.entry(path)
             if found is not None and found.is_folder:
                 return False
-            if found is not None:
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         self._judged(answer)
         return True
 
@@ -157,9 +172,11 @@ class WebDavServer(FileServer):
     def read(self, path: str) -> Iterator[Iterator[bytes]]:
         """See :meth:`FileServer.read`."""
         headers = {"Accept-Encoding": "identity"}
-        with self.translated(), self._client.stream("GET", self.address(path), headers=headers) as answer:
-            self._judged(answer)
-            yield answer.iter_bytes(CHUNK_BYTES)
+        with contextlib.ExitStack() as stack:
+            with self.translated():  # what fails in the caller's block is not the server's fault
+                sent = self._client.stream("GET", self.address(path), headers=headers)
+                answer = self._judged(stack.enter_context(sent))
+            yield self.guarded(answer.iter_bytes(CHUNK_BYTES))
 
     def upload(self, path: str) -> Upload:
         """See :meth:`FileServer.upload`."""
@@ -170,7 +187,9 @@ class WebDavServer(FileServer):
         self._move(source, target, "T")
 
     def _move(self, source: str, target: str, overwrite: str) -> None:
-        self.send("MOVE", source, headers={"Destination": self.address(target), "Overwrite": overwrite})
+        headers = {"Destination": self.address(target), "Overwrite": overwrite}
+        with self.translated():
+            self._judged(self._client.request("MOVE", self.address(source), headers=headers))
 
     def rename_new(self, source: str, target: str) -> bool:
         """See :meth:`FileServer.rename_new`, and the module."""
@@ -211,15 +230,16 @@ class WebDavServer(FileServer):
         found = self.entry(claim)
         if found is None:
             return None
-        answer = self.send("OPTIONS", "")
+        with self.translated():
+            answer = self._asked("OPTIONS", "")
         if not (date := answer.headers.get("date")) or not found.modified_s:
             return found, False
         return found, parsedate_to_datetime(date).timestamp() - found.modified_s > _CLAIM_LASTS_S
 
     def remove(self, path: str) -> None:
         """See :meth:`FileServer.remove`."""
-        with contextlib.suppress(FileNotFoundError):
-            self.send("DELETE", path)
+        with self.translated(), contextlib.suppress(FileNotFoundError):
+            self._judged(self._asked("DELETE", path))
 
     def remove_folder(self, path: str) -> None:
         """See :meth:`FileServer.remove_folder`; a DELETE of one that holds something would take it along."""
@@ -227,8 +247,7 @@ class WebDavServer(FileServer):
             if self.folder(path):
                 raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
             with self.translated():
-                answer = self._client.request("DELETE", self.address(path) + "/")
-            self._judged(answer)
+                self._judged(self._asked("DELETE", path, "/"))
 
     def examine(self) -> list[Check]:
         """See :meth:`FileServer.examine`."""
@@ -236,14 +255,23 @@ class WebDavServer(FileServer):
 
         if self.entry("") is None:
             raise FileNotFoundError(self.location.path)
-        answer = self.send("OPTIONS", "")
+        with self.translated():
+            answer = self._judged(self._asked("OPTIONS", ""))
         return examine_webdav(
             self.location, locks="2" in answer.headers.get("dav", "").replace(" ", "").split(",")
         )
 
     def put(self, path: str, content: bytes | Iterator[bytes]) -> None:
         """One upload."""
-        self.send("PUT", path, content=content, headers={"Content-Type": "application/octet-stream"})
+        options: dict[str, Any] = {
+            "content": content,
+            "headers": {"Content-Type": "application/octet-stream"},
+        }
+        with self.translated():
+            if isinstance(content, bytes):
+                self._judged(self._asked("PUT", path, **options))
+            else:
+                self._judged(self._client.request("PUT", self.address(path), **options))
 
 
 def _responses(answer: httpx.Response, location: ServerLocation) -> list[Any]:
