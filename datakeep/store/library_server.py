@@ -17,6 +17,7 @@ from datakeep.core.secrets import find_secret
 from datakeep.store.file_server import AGAIN, Entry, FileServer, Refusal, Upload
 from datakeep.store.interface import CHUNK_BYTES
 from datakeep.store.library import file_system
+from datakeep.store.webdav_credentials import of_netrc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,11 @@ class LibraryServer(FileServer):
         with self.translated():
             system, place = self._at(path)
             around = place.rstrip("/").rpartition("/")[0]
-            if around.strip("/") and self.location.scheme not in _WITHOUT_FOLDERS and not system.exists(around):
+            if (
+                around.strip("/")
+                and self.location.scheme not in _WITHOUT_FOLDERS
+                and not system.exists(around)
+            ):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             system.makedirs(place, exist_ok=True)
 
@@ -180,8 +185,8 @@ class WebServer(LibraryServer):
 
     @property
     def credentials(self) -> str | None:
-        """None: a web server is shown nothing."""
-        return None
+        """See :attr:`Store.credentials`; DVC's client reads that file by itself, and nothing else."""
+        return "credentials of ~/.netrc" if of_netrc(self.location) else None
 
     def folder(self, path: str) -> list[Entry]:  # noqa: ARG002  (none can be)
         """See :meth:`FileServer.folder`."""

@@ -135,16 +135,16 @@ def _unusual(scheme: str, port: str | None) -> int | None:
 
 
 def _path(path: str, shown: str, shape: str) -> str:
+    if unfit := _UNFIT.search(path):
+        raise UsageError(
+            f"{shown}: its path holds {unfit[0]!r}, which DVC would misread",
+            next_step="choose a path without spaces, %, ?, # and \\",
+        )
     parts = path.strip("/").split("/") if path.strip("/") else []
     if any(part in ("", ".", "..") or part.startswith("~") for part in parts):
         raise UsageError(
             f"{shown}: its path has an empty part, '.', '..' or '~'",
             next_step=f"write the whole path, from the server's root: {shape}",
-        )
-    if unfit := _UNFIT.search(path):
-        raise UsageError(
-            f"{shown}: its path holds {unfit[0]!r}, which DVC would misread",
-            next_step="choose a path without spaces, %, ?, # and \\",
         )
     return "/".join(parts)
 

@@ -37,7 +37,7 @@ def options_for(location: ServerLocation) -> dict[str, str]:
         user = location.user or os.environ.get(USER)
         if user and (password := os.environ.get(PASSWORD)) is not None:
             return {"user": user, "password": password}
-    found = _of_netrc(location)
+    found = of_netrc(location)
     return {"user": found[0], "password": found[1]} if found else {}
 
 
@@ -50,7 +50,7 @@ def kind_of_credentials(location: ServerLocation) -> str | None:
     """What kind of credentials is used, for a proof."""
     if _is_meant(location) and (os.environ.get(TOKEN) or os.environ.get(PASSWORD)):
         return "WebDAV credentials of the environment"
-    return "WebDAV credentials of ~/.netrc" if _of_netrc(location) else None
+    return "WebDAV credentials of ~/.netrc" if of_netrc(location) else None
 
 
 def what_is_missing(location: ServerLocation) -> str:
@@ -73,7 +73,12 @@ def _is_meant(location: ServerLocation) -> bool:
     return named != "" and named in (location.server.lower(), usual)
 
 
-def _of_netrc(location: ServerLocation) -> tuple[str, str] | None:
+def of_netrc(location: ServerLocation) -> tuple[str, str] | None:
+    """Name and password that ``~/.netrc`` has for exactly this host.
+
+    Raises:
+        Refusal: It cannot be read.
+    """
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())
     if not path.is_file():
         return None

@@ -263,5 +263,5 @@ def _what_dies(store: Store) -> str:
     return (
         "that disk"
         if Capability.LOCAL in store.capabilities
-        else "that bucket, or the account that pays for it"
+        else "that bucket or server, or the account that pays for it"
     )
