@@ -79,7 +79,7 @@ class Upload(ABC):
 
 
 class FileServer(ABC):
-    """One folder of one server, used by several threads at once; a pickle of it connects anew."""
+    """One folder of one server, used by several threads at once; it connects when it is first used."""
 
     #: Whether of several :meth:`rename_new` to one name exactly one succeeds.
     exclusive = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -71,7 +72,8 @@ def _on_server(name: str, url: str, connections: int | None) -> Store:
     require_package(location)
     from datakeep.store.server_store import CONNECTIONS, ServerStore
 
-    return ServerStore(name, location, _server(location), url=url, connections=connections or CONNECTIONS)
+    connect = partial(_server, location)
+    return ServerStore(name, location, connect, url=url, connections=connections or CONNECTIONS)
 
 
 def _server(location: ServerLocation) -> FileServer:

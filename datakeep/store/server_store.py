@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import secrets
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
@@ -28,7 +29,7 @@ from datakeep.store.interface import (
 from datakeep.store.sessions import DEAD_AFTER_S, is_alive, session_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from datakeep.core.errors import DatakeepError
     from datakeep.store.examination import Check
@@ -44,15 +45,18 @@ _ATTEMPTS = 10
 _FOLDERS_AT_ONCE = 64
 
 
-class ServerStore(Store):
-    """A store at ``location``, spoken to by ``server``; see the module.
+_CONNECTING = threading.Lock()
 
-    Copies in one process share the server and its connection; a pickle connects anew.
+
+class ServerStore(Store):
+    """A store at ``location``; see the module.
+
+    Copies in one process share what speaks to the server, and its connection; a pickle connects anew.
 
     Args:
         name: What the keep calls it.
         location: Where it is.
-        server: Speaks to it.
+        connect: Makes what speaks to the server; called when that is first needed. Picklable.
         url: How the keep writes it.
         connections: How many copies may be at work at once.
     """
@@ -61,14 +65,15 @@ class ServerStore(Store):
         self,
         name: str,
         location: ServerLocation,
-        server: FileServer,
+        connect: Callable[[], FileServer],
         *,
         url: str | None = None,
         connections: int = CONNECTIONS,
     ) -> None:
         super().__init__(name, url or location.url)
         self.location = location
-        self.server = server
+        self._connect = connect
+        self._servers: list[FileServer] = []
         self._connections = connections
         self._session: str | None = None
         self._begun = 0
@@ -80,8 +85,16 @@ class ServerStore(Store):
         return made
 
     def __getstate__(self) -> dict[str, object]:
-        """So has a pickle."""
-        return {**self.__dict__, "_session": None}
+        """So has a pickle, and no connection."""
+        return {**self.__dict__, "_session": None, "_servers": []}
+
+    @property
+    def server(self) -> FileServer:
+        """What speaks to the server, for all copies of this store."""
+        with _CONNECTING:
+            if not self._servers:
+                self._servers.append(self._connect())
+            return self._servers[0]
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -65,14 +65,6 @@ class SshServer(FileServer):
         self._lock = threading.Lock()
         self._connected: _Sftp | None = None
 
-    def __getstate__(self) -> dict[str, object]:
-        """Another process makes a connection of its own."""
-        return {"location": self.location}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """See :meth:`__getstate__`."""
-        self.__init__(state["location"])  # type: ignore[misc]  # nothing else is to be restored
-
     @property
     def credentials(self) -> str | None:
         """See :attr:`Store.credentials`."""

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import ssl
+import threading
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -61,11 +62,8 @@ class WebDavServer(FileServer):
 
     def __init__(self, location: ServerLocation) -> None:
         self.location = location
+        self._lock = threading.Lock()
         self._own: Any = None
-
-    def __getstate__(self) -> dict[str, object]:
-        """Another process makes connections of its own."""
-        return {"location": self.location, "_own": None}
 
     @property
     def credentials(self) -> str | None:
@@ -82,15 +80,19 @@ class WebDavServer(FileServer):
 
     @property
     def _client(self) -> httpx.Client:
-        if self._own is None:
-            options = options_for(self.location)
-            system = file_system(self.location, **options, timeout=_STALL_S)[0]
-            if authority := certificate_authority():
-                system.fs_args["verify"] = ssl.create_default_context(cafile=authority)
-            client = system.fs.client.http
-            client.timeout = httpx.Timeout(_STALL_S, connect=_CONNECT_S)
-            self._own = client
-        return self._own  # type: ignore[no-any-return]  # webdav4 has no types
+        with self._lock:
+            if self._own is None:
+                self._own = self._connect()
+            return self._own  # type: ignore[no-any-return]  # webdav4 has no types
+
+    def _connect(self) -> Any:
+        options = options_for(self.location)
+        system = file_system(self.location, **options, timeout=_STALL_S)[0]
+        if authority := certificate_authority():
+            system.fs_args["verify"] = ssl.create_default_context(cafile=authority)
+        client = system.fs.client.http
+        client.timeout = httpx.Timeout(_STALL_S, connect=_CONNECT_S)
+        return client
 
     def address(self, path: str) -> str:
         """The URL of ``path``."""

@@ -6,6 +6,7 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 import fsspec
 import obstore
@@ -59,7 +60,7 @@ def make_library_store(request):
     place = f"{secrets.token_hex(8)}/keep"
     fsspec.filesystem("memory").mkdir(f"/{place.partition('/')[0]}")
     there, absent = (ServerLocation("hdfs", None, "nodes", None, path) for path in (place, f"no-{place}"))
-    return ServerStore("main", there, MemoryServer(there)), ServerStore("main", absent, MemoryServer(absent))
+    return tuple(ServerStore("main", one, partial(MemoryServer, one)) for one in (there, absent))
 
 
 STORES = {
