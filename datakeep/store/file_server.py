@@ -8,6 +8,9 @@ or the way to it; :mod:`datakeep.store.server_store` makes sentences of both.
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from datakeep.core.errors import DatakeepError
     from datakeep.store.examination import Check
 
+#: Before a file whose reading broke is asked for again.
+_PAUSES_S = (0.2, 1.0, 3.0)
 AGAIN = "run the same command again: it goes on from there"
 
 
@@ -43,13 +48,15 @@ class Refusal(Exception):
         kind: What is to be raised.
         why: The rest of a sentence that begins with the store.
         next_step: What to type or do next.
+        passing: Whether the same may succeed in a moment: a connection broke, a server was overloaded.
     """
 
-    def __init__(self, kind: type[DatakeepError], why: str, next_step: str) -> None:
+    def __init__(self, kind: type[DatakeepError], why: str, next_step: str, *, passing: bool = False) -> None:
         super().__init__(why)
         self.kind = kind
         self.why = why
         self.next_step = next_step
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +166,66 @@ class FileServer(ABC):
                 else:
                     self.remove(f"{path}/{entry.name}")
             self.remove_folder(path)
+
+
+@contextlib.contextmanager
+def read_on(server: FileServer, path: str) -> Iterator[Iterator[bytes]]:
+    """The bytes of a file, as :meth:`FileServer.read`; where the connection breaks, it goes on from there."""
+    with contextlib.ExitStack() as stack:
+        reader = _Reader(server, path, stack)
+        reader.again()
+        yield reader.chunks()
+
+
+class _Reader:
+    """A file that may have to be opened again."""
+
+    def __init__(self, server: FileServer, path: str, stack: contextlib.ExitStack) -> None:
+        self._server = server
+        self._path = path
+        self._stack = stack
+        self._pauses_s = list(_PAUSES_S)
+        self._given_bytes = 0
+        self._chunks: Iterator[bytes] = iter(())
+
+    def again(self) -> None:
+        """Open it, and pass over what was given before."""
+        while True:
+            self._stack.close()
+            try:
+                self._chunks = self._stack.enter_context(self._server.read(self._path))
+                self._pass_over()
+            except Refusal as refusal:
+                self._wait(refusal)
+            else:
+                return
+
+    def _pass_over(self) -> None:
+        passed = 0
+        while passed < self._given_bytes:
+            chunk = next(self._chunks, b"")
+            passed += len(chunk)
+            if not chunk:
+                raise OSError(errno.EIO, "the file became shorter while it was read")
+            if passed > self._given_bytes:
+                rest = chunk[self._given_bytes - passed :]
+                self._chunks = itertools.chain([rest], self._chunks)
+
+    def _wait(self, refusal: Refusal) -> None:
+        if not refusal.passing or not self._pauses_s:
+            raise refusal
+        time.sleep(self._pauses_s.pop(0))
+
+    def chunks(self) -> Iterator[bytes]:
+        """Every byte, once."""
+        while True:
+            try:
+                chunk = next(self._chunks, b"")
+            except Refusal as refusal:
+                self._wait(refusal)
+                self.again()
+                continue
+            if not chunk:
+                return
+            self._given_bytes += len(chunk)
+            yield chunk

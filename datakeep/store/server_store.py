@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from datakeep.core.errors import AlreadyExists, StoreMissing, StoreUnmarked
-from datakeep.store.file_server import Refusal
+from datakeep.store.file_server import Refusal, read_on
 from datakeep.store.interface import (
     MARKER_LIMIT_BYTES,
     MARKER_NAME,
@@ -235,7 +235,7 @@ class ServerStore(Store):
         data = b""
         with self.faults("read it"):
             try:
-                with self.server.read(MARKER_NAME) as chunks:
+                with read_on(self.server, MARKER_NAME) as chunks:
                     for chunk in chunks:
                         data += chunk
                         if len(data) > MARKER_LIMIT_BYTES:
@@ -304,7 +304,7 @@ class ServerStore(Store):
 
     @contextlib.contextmanager
     def _open_read(self, key: str) -> Iterator[Iterator[bytes]]:
-        with self.server.read(check_key(key)) as chunks:
+        with read_on(self.server, check_key(key)) as chunks:
             yield chunks
 
     def _begin(self, prefix: str, key: str | None) -> Writer:  # noqa: ARG002  (a rename needs no key before)

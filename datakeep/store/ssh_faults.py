@@ -43,8 +43,8 @@ def is_lost(fault: BaseException) -> bool:
 def lost(fault: BaseException, location: ServerLocation) -> Refusal:
     """What that is to a person."""
     if isinstance(fault, ConnectionResetError | asyncssh.ConnectionLost | BrokenPipeError):
-        return Refusal(StoreUnreachable, f"the connection to {location.server} broke", AGAIN)
-    return Refusal(StoreUnreachable, f"{location.server} ended the connection", AGAIN)
+        return Refusal(StoreUnreachable, f"the connection to {location.server} broke", AGAIN, passing=True)
+    return Refusal(StoreUnreachable, f"{location.server} ended the connection", AGAIN, passing=True)
 
 
 def meaning(fault: Exception, location: ServerLocation) -> Exception:

@@ -86,7 +86,19 @@ def refused(status: int, moved_to: str | None, location: ServerLocation) -> Exce
             StoreUnreachable, f"the server sends us to {there}", "correct the store's url in keep.yaml"
         )
     return Refusal(
-        StoreUnreachable, f"the server fails ({status})", "wait until it has recovered, then " + AGAIN
+        StoreUnreachable,
+        f"the server fails ({status})",
+        f"wait until it has recovered, then {AGAIN}",
+        passing=status >= httpx.codes.INTERNAL_SERVER_ERROR,
+    )
+
+
+def no_webdav(location: ServerLocation) -> Refusal:
+    """What a server that does not speak the protocol is to a person."""
+    return Refusal(
+        StoreUnreachable,
+        f"{location.server} does not answer as a WebDAV server does",
+        "correct the store's url in keep.yaml: it must lead to a WebDAV folder",
     )
 
 
@@ -98,4 +110,4 @@ def unreached(fault: httpx.HTTPError, location: ServerLocation) -> Refusal:
             return Refusal(kind, why.format(host=host), next_step)
     if isinstance(fault, httpx.TimeoutException):
         return Refusal(StoreUnreachable, f"{host} does not answer in time", AGAIN)
-    return Refusal(StoreUnreachable, f"the connection to {host} broke", AGAIN)
+    return Refusal(StoreUnreachable, f"the connection to {host} broke", AGAIN, passing=True)

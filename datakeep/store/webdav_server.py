@@ -20,12 +20,12 @@ from urllib.parse import quote, unquote, urlsplit
 import httpx
 from webdav4.multistatus import parse_multistatus_response
 
-from datakeep.core.errors import Conflict, StoreUnreachable
+from datakeep.core.errors import Conflict
 from datakeep.store.file_server import AGAIN, Entry, FileServer, Refusal, Upload
 from datakeep.store.interface import CHUNK_BYTES, PROBE
 from datakeep.store.library import file_system
 from datakeep.store.webdav_credentials import certificate_authority, kind_of_credentials, options_for
-from datakeep.store.webdav_faults import refused, unreached
+from datakeep.store.webdav_faults import no_webdav, refused, unreached
 from datakeep.store.webdav_upload import WebDavUpload
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ _WANTED = (
 )
 #: What servers say to the second of two who make one folder at once, or where the folder around it is missing.
 _IN_THE_WAY = (301, 409, 423, 500)
+#: What web servers say to a method that they do not know.
+_UNHEARD_OF = (400, 405, 501)
 #: What servers let stand in a path as it is.
 _SAFE = "/~!$'()*,;=@+:&"
 
@@ -141,7 +143,10 @@ class WebDavServer(FileServer):
         headers = {"Depth": depth, "Content-Type": "application/xml"}
         slash = "/" if depth == "1" else ""
         with self.translated():
-            answer = self._judged(self._asked("PROPFIND", path, slash, headers=headers, content=_WANTED))
+            answer = self._asked("PROPFIND", path, slash, headers=headers, content=_WANTED)
+        if answer.status_code in _UNHEARD_OF:
+            raise no_webdav(self.location)
+        self._judged(answer)
         own = unquote(urlsplit(self.address(path)).path).rstrip("/")
         first: list[Entry] = []
         others: list[Entry] = []
@@ -280,8 +285,4 @@ def _responses(answer: httpx.Response, location: ServerLocation) -> list[Any]:
     try:
         return list(parse_multistatus_response(answer).responses.values())
     except Exception as fault:
-        raise Refusal(
-            StoreUnreachable,
-            f"{location.server} does not answer as a WebDAV server does",
-            "correct the store's url in keep.yaml: it must lead to a WebDAV folder",
-        ) from fault
+        raise no_webdav(location) from fault
