@@ -112,7 +112,8 @@ class ServerStore(Store):
     @property
     def credentials(self) -> str | None:
         """See :attr:`Store.credentials`."""
-        return self.server.credentials
+        with self.faults("sign in"):
+            return self.server.credentials
 
     def where(self) -> tuple[str, ...]:
         """See :meth:`Store.where`."""

@@ -46,7 +46,16 @@ class _Sftp(SSHFileSystem):  # type: ignore[misc]  # fsspec has no types
         async with self._pool.get() as channel:
             return await getattr(channel, name)(*args)
 
+    async def _read_small(self, path: str, limit_bytes: int) -> bytes | None:
+        """All of a file that is not larger; a read of more than there is asks the server for all of it in vain."""
+        async with self._pool.get() as channel, channel.open(path, "rb") as file:
+            size_bytes = (await file.stat()).size
+            if size_bytes is None or size_bytes > limit_bytes:
+                return None
+            return bytes(await file.read(size_bytes)) if size_bytes else b""
+
     call = sync_wrapper(_call)
+    read_small = sync_wrapper(_read_small)
 
 
 class SshServer(FileServer):
@@ -161,7 +170,11 @@ class SshServer(FileServer):
     def read(self, path: str) -> Iterator[Iterator[bytes]]:
         """See :meth:`FileServer.read`."""
         with self.translated():
-            file = self._fs.open(self._path(path), "rb")
+            whole = self._fs.read_small(self._path(path), CHUNK_BYTES)
+            file = None if whole is not None else self._fs.open(self._path(path), "rb")
+        if file is None:
+            yield iter([whole] if whole else [])
+            return
         try:
             yield self.guarded(iter(lambda: file.read(CHUNK_BYTES), b""))
         finally:

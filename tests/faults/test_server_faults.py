@@ -246,6 +246,18 @@ def test_of_many_who_want_one_new_name_one_gets_it(request, kind):
     assert [path.name for path in place.rglob(".*")] == []
 
 
+def test_while_another_makes_a_name_it_is_waited_for(dav):
+    store, place = made(dav)
+    (place / "records" / ".datakeep-probe-a.json").mkdir(parents=True)
+    with ThreadPoolExecutor(1) as other:
+        ours = other.submit(store.put_new, "records/a.json", b"ours")
+        time.sleep(0.5)
+        assert not ours.done()
+        (place / "records/a.json").write_bytes(b"theirs")
+        assert ours.result(timeout=30) is False
+    assert (place / "records/a.json").read_bytes() == b"theirs"
+
+
 def test_a_claim_that_a_killed_maker_left_is_taken_over(dav):
     store, place = made(dav)
     claim = place / "records" / ".datakeep-probe-a.json"
