@@ -70,6 +70,9 @@ def test_plain_dvc_pulls_over_webdav_what_was_registered(dav_world, tmp_path):
     config = (clone / ".dvc" / "config").read_text()
     assert "url = webdav://127.0.0.1:" in config
     assert not any(secret in config for secret in (DAV_USER, DAV_PASSWORD))
+    card = (clone / "README.md").read_text()
+    assert "`pip install 'dvc[webdav]'`" in card
+    assert "dvc remote modify --local main password PASSWORD" in card
     sign_in_for_dvc(clone)
     dav_world.ken.run(DVC, "pull", "-q", cwd=clone)
     assert files_in(clone / "data") == files_in(dav_world.orders)
