@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 #: Before a file whose reading broke is asked for again.
 _PAUSES_S = (0.2, 1.0, 3.0)
+_OUTAGE_S = 60.0
 AGAIN = "run the same command again: it goes on from there"
 
 
@@ -57,6 +58,23 @@ class Refusal(Exception):
         self.why = why
         self.next_step = next_step
         self.passing = passing
+
+
+class Outage:
+    """A server that did not answer in time is not asked for a while: of a thousand files, each would wait anew."""
+
+    def __init__(self) -> None:
+        self._refusal: Refusal | None = None
+        self._over_s = 0.0
+
+    def note(self, refusal: Refusal) -> None:
+        """It did not answer now."""
+        self._refusal, self._over_s = refusal, time.monotonic() + _OUTAGE_S
+
+    def check(self) -> None:
+        """Raise what was noted, if that was a moment ago."""
+        if self._refusal is not None and time.monotonic() < self._over_s:
+            raise Refusal(self._refusal.kind, self._refusal.why, self._refusal.next_step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,7 @@ def file_system(location: ServerLocation, **options: Any) -> tuple[Any, str]:
     Args:
         location: The place.
         options: As a DVC remote has them; they win over what the URL says.
-
-    Raises:
-        PackageMissing: See :func:`require_package`.
     """
-    require_package(location)
     from dvc.fs import get_cloud_fs
 
     kind, config, path = get_cloud_fs({}, url=location.url, **options)

@@ -44,7 +44,6 @@ def open_store(
 
     Raises:
         Unsupported: Neither datakeep nor DVC has a store of this kind.
-        PackageMissing: DVC has one, whose package is not installed.
         UsageError: The folder is not absolute, or the URL has a typo.
     """
     plain, own_endpoint, own_region = split_url(url)
@@ -67,9 +66,6 @@ def open_store(
 
 def _on_server(name: str, url: str, connections: int | None) -> Store:
     location = locate_server(name, url)
-    from datakeep.store.library import require_package
-
-    require_package(location)
     from datakeep.store.server_store import CONNECTIONS, ServerStore
 
     connect = partial(_server, location)
@@ -77,6 +73,10 @@ def _on_server(name: str, url: str, connections: int | None) -> Store:
 
 
 def _server(location: ServerLocation) -> FileServer:
+    """What speaks to a server; that its package is missing makes a store unusable, not a whole keep."""
+    from datakeep.store.library import require_package
+
+    require_package(location)
     if location.scheme == "ssh":
         from datakeep.store.ssh_server import SshServer
 
@@ -107,7 +107,8 @@ def create_store(
         StoreUnmarked: It is the store of another keep.
         AlreadyExists: The place holds something else.
         AccessDenied: It may not be made.
-        Unsupported: This version has no store of this kind.
+        Unsupported: Neither datakeep nor DVC has a store of this kind.
+        PackageMissing: DVC has one, whose package is not installed.
     """
     store = open_store(name, url, endpoint_url=endpoint_url, region=region, profile=profile)
     store.create(Marker(keep=keep, created=now or datetime.now(UTC)))

@@ -37,7 +37,12 @@ _NUMBERS: tuple[tuple[type[Exception], int], ...] = (
 
 def is_lost(fault: BaseException) -> bool:
     """Whether the connection is gone, and another one has to be made."""
-    return isinstance(fault, _LOST)
+    return isinstance(fault, _LOST) and not is_silence(fault)
+
+
+def is_silence(fault: BaseException) -> bool:
+    """Whether the server did not answer in time."""
+    return isinstance(fault, TimeoutError) or "imeout expired" in str(fault)
 
 
 def lost(fault: BaseException, location: ServerLocation) -> Refusal:
@@ -56,6 +61,8 @@ def meaning(fault: Exception, location: ServerLocation) -> Exception:
         return OSError(errno.EIO, f"the server says: {fault.reason[:200]}")
     if isinstance(fault, asyncssh.PermissionDenied) or _is_denied(fault):
         return _not_let_in(location)
+    if is_silence(fault):
+        return Refusal(StoreUnreachable, f"{location.server} does not answer in time", AGAIN)
     if isinstance(fault, asyncssh.Error):
         return Refusal(
             StoreUnreachable,
@@ -97,8 +104,6 @@ def _unreached(fault: Exception, location: ServerLocation) -> Exception:
         )
     if number in (errno.ENETUNREACH, errno.EHOSTUNREACH):
         return Refusal(NetworkMissing, f"no network leads to {host}", "check this machine's network")
-    if isinstance(fault, TimeoutError):
-        return Refusal(StoreUnreachable, f"{host} does not answer in time", AGAIN)
     return fault
 
 

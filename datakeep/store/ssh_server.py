@@ -20,10 +20,10 @@ from dvc_ssh.client import InteractiveSSHClient
 from dvc_ssh.spec import SSHFileSystem
 from fsspec.asyn import sync_wrapper
 
-from datakeep.store.file_server import Entry, FileServer, Upload
+from datakeep.store.file_server import Entry, FileServer, Outage, Refusal, Upload
 from datakeep.store.interface import CHUNK_BYTES
 from datakeep.store.library import file_system
-from datakeep.store.ssh_faults import is_lost, key_refusal, lost, meaning
+from datakeep.store.ssh_faults import is_lost, is_silence, key_refusal, lost, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,7 @@ class SshServer(FileServer):
         self.location = location
         self._root = f"/{location.path}"
         self._lock = threading.Lock()
+        self._outage = Outage()
         self._connected: _Sftp | None = None
 
     @property
@@ -91,6 +92,9 @@ class SshServer(FileServer):
                 self._forget()
                 raise lost(fault, self.location) from fault
             found = meaning(fault, self.location)
+            if is_silence(fault) and isinstance(found, Refusal):
+                self._forget()
+                self._outage.note(found)
             if found is fault:
                 raise
             raise found from fault
@@ -99,6 +103,7 @@ class SshServer(FileServer):
     def _fs(self) -> _Sftp:
         with self._lock:
             if self._connected is None:
+                self._outage.check()
                 self._connected = self._connect()
             return self._connected
 

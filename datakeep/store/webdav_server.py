@@ -21,7 +21,7 @@ import httpx
 from webdav4.multistatus import parse_multistatus_response
 
 from datakeep.core.errors import Conflict
-from datakeep.store.file_server import AGAIN, Entry, FileServer, Refusal, Upload
+from datakeep.store.file_server import AGAIN, Entry, FileServer, Outage, Refusal, Upload
 from datakeep.store.interface import CHUNK_BYTES, PROBE
 from datakeep.store.library import file_system
 from datakeep.store.webdav_credentials import certificate_authority, kind_of_credentials, options_for
@@ -65,6 +65,7 @@ class WebDavServer(FileServer):
     def __init__(self, location: ServerLocation) -> None:
         self.location = location
         self._lock = threading.Lock()
+        self._outage = Outage()
         self._own: Any = None
 
     @property
@@ -78,10 +79,14 @@ class WebDavServer(FileServer):
         try:
             yield
         except httpx.HTTPError as fault:
-            raise unreached(fault, self.location) from fault
+            refusal = unreached(fault, self.location)
+            if isinstance(fault, httpx.TimeoutException):
+                self._outage.note(refusal)
+            raise refusal from fault
 
     @property
     def _client(self) -> httpx.Client:
+        self._outage.check()
         with self._lock:
             if self._own is None:
                 self._own = self._connect()

@@ -171,6 +171,33 @@ def test_the_life_of_a_store_on_a_webdav_server(dav_world, dav_host, tmp_path):
     assert [path for path in left_of(dav_world.place) + left_of(second) if path.name != "incoming"] == []
 
 
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("ssh://aiko:hunter2@127.0.0.1/keep", 26, "holds a password"),
+        ("shh://127.0.0.1/keep", 31, "did you mean ssh://?"),
+        ("ssh:///keep", 2, "names no host"),
+        ("ssh://no-such-host.invalid/keep", 17, "the name no-such-host.invalid cannot be resolved"),
+        ("ssh://127.0.0.1:{port}{files}/no/keep", 17, "is missing on 127.0.0.1"),
+        ("gdrive://folder/keep", 25, "pip install 'dvc-gdrive'"),
+    ],
+)
+def test_what_is_wrong_with_a_place_is_one_sentence(ssh_world, ssh_host, url, code, said):
+    url = url.format(port=ssh_host.port, files=ssh_host.files)
+    ran = ssh_world.aiko.datakeep("vault", "add", "second", url, cwd=ssh_world.keep, code=code)
+    assert said in ran.err
+    assert "next: " in ran.err
+    assert "hunter2" not in ran.out + ran.err
+    assert "second" not in (ssh_world.keep / "keep.yaml").read_text()
+
+
+def test_a_stranger_to_the_host_is_told_what_to_type(ssh_world, ken, tmp_path):
+    ken.run("git", "clone", "-q", ssh_world.vault / "git" / "keeps" / "keep.git", tmp_path / "keep")
+    ran = ken.datakeep("checkout", "orders", tmp_path / "out", cwd=tmp_path / "keep", code=18)
+    assert "is not in your known_hosts" in ran.err
+    assert "next: connect once with `ssh -p" in ran.err
+
+
 @pytest.mark.parametrize("kind", ["ssh", "webdav"])
 def test_an_examination_says_what_can_be_seen_and_what_not(ssh_world, dav_world, kind):
     world = ssh_world if kind == "ssh" else dav_world

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from file_servers import DAV_PASSWORD, DAV_USER, DavHost, SshHost, free_port
 
 from datakeep.core.errors import AccessDenied, NetworkMissing, NoSpace, StoreUnreachable
 from datakeep.core.progress import Silent
+from datakeep.store import ssh_server, webdav_server
 from datakeep.store.copying import copy_objects
 from datakeep.store.dvc_format import object_key
 from datakeep.store.fetch import fetch
@@ -118,6 +120,38 @@ def test_who_has_no_key_is_told_so(ssh_host, tmp_path, monkeypatch):
     with pytest.raises(AccessDenied) as caught:
         open_store("far", ssh_host.url(ssh_host.files).replace("//", "//aiko@")).check()
     assert_said(caught, "does not let the user 'aiko' in", "ssh-add")
+
+
+def test_an_agent_is_asked_for_the_key(ssh_host, tmp_path, monkeypatch):
+    sock = tmp_path / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", sock], stdout=subprocess.DEVNULL)
+    try:
+        monkeypatch.setenv("HOME", str(ssh_host.known_by(tmp_path / "home", key=False)))
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(sock))
+        while not sock.exists():
+            assert agent.poll() is None
+            time.sleep(0.01)
+        subprocess.run(["ssh-add", "-q", ssh_host.folder / "user"], check=True)
+        store, _ = made(ssh_host)
+        assert store.check(writable=True).keep == "vision"
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
+@pytest.mark.parametrize("scheme", ["ssh", "webdav"])
+def test_who_does_not_answer_is_not_asked_for_each_file(scheme, monkeypatch):
+    monkeypatch.setattr(ssh_server, "_LOGIN_S", 1)
+    monkeypatch.setattr(webdav_server, "_STALL_S", 1)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        store = open_store("far", f"{scheme}://127.0.0.1:{deaf.getsockname()[1]}/keep")
+        with pytest.raises(StoreUnreachable, match="does not answer in time"):
+            store.check()
+    # Now nobody listens there; who asked again would be told so.
+    with pytest.raises(StoreUnreachable, match="does not answer in time"):
+        store.size_of("orders/x")
 
 
 def test_a_wrong_password_is_named_and_not_shown(dav, monkeypatch):

@@ -7,8 +7,9 @@ import pytest
 from datakeep.core.errors import SecretFound, Unsupported, UsageError
 from datakeep.store import library
 from datakeep.store.file_server import PackageMissing
-from datakeep.store.opening import open_store
+from datakeep.store.opening import create_store, open_store
 from datakeep.store.server_location import KINDS, locate_server
+from datakeep.store.verified import usable
 
 
 @pytest.mark.parametrize(
@@ -88,13 +89,18 @@ def test_a_server_has_no_endpoint_and_no_region():
 
 
 @pytest.mark.parametrize("scheme", sorted(KINDS))
-def test_a_package_that_is_not_installed_is_named(scheme, monkeypatch):
+def test_a_package_that_is_not_installed_is_named(scheme, monkeypatch, tmp_path):
     monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: None)
+    store = open_store("main", f"{scheme}://host/keep")
+    assert store.dvc_remote("orders") == {"url": f"{scheme}://host/keep/orders"}
     with pytest.raises(PackageMissing, match=f"needs the Python package {KINDS[scheme].package}") as caught:
-        open_store("main", f"{scheme}://host/keep")
+        store.check()
     extra = {"ssh": "datakeep[ssh]", "webdav": "datakeep[webdav]", "webdavs": "datakeep[webdav]"}
     assert caught.value.next_step == f"pip install '{extra.get(scheme, KINDS[scheme].package)}'"
     assert caught.value.exit_code == 25
+    other = create_store("nas", str(tmp_path / "nas"), keep="vision")
+    able, down = usable([store, other])
+    assert (able, list(down)) == ([other], ["main"])
 
 
 def test_every_kind_is_one_of_dvcs():
@@ -106,7 +112,7 @@ def test_every_kind_is_one_of_dvcs():
 def test_nothing_of_dvc_is_loaded_before_a_store_is_used():
     code = (
         "import sys; from datakeep.store.opening import open_store; open_store('a', '/tmp/x'); "
-        "open_store('b', 'https://h/x'); print([m for m in sys.modules if m.split('.')[0] in "
+        "open_store('b', 'ssh://h/x').dvc_remote('o'); print([m for m in sys.modules if m.split('.')[0] in "
         "('dvc', 'dvc_objects', 'fsspec', 'asyncssh', 'httpx')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
