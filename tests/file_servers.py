@@ -12,7 +12,14 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 _START_S = 30
 #: Who may do anything on the WebDAV server.
@@ -150,7 +157,7 @@ _DAV = """
 import sys
 from cheroot import wsgi
 from wsgidav.wsgidav_app import WsgiDAVApp
-port, files, user, password = sys.argv[1:]
+port, files, user, password, *certificate = sys.argv[1:]
 app = WsgiDAVApp({
     "provider_mapping": {"/": files, "/read-only": {"root": files, "readonly": True}},
     "simple_dc": {"user_mapping": {"*": {user: {"password": password}}}},
@@ -158,6 +165,9 @@ app = WsgiDAVApp({
     "verbose": 1, "logging": {"enable": False}, "property_manager": False, "lock_storage": True,
 })
 server = wsgi.Server(("127.0.0.1", int(port)), app, numthreads=16)
+if certificate:
+    from cheroot.ssl.builtin import BuiltinSSLAdapter
+    server.ssl_adapter = BuiltinSSLAdapter(certificate[0], certificate[0])
 server.start()
 """
 
@@ -166,12 +176,22 @@ server.start()
 class DavHost(_Server):
     """WsgiDAV in cheroot, a process of its own; whoever has the name and the password may do anything."""
 
+    is_encrypted: bool = False
+
+    @property
+    def certificate(self) -> Path:
+        """Its certificate and key, of an authority of its own."""
+        return self.folder / "certificate.pem"
+
     def argv(self) -> list[str]:
-        return [sys.executable, "-c", _DAV, str(self.port), str(self.files), DAV_USER, DAV_PASSWORD]
+        if self.is_encrypted and not self.certificate.exists():
+            self.certificate.write_bytes(_make_certificate())
+        more = [str(self.certificate)] if self.is_encrypted else []
+        return [sys.executable, "-c", _DAV, str(self.port), str(self.files), DAV_USER, DAV_PASSWORD, *more]
 
     def url(self, place: Path, *, prefix: str = "") -> str:
         """The store's URL of a folder of this server."""
-        return f"webdav://127.0.0.1:{self.port}/{prefix}{place.relative_to(self.files).as_posix()}"
+        return f"webdav{'s' if self.is_encrypted else ''}://127.0.0.1:{self.port}/{prefix}{place.relative_to(self.files).as_posix()}"
 
     def environment(self) -> dict[str, str]:
         """Of a program that signs in."""
@@ -179,4 +199,28 @@ class DavHost(_Server):
             "DATAKEEP_WEBDAV_HOST": f"127.0.0.1:{self.port}",
             "DATAKEEP_WEBDAV_USER": DAV_USER,
             "DATAKEEP_WEBDAV_PASSWORD": DAV_PASSWORD,
+            "NO_PROXY": "127.0.0.1",
         }
+
+
+def _make_certificate() -> bytes:
+    """For 127.0.0.1, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    today = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=30))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    return made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)

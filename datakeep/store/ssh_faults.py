@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -13,6 +14,8 @@ from datakeep.core.errors import AccessDenied, NetworkMissing, StoreUnreachable
 from datakeep.store.file_server import AGAIN, Refusal, ServerKeyChanged, ServerKeyUnknown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from datakeep.store.server_location import ServerLocation
 
 _LOST = (
@@ -33,6 +36,27 @@ _NUMBERS: tuple[tuple[type[Exception], int], ...] = (
     (asyncssh.SFTPFileAlreadyExists, errno.EEXIST),
     (asyncssh.SFTPNotADirectory, errno.ENOTDIR),
 )
+
+
+@contextlib.contextmanager
+def usable_settings(location: ServerLocation) -> Iterator[None]:
+    """A block that reads the user's own ssh files; what is wrong with them is said as that."""
+    try:
+        yield
+    except (ValueError, RecursionError) as fault:
+        raise _unusable(str(fault)[:200], location) from fault
+    except OSError as fault:
+        if fault.filename is None:
+            raise
+        raise _unusable(f"{fault.filename}: {fault.strerror}", location) from fault
+
+
+def _unusable(why: str, location: ServerLocation) -> Refusal:
+    return Refusal(
+        AccessDenied,
+        f"your ssh settings cannot be used ({why})",
+        f"correct ~/.ssh/config, the keys that it names, and ~/.ssh/known_hosts; then try `{command(location)}`",
+    )
 
 
 def is_lost(fault: BaseException) -> bool:
@@ -82,8 +106,8 @@ def _not_let_in(location: ServerLocation) -> Refusal:
     return Refusal(
         AccessDenied,
         f"{location.server} does not let {who} in: none of your ssh keys is accepted",
-        f"try `{command(location)}`; a key goes into the agent with ssh-add, or into ~/.ssh/config (IdentityFile, "
-        "User)",
+        f"try `{command(location)}`; a key with a passphrase goes into the agent (ssh-add), another may need "
+        "~/.ssh/config (IdentityFile, User)",
     )
 
 

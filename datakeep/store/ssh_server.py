@@ -23,7 +23,7 @@ from fsspec.asyn import sync_wrapper
 from datakeep.store.file_server import Entry, FileServer, Outage, Refusal, Upload
 from datakeep.store.interface import CHUNK_BYTES
 from datakeep.store.library import file_system
-from datakeep.store.ssh_faults import is_lost, is_silence, key_refusal, lost, meaning
+from datakeep.store.ssh_faults import is_lost, is_silence, key_refusal, lost, meaning, usable_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,8 @@ class SshServer(FileServer):
         with self._lock:
             if self._connected is None:
                 self._outage.check()
-                self._connected = self._connect()
+                with usable_settings(self.location):
+                    self._connected = self._connect()
             return self._connected
 
     def _forget(self) -> None:
@@ -119,7 +120,14 @@ class SshServer(FileServer):
             connect_timeout=_CONNECT_S, login_timeout=_LOGIN_S, keepalive_interval=_KEEPALIVE_S,
             client_factory=InteractiveSSHClient if _can_ask() else asyncssh.SSHClient,
         )  # fmt: skip
-        return _Sftp(**options)
+        try:
+            return _Sftp(**options)
+        except (asyncssh.ConnectionLost, ConnectionResetError):
+            # A host that no longer has a key of the kind that is known hangs up: any other kind is looked at then,
+            # and refused for what it is.
+            if not self._is_known():
+                raise
+            return _Sftp(**options, server_host_key_algs="default")
 
     def _options(self) -> asyncssh.SSHClientConnectionOptions:
         """What the user's configuration says of the host."""
@@ -131,7 +139,8 @@ class SshServer(FileServer):
 
     def _is_known(self) -> bool:
         """Whether the user trusts any key of the host."""
-        options = self._options()
+        with usable_settings(self.location):
+            options = self._options()
         name = options.host_key_alias or options.host
         port = None if options.port == _PORT else options.port
         return bool(asyncssh.match_known_hosts(_known_hosts(options), name, "", port)[0])

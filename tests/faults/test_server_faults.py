@@ -90,10 +90,13 @@ def test_no_setting_makes_an_unknown_host_known(ssh_host, tmp_path, monkeypatch,
         open_store("far", ssh_host.url(ssh_host.files)).check()
 
 
-def test_a_host_whose_key_has_changed_is_not_talked_to(ssh_host, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
+def test_a_host_whose_key_has_changed_is_not_talked_to(ssh_host, tmp_path, monkeypatch, kind):
+    """Another one of the same kind; or one of another kind, which the host no longer has."""
     home = ssh_host.known_by(tmp_path / "home", known=False)
-    kind, other = (ssh_host.folder / "user.pub").read_text().split()[:2]
-    (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{ssh_host.port} {kind} {other}\n")
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", tmp_path / "other"], check=True)
+    other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
+    (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{ssh_host.port} {other}\n")
     monkeypatch.setenv("HOME", str(home))
     with pytest.raises(ServerKeyChanged) as caught:
         open_store("far", ssh_host.url(ssh_host.files)).check()
@@ -112,6 +115,24 @@ def test_settings_of_the_users_ssh_are_used(ssh_host, tmp_path, monkeypatch):
     assert store.check(writable=True).keep == "vision"
     sent = store.server._fs.storage_options
     assert (sent["agent_forwarding"], sent["x11_forwarding"], sent["gss_auth"]) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("config", "Host *\nPort abc\n", "Invalid Port integer value: abc"),
+        ("config", "Host *\nIdentityFile ~/.ssh/gone\n", "gone: No such file or directory"),
+        ("id_ed25519", "no key\n", "Invalid private key"),
+        ("known_hosts", "garbage\n", "Invalid known hosts entry"),
+    ],
+)
+def test_what_is_wrong_with_the_users_ssh_files_is_said(ssh_host, tmp_path, monkeypatch, file, text, said):
+    home = ssh_host.known_by(tmp_path / "home")
+    (home / ".ssh" / file).write_text(text)
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(AccessDenied) as caught:
+        open_store("far", ssh_host.url(ssh_host.files)).check()
+    assert_said(caught, "your ssh settings cannot be used", said, "correct ~/.ssh/config")
 
 
 def test_who_has_no_key_is_told_so(ssh_host, tmp_path, monkeypatch):
@@ -206,6 +227,39 @@ def test_a_netrc_signs_in_at_the_host_that_it_names(dav_host, tmp_path, monkeypa
     store, _ = made(dav_host)
     assert store.credentials == "WebDAV credentials of ~/.netrc"
     assert store.check(writable=True).keep == "vision"
+
+
+def test_a_token_is_shown_in_place_of_a_password(dav, monkeypatch):
+    monkeypatch.setenv("DATAKEEP_WEBDAV_TOKEN", "token-of-aiko")
+    Recorder.shown.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DATAKEEP_WEBDAV_HOST", f"127.0.0.1:{server.server_port}")
+        with pytest.raises(AccessDenied):
+            open_store("far", f"webdav://127.0.0.1:{server.server_port}/keep").check()
+        server.shutdown()
+    assert set(Recorder.shown) == {"Bearer token-of-aiko"}
+
+
+def test_an_encrypted_server_is_trusted_by_its_authority(dav, tmp_path, monkeypatch):
+    host = DavHost(tmp_path / "tls", is_encrypted=True)
+    host.folder.mkdir()
+    host.start()
+    try:
+        for name, value in host.environment().items():
+            monkeypatch.setenv(name, value)
+        url = host.url(host.place())
+        with pytest.raises(StoreUnreachable) as caught:
+            create_store("far", url, keep="vision")
+        assert_said(caught, "is of an unknown authority", "DATAKEEP_WEBDAV_CA=FILE")
+        monkeypatch.setenv("DATAKEEP_WEBDAV_CA", str(host.certificate))
+        store = create_store("far", url, keep="vision")
+        store.put("orders/a", [b"x" * 9_000_000, b"y" * 9_000_000])
+        assert store.size_of("orders/a") == 18_000_000
+        with pytest.raises(StoreUnreachable, match="does not speak https"):
+            open_store("far", f"webdavs://127.0.0.1:{dav.port}/keep").check()
+    finally:
+        host.kill()
 
 
 # Places that are not there
