@@ -175,10 +175,6 @@ class ServerStore(Store):
             except FileNotFoundError:
                 return None
 
-    def volume(self) -> str | None:
-        """See :meth:`Store.volume`."""
-        return None
-
     def sync(self) -> None:
         """See :meth:`Store.sync`; the bytes do, since each file was written, and one more write settles the names."""
         if self.server.settles:
