@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from file_servers import DavHost, SshHost
 from object_server import ObjectServer, credentials
 from world import COMMAND, FACTS, Person, World, make_world, write_orders, write_training
 
@@ -40,6 +41,44 @@ def s3(s3_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> ObjectServer
     for name, value in credentials().items():
         monkeypatch.setenv(name, value)
     return s3_server
+
+
+@pytest.fixture(scope="session")
+def ssh_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHost]:
+    """A real SSH server that the whole test run shares; each test takes a folder of its own."""
+    host = SshHost(tmp_path_factory.mktemp("ssh"))
+    host.start()
+    try:
+        yield host
+    finally:
+        host.kill()
+
+
+@pytest.fixture
+def ssh(ssh_host: SshHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SshHost:
+    """That server, with a key that it lets in, and its own key known, in the home of this process."""
+    monkeypatch.setenv("HOME", str(ssh_host.known_by(tmp_path / "ssh-home")))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return ssh_host
+
+
+@pytest.fixture(scope="session")
+def dav_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DavHost]:
+    """A real WebDAV server that the whole test run shares; each test takes a folder of its own."""
+    host = DavHost(tmp_path_factory.mktemp("dav"))
+    host.start()
+    try:
+        yield host
+    finally:
+        host.kill()
+
+
+@pytest.fixture
+def dav(dav_host: DavHost, monkeypatch: pytest.MonkeyPatch) -> DavHost:
+    """That server, with its password in the environment."""
+    for name, value in dav_host.environment().items():
+        monkeypatch.setenv(name, value)
+    return dav_host
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._pass_on(_flipped(body) if fault == "flip upload" else body, fault)
 
-    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _any  # noqa: N815  (the names that http.server calls)
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = do_OPTIONS = do_PROPFIND = do_MKCOL = do_MOVE = _any  # noqa: N815  (the names that http.server calls)
 
     def _pass_on(self, body: bytes, fault: Fault) -> None:
         upstream = http.client.HTTPConnection(self.server.proxy.upstream, timeout=30)

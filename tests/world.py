@@ -11,7 +11,10 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass
@@ -192,14 +195,22 @@ class World:
 
 
 def make_world(
-    place: Path, caches: Path, *init: str | Path, environment: dict[str, str] | None = None
+    place: Path,
+    caches: Path,
+    *init: str | Path,
+    environment: dict[str, str] | None = None,
+    homes: Callable[[Path], object] = lambda home: None,
 ) -> World:
-    """A fresh world in ``place``; ``init`` are options of ``datakeep init``, ``environment`` is all people's."""
+    """A fresh world in ``place``; ``init`` are options of ``datakeep init``, ``environment`` is all people's.
+
+    ``homes`` puts into each one's home what is needed there before anything is called.
+    """
     mail = "{}@corp.example".format
     aiko = Person("Aiko Tanaka", mail("aiko"), place / "aiko" / "home", caches, place / "aiko" / "work")
     ken = Person("Ken Sato", mail("ken"), place / "ken" / "home", caches, place / "ken" / "work")
     for person in (aiko, ken):
         person.extra |= environment or {}
+        homes(person.home)
     aiko.datakeep("init", "keep", *init)
     keep = aiko.cwd / "keep"
     aiko.datakeep("key", "create", cwd=keep)

@@ -22,7 +22,8 @@ from datakeep.cli.session import Answer, Session, command
     "--vault-data",
     metavar="[NAME=]URL",
     multiple=True,
-    help="A store for bytes: a folder, s3://…, gs://…, az://…; may be repeated (default DIR.vault/data).",
+    help="A store for bytes: a folder, s3://…, gs://…, az://…, ssh://…, webdavs://…; may be repeated "
+    "(default DIR.vault/data).",
 )
 def call(
     session: Session, folder: Path, name: str | None, vault_git: str | None, vault_data: tuple[str, ...]

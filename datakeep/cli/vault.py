@@ -57,6 +57,7 @@ def add(session: Session, name: str, url: str) -> Answer:
     Example:
       datakeep vault add nas /mnt/nas/keep
       datakeep vault add cloud 's3://bucket/keep?endpoint_url=https://s3.corp.example&region=eu-1'
+      datakeep vault add attic ssh://attic.corp.example/srv/keep
     """
     from datakeep.repository.identity import identity
     from datakeep.workflows.vault_stores import add_store

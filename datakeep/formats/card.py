@@ -25,8 +25,12 @@ _DVC_EXTRAS = {
     "azure": "azure",
     "az": "azure",
     "ssh": "ssh",
+    "webdav": "webdav",
     "webdavs": "webdav",
     "hdfs": "hdfs",
+    "webhdfs": "webhdfs",
+    "gdrive": "gdrive",
+    "oss": "oss",
 }
 
 
@@ -111,6 +115,7 @@ def _how_to_get(manifest: Manifest, facts: CardFacts) -> str:
         text += (
             f"in `data/`:\n\n```sh\n{clone}dvc pull\n```\n\nThe bytes lie in: " + _places(facts.stores) + "\n"
         )
+        text += _signing_in(facts.stores)
     allow = "-c protocol.file.allow=always " if facts.repository.startswith(("/", "file:")) else ""
     return text + (
         f"\nOr from the register of all datasets:\n\n```sh\ngit clone {shlex.quote(facts.keep)} keep\n"
@@ -126,6 +131,18 @@ _DVC_HOME = "https://dvc.org"
 def _dvc_install(stores: Sequence[tuple[str, str]]) -> str:
     extras = {_DVC_EXTRAS[scheme] for _, url in stores if (scheme := url.partition("://")[0]) in _DVC_EXTRAS}
     return f"`pip install 'dvc[{','.join(sorted(extras))}]'`" if extras else "`pip install dvc`"
+
+
+def _signing_in(stores: Sequence[tuple[str, str]]) -> str:
+    """What DVC has to be told of a server that wants a password, before it pulls."""
+    names = [name for name, url in stores if url.partition("://")[0] in ("webdav", "webdavs")]
+    if not names:
+        return ""
+    lines = "".join(
+        f"dvc remote modify --local {name} user NAME\ndvc remote modify --local {name} password PASSWORD\n"
+        for name in names
+    )
+    return f"\nBefore `dvc pull` from a WebDAV server, sign in; this stays on your machine:\n\n```sh\n{lines}```\n"
 
 
 def _places(stores: Sequence[tuple[str, str]]) -> str:

@@ -24,9 +24,10 @@ def _without_secret(url: str | None) -> str | None:
 
 
 class StoreEntry(Part):
-    """One store of the vault: a folder, or a bucket (``s3://``, ``gs://``, ``az://``) with its server and region.
+    """One store of the vault: a folder, a bucket with its server and region, or a folder on a server.
 
-    Credentials are never here: they come from the environment or profile of whoever is at work.
+    Buckets are ``s3://``, ``gs://`` and ``az://``; servers ``ssh://``, ``webdavs://`` and whatever else DVC knows.
+    Credentials are never here: they come from the environment, keys or profile of whoever is at work.
     ``filled_at`` is of a store that was added later: the keep's commit whose registered versions were all
     copied into it. Later versions name their stores themselves.
     """

@@ -2,7 +2,8 @@
 
 ``scan`` names the files of a source, ``ingest`` takes them into stores with one read each, ``fetch`` gets
 them out verified, ``rehash`` holds a folder against its inventory. ``interface`` is what a store is,
-``folder`` and ``object_store`` are the two kinds of store, ``opening`` finds the kind by URL. ``dvc_format``
+``folder``, ``object_store`` and ``server_store`` (over a ``file_server``: SSH, WebDAV, or what only DVC knows) are
+the kinds of store, ``opening`` finds the kind by URL. ``dvc_format``
 writes and reads DVC 3's files, so that plain ``dvc`` can use all of it. ``hashing``, ``pool``, ``present``,
 ``location``, ``taking`` (the workers' part of ``ingest``) and the ``…_faults`` serve these; ``state`` is the cache of
 what was hashed before.
@@ -21,5 +22,6 @@ __all__ = [
     "opening",
     "rehash",
     "scan",
+    "server_store",
     "state",
 ]

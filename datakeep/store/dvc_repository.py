@@ -10,7 +10,7 @@ import configparser
 import posixpath
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ from datakeep.core import paths
 from datakeep.core.errors import DatakeepError, HostileRepository, InvalidFile, Unsupported
 from datakeep.core.secrets import strip_url
 from datakeep.formats import yaml
-from datakeep.store.location import scheme_of
+from datakeep.store.location import is_bucket, scheme_of
 from datakeep.store.opening import open_store
+from datakeep.store.server_location import locate_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -337,20 +338,35 @@ def _store(name: str, options: Mapping[str, str], folder: Path | None) -> Store:
         if not url or (folder is None and not url.startswith("/")):
             raise _not_usable(f"its url {url!r} is a path in somebody's clone")
         return open_store(name, str(_absolute(url, folder)))
+    if not is_bucket(url):
+        return _on_server(name, url, options, folder)
     endpoint = options.get("endpointurl")
     if scheme == "azure":
         account = options.get("account_name")
         endpoint = f"https://{account}.blob.core.windows.net" if account else None
     if endpoint and folder is None:
-        raise _not_usable(
-            f"the repository itself names its server, {strip_url(endpoint)}, which would be shown your credentials"
-        )
+        raise _shown_to(endpoint)
     return open_store(
         name,
         url,
         endpoint_url=endpoint,
         region=options.get("region"),
         profile=options.get("profile") if folder else None,
+    )
+
+
+def _on_server(name: str, url: str, options: Mapping[str, str], folder: Path | None) -> Store:
+    place = locate_server(name, url)
+    if folder is None and place.scheme not in ("http", "https"):
+        raise _shown_to(url)
+    user, port = options.get("user") or place.user, options.get("port", "")
+    place = replace(place, user=user, port=int(port) if port.isdecimal() else place.port)
+    return open_store(name, place.url)
+
+
+def _shown_to(server: str) -> Unsupported:
+    return _not_usable(
+        f"the repository itself names its server, {strip_url(server)}, which would be shown your credentials"
     )
 
 

@@ -45,6 +45,10 @@ class Capability(StrEnum):
     FREE_SPACE = "free space"  #: ``free_bytes`` knows the answer
     LOCAL = "local"  #: the bytes lie on a file system of this machine, so reading them costs no network
     SYNC = "sync"  #: one ``sync`` makes many finished objects durable; elsewhere each is when it is committed
+    EXCLUSIVE = (
+        "exclusive"  #: of several ``put_new`` at the same moment one wins; elsewhere the moment matters
+    )
+    ANY_NAME = "any name"  #: a key may hold ``?``, ``#`` and ``;``; elsewhere that is a ValueError
     ANY_KEY = (
         "any key"  #: a large object needs no key before its last byte; elsewhere it is kept here until then
     )
@@ -280,7 +284,7 @@ class Store(ABC):
     def put_new(self, key: str, data: bytes) -> bool:
         """Store ``data`` as the object ``key``, durably, unless there is one; whether it was stored.
 
-        Of several writers at the same moment, one is told True.
+        Of several writers at the same moment, one is told True; see ``Capability.EXCLUSIVE``.
         """
         check_key(key)
         with self.faults(f"write {key}"):

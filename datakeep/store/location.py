@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from datakeep.core.errors import SecretFound, Unsupported, UsageError
-from datakeep.core.names import nearest
+from datakeep.core.errors import SecretFound, UsageError
 from datakeep.core.secrets import find_secret, strip_url
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):/")
@@ -73,9 +72,9 @@ def split_url(url: str) -> tuple[str, str | None, str | None]:
     if secret := find_secret(url) or find_secret(options.get("endpoint_url", "")):
         raise SecretFound(
             f"the store's url holds {secret}",
-            next_step="leave it out; credentials come from the environment, such as AWS_PROFILE",
+            next_step="leave it out; credentials come from the environment, such as AWS_PROFILE, or from keys",
         )
-    if scheme_of(url) in (None, "file"):
+    if not is_bucket(url):
         return url, None, None
     unknown = sorted(set(options) - {"endpoint_url", "region"})
     if unknown:
@@ -92,22 +91,19 @@ def scheme_of(url: str) -> str | None:
     return found[1].lower() if found else None
 
 
+def is_bucket(url: str) -> bool:
+    """Whether a URL is of an object store that has a fast path."""
+    return scheme_of(url) in _OBJECT_SCHEMES
+
+
 def locate(name: str, url: str, endpoint_url: str | None, region: str | None) -> Location:
-    """The place that the URL of the store ``name`` means.
+    """The place that the URL of the store ``name``, in a bucket, means.
 
     Raises:
-        Unsupported: This version has no store of this kind.
         UsageError: There is a typo in it.
     """
     scheme = scheme_of(url) or ""
     shown = f"store {name!r} ({strip_url(url)})"
-    if scheme not in _OBJECT_SCHEMES:
-        near = nearest(scheme, list(_OBJECT_SCHEMES)) if scheme else None
-        raise Unsupported(
-            f"{shown}: this version knows no {scheme or 'such'} stores"
-            + (f"; did you mean {near}?" if near else ""),
-            next_step=f"give an absolute folder (a disk, a mounted share), or {_SHAPE}",
-        )
     bucket, _, prefix = url[len(scheme) + 1 :].removeprefix("//").partition("/")
     if not url[len(scheme) + 1 :].startswith("//") or not _BUCKET.fullmatch(bucket):
         raise UsageError(f"{shown} names no bucket", next_step=f"write it as {_SHAPE}")

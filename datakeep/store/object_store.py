@@ -97,7 +97,8 @@ class BucketStore(Store):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """A bucket is far away, endless, and durable at once; S3 and its likes keep checksums."""
-        return frozenset({Capability.CHECKSUMS} if self.location.scheme == "s3" else ())
+        checksums = {Capability.CHECKSUMS} if self.location.scheme == "s3" else set()
+        return frozenset({Capability.EXCLUSIVE, Capability.ANY_NAME} | checksums)
 
     @property
     def connections(self) -> int | None:

@@ -18,7 +18,7 @@ from datakeep.repository import vault
 from datakeep.repository.command import local_path
 from datakeep.repository.keep import Change, KeepRepository, KeepTree
 from datakeep.store.interface import Capability
-from datakeep.store.location import split_url
+from datakeep.store.location import scheme_of, split_url
 from datakeep.store.opening import create_store, open_store
 from datakeep.workflows.apart import require_apart
 from datakeep.workflows.facts import check_writable
@@ -223,6 +223,10 @@ def _require_apart(root: Path, file: KeepFile) -> None:
 
 def _warn_of_personal(store: StoreEntry, progress: Progress) -> None:
     path = local_path(store.url)
+    if scheme_of(store.url) == "gdrive":
+        progress.warn(
+            f"store {store.name} is a Google Drive: if it is a person's own, it goes when the account does"
+        )
     if path is not None and _PERSONAL.search(str(path)):
         progress.warn(
             f"store {store.name} ({path}) is a personal cloud folder: it goes when the account does"
@@ -263,5 +267,5 @@ def _what_dies(store: Store) -> str:
     return (
         "that disk"
         if Capability.LOCAL in store.capabilities
-        else "that bucket, or the account that pays for it"
+        else "that bucket or server, or the account that pays for it"
     )

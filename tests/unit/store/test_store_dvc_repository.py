@@ -105,7 +105,9 @@ def test_places_of_a_repository_named_by_an_address() -> None:
         ),
         ("url = azure://c/p\naccount_name = evil", "which would be shown your credentials"),
         ("url = ../store", "a path in somebody's clone"),
-        ("url = ssh://host/path", "knows no ssh stores"),
+        ("url = ssh://host/path", "names its server, ssh://host/path, which would be shown your credentials"),
+        ("url = webdavs://host/path\nuser = aiko", "which would be shown your credentials"),
+        ("url = warp://host/path", "knows warp stores"),
         ("url = s3://b/p\nversion_aware = true", "version_aware"),
         ("url = remote://nowhere/x", "names no other remote"),
         ("url = remote://r/x", "names no other remote"),
@@ -130,6 +132,19 @@ def test_a_users_own_clone_adds_its_cache_and_its_own_settings(tmp_path: Path) -
     assert stores["the local cache"].url == str(tmp_path / "c")
     far = b"['remote \"r\"']\nurl = s3://bucket/p\nendpointurl = http://127.0.0.1:9000\n"
     assert not places(far, tmp_path).unusable
+
+
+def test_servers_of_a_users_own_clone_are_asked_as_dvc_asks_them(tmp_path: Path) -> None:
+    config = (
+        b"['remote \"nas\"']\nurl = ssh://nas/srv/dvc\nuser = aiko\nport = 2222\n"
+        b"['remote \"dav\"']\nurl = webdavs://dav.corp.example/dvc\nuser = aiko\n"
+        b"['remote \"web\"']\nurl = https://data.corp.example/dvc\n"
+    )
+    stores = {store.name: store for store in places(config, tmp_path).stores}
+    assert stores["nas"].url == "ssh://aiko@nas:2222/srv/dvc"
+    assert stores["dav"].dvc_remote("x") == {"url": "webdavs://dav.corp.example/dvc/x", "user": "aiko"}
+    assert stores["web"].credentials is None
+    assert [store.name for store in places(config, None).stores] == ["web"]
 
 
 @pytest.mark.parametrize("text", [b"url = before any section\n", b"[core\n", b"\xff\xfe"])

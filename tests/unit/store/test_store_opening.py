@@ -8,12 +8,6 @@ from datakeep.store.object_clients import HASTY, connect
 from datakeep.store.opening import create_store, folder_of, open_store
 
 
-@pytest.mark.parametrize("url", ["ssh://host/x", "webdavs://host/x", "https://host/x"])
-def test_other_kinds_are_named(url):
-    with pytest.raises(Unsupported, match=r"knows no (ssh|webdavs|https) stores"):
-        open_store("main", url)
-
-
 @pytest.mark.parametrize(
     "url",
     [
