@@ -72,7 +72,7 @@ class FolderStore(Store):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Its free space is known, its bytes are local, and objects are renamed when they are written."""
-        return frozenset(Capability)
+        return frozenset(Capability) - {Capability.CHECKSUMS}
 
     def where(self) -> tuple[str, ...]:
         """See :meth:`Store.where`; symbolic links are resolved."""
