@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datakeep.extract.sql.interface import Result
 
 PART_BYTES = 256 << 20
-ROW_GROUP_ROWS = 131_072
+ROW_GROUP_ROWS = 262_144
 #: A row group of long values is cut earlier, so that one never takes much more memory than this.
 _ROW_GROUP_BYTES = 48 << 20
 _FALSE_POSITIVES = 0.01

@@ -68,9 +68,11 @@ def shown_place(text: str, place: int) -> tuple[str, tuple[str, str]]:
 
 def _end(text: str, dialect: str) -> int:
     """Where the statement ends: before the semicolons that close it, if it has any."""
+    end = len(text)
+    if ";" not in text:
+        return end
     import sqlglot
 
-    end = len(text)
     for token in reversed(sqlglot.tokenize(text, read=dialect)):
         if token.token_type != sqlglot.TokenType.SEMICOLON:
             break

@@ -141,17 +141,16 @@ class PostgresSession(Session):
 
     @contextmanager
     def _savepoint(self) -> Iterator[None]:
+        """Whatever happens in the block, the transaction and its snapshot go on as before it."""
         with self._complaints():
             self._connection.do(f"SAVEPOINT {SAVEPOINT}")
         try:
             yield
-        except BaseException:
-            # After a lost connection there is nothing to go back to, and that error is on its way already.
+        finally:
+            # A connection that ended here is an error on its way already, or is noticed by the next question.
             with suppress(*failures()):
                 self._connection.do(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            raise
-        with self._complaints():
-            self._connection.do(f"RELEASE SAVEPOINT {SAVEPOINT}")
+                self._connection.do(f"RELEASE SAVEPOINT {SAVEPOINT}")
 
     @contextmanager
     def _complaints(

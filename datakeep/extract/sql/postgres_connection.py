@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from datakeep.extract.sql.ahead import Ahead, ahead
 from datakeep.extract.sql.faults import DriverMissing
 from datakeep.extract.sql.postgres_faults import connection_fault
 
@@ -48,6 +49,7 @@ class Connection:
                 "the package adbc-driver-postgresql, which speaks to PostgreSQL, is not installed",
                 next_step="install datakeep again: it is one of its dependencies",
             ) from error
+        self._streaming = False
         try:
             self._adbc = dbapi.connect(_with_defaults(address.connect), autocommit=True)
         except failures() as error:
@@ -79,21 +81,45 @@ class Connection:
             return cursor.adbc_execute_schema(sql)
 
     @contextmanager
-    def stream(self, sql: str) -> Iterator[Any]:
-        """A reader of the batches of a query; it holds one at a time."""
+    def stream(self, sql: str) -> Iterator[Ahead[Any]]:
+        """The batches of a query, read ahead; a few are held at a time.
+
+        Left before its end, the query is cancelled, and with it the transaction up to the last savepoint.
+        """
+        # pyarrow's own reader drops the SQLSTATE of an error on the way; the driver's keeps it.
+        from adbc_driver_manager._reader import AdbcRecordBatchReader
+
         with self._cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
             cursor.execute(sql)
-            with cursor.fetch_record_batch() as reader:
-                yield reader
+            handle = cursor.fetch_arrow()
+            with AdbcRecordBatchReader._import_from_c(handle.address) as reader:  # noqa: SLF001
+                self._streaming = True
+                try:
+                    with ahead(_batches(reader), cursor.adbc_cancel) as batches:
+                        yield batches
+                finally:
+                    self._streaming = False
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
+        if self._streaming:
+            raise RuntimeError(
+                "the rows of a query are on their way: read or leave them before the next question"
+            )
         cursor = self._adbc.cursor()
         try:
             yield cursor
         finally:
             cursor.close()
+
+
+def _batches(reader: Any) -> Iterator[Any]:
+    while True:
+        try:
+            yield reader.read_next_batch()
+        except StopIteration:
+            return
 
 
 def _with_defaults(url: str) -> str:

@@ -28,7 +28,7 @@ _UNREACHABLE = (
     ("SSL", "it does not agree to an encrypted connection as the URL's sslmode wants it"),
     ("server closed the connection", "it ended the connection"),
 )
-_DENIED_STATES = ("28",)
+_BAD_OPTION = re.compile(r'invalid URI query parameter: "(\w+)"')
 _GONE_STATES = ("08", "57P01", "57P02", "57P03", "57P05", "53300")
 _GONE_WORDS = ("server closed the connection", "connection to server was lost", "no connection to the server",
                "could not receive data", "SSL SYSCALL", "SSL connection has been closed", "terminating connection",
@@ -80,6 +80,12 @@ def connection_fault(error: BaseException, shown: str) -> DatakeepError:
         return AccessDenied(
             f"{shown} wants a password, and none was given",
             next_step="set PGPASSWORD, or put a line for it into ~/.pgpass",
+        )
+    option = _BAD_OPTION.search(text)
+    if option:
+        return DatabaseUnreachable(
+            f"the URL of the database has an option that PostgreSQL does not know: {option[1]}",
+            next_step="leave it out, or write it as PostgreSQL's documentation of connection URIs does",
         )
     if said:
         return DatabaseUnreachable(
