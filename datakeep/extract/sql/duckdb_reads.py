@@ -23,6 +23,9 @@ _MAGIC = re.compile(r"[*?\[]")
 #: What DuckDB takes for a file where a table could stand.
 _FILE = re.compile(r"\.(csv|tsv|parquet|jsonl?|ndjson|txt)(\.(gz|zst))?$", re.IGNORECASE)
 
+#: Table functions that read the files that they are given; glob(), which only lists them, is none.
+_READERS = re.compile(r"read_|parquet_|sniff_csv$|st_read", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -125,13 +128,20 @@ def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
             if table.this.quoted and not table.args.get("db"):
                 yield table.name, _FAR.match(table.name) is not None or _FILE.search(table.name) is not None
             continue
-        for argument in _arguments(table.this):
+        for argument in _arguments(table.this) if _READERS.match(_called(table.this)) else ():
             if isinstance(argument, exp.Literal) and argument.is_string:
                 yield argument.name, False
             elif isinstance(argument, exp.Placeholder | exp.Parameter) and isinstance(
                 values.get(argument.name), str
             ):
                 yield values[argument.name], False
+
+
+def _called(call: Any) -> str:
+    """The name of a function."""
+    from sqlglot import exp
+
+    return str(call.name if isinstance(call, exp.Anonymous) else call.sql_name() if isinstance(call, exp.Func) else "")
 
 
 def _arguments(call: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from datakeep.extract.sql.exact import Rule, exact
 from datakeep.extract.sql.faults import QueryRefused
 from datakeep.extract.sql.refusals import inexact, unkeepable
 
@@ -127,15 +128,7 @@ def _decimals(array: Any, plan: Plan, first_row: int) -> Any:
 
     precision, scale = plan.decimal or (_HUGE_DIGITS, 0)
     target = (pa.decimal128 if precision <= _HUGE_DIGITS else pa.decimal256)(precision, scale)
-    try:
-        return array.cast(target)
-    except pa.ArrowException:
-        for row, text in enumerate(array.to_pylist(), first_row):
-            try:
-                pa.array([text], pa.string()).cast(target)
-            except pa.ArrowException as error:
-                raise inexact(plan.name, row, text, f"is no decimal({precision}, {scale})") from error
-        raise
+    return exact(array, Rule(plan.name, target), first_row)
 
 
 def _has_time(kind: Any) -> bool:

@@ -202,6 +202,11 @@ class Session(ABC):
         """Product and version: ``PostgreSQL 15.18``."""
 
     @property
+    def shown(self) -> str | None:
+        """The address as the database completes it (host, port, database, user), no secret in it; None: as given."""
+        return None
+
+    @property
     @abstractmethod
     def snapshot(self) -> Snapshot:
         """What the transaction is."""

@@ -127,7 +127,7 @@ def test_the_page_of_types_has_the_same_rows():
         ("time '24:00:00'", "24:00:00"), ("[date '2024-01-01', 'infinity'::date]", "infinity"),
         ("{'a': [map {'k': 'infinity'::timestamp}]}", "infinity"), ("map {'infinity'::date: 1}", "infinity"),
         ("170141183460469231731687303715884105727::hugeint", "is no decimal"),
-        ("340282366920938463463374607431768211455::uhugeint", "is no decimal"),
+        ("'340282366920938463463374607431768211455'::uhugeint", "is no decimal"),
     ],
 )  # fmt: skip
 def test_values_without_an_equal_are_refused_with_their_row(expression, shown):
@@ -332,7 +332,7 @@ def test_far_files_that_cannot_be_read_are_said_to_be(files):
         ("select *\n  from nope", "line 2, column 8: table with name nope does not exist"),
         ("select\n  '日本' as a,\n  '日本', nope from range(3)", "line 3, column 9: referenced column \"nope\" not found"),
         ("select :p as a,\n\tnope from range(3)", "line 2, column 2: referenced column \"nope\""),
-        ("select " + ", ".join(f"'{n}' as c{n}" for n in range(60)) + ", nope from range(3)", "line 1, column 760:"),
+        ("select " + ", ".join(f"'{n}' as c{n}" for n in range(60)) + ", nope from range(3)", "line 1, column 768: referenced column \"nope\""),
         ("select range, range from range(3)", "two columns of the name 'range'"),
         ("select 1 as a; select 2 as a", "not one SELECT, but SELECT and SELECT"),
         ("", "it is empty"),
