@@ -20,11 +20,7 @@ _COLUMNS = 60
 _TOP = 3
 _TEXT_WIDTH = 24
 _TIME_BARS = 60
-_WITHHELD = {
-    "privacy": "values withheld",
-    "name": "values withheld: personal by its name",
-    "secret": "values withheld: a secret",
-}
+_WITHHELD = {"privacy": "", "name": ": personal by its name", "secret": ": one looks like a secret"}
 
 
 def bars(rows: Sequence[int]) -> str:
@@ -90,7 +86,8 @@ def _said(column: ColumnProfile, rows: int) -> Iterator[str]:
         if count:
             yield f"{count:,} {word}"
     if column.withheld:
-        yield _WITHHELD[column.withheld]
+        what = "values" if column.min is None else "frequent values"
+        yield f"{what} withheld{_WITHHELD[column.withheld]}"
 
 
 def _cut(text: str | None) -> str:

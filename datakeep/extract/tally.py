@@ -230,7 +230,7 @@ def _sample_counts(sampled: Any) -> list[tuple[Any, int]]:
 
 
 def _quantiles(ordered: Sequence[tuple[Any, int]]) -> Iterator[tuple[str, Any]]:
-    """For each share q of n rows, the smallest value that at least q·n rows do not exceed; nothing is interpolated."""
+    """For each share q of n rows, the smallest value that at least q·n rows do not exceed, and no mean of two."""
     total = sum(rows for _, rows in ordered)
     wanted = [(share, math.ceil(Fraction(share) * total)) for share in QUANTILES]
     seen = 0
@@ -294,11 +294,9 @@ class _Days:
         if not self._rows or self._gave_up:
             return None
         per = {"D": "day", "M": "month", "Y": "year"}[self._unit]
-        rows = {
-            str(np.array(period, f"datetime64[{self._unit}]")): rows
-            for period, rows in sorted(self._rows.items())
-        }
-        return Periods(column=self.column, per=per, rows=rows).to_dict()  # type: ignore[arg-type]
+        names = np.array([*self._rows], f"datetime64[{self._unit}]")
+        rows = dict(sorted(zip(map(str, names), self._rows.values(), strict=True)))
+        return Periods.model_validate({"column": self.column, "per": per, "rows": rows}).to_dict()
 
     def notes(self) -> list[str]:
         """Why it is not days, if it is not."""
@@ -306,6 +304,5 @@ class _Days:
             return [f"rows per day are not counted: {self.column} holds more than {YEARS:,} different years"]
         if self._unit == "D":
             return []
-        return [
-            f"{self.column} has rows on more than {DAYS:,} days: they are counted per {'month' if self._unit == 'M' else 'year'}"
-        ]
+        per = "month" if self._unit == "M" else "year"
+        return [f"{self.column} has rows on more than {DAYS:,} days: they are counted per {per}"]

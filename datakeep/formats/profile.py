@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_SIZE_BYTES = 32 << 20
 #: What must not stand in a file as it is: control characters, and what turns the direction of text.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?$"
 Rows = Annotated[int, Field(ge=0)]
 #: Why values are not here: stated or not stated about the data, guessed from a name, or seen in a value.
 Withheld = Literal["privacy", "name", "secret"]
@@ -45,7 +46,9 @@ class ColumnProfile(Part):
     distinct: Rows | None = None
     min: str | None = None
     max: str | None = None
-    mean: str | None = Field(default=None, description="rounded to 15 digits; NaN and infinities left out")
+    mean: str | None = Field(
+        default=None, pattern=_NUMBER, description="rounded to 15 digits; NaN and infinities left out"
+    )
     quantiles: dict[str, str] = Field(
         default_factory=dict, description="share of the rows to the smallest value that they do not exceed"
     )
@@ -68,7 +71,9 @@ class Periods(Part):
 
     column: str
     per: Literal["day", "month", "year"]
-    rows: dict[str, Rows] = Field(description="the period to its rows; periods without rows are left out")
+    rows: dict[str, Rows] = Field(
+        min_length=1, description="the period to its rows; periods without rows are left out"
+    )
 
 
 class Profile(Document):
@@ -159,7 +164,10 @@ def withholding(profile: Profile, personal: str | None) -> Profile:
         personal: The manifest's ``privacy.personal``; None where it is not stated.
     """
     columns = [_withheld(column, personal) for column in profile.columns]
-    return profile.model_copy(update={"columns": columns})
+    less: dict[str, Any] = {"columns": columns}
+    if profile.time and suggests_personal(profile.time.column):
+        less["time"] = None
+    return profile.model_copy(update=less)
 
 
 def _withheld(column: ColumnProfile, personal: str | None) -> ColumnProfile:

@@ -1,7 +1,7 @@
 """The profile of a version's tables: made with new data, kept with new facts, read for who asks.
 
-Tabular files are read once more for it, after :func:`datakeep.extract.describe.describe` has looked at types and rows;
-no other file is.
+Tabular files are read once more for it, after :func:`datakeep.extract.describe.describe` has looked at types and
+rows; no other file is.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 PROFILE = "profile.json"
 _CHANGED_COLUMNS = 20
 _NAMED = 5
-#: Why values are not in a profile, in words.
+#: What is not in a profile, and why, in words.
 WITHHELD = {
-    "privacy": "they may be somebody's, since privacy.personal is not 'no'",
-    "name": "the name suggests personal data",
-    "secret": "one looks like a password or token",
+    "privacy": ("texts and frequent values", "they may be somebody's, since privacy.personal is not 'no'"),
+    "name": ("all values", "the name suggests personal data"),
+    "secret": ("all values", "one looks like a password or token"),
 }
 
 
@@ -104,12 +104,12 @@ def profile_notes(profile: Profile) -> list[str]:
     notes = list(profile.notes)
     if profile.columns_left_out:
         notes.append(f"the profile leaves out {counted(profile.columns_left_out, 'column')} beyond the first")
-    for reason, why in WITHHELD.items():
+    for reason, (what, why) in WITHHELD.items():
         if names := [column.name for column in profile.columns if column.withheld == reason]:
             shown = ", ".join(names[:_NAMED]) + (
                 f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             )
-            notes.append(f"the profile holds no values of {shown}: {why}")
+            notes.append(f"the profile withholds {what} of {shown}: {why}")
     return notes
 
 
