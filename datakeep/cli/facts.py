@@ -45,6 +45,15 @@ without_option = click.option(
 )
 
 
+profile_option = click.option(
+    "--profile/--no-profile",
+    "profile",
+    default=None,
+    help="Whether a profile of the tables (ranges, nulls, frequent values) is stored with the version; by default it "
+    "is. It takes one more read of them.",
+)
+
+
 def _sentence(meaning: str) -> str:
     return f"{meaning[:1].upper()}{meaning[1:]}."
 
@@ -103,6 +112,8 @@ def command_line(*words: object, options: dict[str, Any]) -> str:
         value = options.get(option)
         for item in value if isinstance(value, tuple) else [value] if value else []:
             line += [f"--{option.replace('_', '-')}", str(item)]
+    if options.get("profile") is not None:
+        line.append("--profile" if options["profile"] else "--no-profile")
     for store in options.get("without_stores") or ():
         line += ["--without-store", store]
     for fact in FACTS:

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from datakeep.cli.facts import asker, command_line, fact_options, given, next_after, without_option
+from datakeep.cli.facts import (
+    asker,
+    command_line,
+    fact_options,
+    given,
+    next_after,
+    profile_option,
+    without_option,
+)
 from datakeep.cli.session import Answer, Session, command, size
 from datakeep.core.counts import counted
 
@@ -22,6 +30,7 @@ from datakeep.core.counts import counted
     help="How the bytes are kept: in git history, or as DVC objects.",
 )
 @click.option("--normalise-names", is_flag=True, help="Bring file names into Unicode's NFC form.")
+@profile_option
 @without_option
 @fact_options
 def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any) -> Answer:
@@ -49,6 +58,7 @@ def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any)
         manifest=options["manifest"],
         normalise_names=options["normalise_names"],
         without_stores=options["without_stores"],
+        profile=options["profile"],
         ask=asker(session),
         command=command_line("register", name, *sources, options=options),
     )

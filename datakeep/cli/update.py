@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from datakeep.cli.changes import change_data, show_changes
-from datakeep.cli.facts import asker, command_line, fact_options, given, next_after, without_option
+from datakeep.cli.facts import (
+    asker,
+    command_line,
+    fact_options,
+    given,
+    next_after,
+    profile_option,
+    without_option,
+)
 from datakeep.cli.session import Answer, Session, command
 
 
@@ -25,6 +33,7 @@ from datakeep.cli.session import Answer, Session, command
     "what is damaged there is written anew.",
 )
 @click.option("--normalise-names", is_flag=True, help="Bring file names into Unicode's NFC form.")
+@profile_option
 @without_option
 @fact_options
 def call(
@@ -51,6 +60,7 @@ def call(
         manifest=options["manifest"],
         normalise_names=options["normalise_names"],
         without_stores=options["without_stores"],
+        profile=options["profile"],
         ask=asker(session),
         command=command_line("update", name, *sources, options=options) + " -m WHY",
         deep=options["deep"],

@@ -18,14 +18,17 @@ from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.parents import check_parents
+from datakeep.workflows.profiling import profile_files, profile_notes, profile_of
 from datakeep.workflows.publish import Draft, Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from datakeep.extract.describe import Description
     from datakeep.formats.manifest import Column
     from datakeep.formats.version import VersionEntry
+    from datakeep.repository.dataset import DatasetRepository
     from datakeep.repository.identity import Identity
     from datakeep.store.scan import Scan, SourceFile
     from datakeep.workflows.keep import Keep
@@ -54,6 +57,7 @@ class Request:
         command: What the user typed, for messages.
         deep: Read every file, also those that did not change since they were last hashed.
         without_stores: Stores that are left out this time.
+        profile: Whether tables get a profile; None is yes, but makes no version by itself.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Request:
     command: str = "datakeep register"
     deep: bool = False
     without_stores: Sequence[str] = ()
+    profile: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
         )
     check_aliases(keep, name, document)
     check_parents(keep, document)
-    notes = describe_into(document, found, keep)
+    seen = described(document, found, keep)
     refuse_git_control(document, found)
     document = facts.ordered(document) if request.manifest is None else document
     manifest = facts.complete(
@@ -116,14 +121,17 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     )
     check_parents(keep, document)  # once more: a person may have been asked for them
     files |= attach_asked(document, files)
+    made, notes = profiled(request, found.files, seen, document, files, keep)
     publisher = Publisher(keep, who, now, without=request.without_stores)
     publisher.make_repository(name)
     draft = Draft(
-        name, "v1", document, "registered", files=dict(files), source=found.files,
+        name, "v1", document, "registered", files={**files, **made}, source=found.files,
         state=state_of(keep, request.sources), deep=True,
     )  # fmt: skip
     entry = publisher.publish(publisher.prepare(draft))
-    return Registered(entry, created=True, notes=(*found.warnings, *notes, *facts.doubts(manifest, now)))
+    return Registered(
+        entry, created=True, notes=(*found.warnings, *seen.notes, *notes, *facts.doubts(manifest, now))
+    )
 
 
 def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:
@@ -258,7 +266,37 @@ def refuse_git_control(document: Mapping[str, Any], found: Scan) -> None:
         )
 
 
+def profiled(
+    request: Request,
+    source: Sequence[SourceFile],
+    seen: Description,
+    document: Mapping[str, Any],
+    files: Mapping[str, Any],
+    keep: Keep,
+    before: tuple[DatasetRepository, str] | None = None,
+) -> tuple[dict[str, bytes | None], list[str]]:
+    """What becomes of the file of the profile with this new data, and what a person should know of it.
+
+    Args:
+        request: Says whether a profile is wanted.
+        source: The new data.
+        seen: What was found in it.
+        document: The complete manifest.
+        files: Documents that were handed in for the version.
+        keep: The keep.
+        before: The dataset's repository, and the commit that the version builds on.
+    """
+    found = None if request.profile is False else profile_of(source, seen, document, keep)
+    made = profile_files(found, files, before, keep)
+    return made, profile_notes(found) if found and made else []
+
+
 def describe_into(document: dict[str, Any], found: Scan, keep: Keep) -> tuple[str, ...]:
+    """As :func:`described`; returns what a person should know of it."""
+    return tuple(described(document, found, keep).notes)
+
+
+def described(document: dict[str, Any], found: Scan, keep: Keep) -> Description:
     """Fill in what can be seen in the files: formats, columns and types, rows, encodings.
 
     What a person wrote about a column (meaning, unit, key) stays; its type is what was seen.
@@ -278,7 +316,7 @@ def describe_into(document: dict[str, Any], found: Scan, keep: Keep) -> tuple[st
     document["contents"] = contents
     if seen.columns:
         document["columns"] = merged_columns(document.get("columns") or [], seen.columns)
-    return tuple(seen.notes)
+    return seen
 
 
 def merged_columns(stated: list[dict[str, Any]], seen: Sequence[Column]) -> list[dict[str, Any]]:
