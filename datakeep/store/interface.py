@@ -48,6 +48,9 @@ class Capability(StrEnum):
     ANY_KEY = (
         "any key"  #: a large object needs no key before its last byte; elsewhere it is kept here until then
     )
+    CHECKSUMS = (
+        "checksums"  #: ``checksums`` tells the sha256 that the store keeps of what it took in one piece
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +331,16 @@ class Store(ABC):
     def locked(self, keys: Iterable[str]) -> set[str]:  # noqa: ARG002  (only some servers lock objects)
         """Those of ``keys`` that the store has promised to keep for a while yet, whoever asks."""
         return set()
+
+    def checksums(self, keys: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+        """Each of ``keys`` with the sha256 that the store itself keeps of it; None where it keeps none.
+
+        Nothing is read: it is of the bytes that once arrived there, whatever became of them since.
+
+        Raises:
+            StoreUnreachable: The store does not answer.
+        """
+        return ((key, None) for key in keys)
 
     def free_bytes(self) -> int | None:
         """How many more bytes fit; None if nobody can say."""

@@ -438,7 +438,13 @@ class Publisher:
         return Change(files=files, gitlinks={} if later else {place: entry.commit})
 
     def make_repository(self, name: str) -> None:
-        """The vault has a repository for the dataset, perhaps an empty one."""
+        """The vault has a repository for the dataset, perhaps an empty one; none is made where a store refuses.
+
+        Raises:
+            AccessDenied, StoreUnreachable: Of a store, or of the git base.
+        """
+        with way_out(self.keep, self.without):
+            takers(self.keep, None, self.without)
         vault.create_bare(self.keep.dataset_url(name), self.keep.file.vault.create_command, name=name)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from conftest import Person, Ran, World
+    from world import Person, Ran, World
 
 _SERVER = """
 import json, os, sys

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import Person, Ran, World
     from object_server import ObjectServer
+    from world import Person, Ran, World
 
 CRLF = b"id,late\r\n1,yes\r\n2,no\r\n"
 
