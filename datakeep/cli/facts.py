@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.extraction import typed
 from datakeep.cli.printable import printable
+from datakeep.core.secrets import strip_url
 from datakeep.workflows.facts import FACTS, Fact
 
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ def command_line(*words: object, options: dict[str, Any]) -> str:
     """What the user typed, as a line to repeat: command and arguments, then the options."""
     import shlex
 
-    line = ["datakeep", *map(str, words)]
+    line = ["datakeep", *map(str, words), *typed(options)]
     for option in ("name", "backend", "data", "ssh_key", "credential_helper", "manifest"):
         value = options.get(option)
         for item in value if isinstance(value, tuple) else [value] if value else []:
@@ -119,5 +121,5 @@ def command_line(*words: object, options: dict[str, Any]) -> str:
     for fact in FACTS:
         value = options.get(fact.path.replace(".", "__"))
         for item in value if isinstance(value, tuple) else [value] if value else []:
-            line += [fact.option, str(item)]
+            line += [fact.option, strip_url(str(item))]
     return shlex.join(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -69,6 +70,45 @@ class CodeAt(Part):
     path: RepositoryPath | None = None
 
 
+class ExtractedColumn(Part):
+    """A column of a query's result: its type as the database says it, and as Arrow has it."""
+
+    name: str
+    database_type: str
+    arrow_type: str
+    note: str | None = None
+
+
+class ReadTable(Part):
+    """A table, view or file that a query read; ``columns: null`` says that they could not be told."""
+
+    name: str
+    kind: str
+    columns: list[str] | None = None
+    through: list[str] = Field(default_factory=list)
+    primary_key: list[str] = Field(default_factory=list)
+    comment: str | None = None
+    definition: str | None = None
+    owner: str | None = None
+
+
+class Extraction(Part):
+    """How the query of a source was run; datakeep, which ran it, writes this down, and no person does."""
+
+    query_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    normalised: str
+    server: str
+    isolation: str
+    snapshot: str | None = None
+    snapshot_at: datetime | None = None
+    started_at: datetime
+    ended_at: datetime
+    columns: list[ExtractedColumn]
+    tables: list[ReadTable] = Field(default_factory=list)
+    as_text: list[str] = Field(default_factory=list)
+    decimals: dict[str, list[int]] = Field(default_factory=dict)
+
+
 class Source(Part):
     """Where the data came from; which fields are needed depends on ``kind``."""
 
@@ -80,6 +120,7 @@ class Source(Part):
     extracted_at: When | Literal["unknown"] | None = None
     extracted_by: str | None = None
     rows: int | None = Field(default=None, ge=0)
+    extraction: Extraction | None = None
     valid_from: When | None = None
     valid_to: When | None = None
     parents: list[str] | None = None

@@ -70,7 +70,7 @@ def check_sql(
     tables = tuple(read_tables(statement))
     if database is not None:
         with database.session() as session:
-            return _with_catalogue(statement, tables, session, _unbound(statement, given))
+            return with_catalogue(statement, tables, session, _unbound(statement, given))
     notes = ("keys and joins were not looked at: --database URL asks the database for them",)
     return Checked(
         statement, tuple(advise(statement, None)), tables, notes=notes + _unbound(statement, given)
@@ -115,9 +115,10 @@ def _unbound(statement: Statement, given: Mapping[str, Parameter]) -> tuple[str,
     return (f"{counted(len(statement.parameters), 'parameter')} without a value: {names}",)
 
 
-def _with_catalogue(
+def with_catalogue(
     statement: Statement, names: tuple[str, ...], session: Session, notes: tuple[str, ...]
 ) -> Checked:
+    """What a check finds that may ask a database: keys, views, and how many rows joins repeat."""
     from datakeep.extract.sql.advice import advise, verify_joins
     from datakeep.extract.sql.lineage import trace
 

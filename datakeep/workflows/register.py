@@ -17,6 +17,7 @@ from datakeep.store.hashing import hash_file
 from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
+from datakeep.workflows.extraction import extracted, first_query, state_extracted, state_query
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.profiling import profile_files, profile_notes, profile_of
 from datakeep.workflows.publish import Draft, Publisher
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datakeep.repository.dataset import DatasetRepository
     from datakeep.repository.identity import Identity
     from datakeep.store.scan import Scan, SourceFile
+    from datakeep.workflows.extraction import Extracted, Wanted
     from datakeep.workflows.keep import Keep
 
 #: Files with which a source could change how git treats it; the dvc backend has no such trouble.
@@ -57,6 +59,7 @@ class Request:
         command: What the user typed, for messages.
         deep: Read every file, also those that did not change since they were last hashed.
         without_stores: Stores that are left out this time.
+        extraction: A query that is run for the data, in the place of ``sources``.
         profile: Whether tables get a profile; None is yes, but makes no version by itself.
     """
 
@@ -70,6 +73,7 @@ class Request:
     command: str = "datakeep register"
     deep: bool = False
     without_stores: Sequence[str] = ()
+    extraction: Wanted | None = None
     profile: bool | None = None
 
 
@@ -97,41 +101,96 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     name = check_name(request.name)
     keep.refresh()
     keep.require_not_departed(who, now)
+    if request.extraction is not None:
+        return _register_query(keep, request, request.extraction, who=who, now=now)
     found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
     document, files = document_of(request, who)
-    if "backend" not in document and name not in keep.datasets:
-        document["backend"] = _backend(request, found)
     if name in keep.datasets:
         return _already(keep, name, found, request)
+    if "backend" not in document:
+        document["backend"] = _backend(request, found)
+    _require_free(keep, name, document)
+    return _made(keep, request, found, document, files, who=who, now=now)
+
+
+def _register_query(
+    keep: Keep, request: Request, wanted: Wanted, *, who: Identity, now: datetime
+) -> Registered:
+    """A dataset of what a query gives. What can be refused is refused before the query, which may take hours."""
+    if request.name in keep.datasets:
+        raise AlreadyExists(
+            f"{request.name} is registered already, as {keep.entry(request.name).version}",
+            next_step=f"run its query again: datakeep update {request.name} --rerun -m WHY; or another one: "
+            f"datakeep update {request.name} --sql FILE -m WHY",
+        )
+    query = first_query(wanted)
+    document, files = document_of(request, who)
+    files[query.place] = query.text
+    document.setdefault("backend", "dvc")
+    state_query(document, query, by=who.email, now=now)
+    _require_free(keep, request.name, document)
+    document, _ = _complete(keep, request, document, suggestions((), who))
+    keep.writable_stores(request.without_stores)
+    with extracted(query, request.name, keep.progress, by=who.email) as done:
+        state_extracted(document, done)
+        found = scan([done.folder], keep=keep.root)
+        return _made(keep, request, found, document, files, who=who, now=now, done=done)
+
+
+def _require_free(keep: Keep, name: str, document: dict[str, Any]) -> None:
+    """Nothing, if a new dataset can have the name, and the aliases and parents of ``document``."""
     if other := keep.dataset_once_called(name):
         raise AlreadyExists(
             f"{name} is an earlier name of the dataset {other}", next_step="choose another name"
         )
     check_aliases(keep, name, document)
     check_parents(keep, document)
-    seen = described(document, found, keep)
-    refuse_git_control(document, found)
+
+
+def _complete(
+    keep: Keep, request: Request, document: dict[str, Any], suggested: Mapping[str, str]
+) -> tuple[dict[str, Any], Manifest]:
+    """The manifest's fields in their order, none missing that the policy requires; and the manifest."""
     document = facts.ordered(document) if request.manifest is None else document
     manifest = facts.complete(
         document,
         keep.file.policy.require,
         ask=request.ask,
-        suggestions=suggestions(found.files, who),
+        suggestions=suggested,
         command=request.command,
     )
     check_parents(keep, document)  # once more: a person may have been asked for them
+    return document, manifest
+
+
+def _made(
+    keep: Keep,
+    request: Request,
+    found: Scan,
+    document: dict[str, Any],
+    files: dict[str, bytes],
+    *,
+    who: Identity,
+    now: datetime,
+    done: Extracted | None = None,
+) -> Registered:
+    """Version 1, of the files that were found and the facts that are stated or asked for now."""
+    seen = described(document, found, keep)
+    if done is not None:
+        done.describe(document)
+    refuse_git_control(document, found)
+    document, manifest = _complete(keep, request, document, suggestions(found.files, who))
     files |= attach_asked(document, files)
     made, notes = profiled(request, found.files, seen, document, files, keep)
     publisher = Publisher(keep, who, now, without=request.without_stores)
-    publisher.make_repository(name)
+    publisher.make_repository(request.name)
     draft = Draft(
-        name, "v1", document, "registered", files={**files, **made}, source=found.files,
+        request.name, "v1", document, "registered", files={**files, **made}, source=found.files,
         state=state_of(keep, request.sources), deep=True,
     )  # fmt: skip
     entry = publisher.publish(publisher.prepare(draft))
-    return Registered(
-        entry, created=True, notes=(*found.warnings, *seen.notes, *notes, *facts.doubts(manifest, now))
-    )
+    said = (*found.warnings, *seen.notes, *(done.notes if done else ()), *notes)
+    return Registered(entry, created=True, notes=(*said, *facts.doubts(manifest, now)))
 
 
 def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from datakeep.formats.inventory import FileChanges, differences
 from datakeep.formats.manifest import Manifest
 from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
+from datakeep.workflows.extraction import extracted, next_query, state_extracted, state_query
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.profiling import PROFILE, kept_profile, profile_changes, profile_in
@@ -44,6 +46,10 @@ if TYPE_CHECKING:
     from datakeep.workflows.register import Request
 
 
+#: What differs each time that a query is run, even where it gives the same rows.
+_OF_A_RERUN = ("source.extracted_at.", "source.extracted_by.", "source.extraction.")
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What is different between the newest version and the draft of the next.
@@ -68,6 +74,11 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.files or self.fields or self.documents or self.profiled)
+
+    def only_in(self, fields: tuple[str, ...]) -> bool:
+        """Whether nothing but these fields of the manifest, and what lies below them, is different."""
+        other = self.files or self.documents or self.profiled
+        return not other and all(f"{one.path}.".startswith(fields) for one in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,26 +151,40 @@ def update(
         )
     facts.state(document, given)
     check_aliases(keep, base.entry.dataset, document)
-    found, seen = _new_source(keep, request, document) if request.sources else (None, None)
-    source = found.files if found else None
+    with contextlib.ExitStack() as stack:
+        found, seen = _new_source(keep, request, base, document, files, stack, who=who, now=now)
+        source = found.files if found else None
+        _complete(keep, request, base, document, suggestions(source or (), who), now)
+        files |= _profile(keep, base, request, document, files, source, seen)
+        return next_from(
+            keep, base, document, files,
+            message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
+            state=state_of(keep, request.sources), deep=request.deep,
+            without=request.without_stores, profile=bool(request.profile),
+            idle=_OF_A_RERUN if request.extraction else (),
+        )  # fmt: skip
+
+
+def _complete(
+    keep: Keep,
+    request: Request,
+    base: Base,
+    document: dict[str, Any],
+    suggested: Mapping[str, str],
+    now: datetime,
+) -> None:
+    """Nothing is missing or misspelled in the next manifest; a person is asked for what is missing."""
     manifest = facts.complete(
         document,
         keep.file.policy.require,
         ask=request.ask,
-        suggestions=suggestions(source or (), who),
+        suggestions=suggested,
         command=request.command,
     )
     for doubt in facts.doubts(manifest, now):
         keep.progress.warn(doubt)
     check_parents(keep, document, base.entry.manifest)
     manifest.check_strict(what=f"the manifest of {request.name}")
-    files |= _profile(keep, base, request, document, files, source, seen)
-    return next_from(
-        keep, base, document, files,
-        message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
-        state=state_of(keep, request.sources), deep=request.deep,
-        without=request.without_stores, profile=bool(request.profile),
-    )  # fmt: skip
 
 
 def take_base(keep: Keep, name: str) -> Base:
@@ -192,6 +217,7 @@ def next_from(
     deep: bool = False,
     without: Sequence[str] = (),
     profile: bool = False,
+    idle: tuple[str, ...] = (),
 ) -> Updated:
     """The version after ``base``, if anything differs.
 
@@ -210,6 +236,7 @@ def next_from(
         deep: Read all of it, whatever the state says, and the objects of the stores; mend what is damaged.
         without: Stores that are left out.
         profile: A first profile alone is worth a version.
+        idle: Fields of the manifest whose change alone is worth none.
     """
     version = next_version(keep.versions(base.entry.dataset))
     draft = Draft(
@@ -229,6 +256,8 @@ def next_from(
     base.repository.fetch()
     prepared = publisher.prepare(draft, dry_run=dry_run)
     changes = _changes(base, prepared, wanted=profile)
+    if changes.only_in(idle):
+        changes = replace(changes, fields=())
     if changes:
         review(changes)
     if not changes or dry_run:
@@ -251,12 +280,39 @@ def _replaced(old: dict[str, Any], request: Request) -> tuple[dict[str, Any], di
     return document, files
 
 
-def _new_source(keep: Keep, request: Request, document: dict[str, Any]) -> tuple[Scan, Description]:
-    found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
+def _new_source(
+    keep: Keep,
+    request: Request,
+    base: Base,
+    document: dict[str, Any],
+    files: dict[str, bytes | None],
+    stack: contextlib.ExitStack,
+    *,
+    who: Identity,
+    now: datetime,
+) -> tuple[Scan | None, Description | None]:
+    """The new data, described in the manifest: files that were named, or the rows of a query; None keeps the old.
+
+    The rows lie in a temporary folder until ``stack`` is left.
+    """
+    sources, done = request.sources, None
+    if request.extraction is not None:
+        query = next_query(request.extraction, base.entry, base.repository)
+        files[query.place] = query.text
+        state_query(document, query, by=who.email, now=now)
+        keep.writable_stores(request.without_stores)  # before a query that may take hours
+        done = stack.enter_context(extracted(query, base.entry.dataset, keep.progress, by=who.email))
+        state_extracted(document, done)
+        sources = [done.folder]
+    if not sources:
+        return None, None
+    found = scan(sources, keep=keep.root, normalise_names=request.normalise_names)
     for warning in found.warnings:
         keep.progress.warn(warning)
     seen = described(document, found, keep)
-    for note in seen.notes:
+    if done is not None:
+        done.describe(document)
+    for note in (*seen.notes, *(done.notes if done else ())):
         keep.progress.note(note)
     refuse_git_control(document, found)
     return found, seen
