@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vault": ("vault", "List and check the stores of the vault, add or remove one."),
     "gc": ("gc", "List what nothing refers to in the stores, or delete it."),
     "check-sql": ("check_sql", "Tell whether what a query gives can be derived again."),
+    "reextract": ("reextract", "Run a version's query again, and compare its rows with the version's."),
     "schema": ("schema", "Print the JSON Schema of a file format."),
 }
 

@@ -320,8 +320,8 @@ def _record(
         "normalised": query.statement.normalised,
         "server": session.server,
         "isolation": snapshot.isolation,
-        "snapshot": snapshot.identity,
-        "snapshot_at": _moment(snapshot.began) if snapshot.began else None,
+        **({"snapshot": snapshot.identity} if snapshot.identity else {}),
+        **({"snapshot_at": _moment(snapshot.began)} if snapshot.began else {}),
         "columns": [_column(column) for column in result.columns],
         "tables": [_table(read, keys.get(read.name, [])) for read in checked.reads or ()],
     }

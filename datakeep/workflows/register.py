@@ -189,8 +189,9 @@ def _made(
         state=state_of(keep, request.sources), deep=True,
     )  # fmt: skip
     entry = publisher.publish(publisher.prepare(draft))
-    said = (*found.warnings, *seen.notes, *(done.notes if done else ()), *notes)
-    return Registered(entry, created=True, notes=(*said, *facts.doubts(manifest, now)))
+    # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
+    said = done.notes if done else facts.doubts(manifest, now)
+    return Registered(entry, created=True, notes=(*found.warnings, *seen.notes, *said, *notes))
 
 
 def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:
