@@ -9,10 +9,12 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.counts import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datakeep.formats.manifest import Caveat, Manifest, ReferenceTraining, Source
+    from datakeep.formats.manifest import Caveat, Extraction, Manifest, ReferenceTraining, Source
 
 NOT_STATED = "not stated"
 UNKNOWN = "unknown"
@@ -112,10 +114,34 @@ def _source(source: Source | None) -> Iterator[Stated]:
             yield _one(f"source.{name}", f"source, {name}", value)
     if source.code:
         yield _one("source.code", "source, code", f"{source.code.url} at {source.code.commit}")
+    if source.kind == "sql":
+        yield from _extraction(source.extraction)
     yield _one("source.extracted_at", "extracted at", source.extracted_at)
     yield _one("source.extracted_by", "extracted by", source.extracted_by)
     if source.valid_from or source.valid_to:
         yield _one("source.valid", "covers", f"{source.valid_from or '…'} to {source.valid_to or '…'}")
+
+
+def _extraction(extraction: Extraction | None) -> Iterator[Stated]:
+    """How the query was run, and what it read; what a person states of a query has none of it."""
+    if extraction is None:
+        yield _one("source.extraction", "query run by", "a person says so; datakeep did not run it")
+        return
+    where = f"datakeep, in {extraction.server} ({extraction.isolation})"
+    yield _one("source.extraction", "query run by", where)
+    tables = [
+        f"{table.name} ({', '.join(filter(None, (_columns(table.columns), _through(table.through))))})"
+        for table in extraction.tables
+    ]
+    yield _several("source.extraction.tables", "tables read", tables)
+
+
+def _columns(columns: list[str] | None) -> str:
+    return f"columns {UNKNOWN}" if columns is None else counted(len(columns), "column")
+
+
+def _through(views: list[str]) -> str:
+    return f"through {' and '.join(views)}" if views else ""
 
 
 def _annotation(manifest: Manifest) -> Iterator[Stated]:

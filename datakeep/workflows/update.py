@@ -181,7 +181,8 @@ def _complete(
         suggestions=suggested,
         command=request.command,
     )
-    for doubt in facts.doubts(manifest, now):
+    # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
+    for doubt in () if request.extraction else facts.doubts(manifest, now):
         keep.progress.warn(doubt)
     check_parents(keep, document, base.entry.manifest)
     manifest.check_strict(what=f"the manifest of {request.name}")
