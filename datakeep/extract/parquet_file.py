@@ -60,7 +60,8 @@ def _rows_at_once(metadata: Any) -> int:
 def _opened(shown: str, file: Path) -> Iterator[Any]:
     """The file, opened; damage found while it is read becomes one error that names it."""
     try:
-        with file.open("rb") as raw, pq.ParquetFile(raw) as parquet:
+        # What is buffered ahead is held until the end: of all batches together, that is the whole file.
+        with file.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False) as parquet:
             yield parquet
     except (pa.ArrowException, OSError) as error:
         # Arrow's own I/O errors are OSErrors without a number: those speak of the file's contents.

@@ -9,6 +9,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,9 +22,12 @@ from datakeep.core.errors import NoSpace, SourceEmpty, SourceMalformed, UnknownN
 from datakeep.core.progress import Silent
 from datakeep.extract import compare as compare_module
 from datakeep.extract.compare import compare
-from datakeep.extract.comparison import Comparison
+
+if TYPE_CHECKING:
+    from datakeep.extract.comparison import Comparison
 
 TOKYO = timezone(timedelta(hours=9))
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 SCHEMA = pa.schema(
     [
         ("k", pa.int64()), ("x", pa.float64()), ("d", pa.decimal128(10, 2)), ("s", pa.string()),
@@ -59,6 +63,11 @@ def whole(row: dict) -> tuple:
 def write(path: Path, rows: list[dict], schema: pa.Schema = SCHEMA, **options: object) -> tuple[str, Path]:
     pq.write_table(pa.Table.from_pylist(rows, schema), path, **options)
     return path.name, path
+
+
+def schema(*names: str, **types: pa.DataType) -> pa.Schema:
+    """Integers, and columns of other types."""
+    return pa.schema([*((name, pa.int64()) for name in names), *types.items()])
 
 
 def of(old: list, new: list, *keys: str, **options: object) -> Comparison:
@@ -129,8 +138,8 @@ def one(folder: Path, name: str, arrow_type: pa.DataType, values: list) -> tuple
 @pytest.mark.parametrize(
     ("old", "new", "changed"),
     [
-        ((pa.timestamp("us", "UTC"), datetime(2026, 1, 1, tzinfo=UTC)), (pa.timestamp("ms", "Asia/Tokyo"), datetime(2026, 1, 1, 9, tzinfo=TOKYO)), 0),
-        ((pa.timestamp("us"), datetime(2026, 1, 1)), (pa.timestamp("us", "UTC"), datetime(2026, 1, 1, tzinfo=UTC)), 1),
+        ((pa.timestamp("us", "UTC"), NEW_YEAR), (pa.timestamp("ms", "Asia/Tokyo"), NEW_YEAR.astimezone(TOKYO)), 0),
+        ((pa.timestamp("us"), 0), (pa.timestamp("us", "UTC"), 0), 1),
         ((pa.int32(), 5), (pa.int64(), 5), 0),
         ((pa.int64(), 2**53 + 1), (pa.float64(), float(2**53)), 1),
         ((pa.decimal128(10, 2), Decimal("1.50")), (pa.decimal128(10, 3), Decimal("1.500")), 1),
@@ -173,8 +182,8 @@ def test_maps_structs_and_text_that_is_not_utf8(tmp_path: Path) -> None:
 
 
 def test_columns_that_came_and_went_and_their_order(tmp_path: Path) -> None:
-    old = write(tmp_path / "a.parquet", [{"k": 1, "gone": 2, "ID": 3}], pa.schema([("k", pa.int64()), ("gone", pa.int64()), ("ID", pa.int64())]))  # fmt: skip
-    new = write(tmp_path / "b.parquet", [{"ID": 3, "k": 1, "id": "x"}], pa.schema([("ID", pa.int64()), ("k", pa.int64()), ("id", pa.string())]))  # fmt: skip
+    old = write(tmp_path / "a.parquet", [{"k": 1, "gone": 2, "ID": 3}], schema("k", "gone", "ID"))
+    new = write(tmp_path / "b.parquet", [{"ID": 3, "k": 1, "id": "x"}], schema("ID", "k", id=pa.string()))
     found = of([old], [new], "k")
     assert found.columns_added == (("id", "string"),)
     assert found.columns_removed == (("gone", "int64"),)
@@ -183,7 +192,7 @@ def test_columns_that_came_and_went_and_their_order(tmp_path: Path) -> None:
     assert of([old], [new], "id").why_by_row == "the old rows have no column id"
     with pytest.raises(UnknownName, match="did you mean 'id'"):
         of([old], [new], "idd")
-    nothing = write(tmp_path / "c.parquet", [{"other": 1}, {"other": 1}], pa.schema([("other", pa.int64())]))
+    nothing = write(tmp_path / "c.parquet", [{"other": 1}, {"other": 1}], schema("other"))
     apart = of([old], [nothing])
     assert (apart.compared, apart.added, apart.removed) == (0, 1, 0)
 
@@ -201,13 +210,14 @@ def test_csv_and_json_lines_are_compared_by_their_text(tmp_path: Path) -> None:
     both = [(name, tmp_path / name) for name in ("d.jsonl", "e.jsonl")]
     found = of(both[:1], both[1:], "k")
     assert (found.changed, found.differing) == (1, {"v": 1})
-    parquet = write(tmp_path / "f.parquet", [{"k": 2, "v": None}, {"k": 1, "v": "甲"}], pa.schema([("k", pa.int64()), ("v", pa.string())]))  # fmt: skip
+    rows = [{"k": 2, "v": None}, {"k": 1, "v": "甲"}]
+    parquet = write(tmp_path / "f.parquet", rows, schema("k", v=pa.string()))
     assert of([parquet], [a], "k").same
 
 
 def test_no_files_other_columns_and_what_is_no_table_are_refused_by_name(tmp_path: Path) -> None:
-    a = write(tmp_path / "a.parquet", [{"k": 1}], pa.schema([("k", pa.int64())]))
-    b = write(tmp_path / "b.parquet", [{"j": 1}], pa.schema([("j", pa.int64())]))
+    a = write(tmp_path / "a.parquet", [{"k": 1}], schema("k"))
+    b = write(tmp_path / "b.parquet", [{"j": 1}], schema("j"))
     with pytest.raises(SourceMalformed, match=r"b\.parquet has other columns"):
         of([a, b], [a])
     with pytest.raises(SourceEmpty):
@@ -266,11 +276,12 @@ def test_the_database_cannot_read_files(tmp_path: Path) -> None:
 
 
 def test_what_is_printed_is_short_and_says_same(tmp_path: Path) -> None:
-    names = [f"c{n}" for n in range(50)]
-    wide = pa.schema([("k", pa.int64()), *((name, pa.int64()) for name in names)])
-    other = pa.schema([("k", pa.int64()), *((name, pa.string()) for name in names[:25]), *((f"n{n}", pa.int64()) for n in range(30))])  # fmt: skip
-    old = write(tmp_path / "a.parquet", [{"k": n} | dict.fromkeys(names, n) for n in range(20)], wide)
-    new = write(tmp_path / "b.parquet", [{"k": n + 10} | {name: "x" for name in names[:25]} for n in range(20)], other)  # fmt: skip
+    names, later = [f"c{n}" for n in range(50)], [f"n{n}" for n in range(30)]
+    other = schema("k", *later, **dict.fromkeys(names[:25], pa.string()))
+    before = [{"k": n, **dict.fromkeys(names, n)} for n in range(20)]
+    after = [{"k": n + 10, **dict.fromkeys(names[:25], "x")} for n in range(20)]
+    old = write(tmp_path / "a.parquet", before, schema("k", *names))
+    new = write(tmp_path / "b.parquet", after, other)
     found = of([old], [new], "k")
     lines = list(comparison_lines(found, "t@v1", "extracted now"))
     assert len(lines) <= 30
