@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _COLLECTING = frozenset({
     "array_agg", "string_agg", "listagg", "group_concat", "json_agg", "jsonb_agg", "xmlagg", "list",
-    "array_concat_agg", "collect_list", "grouparray", "group_array", "wm_concat", "json_group_array", "json_arrayagg", "array_unique_agg",
+    "array_concat_agg", "collect_list", "grouparray", "group_array", "wm_concat", "json_group_array", "json_arrayagg",
+    "array_unique_agg",
     "jsonarrayagg", "groupconcat", "arrayagg", "arrayconcatagg",
 })  # fmt: skip
 _ANY = frozenset({"any_value", "arbitrary", "first", "last", "any", "anylast", "anyvalue"})
@@ -179,9 +180,9 @@ def _on_value(
 def _is_same_in_group(node: exp.Expr, select: exp.Expr, frame: Frame) -> bool:
     """Whether all rows of a group have the same value, because the group's columns determine it."""
     group = select.args.get("group")
-    return bool(group) and frame.determines(
-        _columns(frame, group.expressions), list(node.find_all(exp.Column))
-    )
+    if group is None:
+        return False
+    return frame.determines(_columns(frame, group.expressions), list(node.find_all(exp.Column)))
 
 
 def _on_window(
