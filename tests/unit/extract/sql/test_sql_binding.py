@@ -15,7 +15,24 @@ from datakeep.extract.sql.faults import QueryRefused
 from datakeep.extract.sql.statement import parse
 
 NAMES = st.sampled_from(
-    ["a", "day", "day2", "from", "limit", "end", "date", "in", "is", "as", "_x", "日", "開始日", "user", "null", "Day"]
+    [
+        "a",
+        "day",
+        "day2",
+        "from",
+        "limit",
+        "end",
+        "date",
+        "in",
+        "is",
+        "as",
+        "_x",
+        "日",
+        "開始日",
+        "user",
+        "null",
+        "Day",
+    ]
 )
 #: Text that holds a colon and a name, but no placeholder.
 NOISE = [
@@ -25,7 +42,8 @@ NOISE = [
 ]  # fmt: skip
 #: How a placeholder may stand.
 AROUND = ["{}", "({})", "1+{}", "-{}", "{}::date", "coalesce({}, 1)", "CAST({} AS int)", "b = {}", "b IN ({})",
-          "ARRAY[{}]", "(x)[({})]", "CASE WHEN {} THEN 1 END", "\n{}\n", "/* c */{}/* :no */", "b || {} || 'x'"]  # fmt: skip
+          "ARRAY[{}]", "(x)[({})]", "CASE WHEN {} THEN 1 END", "\n{}\n", "/* c */{}/* :no */",
+          "b || {} || 'x'"]  # fmt: skip
 PIECES = st.lists(
     st.one_of(st.sampled_from(NOISE), st.tuples(NAMES, st.sampled_from(AROUND))), min_size=1, max_size=8
 )
@@ -133,9 +151,9 @@ def test_real_databases_take_what_is_bound():
     text = "SELECT :from AS a, 'x :b' AS b, :日 + 1 AS c, :from AS d -- :e"
     lite = bound(parse(text, "sqlite"), "question")
     values = {"from": "f", "日": 2}
-    assert sqlite3.connect(":memory:").execute(lite.sql, [values[name] for name in lite.names]).fetchall() == [
-        ("f", "x :b", 3, "f")
-    ]
+    assert sqlite3.connect(":memory:").execute(
+        lite.sql, [values[name] for name in lite.names]
+    ).fetchall() == [("f", "x :b", 3, "f")]
     duck = bound(parse(text.replace(":日", ":n"), "duckdb"), "dollar")
     values = {"from": "f", "n": 2}
     assert duckdb.execute(duck.sql, {name: values[name] for name in duck.names}).fetchall() == [

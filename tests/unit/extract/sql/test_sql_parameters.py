@@ -18,7 +18,7 @@ JST = timezone(timedelta(hours=9))
 
 
 @pytest.mark.parametrize(
-    ("option", "type", "value"),
+    ("option", "kind", "value"),
     [
         ("a=12", "integer", 12),
         ("a=-3", "integer", -3),
@@ -36,7 +36,7 @@ JST = timezone(timedelta(hours=9))
         ("a=True", "text", "True"),
         ("a=null", "text", "null"),
         ("a=2026-11-01", "date", date(2026, 11, 1)),
-        ("a=2026-11-01T09:00", "timestamp", datetime(2026, 11, 1, 9)),
+        ("a=2026-11-01T09:00", "timestamp", datetime(2026, 11, 1, 9)),  # noqa: DTZ001  (it has none)
         ("a=2026-11-01 09:00:01.25+09:00", "timestamp", datetime(2026, 11, 1, 9, 0, 1, 250000, tzinfo=JST)),
         ("a=", "text", ""),
         ("a=b=c", "text", "b=c"),
@@ -51,10 +51,10 @@ JST = timezone(timedelta(hours=9))
         ("a:integer:null", "integer", None),
     ],
 )  # fmt: skip
-def test_an_option_is_read(option, type, value):
+def test_an_option_is_read(option, kind, value):
     (name, found), = parameters_of([option]).items()  # fmt: skip
     assert name == option[0] or name == "都市"
-    assert found == Parameter(type, value)
+    assert found == Parameter(kind, value)
     assert found.value.__class__ is value.__class__
 
 

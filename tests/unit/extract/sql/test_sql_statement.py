@@ -246,7 +246,9 @@ def test_the_second_statement_is_shown_where_it_begins():
         parse("SELECT 1;\n  DROP TABLE t;", "postgres")
 
 
-@pytest.mark.parametrize("text", ["SELECT 'a;b'", "SELECT 1 -- ; SELECT 2", "SELECT $$;$$", 'SELECT ";" FROM t'])
+@pytest.mark.parametrize(
+    "text", ["SELECT 'a;b'", "SELECT 1 -- ; SELECT 2", "SELECT $$;$$", 'SELECT ";" FROM t']
+)
 def test_a_semicolon_within_text_ends_nothing(text):
     assert parse(text, "postgres").text == text
 
