@@ -23,7 +23,10 @@ _WITH_SCHEMAS = frozenset(
     {"postgres", "redshift", "snowflake", "bigquery", "oracle", "tsql", "fabric", "trino", "presto", "databricks",
      "athena", "teradata", "materialize", "risingwave", "exasol"}
 )  # fmt: skip
-_PERSON = "customer|client|user|person|people|patient|employee|staff|contact|member|owner|guest|passenger|student|driver"
+_PERSON = (
+    "customer|client|user|person|people|patient|employee|staff|contact|member|owner|guest|passenger|student"
+    "|driver"
+)
 #: On a name whose words are joined by ``_``, in lower case.
 _PERSONAL = re.compile(
     r"(.*_)?("

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
+from sqlglot.tokens import TokenType
 
 from datakeep.extract.sql.advice_kinds import Advice, advice, keyword
 from datakeep.extract.sql.keys import frame_of, is_aggregated
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 _COLLECTING = frozenset({
     "array_agg", "string_agg", "listagg", "group_concat", "json_agg", "jsonb_agg", "xmlagg", "list",
-    "array_concat_agg", "collect_list", "grouparray", "group_array", "wm_concat", "json_group_array", "json_arrayagg", "array_unique_agg",
+    "array_concat_agg", "collect_list", "grouparray", "group_array", "wm_concat", "json_group_array", "json_arrayagg",
+    "array_unique_agg",
     "jsonarrayagg", "groupconcat", "arrayagg", "arrayconcatagg",
 })  # fmt: skip
 _ANY = frozenset({"any_value", "arbitrary", "first", "last", "any", "anylast", "anyvalue"})
@@ -166,22 +169,22 @@ def _on_value(
         way_out = "sort within it: array_agg(x ORDER BY …), or WITHIN GROUP (ORDER BY …)"
         yield advice(
             reading,
-            offset_of(node),
+            _start(reading, node),
             "aggregate-unordered",
             f"{_said(reading, node)} without ORDER BY",
             way_out,
         )
     elif name in _ANY and not _is_same_in_group(node, select, frame):
         way_out = "take min() or max(), or sort within it"
-        yield advice(reading, offset_of(node), "any-value", _said(reading, node), way_out)
+        yield advice(reading, _start(reading, node), "any-value", _said(reading, node), way_out)
 
 
 def _is_same_in_group(node: exp.Expr, select: exp.Expr, frame: Frame) -> bool:
     """Whether all rows of a group have the same value, because the group's columns determine it."""
     group = select.args.get("group")
-    return bool(group) and frame.determines(
-        _columns(frame, group.expressions), list(node.find_all(exp.Column))
-    )
+    if group is None:
+        return False
+    return frame.determines(_columns(frame, group.expressions), list(node.find_all(exp.Column)))
 
 
 def _on_window(
@@ -195,7 +198,7 @@ def _on_window(
     named = {one.name.lower(): one for one in select.args.get("windows") or ()}
     spec = named.get(str(window.args.get("alias") or "").lower().strip('"'), window)
     order = spec.args.get("order") or window.args.get("order")
-    start = offset_of(function)
+    start = _start(reading, function)
     if order is None:
         way_out = "sort within OVER (… ORDER BY …), by the columns of a key at the end"
         yield advice(
@@ -225,8 +228,23 @@ def _name(node: exp.Expr) -> str:
     return node.sql_name().lower() if isinstance(node, exp.Func) else ""
 
 
+def _start(reading: Reading, node: exp.Expr) -> int | None:
+    """Where the function's name stands; sqlglot does not tell it of every function."""
+    inner = offset_of(node)
+    if "start" in node.meta or inner is None:
+        return inner
+    called = [
+        token.start
+        for token, following in pairwise(reading.tokens)
+        if token.start < inner
+        and following.token_type == TokenType.L_PAREN
+        and token.text.lower() in _COLLECTING | _ANY | _NUMBERING
+    ]
+    return called[-1] if called else inner
+
+
 def _said(reading: Reading, node: exp.Expr) -> str:
     """The function as the user calls it: sqlglot has its own names."""
-    start = node.meta.get("start")
-    word = reading.text[start : node.meta["end"] + 1] if start is not None else _name(node)
+    start = _start(reading, node)
+    word = next((token.text for token in reading.tokens if token.start == start), _name(node))
     return f"{word}()"

@@ -79,11 +79,8 @@ def verify_joins(
     for select in reading.tree.find_all(exp.Select):
         frame = frame_of(select, sources, relations)
         for joined in joins_of(select, sources):
-            if (
-                sources.is_base(joined.source.node)
-                and joined.node.side != "RIGHT"
-                and multiplies(frame, joined)
-            ):
+            known = sources.is_base(joined.source.node) and frame.relations[joined.source.alias].known
+            if known and joined.node.side != "RIGHT" and multiplies(frame, joined):
                 count = _count(reading, sources, frame, joined, ask)
                 found += [count] if count else []
     return sorted(found, key=lambda one: (one.line, one.column))

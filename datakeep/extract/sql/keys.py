@@ -240,10 +240,12 @@ def _complete(names: list[str | None]) -> list[frozenset[str]]:
 def _passed_on(frame: Frame, outputs: Mapping[str, exp.Expr], *, starred: bool) -> Iterator[frozenset[str]]:
     """Keys of a source whose row determines all others, where the key's columns come out."""
     named = {frame.column(value): name for name, value in outputs.items()}
+    fixed = frame.closure([])
     for alias, relation in frame.relations.items():
         closed = frame.closure([(alias, _ROW)])
         if all((other, _ROW) in closed for other in frame.relations):
             for key in relation.keys:
+                free = [name for name in sorted(key) if (alias, name) not in fixed]
                 yield from _complete(
-                    [named.get((alias, name)) or (name if starred else None) for name in sorted(key)]
+                    [named.get((alias, name)) or (name if starred else None) for name in free]
                 )

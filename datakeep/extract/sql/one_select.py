@@ -51,7 +51,7 @@ _NESTED: tuple[tuple[type[exp.Expr], str, str], ...] = (
     (exp.Create, "CREATE writes", "use WITH … for what the query needs on its way"),
     (exp.Copy, "COPY writes", "write the SELECT alone: datakeep writes its rows itself"),
     (exp.Command, "this is not understood as part of a SELECT", _ONE_SELECT),
-    (exp.Into, "SELECT … INTO writes a table, a file or a variable", "leave INTO out: datakeep writes the rows itself"),
+    (exp.Into, "SELECT … INTO writes a table or a variable", "leave INTO out: datakeep writes the rows itself"),
     (exp.Lock, "FOR UPDATE and FOR SHARE lock rows", "leave the lock out: the query runs on one snapshot anyway"),
     (exp.NextValueFor, "NEXT VALUE FOR moves a sequence on", "leave it out, or number the rows with row_number()"),
 )  # fmt: skip

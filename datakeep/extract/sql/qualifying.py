@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 #: What sqlglot calls a column that the query gives no name.
 _UNNAMED = re.compile(r"_col_\d+")
 _FAULTS = (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError)
-#: What a column is, as far as it can be told: its table's stand-in and its folded name; None: it is computed.
+#: Columns of WITH queries within WITH queries are followed so far.
+_MAX_DEPTH = 100
+#: What a column is, as far as it can be told: its table and its own name; None: it is computed.
 Origin = tuple[str, str] | None
 
 
@@ -68,14 +70,33 @@ class Qualified:
         for place, column in enumerate(_selects(self._outer)):
             if column.is_star or _UNNAMED.fullmatch(column.alias_or_name):
                 continue
-            origin = _origin(self._outer, place)
-            real = self._real(origin) if origin else None
+            real = self._origin(self._outer, place)
             folded = column.alias_or_name
             name = self._written.get(folded) or (
                 real[1] if real and real[1].lower() == folded.lower() else folded
             )
             found[name] = real if name not in found or found[name] == real else None
         return found
+
+    def _origin(self, scope: Scope, place: int, depth: int = 0) -> Origin:
+        """Where the column at ``place`` of a scope's result comes from."""
+        if depth > _MAX_DEPTH:
+            return None
+        if scope.set_operation_scopes:
+            both = {self._origin(one, place, depth + 1) for one in scope.set_operation_scopes}
+            return both.pop() if len(both) == 1 else None
+        selects = _selects(scope)
+        node = selects[place].unalias().unnest() if place < len(selects) else None
+        if not isinstance(node, exp.Column):
+            return None
+        alone = next(iter(scope.selected_sources)) if len(scope.selected_sources) == 1 else ""
+        source = scope.sources.get(node.table or alone)
+        if isinstance(source, exp.Table):
+            return self._real((source.name, node.name)) if source.name in self._tables else None
+        if isinstance(source, Scope):
+            places = (at for at, name in _outputs(source) if name == node.name)
+            return next((self._origin(source, at, depth + 1) for at in places), None)
+        return None
 
     def _real(self, origin: tuple[str, str]) -> tuple[str, str]:
         stand_in = self._tables[origin[0]]
@@ -181,6 +202,8 @@ def _written_names(tree: exp.Expr, dialect: str) -> dict[str, str]:
 def _of_source(scope: Scope, alias: str, stand_in: _StandIn) -> set[str] | None:
     """The columns that ``scope`` reads of one of its sources; None if a star or an unqualified column hides some."""
     found = set()
+    if any(one.find(exp.Columns) for one in _selects(scope)):
+        return None
     for column in scope.columns:
         if column.table == alias:
             if isinstance(column.this, exp.Star):
@@ -205,31 +228,6 @@ def _is_alias(column: exp.Column, scope: Scope) -> bool:
         column.find_ancestor(exp.Order, exp.Group, exp.Having, exp.Qualify, exp.Select)
         is not scope.expression
     )
-
-
-def _origin(scope: Scope, place: int, depth: int = 0) -> Origin:
-    """Where the column at ``place`` of a scope's result comes from."""
-    if depth > 100:
-        return None
-    if scope.set_operation_scopes:
-        both = {_origin(one, place, depth + 1) for one in scope.set_operation_scopes}
-        return both.pop() if len(both) == 1 else None
-    selects = _selects(scope)
-    if place >= len(selects):
-        return None
-    node = selects[place].unalias()
-    while isinstance(node, exp.Paren):
-        node = node.this
-    if not isinstance(node, exp.Column) or not node.table:
-        return None
-    source = scope.sources.get(node.table)
-    if isinstance(source, exp.Table):
-        return source.name, node.name
-    if isinstance(source, Scope):
-        return next(
-            (_origin(source, at, depth + 1) for at, name in _outputs(source) if name == node.name), None
-        )
-    return None
 
 
 def _outputs(scope: Scope) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Functions that write, administer, wait, or reach out of the database: the first wall before a read-only transaction.
+"""Functions that write, administer, wait, or reach out of the database: the wall before a read-only transaction.
 
 No such list can be whole: any function that a database's owners made may write. It is here for an early refusal that
 says why; the transaction in which a query runs refuses the rest.

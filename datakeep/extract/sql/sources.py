@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -54,7 +54,7 @@ class Sources:
             alias = str(node.alias_or_name).lower()
             query = node.this if isinstance(node, exp.Subquery) else None
             inner = query.unnest() if isinstance(query, exp.Subquery) else query
-            found.append(known.get(alias) or Source(alias, node, inner))
+            found.append(replace(known[alias], node=node) if alias in known else Source(alias, node, inner))
         return found
 
     def name(self, table: exp.Expr) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlglot import ErrorLevel
+from sqlglot import ErrorLevel, exp
 
 from datakeep.core.errors import SecretFound
 from datakeep.core.secrets import find_secret
@@ -56,6 +56,10 @@ def parse(text: str, dialect: str) -> Statement:
 
 
 def _normalised(reading: Reading) -> str:
-    return reading.tree.sql(
+    def colon(node: exp.Expr) -> exp.Expr:
+        # Each dialect has a form of its own for a placeholder; ours is the same in all.
+        return exp.Var(this=f":{node.this}") if isinstance(node, exp.Placeholder) and node.this else node
+
+    return reading.tree.transform(colon).sql(
         dialect=reading.dialect, pretty=True, comments=False, unsupported_level=ErrorLevel.IGNORE
     )
