@@ -52,8 +52,7 @@ def command(
         timeout_s=query_timeout,
         by=identity(keep.root).email,
     )
-    same = found.comparison.same and not found.moved
-    return Answer(_data(found), list(_lines(found)), 0 if same else EXIT_NO)
+    return Answer(_data(found), list(_lines(found)), 0 if found.same else EXIT_NO)
 
 
 def _lines(found: Reextracted) -> Iterator[str]:
@@ -62,7 +61,9 @@ def _lines(found: Reextracted) -> Iterator[str]:
     yield from comparison_lines(found.comparison, name, "run now")
     for what in found.moved:
         yield f"  {what}"
-    if not found.comparison.same:
+    if found.remark:
+        yield f"  note: {found.remark}"
+    if not found.same:
         yield f"next: datakeep update {found.entry.dataset} --rerun -m WHY makes these rows the next version"
 
 
@@ -72,6 +73,8 @@ def _data(found: Reextracted) -> dict[str, object]:
         "version": found.entry.version,
         "database": found.database,
         "at": found.at.isoformat(timespec="seconds"),
+        "same": found.same,
         "moved": list(found.moved),
+        "remark": found.remark,
         "comparison": found.comparison.to_dict(),
     }

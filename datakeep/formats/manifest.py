@@ -79,17 +79,27 @@ class ExtractedColumn(Part):
     note: str | None = None
 
 
+class ReadFile(Part):
+    """A file that a query read, as it was then: its sha256, or an object store's own word for its version."""
+
+    path: str
+    size_bytes: int = Field(ge=0)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    version: str | None = None
+
+
 class ReadTable(Part):
-    """A table, view or file that a query read; ``columns: null`` says that they could not be told."""
+    """A table, view or file that a query read; ``columns: unknown`` says that they could not be told."""
 
     name: str
     kind: str
-    columns: list[str] | None = None
+    columns: list[str] | Literal["unknown"]
     through: list[str] = Field(default_factory=list)
     primary_key: list[str] = Field(default_factory=list)
     comment: str | None = None
     definition: str | None = None
     owner: str | None = None
+    files: list[ReadFile] = Field(default_factory=list)
 
 
 class Extraction(Part):

@@ -6,37 +6,25 @@ temporary folder, which then are the source of a version like any other. What is
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile, UsageError
-from datakeep.core.secrets import find_secret
 from datakeep.repository.scratch import scratch
 from datakeep.workflows import attachments, facts
+from datakeep.workflows.extraction_record import dictionary, moment, notes, recorded, stated_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress
-    from datakeep.extract.sql.interface import (
-        Database,
-        Exactness,
-        Parameter,
-        Result,
-        Session,
-        SourceColumn,
-        Statement,
-        Table,
-    )
-    from datakeep.extract.sql.lineage import TableRead
+    from datakeep.extract.sql.interface import Database, Exactness, Parameter, Statement
     from datakeep.formats.manifest import Source
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
-    from datakeep.workflows.check_sql import Checked
 
 _FIELDS = ("query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows", "extraction")
 
@@ -264,117 +252,23 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         tables = session.tables(names) if names else {}
         checked = with_catalogue(query.statement, names, session, ())
         origins = column_origins(query.statement, tables)
-        columns = _columns(origins, tables)
+        columns = dictionary(origins, tables)
         keys = [column for column, known in columns.items() if known.get("key")]
         with session.run(query.statement, query.parameters, query.exactness) as result:
             parts = write_parts(result, folder, name=name, progress=progress, keys=keys)
-            record = _record(query, session, result, checked, tables)
+            record = recorded(query, session, result, checked, origins, tables.values())
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
-    record |= {"started_at": _moment(started), "ended_at": _moment(datetime.now(UTC))}
+    record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}
     source = {
         "query": query.place,
         "dialect": query.statement.dialect,
         "database": shown,
-        "extracted_at": _moment(began),
+        "extracted_at": moment(began),
         "extracted_by": by,
         "rows": parts.rows,
         "extraction": record,
     }
     if query.parameters:
-        source["parameters"] = {name: _stated(name, one) for name, one in query.parameters.items()}
-    return Extracted(folder, parts.rows, source, columns, tuple(_notes(query, checked, record)))
-
-
-def _columns(
-    origins: Mapping[str, tuple[str, str] | None], tables: Mapping[str, Table]
-) -> dict[str, dict[str, Any]]:
-    """What the catalogue says of the result's plain columns: comments, and the key of the first table that has one.
-
-    A table's key names its rows; of a result it does so where nothing multiplies them, which only the data tell.
-    """
-    comments = {
-        (table.name, column.name): column.comment for table in tables.values() for column in table.columns
-    }
-    found: dict[str, dict[str, Any]] = {}
-    for column, origin in origins.items():
-        comment = comments.get(origin) if origin else None
-        found[column] = {"meaning": comment} if comment and not find_secret(comment) else {}
-    for table in tables.values():
-        wanted = {(table.name, key) for key in table.primary_key}
-        of_key = {origin: column for column, origin in origins.items() if origin in wanted}
-        if wanted and of_key.keys() == wanted:
-            for column in of_key.values():
-                found[column]["key"] = True
-            break
-    return found
-
-
-def _record(
-    query: Query, session: Session, result: Result, checked: Checked, tables: Mapping[str, Table]
-) -> dict[str, Any]:
-    snapshot = session.snapshot
-    keys = {table.name: list(table.primary_key) for table in tables.values()}
-    record: dict[str, Any] = {
-        "query_sha256": hashlib.sha256(query.text).hexdigest(),
-        "normalised": query.statement.normalised,
-        "server": session.server,
-        "isolation": snapshot.isolation,
-        **({"snapshot": snapshot.identity} if snapshot.identity else {}),
-        **({"snapshot_at": _moment(snapshot.began)} if snapshot.began else {}),
-        "columns": [_column(column) for column in result.columns],
-        "tables": [_table(read, keys.get(read.name, [])) for read in checked.reads or ()],
-    }
-    if query.exactness.as_text:
-        record["as_text"] = sorted(query.exactness.as_text)
-    if query.exactness.decimals:
-        record["decimals"] = {name: list(pair) for name, pair in sorted(query.exactness.decimals.items())}
-    return record
-
-
-def _column(column: SourceColumn) -> dict[str, Any]:
-    said = {"note": column.note} if column.note else {}
-    types = {"database_type": column.database_type, "arrow_type": column.arrow_type}
-    return {"name": column.name, **types, **said}
-
-
-def _table(read: TableRead, key: list[str]) -> dict[str, Any]:
-    texts = {"comment": read.comment, "definition": read.definition, "owner": read.owner}
-    found: dict[str, Any] = {
-        "name": read.name,
-        "kind": read.kind,
-        "columns": None if read.columns is None else list(read.columns),
-    }
-    more = {"through": list(read.reached_through), "primary_key": key}
-    found |= {field: value for field, value in more.items() if value}
-    return found | {field: _without_secret(text) for field, text in texts.items() if text}
-
-
-def _without_secret(text: str) -> str:
-    secret = find_secret(text)
-    return f"(withheld: it holds {secret})" if secret else text
-
-
-def _stated(name: str, parameter: Parameter) -> Any:
-    """A parameter as the manifest states it: plainly where that is read as the same type, else with its type."""
-    from datakeep.extract.sql.parameters import parameters_from_yaml
-
-    value = parameter.value
-    plain = value if value is None or isinstance(value, bool | int | str) else None
-    if plain is None and value is not None:
-        plain = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    if plain is not None and parameters_from_yaml({name: plain}) == {name: parameter}:
-        return plain
-    return {"type": parameter.type, "value": repr(value) if isinstance(value, float) else plain}
-
-
-def _notes(query: Query, checked: Checked, record: Mapping[str, Any]) -> Iterator[str]:
-    for one in checked.advice:
-        yield f"{query.place}:{one.line}:{one.column}: {one.what}; {one.way_out} [{one.id}]"
-    for column in record["columns"]:
-        if column.get("note"):
-            yield f"column {column['name']} ({column['database_type']}): {column['note']}"
-
-
-def _moment(when: datetime) -> str:
-    return when.isoformat(timespec="microseconds" if when.microsecond else "seconds")
+        source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
+    return Extracted(folder, parts.rows, source, columns, tuple(notes(query, checked, record)))

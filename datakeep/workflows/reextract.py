@@ -11,9 +11,10 @@ from datakeep.repository.scratch import scratch
 from datakeep.workflows import facts
 from datakeep.workflows.checkout import checkout
 from datakeep.workflows.extraction import Wanted, extracted, next_query
+from datakeep.workflows.extraction_record import moved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from datakeep.extract.comparison import Comparison
@@ -29,8 +30,9 @@ class Reextracted:
         entry: The version.
         comparison: How the rows of now differ from the version's.
         database: Where the query was run, without a password.
-        moved: What else is different: the server, the definition of a view, the columns of a table; in words.
+        moved: What else is different: the definition of a view, the columns that are read, a type; in words.
         at: When.
+        remark: What is different and alone changes nothing, such as the server's version; None if nothing.
     """
 
     entry: VersionEntry
@@ -38,6 +40,12 @@ class Reextracted:
     database: str
     moved: tuple[str, ...]
     at: datetime
+    remark: str | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether rows and source are what they were."""
+        return self.comparison.same and not self.moved
 
 
 def reextract(
@@ -83,9 +91,11 @@ def reextract(
             found = compare(old, new, keys=keys, personal=personal, progress=keep.progress, scratch=folder)
         except UnknownName:  # a key that neither side has any more names nothing
             found = compare(old, new, personal=personal, progress=keep.progress, scratch=folder)
+        before, after = facts.get(entry.manifest, "source.extraction"), now.source["extraction"]
         return Reextracted(
-            entry, found, str(now.source["database"]), tuple(_moved(entry, now.source)), datetime.now(UTC)
-        )
+            entry, found, str(now.source["database"]), tuple(moved(before, after)), datetime.now(UTC),
+            _remark(before, after),
+        )  # fmt: skip
 
 
 def _tables(data: Path, entry: VersionEntry) -> list[tuple[str, Path]]:
@@ -104,21 +114,8 @@ def _tables(data: Path, entry: VersionEntry) -> list[tuple[str, Path]]:
     return found
 
 
-def _moved(entry: VersionEntry, source: dict[str, Any]) -> Iterator[str]:
-    """What of the database is not as it was recorded: a view may have changed, and the rows not yet."""
-    before, after = facts.get(entry.manifest, "source.extraction"), source["extraction"]
-    if not before:
-        return
-    if before["server"] != after["server"]:
-        yield f"the server was {before['server']}, and is {after['server']}"
-    old, new = ({table["name"]: table for table in one.get("tables") or []} for one in (before, after))
-    for name in old:
-        if name not in new:
-            yield f"{name} is no longer read"
-    for name, table in new.items():
-        if name not in old:
-            yield f"{name} is read now, and was not"
-        elif table.get("definition") != old[name].get("definition"):
-            yield f"the definition of {name} has changed"
-        elif table["columns"] != old[name].get("columns"):
-            yield f"other columns of {name} are read"
+def _remark(before: dict[str, Any] | None, after: dict[str, Any]) -> str | None:
+    """A server of another version is not another source; it may explain what differs."""
+    if before is None or before["server"] == after["server"]:
+        return None
+    return f"the server was {before['server']}, and is {after['server']}"

@@ -18,6 +18,7 @@ from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction import extracted, first_query, state_extracted, state_query
+from datakeep.workflows.extraction_record import ended
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.profiling import profile_files, profile_notes, profile_of
 from datakeep.workflows.publish import Draft, Publisher
@@ -134,7 +135,7 @@ def _register_query(
     with extracted(query, request.name, keep.progress, by=who.email) as done:
         state_extracted(document, done)
         found = scan([done.folder], keep=keep.root)
-        return _made(keep, request, found, document, files, who=who, now=now, done=done)
+        return _made(keep, request, found, document, files, who=who, now=max(now, ended(document)), done=done)
 
 
 def _require_free(keep: Keep, name: str, document: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from datakeep.core.counts import counted
 
@@ -136,8 +136,8 @@ def _extraction(extraction: Extraction | None) -> Iterator[Stated]:
     yield _several("source.extraction.tables", "tables read", tables)
 
 
-def _columns(columns: list[str] | None) -> str:
-    return f"columns {UNKNOWN}" if columns is None else counted(len(columns), "column")
+def _columns(columns: list[str] | Literal["unknown"]) -> str:
+    return f"columns {UNKNOWN}" if columns == UNKNOWN else counted(len(columns), "column")
 
 
 def _through(views: list[str]) -> str:

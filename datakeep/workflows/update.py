@@ -15,6 +15,7 @@ from datakeep.formats.manifest import Manifest
 from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction import extracted, next_query, state_extracted, state_query
+from datakeep.workflows.extraction_record import ended, moved
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.profiling import PROFILE, kept_profile, profile_changes, profile_in
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from datakeep.workflows.register import Request
 
 
-#: What differs each time that a query is run, even where it gives the same rows.
+#: What differs each time that a query is run, even where its rows and its source are the same.
 _OF_A_RERUN = ("source.extracted_at.", "source.extracted_by.", "source.extraction.")
 
 
@@ -155,14 +156,23 @@ def update(
         found, seen = _new_source(keep, request, base, document, files, stack, who=who, now=now)
         source = found.files if found else None
         _complete(keep, request, base, document, suggestions(source or (), who), now)
+        now = max(now, ended(document)) if request.extraction else now
         files |= _profile(keep, base, request, document, files, source, seen)
         return next_from(
             keep, base, document, files,
             message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
             state=state_of(keep, request.sources), deep=request.deep,
             without=request.without_stores, profile=bool(request.profile),
-            idle=_OF_A_RERUN if request.extraction else (),
+            idle=_idle(request, base, document),
         )  # fmt: skip
+
+
+def _idle(request: Request, base: Base, document: dict[str, Any]) -> tuple[str, ...]:
+    """Fields that alone make no version: those of a rerun, if it found the source as it was recorded."""
+    before = facts.get(base.entry.manifest, "source.extraction")
+    if request.extraction is None or before is None:
+        return ()
+    return () if any(moved(before, facts.get(document, "source.extraction"))) else _OF_A_RERUN
 
 
 def _complete(

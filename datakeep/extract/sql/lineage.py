@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -15,7 +15,7 @@ from datakeep.extract.sql.sources import sources_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from datakeep.extract.sql.interface import Statement, Table, TableKind
+    from datakeep.extract.sql.interface import SourceFile, Statement, Table, TableKind
 
     #: From names, as a query writes them, to what the catalogue has of them; what it has not is left out.
     Lookup = Callable[[Collection[str]], Mapping[str, Table]]
@@ -38,6 +38,8 @@ class TableRead:
         comment: What its owners wrote about it.
         reached_through: The views between the query and it, the query's own first.
         owner: Who can grant access, as the database calls them.
+        primary_key: The names of its columns; empty if there is none, or nobody can say.
+        files: Of kind ``file``: what the name stood for when it was read.
     """
 
     name: str
@@ -47,6 +49,8 @@ class TableRead:
     comment: str | None = None
     reached_through: tuple[str, ...] = ()
     owner: str | None = None
+    primary_key: tuple[str, ...] = ()
+    files: tuple[SourceFile, ...] = ()
 
 
 def read_tables(statement: Statement) -> list[str]:
@@ -112,8 +116,9 @@ def _follow(
         elif inner is not None:
             views.append((table.name, inner))
         made = TableRead(
-            table.name, table.kind, columns, table.definition, table.comment, through, table.owner
-        )
+            table.name, table.kind, columns, table.definition, table.comment, through, table.owner,
+            table.primary_key, table.files,
+        )  # fmt: skip
         _keep(found, made)
     for name, inner in views:
         _follow(inner, dialect, lookup, (*through, name), found)
@@ -124,15 +129,7 @@ def _keep(found: dict[tuple[str, tuple[str, ...]], TableRead], one: TableRead) -
     key = (one.name, one.reached_through)
     if (same := found.get(key)) is not None:
         both = None if same.columns is None or one.columns is None else {*same.columns, *one.columns}
-        one = TableRead(
-            one.name,
-            one.kind,
-            None if both is None else tuple(sorted(both)),
-            one.definition,
-            one.comment,
-            one.reached_through,
-            one.owner,
-        )
+        one = replace(one, columns=None if both is None else tuple(sorted(both)))
     found[key] = one
 
 
