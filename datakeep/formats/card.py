@@ -152,9 +152,13 @@ def _source(manifest: Manifest) -> Iterator[tuple[str, object]]:
         return
     yield "Kind", source.kind
     for name in ("origin", "url", "database", "query", "dialect", "parameters", "parents", "command", "rows"):
-        value = getattr(source, name)
+        value = source.parameters_shown() if name == "parameters" else getattr(source, name)
         if value is not None:
             yield name.capitalize(), value
+    if source.extraction:
+        yield "Run by", source.extraction
+        for table in source.extraction.tables:
+            yield "Reads", table
     if source.code:
         yield "Code", f"{source.code.url} at {source.code.commit}"
     by = f" by {source.extracted_by}" if source.extracted_by else ""

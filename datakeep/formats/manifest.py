@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from datakeep.core import paths
+from datakeep.core.counts import counted
 from datakeep.core.names import NAME
 from datakeep.core.secrets import find_secret
 from datakeep.formats.base import Document, Part, When, is_after
@@ -101,6 +102,11 @@ class ReadTable(Part):
     owner: str | None = None
     files: list[ReadFile] = Field(default_factory=list)
 
+    def __str__(self) -> str:
+        columns = "columns unknown" if self.columns == "unknown" else counted(len(self.columns), "column")
+        parts = [columns, *([f"through {' and '.join(self.through)}"] if self.through else [])]
+        return f"{self.name} ({', '.join(parts)})"
+
 
 class Extraction(Part):
     """How the query of a source was run; datakeep, which ran it, writes this down, and no person does."""
@@ -117,6 +123,9 @@ class Extraction(Part):
     tables: list[ReadTable] = Field(default_factory=list)
     as_text: list[str] = Field(default_factory=list)
     decimals: dict[str, list[int]] = Field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"datakeep, in {self.server} ({self.isolation})"
 
 
 class Source(Part):
@@ -138,6 +147,15 @@ class Source(Part):
     command: str | list[str] | None = None
     url: str | None = None
     origin: str | None = None
+
+    def parameters_shown(self) -> str | None:
+        """The parameters in one line, with the types that are stated; None if there is none."""
+        shown = []
+        for name, value in (self.parameters or {}).items():
+            typed = isinstance(value, dict) and set(value) == {"type", "value"}
+            said = f"{value['value']} ({value['type']})" if typed else value
+            shown.append(f"{name} = {said}")
+        return ", ".join(shown) or None
 
     @field_validator("database", "url", "origin")
     @classmethod

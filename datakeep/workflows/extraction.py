@@ -40,6 +40,7 @@ class Wanted:
         as_text: Columns that are kept as the database's own text.
         decimals: ``column=precision,scale`` for numerics that have none of their own.
         timeout_s: How long the query may take; None is as long as it needs.
+        part_bytes: A Parquet file that has become so large is followed by another; None is the usual size.
     """
 
     sql: Path | None = None
@@ -48,6 +49,7 @@ class Wanted:
     as_text: Sequence[str] = ()
     decimals: Sequence[str] = ()
     timeout_s: int | None = None
+    part_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Query:
     parameters: Mapping[str, Parameter]
     exactness: Exactness
     timeout_s: int | None
+    part_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,7 @@ def _query(
         {**before, **given},
         _exactness(wanted, recorded),
         wanted.timeout_s,
+        wanted.part_bytes,
     )
 
 
@@ -242,7 +246,7 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
 
 def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables
-    from datakeep.extract.sql.parquet_parts import write_parts
+    from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
     from datakeep.workflows.check_sql import with_catalogue
 
     started = datetime.now(UTC)
@@ -255,7 +259,14 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         columns = dictionary(origins, tables)
         keys = [column for column, known in columns.items() if known.get("key")]
         with session.run(query.statement, query.parameters, query.exactness) as result:
-            parts = write_parts(result, folder, name=name, progress=progress, keys=keys)
+            parts = write_parts(
+                result,
+                folder,
+                name=name,
+                progress=progress,
+                keys=keys,
+                part_bytes=query.part_bytes or PART_BYTES,
+            )
             record = recorded(query, session, result, checked, origins, tables.values())
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-from datakeep.core.counts import counted
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +107,7 @@ def _source(source: Source | None) -> Iterator[Stated]:
     names = _SOURCE_SAYS[source.kind]
     others = ("origin", "url", "database", "query", "dialect", "parameters", "parents", "command", "rows")
     for name in (*names, *(name for name in others if name not in names)):
-        value = getattr(source, name)
+        value = source.parameters_shown() if name == "parameters" else getattr(source, name)
         if value is not None or name in names:
             yield _one(f"source.{name}", f"source, {name}", value)
     if source.code:
@@ -127,21 +125,8 @@ def _extraction(extraction: Extraction | None) -> Iterator[Stated]:
     if extraction is None:
         yield _one("source.extraction", "query run by", "a person says so; datakeep did not run it")
         return
-    where = f"datakeep, in {extraction.server} ({extraction.isolation})"
-    yield _one("source.extraction", "query run by", where)
-    tables = [
-        f"{table.name} ({', '.join(filter(None, (_columns(table.columns), _through(table.through))))})"
-        for table in extraction.tables
-    ]
-    yield _several("source.extraction.tables", "tables read", tables)
-
-
-def _columns(columns: list[str] | Literal["unknown"]) -> str:
-    return f"columns {UNKNOWN}" if columns == UNKNOWN else counted(len(columns), "column")
-
-
-def _through(views: list[str]) -> str:
-    return f"through {' and '.join(views)}" if views else ""
+    yield _one("source.extraction", "query run by", str(extraction))
+    yield _several("source.extraction.tables", "tables read", [str(table) for table in extraction.tables])
 
 
 def _annotation(manifest: Manifest) -> Iterator[Stated]:
