@@ -6,7 +6,9 @@ import sqlite3
 
 import duckdb
 import pytest
+from sql_judged import ACCEPTED
 
+from datakeep.extract.sql.advice import advise, verify_joins
 from datakeep.extract.sql.interface import Table, TableColumn
 from datakeep.extract.sql.lineage import TableRead, column_origins, read_tables, trace
 from datakeep.extract.sql.statement import parse
@@ -220,3 +222,17 @@ def test_reading_a_tree_leaves_it_as_it_was():
     first = (trace(statement, lookup), column_origins(statement, CATALOGUE), read_tables(statement))
     assert (trace(statement, lookup), column_origins(statement, CATALOGUE), read_tables(statement)) == first
     assert parse(statement.text, "postgres") == statement
+
+
+@pytest.mark.parametrize(("dialect", "text"), ACCEPTED, ids=[text[:40] for _, text in ACCEPTED])
+def test_whatever_is_accepted_can_be_asked_about(dialect, text):
+    statement = parse(text, dialect)
+    names = read_tables(statement)
+    tables = {name: table(name, "a b c id") for name in names}
+    assert {one.name for one in trace(statement, lambda _: {})} == set(names)
+    assert {one.name for one in trace(statement, lambda _: tables)} == set(names)
+    assert all(one is None or one[0] in names for one in column_origins(statement, tables).values())
+    assert all(
+        one.line >= 1 and one.column >= 1 for one in (*advise(statement, None), *advise(statement, tables))
+    )
+    verify_joins(statement, tables, lambda _: [(0, 0, 0, 0)])
