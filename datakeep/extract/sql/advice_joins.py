@@ -51,7 +51,7 @@ def joins_of(select: exp.Expr, sources: Sources) -> list[Joined]:
         plain = isinstance(join.this, exp.Table | exp.Subquery) or source.query is not None
         function = isinstance(join.this, exp.Table) and not isinstance(join.this.this, exp.Identifier)
         if plain and not isinstance(join.this, exp.Lateral | exp.Unnest | exp.Values):
-            skipped = {join.kind, join.side, join.method} & {"SEMI", "ANTI", "ASOF", "NATURAL"}
+            skipped = {join.kind, join.side, join.method} & {"SEMI", "ANTI", "ASOF", "NATURAL", "POSITIONAL"}
             if (
                 not skipped
                 and (not function or sources.is_base(join.this))
@@ -147,7 +147,7 @@ def _on_multiplying(
         )
         return
     if grouped:
-        found = [one for one in found if len(found) > 1 or _is_moved(select, frame, one)]
+        found = _moving(select, frame, found)
     for one in found:
         yield _multiplying(reading, one, sources, frame)
 
@@ -157,16 +157,26 @@ def _is_grouped(select: exp.Expr) -> bool:
     return bool(select.args.get("group")) or any(not isinstance(one.parent, exp.Window) for one in own)
 
 
-def _is_moved(select: exp.Expr, frame: Frame, joined: Joined) -> bool:
-    """Whether an aggregate of what stood before the join counts its repeated rows."""
-    for part in select.expressions:
-        for one in part.find_all(exp.AggFunc):
-            if isinstance(one, _UNMOVED) or one.find(exp.Distinct):
-                continue
+def _moving(select: exp.Expr, frame: Frame, found: list[Joined]) -> list[Joined]:
+    """Of joins that repeat rows, those by which an aggregate counts something more than once.
+
+    If one row of some source stands for one row of the join (an item, of items with their orders and customers), only
+    aggregates of other sources are wrong. If none does, every row is repeated by another source's.
+    """
+    grain = {alias for alias in frame.relations if _is_grain(frame, alias)}
+    if not grain and len(found) > 1:
+        return found
+    moved: set[str] = set()
+    for one in (one for part in select.expressions for one in part.find_all(exp.AggFunc)):
+        if not isinstance(one, _UNMOVED) and not one.find(exp.Distinct):
             names = {column[0] for node in one.find_all(exp.Column) if (column := frame.column(node))}
-            if names and joined.source.alias not in names and names <= set(joined.earlier):
-                return True
-    return False
+            moved |= names if names and not names & grain else set()
+    return [one for one in found if one.source.alias not in moved and moved & set(one.earlier)]
+
+
+def _is_grain(frame: Frame, alias: str) -> bool:
+    closed = frame.closure([(alias, _ROW)])
+    return all((other, _ROW) in closed for other in frame.relations)
 
 
 def _multiplying(reading: Reading, joined: Joined, sources: Sources, frame: Frame) -> Advice:

@@ -69,7 +69,7 @@ def _on_limit(
     limit = query.args.get("limit") or query.args.get("offset")
     if reading.dialect == "oracle" and limit is None:
         limit = _rownum(query, sources)
-    if limit is None or isinstance(query.parent, exp.Exists) or is_aggregated(query):
+    if limit is None or _is_no_limit(limit) or isinstance(query.parent, exp.Exists) or is_aggregated(query):
         return
     start = keyword(reading, limit, "LIMIT", "TOP", "FETCH", "OFFSET", "ROWNUM")
     order = query.args.get("order")
@@ -82,6 +82,12 @@ def _on_limit(
         yield advice(
             reading, start, "limit-unordered", "a limit whose ORDER BY is not known to leave no ties", way_out
         )
+
+
+def _is_no_limit(limit: exp.Expr) -> bool:
+    """``LIMIT ALL`` and ``LIMIT NULL``."""
+    value = limit.args.get("expression")
+    return value is not None and (isinstance(value, exp.Null) or value.name.upper() == "ALL")
 
 
 def _rownum(query: exp.Expr, sources: Sources) -> exp.Expr | None:

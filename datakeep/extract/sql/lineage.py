@@ -56,13 +56,14 @@ class TableRead:
 def read_tables(statement: Statement) -> list[str]:
     """The tables, views and files that the query names, each once, as it writes them; no CTE is among them."""
     tree = read(statement.text, statement.dialect).tree
-    return _names(tree, statement.dialect)
+    return sources_of(tree, statement.dialect).names()
 
 
 def trace(statement: Statement, lookup: Lookup) -> list[TableRead]:
     """All that the query reads, through views recursively: first what it names itself, then what those read.
 
-    What a view reads is what its whole definition reads, whichever of its columns the query takes.
+    What a view reads is what its whole definition reads, whichever of its columns the query takes. A function in FROM
+    of which nobody can see what it reads is there too, such as ``f()``, with its columns unknown.
 
     Args:
         statement: The query.
@@ -88,11 +89,6 @@ def column_origins(statement: Statement, tables: Mapping[str, Table]) -> dict[st
     return found.origins() if found else {}
 
 
-def _names(tree: exp.Expr, dialect: str) -> list[str]:
-    sources = sources_of(tree, dialect)
-    return list(dict.fromkeys(name for table in sources.tables if (name := sources.name(table))))
-
-
 def _follow(
     tree: exp.Expr,
     dialect: str,
@@ -100,7 +96,8 @@ def _follow(
     through: tuple[str, ...],
     found: dict[tuple[str, tuple[str, ...]], TableRead],
 ) -> None:
-    names = _names(tree, dialect)
+    sources = sources_of(tree, dialect)
+    names = sources.names()
     tables = lookup(names) if names else {}
     reading: Qualified | None = qualified(tree, dialect, tables)
     views = []
@@ -120,6 +117,8 @@ def _follow(
             table.primary_key, table.files,
         )  # fmt: skip
         _keep(found, made)
+    for function in sources.functions:
+        _keep(found, TableRead(function, "unknown", None, reached_through=through))
     for name, inner in views:
         _follow(inner, dialect, lookup, (*through, name), found)
 

@@ -7,13 +7,14 @@ read-only transaction, in which the query runs.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 from sqlglot.tokens import TokenType
 
 from datakeep.extract.sql.reading import Reading, offset_of, refuse, tokens_of
-from datakeep.extract.sql.refused_functions import TEXT_QUERY, is_refused_package, what_it_does
+from datakeep.extract.sql.refused_functions import HIDING, is_refused_package, what_it_does
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 _ONE_SELECT = "write one SELECT (WITH, VALUES and UNION are taken too)"
 _STARTS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "FROM", "("})
 _LEAVE_OUT = "leave the call out: an extraction reads, and nothing else"
-_TABLES_HIDDEN = (
-    "write the query itself: what a text holds cannot be seen, so neither can the tables that it reads"
-)
+_TABLES_HIDDEN = "write it out: what a text holds cannot be seen, so neither can the tables that it reads"
 
 _LOCK_HINTS = frozenset(
     {"UPDLOCK", "XLOCK", "TABLOCKX", "TABLOCK", "HOLDLOCK", "PAGLOCK", "ROWLOCK", "SERIALIZABLE"}
@@ -69,7 +68,8 @@ def check_start(text: str, dialect: str) -> None:
     if not words:
         refuse(text, 0, "there is no query: the text is empty", _ONE_SELECT)
     _check_second(text, tokens, words[-1])
-    _check_comments(text, dialect)
+    _check_disguise(text, tokens)
+    _check_comments(text, tokens, dialect)
     start = words[0].text.upper()
     if start not in _STARTS or (
         start == "FROM" and dialect not in {"duckdb", "bigquery", "spark", "databricks", "hive"}
@@ -93,17 +93,27 @@ def _check_second(text: str, tokens: tuple[Token, ...], last: Token) -> None:
             )
 
 
-def _check_comments(text: str, dialect: str) -> None:
+def _check_comments(text: str, tokens: tuple[Token, ...], dialect: str) -> None:
     """MySQL runs what stands in ``/*! … */``, though every other reader takes it for a comment."""
     if dialect not in {"mysql", "doris", "starrocks", "singlestore"}:
         return
     for found in re.finditer(r"/\*M?!", text):
-        refuse(
-            text,
-            found.start(),
-            "MySQL runs what stands in a comment that begins with /*!",
-            "write it outside of a comment, or make it a plain comment",
-        )
+        if not any(token.start <= found.start() <= token.end for token in tokens):
+            what = "MySQL runs what stands in a comment that begins with /*!"
+            refuse(text, found.start(), what, "write it outside of a comment, or make it a plain comment")
+
+
+def _check_disguise(text: str, tokens: tuple[Token, ...]) -> None:
+    """Refuse templates, which are no SQL yet, and names whose letters are escapes, which nobody can read."""
+    for token, following in pairwise(tokens):
+        touches = following.start == token.end + 1
+        if token.text == "{%" or (token.text == following.text == "{" and touches):
+            way_out = "render it first; write what changes as :name"
+            refuse(text, token.start, "this is a template, not SQL", way_out)
+        escaped = text[: token.end + 1].upper().endswith("U&")
+        if escaped and touches and following.token_type == TokenType.IDENTIFIER:
+            way_out = "write the name itself, in quotes"
+            refuse(text, token.end - 1, "a name is written in escapes", way_out)
 
 
 def check_tree(reading: Reading) -> None:
@@ -116,18 +126,28 @@ def check_tree(reading: Reading) -> None:
     for kind, what, way_out in _NESTED:
         for node in reading.tree.find_all(kind):
             refuse(reading.text, _place_of(reading, node), what, way_out)
-    for hint in reading.tree.find_all(exp.WithTableHint):
-        names = {one.name.upper() for one in hint.expressions}
-        if names & _LOCK_HINTS:
-            refuse(
-                reading.text,
-                _word(reading, *(names & _LOCK_HINTS)) or 0,
-                f"the hint {', '.join(sorted(names & _LOCK_HINTS))} locks rows",
-                "leave the hint out: the query runs on one snapshot anyway",
-            )
+    _check_tables(reading)
     _check_parameters(reading)
     for start, what, way_out in _calls(reading):
         refuse(reading.text, start, what, way_out)
+
+
+def _check_tables(reading: Reading) -> None:
+    """Refuse parameters in the place of tables, and hints that lock."""
+    for table in reading.tree.find_all(exp.Table):
+        if isinstance(table.this, exp.Placeholder):
+            refuse(
+                reading.text,
+                next((start for name, start, _ in reading.placeholders if name == table.this.this), 0),
+                "a table cannot be a parameter: nobody could tell what is read",
+                "write its name; a parameter stands for a value",
+            )
+    for hint in reading.tree.find_all(exp.WithTableHint):
+        locks = sorted({one.name.upper() for one in hint.expressions} & _LOCK_HINTS)
+        if locks:
+            what = f"the hint {', '.join(locks)} locks rows"
+            way_out = "leave the hint out: the query runs on one snapshot anyway"
+            refuse(reading.text, _word(reading, *locks) or 0, what, way_out)
 
 
 def _check_root(reading: Reading) -> None:
@@ -187,7 +207,7 @@ def _calls(reading: Reading) -> Iterator[tuple[int, str, str]]:
         if following == TokenType.L_PAREN:
             what = what_it_does(name, reading.dialect)
             if what:
-                way_out = _TABLES_HIDDEN if what == TEXT_QUERY else _LEAVE_OUT
+                way_out = _TABLES_HIDDEN if what in HIDING else _LEAVE_OUT
                 yield token.start, f"{name}() {what}", way_out
         elif following == TokenType.DOT and is_refused_package(name, reading.dialect):
             yield (

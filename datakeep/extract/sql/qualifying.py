@@ -202,28 +202,28 @@ def _written_names(tree: exp.Expr, dialect: str) -> dict[str, str]:
 def _of_source(scope: Scope, alias: str, stand_in: _StandIn) -> set[str] | None:
     """The columns that ``scope`` reads of one of its sources; None if a star or an unqualified column hides some."""
     found = set()
-    if any(one.find(exp.Columns) for one in _selects(scope)):
+    selects = _selects(scope)
+    names = {one.alias_or_name for one in selects}
+    if any(one.find(exp.Columns) for one in selects):
         return None
     for column in scope.columns:
         if column.table == alias:
             if isinstance(column.this, exp.Star):
                 return None
             found.add(column.name)
-        elif not column.table and not _is_alias(column, scope):
+        elif not column.table and not (column.name in names and _may_be_alias(column, scope)):
             if len(scope.selected_sources) == 1:
                 found.add(column.name)
             elif not stand_in.spelling or column.name in stand_in.spelling:
                 return None
-    for star in _selects(scope):
+    for star in selects:
         if star.is_star and not (isinstance(star, exp.Column) and star.table not in {"", alias}):
             return None
     return found
 
 
-def _is_alias(column: exp.Column, scope: Scope) -> bool:
-    """Whether the name is that of a column of the result, where SQL lets one be named."""
-    if column.name not in {one.alias_or_name for one in _selects(scope)}:
-        return False
+def _may_be_alias(column: exp.Column, scope: Scope) -> bool:
+    """Whether SQL lets a column of the result be named where ``column`` stands."""
     return (
         column.find_ancestor(exp.Order, exp.Group, exp.Having, exp.Qualify, exp.Select)
         is not scope.expression

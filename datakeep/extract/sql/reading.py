@@ -141,7 +141,7 @@ def _refuse_syntax(text: str, error: ParseError, tokens: Sequence[Token]) -> NoR
         text,
         at.start if at else len(text.rstrip()),
         f"syntax error: {what}",
-        "correct it, or name the right dialect with --dialect",
+        "correct it, name the right dialect with --dialect, or put what only the database understands into a view",
     )
 
 

@@ -28,8 +28,10 @@ _DUCKDB = frozenset({"duckdb"})
 _MYSQL = frozenset({"mysql", "doris", "starrocks", "singlestore"})
 _REACHES = "reaches out of the database"
 _OTHER = "runs SQL on another database"
-#: How the refusal of a query within a text ends: its way out is another one.
-TEXT_QUERY = "runs a query that is a text"
+_TEXT_QUERY = "runs a query that is a text"
+_TEXT_NAME = "makes a table's name of a text"
+#: What hides which tables are read: the way out is another one.
+HIDING = frozenset({_TEXT_QUERY, _TEXT_NAME})
 
 _FUNCTIONS = (
     Refused(r"nextval|setval", "moves a sequence on"),
@@ -53,8 +55,9 @@ _FUNCTIONS = (
         "takes or frees locks",
     ),
     Refused(r"pg_notify|pg_sleep\w*|sleep|benchmark", "waits for others, or wakes them"),
-    Refused(r"query_to_xml\w*|cursor_to_xml\w*|ts_stat|dbms_xmlgen", TEXT_QUERY),
-    Refused(r"query|query_table", TEXT_QUERY, _DUCKDB),
+    Refused(r"query_to_xml\w*|cursor_to_xml\w*|ts_stat|dbms_xmlgen", _TEXT_QUERY),
+    Refused(r"query|query_table", _TEXT_QUERY, _DUCKDB),
+    Refused(r"identifier", _TEXT_NAME, frozenset({"snowflake", "databricks", "spark"})),
     Refused(r"getenv", "reads the environment, where passwords are", _DUCKDB),
     Refused(r"which_secret|duckdb_secrets", "reads the stored passwords", _DUCKDB),
     Refused(

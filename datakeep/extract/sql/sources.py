@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ _FILE_FUNCTIONS = frozenset({
     "read_csv", "read_csv_auto", "read_parquet", "parquet_scan", "read_json", "read_json_auto", "read_ndjson",
     "read_text", "read_blob", "sniff_csv", "read_xlsx", "iceberg_scan", "delta_scan",
 })  # fmt: skip
+#: Functions in FROM that only compute, or tell of the catalogue; those that sqlglot has a type for are known to.
+_COMPUTES = re.compile(
+    r"(jsonb?|xml|regexp|generate|string|pragma|pg|ts|duckdb|split|flatten)_\w+|unnest|range|repeat|flatten|glob"
+    r"|openjson|xmltable"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The sources of every SELECT of a tree, and its base tables."""
+    """The sources of every SELECT of a tree.
+
+    Attributes:
+        tables: The base tables, views and files, in the order of the text.
+        dialect: Of the query.
+        functions: Functions in FROM of which nobody can see from here what they read.
+    """
 
     tables: tuple[exp.Table, ...]
     dialect: str
+    functions: tuple[str, ...]
     _of_select: Mapping[int, Mapping[str, Source]] = field(default_factory=dict)
 
     def of(self, select: exp.Expr) -> list[Source]:
@@ -60,6 +73,13 @@ class Sources:
     def name(self, table: exp.Expr) -> str | None:
         """The name of a base table as the query writes it; None for whatever else ``table`` is."""
         return name_of(table, self.dialect) if isinstance(table, exp.Table) and self.is_base(table) else None
+
+    def names(self) -> list[str]:
+        """The names of all base tables, and of all files, each once."""
+        found: list[str] = []
+        for table in self.tables:
+            found += paths_of(table) or [name_of(table, self.dialect) or ""]
+        return list(dict.fromkeys(found))
 
     def is_base(self, node: exp.Expr) -> bool:
         """Whether ``node`` is a table or view of the database, or a file."""
@@ -106,7 +126,21 @@ def sources_of(tree: exp.Expr, dialect: str) -> Sources:
         if id(table) not in seen and (table.args.get("db") or table.name.lower() not in ctes):
             base[id(table)] = table
     named = [table for table in base.values() if name_of(table, dialect)]
-    return Sources(tuple(sorted(named, key=lambda one: offset_of(one) or 0)), dialect, of_select)
+    ordered = tuple(sorted(named, key=lambda one: offset_of(one) or 0))
+    return Sources(ordered, dialect, tuple(_opaque(tree)), of_select)
+
+
+def _opaque(tree: exp.Expr) -> list[str]:
+    """Functions that stand for a table, but for those of files and those that only compute."""
+    places = [one for one in tree.find_all(exp.Table, exp.Lateral) if isinstance(one.this, exp.Func)]
+    found = []
+    for place in places:
+        name = _function_name(place.this)
+        untyped = isinstance(place.this, exp.Anonymous) or name in _FILE_FUNCTIONS
+        told = isinstance(place, exp.Table) and paths_of(place)
+        if untyped and not told and not _COMPUTES.fullmatch(name):
+            found.append(f"{name}()")
+    return list(dict.fromkeys(found))
 
 
 def _above(node: exp.Expr) -> list[exp.Expr]:
@@ -125,20 +159,23 @@ def name_of(table: exp.Table, dialect: str) -> str | None:
             return table.name
         parts = [one for one in table.parts if isinstance(one, exp.Identifier) and one.name]
         return ".".join(one.sql(dialect=dialect) for one in parts)
+    return next(iter(paths_of(table)), None)
+
+
+def paths_of(table: exp.Table) -> list[str]:
+    """The files that a function in FROM reads, where the text says which; empty for everything else."""
     call = table.this
-    name = (
-        call.name
-        if isinstance(call, exp.Anonymous)
-        else call.sql_name()
-        if isinstance(call, exp.Func)
-        else ""
-    )
-    if name.lower() not in _FILE_FUNCTIONS:
-        return None
+    if _function_name(call) not in _FILE_FUNCTIONS:
+        return []
     first = call.expressions[0] if call.expressions and not isinstance(call, exp.ReadCSV) else call.this
-    if isinstance(first, exp.List | exp.Array) and first.expressions:
-        first = first.expressions[0]
-    return str(first.this) if isinstance(first, exp.Literal) and first.is_string else None
+    files = first.expressions if isinstance(first, exp.List | exp.Array) else [first]
+    return [str(one.this) for one in files if isinstance(one, exp.Literal) and one.is_string]
+
+
+def _function_name(call: exp.Expr) -> str:
+    if isinstance(call, exp.Anonymous):
+        return str(call.name).lower()
+    return call.sql_name().lower() if isinstance(call, exp.Func) else ""
 
 
 def _is_path(name: str) -> bool:

@@ -134,6 +134,9 @@ GOOD = [
     ("postgres", "SELECT o.id, u.x FROM s.orders o CROSS JOIN unnest(ARRAY[1, 2]) AS u(x)"),
     ("postgres", ("SELECT o.id, x.line FROM s.orders o LEFT JOIN LATERAL (SELECT line FROM s.items i "
                  "WHERE i.order_id = o.id ORDER BY line LIMIT 1) x ON true")),
+    ("postgres", "SELECT id FROM s.orders LIMIT ALL"),
+    ("postgres", ("SELECT c.country, sum(i.price), count(DISTINCT o.id) FROM s.customers c, s.orders o, s.items i "
+                 "WHERE o.customer_id = c.id AND i.order_id = o.id GROUP BY c.country")),
     ("postgres", "SELECT g FROM generate_series(1, 10) AS g"),
     ("postgres", "SELECT id FROM s.orders UNION ALL SELECT order_id FROM s.items ORDER BY id"),
     ("postgres", "SELECT product_name, mail_class, ip_count, racer FROM s.orders"),

@@ -37,6 +37,8 @@ from datakeep.extract.sql.statement import parse
         ("SELECT o.day, count(DISTINCT o.id) FROM s.orders o JOIN s.items i ON i.order_id = o.id GROUP BY o.day", []),
         ("SELECT sum(price) FROM s.orders o JOIN s.items i ON i.order_id = o.id JOIN s.notes n ON n.order_id = o.id",
          ["join-multiplies", "join-multiplies"]),
+        (("SELECT c.country, sum(i.price), avg(o.amount) FROM s.customers c JOIN s.orders o ON o.customer_id = c.id "
+         "JOIN s.items i ON i.order_id = o.id GROUP BY c.country"), ["join-multiplies"]),
         ("SELECT o.id, x.price FROM s.orders o JOIN (SELECT order_id, price FROM s.items) x ON x.order_id = o.id",
          ["join-multiplies"]),
         (("SELECT o.id, x.price FROM s.orders o JOIN (SELECT order_id, price FROM s.items WHERE line = 1) x "

@@ -6,7 +6,9 @@ import sqlite3
 
 import duckdb
 import pytest
+from sql_judged import ACCEPTED
 
+from datakeep.extract.sql.advice import advise, verify_joins
 from datakeep.extract.sql.interface import Table, TableColumn
 from datakeep.extract.sql.lineage import TableRead, column_origins, read_tables, trace
 from datakeep.extract.sql.statement import parse
@@ -67,7 +69,7 @@ def origins(text, dialect="postgres"):
         ("postgres", "(SELECT x FROM a) ORDER BY x", ["a"]),
         ("postgres", "SELECT * FROM 会社.顧客", ["会社.顧客"]),
         ("duckdb", "SELECT * FROM 'data/x.parquet', read_csv('y.csv') y, \"t\"", ["data/x.parquet", "y.csv", '"t"']),
-        ("duckdb", "SELECT * FROM read_parquet(['a.parquet', 'b.parquet'])", ["a.parquet"]),
+        ("duckdb", "SELECT * FROM read_parquet(['a.parquet', 'b.parquet'])", ["a.parquet", "b.parquet"]),
         ("duckdb", "FROM a", ["a"]),
         ("sqlite", "SELECT * FROM [my table], `x`, main.y", ['"my table"', '"x"', "main.y"]),
         ("tsql", "SELECT * FROM [dbo].[My Table]", ["[dbo].[My Table]"]),
@@ -152,6 +154,22 @@ def test_columns_that_cannot_be_told_are_unknown_never_none(dialect, text):
     assert (found.kind, found.columns) == ("unknown", None)
 
 
+def test_a_function_that_may_read_anything_is_unknown_and_one_that_computes_is_nothing():
+    assert reads("SELECT amount FROM s.orders, f(1) AS g(x), LATERAL h(2) AS i(y)") == [
+        ("s.orders", ("amount",), ()),
+        ("f()", None, ()),
+        ("h()", None, ()),
+    ]
+    assert reads("SELECT x FROM read_csv(:file)", "duckdb") == [("read_csv()", None, ())]
+    assert (
+        reads(
+            "SELECT * FROM generate_series(1, 2) a, json_to_recordset('[]') AS b(x int), unnest(ARRAY[1]) c"
+        )
+        == []
+    )
+    assert reads("SELECT value FROM json_each('[1]')", "sqlite") == []
+
+
 def test_columns_that_the_query_names_are_known_without_the_catalogue():
     assert reads("SELECT a FROM nowhere n WHERE n.b > 1") == [("nowhere", ("a", "b"), ())]
 
@@ -220,3 +238,17 @@ def test_reading_a_tree_leaves_it_as_it_was():
     first = (trace(statement, lookup), column_origins(statement, CATALOGUE), read_tables(statement))
     assert (trace(statement, lookup), column_origins(statement, CATALOGUE), read_tables(statement)) == first
     assert parse(statement.text, "postgres") == statement
+
+
+@pytest.mark.parametrize(("dialect", "text"), ACCEPTED, ids=[text[:40] for _, text in ACCEPTED])
+def test_whatever_is_accepted_can_be_asked_about(dialect, text):
+    statement = parse(text, dialect)
+    names = read_tables(statement)
+    tables = {name: table(name, "a b c id") for name in names}
+    assert {one.name for one in trace(statement, lambda _: {}) if "()" not in one.name} == set(names)
+    assert {one.name for one in trace(statement, lambda _: tables) if "()" not in one.name} == set(names)
+    assert all(one is None or one[0] in names for one in column_origins(statement, tables).values())
+    assert all(
+        one.line >= 1 and one.column >= 1 for one in (*advise(statement, None), *advise(statement, tables))
+    )
+    verify_joins(statement, tables, lambda _: [(0, 0, 0, 0)])
