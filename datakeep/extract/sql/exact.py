@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Days from 1970-01-01 of the first and last day that Python, and most readers, can show: years 1 and 9999.
 _FIRST_DAY, _LAST_DAY = -719162, 2932896
+#: The first day that PostgreSQL has, in 4714 BC.
+_EARLIEST_DAY = -2440588
 _DAY_US = 86_400_000_000
 #: What PostgreSQL calls infinity, as its driver hands it over: the extremes, moved from 2000 to 1970 and wrapped.
 _MOVED_DAYS, _MOVED_US = 10957, 946_684_800_000_000
@@ -190,14 +192,14 @@ def _decimal_of(value: str, target: Any) -> Decimal | None:
         return None
     if not number.is_finite():
         return None
-    digits, exponent = number.as_tuple().digits, int(number.as_tuple().exponent)
-    text = "".join(map(str, digits)).rstrip("0")
-    exponent += len(digits) - len(text)
-    if text.strip("0") and (
-        -exponent > target.scale or len(text.lstrip("0")) + exponent > target.precision - target.scale
-    ):
+    sign, digits, exponent = number.as_tuple()
+    significant = "".join(map(str, digits)).strip("0")
+    if not significant:
+        return Decimal(0)
+    last = int(exponent) + len(digits) - len("".join(map(str, digits)).rstrip("0"))
+    if -last > target.scale or len(significant) + last > target.precision - target.scale:
         return None
-    return number
+    return Decimal((sign, tuple(map(int, significant)), last))
 
 
 def _beyond(kind: Any, number: int) -> tuple[str, str]:
@@ -212,6 +214,8 @@ def _beyond(kind: Any, number: int) -> tuple[str, str]:
         return "infinity", "has no equal in Arrow"
     if number in (-highest - 1, -highest - 1 + moved):
         return "-infinity", "has no equal in Arrow"
+    if number // unit < _EARLIEST_DAY:  # what PostgreSQL cannot have is what the driver wrapped round
+        number += 2**bits
     return _day(number // unit), "lies outside the years 1 to 9999, which not every reader can show"
 
 
