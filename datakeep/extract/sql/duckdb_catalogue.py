@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from datakeep.extract.sql.interface import Table, TableColumn
-from datakeep.extract.sql.sqlite_catalogue import split
+from datakeep.extract.sql.qualified import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

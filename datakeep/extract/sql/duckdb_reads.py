@@ -141,7 +141,13 @@ def _called(call: Any) -> str:
     """The name of a function."""
     from sqlglot import exp
 
-    return str(call.name if isinstance(call, exp.Anonymous) else call.sql_name() if isinstance(call, exp.Func) else "")
+    return str(
+        call.name
+        if isinstance(call, exp.Anonymous)
+        else call.sql_name()
+        if isinstance(call, exp.Func)
+        else ""
+    )
 
 
 def _arguments(call: Any) -> list[Any]:

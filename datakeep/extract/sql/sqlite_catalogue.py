@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datakeep.extract.sql.interface import Table, TableColumn
+from datakeep.extract.sql.qualified import split
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection
-
-_QUOTES = {'"': '"', "`": "`", "[": "]"}
 
 
 def tables_of(connection: sqlite3.Connection, names: Collection[str]) -> dict[str, Table]:
@@ -27,22 +26,6 @@ def tables_of(connection: sqlite3.Connection, names: Collection[str]) -> dict[st
         if row is not None:
             found[name] = _table(connection, *row)
     return found
-
-
-def split(name: str) -> tuple[str, str]:
-    """Schema (or '') and table of a name as a query writes it, without its quotes."""
-    parts = []
-    rest = name
-    while rest:
-        end = _QUOTES.get(rest[0])
-        if end is None:
-            part, _, rest = rest.partition(".")
-        else:
-            at = rest.find(end, 1)
-            at = len(rest) if at < 0 else at
-            part, rest = rest[1:at], rest[at + 1 :].removeprefix(".")
-        parts.append(part)
-    return ".".join(parts[:-1]), parts[-1] if parts else ""
 
 
 def _table(connection: sqlite3.Connection, name: str, kind: str, sql: str | None) -> Table:

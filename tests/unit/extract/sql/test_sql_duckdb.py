@@ -89,7 +89,9 @@ REFUSED = [
 def test_a_type_becomes_what_the_page_says_and_its_extremes_are_the_same(kind, value, arrow, kept, tmp_path):
     table, (column,) = extracted("duckdb:", f"select ({value})::{kind} as x union all select null")
     assert column.arrow_type == arrow
-    assert (column.note or "").startswith("kept as") == (arrow == "string" and kind not in {"VARCHAR", "JSON"} or "HUGE" in kind)
+    assert (column.note or "").startswith("kept as") == (
+        arrow == "string" and kind not in {"VARCHAR", "JSON"} or "HUGE" in kind
+    )
     found = table.column("x")
     text = kind.startswith(("TIME", "TIMESTAMP")) and arrow != "string"
     assert (str(found[0]) if text else found[0].as_py()) == kept
@@ -109,10 +111,18 @@ def test_a_type_without_an_equal_is_refused_and_text_when_told(kind, value, text
 
 def test_the_page_of_types_has_the_same_rows():
     section = TYPES_PAGE.read_text("utf-8").partition("## DuckDB\n")[2].partition("\n## ")[0]
-    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in section.splitlines() if "`" in line and line[0] == "|"]
+    rows = [
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if "`" in line and line[0] == "|"
+    ]
     listed = {name.strip(" `"): row[1] for row in rows for name in row[0].split(",`")}
     for kind, _, arrow, _ in KEPT:
-        base = re.split(r"[(\[]", kind)[0] if kind not in {"INTEGER[]", "INTEGER[2]"} else {"INTEGER[]": "LIST", "INTEGER[2]": "ARRAY"}[kind]
+        base = (
+            re.split(r"[(\[]", kind)[0]
+            if kind not in {"INTEGER[]", "INTEGER[2]"}
+            else {"INTEGER[]": "LIST", "INTEGER[2]": "ARRAY"}[kind]
+        )
         family = re.split(r"[(<\[,]", arrow)[0]
         assert family in listed[base], (kind, listed.get(base))
     for kind in ("UNION", "VARIANT"):
@@ -141,7 +151,10 @@ def test_values_without_an_equal_are_refused_with_their_row(expression, shown):
 
 def test_a_decimal_of_the_users_choice_is_exact_or_refused():
     found, column = one("1234567890123456789012345678901234567890::bignum", decimals={"x": (76, 4)})
-    assert (found, column.arrow_type) == (Decimal("1234567890123456789012345678901234567890.0000"), "decimal256(76, 4)")
+    assert (found, column.arrow_type) == (
+        Decimal("1234567890123456789012345678901234567890.0000"),
+        "decimal256(76, 4)",
+    )
     with pytest.raises(NotExact, match=r"column x, row 1: '1\.25' is no decimal\(5, 1\)"):
         one("1.25", decimals={"x": (5, 1)})
     with pytest.raises(QueryRefused, match="type DOUBLE, which has no decimal digits"):
@@ -150,7 +163,8 @@ def test_a_decimal_of_the_users_choice_is_exact_or_refused():
 
 ROW = some.tuples(
     some.none() | some.integers(-(2**63), 2**63 - 1),
-    some.none() | some.decimals(allow_nan=False, allow_infinity=False, places=18, min_value=-(10**19), max_value=10**19),
+    some.none()
+    | some.decimals(allow_nan=False, allow_infinity=False, places=18, min_value=-(10**19), max_value=10**19),
     some.none() | some.floats() | some.sampled_from([1e-18, 5e-324]),
     some.none() | some.text(some.characters(exclude_categories=["Cs"])) | some.sampled_from(["", "😀"]),
     some.none() | some.binary(),
@@ -172,7 +186,9 @@ def test_every_value_is_the_one_that_duckdb_itself_reads(tmp_path, rows):
         )
         connection.executemany("insert into t values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         connection.execute("set TimeZone = 'UTC'")
-        kept = connection.execute("select i, d, f, s, b, y, ts, iv::varchar, h from t order by rowid").fetchall()
+        kept = connection.execute(
+            "select i, d, f, s, b, y, ts, iv::varchar, h from t order by rowid"
+        ).fetchall()
     table, _ = extracted(f"duckdb:///{file}", "select * from t order by rowid")
     found = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     assert [[str(value) for value in row] for row in found] == [[str(value) for value in row] for row in kept]
@@ -209,7 +225,10 @@ for count in (200_000, 20_000_000):
 print(peaks[1] - peaks[0])
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, str(Path(__file__).parents[3])], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, str(Path(__file__).parents[3])],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert int(done.stdout) < 60
 
@@ -301,14 +320,20 @@ def test_a_hostile_query_reads_and_writes_nothing_but_what_it_names(files, query
 
 
 def test_a_view_of_a_hostile_file_opens_nothing_that_the_query_does_not_name(files):
-    url = made(files / "hostile.duckdb", "create view v as select * from 'secret.csv'", "create table t as select 1 as n")
+    url = made(
+        files / "hostile.duckdb",
+        "create view v as select * from 'secret.csv'",
+        "create table t as select 1 as n",
+    )
     with pytest.raises(QueryRefused, match=r"reads .*secret\.csv, which it does not name"):
         extracted(url, "select * from v")
     assert extracted(url, "select t.n from t join 'a.csv' using (n)")[0].num_rows == 1
 
 
 def test_a_query_writes_nothing_into_a_file_of_duckdb_and_nothing_beside_it(files):
-    url = made(files / "kept.duckdb", "create sequence s", "create table t as select range as n from range(3000000)")
+    url = made(
+        files / "kept.duckdb", "create sequence s", "create table t as select range as n from range(3000000)"
+    )
     before = sorted(path.name for path in files.iterdir())
     digest = hashlib.sha256((files / "kept.duckdb").read_bytes()).hexdigest()
     with pytest.raises((QueryRefused, QueryFailed)):
@@ -349,7 +374,10 @@ def test_what_duckdb_does_not_take_is_refused_at_its_place(query, said):
 
 def test_a_fault_that_only_a_row_shows_is_a_failure_of_the_query():
     with pytest.raises(QueryFailed, match="could not convert string '99999x'"):
-        extracted("duckdb:", "select (case when range = 99999 then '99999x' else range::varchar end)::int as n from range(100000)")
+        extracted(
+            "duckdb:",
+            "select (case when range = 99999 then '99999x' else range::varchar end)::int as n from range(100000)",
+        )
 
 
 FOREVER = "select count(*) as n from range(100000000) a, range(1000000) b where a.range + b.range = -1"
@@ -386,7 +414,9 @@ def test_parameters_have_the_types_that_they_were_given_as():
         "b": Parameter("boolean", False), "y": Parameter("date", date(1, 1, 1)), "t": Parameter("timestamp", datetime.max),
         "s": Parameter("text", "a' or 1=1"), "n": Parameter("date", None),
     }  # fmt: skip
-    table, columns = extracted("duckdb:", "select :i i, :d d, :f f, :b b, :y y, :t t, :s s, :n n, :i = 4 again", given)
+    table, columns = extracted(
+        "duckdb:", "select :i i, :d d, :f f, :b b, :y y, :t t, :s s, :n n, :i = 4 again", given
+    )
     assert [column.database_type for column in columns] == [
         "BIGINT", "DECIMAL(3,2)", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP", "VARCHAR", "DATE", "BOOLEAN",
     ]  # fmt: skip
@@ -406,9 +436,13 @@ def test_files_that_cannot_be_opened_are_named(tmp_path):
 
 def test_a_file_that_another_program_writes_to_is_said_to_be_locked(tmp_path):
     url = made(tmp_path / "busy.duckdb", "create table t as select 1 as n")
-    program = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    program = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    )
     writer = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "busy.duckdb")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program, str(tmp_path / "busy.duckdb")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     try:
         assert writer.stdout.readline() == b"open\n"
@@ -449,7 +483,11 @@ def test_objects_of_a_bucket_are_read_without_an_extension(s3_server, monkeypatc
     client = s3_server.client()
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"n": range(100_000)}), sink)
-    contents = {"a.parquet": sink.getvalue().to_pybytes(), "deep/b.parquet": sink.getvalue().to_pybytes(), "c.csv": b"n\n5\n"}
+    contents = {
+        "a.parquet": sink.getvalue().to_pybytes(),
+        "deep/b.parquet": sink.getvalue().to_pybytes(),
+        "c.csv": b"n\n5\n",
+    }
     for name, content in contents.items():
         client.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=content)
     keys = {
