@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def command(session: Session, reference: str) -> Answer:
     r"""Show all that is known of a dataset: what, whose, from where, under which rules, and who has proven it.
 
-    What nobody stated is shown as "not stated", and unknown as "unknown".
+    What nobody stated is shown as "not stated", and unknown as "unknown". The profile of its tables has a line for
+    each column, with small bars: how the values are spread from the least to the greatest, or the frequent ones.
 
     \b
     Example:

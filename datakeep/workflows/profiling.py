@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
     from datakeep.store.scan import SourceFile
+    from datakeep.workflows.adopted_tree import Tip
     from datakeep.workflows.keep import Keep
 
 #: Beside ``dataset.yaml``, in a dataset's repository.
@@ -97,6 +98,11 @@ def kept_profile(repository: DatasetRepository, commit: str, personal: str | Non
         return {}
     fewer = withholding(profile, personal)
     return {} if fewer == profile else {PROFILE: fewer.dump().encode("utf-8")}
+
+
+def forgotten_profile(tip: Tip) -> dict[str, bytes | None]:
+    """The profile that an adopted repository has from us, which may be of other data than what is adopted, goes."""
+    return {PROFILE: None} if PROFILE in tip.sizes and _is_ours(tip.read(PROFILE)) else {}
 
 
 def profile_notes(profile: Profile) -> list[str]:

@@ -83,7 +83,7 @@ def two_sides(draw: st.DrawFn) -> tuple[list[dict], list[list[dict]]]:
     return old, [new[:cut], new[cut:]]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(two_sides())
 def test_rows_are_a_multiset_whatever_their_files_and_order(
     sides: tuple[list[dict], list[list[dict]]],
@@ -99,7 +99,7 @@ def test_rows_are_a_multiset_whatever_their_files_and_order(
     assert (found.old_rows, found.new_rows, found.changed) == (before.total(), after.total(), 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(two_sides())
 def test_rows_of_a_unique_key_are_a_dict(sides: tuple[list[dict], list[list[dict]]]) -> None:
     old, parts = sides
