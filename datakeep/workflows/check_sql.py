@@ -60,7 +60,7 @@ def check_sql(
         DatabaseUnreachable, AccessDenied, DriverMissing, QueryFailed: As the database says.
     """
     from datakeep.extract.sql.advice import advise
-    from datakeep.extract.sql.lineage import read_tables
+    from datakeep.extract.sql.lineage import read_tables, trace
     from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
 
     statement = parse(read_sql(path), _dialect(dialect, database))
@@ -70,7 +70,8 @@ def check_sql(
     tables = tuple(read_tables(statement))
     if database is not None:
         with database.session() as session:
-            return with_catalogue(statement, tables, session, _unbound(statement, given))
+            found = with_catalogue(statement, tables, session, _unbound(statement, given))
+            return replace(found, reads=tuple(trace(statement, session.tables)))
     notes = ("keys and joins were not looked at: --database URL asks the database for them",)
     return Checked(
         statement, tuple(advise(statement, None)), tables, notes=notes + _unbound(statement, given)
@@ -120,7 +121,6 @@ def with_catalogue(
 ) -> Checked:
     """What a check finds that may ask a database: keys, views, and how many rows joins repeat."""
     from datakeep.extract.sql.advice import advise, verify_joins
-    from datakeep.extract.sql.lineage import trace
 
     tables = session.tables(names) if names else {}
     unknown = [name for name in names if name not in tables]
@@ -140,5 +140,4 @@ def with_catalogue(
         for one in counts
         if not one.multiplies
     )
-    reads = trace(statement, session.tables)
-    return Checked(statement, tuple(found), names, tuple(reads), tuple(counts), notes)
+    return Checked(statement, tuple(found), names, None, tuple(counts), notes)

@@ -245,7 +245,7 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
 
 
 def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
-    from datakeep.extract.sql.lineage import column_origins, read_tables
+    from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
     from datakeep.workflows.check_sql import with_catalogue
 
@@ -267,7 +267,10 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
                 keys=keys,
                 part_bytes=query.part_bytes or PART_BYTES,
             )
-            record = recorded(query, session, result, checked, origins, tables.values())
+            given = result.columns
+        # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
+        reads = trace(query.statement, session.tables)
+        record = recorded(query, session, given, reads, origins, tables.values())
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
     record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}

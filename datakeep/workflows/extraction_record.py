@@ -12,7 +12,7 @@ from datakeep.core.secrets import find_secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from datakeep.extract.sql.interface import Parameter, Result, Session, SourceColumn, SourceFile, Table
+    from datakeep.extract.sql.interface import Parameter, Session, SourceColumn, SourceFile, Table
     from datakeep.extract.sql.lineage import TableRead
     from datakeep.workflows.check_sql import Checked
     from datakeep.workflows.extraction import Query
@@ -48,8 +48,8 @@ def dictionary(origins: Origins, tables: Mapping[str, Table]) -> dict[str, dict[
 def recorded(
     query: Query,
     session: Session,
-    result: Result,
-    checked: Checked,
+    columns: Collection[SourceColumn],
+    reads: Collection[TableRead],
     origins: Origins,
     tables: Collection[Table],
 ) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def recorded(
         "isolation": snapshot.isolation,
         **({"snapshot": snapshot.identity} if snapshot.identity else {}),
         **({"snapshot_at": moment(snapshot.began)} if snapshot.began else {}),
-        "columns": list(_columns(result.columns, origins, tables)),
-        "tables": [_table(read) for read in checked.reads or ()],
+        "columns": list(_columns(columns, origins, tables)),
+        "tables": [_table(read) for read in reads],
     }
     if query.exactness.as_text:
         record["as_text"] = sorted(query.exactness.as_text)
