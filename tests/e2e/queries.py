@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,26 @@ class Queries:
         """All that an extraction that comes to nothing must leave as it was: keep, vault, temporary files."""
         # The working folder of a dataset's clone and what was hashed are caches.
         return state(self.world) | {"tmp": files_below(Path(self.world.aiko.env["TMPDIR"]))}
+
+    def traces(self, *secrets: str) -> list[str]:
+        """Each file of keep, vault, home, caches and temporary folder, and each object of git, that has a secret."""
+        world, found = self.world, []
+        wanted = [secret.encode() for secret in secrets]
+        for folder in (world.keep, world.vault, world.aiko.caches, self.tmp, world.aiko.home):
+            for path in folder.rglob("*"):
+                if (
+                    path.is_file()
+                    and path.name != ".pgpass"
+                    and any(one in path.read_bytes() for one in wanted)
+                ):
+                    found.append(str(path))
+        for repository in [world.keep / ".git", *world.vault.glob("git/*/*.git")]:
+            argv = ["git", "--git-dir", str(repository), "cat-file", "--batch-all-objects", "--batch"]
+            objects = subprocess.run(argv, env=world.aiko.env, capture_output=True, check=True).stdout
+            assert b"tree" in objects
+            if any(one in objects for one in wanted):
+                found.append(str(repository))
+        return found
 
 
 def make_queries(world: World, tmp: Path) -> Iterator[Queries]:
