@@ -1,0 +1,177 @@
+"""Which files a query names, so that DuckDB may read these and no others; and what they were, byte for byte."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.errors import AccessDenied, SourceChanged
+from datakeep.extract.sql.faults import QueryRefused
+from datakeep.extract.sql.interface import SourceFile
+from datakeep.extract.sql.object_files import SCHEMES, ObjectFiles, fault_of, refuse_scheme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_FAR = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_MAGIC = re.compile(r"[*?\[]")
+#: What DuckDB takes for a file where a table could stand.
+_FILE = re.compile(r"\.(csv|tsv|parquet|jsonl?|ndjson|txt)(\.(gz|zst))?$", re.IGNORECASE)
+
+#: Table functions that read the files that they are given; glob(), which only lists them, is none.
+_READERS = re.compile(r"read_|parquet_|sniff_csv$|st_read", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What one string of a query stands for.
+
+    Attributes:
+        written: As the query has it; it may be a pattern.
+        files: Each file, absolute, with what identifies it: size and time, or ETag.
+    """
+
+    written: str
+    files: tuple[tuple[str, tuple[Any, ...]], ...]
+
+    @property
+    def paths(self) -> list[str]:
+        """What DuckDB may open for it."""
+        return [self.written, *(path for path, _ in self.files)]
+
+
+def named_by(text: str, values: Mapping[str, Any], far: Mapping[str, ObjectFiles]) -> list[Named]:
+    """The files that a query names, in a FROM or as the argument of a table function.
+
+    Args:
+        text: The query, with ``$name`` for its parameters.
+        values: The value of each, which may be the name of a file too.
+        far: The file system of each scheme.
+
+    Raises:
+        QueryRefused: A file that it names is not there.
+        Unsupported: It names a file behind a scheme that cannot be read.
+        DatabaseUnreachable, AccessDenied: A bucket does not answer, or does not let this user in.
+    """
+    found = []
+    for written, sure in dict.fromkeys(_names(text, values)):
+        named = look_up(written, far)
+        if named.files:
+            found.append(named)
+        elif sure:
+            raise QueryRefused(
+                f"there is no file {written}, which the query reads",
+                next_step="check the path; one that is not absolute starts at the folder in which datakeep was started",
+            )
+    return found
+
+
+def look_up(written: str, far: Mapping[str, ObjectFiles]) -> Named:
+    """The files that ``written`` stands for now; none if there are none."""
+    match = _FAR.match(written)
+    if match is None:
+        paths = sorted(glob.glob(written, recursive=True)) if _MAGIC.search(written) else [written]
+        return Named(
+            written,
+            tuple((str(Path(path).absolute()), _state(path)) for path in paths if os.path.isfile(path)),
+        )
+    system = far.get(match[1].lower())
+    if system is None:
+        raise refuse_scheme(written)
+    try:
+        return Named(written, tuple((path, _far_state(system, path)) for path in system.glob(written)))
+    except Exception as error:  # obstore's errors have no common base but Exception
+        raise fault_of(error, written) from error
+
+
+def fingerprints(named: Named, far: Mapping[str, ObjectFiles]) -> tuple[SourceFile, ...]:
+    """Size and sha256 of each file; of an object its ETag, so that it is not fetched twice.
+
+    Raises:
+        SourceChanged: A file is not what it was when the query began to read it.
+    """
+    found = []
+    for path, state in named.files:
+        match = _FAR.match(path)
+        system = far[match[1].lower()] if match else None
+        if system is not None:
+            kept = SourceFile(path, state[0], version=state[1])
+            now: tuple[Any, ...] = _far_state(system, path)
+        else:
+            kept = SourceFile(path, state[0], _sha256(path))
+            now = _state(path)
+        if now != state:
+            raise SourceChanged(
+                f"{path} changed while the query read it", next_step="run it again when it is written"
+            )
+        found.append(kept)
+    return tuple(found)
+
+
+def file_systems() -> dict[str, ObjectFiles]:
+    """A file system for each scheme of far files."""
+    return {scheme: ObjectFiles(scheme) for scheme in SCHEMES}
+
+
+def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """What may be a file, and whether it can be nothing else."""
+    import sqlglot
+    from sqlglot import exp
+
+    for table in sqlglot.parse_one(text, read="duckdb").find_all(exp.Table):
+        if isinstance(table.this, exp.Identifier):
+            if table.this.quoted and not table.args.get("db"):
+                yield table.name, _FAR.match(table.name) is not None or _FILE.search(table.name) is not None
+            continue
+        for argument in _arguments(table.this) if _READERS.match(_called(table.this)) else ():
+            if isinstance(argument, exp.Literal) and argument.is_string:
+                yield argument.name, False
+            elif isinstance(argument, exp.Placeholder | exp.Parameter) and isinstance(
+                values.get(argument.name), str
+            ):
+                yield values[argument.name], False
+
+
+def _called(call: Any) -> str:
+    """The name of a function."""
+    from sqlglot import exp
+
+    return str(
+        call.name
+        if isinstance(call, exp.Anonymous)
+        else call.sql_name()
+        if isinstance(call, exp.Func)
+        else ""
+    )
+
+
+def _arguments(call: Any) -> list[Any]:
+    """The arguments of a function that have no name, out of their lists."""
+    from sqlglot import exp
+
+    given = [call.args.get("this"), *call.expressions]
+    flat = [one for item in given for one in (item.expressions if isinstance(item, exp.Array) else [item])]
+    return [one for one in flat if isinstance(one, exp.Expression)]
+
+
+def _state(path: str) -> tuple[int, int]:
+    try:
+        found = Path(path).stat()
+    except PermissionError as error:
+        raise AccessDenied(f"{path} may not be read", next_step=f"type: ls -l {path}") from error
+    return found.st_size, found.st_mtime_ns
+
+
+def _far_state(system: ObjectFiles, path: str) -> tuple[int, str | None]:
+    found = system.info(path)
+    return found["size"], found["etag"]
+
+
+def _sha256(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
