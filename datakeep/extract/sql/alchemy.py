@@ -143,7 +143,10 @@ class _AlchemySession(Session):
 
         found = {}
         for name in names:
-            with suppress(AccessDenied), _faults(self._kind, self._address, "", self._timeout_s, started=True):
+            with (
+                suppress(AccessDenied),
+                _faults(self._kind, self._address, "", self._timeout_s, started=True),
+            ):
                 table = table_of(sqlalchemy.inspect(self._connection), name)
                 if table is not None:
                     found[name] = table

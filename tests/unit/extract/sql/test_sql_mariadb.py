@@ -17,7 +17,13 @@ from hypothesis import strategies as some
 from mariadb_server import PASSWORD, MariadbServer
 
 from datakeep.core.errors import AccessDenied
-from datakeep.extract.sql.faults import DatabaseUnreachable, DriverMissing, NotExact, QueryFailed, QueryRefused
+from datakeep.extract.sql.faults import (
+    DatabaseUnreachable,
+    DriverMissing,
+    NotExact,
+    QueryFailed,
+    QueryRefused,
+)
 from datakeep.extract.sql.interface import Exactness, Parameter
 from datakeep.extract.sql.opening import open_database
 
@@ -42,7 +48,7 @@ def server():
             cursor.execute(EVERY_TYPE)
             cursor.execute("create table t(x int)")
             cursor.execute("insert into t values (1), (2)")
-            cursor.execute("create table many as select seq as n, repeat('x', 100) as s from seq_1_to_200000")
+            cursor.execute("create table many as select seq as n, repeat('x', 100) as s from seq_1_to_300000")
             cursor.execute("create user limited@'127.0.0.1' identified by 'other-Secret-77'")
             cursor.execute("grant select on shop.t to limited@'127.0.0.1'")
         yield server
@@ -61,9 +67,11 @@ def read_again(server, query: str) -> list[tuple]:
 COLUMNS = {
     "ti": some.integers(-128, 127),
     "bu": some.integers(0, 2**64 - 1) | some.just(2**64 - 1),
-    "d65": some.decimals(min_value=-(10**34), max_value=10**34, places=30, allow_nan=False) | some.just(Decimal("1e-18")),
+    "d65": some.decimals(min_value=-(10**34), max_value=10**34, places=30, allow_nan=False)
+    | some.just(Decimal("1e-18")),
     "du": some.decimals(min_value=0, max_value=9_999_999_999, places=2),
-    "f": some.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False) | some.just(16777216.0),
+    "f": some.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False)
+    | some.just(16777216.0),
     "db": some.floats(allow_nan=False, allow_infinity=False) | some.sampled_from([1e-18, 0.1 + 0.2, 5e-324]),
     "y": some.dates(date(1, 1, 1)) | some.sampled_from([date(1, 1, 1), date.max]),
     "dt": some.datetimes(datetime(1, 1, 1)) | some.just(datetime(9999, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
@@ -71,16 +79,19 @@ COLUMNS = {
     "tm": some.times(),
     "yr": some.integers(1901, 2155),
     "b9": some.integers(0, 511),
-    "vc": some.text(some.characters(exclude_categories=["Cs"]), max_size=300) | some.sampled_from(["", "😀", "日本", "%s"]),
+    "vc": some.text(some.characters(exclude_categories=["Cs"]), max_size=300)
+    | some.sampled_from(["", "😀", "日本", "%s"]),
     "tx": some.text(some.characters(exclude_categories=["Cs"])),
-    "bl": some.binary() | some.just(b"\x00\xff" * (1 << 19)),
+    "bl": some.binary(),
     "vb": some.binary(max_size=5),
     "en": some.sampled_from("ab"),
     "st": some.sampled_from(["", "a", "b", "a,b"]),
     "js": some.sampled_from(['{"a": 1e400}', "[]", '"\\u00e9"']),
     "fl": some.booleans(),
     "uu": some.uuids(version=4).map(str),
-    "l1": some.text(some.characters(min_codepoint=33, max_codepoint=126) | some.sampled_from("éß€"), max_size=9),
+    "l1": some.text(
+        some.characters(min_codepoint=33, max_codepoint=126) | some.sampled_from("éß€"), max_size=9
+    ),
 }
 ROW = some.fixed_dictionaries({name: some.none() | values for name, values in COLUMNS.items()})
 
@@ -100,7 +111,7 @@ def as_server_writes(name: str, value) -> str | bytes | None:
     return value.strftime("%H:%M:%S.%f") if name == "tm" else str(value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=some.lists(ROW, min_size=1, max_size=8))
 def test_every_value_is_the_one_that_the_server_has(server, rows):
     names = list(COLUMNS)
@@ -133,6 +144,20 @@ def test_every_value_is_the_one_that_the_server_has(server, rows):
         "timestamp[us, tz=UTC]", "time64[us]", "uint16", "uint64", "string", "string", "binary", "binary", "string",
         "string", "string", "int8", "string", "string",
     ]  # fmt: skip
+
+
+def test_megabytes_in_a_row_are_kept_whole(server):
+    with server.connect("shop") as connection, connection.cursor() as cursor:
+        cursor.execute("create or replace table blobs(n int, b longblob, s longtext)")
+        for n in range(20):
+            cursor.execute(
+                "insert into blobs values (%s, %s, %s)", (n, bytes([n, 255]) * (1 << 19), "é😀" * 100_000)
+            )
+    table, _ = extracted(server.url("shop"), "select n, b, s from blobs")
+    assert sorted(table.column("n").to_pylist()) == list(range(20))
+    for row in table.to_pylist():
+        assert row["b"] == bytes([row["n"], 255]) * (1 << 19)
+        assert row["s"] == "é😀" * 100_000
 
 
 def test_the_types_are_recorded_as_the_server_calls_them(server):
@@ -222,7 +247,7 @@ def test_a_session_is_one_read_only_snapshot(server):
             with session.run(statement("select x from t", "mysql"), {}, Exactness()) as result:
                 assert sum(batch.num_rows for batch in result.batches()) == 2
             assert session.ask("select count(*) from t where x like '%' and 7 % 4 = 3") == [(2,)]
-            with pytest.raises(QueryFailed, match="READ ONLY transaction"):
+            with pytest.raises(QueryRefused, match="READ ONLY transaction"):
                 session.ask("insert into t values (4)")
         finally:
             with writer.cursor() as cursor:
@@ -244,8 +269,8 @@ def test_a_session_is_one_read_only_snapshot(server):
         ("select nope(1) as x", "line 1, column 8: fUNCTION shop.nope does not exist"),
         ("select x, x from t", "duplicate column name 'x'"),
         ("select :p as a,\n   nope from t", "line 2, column 4: unknown column 'nope'"),
-        ("delete from t", "syntax error near 'delete from t'"),
-        ("select x into outfile '/tmp/datakeep-outfile' from t", "line 1, column 10: syntax error near"),
+        ("delete from t", "the query does more than read"),
+        ("select x into outfile '/tmp/datakeep-outfile' from t", "syntax error near"),
     ],
 )
 def test_what_the_server_does_not_take_is_refused_at_its_place(server, query, said):
@@ -262,7 +287,11 @@ def test_wrong_passwords_unknown_databases_and_silent_servers_are_told_apart_and
         (server.url("shop", password="wrong-Secret-99"), AccessDenied, "does not let this user in"),
         (server.url("nowhere"), DatabaseUnreachable, "nknown database 'nowhere'"),
         (f"mysql://root:{PASSWORD[:9]}@127.0.0.1:9/shop", DatabaseUnreachable, "127.0.0.1:9/shop"),
-        (f"mariadb+pymysql://root:x-Secret-1@127.0.0.1:{port}/shop", AccessDenied, "does not let this user in"),
+        (
+            f"mariadb+pymysql://root:x-Secret-1@127.0.0.1:{port}/shop",
+            AccessDenied,
+            "does not let this user in",
+        ),
     ]
     for url, kind, said in cases:
         with pytest.raises(kind, match=said) as caught:
@@ -286,7 +315,9 @@ def test_a_missing_right_names_the_table(server):
 def test_a_query_that_takes_longer_than_it_may_is_ended(server):
     start = time.monotonic()
     with pytest.raises(QueryFailed, match="ended after 1 s, its time limit"):
-        extracted(server.url("shop"), "select count(*) as n from many a, many b where a.n + b.n = -1", timeout_s=1)
+        extracted(
+            server.url("shop"), "select count(*) as n from many a, many b where a.n + b.n = -1", timeout_s=1
+        )
     assert time.monotonic() - start < 15
 
 
@@ -300,7 +331,7 @@ def test_memory_does_not_grow_with_the_rows_and_a_result_may_be_left_in_the_midd
     with open_database(server.url("shop")).session() as session:
         with session.run(statement("select n, s from many", "mysql"), {}, Exactness()) as result:
             batches = result.batches()
-            assert next(batches).num_rows < 200_000
+            assert next(batches).num_rows < 300_000
         assert session.ask("select 5") == [(5,)]
     query = statement("select n, s from many", "mysql")
     with (
@@ -312,14 +343,8 @@ def test_memory_does_not_grow_with_the_rows_and_a_result_may_be_left_in_the_midd
         raise RuntimeError("of the caller's own")
 
 
-def test_a_server_that_dies_while_rows_are_on_their_way_is_unreachable():
-    server = MariadbServer()
-    server.start()
+def test_a_server_that_dies_while_rows_are_on_their_way_is_unreachable(server):
     try:
-        with server.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("create database shop")
-            cursor.execute("use shop")
-            cursor.execute("create table many as select seq as n, repeat('x', 1000) as s from seq_1_to_100000")
         with (
             pytest.raises(DatabaseUnreachable, match="connection to the server ended"),
             open_database(server.url("shop")).session() as session,
@@ -330,7 +355,7 @@ def test_a_server_that_dies_while_rows_are_on_their_way_is_unreachable():
             server.kill()
             list(batches)
     finally:
-        server.remove()
+        server.start()
 
 
 def test_the_catalogue_has_columns_comments_keys_and_views(server):
