@@ -41,7 +41,7 @@ _KEYS = """
 
 
 class BigqueryDatabase(Warehouse):
-    """``bigquery://project/dataset?credentials_path=…&location=…``; without a path, Google's own default credentials."""
+    """``bigquery://project/dataset?credentials_path=…&location=…``; without a path, Google's default credentials."""
 
     what, extra, package = "BigQuery", "bigquery", "adbc_driver_bigquery"
     place = re.compile(r" at \[(?P<line>\d+):(?P<column>\d+)\]")
@@ -96,7 +96,7 @@ class BigqueryDatabase(Warehouse):
         options = self.options()
         found = {}
         for name in names:
-            qualifier, bare = split(name if name.count("`") != 2 else name.replace("`", ""))  # noqa: PLR2004
+            qualifier, bare = split(name if name.count("`") != 2 else name.replace("`", ""))
             project, _, dataset = qualifier.rpartition(".")
             dataset = dataset or options.get(f"{_PREFIX}dataset_id", "")
             if not dataset:

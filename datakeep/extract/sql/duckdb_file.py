@@ -1,8 +1,8 @@
 """DuckDB: a file of its own, or none, for CSV, Parquet and JSON files that the query names.
 
-What a query may do is walled twice: the statement parser lets one SELECT through, and DuckDB itself is opened so that it
-runs nothing but a SELECT, opens no file that the query does not name, fetches no extension, sees no Python variable, and
-takes no other setting.
+What a query may do is walled twice: the statement parser lets one SELECT through, and DuckDB itself is
+opened so that it runs nothing but a SELECT, opens no file that the query does not name, fetches no
+extension, sees no Python variable, and takes no other setting.
 """
 
 from __future__ import annotations

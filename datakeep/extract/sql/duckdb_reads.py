@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ def named_by(text: str, values: Mapping[str, Any], far: Buckets) -> list[Named]:
         elif sure:
             raise QueryRefused(
                 f"there is no file {written}, which the query reads",
-                next_step="check the path; one that is not absolute starts at the folder in which datakeep was started",
+                next_step="check the path; one that is not absolute starts where datakeep was started",
             )
     return found
 
@@ -96,15 +95,16 @@ def look_up(written: str, far: Buckets) -> Named:
     """The files that ``written`` stands for now; none if there are none."""
     match = _FAR.match(written)
     if match is None:
-        paths = sorted(glob.glob(written, recursive=True)) if _MAGIC.search(written) else [written]
+        # Not pathlib's: a pattern of DuckDB's may be absolute, and hold .. and links.
+        paths = sorted(glob.glob(written, recursive=True)) if _MAGIC.search(written) else [written]  # noqa: PTH207
+        found = [Path(path) for path in paths]
         return Named(
-            written,
-            tuple((str(Path(path).absolute()), _state(path)) for path in paths if os.path.isfile(path)),
+            written, tuple((str(path.absolute()), _state(str(path))) for path in found if path.is_file())
         )
     system = far.of(match[1].lower())
     if system is None:
         raise Unsupported(
-            f"{written} cannot be read by a query: of far files, only {', '.join(f'{one}://' for one in _SCHEMES)} can",
+            f"{written} cannot be read by a query: of far files, only those of {', '.join(_SCHEMES)} can",
             next_step="download it first, and name the local file",
         )
     try:

@@ -1,7 +1,8 @@
 """DuckDB's types in Arrow: which go over as they are, which as their own text, and which not at all.
 
-What DuckDB's Arrow export does by itself is not always exact (found with DuckDB 2.0.1, and held by tests): a UHUGEINT of
-39 digits becomes -1, TIMETZ loses its zone, the dates ``infinity`` become days of no calendar, 24:00:00 becomes midnight.
+What DuckDB's Arrow export does by itself is not always exact (found with DuckDB 2.0.1, and held by tests):
+a UHUGEINT of 39 digits becomes -1, TIMETZ loses its zone, the dates ``infinity`` become days of no
+calendar, 24:00:00 becomes midnight.
 """
 
 from __future__ import annotations

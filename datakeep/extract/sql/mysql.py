@@ -1,8 +1,8 @@
 """MySQL and MariaDB, through pymysql.
 
-The driver asks in MySQL's text protocol, in which a FLOAT has six digits (16777216 arrives as 16777200): such columns are
-read as DOUBLE, which has all of them. Dates and times are read as text and parsed here, because the driver turns what it
-cannot parse into something else.
+The driver asks in MySQL's text protocol, in which a FLOAT has six digits (16777216 arrives as 16777200):
+such columns are read as DOUBLE, which has all of them. Dates and times are read as text and parsed here,
+because the driver turns what it cannot parse into something else.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from datakeep.extract.sql.python_values import Column, Form, decimal_type
 from datakeep.extract.sql.refusals import check_columns, out_of_time, place_of, refused, unkeepable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from datakeep.extract.sql.interface import Exactness, Parameter, Statement
 
 #: https://dev.mysql.com/doc/dev/mysql-server/latest/field__types_8h.html
@@ -115,7 +113,7 @@ class MySql(Kind):
     ) -> Probed:
         """Ask for no rows of it, which tells what its columns are."""
         _check(connection, statement)
-        result = connection.exec_driver_sql(f"SELECT * FROM (\n{text}\n{_TAIL}", values)
+        result = connection.exec_driver_sql(f"SELECT * FROM (\n{text}\n{_TAIL}", values)  # noqa: S608
         fields = result.cursor._result.fields  # noqa: SLF001  (only there: unsigned, character set, digits)
         result.close()
         check_columns([field.name for field in fields], exactness)
@@ -135,7 +133,7 @@ class MySql(Kind):
             result.unbuffered_active = False
 
     def bound(self, name: str, parameter: Parameter) -> Any:  # noqa: ARG002
-        """pymysql writes a float with all its digits; a moment with a zone goes over in UTC, as the session is."""
+        """Pymysql writes a float with all its digits; a moment with a zone goes over in UTC, as the session is."""
         value = parameter.value
         if isinstance(value, datetime) and value.tzinfo is not None:
             return value.astimezone(UTC).replace(tzinfo=None)
@@ -168,7 +166,7 @@ class MySql(Kind):
             return AccessDenied(
                 f"{shown} does not let this user in: {said}", next_step="check user and password"
             )
-        if code == 1049:  # noqa: PLR2004  (unknown database)
+        if code == 1049:
             return DatabaseUnreachable(
                 f"{shown}: {said}", next_step="check the name after the last / of the URL"
             )
@@ -293,19 +291,20 @@ def _shown(field: Any) -> str:
         precision, scale = _digits(field)
         return f"decimal({precision},{scale}){unsigned}"
     fixed = {
-        _FLOAT: "float", _DOUBLE: "double", _NULL: "null", _TIMESTAMP: "timestamp", _DATETIME: "datetime", _TIME: "time",
-        _YEAR: "year", _JSON: "json", _GEOMETRY: "geometry", 10: "date", 14: "date", _BIT: f"bit({field.length})",
+        _FLOAT: "float", _DOUBLE: "double", _NULL: "null", _TIMESTAMP: "timestamp", _DATETIME: "datetime",
+        _TIME: "time", _YEAR: "year", _JSON: "json", _GEOMETRY: "geometry", 10: "date", 14: "date",
+        _BIT: f"bit({field.length})",
     }.get(code)  # fmt: skip
     if fixed:
-        digits = f"({field.scale})" if code in {_TIMESTAMP, _DATETIME, _TIME} and 0 < field.scale <= 6 else ""  # noqa: PLR2004
+        digits = f"({field.scale})" if code in {_TIMESTAMP, _DATETIME, _TIME} and 0 < field.scale <= 6 else ""
         return fixed + digits
     if field.flags & (_ENUM | _SET):
         return "enum" if field.flags & _ENUM else "set"
     binary = field.charsetnr == _BINARY_CHARSET
-    if 249 <= code <= 252:  # noqa: PLR2004  (the four BLOBs)
+    if 249 <= code <= 252:
         return "blob" if binary else "text"
     length = field.length if binary else field.length // _BYTES_OF_A_CHARACTER
-    return f"{'var' * (code != 254)}{'binary' if binary else 'char'}({length})"  # noqa: PLR2004
+    return f"{'var' * (code != 254)}{'binary' if binary else 'char'}({length})"
 
 
 def _projected(column: Column) -> str:

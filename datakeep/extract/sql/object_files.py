@@ -1,7 +1,7 @@
 """Objects of a bucket as files for DuckDB, which cannot bring its own client for them along. They can only be read.
 
-DuckDB's client (``httpfs``) is an extension that it would fetch from the network; datakeep never lets it. obstore, which
-moves datakeep's own bytes, reads them instead.
+DuckDB's client (``httpfs``) is an extension that it would fetch from the network; datakeep never lets it.
+obstore, which moves datakeep's own bytes, reads them instead.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What Snowflake and BigQuery have in common: an ADBC driver in Go, over the internet, without a read-only session.
 
-Untried against an account: what the drivers' own types and messages are is taken from their documentation. What can be
-tried without one is: how a URL becomes options, that no secret is shown, that nothing waits without end.
+Untried against an account: what the drivers' own types and messages are is taken from their documentation.
+What can be tried without one is: how a URL becomes options, that no secret is shown, that nothing waits
+without end.
 """
 
 from __future__ import annotations
@@ -159,10 +160,12 @@ class WarehouseSession(Session):
 
     @property
     def server(self) -> str:
+        """Product and version."""
         return self._about[0] if self._about else self._warehouse.what
 
     @property
     def snapshot(self) -> Snapshot:
+        """What one statement sees."""
         from datakeep.extract.sql.interface import Snapshot
 
         return self._about[1] if self._about else Snapshot("not begun")
@@ -215,7 +218,7 @@ class WarehouseSession(Session):
             yield
         except DatakeepError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (the driver, Arrow and the threads between raise what they like)
             raise self._warehouse.fault(error, text, self.timeout_s, started=started) from None
 
 
@@ -263,7 +266,7 @@ def _kept(field: Any, exactness: Exactness) -> tuple[Any, str | None]:
         return pa.string(), "kept as text"
     if field.name in exactness.decimals:
         precision, scale = exactness.decimals[field.name]
-        return (pa.decimal128 if precision <= 38 else pa.decimal256)(precision, scale), None  # noqa: PLR2004
+        return (pa.decimal128 if precision <= 38 else pa.decimal256)(precision, scale), None
     if kinds.is_interval(kind) or kinds.is_duration(kind) or kinds.is_union(kind):
         raise unkeepable(field.name, _database_type(field), "which has no exact equal in Parquet")
     return (kind.storage_type if isinstance(kind, pa.ExtensionType) else kind), None

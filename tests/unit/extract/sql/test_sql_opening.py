@@ -65,7 +65,8 @@ import sys
 from datakeep.extract.sql.opening import open_database
 for url in ("sqlite:///a.db", "duckdb:", "mysql://h/d", "snowflake://a/d", "bigquery://p/d"):
     open_database(url)
-    drivers = ("duckdb", "sqlalchemy", "pymysql", "adbc_driver_snowflake", "adbc_driver_bigquery", "pyarrow", "fsspec")
+    drivers = ("duckdb", "sqlalchemy", "pymysql", "adbc_driver_snowflake", "adbc_driver_bigquery", "pyarrow",
+               "fsspec")
     print(*(name for name in drivers if name in sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

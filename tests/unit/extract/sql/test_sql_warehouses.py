@@ -8,15 +8,14 @@ import sys
 import time
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 import sqlglot
-from databases import extracted
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from databases import extracted
 
 from datakeep.core.errors import AccessDenied, UsageError
 from datakeep.extract.sql import snowflake, warehouse
@@ -62,30 +61,27 @@ print("taken", flush=True)
 os._exit(0)  # the driver's own threads wait for a server that is not there
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, other.address.connect], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program, other.address.connect],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.stdout == "taken\n", done.stderr
 
 
-def credentials(folder: Path) -> Path:
+def credentials(folder):
     """A service account that nobody has."""
     key = rsa.generate_private_key(65537, 2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     file = folder / "account.json"
-    file.write_text(
-        json.dumps(
-            {
-                "type": "service_account",
-                "project_id": "proj",
-                "private_key_id": "x",
-                "private_key": key.decode(),
-                "client_email": "a@proj.iam.gserviceaccount.com",
-                "client_id": "1",
-                "token_uri": "http://127.0.0.1:9/token",
-            }
-        )  # fmt: skip
-    )
+    account = {
+        "type": "service_account", "project_id": "proj", "private_key_id": "x", "private_key": key.decode(),
+        "client_email": "a@proj.iam.gserviceaccount.com", "client_id": "1",
+        "token_uri": "http://127.0.0.1:9/token",
+    }  # fmt: skip
+    file.write_text(json.dumps(account))
     return file
 
 
@@ -130,13 +126,18 @@ os._exit(0)
     url = f"bigquery://proj/data?credentials_path={credentials(tmp_path)}"
     environment = {"BIGQUERY_EMULATOR_HOST": "127.0.0.1:9", "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [sys.executable, "-c", program, url], capture_output=True, text=True, timeout=120, env=environment
+        [sys.executable, "-c", program, url],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        check=False,
     )
     assert done.stdout.startswith("bigquery://proj/data"), done.stderr
     assert done.stdout.endswith("does not answer: no answer within 2 s True\n")
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):
     """What a driver raises."""
 
     def __init__(self, text: str, status: str = "UNKNOWN") -> None:
@@ -147,18 +148,20 @@ class Refusal(Exception):  # noqa: N818
 @pytest.mark.parametrize(
     ("url", "text", "status", "started", "kind", "said"),
     [
-        (SNOWFLAKE, "001003 (42000): SQL compilation error: syntax error line 2 at position 2 unexpected 'nope'.", "INVALID_ARGUMENT",
-         False, QueryRefused, "line 2, column 3: "),
-        (SNOWFLAKE, "390100 (08004): Incorrect username or password was specified.", "UNAUTHENTICATED", False, AccessDenied,
-         "Incorrect username"),
-        (SNOWFLAKE, "IO: dial tcp 127.0.0.1:9: connect: connection refused; password=very/Secret", "IO", True,
-         DatabaseUnreachable, "does not answer"),
-        (SNOWFLAKE, "000630 (57014): Statement reached its statement timeout of 5 second(s) and was canceled.", "TIMEOUT", True,
-         QueryFailed, "ended after 5 s, its time limit"),
-        (SNOWFLAKE, "100038 (22018): Numeric value 'x' is not recognized", "INTERNAL", True, QueryFailed, "Numeric value 'x'"),
-        ("bigquery://proj/data", 'Syntax error: Unexpected identifier "nope" at [2:3]', "INVALID_ARGUMENT", False, QueryRefused,
-         "line 2, column 3: "),
-        ("bigquery://proj/data", "googleapi: Error 403: Access Denied: Table proj:data.t", "UNKNOWN", False, AccessDenied, "Table"),
+        (SNOWFLAKE, "001003 (42000): SQL compilation error: syntax error line 2 at position 2 unexpected 'nope'.",
+         "INVALID_ARGUMENT", False, QueryRefused, "line 2, column 3: "),
+        (SNOWFLAKE, "390100 (08004): Incorrect username or password was specified.",
+         "UNAUTHENTICATED", False, AccessDenied, "Incorrect username"),
+        (SNOWFLAKE, "IO: dial tcp 127.0.0.1:9: connect: connection refused; password=very/Secret",
+         "IO", True, DatabaseUnreachable, "does not answer"),
+        (SNOWFLAKE, "000630 (57014): Statement reached its statement timeout of 5 second(s) and was canceled.",
+         "TIMEOUT", True, QueryFailed, "ended after 5 s, its time limit"),
+        (SNOWFLAKE, "100038 (22018): Numeric value 'x' is not recognized",
+         "INTERNAL", True, QueryFailed, "Numeric value 'x'"),
+        ("bigquery://proj/data", 'Syntax error: Unexpected identifier "nope" at [2:3]',
+         "INVALID_ARGUMENT", False, QueryRefused, "line 2, column 3: "),
+        ("bigquery://proj/data", "googleapi: Error 403: Access Denied: Table proj:data.t",
+         "UNKNOWN", False, AccessDenied, "Table"),
     ],
 )  # fmt: skip
 def test_what_the_drivers_say_becomes_our_errors_at_their_place(url, text, status, started, kind, said):
@@ -189,7 +192,7 @@ def test_values_are_kept_refused_or_made_text():
     )
     with pytest.raises(NotExact, match="column x, row 1"):
         kept(pa.array([Decimal("1.25")], pa.decimal128(38, 2)), decimals={"x": (3, 1)})
-    with pytest.raises(NotExact, match="row 2: '-1 days|row 2: "):
+    with pytest.raises(NotExact, match="column x, row 2: "):
         kept(pa.array([0, 2**62], pa.timestamp("us")))
     with pytest.raises(NotExact, match="no exact equal in Parquet"):
         kept(pa.array([(1, 2, 3)], pa.month_day_nano_interval()))
