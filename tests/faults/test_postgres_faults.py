@@ -90,7 +90,7 @@ def test_a_time_limit_is_said_with_the_way_out(flights, tmp_path, text):
     began = time.monotonic()
     with pytest.raises(QueryFailed, match="gave up: canceling statement due to statement timeout") as caught:
         extract(flights.url("flights"), text, tmp_path, timeout_s=1)
-    assert "--timeout" in caught.value.next_step
+    assert "--query-timeout" in caught.value.next_step
     assert_clear(caught.value, tmp_path)
     assert time.monotonic() - began < 30
 
