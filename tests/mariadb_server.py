@@ -55,7 +55,8 @@ class MariadbServer:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         end = time.monotonic() + _START_S
         while not self._answers("" if new else PASSWORD):
-            assert self.process.poll() is None and time.monotonic() < end, (self.folder / "log").read_text()
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < end, (self.folder / "log").read_text()
             time.sleep(0.1)
         if new:
             with self.connect(password="") as connection, connection.cursor() as cursor:

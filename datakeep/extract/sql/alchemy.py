@@ -34,7 +34,7 @@ class AlchemyDatabase(Database):
 
     @contextmanager
     def session(self, *, timeout_s: int | None = None) -> Iterator[Session]:
-        """One transaction, read-only and of one snapshot where the database has such; it is rolled back at the end."""
+        """One transaction, read-only and of one snapshot where the database has such; rolled back at the end."""
         engine = self._engine()
         try:
             with _told(self._kind, self.address):
@@ -143,7 +143,10 @@ class _AlchemySession(Session):
 
         found = {}
         for name in names:
-            with suppress(AccessDenied), _faults(self._kind, self._address, "", self._timeout_s, started=True):
+            with (
+                suppress(AccessDenied),
+                _faults(self._kind, self._address, "", self._timeout_s, started=True),
+            ):
                 table = table_of(sqlalchemy.inspect(self._connection), name)
                 if table is not None:
                     found[name] = table
@@ -250,7 +253,7 @@ def _told(kind: Kind, address: Address) -> Iterator[None]:
         yield
     except DatakeepError:
         raise
-    except Exception as error:  # drivers raise what they like while they connect
+    except Exception as error:  # noqa: BLE001  (drivers raise what they like while they connect)
         raise _without_secrets(kind.unreachable(error, address.shown), address) from None
 
 
@@ -265,7 +268,7 @@ def _faults(
         yield
     except DatakeepError:
         raise
-    except Exception as error:
+    except Exception as error:  # each driver has a class of its own for what went wrong
         alchemy = isinstance(error, sqlalchemy.exc.SQLAlchemyError | OSError)
         if not alchemy and not any(
             base.__name__ == "Error" for base in type(error).__mro__

@@ -1,11 +1,10 @@
-"""What SQLAlchemy leaves to each kind of database: how a read-only snapshot begins, what a column is, what an error means."""
+"""What SQLAlchemy leaves to each kind of database: how a snapshot begins, what a column is, what an error means."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import DatakeepError
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed
 from datakeep.extract.sql.interface import Snapshot
 from datakeep.extract.sql.python_values import Column, inferred
@@ -14,6 +13,7 @@ from datakeep.extract.sql.refusals import refused, unkeepable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from datakeep.core.errors import DatakeepError
     from datakeep.extract.sql.interface import Exactness, Parameter, Statement
 
 
@@ -151,7 +151,7 @@ class Oracle(Kind):
     def check(self, name: str, told: Sequence[Any]) -> None:
         """The driver cuts fractions of a second at six digits, and drops zones."""
         kind = getattr(told[1], "name", "")
-        if "TIMESTAMP" in kind and (told[5] or 0) > 6:  # noqa: PLR2004
+        if "TIMESTAMP" in kind and (told[5] or 0) > 6:
             raise unkeepable(name, kind, "of which the driver hands over six digits of a second only")
         if kind.endswith("TIMESTAMP_TZ"):
             raise unkeepable(name, kind, "whose zone the driver drops; SYS_EXTRACT_UTC gives the moment")
@@ -180,8 +180,13 @@ class SqlServer(Kind):
         return Snapshot(f"{level.lower()}{note}")
 
     def probe(
-        self, connection: Any, statement: Statement, text: str, values: Any, exactness: Exactness
-    ) -> Probed:  # noqa: ARG002
+        self,
+        connection: Any,
+        statement: Statement,
+        text: str,
+        values: Any,  # noqa: ARG002
+        exactness: Exactness,
+    ) -> Probed:
         """Let the server describe the result, and refuse what the driver would cut."""
         from datakeep.extract.sql.placeholders import substituted
 

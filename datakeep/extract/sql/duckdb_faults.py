@@ -1,4 +1,4 @@
-"""What DuckDB says when it does not take a query or gives up, as datakeep's errors, with the place in the user's text."""
+"""What DuckDB says when it does not take a query or gives up, as ours, with the place in the user's text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import DatakeepError
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
 from datakeep.extract.sql.refusals import out_of_time, place_of, refused
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from datakeep.core.errors import DatakeepError
     from datakeep.extract.sql.placeholders import Sent
 
 _LINE = re.compile(r"\n\nLINE (\d+): ")

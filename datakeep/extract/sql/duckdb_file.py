@@ -1,8 +1,8 @@
 """DuckDB: a file of its own, or none, for CSV, Parquet and JSON files that the query names.
 
-What a query may do is walled twice: the statement parser lets one SELECT through, and DuckDB itself is opened so that it
-runs nothing but a SELECT, opens no file that the query does not name, fetches no extension, sees no Python variable, and
-takes no other setting.
+What a query may do is walled twice: the statement parser lets one SELECT through, and DuckDB itself is
+opened so that it runs nothing but a SELECT, opens no file that the query does not name, fetches no
+extension, sees no Python variable, and takes no other setting.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _DuckdbSession(Session):
         self._timeout_s = timeout_s
         self._connection: Any = None
         self._named: dict[str, duckdb_reads.Named] = {}
-        self._far = duckdb_reads.file_systems()
+        self._far = duckdb_reads.Buckets()
         self._began: Any = None
 
     def open(self, named: Sequence[duckdb_reads.Named]) -> None:
@@ -83,10 +83,10 @@ class _DuckdbSession(Session):
                 config=_SETTINGS | {"temp_directory": self._spill},
             )
         self._connection = connection
-        for scheme, system in self._far.items():
-            if any(path.startswith(f"{scheme}://") for path in paths):
-                connection.register_filesystem(system)
+        for system in self._far.made.values():
+            connection.register_filesystem(system)
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
         connection.execute("SET allowed_paths = $paths", {"paths": paths})
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import AccessDenied, SourceChanged
+from datakeep.core.errors import AccessDenied, SourceChanged, Unsupported
 from datakeep.extract.sql.faults import QueryRefused
 from datakeep.extract.sql.interface import SourceFile
-from datakeep.extract.sql.object_files import SCHEMES, ObjectFiles, fault_of, refuse_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from datakeep.extract.sql.object_files import ObjectFiles
+
+_SCHEMES = ("s3", "gs", "az")
 _FAR = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _MAGIC = re.compile(r"[*?\[]")
 #: What DuckDB takes for a file where a table could stand.
@@ -45,13 +46,32 @@ class Named:
         return [self.written, *(path for path, _ in self.files)]
 
 
-def named_by(text: str, values: Mapping[str, Any], far: Mapping[str, ObjectFiles]) -> list[Named]:
+class Buckets:
+    """The file system of each scheme of far files, made when its first file is named.
+
+    Attributes:
+        made: Those that were.
+    """
+
+    def __init__(self) -> None:
+        self.made: dict[str, ObjectFiles] = {}
+
+    def of(self, scheme: str) -> ObjectFiles | None:
+        """That of ``scheme``; None if there is none for it."""
+        if scheme in _SCHEMES and scheme not in self.made:
+            from datakeep.extract.sql.object_files import ObjectFiles
+
+            self.made[scheme] = ObjectFiles(scheme)
+        return self.made.get(scheme)
+
+
+def named_by(text: str, values: Mapping[str, Any], far: Buckets) -> list[Named]:
     """The files that a query names, in a FROM or as the argument of a table function.
 
     Args:
         text: The query, with ``$name`` for its parameters.
         values: The value of each, which may be the name of a file too.
-        far: The file system of each scheme.
+        far: The file systems of far files.
 
     Raises:
         QueryRefused: A file that it names is not there.
@@ -66,30 +86,36 @@ def named_by(text: str, values: Mapping[str, Any], far: Mapping[str, ObjectFiles
         elif sure:
             raise QueryRefused(
                 f"there is no file {written}, which the query reads",
-                next_step="check the path; one that is not absolute starts at the folder in which datakeep was started",
+                next_step="check the path; one that is not absolute starts where datakeep was started",
             )
     return found
 
 
-def look_up(written: str, far: Mapping[str, ObjectFiles]) -> Named:
+def look_up(written: str, far: Buckets) -> Named:
     """The files that ``written`` stands for now; none if there are none."""
     match = _FAR.match(written)
     if match is None:
-        paths = sorted(glob.glob(written, recursive=True)) if _MAGIC.search(written) else [written]
+        # Not pathlib's: a pattern of DuckDB's may be absolute, and hold .. and links.
+        paths = sorted(glob.glob(written, recursive=True)) if _MAGIC.search(written) else [written]  # noqa: PTH207
+        found = [Path(path) for path in paths]
         return Named(
-            written,
-            tuple((str(Path(path).absolute()), _state(path)) for path in paths if os.path.isfile(path)),
+            written, tuple((str(path.absolute()), _state(str(path))) for path in found if path.is_file())
         )
-    system = far.get(match[1].lower())
+    system = far.of(match[1].lower())
     if system is None:
-        raise refuse_scheme(written)
+        raise Unsupported(
+            f"{written} cannot be read by a query: of far files, only those of {', '.join(_SCHEMES)} can",
+            next_step="download it first, and name the local file",
+        )
     try:
         return Named(written, tuple((path, _far_state(system, path)) for path in system.glob(written)))
     except Exception as error:  # obstore's errors have no common base but Exception
+        from datakeep.extract.sql.object_files import fault_of
+
         raise fault_of(error, written) from error
 
 
-def fingerprints(named: Named, far: Mapping[str, ObjectFiles]) -> tuple[SourceFile, ...]:
+def fingerprints(named: Named, far: Buckets) -> tuple[SourceFile, ...]:
     """Size and sha256 of each file; of an object its ETag, so that it is not fetched twice.
 
     Raises:
@@ -98,7 +124,7 @@ def fingerprints(named: Named, far: Mapping[str, ObjectFiles]) -> tuple[SourceFi
     found = []
     for path, state in named.files:
         match = _FAR.match(path)
-        system = far[match[1].lower()] if match else None
+        system = far.of(match[1].lower()) if match else None
         if system is not None:
             kept = SourceFile(path, state[0], version=state[1])
             now: tuple[Any, ...] = _far_state(system, path)
@@ -111,11 +137,6 @@ def fingerprints(named: Named, far: Mapping[str, ObjectFiles]) -> tuple[SourceFi
             )
         found.append(kept)
     return tuple(found)
-
-
-def file_systems() -> dict[str, ObjectFiles]:
-    """A file system for each scheme of far files."""
-    return {scheme: ObjectFiles(scheme) for scheme in SCHEMES}
 
 
 def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

@@ -1,8 +1,8 @@
 """MySQL and MariaDB, through pymysql.
 
-The driver asks in MySQL's text protocol, in which a FLOAT has six digits (16777216 arrives as 16777200): such columns are
-read as DOUBLE, which has all of them. Dates and times are read as text and parsed here, because the driver turns what it
-cannot parse into something else.
+The driver asks in MySQL's text protocol, in which a FLOAT has six digits (16777216 arrives as 16777200):
+such columns are read as DOUBLE, which has all of them. Dates and times are read as text and parsed here,
+because the driver turns what it cannot parse into something else.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.extract.sql.alchemy_kinds import Kind, Probed
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Snapshot
+from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.python_values import Column, Form, decimal_type
 from datakeep.extract.sql.refusals import check_columns, out_of_time, place_of, refused, unkeepable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from datakeep.extract.sql.interface import Exactness, Parameter, Statement
 
 #: https://dev.mysql.com/doc/dev/mysql-server/latest/field__types_8h.html
@@ -47,6 +46,7 @@ _TAIL = ") AS datakeep_query LIMIT 0"
 
 _DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1698})
 _GONE = frozenset({0, 1040, 1053, 2002, 2003, 2005, 2006, 2013, 2055})
+_READ_ONLY = 1792
 _TIMED_OUT = frozenset({1969, 3024})
 _OF_TEXT = frozenset(
     {
@@ -70,7 +70,6 @@ _OF_TEXT = frozenset(
         1582,
     }
 )
-_SYNTAX = 1064
 _NEAR = re.compile(r"near '(.*)' at line (\d+)", re.DOTALL)
 _QUOTED = re.compile(
     r"(?:Table|column|FUNCTION|PROCEDURE|database|table) '?(?:[^' ]*\.)?([^'. ]+)'?", re.IGNORECASE
@@ -113,7 +112,8 @@ class MySql(Kind):
         self, connection: Any, statement: Statement, text: str, values: Any, exactness: Exactness
     ) -> Probed:
         """Ask for no rows of it, which tells what its columns are."""
-        result = _none_of(connection, text, values)
+        _check(connection, statement)
+        result = connection.exec_driver_sql(f"SELECT * FROM (\n{text}\n{_TAIL}", values)  # noqa: S608
         fields = result.cursor._result.fields  # noqa: SLF001  (only there: unsigned, character set, digits)
         result.close()
         check_columns([field.name for field in fields], exactness)
@@ -133,7 +133,7 @@ class MySql(Kind):
             result.unbuffered_active = False
 
     def bound(self, name: str, parameter: Parameter) -> Any:  # noqa: ARG002
-        """pymysql writes a float with all its digits; a moment with a zone goes over in UTC, as the session is."""
+        """Pymysql writes a float with all its digits; a moment with a zone goes over in UTC, as the session is."""
         value = parameter.value
         if isinstance(value, datetime) and value.tzinfo is not None:
             return value.astimezone(UTC).replace(tzinfo=None)
@@ -150,6 +150,11 @@ class MySql(Kind):
             return DatabaseUnreachable(
                 f"the connection to the server ended: {said}", next_step="run it again"
             )
+        if code == _READ_ONLY:
+            return QueryRefused(
+                f"the query does more than read: {said}",
+                next_step="take that out; datakeep extracts with a plain SELECT",
+            )
         if code in _OF_TEXT and not started:
             return refused(_words(said), text, _place(said, text), "correct the query and run it again")
         return QueryFailed(f"the server gave up: {said}", next_step="correct the query and run it again")
@@ -161,24 +166,32 @@ class MySql(Kind):
             return AccessDenied(
                 f"{shown} does not let this user in: {said}", next_step="check user and password"
             )
-        if code == 1049:  # noqa: PLR2004  (unknown database)
+        if code == 1049:
             return DatabaseUnreachable(
                 f"{shown}: {said}", next_step="check the name after the last / of the URL"
             )
         return super().unreachable(error, shown)
 
 
-def _none_of(connection: Any, text: str, values: Any) -> Any:
-    """The result of a query without its rows."""
+def _check(connection: Any, statement: Statement) -> None:
+    """Let the server read the query without running it, so that its complaint has a place in the user's text.
+
+    Raises:
+        QueryRefused: It does not take it.
+    """
     import sqlalchemy
 
+    sent = substituted(statement, lambda _: "?")
     try:
-        return connection.exec_driver_sql(f"SELECT * FROM (\n{text}\n{_TAIL}", values)
+        connection.exec_driver_sql("PREPARE datakeep_query FROM %s", (sent.text,)).close()
+        connection.exec_driver_sql("DEALLOCATE PREPARE datakeep_query").close()
     except sqlalchemy.exc.DBAPIError as error:
-        if _code(error)[0] == _SYNTAX:
-            # In parentheses, a misspelt SELECT is taken for a table; alone, it is found where it stands.
-            connection.exec_driver_sql(f"EXPLAIN\n{text}", values).close()
-        raise
+        code, said = _code(error)
+        if code not in _OF_TEXT:
+            raise
+        place = _place(said, sent.text)
+        origin = None if place is None else sent.origin(place)
+        raise refused(_words(said), statement.text, origin, "correct the query and run it again") from None
 
 
 def _code(error: Exception) -> tuple[int | None, str]:
@@ -192,7 +205,9 @@ def _code(error: Exception) -> tuple[int | None, str]:
 def _denied(said: str) -> AccessDenied:
     table = re.search(r"for table (\S+)", said) or re.search(r"in table (\S+)", said)
     what = f" to GRANT SELECT ON {table[1]}" if table else ""
-    return AccessDenied(f"a right is missing: {said}", next_step=f"ask the database's administrators{what or ' for it'}")
+    return AccessDenied(
+        f"a right is missing: {said}", next_step=f"ask the database's administrators{what or ' for it'}"
+    )
 
 
 def _words(said: str) -> str:
@@ -205,22 +220,17 @@ def _words(said: str) -> str:
 
 
 def _place(said: str, text: str) -> int | None:
-    """Where MySQL's complaint belongs; it says the line (the probe's has one more before it) and the rest from there."""
+    """Where MySQL's complaint belongs; it says the line, and what stands from the place on."""
     near = _NEAR.search(said)
     if near is None:
         found = _QUOTED.search(said)
         return place_of(found[1].strip("`"), text) if found else None
-    rest = near[1].partition(_TAIL)[0].strip()
+    rest = near[1].partition(_TAIL)[0].rstrip()
     if not rest:
-        return len(text.rstrip().rstrip(";"))
-    lines = text.split("\n")
-    start = sum(len(line) + 1 for line in lines[: max(0, int(near[2]) - 2)])
-    # What is bound stands in the server's text, not in the user's: fewer and fewer words are looked for.
-    for length in (len(rest), 40, 20, 10, len(rest.split()[0])):
-        at = text.find(rest[:length].strip(), start)
-        if at >= 0:
-            return at
-    return None
+        return len(text.rstrip())
+    start = sum(len(line) + 1 for line in text.split("\n")[: int(near[2]) - 1])
+    at = text.find(rest, start)
+    return at if at >= 0 else None
 
 
 def _column(field: Any, exactness: Exactness) -> Column:
@@ -230,7 +240,9 @@ def _column(field: Any, exactness: Exactness) -> Column:
     shown = _shown(field)
     if field.name in exactness.as_text:
         if field.type_code == _GEOMETRY:
-            raise unkeepable(field.name, shown, f"whose text the server gives only where asked: ST_AsText({field.name})")
+            raise unkeepable(
+                field.name, shown, f"whose text the server gives only where asked: ST_AsText({field.name})"
+            )
         return Column(field.name, shown, pa.string(), "text", "kept as text")
     if field.name in exactness.decimals and field.type_code not in _DECIMALS:
         raise QueryRefused(
@@ -279,19 +291,20 @@ def _shown(field: Any) -> str:
         precision, scale = _digits(field)
         return f"decimal({precision},{scale}){unsigned}"
     fixed = {
-        _FLOAT: "float", _DOUBLE: "double", _NULL: "null", _TIMESTAMP: "timestamp", _DATETIME: "datetime", _TIME: "time",
-        _YEAR: "year", _JSON: "json", _GEOMETRY: "geometry", 10: "date", 14: "date", _BIT: f"bit({field.length})",
+        _FLOAT: "float", _DOUBLE: "double", _NULL: "null", _TIMESTAMP: "timestamp", _DATETIME: "datetime",
+        _TIME: "time", _YEAR: "year", _JSON: "json", _GEOMETRY: "geometry", 10: "date", 14: "date",
+        _BIT: f"bit({field.length})",
     }.get(code)  # fmt: skip
     if fixed:
-        digits = f"({field.scale})" if code in {_TIMESTAMP, _DATETIME, _TIME} and 0 < field.scale <= 6 else ""  # noqa: PLR2004
+        digits = f"({field.scale})" if code in {_TIMESTAMP, _DATETIME, _TIME} and 0 < field.scale <= 6 else ""
         return fixed + digits
     if field.flags & (_ENUM | _SET):
         return "enum" if field.flags & _ENUM else "set"
     binary = field.charsetnr == _BINARY_CHARSET
-    if 249 <= code <= 252:  # noqa: PLR2004  (the four BLOBs)
+    if 249 <= code <= 252:
         return "blob" if binary else "text"
     length = field.length if binary else field.length // _BYTES_OF_A_CHARACTER
-    return f"{'var' * (code != 254)}{'binary' if binary else 'char'}({length})"  # noqa: PLR2004
+    return f"{'var' * (code != 254)}{'binary' if binary else 'char'}({length})"
 
 
 def _projected(column: Column) -> str:

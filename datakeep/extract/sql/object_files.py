@@ -1,7 +1,7 @@
 """Objects of a bucket as files for DuckDB, which cannot bring its own client for them along. They can only be read.
 
-DuckDB's client (``httpfs``) is an extension that it would fetch from the network; datakeep never lets it. obstore, which
-moves datakeep's own bytes, reads them instead.
+DuckDB's client (``httpfs``) is an extension that it would fetch from the network; datakeep never lets it.
+obstore, which moves datakeep's own bytes, reads them instead.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from typing import Any
 
 from fsspec.spec import AbstractFileSystem
 
-from datakeep.core.errors import AccessDenied, DatakeepError, Unsupported
+from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.extract.sql.faults import DatabaseUnreachable
 
-SCHEMES = ("s3", "gs", "az")
 _MAGIC = re.compile(r"[*?\[]")
-_URL = re.compile(rf"({'|'.join(SCHEMES)})://([^/]+)/(.*)", re.DOTALL)
+_URL = re.compile(r"(\w+)://([^/]+)/(.*)", re.DOTALL)
 
 
 class ObjectFiles(AbstractFileSystem):  # type: ignore[misc]  # a class of a package without types
@@ -107,14 +106,6 @@ def fault_of(error: Exception, url: str) -> DatakeepError:
     return DatabaseUnreachable(
         f"{url} cannot be read: {said[:200]}",
         next_step="check AWS_ENDPOINT_URL, AWS_REGION and the keys, or the like of another cloud, in the environment",
-    )
-
-
-def refuse_scheme(url: str) -> Unsupported:
-    """The error for a file behind a scheme that cannot be read."""
-    return Unsupported(
-        f"{url} cannot be read by a query: of far files, only {', '.join(f'{one}://' for one in SCHEMES)} can",
-        next_step="download it first, and name the local file",
     )
 
 

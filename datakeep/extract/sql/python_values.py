@@ -96,9 +96,9 @@ def inferred(
     if kind is datetime and _zoned(values):
         return Column(name, shown, pa.timestamp("us", "UTC"), "instant")
     known: dict[type, tuple[Any, Form]] = {
-        bool: (pa.bool_(), "same"), int: (pa.int64(), "same"), float: (pa.float64(), "same"), str: (pa.string(), "same"),
-        bytes: (pa.binary(), "same"), date: (pa.date32(), "same"), datetime: (pa.timestamp("us"), "moment"),
-        time: (pa.time64("us"), "clock"), UUID: (pa.string(), "text"),
+        bool: (pa.bool_(), "same"), int: (pa.int64(), "same"), float: (pa.float64(), "same"),
+        str: (pa.string(), "same"), bytes: (pa.binary(), "same"), date: (pa.date32(), "same"),
+        datetime: (pa.timestamp("us"), "moment"), time: (pa.time64("us"), "clock"), UUID: (pa.string(), "text"),
     }  # fmt: skip
     if kind not in known:
         raise unkeepable(name, shown, "which has no exact equal in Arrow and Parquet")
@@ -109,7 +109,7 @@ def decimal_type(precision: int, scale: int) -> Any:
     """Arrow's decimal of so many digits; 128 bits wide where they suffice."""
     import pyarrow as pa
 
-    return (pa.decimal128 if precision <= 38 else pa.decimal256)(precision, scale)  # noqa: PLR2004
+    return (pa.decimal128 if precision <= 38 else pa.decimal256)(precision, scale)
 
 
 def _zoned(values: Sequence[Any]) -> bool:

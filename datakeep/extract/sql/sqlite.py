@@ -1,8 +1,8 @@
 """SQLite: a file, opened read-only, read in one transaction.
 
-Through Python's own ``sqlite3``, not ADBC: its SQLite driver takes the type of a column from the first rows and turns
-what follows (9007199254740993 became 9007199254740992.0, and 2 became '2'), and cannot be interrupted. See
-``docs/decisions/0014-exact-values-of-every-database.md``.
+Through Python's own ``sqlite3``, not ADBC: its SQLite driver takes the type of a column from the first rows
+and turns what follows (9007199254740993 became 9007199254740992.0, and 2 became '2'), and cannot be
+interrupted. See ``docs/decisions/0014-exact-values-of-every-database.md``.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class _SqliteSession(Session):
 
     @contextmanager
     def _reading_only(self) -> Iterator[None]:
-        """Until left, SQLite itself refuses to prepare what does more than read; the second wall behind ``mode=ro``."""
+        """Until left, SQLite itself refuses what does more than read; the second wall behind ``mode=ro``."""
         self._connection.set_authorizer(_authorised)
         try:
             yield
@@ -166,7 +166,7 @@ class _SqliteSession(Session):
             ) from error
 
     def _place(self, said: str, text: str) -> int | None:
-        """Where SQLite's complaint belongs. It reads from left to right: the text up to the culprit has the same fault."""
+        """Where SQLite's complaint belongs: it reads from the left, so the text up to there has the same fault."""
         if match := _NEAR.fullmatch(said):
             for found in re.finditer(re.escape(match[1]), text):
                 try:

@@ -20,7 +20,8 @@ def tables_of(connection: sqlite3.Connection, names: Collection[str]) -> dict[st
         if schema not in {"", "main"}:
             continue
         row = connection.execute(
-            "SELECT name, type, sql FROM main.sqlite_master WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE",
+            "SELECT name, type, sql FROM main.sqlite_master"
+            " WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE",
             (bare,),
         ).fetchone()
         if row is not None:

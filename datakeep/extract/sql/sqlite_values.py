@@ -1,8 +1,8 @@
 """SQLite's values in Arrow: its columns have no type of their own, so what a column becomes is found in its values.
 
-SQLite keeps one of five storage classes with each value (https://sqlite.org/datatype3.html). A column whose values are
-all of one class has an equal in Arrow; one that mixes whole numbers and fractions has one as long as every whole number
-has an exact double; any other mix is refused, unless the column is to be text.
+SQLite keeps one of five storage classes with each value (https://sqlite.org/datatype3.html). A column whose
+values are all of one class has an equal in Arrow; one that mixes whole numbers and fractions has one as
+long as every whole number has an exact double; any other mix is refused, unless the column is to be text.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def classes_of(values: Iterable[Any]) -> frozenset[str]:
 def arrow_name(classes: frozenset[str], declared: str) -> str | None:
     """Arrow's name of what a column of these classes becomes, or None if it has no equal.
 
-    A column without any value goes by its declared type, so that the next extraction gives the same; ``null`` if there
-    is none.
+    A column without any value goes by its declared type, so that the next extraction gives the same;
+    ``null`` if there is none.
     """
     if not classes:
         upper = declared.upper()

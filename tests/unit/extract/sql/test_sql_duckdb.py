@@ -27,6 +27,7 @@ from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFail
 from datakeep.extract.sql.interface import Exactness, Parameter
 from datakeep.extract.sql.opening import open_database
 
+FIRST, LAST = datetime.min, datetime.max  # noqa: DTZ901  (a column without a zone)
 TYPES_PAGE = Path(__file__).parents[4] / "docs" / "types.md"
 
 
@@ -90,7 +91,7 @@ def test_a_type_becomes_what_the_page_says_and_its_extremes_are_the_same(kind, v
     table, (column,) = extracted("duckdb:", f"select ({value})::{kind} as x union all select null")
     assert column.arrow_type == arrow
     assert (column.note or "").startswith("kept as") == (
-        arrow == "string" and kind not in {"VARCHAR", "JSON"} or "HUGE" in kind
+        (arrow == "string" and kind not in {"VARCHAR", "JSON"}) or "HUGE" in kind
     )
     found = table.column("x")
     text = kind.startswith(("TIME", "TIMESTAMP")) and arrow != "string"
@@ -102,7 +103,7 @@ def test_a_type_becomes_what_the_page_says_and_its_extremes_are_the_same(kind, v
 
 @pytest.mark.parametrize(("kind", "value", "text"), REFUSED, ids=[kind for kind, *_ in REFUSED])
 def test_a_type_without_an_equal_is_refused_and_text_when_told(kind, value, text):
-    with pytest.raises(NotExact, match="column x is of type .* no exact equal") as caught:
+    with pytest.raises(NotExact, match=r"column x is of type .* no exact equal") as caught:
         one(f"({value})::{kind}")
     assert "--as-text x" in caught.value.next_step
     found, column = one(f"({value})::{kind}", as_text=("x",))
@@ -112,28 +113,23 @@ def test_a_type_without_an_equal_is_refused_and_text_when_told(kind, value, text
 def test_the_page_of_types_has_the_same_rows():
     section = TYPES_PAGE.read_text("utf-8").partition("## DuckDB\n")[2].partition("\n## ")[0]
     rows = [
-        [cell.strip(" `") for cell in line.strip("|").split("|")]
-        for line in section.splitlines()
-        if "`" in line and line[0] == "|"
+        line.replace("`", "").strip("|").split("|") for line in section.splitlines() if line.startswith("| `")
     ]
-    listed = {name.strip(" `"): row[1] for row in rows for name in row[0].split(",`")}
+    listed = {name.strip(): row[1] for row in rows for name in row[0].split(",")}
+    names = {"INTEGER[]": "LIST", "INTEGER[2]": "ARRAY", "HUGEINT[]": "LIST"}
     for kind, _, arrow, _ in KEPT:
-        base = (
-            re.split(r"[(\[]", kind)[0]
-            if kind not in {"INTEGER[]", "INTEGER[2]"}
-            else {"INTEGER[]": "LIST", "INTEGER[2]": "ARRAY"}[kind]
-        )
-        family = re.split(r"[(<\[,]", arrow)[0]
-        assert family in listed[base], (kind, listed.get(base))
-    for kind in ("UNION", "VARIANT"):
-        assert "refused" in listed[kind]
+        assert re.split(r"[(<\[,]", arrow)[0] in listed[names.get(kind) or kind.partition("(")[0]], kind
+    assert {kind for kind, arrow in listed.items() if "refused" in arrow} == {"UNION", "VARIANT", "GEOMETRY"}
+    assert len(listed) == 37
 
 
 @pytest.mark.parametrize(
     ("expression", "shown"),
     [
-        ("'infinity'::date", "'infinity'"), ("'-infinity'::timestamp", "'-infinity'"), ("'infinity'::timestamptz", "infinity"),
-        ("'infinity'::timestamp_ns", "infinity"), ("'0044-03-15 (BC)'::date", "days from 1970"), ("'10000-01-01'::timestamp", "days"),
+        ("'infinity'::date", "'infinity'"), ("'-infinity'::timestamp", "'-infinity'"),
+        ("'infinity'::timestamptz", "infinity"),
+        ("'infinity'::timestamp_ns", "infinity"), ("'0044-03-15 (BC)'::date", "days from 1970"),
+        ("'10000-01-01'::timestamp", "days"),
         ("time '24:00:00'", "24:00:00"), ("[date '2024-01-01', 'infinity'::date]", "infinity"),
         ("{'a': [map {'k': 'infinity'::timestamp}]}", "infinity"), ("map {'infinity'::date: 1}", "infinity"),
         ("170141183460469231731687303715884105727::hugeint", "is no decimal"),
@@ -169,20 +165,21 @@ ROW = some.tuples(
     some.none() | some.text(some.characters(exclude_categories=["Cs"])) | some.sampled_from(["", "😀"]),
     some.none() | some.binary(),
     some.none() | some.dates() | some.sampled_from([date.min, date.max]),
-    some.none() | some.datetimes() | some.sampled_from([datetime.min, datetime.max]),
+    some.none() | some.datetimes() | some.sampled_from([FIRST, LAST]),
     some.none() | some.timedeltas(min_value=timedelta(0), max_value=timedelta(days=1, microseconds=-1)),
     some.none() | some.integers(-(10**38) + 1, 10**38 - 1),
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(rows=some.lists(ROW, min_size=1, max_size=20))
 def test_every_value_is_the_one_that_duckdb_itself_reads(tmp_path, rows):
     file = tmp_path / "all.duckdb"
     file.unlink(missing_ok=True)
     with duckdb.connect(str(file)) as connection:
         connection.execute(
-            "create table t(i bigint, d decimal(38,18), f double, s varchar, b blob, y date, ts timestamp, iv interval, h hugeint)"
+            "create table t(i bigint, d decimal(38,18), f double, s varchar, b blob, y date, ts timestamp,"
+            " iv interval, h hugeint)"
         )
         connection.executemany("insert into t values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         connection.execute("set TimeZone = 'UTC'")
@@ -274,7 +271,7 @@ def test_files_are_read_and_recorded_with_their_digests(files, source, numbers, 
     for name, table in found.items():
         assert (table.kind, table.name) == ("file", name)
         assert count is None or len(table.files) == count
-        assert [column.name for column in table.columns][0] == "n"
+        assert next(column.name for column in table.columns) == "n"
         for file in table.files:
             content = Path(file.path).read_bytes()
             assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -344,7 +341,7 @@ def test_a_query_writes_nothing_into_a_file_of_duckdb_and_nothing_beside_it(file
 
 
 def test_far_files_that_cannot_be_read_are_said_to_be(files):
-    with pytest.raises(Unsupported, match="https://127.0.0.1:1/x.csv cannot be read by a query"):
+    with pytest.raises(Unsupported, match=r"https://127\.0\.0\.1:1/x\.csv cannot be read by a query"):
         extracted("duckdb:", "select * from 'https://127.0.0.1:1/x.csv'")
     with pytest.raises(QueryRefused, match=r"there is no file missing\.csv, which the query reads"):
         extracted("duckdb:", "select * from 'missing.csv'")
@@ -355,9 +352,9 @@ def test_far_files_that_cannot_be_read_are_said_to_be(files):
     [
         ("selec 1", "line 1, column 1: syntax error at or near \"selec\""),
         ("select *\n  from nope", "line 2, column 8: table with name nope does not exist"),
-        ("select\n  '日本' as a,\n  '日本', nope from range(3)", "line 3, column 9: referenced column \"nope\" not found"),
+        ("select\n  '日本' as a,\n  '日本', nope from range(3)", "line 3, column 9: referenced column \"nope\""),
         ("select :p as a,\n\tnope from range(3)", "line 2, column 2: referenced column \"nope\""),
-        ("select " + ", ".join(f"'{n}' as c{n}" for n in range(60)) + ", nope from range(3)", "line 1, column 768: referenced column \"nope\""),
+        (f"select {', '.join(map(repr, range(200)))}, nope from range(3)", "line 1, column 898: referenced column"),
         ("select range, range from range(3)", "two columns of the name 'range'"),
         ("select 1 as a; select 2 as a", "not one SELECT, but SELECT and SELECT"),
         ("", "it is empty"),
@@ -411,7 +408,8 @@ except KeyboardInterrupt:
 def test_parameters_have_the_types_that_they_were_given_as():
     given = {
         "i": Parameter("integer", 2**62), "d": Parameter("decimal", Decimal("1.50")), "f": Parameter("double", 0.1),
-        "b": Parameter("boolean", False), "y": Parameter("date", date(1, 1, 1)), "t": Parameter("timestamp", datetime.max),
+        "b": Parameter("boolean", False), "y": Parameter("date", date(1, 1, 1)),
+        "t": Parameter("timestamp", LAST),
         "s": Parameter("text", "a' or 1=1"), "n": Parameter("date", None),
     }  # fmt: skip
     table, columns = extracted(
@@ -519,7 +517,7 @@ def test_a_bucket_that_does_not_answer_is_unreachable_soon(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
     start = time.monotonic()
-    with pytest.raises(DatabaseUnreachable, match="s3://bucket/x.parquet cannot be read") as caught:
+    with pytest.raises(DatabaseUnreachable, match=r"s3://bucket/x\.parquet cannot be read") as caught:
         extracted("duckdb:", "select * from 's3://bucket/x.parquet'")
     assert time.monotonic() - start < 30
     assert "very-secret" not in json.dumps([caught.value.what, caught.value.next_step])

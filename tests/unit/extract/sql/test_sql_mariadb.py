@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
@@ -17,16 +18,22 @@ from hypothesis import strategies as some
 from mariadb_server import PASSWORD, MariadbServer
 
 from datakeep.core.errors import AccessDenied
-from datakeep.extract.sql.faults import DatabaseUnreachable, DriverMissing, NotExact, QueryFailed, QueryRefused
+from datakeep.extract.sql.faults import (
+    DatabaseUnreachable,
+    DriverMissing,
+    NotExact,
+    QueryFailed,
+    QueryRefused,
+)
 from datakeep.extract.sql.interface import Exactness, Parameter
 from datakeep.extract.sql.opening import open_database
 
 EVERY_TYPE = """
 create table every_type(
-  n int primary key auto_increment, ti tinyint, bu bigint unsigned, d65 decimal(65,30), du decimal(12,2) unsigned, f float,
-  db double, y date, dt datetime(6), ts timestamp(6) null default null, tm time(6), yr year, b9 bit(9), vc varchar(300),
-  tx longtext, bl longblob, vb varbinary(5), en enum('a','b'), st set('a','b'), js json, fl boolean, uu uuid, l1 char(9)
-  character set latin1
+  n int primary key auto_increment, ti tinyint, bu bigint unsigned, d65 decimal(65,30), du decimal(12,2) unsigned,
+  f float, db double, y date, dt datetime(6), ts timestamp(6) null default null, tm time(6), yr year, b9 bit(9),
+  vc varchar(300), tx longtext, bl longblob, vb varbinary(5), en enum('a','b'), st set('a','b'), js json,
+  fl boolean, uu uuid, l1 char(9) character set latin1
 )
 """
 
@@ -42,7 +49,7 @@ def server():
             cursor.execute(EVERY_TYPE)
             cursor.execute("create table t(x int)")
             cursor.execute("insert into t values (1), (2)")
-            cursor.execute("create table many as select seq as n, repeat('x', 100) as s from seq_1_to_200000")
+            cursor.execute("create table many as select seq as n, repeat('x', 100) as s from seq_1_to_300000")
             cursor.execute("create user limited@'127.0.0.1' identified by 'other-Secret-77'")
             cursor.execute("grant select on shop.t to limited@'127.0.0.1'")
         yield server
@@ -61,9 +68,11 @@ def read_again(server, query: str) -> list[tuple]:
 COLUMNS = {
     "ti": some.integers(-128, 127),
     "bu": some.integers(0, 2**64 - 1) | some.just(2**64 - 1),
-    "d65": some.decimals(min_value=-(10**34), max_value=10**34, places=30, allow_nan=False) | some.just(Decimal("1e-18")),
+    "d65": some.decimals(min_value=-(10**34), max_value=10**34, places=30, allow_nan=False)
+    | some.just(Decimal("1e-18")),
     "du": some.decimals(min_value=0, max_value=9_999_999_999, places=2),
-    "f": some.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False) | some.just(16777216.0),
+    "f": some.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False)
+    | some.just(16777216.0),
     "db": some.floats(allow_nan=False, allow_infinity=False) | some.sampled_from([1e-18, 0.1 + 0.2, 5e-324]),
     "y": some.dates(date(1, 1, 1)) | some.sampled_from([date(1, 1, 1), date.max]),
     "dt": some.datetimes(datetime(1, 1, 1)) | some.just(datetime(9999, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
@@ -71,16 +80,19 @@ COLUMNS = {
     "tm": some.times(),
     "yr": some.integers(1901, 2155),
     "b9": some.integers(0, 511),
-    "vc": some.text(some.characters(exclude_categories=["Cs"]), max_size=300) | some.sampled_from(["", "😀", "日本", "%s"]),
+    "vc": some.text(some.characters(exclude_categories=["Cs"]), max_size=300)
+    | some.sampled_from(["", "😀", "日本", "%s"]),
     "tx": some.text(some.characters(exclude_categories=["Cs"])),
-    "bl": some.binary() | some.just(b"\x00\xff" * (1 << 19)),
+    "bl": some.binary(),
     "vb": some.binary(max_size=5),
     "en": some.sampled_from("ab"),
     "st": some.sampled_from(["", "a", "b", "a,b"]),
     "js": some.sampled_from(['{"a": 1e400}', "[]", '"\\u00e9"']),
     "fl": some.booleans(),
     "uu": some.uuids(version=4).map(str),
-    "l1": some.text(some.characters(min_codepoint=33, max_codepoint=126) | some.sampled_from("éß€"), max_size=9),
+    "l1": some.text(
+        some.characters(min_codepoint=33, max_codepoint=126) | some.sampled_from("éß€"), max_size=9
+    ),
 }
 ROW = some.fixed_dictionaries({name: some.none() | values for name, values in COLUMNS.items()})
 
@@ -100,7 +112,7 @@ def as_server_writes(name: str, value) -> str | bytes | None:
     return value.strftime("%H:%M:%S.%f") if name == "tm" else str(value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=some.lists(ROW, min_size=1, max_size=8))
 def test_every_value_is_the_one_that_the_server_has(server, rows):
     names = list(COLUMNS)
@@ -129,18 +141,32 @@ def test_every_value_is_the_one_that_the_server_has(server, rows):
             else:
                 assert found == told, name
     assert [column.arrow_type for column in columns[1:]] == [
-        "int8", "uint64", "decimal256(65, 30)", "decimal128(12, 2)", "float", "double", "date32[day]", "timestamp[us]",
-        "timestamp[us, tz=UTC]", "time64[us]", "uint16", "uint64", "string", "string", "binary", "binary", "string",
-        "string", "string", "int8", "string", "string",
+        "int8", "uint64", "decimal256(65, 30)", "decimal128(12, 2)", "float", "double", "date32[day]",
+        "timestamp[us]", "timestamp[us, tz=UTC]", "time64[us]", "uint16", "uint64", "string", "string", "binary",
+        "binary", "string", "string", "string", "int8", "string", "string",
     ]  # fmt: skip
+
+
+def test_megabytes_in_a_row_are_kept_whole(server):
+    with server.connect("shop") as connection, connection.cursor() as cursor:
+        cursor.execute("create or replace table blobs(n int, b longblob, s longtext)")
+        for n in range(20):
+            cursor.execute(
+                "insert into blobs values (%s, %s, %s)", (n, bytes([n, 255]) * (1 << 19), "é😀" * 100_000)
+            )
+    table, _ = extracted(server.url("shop"), "select n, b, s from blobs")
+    assert sorted(table.column("n").to_pylist()) == list(range(20))
+    for row in table.to_pylist():
+        assert row["b"] == bytes([row["n"], 255]) * (1 << 19)
+        assert row["s"] == "é😀" * 100_000
 
 
 def test_the_types_are_recorded_as_the_server_calls_them(server):
     _, columns = extracted(server.url("shop"), "select * from every_type")
     assert [column.database_type for column in columns] == [
         "int", "tinyint", "bigint unsigned", "decimal(65,30)", "decimal(12,2) unsigned", "float", "double", "date",
-        "datetime(6)", "timestamp(6)", "time(6)", "year", "bit(9)", "varchar(300)", "text", "blob", "varbinary(5)", "enum",
-        "set", "text", "tinyint", "char(36)", "char(9)",
+        "datetime(6)", "timestamp(6)", "time(6)", "year", "bit(9)", "varchar(300)", "text", "blob", "varbinary(5)",
+        "enum", "set", "text", "tinyint", "char(36)", "char(9)",
     ]  # fmt: skip
 
 
@@ -171,7 +197,8 @@ def test_a_float_has_all_its_digits_and_in_a_sorted_query_says_how_to_get_them(s
     ],
 )
 def test_values_that_arrow_does_not_have_are_refused_with_their_row_and_text_when_told(server, value, said):
-    query = f"select {value.replace('-838:59:59', '1:00:00').replace('24:', '1:').replace('0000-00-00', '2024-01-01')} as x union all select {value}"
+    fine = value.replace("-838:59:59", "1:00:00").replace("24:", "1:").replace("0000-00-00", "2024-01-01")
+    query = f"select {fine} as x union all select {value}"
     with server.connect("shop") as connection, connection.cursor() as cursor:
         cursor.execute("set global sql_mode = ''")
     with pytest.raises(NotExact, match=re.escape(said)):
@@ -191,7 +218,7 @@ def test_geometry_stays_the_servers_own_bytes_and_text_only_by_its_own_function(
 def test_a_decimal_of_the_users_choice_is_exact_or_refused(server):
     table, _ = extracted(server.url("shop"), "select 1.50 as x", decimals={"x": (3, 1)})
     assert table.column("x").to_pylist() == [Decimal("1.5")]
-    with pytest.raises(NotExact, match="column x, row 1: .*1.25.* is no decimal128"):
+    with pytest.raises(NotExact, match=r"column x, row 1: .*1\.25.* is no decimal128"):
         extracted(server.url("shop"), "select 1.25 as x", decimals={"x": (3, 1)})
     with pytest.raises(QueryRefused, match="type double, which has no decimal digits"):
         extracted(server.url("shop"), "select 1.25e0 as x", decimals={"x": (3, 1)})
@@ -199,17 +226,21 @@ def test_a_decimal_of_the_users_choice_is_exact_or_refused(server):
 
 def test_parameters_are_bound_and_percent_signs_stay(server):
     given = {
-        "i": Parameter("integer", 2**63), "d": Parameter("decimal", Decimal("12345678901234567890.123456789012345678")),
-        "s": Parameter("text", "a'; drop table t; -- \\ %s"), "f": Parameter("double", 0.1), "b": Parameter("boolean", True),
-        "y": Parameter("date", date(1, 1, 1)), "n": Parameter("text", None),
+        "i": Parameter("integer", 2**63),
+        "d": Parameter("decimal", Decimal("12345678901234567890.123456789012345678")),
+        "s": Parameter("text", "a'; drop table t; -- \\ %s"), "f": Parameter("double", 0.1),
+        "b": Parameter("boolean", True), "y": Parameter("date", date(1, 1, 1)), "n": Parameter("text", None),
         "t": Parameter("timestamp", datetime(2024, 1, 1, 9, tzinfo=timezone(timedelta(hours=9)))),
     }  # fmt: skip
-    query = "select :i i, :d d, :s s, :f + 0e0 f, :b b, cast(:y as date) y, :n n, cast(:t as datetime) t, '5%' p, 7 % 4 q, ':s' r"
+    query = (
+        "select :i i, :d d, :s s, :f + 0e0 f, :b b, cast(:y as date) y, :n n, cast(:t as datetime) t,"
+        " '5%' p, 7 % 4 q, ':s' r"
+    )
     table, _ = extracted(server.url("shop"), query, given)
     assert [*table.to_pylist()[0].values()] == [
-        2**63, Decimal("12345678901234567890.123456789012345678"), "a'; drop table t; -- \\ %s", 0.1, 1, date(1, 1, 1), None,
-        datetime(2024, 1, 1), "5%", 3, ":s",
-    ]  # fmt: skip  # noqa: DTZ001
+        2**63, given["d"].value, "a'; drop table t; -- \\ %s", 0.1, 1, date(1, 1, 1), None,
+        datetime(2024, 1, 1), "5%", 3, ":s",  # noqa: DTZ001
+    ]  # fmt: skip
     assert extracted(server.url("shop"), "select count(*) as n from t")[0].column("n").to_pylist() == [2]
 
 
@@ -222,7 +253,7 @@ def test_a_session_is_one_read_only_snapshot(server):
             with session.run(statement("select x from t", "mysql"), {}, Exactness()) as result:
                 assert sum(batch.num_rows for batch in result.batches()) == 2
             assert session.ask("select count(*) from t where x like '%' and 7 % 4 = 3") == [(2,)]
-            with pytest.raises(QueryFailed, match="READ ONLY transaction"):
+            with pytest.raises(QueryRefused, match="READ ONLY transaction"):
                 session.ask("insert into t values (4)")
         finally:
             with writer.cursor() as cursor:
@@ -244,8 +275,8 @@ def test_a_session_is_one_read_only_snapshot(server):
         ("select nope(1) as x", "line 1, column 8: fUNCTION shop.nope does not exist"),
         ("select x, x from t", "duplicate column name 'x'"),
         ("select :p as a,\n   nope from t", "line 2, column 4: unknown column 'nope'"),
-        ("delete from t", "syntax error near 'delete from t'"),
-        ("select x into outfile '/tmp/datakeep-outfile' from t", "line 1, column 10: syntax error near"),
+        ("delete from t", "the query does more than read"),
+        ("select x into outfile '/tmp/datakeep-outfile' from t", "syntax error near"),
     ],
 )
 def test_what_the_server_does_not_take_is_refused_at_its_place(server, query, said):
@@ -262,7 +293,11 @@ def test_wrong_passwords_unknown_databases_and_silent_servers_are_told_apart_and
         (server.url("shop", password="wrong-Secret-99"), AccessDenied, "does not let this user in"),
         (server.url("nowhere"), DatabaseUnreachable, "nknown database 'nowhere'"),
         (f"mysql://root:{PASSWORD[:9]}@127.0.0.1:9/shop", DatabaseUnreachable, "127.0.0.1:9/shop"),
-        (f"mariadb+pymysql://root:x-Secret-1@127.0.0.1:{port}/shop", AccessDenied, "does not let this user in"),
+        (
+            f"mariadb+pymysql://root:x-Secret-1@127.0.0.1:{port}/shop",
+            AccessDenied,
+            "does not let this user in",
+        ),
     ]
     for url, kind, said in cases:
         with pytest.raises(kind, match=said) as caught:
@@ -286,7 +321,9 @@ def test_a_missing_right_names_the_table(server):
 def test_a_query_that_takes_longer_than_it_may_is_ended(server):
     start = time.monotonic()
     with pytest.raises(QueryFailed, match="ended after 1 s, its time limit"):
-        extracted(server.url("shop"), "select count(*) as n from many a, many b where a.n + b.n = -1", timeout_s=1)
+        extracted(
+            server.url("shop"), "select count(*) as n from many a, many b where a.n + b.n = -1", timeout_s=1
+        )
     assert time.monotonic() - start < 15
 
 
@@ -300,44 +337,46 @@ def test_memory_does_not_grow_with_the_rows_and_a_result_may_be_left_in_the_midd
     with open_database(server.url("shop")).session() as session:
         with session.run(statement("select n, s from many", "mysql"), {}, Exactness()) as result:
             batches = result.batches()
-            assert next(batches).num_rows < 200_000
+            assert next(batches).num_rows < 300_000
         assert session.ask("select 5") == [(5,)]
+
+
+def left_in_the_middle(server, then):
+    """The rest of the rows of a large result, after ``then`` was called behind the first ones."""
     query = statement("select n, s from many", "mysql")
     with (
-        pytest.raises(RuntimeError, match="of the caller's own"),
         open_database(server.url("shop")).session() as session,
         session.run(query, {}, Exactness()) as result,
     ):
-        next(result.batches())
+        batches = result.batches()
+        next(batches)
+        then()
+        return list(batches)
+
+
+def test_an_error_of_the_caller_leaves_the_result_at_once_and_is_raised_as_it_is(server, recwarn):
+    def fail():
         raise RuntimeError("of the caller's own")
 
+    with pytest.raises(RuntimeError, match="of the caller's own"):
+        left_in_the_middle(server, then=fail)
+    gc.collect()
+    assert not recwarn.list
 
-def test_a_server_that_dies_while_rows_are_on_their_way_is_unreachable():
-    server = MariadbServer()
-    server.start()
+
+def test_a_server_that_dies_while_rows_are_on_their_way_is_unreachable(server):
     try:
-        with server.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("create database shop")
-            cursor.execute("use shop")
-            cursor.execute("create table many as select seq as n, repeat('x', 1000) as s from seq_1_to_100000")
-        with (
-            pytest.raises(DatabaseUnreachable, match="connection to the server ended"),
-            open_database(server.url("shop")).session() as session,
-            session.run(statement("select n, s from many", "mysql"), {}, Exactness()) as result,
-        ):
-            batches = result.batches()
-            next(batches)
-            server.kill()
-            list(batches)
+        with pytest.raises(DatabaseUnreachable, match="connection to the server ended"):
+            left_in_the_middle(server, then=server.kill)
     finally:
-        server.remove()
+        server.start()
 
 
 def test_the_catalogue_has_columns_comments_keys_and_views(server):
     with server.connect("shop") as connection, connection.cursor() as cursor:
         cursor.execute(
-            "create or replace table `od.d`(a int, b varchar(20) not null comment 'in yen', c decimal(9,2), primary key (b, a),"
-            " unique (c)) comment 'what the owners wrote'"
+            "create or replace table `od.d`(a int, b varchar(20) not null comment 'in yen', c decimal(9,2),"
+            " primary key (b, a), unique (c)) comment 'what the owners wrote'"
         )
         cursor.execute("create or replace view seen as select a from `od.d`")
     with open_database(server.url("shop")).session() as session:

@@ -98,8 +98,8 @@ def test_a_column_of_mixed_classes_is_exact_or_refused_or_text(tmp_path, values)
         table, _ = extracted(url, "select x from t")
     except NotExact as error:
         row = int(re.search(r"column x, row (\d+): ", error.what)[1])
-        assert repr(values[row - 1])[:20] in error.what
-        assert "--as-text x" in error.next_step
+        assert repr(values[row - 1])[:20] in error.what  # noqa: PT017  (some are exact, and raise nothing)
+        assert "--as-text x" in error.next_step  # noqa: PT017
     else:
         found = table.column("x").to_pylist()
         assert found == values
@@ -197,9 +197,11 @@ def test_no_rows_is_a_result_with_its_schema(file):
 def test_parameters_are_bound_and_never_part_of_the_text(file):
     url = made(file, "create table t(x)", "insert into t values ('a'' or 1=1')")
     given = {
-        "i": Parameter("integer", 2**63 - 1), "s": Parameter("text", "a' or 1=1"), "d": Parameter("decimal", Decimal("0.5")),
-        "w": Parameter("decimal", Decimal("9007199254740993")), "t": Parameter("timestamp", datetime(2024, 1, 2, 3, 4, 5)),
-        "y": Parameter("date", date(1, 1, 1)), "b": Parameter("boolean", True), "n": Parameter("text", None),
+        "i": Parameter("integer", 2**63 - 1), "s": Parameter("text", "a' or 1=1"),
+        "d": Parameter("decimal", Decimal("0.5")),
+        "w": Parameter("decimal", Decimal(9007199254740993)), "b": Parameter("boolean", True),
+        "t": Parameter("timestamp", datetime(2024, 1, 2, 3, 4, 5)),  # noqa: DTZ001
+        "y": Parameter("date", date(1, 1, 1)), "n": Parameter("text", None),
     }  # fmt: skip
     table, _ = extracted(
         url, "select :i i, :s s, :d d, :w w, :t t, :y y, :b b, :n n, ':x' q from t where x = :s", given
@@ -247,14 +249,14 @@ def test_what_sqlite_does_not_take_is_refused_at_its_place(file, query, said):
 
 @pytest.mark.parametrize(
     "query",
-    ["insert into t values (1)", "create table u(x)", "attach 'other.db' as o", "pragma writable_schema = on", "begin",
-     "delete from t returning x", "vacuum into 'copy.db'"],
+    ["insert into t values (1)", "create table u(x)", "attach 'other.db' as o", "pragma writable_schema = on",
+     "begin", "delete from t returning x", "vacuum into 'copy.db'"],
 )  # fmt: skip
 def test_what_does_more_than_read_is_refused_and_changes_nothing(file, query, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     url = made(file, "create table t(x)", "insert into t values (7)")
     before = file.read_bytes()
-    with pytest.raises((QueryRefused, QueryFailed), match="does more than read|cannot VACUUM"):
+    with pytest.raises((QueryRefused, QueryFailed), match=r"does more than read|cannot VACUUM"):
         extracted(url, query)
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
@@ -298,7 +300,7 @@ def test_a_fault_that_only_a_row_shows_is_a_failure_of_the_query(file):
 
 
 def test_files_that_cannot_be_opened_are_named(tmp_path, file):
-    with pytest.raises(DatabaseUnreachable, match="there is no SQLite file .*missing.db"):
+    with pytest.raises(DatabaseUnreachable, match=r"there is no SQLite file .*missing\.db"):
         extracted(f"sqlite:///{tmp_path}/missing.db", "select 1 as x")
     assert not (tmp_path / "missing.db").exists()
     with pytest.raises(DatabaseUnreachable, match="is a folder"):
