@@ -52,7 +52,7 @@ class Side:
 
     name: str
     commands: Sequence[Sequence[str]]
-    prepare: Callable[[], None] = lambda: None
+    prepare: Callable[[], object] = lambda: None
     times_s: list[float] = field(default_factory=list)
     peak_bytes: int = 0
 
@@ -75,12 +75,14 @@ class Bench:
         from datakeep.samples import SAMPLES
 
         self.folder = folder
+        self.cleaned = 0
         self.data = folder / "data"
         self.count = files
         generate(self.data, files)
         config = folder / "gitconfig"
         config.write_text("[user]\nname = Bench\nemail = bench@corp.example\n[init]\ndefaultBranch = main\n")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
+        without = ("GIT_", "DVC_", "PYTHONDONTWRITEBYTECODE")  # users' Python keeps what it compiled
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(without)}
         self.env = kept | {
             "GIT_CONFIG_GLOBAL": str(config),
             "XDG_CONFIG_HOME": str(folder / "config"),
@@ -109,12 +111,16 @@ class Bench:
         return [sys.executable, __file__, "--step", name, *arguments]
 
     def clean(self, *names: str) -> None:
+        """Put what one turn left out of the way of the next; it is deleted in the end.
+
+        ext4 without a journal gives inodes that were deleted in the last minutes to nobody, and passes over them one
+        by one: a file made after thousands were deleted takes up to ten times as long, whoever makes it.
+        """
         for name in names:
             path = self.folder / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            if path.exists():
+                self.cleaned += 1
+                path.rename(self.folder / f"trash-{self.cleaned}")
         os.sync()  # what one side left to be written must not slow the other down
 
     def new_dvc(self) -> None:
@@ -127,10 +133,24 @@ class Bench:
         shutil.copytree(self.data, self.folder / "dvc" / "data")
         os.sync()
 
+    def stored(self) -> None:
+        """The data are in our store."""
+        if not (self.folder / "inventory").exists():
+            self.run(*self.step("ingest", "data"))
+
+    def pushed(self) -> None:
+        """The data are in DVC's cache and remote."""
+        if not (self.folder / "remote").exists():
+            self.new_dvc()
+            self.run("dvc", "--cd", "dvc", "add", "-q", "data")
+            self.run("dvc", "--cd", "dvc", "push", "-q")
+
     def touch_some(self, root: Path) -> Callable[[], None]:
-        """Change 1 % of the files, other ones each time."""
+        """Change 1 % of the files; DVC's are made first."""
 
         def change() -> None:
+            if not root.exists():
+                self.pushed()
             for number in range(0, self.count, 100):
                 path = root / f"{number // 1000:04d}" / f"{number:07d}.bin"
                 path.write_bytes(os.urandom(path.stat().st_size))
@@ -154,7 +174,7 @@ class Bench:
             return Side("ingest", [self.step("ingest", "data")], lambda: self.clean("store"))
 
         def fetch() -> Side:
-            return Side("fetch, verified", [self.step("fetch")], lambda: self.clean("got"))
+            return Side("fetch, verified", [self.step("fetch")], lambda: (self.stored(), self.clean("got")))
 
         dvc = ["dvc", "--cd", "dvc"]
         keep = ["datakeep", "-C", "keep"]
@@ -165,12 +185,13 @@ class Bench:
              Side("sha256sum × 2 + cp -r", [self.shell(HASH_ALL), self.shell("cp -r {0} copy")],
                   lambda: self.clean("copy"))),
             ("fetch", 10, fetch(),
-             Side("dvc pull", [[*dvc, "pull", "-q"]], lambda: self.clean("dvc/.dvc/cache", "dvc/data"))),
+             Side("dvc pull", [[*dvc, "pull", "-q"]],
+                  lambda: (self.pushed(), self.clean("dvc/.dvc/cache", "dvc/data")))),
             ("fetch, the floor", 1 / 1.6, fetch(),
              Side("cp -r + sha256sum × 2", [self.shell("cp -r {0} copy"), self.shell(HASH_ALL)],
                   lambda: self.clean("copy"))),
             ("status, unchanged", 20, Side("datakeep status", [[*keep, "status", "digits", "--dir", "got"]]),
-             Side("dvc status", [[*dvc, "status", "-q"]])),
+             Side("dvc status", [[*dvc, "status", "-q"]], self.pushed)),
             ("update, 1 % changed", 20,
              Side("datakeep update", [[*keep, "update", "digits", "data", "-m", "more"]],
                   self.touch_some(self.data)),
@@ -193,7 +214,7 @@ def measure(bench: Bench, row: tuple[str, float, Side, Side], runs: int) -> str:
             if number == 0:
                 side.times_s.clear()
     ratio = theirs.median_s / ours.median_s
-    asked = f"{wanted:.0f} × faster" if wanted >= 1 else f"within {1 / wanted:.1f} ×"
+    asked = f"{wanted:.0f} × faster" if wanted >= 1 else f"within {1 / wanted:.2f} ×"
     found = f"{ratio:.1f} × faster" if wanted >= 1 else f"{1 / ratio:.2f} ×"
     line = (
         f"| {title} | {ours.name}: {ours.median_s:.2f} s | {theirs.name}: {theirs.median_s:.2f} s | {asked} "
@@ -228,7 +249,7 @@ def step(name: str, arguments: Sequence[str]) -> None:
     from datakeep.store.opening import create_store, open_store
     from datakeep.store.scan import scan
 
-    place, listed = str(Path("store").absolute()), Path("inventory")
+    place, listed = os.environ.get("BENCH_STORE") or str(Path("store").absolute()), Path("inventory")
     if name == "ingest":
         store = create_store("main", place, keep="bench", now=datetime.now(UTC))
         inventory = ingest(scan([Path(arguments[0])]).files, [store], "bench", Silent())
@@ -245,10 +266,11 @@ def step(name: str, arguments: Sequence[str]) -> None:
 def tables(options: argparse.Namespace, folder: Path) -> list[str]:
     bench = Bench(folder, options.files)
     lines = ["| row | datakeep | peer | asked | found | peak memory |", "|---|---|---|---|---|---|"]
-    rows = bench.rows()
-    lines += [measure(bench, row, options.runs) for row in rows[:4]]
-    bench.new_keep()
-    lines += [measure(bench, row, options.runs) for row in rows[4:]]
+    rows = [row for row in bench.rows() if options.only in row[0]]
+    for row in rows:
+        if row[2].name.startswith("datakeep ") and not (folder / "keep").exists():
+            bench.new_keep()
+        lines.append(measure(bench, row, options.runs))
     if options.big:
         lines.append(measure(bench, bench.big(options.big), options.runs))
     if options.many:
@@ -258,7 +280,7 @@ def tables(options: argparse.Namespace, folder: Path) -> list[str]:
 
 def section(runs: int = 5, *, files: int = 50_000, big: int = 4 << 30, many: int = 1_000_000) -> list[str]:
     """The page's section, for benchmarks/run.py."""
-    options = argparse.Namespace(files=files, runs=runs, big=big, many=many)
+    options = argparse.Namespace(files=files, runs=runs, big=big, many=many, only="")
     with tempfile.TemporaryDirectory(prefix="datakeep-bytes-") as folder:
         return [
             f"## Bytes: {files:,} files of 0.5 to 20 KB, folder store",
@@ -277,6 +299,7 @@ def main() -> None:
     parser.add_argument(
         "--many", type=int, default=1_000_000, help="files of the last table; 0 leaves it out"
     )
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the rows whose title holds TEXT")
     parser.add_argument("--folder", type=Path, help="where to work; by default a temporary folder")
     parser.add_argument("--write", type=Path, help="write the tables here as well")
     parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)

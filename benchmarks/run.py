@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bytes import section as bytes_section
+from s3 import section as s3_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,7 +94,8 @@ class Bench:
         self.sample.write_reference(self.code)
         config = folder / "gitconfig"
         config.write_text("[user]\nname = Bench\nemail = bench@corp.example\n[init]\ndefaultBranch = main\n")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
+        without = ("GIT_", "DVC_", "PYTHONDONTWRITEBYTECODE")  # users' Python keeps what it compiled
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(without)}
         self.env = kept | {
             "GIT_CONFIG_GLOBAL": str(config),
             "XDG_CONFIG_HOME": str(folder / "config"),
@@ -229,6 +231,7 @@ def main() -> None:
     options = parser.parse_args()
     lines = measure(options.runs)
     lines += ["", *bytes_section(options.runs, files=options.files, big=options.big, many=options.many)]
+    lines += ["", *s3_section(options.runs, files=options.files // 5)]
     if options.write:
         python = f"Python {platform.python_version()}"
         machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {python}"

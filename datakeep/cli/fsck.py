@@ -62,7 +62,8 @@ def command(
 ) -> Answer:
     r"""Check that every version is whole in every store, and that the git repositories are.
 
-    --quick finds what is missing or has another size, and cannot see flipped bits; --deep reads every byte.
+    --quick finds what is missing, has another size, or another sha256 by the store's own word (S3 keeps one), and
+    cannot see flipped bits; --deep reads every byte.
     What is found wrong is told by `datakeep status` too, until it was looked at again.
     Exit code 3: something is wrong, or a version has fewer copies than the keep's policy asks for.
 
@@ -85,6 +86,7 @@ def command(
         "coverage": found.coverage,
         "days_to_full": found.days_to_full,
         "objects": found.objects,
+        "stated_by_store": found.stated,
         "versions": [asdict(state) for state in found.versions],
         "lost": [asdict(lost) for lost in found.lost],
         "copies": [asdict(copies) for copies in found.copies],
@@ -149,14 +151,30 @@ def _good_lines(found: Fsck, *, verbose: bool) -> Iterator[str]:
         yield from (line for state in good for line in _state_lines(state))
     total, objects = _places(len(found.versions)), counted(found.objects, "object")
     if found.coverage is None:
-        yield f"{len(good)} of {total} present, {objects}; sizes compared, no byte read"
-        yield "flipped bits are not seen this way: datakeep fsck --deep reads all"
+        compared = "sizes"
+        if found.stated:
+            compared = f"sizes, and of {found.stated:,} the store's own sha256,"
+        yield f"{len(good)} of {total} present, {objects}; {compared} compared, no byte read"
+        yield _unseen(found)
         return
     whole = sum(state.whole == state.objects for state in good)
     yield f"{whole} of {total} whole, {objects}"
     if found.coverage < 1:
-        rest = f"; all within {counted(found.days_to_full, 'run')} like this" if found.days_to_full else ""
+        rest = ""
+        if found.days_to_full:
+            rest = f"; with one such run a day, all in {counted(found.days_to_full, 'day')} more"
         yield f"read {found.coverage:.0%} of all objects in this round{rest}"
+
+
+def _unseen(found: Fsck) -> str:
+    """What a look without reading cannot tell."""
+    if found.stated == 0:
+        unseen = "flipped bits are not seen this way"
+    elif found.stated < found.objects:
+        unseen = "flipped bits are not seen where no sha256 is stated, nor what decayed after it was stated"
+    else:
+        unseen = "what decayed there after its sha256 was stated is not seen this way"
+    return f"{unseen}: datakeep fsck --deep reads all"
 
 
 def _copies_lines(found: Fsck) -> Iterator[str]:

@@ -19,7 +19,8 @@ from datakeep.core.counts import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datakeep.workflows.status import CheckoutStatus, KeepStatus
+    from datakeep.workflows.checkout_status import CheckoutStatus
+    from datakeep.workflows.status import KeepStatus
 
 
 @answering(name="status")
@@ -45,15 +46,17 @@ def command(session: Session, name: str | None, folder: Path | None, deep: bool)
       datakeep status orders
       datakeep status orders --dir ~/work/orders
     """
-    from datakeep.workflows.status import checkout_status, keep_status
-
     keep = session.keep()
     if name is None:
         if folder is not None or deep:
             option = "--deep" if folder is None else "--dir"
             raise click.UsageError(f"{option} needs the NAME of the dataset that is looked at")
+        from datakeep.workflows.status import keep_status
+
         found = keep_status(keep, now=datetime.now(UTC))
         return Answer(_keep_data(found), list(_keep_lines(found)), EXIT_NO if found.findings else 0)
+    from datakeep.workflows.checkout_status import checkout_status
+
     checkout = checkout_status(keep, name, folder, deep=deep)
     code = 0 if checkout.is_clean else EXIT_NO
     return Answer(_checkout_data(checkout), list(_checkout_lines(checkout, folder)), code)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: Names that change how git or DVC treat the folder they lie in, or that DVC skips without a word (``.hg``).
 RESERVED_COMPONENTS = frozenset({".git", ".hg", ".dvc", ".dvcignore"})
@@ -149,5 +149,18 @@ def refuse_file_as_folder(paths: Iterable[str]) -> Iterator[Refusal]:
 def refusals(paths: Iterable[str]) -> list[Refusal]:
     """Everything that is wrong with a set of paths; empty if all are fine."""
     paths = list(paths)
+    if _are_plain(paths):
+        return []
     single = [found for path in paths if (found := refuse(path))]
     return single or [*refuse_twins(paths), *refuse_file_as_folder(paths)]
+
+
+def _are_plain(paths: Sequence[str]) -> bool:
+    """Whether nothing can be wrong with ``paths``, found out quickly; False says nothing."""
+    if not all(map(_PLAIN.fullmatch, paths)) or max(map(len, paths), default=0) > MAX_COMPONENT_BYTES:
+        return False
+    parents = {path.rpartition("/")[0] for path in paths} - {""}
+    folders = {prefix for parent in parents for prefix in _prefixes(parent)}
+    folded = {path.lower() for path in paths}
+    names = {folder.lower() for folder in folders}
+    return len(folded) == len(paths) and len(names) == len(folders) and folded.isdisjoint(names)

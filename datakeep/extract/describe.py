@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import SourceFault
@@ -13,7 +14,6 @@ from datakeep.formats.manifest import Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from datakeep.core.progress import Progress
 
@@ -31,6 +31,7 @@ class Description:
         rows: The rows of those files together; None where they were not all counted.
         encodings: Path to text encoding, of the files that are not plain UTF-8.
         notes: What a person should know of how this was found, one sentence each.
+        tables: The tabular files that share the columns, and those that were not opened; by path.
     """
 
     formats: dict[str, int]
@@ -38,9 +39,10 @@ class Description:
     rows: int | None = None
     encodings: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    tables: tuple[str, ...] = ()
 
 
-def describe(files: Sequence[tuple[str, Path]], *, progress: Progress) -> Description:
+def describe(files: Sequence[tuple[str, str | Path]], *, progress: Progress) -> Description:
     """What ``files`` hold: formats, columns and types, rows, encodings.
 
     CSV, TSV, Parquet and JSON-lines are opened, the first 100 by path; other files are counted. Files are
@@ -58,7 +60,7 @@ def describe(files: Sequence[tuple[str, Path]], *, progress: Progress) -> Descri
     kinds = {path: tabular.extension(path) for path, _ in files}
     counts = Counter(kinds.values())
     formats = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-    tables = sorted((file for file in files if kinds[file[0]] in tabular.TABULAR), key=lambda file: file[0])
+    tables = sorted((path, Path(file)) for path, file in files if kinds[path] in tabular.TABULAR)
     if not tables:
         return Description(formats)
     opened = _inspect(tables[:OPENED_FILES], kinds, progress)
@@ -76,6 +78,7 @@ def describe(files: Sequence[tuple[str, Path]], *, progress: Progress) -> Descri
         rows=sum(counted) if all_counted else None,
         encodings={path: seen.encoding for path, seen in opened.items() if seen.encoding != "utf-8"},
         notes=notes,
+        tables=tuple(path for path, _ in tables if path in group or path not in opened),
     )
 
 

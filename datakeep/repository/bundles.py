@@ -6,18 +6,18 @@ history; reading one therefore needs those before it, oldest first.
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import GitFault
 from datakeep.repository.command import GitRunner, check_object_id, is_object_id
 from datakeep.repository.faults import evidence
 from datakeep.repository.objects import hash_files, is_complete, read_files, resolve
+from datakeep.repository.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
 
@@ -97,7 +97,7 @@ class Unbundling:
 @contextmanager
 def unbundling() -> Iterator[Unbundling]:
     """An empty repository for the length of a ``with`` block."""
-    with tempfile.TemporaryDirectory(prefix="datakeep-bundles-") as folder:
-        path = Path(folder) / "repository.git"
+    with scratch() as folder:
+        path = folder / "repository.git"
         GitRunner(None).run("init", "--quiet", "--bare", "--template=", "--", str(path))
         yield Unbundling(path)

@@ -11,7 +11,6 @@ import os
 import posixpath
 import shlex
 import shutil
-import tempfile
 import unicodedata
 import uuid
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from datakeep.repository.command import GitRunner, check_object_id, check_url, l
 from datakeep.repository.damage import damaged_files
 from datakeep.repository.faults import NeverPushed, RepositoryDamaged, VersionLost, os_fault
 from datakeep.repository.objects import GITLINK, SYMLINK, TreeEntry, read_files, resolve, walk_tree
+from datakeep.repository.scratch import scratch
 from datakeep.repository.submodules import check, parse, resolve_url
 
 if TYPE_CHECKING:
@@ -367,8 +367,7 @@ def _let_in(url: str, access: Access) -> tuple[str, ...]:
 @contextmanager
 def _room(url: str, access: Access) -> Iterator[dict[str, str]]:
     """The whole environment of git, while a clone lasts: an empty home, and a configuration of our own."""
-    with tempfile.TemporaryDirectory(prefix="datakeep-git-") as name:
-        home = Path(name)
+    with scratch() as home:
         config = home / "gitconfig"
         config.write_text(_config_text(url, access), "utf-8")
         empty = home / "home"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import GitFault
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_url, local_path
+from datakeep.repository.scratch import scratch
 from datakeep.repository.vault import require_base, transport_options
 
 if TYPE_CHECKING:
@@ -66,9 +65,9 @@ def _opened(url: str) -> Iterator[GitRunner]:
     if path is not None:
         yield GitRunner(path, environment=_AS_STORED, settings=(f"safe.directory={path}",))
         return
-    with tempfile.TemporaryDirectory(prefix="datakeep-refs-") as folder:
-        GitRunner(None).run("init", "--quiet", "--bare", "--template=", "--", folder)
-        git = GitRunner(Path(folder), environment=_AS_STORED, settings=("fetch.fsckObjects=true",))
+    with scratch() as folder:
+        GitRunner(None).run("init", "--quiet", "--bare", "--template=", "--", str(folder))
+        git = GitRunner(folder, environment=_AS_STORED, settings=("fetch.fsckObjects=true",))
         git.run(
             "fetch", "--quiet", "--no-write-fetch-head", "--no-recurse-submodules",
             *transport_options(url, "upload-pack"), "--", url, _ALL,

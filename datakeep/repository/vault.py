@@ -10,7 +10,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -30,6 +29,7 @@ from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, SshPlace, check_url, local_path, ssh_place
 from datakeep.repository.faults import RepositoryMissing, evidence, git_fault, os_fault
 from datakeep.repository.locking import exclusive, remove_stale_locks
+from datakeep.repository.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -376,7 +376,7 @@ def fsck(url: str) -> list[str]:
     path = local_path(url)
     if path is not None:
         return _complaints(GitRunner(path, settings=(f"safe.directory={path}",)))
-    with tempfile.TemporaryDirectory(prefix="datakeep-fsck-") as folder:
+    with scratch() as folder:
         runner = GitRunner(None)
         try:
             runner.run(
@@ -385,7 +385,7 @@ def fsck(url: str) -> list[str]:
                 "--mirror",
                 "--",
                 check_url(url),
-                folder,
+                str(folder),
                 doing=f"cannot clone {url}",
                 url=url,
             )
@@ -393,9 +393,7 @@ def fsck(url: str) -> list[str]:
             raise
         except DatakeepError as error:
             return [error.what]
-        from pathlib import Path
-
-        return _complaints(GitRunner(Path(folder)))
+        return _complaints(GitRunner(folder))
 
 
 def _complaints(runner: GitRunner) -> list[str]:

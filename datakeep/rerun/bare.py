@@ -26,8 +26,13 @@ class Bare:
         return str(mount.source)
 
     def run(self, job: Job) -> Finished:
-        """Runs ``job``; processes that it leaves behind, even in sessions of their own, are killed."""
-        with tempfile.TemporaryDirectory(prefix=HOME_PREFIX, ignore_cleanup_errors=True) as home:
+        """Runs ``job``; processes that it leaves behind, even in sessions of their own, are killed.
+
+        Its home lies beside its log, so that who clears that away after a kill clears both.
+        """
+        with tempfile.TemporaryDirectory(
+            prefix=HOME_PREFIX, dir=job.log.parent, ignore_cleanup_errors=True
+        ) as home:
             return process.run(
                 job.argv,
                 log=job.log,

@@ -96,11 +96,11 @@ class _Seen:
     unanswered: dict[str, None] = field(default_factory=dict)
 
 
-def available(sandbox: Sandbox) -> str | None:
-    """Why trainings cannot be traced in ``sandbox``, in one sentence; None if they can."""
+def available(sandbox: Sandbox, scratch: Path | None = None) -> str | None:
+    """Why trainings cannot be traced in ``sandbox``, in one sentence; None if they can. Tried out in ``scratch``."""
     if _program() is None:
         return "strace is not installed"
-    with tempfile.TemporaryDirectory(prefix="datakeep-trace-") as folder:
+    with tempfile.TemporaryDirectory(prefix="datakeep-trace-", dir=scratch) as folder:
         place = Path(folder)
         argv, tool, target = wrap(("/bin/sh", "-c", "exit 0"), sandbox, place)
         job = Job(

@@ -106,6 +106,7 @@ def train(
     host_environment: Mapping[str, str],
     progress: Progress,
     log: Path | None = None,
+    scratch: Path | None = None,
 ) -> TrainingReport:
     """Runs the training once, without network, and reads what it left in ``out``.
 
@@ -121,6 +122,8 @@ def train(
         host_environment: This machine's variables; used only to say which one was missed.
         progress: Told the stage.
         log: Keep all that it prints here, up to a limit.
+        scratch: A folder for what lies there only while it runs; whoever gives it clears it away after a kill. By
+            default the system's.
 
     Raises:
         AlreadyExists: ``out`` is not empty; an old result could be taken for a new one.
@@ -133,8 +136,10 @@ def train(
             next_step="name an empty folder",
         )
     progress.stage("training", unit="runs")
-    with tempfile.TemporaryDirectory(prefix="datakeep-training-", ignore_cleanup_errors=True) as scratch:
-        pycache = Path(scratch, "pycache")
+    with tempfile.TemporaryDirectory(
+        prefix="datakeep-training-", dir=scratch, ignore_cleanup_errors=True
+    ) as place:
+        pycache = Path(place, "pycache")
         pycache.mkdir()
         room = _Room(
             code=Mount(code.resolve(), CODE),
@@ -150,7 +155,7 @@ def train(
         program = _find_program(argv[0], room)
         if isinstance(program, Problem):
             return _not_started(program)
-        return _run((program, *argv[1:]), reference, room, host_environment, Path(scratch), log)
+        return _run((program, *argv[1:]), reference, room, host_environment, Path(place), log)
 
 
 def _fill(argv: list[str], room: _Room) -> list[str]:
@@ -221,7 +226,7 @@ def _run(
     scratch: Path,
     log: Path | None,
 ) -> TrainingReport:
-    not_traced = trace.available(room.sandbox)
+    not_traced = trace.available(room.sandbox, scratch)
     mounts, writable = (
         [room.code, room.data, room.environment, *room.interpreter.mounts()],
         [room.out, room.pycache],

@@ -31,13 +31,18 @@ _EVERYBODY = ("/groups/global/AllUsers", "/groups/global/AuthenticatedUsers")
 _FROZEN = ("GLACIER", "DEEP_ARCHIVE")
 
 
-def client_of(location: Location, profile: str | None) -> Any:
-    """boto3's client for the bucket, with the credentials of whoever is at work."""
+def client_of(location: Location, profile: str | None, *, connections: int = 1) -> Any:
+    """boto3's client for the bucket, with the credentials of whoever is at work; threads may share it."""
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    settings: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 15, "retries": {"max_attempts": 2}}
+    settings: dict[str, Any] = {
+        "connect_timeout": 5,
+        "read_timeout": 15,
+        "retries": {"max_attempts": 2},
+        "max_pool_connections": connections,
+    }
     if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("true", "1", "yes"):
         settings["signature_version"] = UNSIGNED
     session = boto3.Session(profile_name=profile)

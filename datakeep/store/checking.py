@@ -1,7 +1,7 @@
 """Whether a store holds what the register says: by its listing (quick), or by reading every byte (deep).
 
 Nothing is called whole that was not read: the quick way finds what is missing or has another size, and
-says of everything else only that it is present.
+says of everything else only that it is present, or also that the store's own checksum is the right one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from datakeep.core.errors import DatakeepError
 from datakeep.store.dvc_format import object_key
 from datakeep.store.hashing import Digests
-from datakeep.store.interface import ObjectMissing
+from datakeep.store.interface import Capability, ObjectMissing
 from datakeep.store.pool import work
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Checked:
     Attributes:
         whole: Objects whose every byte was read and is right.
         unread: Objects that are there with the right size, and were not read.
+        stated: Those of the unread whose right sha256 the store itself states.
         missing: Objects that are not there.
         wrong: Objects with other bytes, and what is wrong with each.
         read_bytes: How much was read.
@@ -57,6 +58,7 @@ class Checked:
 
     whole: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
+    stated: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
     wrong: dict[str, str] = field(default_factory=dict)
     read_bytes: int = 0
@@ -87,6 +89,29 @@ def check_quick(expected: Iterable[Expected], present: Mapping[str, int]) -> Che
         else:
             found.unread.add(item.name)
     return found
+
+
+def check_stated(
+    expected: Mapping[str, Expected], store: Store, dataset: str, found: Checked, progress: Progress
+) -> None:
+    """Hold the store's own sha256 of what ``found`` has as unread, where it keeps one, against what is expected.
+
+    Raises:
+        StoreUnreachable: The store does not answer.
+    """
+    if Capability.CHECKSUMS not in store.capabilities or not found.unread:
+        return
+    asked = {object_key(dataset, name): expected[name] for name in sorted(found.unread)}
+    progress.stage(f"asking {store.name} for checksums of {dataset}", total=len(asked), unit="objects")
+    for key, sha256 in store.checksums(asked):
+        item = asked[key]
+        if sha256 is not None and item.sha256 is not None:
+            if sha256 == item.sha256:
+                found.stated.add(item.name)
+            else:
+                found.unread.discard(item.name)
+                found.wrong[item.name] = "other bytes of the same size, by the store's own sha256"
+        progress.advance()
 
 
 def check_deep(

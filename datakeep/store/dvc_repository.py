@@ -47,6 +47,7 @@ class Output:
         is_folder: The object is a list of files.
         legacy: Of DVC 1 or 2: text files were hashed with their line ends changed, and objects lie elsewhere.
         stated_in: The file that says so.
+        count: What it says of the size in bytes of a file, or of the number of files of a folder; None if nothing.
     """
 
     path: str
@@ -54,6 +55,7 @@ class Output:
     is_folder: bool
     legacy: bool
     stated_in: str
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,42 @@ def read_outputs(files: Mapping[str, bytes], tracked: set[str]) -> Outputs:
 
 
 def _output(path: str, match: re.Match[str], raw: Mapping[str, Any], place: str) -> Output:
-    return Output(path, match[1], match[2] is not None, raw.get("hash") != "md5", place)
+    is_folder = match[2] is not None
+    count = raw.get("nfiles" if is_folder else "size")
+    known = count if isinstance(count, int) and not isinstance(count, bool) else None
+    return Output(path, match[1], is_folder, raw.get("hash") != "md5", place, known)
+
+
+def require_counts(outputs: Sequence[Output], sizes: Mapping[str, int]) -> None:
+    """Refuse a pointer whose md5 names other bytes than it speaks of: its md5 was changed by hand.
+
+    Args:
+        outputs: What the pointers say.
+        sizes: Path in the repository to size in bytes, of files whose bytes are known; others are not judged.
+
+    Raises:
+        InvalidFile: Lists all such pointers.
+    """
+    folders = {one.path: 0 for one in outputs if one.is_folder}
+    for path in sizes:
+        for at, mark in enumerate(path):
+            if mark == "/" and path[:at] in folders:
+                folders[path[:at]] += 1
+    wrong = []
+    for one in outputs:
+        found = (folders[one.path] or None) if one.is_folder else sizes.get(one.path)
+        if found is not None and one.count not in (None, found):
+            unit = "files" if one.is_folder else "bytes"
+            wrong.append(
+                f"{one.stated_in} says that {one.path} has {one.count:,} {unit}; what its md5 names has {found:,}"
+            )
+    if wrong:
+        raise InvalidFile(
+            wrong[0] if len(wrong) == 1 else f"{len(wrong)} pointers of DVC do not fit what their md5s name",
+            next_step="see who changed it (`git log -p X.dvc`); with the right file in a clone: `dvc add X`, "
+            "`dvc push`, commit, and adopt again; or name the other outputs with --data",
+            things=wrong,
+        )
 
 
 def _stated(files: Mapping[str, bytes], notes: list[str]) -> Iterator[tuple[str, dict[str, Any], str]]:

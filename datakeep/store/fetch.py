@@ -22,7 +22,7 @@ from datakeep.core.errors import DatakeepError, UnsafePath
 from datakeep.store.blocks import write_all
 from datakeep.store.dvc_format import object_key
 from datakeep.store.faults import folder_faults, require_space
-from datakeep.store.hashing import Digests, digests_for
+from datakeep.store.hashing import Digests, digests_for, md5_of, sha256_of
 from datakeep.store.interface import CHUNK_BYTES, Capability, Store
 from datakeep.store.pool import work
 from datakeep.store.present import connections_to
@@ -257,9 +257,8 @@ def _read_right(store: Store, entry: _Wanted, dataset: str, temporary: str, *, h
 
 
 def _read_small(store: Store, entry: _Wanted, dataset: str, temporary: str) -> None:
-    chunks: list[bytes] = []
-    _compare(read(store, object_key(dataset, entry.md5.hex()), entry.size_bytes, chunks.append), entry)
-    data = b"".join(chunks)
+    data = store.read_small(object_key(dataset, entry.md5.hex()), entry.size_bytes)
+    _require(len(data), entry, md5_of(data), sha256_of(data))
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         write_all(descriptor, data)
@@ -274,12 +273,16 @@ def _read_big(store: Store, entry: _Wanted, dataset: str, temporary: str) -> Non
 
 
 def _compare(digests: Digests, entry: _Wanted) -> None:
-    if digests.size_bytes > entry.size_bytes:
+    _require(digests.size_bytes, entry, digests.md5, digests.sha256)
+
+
+def _require(size_bytes: int, entry: _Wanted, md5: bytes, sha256: bytes) -> None:
+    if size_bytes > entry.size_bytes:
         raise Mismatch(f"it has more than the registered {entry.size_bytes} bytes")
-    if digests.size_bytes != entry.size_bytes:
-        raise Mismatch(f"it has {digests.size_bytes} bytes instead of {entry.size_bytes}")
-    if digests.md5 != entry.md5 or digests.sha256 != entry.sha256:
-        raise Mismatch(other_bytes(digests))
+    if size_bytes != entry.size_bytes:
+        raise Mismatch(f"it has {size_bytes} bytes instead of {entry.size_bytes}")
+    if md5 != entry.md5 or sha256 != entry.sha256:
+        raise Mismatch(other_bytes(size_bytes))
 
 
 def _place(temporary: str, targets: Sequence[str], scratch: Path) -> None:

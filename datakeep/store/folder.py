@@ -221,6 +221,21 @@ class FolderStore(Store):
 
     @contextlib.contextmanager
     def _open_read(self, key: str) -> Iterator[Iterator[bytes]]:
+        with os.fdopen(self._opened(key), "rb", buffering=0) as file:
+            yield iter(lambda: file.read(CHUNK_BYTES), b"")
+
+    def _read_small(self, key: str, limit_bytes: int) -> bytes:
+        # In three calls and without a generator: this is done for each of a million objects.
+        descriptor = self._opened(key)
+        try:
+            data = os.read(descriptor, limit_bytes + 1)
+            while len(data) <= limit_bytes and (more := os.read(descriptor, limit_bytes + 1 - len(data))):
+                data += more
+        finally:
+            os.close(descriptor)
+        return data
+
+    def _opened(self, key: str) -> int:
         # Without O_NONBLOCK a pipe in the place of an object would stop us for ever.
         descriptor = os.open(self.place_of(key), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -229,8 +244,7 @@ class FolderStore(Store):
                 f"{self}: {key} is not a file",
                 next_step="ask the store's administrator what happened to it",
             )
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            yield iter(lambda: file.read(CHUNK_BYTES), b"")
+        return descriptor
 
     def _begin(self, prefix: str, key: str | None) -> Writer:  # noqa: ARG002  (a rename needs no key before)
         return _FolderWriter(self, self._temporary(prefix))

@@ -48,6 +48,9 @@ class Capability(StrEnum):
     ANY_KEY = (
         "any key"  #: a large object needs no key before its last byte; elsewhere it is kept here until then
     )
+    CHECKSUMS = (
+        "checksums"  #: ``checksums`` tells the sha256 that the store keeps of what it took in one piece
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +243,24 @@ class Store(ABC):
                 chunks = stack.enter_context(self._open_read(key))
             yield self._guarded(key, chunks)
 
+    def read_small(self, key: str, limit_bytes: int) -> bytes:
+        """The bytes of the object ``key``; of a larger one a little more than ``limit_bytes``, which tells.
+
+        Raises:
+            ObjectMissing, AccessDenied, StoreUnreachable: As :meth:`open_read`.
+        """
+        with self.faults(f"read {key}"):
+            return self._read_small(key, limit_bytes)
+
+    def _read_small(self, key: str, limit_bytes: int) -> bytes:
+        held = bytearray()
+        with self._open_read(key) as chunks:
+            for chunk in chunks:
+                held += chunk
+                if len(held) > limit_bytes:
+                    break
+        return bytes(held)
+
     def _guarded(self, key: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         with self.faults(f"read {key}"):
             yield from chunks
@@ -310,6 +331,16 @@ class Store(ABC):
     def locked(self, keys: Iterable[str]) -> set[str]:  # noqa: ARG002  (only some servers lock objects)
         """Those of ``keys`` that the store has promised to keep for a while yet, whoever asks."""
         return set()
+
+    def checksums(self, keys: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+        """Each of ``keys`` with the sha256 that the store itself keeps of it; None where it keeps none.
+
+        Nothing is read: it is of the bytes that once arrived there, whatever became of them since.
+
+        Raises:
+            StoreUnreachable: The store does not answer.
+        """
+        return ((key, None) for key in keys)
 
     def free_bytes(self) -> int | None:
         """How many more bytes fit; None if nobody can say."""

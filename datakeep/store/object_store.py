@@ -96,8 +96,8 @@ class BucketStore(Store):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """None: a bucket is far away, endless, and durable at once."""
-        return frozenset()
+        """A bucket is far away, endless, and durable at once; S3 and its likes keep checksums."""
+        return frozenset({Capability.CHECKSUMS} if self.location.scheme == "s3" else ())
 
     @property
     def connections(self) -> int | None:
@@ -140,6 +140,8 @@ class BucketStore(Store):
             if writable:
                 with self.faults("write to it"):
                     self._put_new(MARKER_NAME, marker.to_bytes())
+                with self.faults("list it"):  # as whoever writes must, to see what is there already
+                    next(self._list(MARKER_NAME), None)
         return marker
 
     def create(self, marker: Marker) -> None:
@@ -275,6 +277,17 @@ class BucketStore(Store):
         if self.location.scheme != "s3":
             return set()
         return locked(self.location, client_of(self.location, self._profile), keys)
+
+    def checksums(self, keys: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+        """See :meth:`Store.checksums`."""
+        from datakeep.store.bucket_checksums import checksums
+        from datakeep.store.bucket_examination import client_of
+
+        if self.location.scheme != "s3":
+            return super().checksums(keys)
+        users = self.connections or 1
+        client = client_of(self.location, self._profile, connections=users)
+        return checksums(self.location, client, keys, connections=users)
 
     def send(self, key: str, data: bytes) -> None:
         """One upload of ``data``; bytes that were changed on the way are sent again."""

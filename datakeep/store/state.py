@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datakeep.store.unchanged import TICK_NS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from datakeep.store.scan import SourceFiles
 
 FORMAT = "datakeep/state/1"
-#: The coarsest clock of a file system in use (FAT's).
-_TICK_NS = 2_000_000_000
 _SCHEMA = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
@@ -106,7 +106,7 @@ class HashState:
         for name in ("md5", "sha256"):
             table = table.append_column(_SCHEMA.field(name), inventory.table.column(name))
         old = pc.less(
-            pc.max_element_wise(table.column("mtime_ns"), table.column("ctime_ns")), began_ns - _TICK_NS
+            pc.max_element_wise(table.column("mtime_ns"), table.column("ctime_ns")), began_ns - TICK_NS
         )
         table = table.filter(old).select(_SCHEMA.names).cast(_SCHEMA)
         table = table.replace_schema_metadata({**(_SCHEMA.metadata or {}), b"root": os.fsencode(self._root)})

@@ -143,12 +143,12 @@ def _compare_object(digests: Digests, md5: str, sha256: bytes | None, limit_byte
     if digests.size_bytes > limit_bytes:
         raise Mismatch(f"it is larger than {show_size(limit_bytes)}")
     if digests.md5.hex() != md5[:32] or sha256 not in (None, digests.sha256):
-        raise Mismatch(other_bytes(digests))
+        raise Mismatch(other_bytes(digests.size_bytes))
 
 
-def other_bytes(digests: Digests) -> str:
+def other_bytes(size_bytes: int) -> str:
     """What is said of a copy with other bytes."""
-    return f"its {digests.size_bytes} bytes are other than those that were registered"
+    return f"its {size_bytes} bytes are other than those that were registered"
 
 
 def fault_of(path: str, store: Store, fault: Mismatch | DatakeepError) -> ObjectFault:

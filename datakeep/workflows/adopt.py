@@ -37,6 +37,7 @@ from datakeep.workflows.adopted_tree import (
 from datakeep.workflows.checkout import staging_folder
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.parents import check_parents
+from datakeep.workflows.profiling import forgotten_profile
 from datakeep.workflows.publish import MANIFEST, Draft, Publisher
 from datakeep.workflows.register import (
     Registered,
@@ -78,12 +79,14 @@ class _Contents:
         objects: Path in ``data/`` to DVC's object, of those that are in no commit.
         places: Where the objects are; None for a repository without DVC.
         notes: What a person should know, one sentence each.
+        outputs: What DVC's pointers say of the objects.
     """
 
     chosen: dict[str, str]
     objects: dict[str, ForeignObject] = field(default_factory=dict)
     places: ForeignObjects | None = None
     notes: list[str] = field(default_factory=list)
+    outputs: Sequence[Output] = ()
 
     @property
     def backend(self) -> str:
@@ -290,7 +293,10 @@ class _Adoption:
             chosen[place]: objects.lacking() for place, one in taken.items() if not objects.is_held(one)
         }:
             raise damaged(missing)
-        return _Contents(chosen, taken, objects, notes)
+        # Of a folder of which only a part is taken, the number of files says nothing.
+        partly = {path[:at] for path in left for at, mark in enumerate(path) if mark == "/"}
+        told = [one for one in among if one.path not in partly]
+        return _Contents(chosen, taken, objects, notes, told)
 
     def _objects(self) -> ForeignObjects:
         places = dvc_repository.places(self.tip.read(".dvc/config"), self.source.folder)
@@ -339,6 +345,8 @@ class _Adoption:
                 inventory, read = contents.places.take(
                     contents.objects, own, stores, name, called=contents.chosen
                 )
+            sizes = {contents.chosen[file.path]: file.size_bytes for file in inventory.files}
+            dvc_repository.require_counts(contents.outputs, sizes)
             found = SourceFiles.of(read)
         notes = describe_into(document, Scan(found, []), keep)
         refuse_git_control(document, Scan(found, []))
@@ -350,7 +358,7 @@ class _Adoption:
         publisher.make_repository(name)
         draft = Draft(
             name, self.repository.free_version(), document, f"{_MESSAGE} {self.source.said}",
-            onto=self.source.commit, files={**made.files, **files},
+            onto=self.source.commit, files={**made.files, **forgotten_profile(self.tip), **files},
             source=None if inventory else found, inventory=inventory,
         )  # fmt: skip
         prepared = publisher.prepare(draft)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from datakeep.repository.dataset import DatasetRepository
     from datakeep.repository.keep import KeepTree
     from datakeep.store.fetch import FetchReport
-    from datakeep.store.rehash import RehashReport
+    from datakeep.store.unchanged import RehashReport
     from datakeep.store.verified import ObjectFault
     from datakeep.workflows.keep import Keep
 

@@ -373,6 +373,7 @@ class CleanRoom:
             dataset_name=self.entry.dataset,
             host_environment=self.settings.host_environment,
             progress=self.keep.progress,
+            scratch=self._folder,
         )
         return self.training_report
 

@@ -6,13 +6,14 @@ Repair copies what another store has whole, re-verifies it, and keeps the bad by
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, DatakeepError, NoSpace
 from datakeep.store import dvc_format
-from datakeep.store.checking import Checked, Expected, check_deep, check_quick, listing
+from datakeep.store.checking import Checked, Expected, check_deep, check_quick, check_stated, listing
 from datakeep.workflows.bundles import chain, check_bundles, is_bundled
 from datakeep.workflows.checked_before import CheckedBefore
 from datakeep.workflows.fsck_git import check_git, unregistered
@@ -218,6 +219,8 @@ class _Look:
         )
         names = [entry.version for entry in chain(self._keep, dataset)]
         self._found.objects += len(names)
+        self._found.read += len(checked.whole | checked.wrong.keys())
+        self._found.left += len(checked.unread)
         for entry in self._entries:
             if entry.dataset == dataset and is_bundled(entry) and store.name in self._keep.holding(entry):
                 needed = {name: f"the bundle of {name}" for name in names[: names.index(entry.version) + 1]}
@@ -231,6 +234,8 @@ class _Look:
         checked = check_quick(expected.values(), present)
         if self._plan.deep:
             checked = self._read(store, dataset, expected, present, checked)
+        else:
+            check_stated(expected, store, dataset, checked, self._keep.progress)
         repaired: set[str] = set()
         if repair and (checked.missing or checked.wrong):
             bad = [expected[name] for name in (*checked.missing, *checked.wrong)]
@@ -244,6 +249,7 @@ class _Look:
             self._found.versions.append(_in_store(version.label, names, store, checked, repaired))
             self._bad.setdefault(version.label, {})[store.name] = names.keys() & bad_names
         self._found.objects += len(expected)
+        self._found.stated += len(checked.stated)
         if not self._plan.names:
             extra = present.keys() - expected.keys()
             self._found.unreferenced[store.name] = self._found.unreferenced.get(store.name, 0) + len(extra)
@@ -265,9 +271,12 @@ class _Look:
         self._before.note(store.name, dataset, deep, present)
         if budget:
             known = self._before.whole_in_this_round(store.name, dataset, quick.unread)
+        left = quick.unread - known - deep.whole - deep.missing - deep.wrong.keys()
+        self._found.read += len(deep.whole | deep.missing | deep.wrong.keys())
+        self._found.left += len(left)
         return Checked(
             whole=deep.whole | known,
-            unread=quick.unread - known - deep.whole - deep.missing - deep.wrong.keys(),
+            unread=left,
             missing=quick.missing | deep.missing,
             wrong={**quick.wrong, **deep.wrong},
             read_bytes=deep.read_bytes,
@@ -345,5 +354,5 @@ def _cover(found: Fsck, plan: Plan) -> None:
     total = sum(state.objects for state in found.versions)
     read = sum(state.whole + len(state.wrong) + len(state.missing) for state in found.versions)
     found.coverage = read / total if total else 1.0
-    if plan.budget_s is not None and found.coverage:
-        found.days_to_full = max(1, round(1 / found.coverage)) if found.coverage < 1 else 0
+    if plan.budget_s is not None and (found.read or not found.left):
+        found.days_to_full = math.ceil(found.left / found.read) if found.left else 0

@@ -90,6 +90,7 @@ class Fsck:
         deep: Whether bytes were read.
         versions: Each version in each store.
         objects: How many objects were looked at, each once in each store.
+        stated: Those of them that were not read, but whose right sha256 the store itself states.
         copies: Each version's copies; none where only some stores were asked for.
         more_copies: What to type where more copies are asked for than there are places for.
         lost: What is whole in no store.
@@ -98,12 +99,16 @@ class Fsck:
         unreferenced: Objects per store that no registered version refers to.
         unregistered: Repositories of datasets in a folder git base that no register entry names.
         coverage: Share of the objects that were read in this round; None where nothing is read.
-        days_to_full: How many runs a day apart this budget needs for all; None without a budget.
+        read: How many objects this run read; what earlier runs of a budget had read is not among them.
+        left: How many are still to be read in this round.
+        days_to_full: With how many more runs like this, one a day, all are read; None without a budget, or where
+            nothing could be read.
     """
 
     deep: bool
     versions: list[InStore] = field(default_factory=list)
     objects: int = 0
+    stated: int = 0
     copies: list[Copies] = field(default_factory=list)
     more_copies: list[str] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
@@ -112,6 +117,8 @@ class Fsck:
     unreferenced: dict[str, int] = field(default_factory=dict)
     unregistered: list[str] = field(default_factory=list)
     coverage: float | None = None
+    read: int = 0
+    left: int = 0
     days_to_full: int | None = None
 
     @property

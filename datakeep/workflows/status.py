@@ -1,4 +1,4 @@
-"""``status``: what needs attention in the keep, or in one checkout. Absent content is never clean."""
+"""``status``: what needs attention in the keep."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from datakeep.formats.version import VersionEntry
 from datakeep.lineage import records
 from datakeep.repository import working
 from datakeep.repository.command import local_path
-from datakeep.store.rehash import RehashReport, rehash
-from datakeep.store.state import HashState
 from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.bundles import is_bundled
-from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.last_fsck import recall
 from datakeep.workflows.roster import same_email
@@ -25,7 +22,6 @@ from datakeep.workflows.takers import fill_command
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from pathlib import Path
 
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.last_fsck import BadInStore
@@ -54,30 +50,6 @@ class KeepStatus:
     name: str
     datasets: int
     findings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckoutStatus:
-    """How a checkout stands to the version that it shows.
-
-    Attributes:
-        entry: The version that its files were held against.
-        path: Its folder.
-        found: What a look at every file found; None if there is no data at all.
-        documents: Other files of the repository that are changed and not committed.
-        notes: What else differs, such as a commit that is no registered version.
-    """
-
-    entry: VersionEntry
-    path: Path
-    found: RehashReport | None
-    documents: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether exactly the registered files are there, read now or unchanged since, and nothing else differs."""
-        return self.found is not None and self.found.is_whole and not (self.documents or self.notes)
 
 
 def keep_status(keep: Keep, *, now: datetime) -> KeepStatus:
@@ -278,39 +250,3 @@ def _copies(keep: Keep, entries: Sequence[VersionEntry]) -> Iterator[Finding]:
             f"{counted(count, 'copy', 'copies')} of its bytes{others}{missing}; the policy asks for {wanted}"
         )
         yield Finding("copies", thing, what, fill_command(keep, lacking) if lacking else _ADD)
-
-
-def checkout_status(
-    keep: Keep, reference: str, folder: Path | None = None, *, deep: bool = False
-) -> CheckoutStatus:
-    """How a checkout stands to the register; its files are read, but for those unchanged since they were.
-
-    Args:
-        keep: The keep.
-        reference: ``NAME``, held against the version that the checkout shows, or ``NAME@V``.
-        folder: The checkout; by default ``datasets/NAME`` of the keep.
-        deep: Read every byte, whatever was hashed before.
-
-    Raises:
-        UnknownName: There is no such dataset or version.
-        DamagedBytes, StoreUnreachable: The inventory cannot be had.
-    """
-    resolved = keep.resolve(reference)
-    place = folder.resolve() if folder else keep.root / "datasets" / resolved.name
-    head = working.head_of(place)
-    entry = keep.readable_entry(reference)
-    notes: list[str] = []
-    if head and "@" not in reference:
-        entry = keep.at_commit(resolved.name, head) or entry
-    if head and head != entry.commit:
-        notes.append(f"it is at commit {head[:12]}, not that of {entry.dataset}@{entry.version}")
-    if head is None or not (place / "data").is_dir():
-        documents = _documents(place) if head else ()
-        return CheckoutStatus(entry, place, None, documents, tuple(notes))
-    state = None if deep else HashState(keep.cache("state"), place / "data")
-    found = rehash(place / "data", load_inventory(keep, entry), keep.progress, state=state)
-    return CheckoutStatus(entry, place, found, _documents(place), tuple(notes))
-
-
-def _documents(place: Path) -> tuple[str, ...]:
-    return tuple(path for path in working.uncommitted(place) if not path.startswith("data/"))

@@ -113,10 +113,37 @@ def test_dvc_finds_nothing_to_do(dataset):
     assert git("status", "--porcelain", cwd=clone) == ""
 
 
-def test_dvc_data_status_finds_everything_in_the_remote(dataset):
-    clone, _, _ = dataset
-    status = json.loads(run(DVC, "data", "status", "--not-in-remote", "--json", cwd=clone))
+def test_dvc_data_status_finds_everything_in_the_remote(dataset, monkeypatch, tmp_path):
+    clone, inventory, stores = dataset
+    command = (DVC, "data", "status", "--not-in-remote", "--granular", "--json")
+    status = json.loads(run(*command, cwd=clone))
     assert not {key for key, value in status.items() if value and key not in ("git", "unchanged")}
+    file = next(file for file in inventory.files if file.path == "-dash")
+    victim = stores[0].root / object_key("orders", file.md5.hex())
+    victim.rename(tmp_path / "kept")
+    monkeypatch.setenv(
+        "DVC_SITE_CACHE_DIR", str(tmp_path / "site")
+    )  # without what it remembers of the remote
+    try:
+        assert json.loads(run(*command, cwd=clone))["not_in_remote"] == ["data/-dash"], "it does look"
+    finally:
+        (tmp_path / "kept").rename(victim)
+
+
+def test_dvc_would_collect_nothing(dataset):
+    """And it would, if there were something: its answer is not empty for another reason."""
+    clone, _, stores = dataset
+    collect = (DVC, "gc", "--workspace", "--cloud", "--dry", "--force", "-r")
+    nothing = "No unused cache to remove from remote."
+    for store in stores:
+        assert run(*collect, store.name, cwd=clone).count(nothing) == 2, (
+            "in DVC 3's layout and in the older one"
+        )
+        stray = store.root / "orders" / "files" / "md5" / "ee" / ("0" * 30)
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_bytes(b"stray")
+        assert run(*collect, store.name, cwd=clone).count(nothing) == 1
+        stray.unlink()
 
 
 def test_dvc_would_write_the_same_pointers(dataset, tmp_path):

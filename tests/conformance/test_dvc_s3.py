@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FACTS
 from object_server import BUCKET, credentials
+from world import FACTS
 
 from datakeep.core.progress import Silent
 from datakeep.formats.inventory import FileEntry, Inventory
@@ -152,3 +152,31 @@ def test_what_dvc_pushed_to_a_bucket_is_read(s3, aiko, tmp_path):
     report = fetch(Inventory.of(rows), [store], "orders", tmp_path / "out", Silent())
     assert report.unavailable == []
     assert files_in(tmp_path / "out") == files
+
+
+def test_dvc_misses_nothing_and_would_collect_nothing(bucket_world, s3_server, tmp_path):
+    """And it would, if there were something: its answers are not empty for another reason."""
+    ken, vault, clone = bucket_world.ken, bucket_world.vault, tmp_path / "orders"
+    not_in_remote = (DVC, "data", "status", "--not-in-remote", "--granular", "--json")
+    collect = (DVC, "gc", "--all-tags", "--cloud", "--dry", "--force")
+    nothing = "No unused cache to remove from remote."
+    ken.run("git", "clone", "-q", vault / "git" / "datasets" / "orders.git", clone)
+    ken.run(DVC, "pull", "-q", cwd=clone)
+    assert ken.run(*not_in_remote, cwd=clone).data == {}
+    assert ken.run(*collect, cwd=clone).out.count(nothing) == 2, "in DVC 3's layout and in the older one"
+    name = hashlib.md5((bucket_world.orders / "same-a.bin").read_bytes()).hexdigest()
+    key = next(key for key in objects(s3_server, "/orders/files/") if key.endswith(f"{name[:2]}/{name[2:]}"))
+    client = s3_server.client()
+    data = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    stray = key.rpartition("/files/md5/")[0] + f"/files/md5/ee/{'0' * 30}"
+    client.put_object(Bucket=BUCKET, Key=stray, Body=b"stray")
+    client.delete_object(Bucket=BUCKET, Key=key)
+    try:
+        ken.extra["DVC_SITE_CACHE_DIR"] = str(tmp_path / "site")  # without what it remembers of the remote
+        missed = ken.run(*not_in_remote, cwd=clone).data["not_in_remote"]
+        assert {path for path in missed if path.endswith(".bin")} == {"data/same-a.bin", "data/same-b.bin"}
+        assert ken.run(*collect, cwd=clone).out.count(nothing) < 2
+    finally:
+        del ken.extra["DVC_SITE_CACHE_DIR"]
+        client.put_object(Bucket=BUCKET, Key=key, Body=data)
+        client.delete_object(Bucket=BUCKET, Key=stray)

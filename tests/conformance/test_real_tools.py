@@ -23,7 +23,7 @@ from securesystemslib.signer import SSlibKey
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import World
+    from world import World
 
 BACKENDS = ("git", "dvc")
 #: Names that the listing of sha256sum escapes, or that a careless pipeline splits.

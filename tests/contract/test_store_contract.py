@@ -1,6 +1,7 @@
 """What every store keeps to. A new kind of store passes by adding its maker to ``STORES``."""
 
 import copy
+import hashlib
 import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -272,6 +273,16 @@ def test_a_listing_knows_when_each_object_was_last_written(store):
     again = {found.key: found.modified_s for found in store.list_dated("orders")}
     assert again[KEY] >= first[KEY].modified_s
     assert again[KEY] >= again["orders/files/md5/ab/later"]
+
+
+def test_a_checksum_is_that_of_the_bytes_or_none_and_no_object_is_passed_over(store):
+    known = Capability.CHECKSUMS in store.capabilities
+    large = "orders/files/md5/ab/large"
+    store.put(KEY, [b"one"])
+    store.put(large, [b"a" * 9_000_000] * 3)
+    told = dict(store.checksums([KEY, large, "orders/not-there"]))
+    assert told[KEY] == (hashlib.sha256(b"one").digest() if known else None)
+    assert told == {KEY: told[KEY], large: None, "orders/not-there": None}, "of parts, and of nothing, none"
 
 
 def test_a_removed_object_is_gone_and_no_other(store):

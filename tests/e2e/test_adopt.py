@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import Person, Ran, World
     from object_server import ObjectServer
+    from world import Person, Ran, World
 
 CRLF = b"id,late\r\n1,yes\r\n2,no\r\n"
 
@@ -575,3 +576,42 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(world: World, cal
 def test_a_shallow_clone_is_refused(world: World, refused, of_git: Repository, tmp_path: Path) -> None:
     world.aiko.run("git", "clone", "-q", "--depth=1", of_git.folder.as_uri(), tmp_path / "shallow")
     refused(tmp_path / "shallow", "shallow clone", "fetch --unshallow", code=16)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("outs:\n- md5: {gone}\n  size: 3\n  path: one.txt\n", 22, ("one.txt: missing in main",)),
+        ("outs:\n- md5: {short}\n  size: 3\n  path: one.txt\n", 14, ("one.txt.dvc", "md5")),
+        ("outs:\n- md5: 12345678901234567890123456789012\n  path: one.txt\n", 31, ("one.txt.dvc", "no md5")),
+        (
+            "outs:\n- md5: {other}\n  size: 3\n  path: one.txt\n",
+            14,
+            ("says that one.txt has 3 bytes", "names has 22"),
+        ),
+        ("outs:\n- md5: {folder}\n  nfiles: 3\n  path: d\n", 14, ("says that d has 3 files", "names has 2")),
+        ("outs:\n- path: one.txt\n", 31, ("one.txt.dvc", "no md5")),
+        ("outs:\n- md5 {gone}\n  path: one.txt\n", 14, ("one.txt.dvc",)),
+        ("outs: {gone}\n", 14, ("one.txt.dvc",)),
+    ],
+)
+def test_a_pointer_that_was_written_by_hand(
+    refused, of_dvc_2: Repository, text: str, code: int, said: tuple[str, ...]
+) -> None:
+    listing = (of_dvc_2.folder / "data/raw.dvc").read_text().partition("md5: ")[2].partition("\n")[0]
+    values = {
+        "gone": "a" * 32,
+        "short": "a" * 31,
+        "other": legacy_md5(CRLF),
+        "folder": listing,
+    }
+    of_dvc_2.write({"one.txt.dvc": text.format(**values).encode()})
+    of_dvc_2.commit()
+    refused(of_dvc_2.folder, *said, code=code)
+
+
+def test_names_that_are_no_utf8_are_refused_and_shown(refused, of_git: Repository) -> None:
+    name = os.fsencode(of_git.folder) + b"/data/caf\xe9.csv"
+    os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+    of_git.commit()
+    refused(of_git.folder, "data/caf", "its name is not UTF-8; rename it", code=24)

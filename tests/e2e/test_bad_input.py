@@ -18,7 +18,7 @@ from datakeep.core.errors import families
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import World
+    from world import World
 
 LONG = "a" * 300
 NFD = unicodedata.normalize("NFD", "が")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import World
+    from world import World
 
 
 def test_only_another_person_brings_somebody_back(new_world: Callable[..., World]) -> None:

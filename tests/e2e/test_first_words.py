@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Person
+    from world import Person
 
 
 def on_terminal(person: Person, *args: str | Path, cwd: Path, typed: str = "") -> tuple[int, str]:

@@ -27,7 +27,7 @@ from datakeep.store import dvc_format
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import World
+    from world import World
 
 ENTRY = "register/orders/v1.yaml"
 BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(

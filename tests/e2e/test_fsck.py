@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datakeep.cli.fsck import _lines
 from datakeep.core.progress import Silent
 from datakeep.store import checking
 from datakeep.workflows.fsck import Plan, fsck
@@ -17,7 +18,7 @@ from datakeep.workflows.keep import open_keep
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Person
+    from world import Person
 
 FILES = 60
 
@@ -173,15 +174,24 @@ def test_a_small_budget_reads_all_in_a_few_runs(
     for name, value in aiko.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(checking, "_SLICE", 10)
-    shares = []
+    shares, days = [], []
     for _ in range(8):
         clock = partial(next, itertools.count(0.0))
         found = fsck(open_keep(keep, Silent()), Plan(budget_s=3, deep=True), clock=clock)
         assert found.is_clean
         shares.append(found.coverage)
+        days.append(found.days_to_full)
+        said = list(_lines(found, repair=False, verbose=False))
+        if found.coverage < 1:
+            assert said[-1].startswith(
+                f"read {found.coverage:.0%} of all objects in this round; with one such run a day"
+            )
         if found.coverage == 1.0:
             break
     assert shares == sorted(shares)
     assert shares[0] < 0.6
     assert shares[-1] == 1.0
     assert len(shares) > 2
+    assert days == sorted(days, reverse=True), "each run leaves fewer days"
+    assert days[-1] == 0
+    assert days[0] >= len(shares) - 1

@@ -19,8 +19,8 @@ from datakeep.workflows.gc import Sweep, gc
 from datakeep.workflows.keep import open_keep
 
 if TYPE_CHECKING:
-    from conftest import Person
     from object_server import ObjectServer
+    from world import Person
 
 DVC = Path(sys.executable).with_name("dvc")
 

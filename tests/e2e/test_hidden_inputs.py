@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import World
+    from world import World
 
 LIMITS = '{"limit": 3}'
 

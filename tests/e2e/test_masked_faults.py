@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import World
+    from world import World
 
 DEAD = "https://127.0.0.1:9/ml"
 

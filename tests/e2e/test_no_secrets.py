@@ -15,7 +15,7 @@ from seen import Quick, error_of, json_error_of, state
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import World
+    from world import World
 
 PASSWORD = "hunter2-plant"
 TOKEN = "ghp_" + "0123456789" * 4

@@ -6,10 +6,10 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from conftest import FACTS
+from world import FACTS
 
 if TYPE_CHECKING:
-    from conftest import World
+    from world import World
 
 #: Files younger than the coarsest clock's tick are always read.
 OLD_ENOUGH_S = 2.2

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import World
+    from world import World
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import World
+    from world import World
 
 MANIFEST = """\
 # Written by hand; ask Aiko before you change it.

@@ -30,7 +30,7 @@ from datakeep.store import dvc_format
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Person, World
+    from world import Person, World
 
 STATED = (
     "--purpose=p", "--origin=o", "--extracted-at=2026-11-20", "--no-annotation=n", "--privacy=no",

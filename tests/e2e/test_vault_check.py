@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Person
+    from world import Person
 
 
 def test_what_dies_together_is_a_finding(aiko: Person, keep: Path, vault: Path) -> None:

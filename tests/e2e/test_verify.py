@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Person, World
+    from world import Person, World
 
 LAYERS = ["access", "bytes", "manifest", "environment", "training", "metric"]
 

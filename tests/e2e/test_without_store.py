@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Person
+    from world import Person
 
 DVC = Path(sys.executable).with_name("dvc")
 

@@ -99,6 +99,9 @@ class Work:
 
 @pytest.fixture
 def work(aiko, keep, orders, training, facts, request):
+    temporary = aiko.cwd / "temporary"
+    temporary.mkdir()
+    aiko.extra["TMPDIR"] = str(temporary)
     made = Work(aiko, keep, orders, facts, request.param)
     made.prepare()
     return made
@@ -163,6 +166,7 @@ def assert_tidy(keep, vault):
     for lock in ours:
         with lock.open("rb+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert not list(keep.with_name("temporary").glob("datakeep-*"))
     assert git(keep, "status", "--porcelain") == ""
     assert git(keep, "rev-parse", "HEAD") == git(vault / "git" / "keeps" / "keep.git", "rev-parse", "main")
 
@@ -303,3 +307,37 @@ def test_ctrl_c_among_worker_processes_is_one_message(work):
             "  next: run the same command again to go on\n",
         ]
         assert not list(work.vault.rglob("incoming"))
+
+
+@pytest.mark.parametrize("sandbox", ["bubblewrap", "none"])
+def test_a_verification_killed_while_it_trains_is_tidied_by_the_next(
+    aiko, keep, orders, training, facts, sandbox
+):
+    temporary, slow = aiko.cwd / "temporary", orders / "slow.txt"
+    temporary.mkdir()
+    aiko.extra["TMPDIR"] = str(temporary)
+    slow.write_text("0")
+    script = training / "train.py"
+    wait = 'import time, pathlib, sys\ntime.sleep(float(pathlib.Path(sys.argv[2], "slow.txt").read_text()))\n'
+    script.write_text(wait + script.read_text())
+    register = ("register", "orders", orders, "--backend", "dvc", *facts)
+    state = (
+        "reference", "orders", "--code", training, "--model-file", "model.json", "--expect", "accuracy=0.75±0.01",
+        "--command", "python train.py --data {data} --out {out}", "--baseline", "accuracy=0.5",
+    )  # fmt: skip
+    for command in (register, state):
+        aiko.datakeep(*command, cwd=keep)
+    slow.write_text("600")
+    aiko.datakeep("update", "orders", orders, "-m", "a training that takes long", cwd=keep)
+    rooms = keep / ".datakeep" / "rooms"
+    process = aiko.start("verify", "orders", "--sandbox", sandbox, cwd=keep)
+    deadline = time.monotonic() + 60
+    while not list(rooms.glob("*/datakeep-training-*/log")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert list(rooms.glob("*/datakeep-training-*/log")), "it was killed in its training"
+    assert list(temporary.iterdir()) == [], "nothing of it lies where nobody would look"
+    aiko.datakeep("verify", "orders@v2", "--sandbox", sandbox, cwd=keep)
+    assert [path.name for path in rooms.iterdir()] == ["lock"]
+    assert list(temporary.iterdir()) == []

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from object_server import credentials
 
 #: Another was first, as it is said before and after the other's entry can be seen.
 REFUSED = (12, 29)
@@ -172,3 +173,40 @@ def test_two_verifications_in_one_clone_do_not_meet(aiko, trained):
     assert len(list((trained / "proofs" / "orders" / "v2").iterdir())) == 2, "even within one second"
     assert len(list((trained / "models" / "orders").iterdir())) == 1
     assert [path.name for path in (trained / ".datakeep" / "rooms").iterdir()] == ["lock"]
+
+
+def test_several_machines_write_into_one_bucket(new_world, s3_server, tmp_path, facts):
+    """Two people, each with a home and a clone of their own; half of the files are the same."""
+    url = f"s3://{s3_server.place()}?endpoint_url={s3_server.endpoint_url}&region=us-east-1"
+    world = new_world("--vault-data", url, environment=credentials())
+    world.ken.run("git", "clone", "-q", world.vault / "git" / "keeps" / "keep.git", "keep")
+    clones = ((world.aiko, world.keep), (world.ken, world.ken.cwd / "keep"))
+    sources = []
+    for number in range(2):
+        source = tmp_path / f"source-{number}"
+        source.mkdir()
+        for file in range(300):
+            (source / f"{file}.txt").write_text(f"{file} {number if file % 2 else 'both'}\n" * 20)
+        (source / "large.bin").write_bytes(bytes([number]) * 40_000_000)
+        sources.append(source)
+    calls = [
+        (person, folder, ("register", person.home.parent.name, source, "--backend", "dvc", *facts))
+        for (person, folder), source in zip(clones, sources, strict=True)
+    ]
+    assert [code for code, _, _ in at_once(*calls)] == [0, 0]
+    for source in sources:
+        (source / "again.txt").write_text(f"again {source.name}")
+    calls = [
+        (person, folder, ("update", "aiko", source, "-m", f"by {person.name}"))
+        for (person, folder), source in zip(clones, reversed(sources), strict=True)
+    ]
+    results = at_once(*calls)
+    refused = [call for call, result in zip(calls, results, strict=True) if result[0] != 0]
+    for result in results:
+        if result[0] != 0:
+            assert_refused(result)
+    assert all(code == 0 for code, _, _ in at_once(*refused))
+    assert list(registered(clones, world.vault))[:2] == ["aiko@v1", "aiko@v2"]
+    found = world.ken.datakeep("fsck", "--deep", "--json", cwd=clones[1][1], code=3).data  # one copy of two
+    assert [state["whole"] - state["objects"] for state in found["versions"]] == [0] * len(found["versions"])
+    assert (found["complaints"], found["unreferenced"]) == ([], {"main": 0})

@@ -188,6 +188,7 @@ def test_each_refusal_has_a_sentence_of_its_own(s3, place, answer, kind, said):
         ("reader", lambda store: store.check(writable=True), "no right to write to it"),
         ("reader", lambda store: store.put("orders/x", [b"x"]), "no right to write orders/x"),
         ("blind", lambda store: list(store.list("orders")), "no right to list orders"),
+        ("blind", lambda store: store.check(writable=True), "no right to list it"),
         ("stranger", lambda store: store.check(), "no right to read it"),
     ],
 )

@@ -27,6 +27,8 @@ DIALECTS = {
     "clickhouse": "clickhouse",
 }
 _SCHEME = re.compile(r"([a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?:", re.IGNORECASE)
+#: Databases that have a driver of their own here: the one that a URL of SQLAlchemy names behind ``+`` is not used.
+_DIRECT = frozenset({"postgres", "sqlite", "duckdb"})
 #: Options of drivers that carry a secret, and whose names do not say so.
 _SECRET_OPTIONS = re.compile(r"(sslkey_?pem|passcode|credentials_json|auth_credentials.*)", re.IGNORECASE)
 
@@ -50,6 +52,8 @@ def address_of(url: str) -> Address:
             f"{given} that datakeep knows",
             next_step=f"write it as a URL, such as postgresql://user@host/database; known are: {', '.join(DIALECTS)}",
         )
+    if match and dialect in _DIRECT:
+        url = f"{match[1]}:{url[match.end() :]}"
     shown = _without_secret_options(strip_url(url))
     if _authority(shown) != _authority(url):
         raise UsageError(

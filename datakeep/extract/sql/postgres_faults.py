@@ -132,7 +132,7 @@ def query_fault(
     if complaint.state == "57014":
         return QueryFailed(
             f"{shown} gave up: {complaint.primary}",
-            next_step="give it more time with --timeout, or ask for fewer rows",
+            next_step="give it more time with --query-timeout, or ask for fewer rows",
         )
     if complaint.state == "25006":
         return QueryRefused(

@@ -109,7 +109,7 @@ def out_of_time(timeout_s: int | None) -> QueryFailed:
     """The statement took longer than it may."""
     return QueryFailed(
         f"the query was ended after {timeout_s} s, its time limit",
-        next_step="give it more time with --timeout, or narrow it down",
+        next_step="give it more time with --query-timeout, or narrow it down",
     )
 
 

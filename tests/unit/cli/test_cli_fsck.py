@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from datakeep.cli.fsck import _lines
 from datakeep.workflows.fsck_report import Complaint, Copies, Fsck, InStore, Lost
 
@@ -35,9 +37,28 @@ def test_a_verdict_says_no_more_than_was_read():
     assert "nothing is missing or of another size" in quick[0]
     assert "18 of 18 versions-in-stores present, 72 objects; sizes compared, no byte read" in quick
     assert not any("whole" in line or "wrong" in line for line in quick)
+    assert quick[-1].startswith("flipped bits are not seen this way: ")
     part = lines(many(unread=1))
     assert "nothing is missing, or wrong in what was read" in part[0]
     assert part[1] == "0 of 18 versions-in-stores whole, 72 objects"
+
+
+@pytest.mark.parametrize(
+    ("stated", "unseen"),
+    [
+        (40, "flipped bits are not seen where no sha256 is stated, nor what decayed after it was stated: "),
+        (72, "what decayed there after its sha256 was stated is not seen this way: "),
+    ],
+)
+def test_of_a_stores_own_checksums_no_more_is_said_than_they_tell(stated, unseen):
+    said = lines(many(deep=False, stated=stated))
+    assert f"72 objects; sizes, and of {stated} the store's own sha256, compared, no byte read" in said[1]
+    assert said[2].startswith(unseen)
+
+
+def test_a_budget_says_how_far_it_came_and_how_many_days_are_left():
+    said = lines(many(unread=1, days_to_full=1))
+    assert "read 75% of all objects in this round; with one such run a day, all in 1 day more" in said
 
 
 def test_what_is_bad_comes_before_what_is_whole():

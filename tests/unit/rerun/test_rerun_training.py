@@ -174,7 +174,7 @@ def test_memory_is_the_reason_only_where_the_numbers_say_so(
         137, 9, False, 1.0, 1.0, peak_rss_bytes, "", kernel_lacked_memory=kernel_lacked_memory
     )
     monkeypatch.setattr(type(bare), "run", lambda self, job: finished)
-    monkeypatch.setattr("datakeep.rerun.trace.available", lambda box: "not here")
+    monkeypatch.setattr("datakeep.rerun.trace.available", lambda *_: "not here")
     problem = case.run("", box=bare).problem
     assert problem.what.endswith(words)
     assert ("more memory" in problem.next_step) == ("memory" in words)
@@ -312,7 +312,7 @@ def test_an_old_result_is_not_taken_for_a_new_one(case, bare):
 
 
 def test_without_strace_it_runs_and_says_that_it_was_not_observed(case, bubblewrap, monkeypatch):
-    monkeypatch.setattr(training.trace, "available", lambda box: "strace is not installed")
+    monkeypatch.setattr(training.trace, "available", lambda *_: "strace is not installed")
     report = case.run(GOOD, box=bubblewrap)
     assert report.problem is None
     assert report.files_read is None

@@ -84,7 +84,7 @@ def test_a_file_that_may_have_changed_is_not_known(known, source, change):
 def test_a_file_that_was_young_when_it_was_hashed_is_not_known(tmp_path, source, store):
     state, files = HashState(tmp_path / "state", source), scan([source]).files
     inventory = ingest(files, [store], "orders", Silent())
-    state.save(files, inventory, began_ns=max(files.ctimes_ns) + states._TICK_NS // 2)
+    state.save(files, inventory, began_ns=max(files.ctimes_ns) + states.TICK_NS // 2)
     assert trusted_paths(state, source) == []
 
 
@@ -144,7 +144,7 @@ def test_a_known_file_whose_object_is_gone_is_stored_again(known, source, store)
 def test_rehash_reads_what_is_not_known_and_writes_it_down(tmp_path, source, store, monkeypatch):
     inventory = ingest(scan([source]).files, [store], "orders", Silent())
     state = HashState(tmp_path / "state", source)
-    monkeypatch.setattr(states, "_TICK_NS", -LONG_AFTER_NS)
+    monkeypatch.setattr(states, "TICK_NS", -LONG_AFTER_NS)
     first = rehash(source, inventory, Silent(), state=state)
     second = rehash(source, inventory, Silent(), state=state)
     assert (first.matching, first.trusted, second.matching, second.trusted) == (3, 0, 3, 3)

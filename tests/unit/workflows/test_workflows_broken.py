@@ -9,11 +9,12 @@ import pytest
 from datakeep.core.errors import AccessDenied, Conflict, InvalidFile, UnknownName
 from datakeep.repository.identity import Identity
 from datakeep.workflows import people
+from datakeep.workflows.checkout_status import checkout_status
 from datakeep.workflows.history import history
 from datakeep.workflows.listing import list_datasets
 from datakeep.workflows.show import show
 from datakeep.workflows.standings import standings
-from datakeep.workflows.status import checkout_status, keep_status
+from datakeep.workflows.status import keep_status
 
 BROKEN = "people/ken.yaml"
 

@@ -10,7 +10,8 @@ import pytest
 
 from datakeep.workflows import people
 from datakeep.workflows.checkout import checkout
-from datakeep.workflows.status import checkout_status, keep_status
+from datakeep.workflows.checkout_status import checkout_status
+from datakeep.workflows.status import keep_status
 
 REFERENCE = """\
   reference:

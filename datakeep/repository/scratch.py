@@ -1,0 +1,79 @@
+"""Folders that last as long as one ``with`` block, and that the next one removes where a kill left them.
+
+Each is locked as long as its process lives, so that what is not locked is dead. It gets its name only when it is
+locked: nobody takes one for dead that has just been made.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = "datakeep-scratch-"
+_BEING_MADE = "datakeep-new-"
+#: Between its making and its locking nobody needs this long.
+_MADE_S = 3600
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """An empty folder of our own among the system's temporary files; what killed processes left there goes first."""
+    base = Path(tempfile.gettempdir())
+    _sweep(base)
+    new = Path(tempfile.mkdtemp(prefix=_BEING_MADE, dir=base))
+    lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        folder = new
+        with suppress(OSError):  # a file system without locks: nobody will ever take it for dead
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            folder = new.rename(base / f"{_NAME}{secrets.token_hex(8)}")
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _sweep(base: Path) -> None:
+    for old in base.glob(f"{_NAME}*"):
+        if _is_ours(old) and not _is_locked(old):
+            shutil.rmtree(old, ignore_errors=True)
+    for old in base.glob(f"{_BEING_MADE}*"):
+        with suppress(OSError):
+            if _is_ours(old) and time.time() - old.stat().st_mtime > _MADE_S:
+                old.rmdir()
+
+
+def _is_ours(folder: Path) -> bool:
+    """Others may put anything there, under any name."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return True  # somebody else has just removed it
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
