@@ -69,6 +69,7 @@ class _DuckdbSession(Session):
         self._connection: Any = None
         self._named: dict[str, duckdb_reads.Named] = {}
         self._far = duckdb_reads.Buckets()
+        self._prints = duckdb_reads.Fingerprints(self._far)
         self._began: Any = None
 
     def open(self, named: Sequence[duckdb_reads.Named]) -> None:
@@ -144,10 +145,13 @@ class _DuckdbSession(Session):
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """What the catalogue, or the file system, has of each name."""
         found = tables_of(lambda sql, values: self._connection.execute(sql, values).fetchall(), names)
-        for name in names:
-            if name not in found and (one := self._named.get(_unquoted(name))):
-                found[name] = self._file_table(one)
-        return found
+        files = {name: _unquoted(name) for name in names if name not in found}
+        new = [duckdb_reads.look_up(file, self._far) for file in files.values() if file not in self._named]
+        if new := [one for one in new if one.files]:
+            self.open(new)
+        return found | {
+            name: self._file_table(self._named[file]) for name, file in files.items() if file in self._named
+        }
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question of our own."""
@@ -172,7 +176,7 @@ class _DuckdbSession(Session):
         except self._duckdb.Error:  # a file whose ending says nothing; its reader is an argument of the query
             rows = []
         columns = tuple(TableColumn(row[0], row[1], row[2] == "YES") for row in rows)
-        return Table(named.written, "file", columns, files=duckdb_reads.fingerprints(named, self._far))
+        return Table(named.written, "file", columns, files=self._prints.of(named))
 
     @contextmanager
     def _limited(self) -> Iterator[None]:

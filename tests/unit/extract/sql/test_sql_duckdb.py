@@ -277,6 +277,15 @@ def test_files_are_read_and_recorded_with_their_digests(files, source, numbers, 
             assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
+def test_a_file_is_known_before_the_query_and_the_same_after_it(files):
+    with open_database("duckdb:").session() as session:
+        before = session.tables(["a.csv", "missing.csv", "t"])
+        assert [column.database_type for column in before["a.csv"].columns] == ["BIGINT", "VARCHAR"]
+        with session.run(statement("select n from 'a.csv'", "duckdb"), {}, Exactness()) as result:
+            assert sum(batch.num_rows for batch in result.batches()) == 2
+        assert session.tables(["a.csv"]) == before
+
+
 def test_a_file_that_changes_under_the_query_is_refused(files):
     with open_database("duckdb:").session() as session:
         with session.run(statement("select n from 'a.csv'", "duckdb"), {}, Exactness()) as result:
