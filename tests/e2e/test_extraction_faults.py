@@ -227,19 +227,19 @@ def _stamp(text: str) -> float:
 FULL = """
 import json, os, subprocess, sys
 
-keep, small, command = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+keep, small, commands = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", small], check=True)
 
 
-def call():
+def call(command):
     done = subprocess.run([sys.executable, "-m", "datakeep", *command], cwd=keep, capture_output=True, text=True)
     left = sorted(os.path.join(root, leaf) for root, _, leaves in os.walk(small) for leaf in leaves)
     return {"code": done.returncode, "out": done.stdout, "err": done.stderr, "left": left}
 
 
-full = call()
+full = [call(command) for command in commands]
 subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
-print(json.dumps({"full": full, "again": call()}))
+print(json.dumps({"full": full, "again": call(commands[0])}))
 """
 
 
@@ -249,19 +249,22 @@ def test_a_disk_that_is_too_small_for_the_rows(queries: Queries, tmp_path: Path)
         "CREATE TABLE t AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 12000) "
         "SELECT id, randomblob(1000) AS noise FROM n",
     )
-    sql = queries.write("full.sql", "SELECT id, noise FROM t ORDER BY id")
-    command = ["register", "full", "--sql", str(sql), "--database", url, *STATED]
+    commands = []
+    for name, order in (("full", ""), ("sorted", " ORDER BY noise")):
+        sql = queries.write(f"{name}.sql", f"SELECT id, noise FROM t{order}")
+        commands.append(["register", name, "--sql", str(sql), "--database", url, *STATED])
     before = queries.everything()
     script = ("unshare", "-Urm", sys.executable, "-c", FULL)
     temporary = queries.world.aiko.env["TMPDIR"]
-    argv = (*script, queries.world.keep, temporary, json.dumps(command))
-    found: dict[str, Any] = json.loads(queries.world.aiko.run(*argv).out)
-    full = found["full"]
-    assert full["code"] == 19, full
-    error = error_of(Ran(full["code"], full["out"], full["err"]))
-    assert temporary in error.what
-    assert "TMPDIR" in error.next_step
-    assert full["left"] == []
+    found: dict[str, Any] = json.loads(
+        queries.world.aiko.run(*script, queries.world.keep, temporary, json.dumps(commands)).out
+    )
+    for full in found["full"]:
+        assert full["code"] == 19, full
+        error = error_of(Ran(full["code"], full["out"], full["err"]))
+        assert "no room" in error.what
+        assert "TMPDIR" in error.next_step
+        assert full["left"] == []
     assert found["again"]["code"] == 0, found["again"]
     assert found["again"]["left"] == []
     assert queries.source("full")["rows"] == 12_000

@@ -53,7 +53,8 @@ _ABOUT = (
     " current_setting('transaction_read_only'), transaction_timestamp(), current_database()::text,"
     " session_user::text, host(inet_server_addr()), inet_server_port()::text"
 )
-_SNAPSHOT = "SELECT pg_current_snapshot()::text"
+#: Called otherwise before PostgreSQL 13.
+_SNAPSHOTS = {True: "SELECT pg_current_snapshot()::text", False: "SELECT txid_current_snapshot()::text"}
 _DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
 
 
@@ -86,7 +87,7 @@ class PostgresSession(Session):
             wanted = "SQL_ASCII" if self._unsure_text else "UTF8"
             connection.rows(_SETTINGS, f"{(timeout_s or 0) * 1000}", wanted)
             version, isolation, read_only, began, *place = connection.rows(_ABOUT)[0]
-            identity = connection.rows(_SNAPSHOT)[0][0]
+            identity = connection.rows(_SNAPSHOTS[int(version.partition(".")[0]) >= 13])[0][0]
         self._server = f"PostgreSQL {version.partition(' ')[0]}"
         suffix = ", read only" if read_only == "on" else ""
         self._snapshot = Snapshot(f"{isolation}{suffix}", began, identity)
