@@ -164,13 +164,13 @@ class PostgresSession(Session):
 
     def _denied(self, error: BaseException) -> AccessDenied | None:
         complaint = complaint_of(error)
-        match = _DENIED.search(complaint.primary)
-        if complaint.state != "42501" or match is None:
+        if complaint.state != "42501":
             return None
+        match = _DENIED.search(complaint.primary)
         with suppress(*failures()):
             self._connection.do(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            owned = owners(self._connection, match["kind"], match["name"])
-            if owned:
+            owned = owners(self._connection, match["kind"], match["name"]) if match else []
+            if match and owned:
                 name, owner = owned[0]
                 return AccessDenied(
                     f"{self._shown}: this user may not read the {match['kind']} {name}; it belongs to {owner}",
@@ -191,6 +191,7 @@ class PostgresResult:
         import pyarrow as pa
 
         self._plan, self._reader, self._complaints = read, reader, complaints
+        self._begun = False
         self._schema = pa.schema([(rule.name, rule.target) for rule in read.rules])
 
     @property
@@ -207,6 +208,9 @@ class PostgresResult:
         """Arrow record batches, once."""
         import pyarrow as pa
 
+        if self._begun:
+            raise RuntimeError("the rows of a result can be read once")
+        self._begun = True
         first_row = 1
         while True:
             with self._complaints():
