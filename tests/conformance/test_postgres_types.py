@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
@@ -173,7 +174,7 @@ def everything(judge):
 
 
 @given(st.lists(ROW, min_size=1, max_size=8))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_value_of_every_type_arrives_the_same(url, everything, tmp_path_factory, rows):
     places = ", ".join(f"%s::{kind}" for kind in TYPES.values())
     everything.execute("TRUNCATE everything")
@@ -310,3 +311,64 @@ def test_a_row_of_uuid_is_what_python_reads(url, tmp_path):
 def test_hours_minutes_and_dates_are_pythons(url, tmp_path):
     row = extracted(url, "SELECT '2024-02-29'::date d, '23:59:59.999999'::time t", tmp_path).to_pylist()[0]
     assert row == {"d": date(2024, 2, 29), "t": time(23, 59, 59, 999999)}
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "types.md").read_text("utf-8")
+SECTION = PAGE.partition("## PostgreSQL\n")[2].partition("\n## ")[0]
+ROWS = re.findall(r"^\| `(.+?)` \| `(.+?)` \|(.*?)\|$", SECTION, re.MULTILINE)
+
+
+def described(url, query):
+    statement = Statement(query, "postgres", query)
+    with (
+        PostgresDatabase(address_of(url)).session() as session,
+        session.run(statement, {}, Exactness()) as result,
+    ):
+        return result.columns
+
+
+def test_the_page_of_types_says_what_is_done(url):
+    assert len(ROWS) > 40
+    query = "SELECT " + ", ".join(f"NULL::{kind} AS x{at}" for at, (kind, _, _) in enumerate(ROWS))
+    for column, (kind, arrow, note) in zip(described(url, query), ROWS, strict=True):
+        assert (column.arrow_type, column.note or "") == (arrow, note.strip()), kind
+        assert column.database_type == kind
+
+
+def test_no_type_of_the_server_is_unknown_to_the_page_and_other_than_text(url, judge):
+    listed = {kind.replace('"', "") for kind, _, _ in ROWS}
+    kinds = judge.execute(
+        "SELECT format_type(oid, NULL), typarray <> 0 FROM pg_type WHERE typtype IN ('b', 'r', 'm', 'e', 'c')"
+        " AND NOT EXISTS (SELECT FROM pg_type AS e WHERE e.typarray = pg_type.oid)"
+    ).fetchall()
+    assert len(kinds) > 150
+    arrays = [kind for kind, has_array in kinds if has_array]
+    query = "SELECT " + ", ".join(
+        [f"NULL::{kind} AS x{at}" for at, (kind, _) in enumerate(kinds)]
+        + [f"NULL::{kind}[] AS y{at}" for at, kind in enumerate(arrays)]
+    )
+    columns = described(url, query)
+    found = dict(zip([kind for kind, _ in kinds], columns, strict=False))
+    of_arrays = columns[len(kinds) :]
+    for kind, column in zip(arrays, of_arrays, strict=True):
+        assert column.arrow_type == f"list<item: {found[kind].arrow_type}>", kind
+    for kind, column in found.items():
+        if kind.replace('"', "") not in listed:
+            assert (column.arrow_type, column.note) == ("string", "kept as PostgreSQL's own text"), kind
+
+
+REFUSALS = re.findall(r"^\| `(.+?)`( as text.*?)? \|", SECTION.partition("| value | why |")[2], re.MULTILINE)
+
+
+def test_the_page_names_values_that_are_refused(url, judge, tmp_path):
+    values = [value for value, unchecked in REFUSALS if not unchecked]
+    assert len(values) == 6
+    for value in values:
+        judge.execute("DROP TABLE IF EXISTS odd")
+        judge.execute(f"CREATE TABLE odd AS SELECT {value} AS odd")
+        with pytest.raises(NotExact, match="column odd, row 1"):
+            extracted(url, "SELECT odd FROM odd", tmp_path)
+        assert (
+            extracted(url, "SELECT odd FROM odd", tmp_path, Exactness(as_text=frozenset(["odd"]))).num_rows
+            == 1
+        )

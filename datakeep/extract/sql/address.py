@@ -74,8 +74,9 @@ def secrets_of(address: Address) -> tuple[str, ...]:
 
 
 def _authority(url: str) -> str:
-    """Host and port as a driver reads them."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    """Host and port as a driver reads them: libpq takes the first ``@`` for the end of user and password."""
+    before, at, behind = urlsplit(url).netloc.partition("@")
+    return behind if at else before
 
 
 def _without_secret_options(url: str) -> str:

@@ -1,13 +1,14 @@
-"""Reading ahead: while one batch is converted and written, the next one is on its way.
+"""A driver's calls in another thread: Ctrl-C is answered at once, and the next batch comes while one is written.
 
-The reading thread may sit in a driver's call that nothing interrupts; the thread that waits for it can be, so Ctrl-C
-is answered at once.
+Nothing interrupts a driver's call but the thread that waits for it. ADBC's own way to notice Ctrl-C is no help: it
+takes the signal for itself, cancels the query, and says that the query failed, or nothing if it was just done.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 #: So many items may lie ready; one more is in the hands of each thread.
 _READY = 1
+#: How long a call that was cancelled is waited for.
+_CANCEL_S = 10
 
 
 class Ahead(Generic[T]):
@@ -52,9 +55,10 @@ class Ahead(Generic[T]):
         raise StopIteration
 
     def leave(self) -> None:
-        """Read no further; when this returns, the thread has ended."""
+        """Read no further, and wait until the thread has ended; not for ever, as the other end may be gone."""
         self._left.set()
-        while self._thread.is_alive():
+        end = time.monotonic() + _CANCEL_S
+        while self._thread.is_alive() and time.monotonic() < end:
             with _nothing_ready():
                 self._ready.get(timeout=0.05)
 
@@ -68,6 +72,40 @@ class Ahead(Generic[T]):
             self._ready.put((None, error))
         else:
             self._ready.put((None, None))
+
+
+def interruptible(call: Callable[[], T], cancel: Callable[[], None] | None = None) -> T:
+    """What ``call`` gives or raises.
+
+    Args:
+        call: Runs in another thread.
+        cancel: Called where the wait for it is interrupted; makes the call end soon. Without it, the call goes on by
+            itself, and what it gives is dropped.
+
+    Raises:
+        KeyboardInterrupt: The wait was interrupted.
+    """
+    given: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            given.append(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="datakeep-call", daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        if cancel is not None:
+            cancel()
+            thread.join(_CANCEL_S)
+        raise
+    if raised:
+        raise raised[0]
+    return given[0]
 
 
 @contextmanager

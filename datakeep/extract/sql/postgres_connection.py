@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from datakeep.extract.sql.ahead import Ahead, ahead
+from datakeep.extract.sql.ahead import Ahead, ahead, interruptible
 from datakeep.extract.sql.faults import DriverMissing
 from datakeep.extract.sql.postgres_faults import connection_fault
 
@@ -51,7 +51,9 @@ class Connection:
             ) from error
         self._streaming = False
         try:
-            self._adbc = dbapi.connect(_with_defaults(address.connect), autocommit=True)
+            self._adbc = interruptible(
+                lambda: dbapi.connect(_with_defaults(address.connect), autocommit=True)
+            )
         except failures() as error:
             # Not chained: the driver's own words may hold a part of the password.
             raise connection_fault(error, address.shown) from None
@@ -64,21 +66,21 @@ class Connection:
         """Run what gives no rows."""
         with self._cursor() as cursor:
             cursor.adbc_statement.set_sql_query(sql)
-            cursor.adbc_statement.execute_update()
+            interruptible(cursor.adbc_statement.execute_update, cursor.adbc_cancel)
 
     def rows(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
         """The rows of a question; ``values`` are bound to ``$1``, ``$2`` … as text."""
         with self._cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
-            cursor.execute(sql, list(values) or None)
-            table = cursor.fetch_arrow_table()
+            interruptible(lambda: cursor.execute(sql, list(values) or None), cursor.adbc_cancel)
+            table = interruptible(cursor.fetch_arrow_table, cursor.adbc_cancel)
         columns = [_python(column) for column in table.columns]
         return list(zip(*columns, strict=True)) if columns else [()] * table.num_rows
 
     def schema(self, sql: str) -> Any:
         """Arrow's schema of a query as the driver would give it, without running it."""
         with self._cursor() as cursor:
-            return cursor.adbc_execute_schema(sql)
+            return interruptible(lambda: cursor.adbc_execute_schema(sql), cursor.adbc_cancel)
 
     @contextmanager
     def stream(self, sql: str) -> Iterator[Ahead[Any]]:
@@ -91,7 +93,7 @@ class Connection:
 
         with self._cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
-            cursor.execute(sql)
+            interruptible(lambda: cursor.execute(sql), cursor.adbc_cancel)
             handle = cursor.fetch_arrow()
             with AdbcRecordBatchReader._import_from_c(handle.address) as reader:  # noqa: SLF001
                 self._streaming = True

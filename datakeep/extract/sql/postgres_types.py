@@ -140,7 +140,7 @@ def _column(one: Described, exactness: Exactness) -> _Kept:
     if not one.is_array:
         return _scalar(one.base, one.typmod, digits)
     element = _scalar(one.element, one.typmod, digits)
-    expression = "{}" if element.expression == "{}" else element.expression.replace("::text", "::text[]")
+    expression = "{}" if element.expression == "{}" else f"{element.expression}[]"
     return _Kept(pa.list_(element.target), expression, element.note, checked=True)
 
 
