@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from datakeep.core.errors import AccessDenied
 from datakeep.extract.sql import duckdb_faults, duckdb_reads
+from datakeep.extract.sql.ahead import ahead, interruptible
 from datakeep.extract.sql.drivers import driver
 from datakeep.extract.sql.duckdb_catalogue import tables_of
 from datakeep.extract.sql.duckdb_types import converted, plan_of
@@ -121,10 +122,15 @@ class _DuckdbSession(Session):
         values = {name: one.value for name, one in parameters.items() if one.value is not None} or None
         duckdb_faults.only_select(self._duckdb, sent, statement.text)
         self._allow(sent.text, values or {})
+        interrupt = self._connection.interrupt
         with self._limited():
             with duckdb_faults.running(self._timeout_s):
-                reader, plans = self._reader(sent, values, exactness, statement.text)
-            yield _DuckdbResult(reader, plans, self._timeout_s)
+                reader, plans = interruptible(
+                    lambda: self._reader(sent, values, exactness, statement.text), interrupt
+                )
+            # Until the stream is closed, a connection takes no other question.
+            with closing(reader), ahead(iter(reader), interrupt) as batches:
+                yield _DuckdbResult(reader.schema, batches, plans, self._timeout_s)
 
     def _reader(
         self, sent: Sent, values: dict[str, Any] | None, exactness: Exactness, text: str
@@ -158,7 +164,9 @@ class _DuckdbSession(Session):
         self._allow(sql, {})
         with self._limited(), duckdb_faults.running(self._timeout_s):
             try:
-                rows: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
+                rows: list[tuple[Any, ...]] = interruptible(
+                    lambda: self._connection.execute(sql).fetchall(), self._connection.interrupt
+                )
             except self._duckdb.Error as error:
                 raise duckdb_faults.of_text(error, self._connection, None, None, sql) from error
             return rows
@@ -194,14 +202,14 @@ class _DuckdbSession(Session):
 
 
 class _DuckdbResult:
-    def __init__(self, reader: Any, plans: Sequence[Plan], timeout_s: int | None) -> None:
+    def __init__(self, given: Any, read: Iterator[Any], plans: Sequence[Plan], timeout_s: int | None) -> None:
         import pyarrow as pa
 
-        self._reader = reader
+        self._read = read
         self._plans = plans
         self._timeout_s = timeout_s
         fields = []
-        for field, plan in zip(reader.schema, plans, strict=True):
+        for field, plan in zip(given, plans, strict=True):
             # An empty array tells what the conversion gives.
             kept = converted(pa.array([], field.type), plan, 1) if plan.decimal else None
             fields.append(pa.field(plan.name, field.type if kept is None else kept.type))
@@ -218,10 +226,9 @@ class _DuckdbResult:
         row = 1
         while True:
             with duckdb_faults.running(self._timeout_s):
-                try:
-                    batch = self._reader.read_next_batch()
-                except StopIteration:
-                    return
+                batch = next(self._read, None)
+            if batch is None:
+                return
             arrays = [
                 converted(array, plan, row) for array, plan in zip(batch.columns, self._plans, strict=True)
             ]

@@ -396,22 +396,37 @@ def test_a_query_that_takes_longer_than_it_may_is_ended():
     assert time.monotonic() - start < 10
 
 
-def test_ctrl_c_ends_a_query_while_duckdb_is_at_work():
+@pytest.mark.parametrize("query", [FOREVER, FOREVER.replace("count(*)", "a.range").replace("= -1", "<> -1")])
+def test_ctrl_c_ends_a_query_while_duckdb_is_at_work(query):
+    """Before its first row, and between its rows."""
     program = """
-import sys, threading, signal
+import os, sys, threading, signal
 sys.path.insert(0, sys.argv[1])
-from databases import extracted
-threading.Timer(1, signal.raise_signal, [signal.SIGINT]).start()
-try:
-    extracted("duckdb:", sys.argv[2])
-except KeyboardInterrupt:
-    print("ended")
+from databases import statement
+from datakeep.extract.sql.interface import Exactness
+from datakeep.extract.sql.opening import open_database
+with open_database("duckdb:").session() as session:
+    threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
+    try:
+        with session.run(statement(sys.argv[2], "duckdb"), {}, Exactness()) as result:
+            for batch in result.batches():
+                pass
+    except KeyboardInterrupt:
+        print("ended", session.ask("select 5"))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, str(Path(__file__).parents[3]), FOREVER],
+        [sys.executable, "-c", program, str(Path(__file__).parents[3]), query],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert done.stdout == "ended\n"
+    assert done.stdout == "ended [(5,)]\n"
+
+
+def test_a_result_may_be_left_in_the_middle():
+    with open_database("duckdb:").session() as session:
+        query = statement("select range as n from range(100000000)", "duckdb")
+        with session.run(query, {}, Exactness()) as result:
+            assert next(result.batches()).num_rows > 0
+        assert session.ask("select 5") == [(5,)]
 
 
 def test_parameters_have_the_types_that_they_were_given_as():
