@@ -89,20 +89,24 @@ def interruptible(call: Callable[[], T], cancel: Callable[[], None] | None = Non
     given: list[T] = []
     raised: list[BaseException] = []
 
+    # Not the thread's own join: interrupted, it takes the thread for ended (https://bugs.python.org/issue45274).
+    ended = threading.Event()
+
     def run() -> None:
         try:
             given.append(call())
         except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
             raised.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=run, name="datakeep-call", daemon=True)
-    thread.start()
+    threading.Thread(target=run, name="datakeep-call", daemon=True).start()
     try:
-        thread.join()
+        ended.wait()
     except BaseException:
         if cancel is not None:
             cancel()
-            thread.join(_CANCEL_S)
+            ended.wait(_CANCEL_S)
         raise
     if raised:
         raise raised[0]

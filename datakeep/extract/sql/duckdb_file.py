@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -97,7 +97,9 @@ class _DuckdbSession(Session):
     def close(self) -> None:
         """Let go of the file."""
         if self._connection is not None:
-            self._connection.close()
+            # One that is still busy, as it did not answer an interruption in time, ends with the process.
+            with suppress(self._duckdb.Error):
+                self._connection.close()
             self._connection = None
 
     @property
