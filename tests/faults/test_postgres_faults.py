@@ -64,7 +64,7 @@ def terminate(server):
 
 
 def test_a_connection_that_the_administrator_ends_is_one_clear_error(flights, tmp_path):
-    with pytest.raises(DatabaseUnreachable, match="ended on the way: terminating connection") as caught:
+    with pytest.raises(DatabaseUnreachable, match="ended on the way") as caught:
         extract(flights.url("flights"), ENDLESS, tmp_path, lambda: terminate(flights))
     assert_clear(caught.value, tmp_path)
 
@@ -120,7 +120,7 @@ def test_a_server_that_dies_in_mid_stream_is_one_clear_error_and_the_same_call_s
         server.start()
         url, query = server.url(), "SELECT g, md5(g::text) AS text FROM generate_series(1, 300000) AS g"
         with pytest.raises(DatabaseUnreachable, match="ended on the way") as caught:
-            extract(url, query, tmp_path, server.kill)
+            extract(url, ENDLESS, tmp_path, server.kill)
         assert_clear(caught.value, tmp_path)
         with pytest.raises(DatabaseUnreachable, match="cannot be reached: nothing listens there") as caught:
             extract(url, query, tmp_path)

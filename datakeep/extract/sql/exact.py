@@ -96,13 +96,16 @@ class _Column:
 
     def _list(self, array: Any, target: Any, lists: tuple[Any, ...]) -> Any:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
-        values = _plain(array.values)
+        offsets = array.offsets
+        first = offsets[0].as_py()
+        values = _plain(array.values.slice(first, offsets[-1].as_py() - first))
         kept = self.converted(values, target.value_type, (*lists, array))
         if kept is values and array.type == target:
             return array
         mask = array.is_null() if array.null_count else None
-        return pa.ListArray.from_arrays(array.offsets, kept, type=target, mask=mask)
+        return pa.ListArray.from_arrays(pc.subtract(offsets, first), kept, type=target, mask=mask)
 
     def _decimal(self, array: Any, target: Any, lists: tuple[Any, ...]) -> Any:
         import pyarrow as pa
@@ -156,8 +159,8 @@ class _Column:
     def _row(self, index: int, lists: Sequence[Any]) -> int:
         """The number of the row that holds the value at ``index`` of the innermost array."""
         for around in reversed(lists):
-            ends = around.offsets.to_pylist()[1:]
-            index = next(at for at, end in enumerate(ends) if index < end)
+            first, *ends = around.offsets.to_pylist()
+            index = next(at for at, end in enumerate(ends) if index + first < end)
         return self.first_row + index
 
 

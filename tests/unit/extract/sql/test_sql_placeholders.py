@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datakeep.extract.sql.interface import Statement
@@ -36,6 +36,7 @@ def test_only_what_closes_a_statement_is_cut(text, kept):
 
 
 @given(st.lists(st.sampled_from(["x", "日本\n", " ", ":a", ":bcd"]), max_size=12), st.text("(€)", max_size=9))
+@settings(deadline=None)
 def test_every_place_leads_back_to_what_was_written_there(parts, replacement):
     text = " ".join(parts)
     sent = substituted(statement(text), lambda name: replacement)
