@@ -54,7 +54,6 @@ class PostgresServer:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="datakeep-postgres-")))
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
-    log: str = ""
 
     def start(self) -> None:
         """Make it if it is new, start it, and wait until it answers."""

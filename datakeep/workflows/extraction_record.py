@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.secrets import find_secret
+from datakeep.formats.yaml import unshowable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     #: Column of a result to the table and column whose value it is, unchanged; None for one that is computed.
     Origins = Mapping[str, tuple[str, str] | None]
 
+#: Larger whole numbers are written as text: not every reader of YAML takes them.
+_PLAIN_BITS = 63
 _MODIFIERS = re.compile(r"\s*\([^()]*\)")
 
 
@@ -34,7 +37,7 @@ def dictionary(origins: Origins, tables: Mapping[str, Table]) -> dict[str, dict[
     found: dict[str, dict[str, Any]] = {}
     for column, origin in origins.items():
         comment = comments.get(origin) if origin else None
-        found[column] = {"meaning": comment} if comment and not find_secret(comment) else {}
+        found[column] = {"meaning": comment} if comment and _without_secret(comment) == comment else {}
     for table in tables.values():
         wanted = {(table.name, key) for key in table.primary_key}
         of_key = {origin: column for column, origin in origins.items() if origin in wanted}
@@ -111,8 +114,8 @@ def _file(file: SourceFile) -> dict[str, Any]:
 
 
 def _without_secret(text: str) -> str:
-    secret = find_secret(text)
-    return f"(withheld: it holds {secret})" if secret else text
+    fault = find_secret(text) or unshowable(text)
+    return f"(withheld: it holds {fault})" if fault else text
 
 
 def stated_parameter(name: str, parameter: Parameter) -> Any:
@@ -123,7 +126,9 @@ def stated_parameter(name: str, parameter: Parameter) -> Any:
     plain = value if value is None or isinstance(value, bool | int | str) else None
     if plain is None and value is not None:
         plain = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    if plain is not None and parameters_from_yaml({name: plain}) == {name: parameter}:
+    if isinstance(plain, int) and plain.bit_length() > _PLAIN_BITS:
+        plain = str(plain)
+    elif plain is not None and parameters_from_yaml({name: plain}) == {name: parameter}:
         return plain
     return {"type": parameter.type, "value": repr(value) if isinstance(value, float) else plain}
 

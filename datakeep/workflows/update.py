@@ -309,6 +309,9 @@ def _new_source(
     sources, done = request.sources, None
     if request.extraction is not None:
         query = next_query(request.extraction, base.entry, base.repository)
+        before = facts.get(base.entry.manifest, "source.query")
+        if before and before != query.place:
+            files[before] = None  # the history keeps it; beside the new one it would only be mistaken for it
         files[query.place] = query.text
         state_query(document, query, by=who.email, now=now)
         keep.writable_stores(request.without_stores)  # before a query that may take hours

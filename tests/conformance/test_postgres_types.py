@@ -283,11 +283,19 @@ def test_bytes_that_are_no_utf8_in_an_unchecked_database_are_refused_with_their_
         connection.execute(
             b"INSERT INTO names VALUES (1, 'Zo\xc3\xab', '{a}'), (2, 'caf\xe9', '{b}'), (3, NULL, '{\xe9}')"
         )
+        connection.execute(b'CREATE TABLE odd ("n\xe9" int)')
+        connection.execute(b"COMMENT ON TABLE names IS 'caf\xe9'")
     assert extracted(url, "SELECT name FROM names WHERE nr = 1", tmp_path)["name"].to_pylist() == ["Zoë"]
     with pytest.raises(NotExact, match=r"column name, row 2: 'caf\\\\xe9' is no UTF-8"):
         extracted(url, "SELECT nr, name FROM names ORDER BY nr", tmp_path)
     with pytest.raises(NotExact, match="column alias, row 3"):
         extracted(url, "SELECT nr, alias FROM names ORDER BY nr", tmp_path)
+    with pytest.raises(NotExact, match="the name of a column is no UTF-8"):
+        extracted(url, "SELECT * FROM odd", tmp_path)
+    with PostgresDatabase(address_of(url)).session() as session:
+        found = session.tables(["names", "odd"])
+    assert found["names"].comment == "caf\\xe9"
+    assert found["odd"].columns[0].name == "n\\xe9"
 
 
 def test_text_of_any_server_encoding_arrives_as_unicode(postgres, tmp_path):

@@ -57,6 +57,7 @@ class Ahead(Generic[T]):
     def leave(self) -> None:
         """Read no further, and wait until the thread has ended; not for ever, as the other end may be gone."""
         self._left.set()
+        self.finished = True
         end = time.monotonic() + _CANCEL_S
         while self._thread.is_alive() and time.monotonic() < end:
             with _nothing_ready():

@@ -53,7 +53,8 @@ _ABOUT = (
     " current_setting('transaction_read_only'), transaction_timestamp(), current_database()::text,"
     " session_user::text, host(inet_server_addr()), inet_server_port()::text"
 )
-_SNAPSHOT = "SELECT pg_current_snapshot()::text"
+#: Called otherwise before PostgreSQL 13.
+_SNAPSHOTS = {True: "SELECT pg_current_snapshot()::text", False: "SELECT txid_current_snapshot()::text"}
 _DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
 
 
@@ -86,7 +87,7 @@ class PostgresSession(Session):
             wanted = "SQL_ASCII" if self._unsure_text else "UTF8"
             connection.rows(_SETTINGS, f"{(timeout_s or 0) * 1000}", wanted)
             version, isolation, read_only, began, *place = connection.rows(_ABOUT)[0]
-            identity = connection.rows(_SNAPSHOT)[0][0]
+            identity = connection.rows(_SNAPSHOTS[int(version.partition(".")[0]) >= 13])[0][0]
         self._server = f"PostgreSQL {version.partition(' ')[0]}"
         suffix = ", read only" if read_only == "on" else ""
         self._snapshot = Snapshot(f"{isolation}{suffix}", began, identity)
@@ -163,13 +164,13 @@ class PostgresSession(Session):
 
     def _denied(self, error: BaseException) -> AccessDenied | None:
         complaint = complaint_of(error)
-        match = _DENIED.search(complaint.primary)
-        if complaint.state != "42501" or match is None:
+        if complaint.state != "42501":
             return None
+        match = _DENIED.search(complaint.primary)
         with suppress(*failures()):
             self._connection.do(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            owned = owners(self._connection, match["kind"], match["name"])
-            if owned:
+            owned = owners(self._connection, match["kind"], match["name"]) if match else []
+            if match and owned:
                 name, owner = owned[0]
                 return AccessDenied(
                     f"{self._shown}: this user may not read the {match['kind']} {name}; it belongs to {owner}",
@@ -190,6 +191,7 @@ class PostgresResult:
         import pyarrow as pa
 
         self._plan, self._reader, self._complaints = read, reader, complaints
+        self._begun = False
         self._schema = pa.schema([(rule.name, rule.target) for rule in read.rules])
 
     @property
@@ -206,6 +208,9 @@ class PostgresResult:
         """Arrow record batches, once."""
         import pyarrow as pa
 
+        if self._begun:
+            raise RuntimeError("the rows of a result can be read once")
+        self._begun = True
         first_row = 1
         while True:
             with self._complaints():

@@ -134,7 +134,12 @@ def _with_defaults(url: str) -> str:
 
 def _python(column: Any) -> Sequence[Any]:
     """A column's values as Python has them; the driver's numerics, which are text, as decimals."""
-    values = column.to_pylist()
-    if getattr(column.type, "type_name", None) != "numeric":
-        return list(values)
-    return [None if value is None else Decimal(value) for value in values]
+    import pyarrow as pa
+
+    if getattr(column.type, "type_name", None) == "numeric":
+        return [None if value is None else Decimal(value) for value in column.to_pylist()]
+    if not pa.types.is_string(column.type):
+        return list(column.to_pylist())
+    # In a database that does not check text (SQL_ASCII), names and comments may be no UTF-8.
+    raw = column.cast(pa.binary()).to_pylist()
+    return [None if value is None else value.decode(errors="backslashreplace") for value in raw]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from datakeep.extract.sql.faults import QueryRefused
+from datakeep.extract.sql.faults import NotExact, QueryRefused
 from datakeep.extract.sql.postgres_types import Described, around, packed_digits
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def describe(connection: Connection, query: str) -> list[Described]:
         QueryRefused: It has no column, or two of one name.
     """
     schema = connection.schema(query)
-    _refuse_names(schema.names)
+    _refuse_names(_names(schema))
     oids = _type_oids(connection, query, len(schema))
     wanted = "{" + ",".join(map(str, sorted(set(oids)))) + "}"
     known = {row[0]: row[1:] for row in connection.rows(_CATALOGUE, wanted)}
@@ -53,6 +53,16 @@ def describe(connection: Connection, query: str) -> list[Described]:
         formatted, base, element, is_array = known[oid]
         described.append(Described(name, _shown(formatted, typmod), base, element, is_array, typmod))
     return described
+
+
+def _names(schema: Any) -> list[str]:
+    try:
+        return list(schema.names)
+    except UnicodeDecodeError as error:
+        raise NotExact(
+            f"the name of a column is no UTF-8: {error.object.decode(errors='backslashreplace')!r}",
+            next_step="give it a name with AS",
+        ) from None
 
 
 def _refuse_names(names: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ _UNREACHABLE = (
     ("server closed the connection", "it ended the connection"),
 )
 _BAD_OPTION = re.compile(r'invalid URI query parameter: "(\w+)"')
-_GONE_STATES = ("08", "57P01", "57P02", "57P03", "57P05", "53300")
+_GONE_STATES = ("08", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05", "53300")
 _GONE_WORDS = ("server closed the connection", "connection to server was lost", "no connection to the server",
                "could not receive data", "SSL SYSCALL", "SSL connection has been closed", "terminating connection",
                "connection not open", "could not send data", "connection is closed")  # fmt: skip
@@ -89,7 +89,8 @@ def connection_fault(error: BaseException, shown: str) -> DatakeepError:
         )
     if said:
         return DatabaseUnreachable(
-            f"{shown} refuses: {said[1].strip()}", next_step="check the database's name and the URL"
+            f"{shown} refuses: {said[1].strip()}",
+            next_step="check the URL, such as the database's name in it, or ask whoever runs the server",
         )
     why = next(
         (meaning for words, meaning in _UNREACHABLE if words in text), "the URL or the network is wrong"
