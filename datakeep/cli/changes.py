@@ -27,6 +27,8 @@ def change_lines(changes: Changes) -> list[str]:
     if not files:
         lines.append("  the same bytes")
     lines += [f"  {change}" for change in changes.fields]
+    lines += [f"  profile, {line}" for line in changes.profile]
+    lines += ["  a profile of the tables"] * changes.profiled
     if changes.documents:
         lines.append(f"  documents and code: {_some(changes.documents)}")
     return lines
@@ -57,4 +59,5 @@ def change_data(changes: Changes) -> dict[str, Any]:
             {"path": change.path, "before": change.before, "after": change.after} for change in changes.fields
         ],
         "documents": list(changes.documents),
+        "profile": list(changes.profile),
     }

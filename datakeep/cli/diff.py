@@ -54,6 +54,9 @@ def _lines(found: Difference) -> Iterator[str]:
     yield from _paths(found.files)
     yield from _fields("columns", found.columns)
     yield from _fields("manifest", found.fields)
+    if found.profile:
+        yield "profile:"
+        yield from (f"  {line}" for line in found.profile)
     if found.documents:
         yield f"documents and code: {_counts(found.documents)}"
         yield from _paths(found.documents)
@@ -87,6 +90,7 @@ def _data(found: Difference) -> dict[str, Any]:
         "columns": _field_data(found.columns),
         "fields": _field_data(found.fields),
         "documents": _file_data(found.documents),
+        "profile": list(found.profile),
     }
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.extraction import typed
 from datakeep.cli.printable import printable
+from datakeep.core.secrets import strip_url
 from datakeep.workflows.facts import FACTS, Fact
 
 if TYPE_CHECKING:
@@ -42,6 +44,15 @@ without_option = click.option(
     multiple=True,
     metavar="NAME",
     help="Leave this store out this time, such as one that cannot be reached; may be repeated.",
+)
+
+
+profile_option = click.option(
+    "--profile/--no-profile",
+    "profile",
+    default=None,
+    help="Whether a profile of the tables (ranges, nulls, frequent values) is stored with the version; by default it "
+    "is. It takes one more read of them.",
 )
 
 
@@ -98,15 +109,17 @@ def command_line(*words: object, options: dict[str, Any]) -> str:
     """What the user typed, as a line to repeat: command and arguments, then the options."""
     import shlex
 
-    line = ["datakeep", *map(str, words)]
+    line = ["datakeep", *map(str, words), *typed(options)]
     for option in ("name", "backend", "data", "ssh_key", "credential_helper", "manifest"):
         value = options.get(option)
         for item in value if isinstance(value, tuple) else [value] if value else []:
             line += [f"--{option.replace('_', '-')}", str(item)]
+    if options.get("profile") is not None:
+        line.append("--profile" if options["profile"] else "--no-profile")
     for store in options.get("without_stores") or ():
         line += ["--without-store", store]
     for fact in FACTS:
         value = options.get(fact.path.replace(".", "__"))
         for item in value if isinstance(value, tuple) else [value] if value else []:
-            line += [fact.option, str(item)]
+            line += [fact.option, strip_url(str(item))]
     return shlex.join(line)

@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "proof": ("proof", "Hand in a proof that was made without the right to push."),
     "vault": ("vault", "List and check the stores of the vault, add or remove one."),
     "gc": ("gc", "List what nothing refers to in the stores, or delete it."),
+    "check-sql": ("check_sql", "Tell whether what a query gives can be derived again."),
+    "reextract": ("reextract", "Run a version's query again, and compare its rows with the version's."),
     "schema": ("schema", "Print the JSON Schema of a file format."),
 }
 

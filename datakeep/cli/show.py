@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.profile import profile_lines
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 def command(session: Session, reference: str) -> Answer:
     r"""Show all that is known of a dataset: what, whose, from where, under which rules, and who has proven it.
 
-    What nobody stated is shown as "not stated", and unknown as "unknown".
+    What nobody stated is shown as "not stated", and unknown as "unknown". The profile of its tables has a line for
+    each column, with small bars: how the values are spread from the least to the greatest, or the frequent ones.
 
     \b
     Example:
@@ -51,6 +53,12 @@ def _lines(shown: Shown) -> Iterator[str]:
     if shown.columns:
         yield "columns"
         yield from (f"  {line}" for line in table(shown.columns))
+    if shown.profile:
+        yield from profile_lines(shown.profile)
+    elif shown.no_profile:
+        yield f"profile: not known here: {shown.no_profile}"
+    elif shown.columns:
+        yield "profile: none is stored with this version"
     yield "version"
     yield from (f"  {line}" for line in table(_version_rows(shown)))
     yield "proofs"
@@ -84,5 +92,7 @@ def _data(shown: Shown) -> dict[str, Any]:
         "stores": dict(shown.places),
         **proof_data(shown.proofs),
         "owner_departed": shown.owner_departed.isoformat() if shown.owner_departed else None,
+        "profile": shown.profile.to_dict() if shown.profile else None,
+        "profile_fault": shown.no_profile,
         "proven_alike": shown.alike.version if shown.alike else None,
     }

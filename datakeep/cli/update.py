@@ -9,7 +9,16 @@ from typing import Any
 import click
 
 from datakeep.cli.changes import change_data, show_changes
-from datakeep.cli.facts import asker, command_line, fact_options, given, next_after, without_option
+from datakeep.cli.extraction import extraction_options, wanted
+from datakeep.cli.facts import (
+    asker,
+    command_line,
+    fact_options,
+    given,
+    next_after,
+    profile_option,
+    without_option,
+)
 from datakeep.cli.session import Answer, Session, command
 
 
@@ -25,6 +34,9 @@ from datakeep.cli.session import Answer, Session, command
     "what is damaged there is written anew.",
 )
 @click.option("--normalise-names", is_flag=True, help="Bring file names into Unicode's NFC form.")
+@click.option("--rerun", is_flag=True, help="Run the recorded query again; --param changes its parameters.")
+@extraction_options
+@profile_option
 @without_option
 @fact_options
 def call(
@@ -38,19 +50,24 @@ def call(
     Example:
       datakeep update orders ~/export/orders.csv -m 'October added'
       datakeep update orders --caveat 'batch entry until May' -m 'found while cleaning'
+      datakeep update orders --rerun --param day=2026-12-01 -m 'November added'
     """
     from datakeep.repository.identity import identity
     from datakeep.workflows.register import Request
     from datakeep.workflows.update import update
 
+    stated = given(options)
+    extraction = wanted({**options, "sources": sources}, stated, rerun=options["rerun"])
     keep = session.keep()
     request = Request(
         name=name,
         sources=sources,
-        given=given(options),
+        given=stated,
+        extraction=extraction,
         manifest=options["manifest"],
         normalise_names=options["normalise_names"],
         without_stores=options["without_stores"],
+        profile=options["profile"],
         ask=asker(session),
         command=command_line("update", name, *sources, options=options) + " -m WHY",
         deep=options["deep"],
@@ -86,7 +103,8 @@ def call(
         )
     if done.changes:
         return Answer(data, ["a dry run: nothing was recorded"])
-    return Answer(data, [f"nothing differs from {entry.dataset}@{entry.version}; no version was made"])
+    same = "the query gives the same rows as" if extraction else "nothing differs from"
+    return Answer(data, [f"{same} {entry.dataset}@{entry.version}; no version was made"])
 
 
 command = call

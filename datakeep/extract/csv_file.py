@@ -15,7 +15,7 @@ from datakeep.extract import encodings
 from datakeep.extract.interface import HELD_BYTES, STREAMED_BYTES, Inspection, cannot_open, shown_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
 #: What stands for a value that is not there.
@@ -64,6 +64,16 @@ class CsvReader:
                     for batch in reader:
                         yield batch.column(0)
 
+    def batches(self, shown: str, file: Path, text: Collection[str]) -> Iterator[Any]:  # noqa: ARG002
+        """All rows, every column as text: what a type is inferred from need not hold for later blocks."""
+        with _faults(shown, file):
+            dialect = self._dialect(shown, file)
+            size_bytes = file.stat().st_size
+            block_bytes = 3 * size_bytes + 1 if size_bytes <= HELD_BYTES else _BLOCK_BYTES
+            with _reading(file, dialect, block_bytes, texts=dialect.header) as reader:
+                yield pa.RecordBatch.from_pylist([], reader.schema)
+                yield from reader
+
     def _dialect(self, shown: str, file: Path) -> _Dialect:
         text = encodings.find(file, STREAMED_BYTES)
         if text.encoding is None:
@@ -101,13 +111,20 @@ def _first_row(start: str, separator: str) -> list[str]:
 
 
 @contextmanager
-def _reading(file: Path, dialect: _Dialect, block_bytes: int, only: list[str] | None = None) -> Iterator[Any]:
-    """A streaming reader; with ``only`` these columns as text, else all with types inferred from a block."""
+def _reading(
+    file: Path,
+    dialect: _Dialect,
+    block_bytes: int,
+    *,
+    only: list[str] | None = None,
+    texts: Sequence[str] = (),
+) -> Iterator[Any]:
+    """A streaming reader; ``only`` these columns, and ``texts`` as text; other types are inferred from a block."""
     convert = pc.ConvertOptions(
         null_values=list(MISSING_VALUES),
         strings_can_be_null=True,
         include_columns=only,
-        column_types=dict.fromkeys(only or (), pa.string()),
+        column_types=dict.fromkeys(texts or only or (), pa.string()),
     )
     # Arrow strips the mark of UTF-8 by itself, and decodes UTF-8 without a detour through Python.
     encoding = "utf8" if dialect.encoding.startswith("utf-8") else dialect.encoding

@@ -31,6 +31,7 @@ class Description:
         rows: The rows of those files together; None where they were not all counted.
         encodings: Path to text encoding, of the files that are not plain UTF-8.
         notes: What a person should know of how this was found, one sentence each.
+        tables: The tabular files that share the columns, and those that were not opened; by path.
     """
 
     formats: dict[str, int]
@@ -38,6 +39,7 @@ class Description:
     rows: int | None = None
     encodings: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    tables: tuple[str, ...] = ()
 
 
 def describe(files: Sequence[tuple[str, str | Path]], *, progress: Progress) -> Description:
@@ -76,6 +78,7 @@ def describe(files: Sequence[tuple[str, str | Path]], *, progress: Progress) -> 
         rows=sum(counted) if all_counted else None,
         encodings={path: seen.encoding for path, seen in opened.items() if seen.encoding != "utf-8"},
         notes=notes,
+        tables=tuple(path for path, _ in tables if path in group or path not in opened),
     )
 
 

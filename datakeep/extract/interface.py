@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from datakeep.core.errors import SourceFault, SourceMissing, SourceUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 #: The most bytes of one file that are held in memory at once.
@@ -49,6 +49,18 @@ class TabularReader(Protocol):
 
         Raises:
             SourceMalformed: It is not what its name says, or the column holds no single values.
+        """
+
+    def batches(self, shown: str, file: Path, text: Collection[str]) -> Iterator[Any]:
+        """All rows as Arrow record batches of bounded size; of a table without rows, one without rows.
+
+        Args:
+            shown: Its name in messages.
+            file: Where it is.
+            text: Columns that are wanted as the text that the file has, where the format is one of text.
+
+        Raises:
+            SourceMalformed: It is not what its name says; names the line where that can be known.
         """
 
 

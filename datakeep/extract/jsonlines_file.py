@@ -13,7 +13,7 @@ from datakeep.core.errors import SourceMalformed
 from datakeep.extract.interface import STREAMED_BYTES, Inspection, cannot_open, merged_type, shown_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 _BLOCK_BYTES = 16 << 20
@@ -55,6 +55,31 @@ class JsonLinesReader:
             seen = seen or any(value is not None for value in found)
             if seen:
                 yield pa.array([_text(value) for value in found], pa.string())
+
+    def batches(self, shown: str, file: Path, text: Collection[str]) -> Iterator[Any]:
+        """All rows, block by block; a block has the keys that its objects have."""
+        for _, line, block in _blocks(shown, file):
+            if block.strip():
+                yield from _read_block(shown, line, block.removeprefix(_BOM), text)
+
+
+def _read_block(shown: str, line: int, block: bytes, text: Collection[str]) -> Iterator[Any]:
+    try:
+        block.decode()
+        # Arrow takes a text that looks like a moment for one, unless it is told.
+        schema = pa.schema([(name, pa.string()) for name in text])
+        table = pj.read_json(
+            io.BytesIO(block),
+            read_options=pj.ReadOptions(block_size=len(block) + 1),
+            parse_options=pj.ParseOptions(explicit_schema=schema),
+        )
+    except (pa.ArrowException, UnicodeDecodeError):
+        objects = list(_objects(shown, line, block))
+        names = dict.fromkeys(name for item in objects for name in item)
+        columns = [pa.array([_text(item.get(name)) for item in objects], pa.string()) for name in names]
+        yield pa.RecordBatch.from_arrays(columns, names=list(names))
+        return
+    yield from table.to_batches()
 
 
 def _text(value: Any) -> str | None:

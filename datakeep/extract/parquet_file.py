@@ -12,10 +12,11 @@ from datakeep.core.errors import SourceMalformed
 from datakeep.extract.interface import HELD_BYTES, Inspection, cannot_open, shown_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
-_BATCH_ROWS = 65_536
+_BATCH_ROWS, _LEAST_ROWS = 65_536, 64
+_BATCH_BYTES = 32 << 20
 
 
 class ParquetReader:
@@ -42,12 +43,25 @@ class ParquetReader:
                 for batch in parquet.iter_batches(_BATCH_ROWS, columns=[column]):
                     yield batch.column(0).cast(pa.string())
 
+    def batches(self, shown: str, file: Path, text: Collection[str]) -> Iterator[Any]:  # noqa: ARG002
+        """All rows, in batches of at most 65,536 rows and, by the footer's sizes, about 32 MB."""
+        with _opened(shown, file) as parquet:
+            yield pa.RecordBatch.from_pylist([], parquet.schema_arrow)
+            yield from parquet.iter_batches(_rows_at_once(parquet.metadata))
+
+
+def _rows_at_once(metadata: Any) -> int:
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    widest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+    return max(_LEAST_ROWS, min(_BATCH_ROWS, _BATCH_BYTES // max(widest, 1)))
+
 
 @contextmanager
 def _opened(shown: str, file: Path) -> Iterator[Any]:
     """The file, opened; damage found while it is read becomes one error that names it."""
     try:
-        with file.open("rb") as raw, pq.ParquetFile(raw) as parquet:
+        # What is buffered ahead is held until the end: of all batches together, that is the whole file.
+        with file.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False) as parquet:
             yield parquet
     except (pa.ArrowException, OSError) as error:
         # Arrow's own I/O errors are OSErrors without a number: those speak of the file's contents.

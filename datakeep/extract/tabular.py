@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 _COMPRESSIONS = frozenset({"gz", "bz2", "xz", "zst", "lz4"})
 NO_EXTENSION = "no extension"
 TABULAR = frozenset({"csv", "tsv", "parquet", "pq", "jsonl", "ndjson"})
+#: Of those, the ones in which each row names its values, and may leave out some.
+KEYED = frozenset({"jsonl", "ndjson"})
 
 
 def extension(path: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from datakeep.core import paths
+from datakeep.core.counts import counted
 from datakeep.core.names import NAME
 from datakeep.core.secrets import find_secret
 from datakeep.formats.base import Document, Part, When, is_after
@@ -69,6 +71,63 @@ class CodeAt(Part):
     path: RepositoryPath | None = None
 
 
+class ExtractedColumn(Part):
+    """A column of a query's result: its type as the database says it, and as Arrow has it."""
+
+    name: str
+    database_type: str
+    arrow_type: str
+    note: str | None = None
+
+
+class ReadFile(Part):
+    """A file that a query read, as it was then: its sha256, or an object store's own word for its version."""
+
+    path: str
+    size_bytes: int = Field(ge=0)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    version: str | None = None
+
+
+class ReadTable(Part):
+    """A table, view or file that a query read; ``columns: unknown`` says that they could not be told."""
+
+    name: str
+    kind: str
+    columns: list[str] | Literal["unknown"]
+    through: list[str] = Field(default_factory=list)
+    primary_key: list[str] = Field(default_factory=list)
+    comment: str | None = None
+    definition: str | None = None
+    owner: str | None = None
+    files: list[ReadFile] = Field(default_factory=list)
+
+    def __str__(self) -> str:
+        columns = "columns unknown" if self.columns == "unknown" else counted(len(self.columns), "column")
+        parts = [columns, *([f"through {' and '.join(self.through)}"] if self.through else [])]
+        return f"{self.name} ({', '.join(parts)})"
+
+
+class Extraction(Part):
+    """How the query of a source was run; datakeep, which ran it, writes this down, and no person does."""
+
+    query_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    normalised: str
+    server: str
+    isolation: str
+    snapshot: str | None = None
+    snapshot_at: datetime | None = None
+    started_at: datetime
+    ended_at: datetime
+    columns: list[ExtractedColumn]
+    tables: list[ReadTable] = Field(default_factory=list)
+    as_text: list[str] = Field(default_factory=list)
+    decimals: dict[str, list[int]] = Field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"datakeep, in {self.server} ({self.isolation})"
+
+
 class Source(Part):
     """Where the data came from; which fields are needed depends on ``kind``."""
 
@@ -80,6 +139,7 @@ class Source(Part):
     extracted_at: When | Literal["unknown"] | None = None
     extracted_by: str | None = None
     rows: int | None = Field(default=None, ge=0)
+    extraction: Extraction | None = None
     valid_from: When | None = None
     valid_to: When | None = None
     parents: list[str] | None = None
@@ -87,6 +147,15 @@ class Source(Part):
     command: str | list[str] | None = None
     url: str | None = None
     origin: str | None = None
+
+    def parameters_shown(self) -> str | None:
+        """The parameters in one line, with the types that are stated; None if there is none."""
+        shown = []
+        for name, value in (self.parameters or {}).items():
+            typed = isinstance(value, dict) and set(value) == {"type", "value"}
+            said = f"{value['value']} ({value['type']})" if typed else value
+            shown.append(f"{name} = {said}")
+        return ", ".join(shown) or None
 
     @field_validator("database", "url", "origin")
     @classmethod

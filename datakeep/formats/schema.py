@@ -11,6 +11,7 @@ from datakeep.formats.keep import KeepFile
 from datakeep.formats.manifest import Manifest
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.person import Person
+from datakeep.formats.profile import Profile
 from datakeep.formats.proof import Statement
 from datakeep.formats.version import VersionEntry
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Kind to model. The proof's is of the payload that its envelope holds; its major stands in the predicate's type.
 KINDS: dict[str, type[Part]] = {
-    **{kind.kind: kind for kind in (Manifest, KeepFile, Person, VersionEntry, ModelRecord)},
+    **{kind.kind: kind for kind in (Manifest, KeepFile, Person, VersionEntry, ModelRecord, Profile)},
     "proof": Statement,
 }
 

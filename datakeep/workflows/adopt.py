@@ -37,6 +37,7 @@ from datakeep.workflows.adopted_tree import (
 from datakeep.workflows.checkout import staging_folder
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.parents import check_parents
+from datakeep.workflows.profiling import forgotten_profile
 from datakeep.workflows.publish import MANIFEST, Draft, Publisher
 from datakeep.workflows.register import (
     Registered,
@@ -357,7 +358,7 @@ class _Adoption:
         publisher.make_repository(name)
         draft = Draft(
             name, self.repository.free_version(), document, f"{_MESSAGE} {self.source.said}",
-            onto=self.source.commit, files={**made.files, **files},
+            onto=self.source.commit, files={**made.files, **forgotten_profile(self.tip), **files},
             source=None if inventory else found, inventory=inventory,
         )  # fmt: skip
         prepared = publisher.prepare(draft)

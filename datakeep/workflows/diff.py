@@ -9,6 +9,7 @@ from datakeep.core.changes import FieldChange, field_changes
 from datakeep.core.errors import UsageError
 from datakeep.formats.inventory import FileChanges, differences
 from datakeep.workflows.inventories import INVENTORY, load_inventory
+from datakeep.workflows.profiling import PROFILE, changes_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
 
 #: Of a dataset's repository: what the manifest and the inventory already tell, or what follows from them.
-_TOLD_ELSEWHERE = ("dataset.yaml", "README.md", "data.dvc", INVENTORY, f"{INVENTORY}.dvc")
+_TOLD_ELSEWHERE = ("dataset.yaml", "README.md", "data.dvc", INVENTORY, f"{INVENTORY}.dvc", PROFILE)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed from ``old`` to ``new``."""
+    """What changed from ``old`` to ``new``; ``profile`` has a line for each column whose figures differ."""
 
     old: VersionEntry
     new: VersionEntry
@@ -30,6 +31,7 @@ class Difference:
     columns: tuple[FieldChange, ...]
     fields: tuple[FieldChange, ...]
     documents: FileChanges
+    profile: tuple[str, ...] = ()
 
     @property
     def is_same(self) -> bool:
@@ -56,7 +58,9 @@ def diff(keep: Keep, references: Sequence[str]) -> Difference:
     changes = field_changes(old.manifest, new.manifest)
     columns = tuple(change for change in changes if change.path.startswith("columns"))
     fields = tuple(change for change in changes if not change.path.startswith("columns"))
-    return Difference(old, new, files, columns, fields, _documents(keep, old, new))
+    return Difference(
+        old, new, files, columns, fields, _documents(keep, old, new), changes_between(keep, old, new)
+    )
 
 
 def _ends(keep: Keep, references: Sequence[str]) -> tuple[VersionEntry, VersionEntry]:

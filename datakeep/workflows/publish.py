@@ -33,6 +33,7 @@ from datakeep.workflows.bundles import is_bundled, put_bundle
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.keep import entry_path
+from datakeep.workflows.profiling import PROFILE, is_profiled
 from datakeep.workflows.sweep_marks import marks, require_unswept
 from datakeep.workflows.takers import require_same_stores, say_what_lacks, takers, way_out
 
@@ -288,11 +289,19 @@ class Publisher:
             repository=self.keep.recorded_url(draft.name),
             keep=self.keep.published_url,
             stores=stores,
+            profiled=self._is_profiled(draft),
         )
         return {
             MANIFEST: yaml.dump(draft.document).encode("utf-8"),
             "README.md": card(manifest, facts).encode("utf-8"),
         }
+
+    def _is_profiled(self, draft: Draft) -> bool:
+        """Whether the version has a profile of its own, or keeps that of the version before."""
+        if PROFILE in draft.files:
+            return draft.files[PROFILE] is not None
+        repository = self.keep.dataset_repository(draft.name)
+        return draft.before is not None and is_profiled(repository, draft.before.commit)
 
     def publish(self, prepared: Prepared) -> VersionEntry:
         """The version is in the vault and in the register.

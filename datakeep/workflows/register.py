@@ -17,17 +17,23 @@ from datakeep.store.hashing import hash_file
 from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
+from datakeep.workflows.extraction import extracted, first_query, state_extracted, state_query
+from datakeep.workflows.extraction_record import ended
 from datakeep.workflows.parents import check_parents
+from datakeep.workflows.profiling import profile_files, profile_notes, profile_of
 from datakeep.workflows.publish import Draft, Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from datakeep.extract.describe import Description
     from datakeep.formats.manifest import Column
     from datakeep.formats.version import VersionEntry
+    from datakeep.repository.dataset import DatasetRepository
     from datakeep.repository.identity import Identity
     from datakeep.store.scan import Scan, SourceFile
+    from datakeep.workflows.extraction import Extracted, Wanted
     from datakeep.workflows.keep import Keep
 
 #: Files with which a source could change how git treats it; the dvc backend has no such trouble.
@@ -54,6 +60,8 @@ class Request:
         command: What the user typed, for messages.
         deep: Read every file, also those that did not change since they were last hashed.
         without_stores: Stores that are left out this time.
+        extraction: A query that is run for the data, in the place of ``sources``.
+        profile: Whether tables get a profile; None is yes, but makes no version by itself.
     """
 
     name: str
@@ -66,6 +74,8 @@ class Request:
     command: str = "datakeep register"
     deep: bool = False
     without_stores: Sequence[str] = ()
+    extraction: Wanted | None = None
+    profile: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,38 +102,97 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     name = check_name(request.name)
     keep.refresh()
     keep.require_not_departed(who, now)
+    if request.extraction is not None:
+        return _register_query(keep, request, request.extraction, who=who, now=now)
     found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
     document, files = document_of(request, who)
-    if "backend" not in document and name not in keep.datasets:
-        document["backend"] = _backend(request, found)
     if name in keep.datasets:
         return _already(keep, name, found, request)
+    if "backend" not in document:
+        document["backend"] = _backend(request, found)
+    _require_free(keep, name, document)
+    return _made(keep, request, found, document, files, who=who, now=now)
+
+
+def _register_query(
+    keep: Keep, request: Request, wanted: Wanted, *, who: Identity, now: datetime
+) -> Registered:
+    """A dataset of what a query gives. What can be refused is refused before the query, which may take hours."""
+    if request.name in keep.datasets:
+        raise AlreadyExists(
+            f"{request.name} is registered already, as {keep.entry(request.name).version}",
+            next_step=f"run its query again: datakeep update {request.name} --rerun -m WHY; or another one: "
+            f"datakeep update {request.name} --sql FILE -m WHY",
+        )
+    query = first_query(wanted)
+    document, files = document_of(request, who)
+    files[query.place] = query.text
+    document.setdefault("backend", "dvc")
+    state_query(document, query, by=who.email, now=now)
+    _require_free(keep, request.name, document)
+    document, _ = _complete(keep, request, document, suggestions((), who))
+    keep.writable_stores(request.without_stores)
+    with extracted(query, request.name, keep.progress, by=who.email) as done:
+        state_extracted(document, done)
+        found = scan([done.folder], keep=keep.root)
+        return _made(keep, request, found, document, files, who=who, now=max(now, ended(document)), done=done)
+
+
+def _require_free(keep: Keep, name: str, document: dict[str, Any]) -> None:
+    """Nothing, if a new dataset can have the name, and the aliases and parents of ``document``."""
     if other := keep.dataset_once_called(name):
         raise AlreadyExists(
             f"{name} is an earlier name of the dataset {other}", next_step="choose another name"
         )
     check_aliases(keep, name, document)
     check_parents(keep, document)
-    notes = describe_into(document, found, keep)
-    refuse_git_control(document, found)
+
+
+def _complete(
+    keep: Keep, request: Request, document: dict[str, Any], suggested: Mapping[str, str]
+) -> tuple[dict[str, Any], Manifest]:
+    """The manifest's fields in their order, none missing that the policy requires; and the manifest."""
     document = facts.ordered(document) if request.manifest is None else document
     manifest = facts.complete(
         document,
         keep.file.policy.require,
         ask=request.ask,
-        suggestions=suggestions(found.files, who),
+        suggestions=suggested,
         command=request.command,
     )
     check_parents(keep, document)  # once more: a person may have been asked for them
+    return document, manifest
+
+
+def _made(
+    keep: Keep,
+    request: Request,
+    found: Scan,
+    document: dict[str, Any],
+    files: dict[str, bytes],
+    *,
+    who: Identity,
+    now: datetime,
+    done: Extracted | None = None,
+) -> Registered:
+    """Version 1, of the files that were found and the facts that are stated or asked for now."""
+    seen = described(document, found, keep)
+    if done is not None:
+        done.describe(document)
+    refuse_git_control(document, found)
+    document, manifest = _complete(keep, request, document, suggestions(found.files, who))
     files |= attach_asked(document, files)
+    made, notes = profiled(request, found.files, seen, document, files, keep)
     publisher = Publisher(keep, who, now, without=request.without_stores)
-    publisher.make_repository(name)
+    publisher.make_repository(request.name)
     draft = Draft(
-        name, "v1", document, "registered", files=dict(files), source=found.files,
+        request.name, "v1", document, "registered", files={**files, **made}, source=found.files,
         state=state_of(keep, request.sources), deep=True,
     )  # fmt: skip
     entry = publisher.publish(publisher.prepare(draft))
-    return Registered(entry, created=True, notes=(*found.warnings, *notes, *facts.doubts(manifest, now)))
+    # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
+    said = done.notes if done else facts.doubts(manifest, now)
+    return Registered(entry, created=True, notes=(*found.warnings, *seen.notes, *said, *notes))
 
 
 def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:
@@ -258,7 +327,37 @@ def refuse_git_control(document: Mapping[str, Any], found: Scan) -> None:
         )
 
 
+def profiled(
+    request: Request,
+    source: Sequence[SourceFile],
+    seen: Description,
+    document: Mapping[str, Any],
+    files: Mapping[str, Any],
+    keep: Keep,
+    before: tuple[DatasetRepository, str] | None = None,
+) -> tuple[dict[str, bytes | None], list[str]]:
+    """What becomes of the file of the profile with this new data, and what a person should know of it.
+
+    Args:
+        request: Says whether a profile is wanted.
+        source: The new data.
+        seen: What was found in it.
+        document: The complete manifest.
+        files: Documents that were handed in for the version.
+        keep: The keep.
+        before: The dataset's repository, and the commit that the version builds on.
+    """
+    found = None if request.profile is False else profile_of(source, seen, document, keep)
+    made = profile_files(found, files, before, keep)
+    return made, profile_notes(found) if found and made else []
+
+
 def describe_into(document: dict[str, Any], found: Scan, keep: Keep) -> tuple[str, ...]:
+    """As :func:`described`; returns what a person should know of it."""
+    return tuple(described(document, found, keep).notes)
+
+
+def described(document: dict[str, Any], found: Scan, keep: Keep) -> Description:
     """Fill in what can be seen in the files: formats, columns and types, rows, encodings.
 
     What a person wrote about a column (meaning, unit, key) stays; its type is what was seen.
@@ -278,7 +377,7 @@ def describe_into(document: dict[str, Any], found: Scan, keep: Keep) -> tuple[st
     document["contents"] = contents
     if seen.columns:
         document["columns"] = merged_columns(document.get("columns") or [], seen.columns)
-    return tuple(seen.notes)
+    return seen
 
 
 def merged_columns(stated: list[dict[str, Any]], seen: Sequence[Column]) -> list[dict[str, Any]]:

@@ -1,18 +1,24 @@
-"""``show``: all that is known of a version, from the register alone: no store or vault is asked."""
+"""``show``: all that is known of a version, from the register; its profile is in its repository.
+
+No store is asked. The vault is, for the repository of a version with tables that this keep has not fetched yet; where
+it cannot be had, the answer says so, and has all the rest.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import InvalidFile
+from datakeep.core.errors import DatakeepError, InvalidFile
 from datakeep.workflows.alike import proven_alike
+from datakeep.workflows.profiling import read_profile
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import stated
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from datakeep.formats.profile import Profile
     from datakeep.formats.version import VersionEntry
     from datakeep.workflows.alike import Alike
     from datakeep.workflows.keep import Keep
@@ -35,6 +41,8 @@ class Shown:
         proofs: What proves it.
         alike: A proven version that differs from it in stated facts only, if there is one.
         owner_departed: The owner's last day, if the keep knows one.
+        profile: What the values of its tables are like; None if there is none.
+        no_profile: Why its profile cannot be told, though there may be one; None if it can.
     """
 
     entry: VersionEntry
@@ -46,6 +54,8 @@ class Shown:
     proofs: Proofs
     alike: Alike | None
     owner_departed: date | None
+    profile: Profile | None = None
+    no_profile: str | None = None
 
 
 def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
@@ -71,6 +81,7 @@ def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
         )
     except InvalidFile as error:
         fault = error.what
+    profile, no_profile = _profile(keep, entry)
     judge = Judge(keep, now)
     urls = {store.name: store.url for store in keep.file.vault.stores}
     return Shown(
@@ -83,4 +94,13 @@ def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
         judge.proofs(entry),
         proven_alike(keep, entry, judge),
         keep.roster.departed_on(str(entry.owner.get("email"))),
+        profile,
+        no_profile,
     )
+
+
+def _profile(keep: Keep, entry: VersionEntry) -> tuple[Profile | None, str | None]:
+    try:
+        return read_profile(keep, entry), None
+    except DatakeepError as error:
+        return None, error.what

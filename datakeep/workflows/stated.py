@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datakeep.formats.manifest import Caveat, Manifest, ReferenceTraining, Source
+    from datakeep.formats.manifest import Caveat, Extraction, Manifest, ReferenceTraining, Source
 
 NOT_STATED = "not stated"
 UNKNOWN = "unknown"
@@ -107,15 +107,26 @@ def _source(source: Source | None) -> Iterator[Stated]:
     names = _SOURCE_SAYS[source.kind]
     others = ("origin", "url", "database", "query", "dialect", "parameters", "parents", "command", "rows")
     for name in (*names, *(name for name in others if name not in names)):
-        value = getattr(source, name)
+        value = source.parameters_shown() if name == "parameters" else getattr(source, name)
         if value is not None or name in names:
             yield _one(f"source.{name}", f"source, {name}", value)
     if source.code:
         yield _one("source.code", "source, code", f"{source.code.url} at {source.code.commit}")
+    if source.kind == "sql":
+        yield from _extraction(source.extraction)
     yield _one("source.extracted_at", "extracted at", source.extracted_at)
     yield _one("source.extracted_by", "extracted by", source.extracted_by)
     if source.valid_from or source.valid_to:
         yield _one("source.valid", "covers", f"{source.valid_from or '…'} to {source.valid_to or '…'}")
+
+
+def _extraction(extraction: Extraction | None) -> Iterator[Stated]:
+    """How the query was run, and what it read; what a person states of a query has none of it."""
+    if extraction is None:
+        yield _one("source.extraction", "query run by", "a person says so; datakeep did not run it")
+        return
+    yield _one("source.extraction", "query run by", str(extraction))
+    yield _several("source.extraction.tables", "tables read", [str(table) for table in extraction.tables])
 
 
 def _annotation(manifest: Manifest) -> Iterator[Stated]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.changes import FieldChange, field_changes
-from datakeep.core.errors import UsageError
+from datakeep.core.errors import InvalidFile, UsageError
 from datakeep.core.names import next_version
 from datakeep.formats import yaml
 from datakeep.formats.inventory import FileChanges, differences
 from datakeep.formats.manifest import Manifest
 from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
+from datakeep.workflows.extraction import extracted, next_query, state_extracted, state_query
+from datakeep.workflows.extraction_record import ended, moved
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
+from datakeep.workflows.profiling import PROFILE, kept_profile, profile_changes, profile_in
 from datakeep.workflows.publish import MANIFEST, Draft, Publisher
 from datakeep.workflows.register import (
     check_aliases,
-    describe_into,
+    described,
+    profiled,
     read_manifest,
     refuse_git_control,
     state_of,
@@ -29,15 +34,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from datakeep.extract.describe import Description
     from datakeep.formats.inventory import Inventory
+    from datakeep.formats.profile import Profile
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
     from datakeep.repository.identity import Identity
-    from datakeep.store.scan import SourceFile
+    from datakeep.store.scan import Scan, SourceFile
     from datakeep.store.state import HashState
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.publish import Prepared
     from datakeep.workflows.register import Request
+
+
+#: What differs each time that a query is run, even where its rows and its source are the same.
+_OF_A_RERUN = ("source.extracted_at.", "source.extracted_by.", "source.extraction.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,8 @@ class Changes:
         files: Data files.
         fields: Fields of the manifest, columns included.
         documents: Documents and code of the repository that were added, changed or removed.
+        profile: What differs in the profile, in short.
+        profiled: Whether it is the first with a profile, which was asked for.
     """
 
     before: str
@@ -57,9 +70,16 @@ class Changes:
     files: FileChanges
     fields: tuple[FieldChange, ...]
     documents: tuple[str, ...]
+    profile: tuple[str, ...] = ()
+    profiled: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.files or self.fields or self.documents)
+        return bool(self.files or self.fields or self.documents or self.profiled)
+
+    def only_in(self, fields: tuple[str, ...]) -> bool:
+        """Whether nothing but these fields of the manifest, and what lies below them, is different."""
+        other = self.files or self.documents or self.profiled
+        return not other and all(f"{one.path}.".startswith(fields) for one in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,24 +152,50 @@ def update(
         )
     facts.state(document, given)
     check_aliases(keep, base.entry.dataset, document)
-    source = _new_source(keep, request, document) if request.sources else None
+    with contextlib.ExitStack() as stack:
+        found, seen = _new_source(keep, request, base, document, files, stack, who=who, now=now)
+        source = found.files if found else None
+        _complete(keep, request, base, document, suggestions(source or (), who), now)
+        now = max(now, ended(document)) if request.extraction else now
+        files |= _profile(keep, base, request, document, files, source, seen)
+        return next_from(
+            keep, base, document, files,
+            message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
+            state=state_of(keep, request.sources), deep=request.deep,
+            without=request.without_stores, profile=bool(request.profile),
+            idle=_idle(request, base, document),
+        )  # fmt: skip
+
+
+def _idle(request: Request, base: Base, document: dict[str, Any]) -> tuple[str, ...]:
+    """Fields that alone make no version: those of a rerun, if it found the source as it was recorded."""
+    before = facts.get(base.entry.manifest, "source.extraction")
+    if request.extraction is None or before is None:
+        return ()
+    return () if any(moved(before, facts.get(document, "source.extraction"))) else _OF_A_RERUN
+
+
+def _complete(
+    keep: Keep,
+    request: Request,
+    base: Base,
+    document: dict[str, Any],
+    suggested: Mapping[str, str],
+    now: datetime,
+) -> None:
+    """Nothing is missing or misspelled in the next manifest; a person is asked for what is missing."""
     manifest = facts.complete(
         document,
         keep.file.policy.require,
         ask=request.ask,
-        suggestions=suggestions(source or (), who),
+        suggestions=suggested,
         command=request.command,
     )
-    for doubt in facts.doubts(manifest, now):
+    # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
+    for doubt in () if request.extraction else facts.doubts(manifest, now):
         keep.progress.warn(doubt)
     check_parents(keep, document, base.entry.manifest)
     manifest.check_strict(what=f"the manifest of {request.name}")
-    return next_from(
-        keep, base, document, files,
-        message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
-        state=state_of(keep, request.sources), deep=request.deep,
-        without=request.without_stores,
-    )  # fmt: skip
 
 
 def take_base(keep: Keep, name: str) -> Base:
@@ -181,6 +227,8 @@ def next_from(
     state: HashState | None = None,
     deep: bool = False,
     without: Sequence[str] = (),
+    profile: bool = False,
+    idle: tuple[str, ...] = (),
 ) -> Updated:
     """The version after ``base``, if anything differs.
 
@@ -198,6 +246,8 @@ def next_from(
         state: What was hashed of the source's folder before.
         deep: Read all of it, whatever the state says, and the objects of the stores; mend what is damaged.
         without: Stores that are left out.
+        profile: A first profile alone is worth a version.
+        idle: Fields of the manifest whose change alone is worth none.
     """
     version = next_version(keep.versions(base.entry.dataset))
     draft = Draft(
@@ -216,7 +266,9 @@ def next_from(
     publisher = Publisher(keep, who, now, without=without)
     base.repository.fetch()
     prepared = publisher.prepare(draft, dry_run=dry_run)
-    changes = _changes(base, prepared)
+    changes = _changes(base, prepared, wanted=profile)
+    if changes.only_in(idle):
+        changes = replace(changes, fields=())
     if changes:
         review(changes)
     if not changes or dry_run:
@@ -239,31 +291,93 @@ def _replaced(old: dict[str, Any], request: Request) -> tuple[dict[str, Any], di
     return document, files
 
 
-def _new_source(keep: Keep, request: Request, document: dict[str, Any]) -> Sequence[SourceFile]:
-    found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
+def _new_source(
+    keep: Keep,
+    request: Request,
+    base: Base,
+    document: dict[str, Any],
+    files: dict[str, bytes | None],
+    stack: contextlib.ExitStack,
+    *,
+    who: Identity,
+    now: datetime,
+) -> tuple[Scan | None, Description | None]:
+    """The new data, described in the manifest: files that were named, or the rows of a query; None keeps the old.
+
+    The rows lie in a temporary folder until ``stack`` is left.
+    """
+    sources, done = request.sources, None
+    if request.extraction is not None:
+        query = next_query(request.extraction, base.entry, base.repository)
+        before = facts.get(base.entry.manifest, "source.query")
+        if before and before != query.place:
+            files[before] = None  # the history keeps it; beside the new one it would only be mistaken for it
+        files[query.place] = query.text
+        state_query(document, query, by=who.email, now=now)
+        keep.writable_stores(request.without_stores)  # before a query that may take hours
+        done = stack.enter_context(extracted(query, base.entry.dataset, keep.progress, by=who.email))
+        state_extracted(document, done)
+        sources = [done.folder]
+    if not sources:
+        return None, None
+    found = scan(sources, keep=keep.root, normalise_names=request.normalise_names)
     for warning in found.warnings:
         keep.progress.warn(warning)
-    for note in describe_into(document, found, keep):
+    seen = described(document, found, keep)
+    if done is not None:
+        done.describe(document)
+    for note in (*seen.notes, *(done.notes if done else ())):
         keep.progress.note(note)
     refuse_git_control(document, found)
-    return found.files
+    return found, seen
 
 
-def _changes(base: Base, prepared: Prepared) -> Changes:
+def _profile(
+    keep: Keep,
+    base: Base,
+    request: Request,
+    document: dict[str, Any],
+    files: Mapping[str, bytes | None],
+    source: Sequence[SourceFile] | None,
+    seen: Description | None,
+) -> dict[str, bytes | None]:
+    """What becomes of the profile: new data get a new one, and new facts may allow less of it."""
+    before = (base.repository, base.entry.commit)
+    if source is None or seen is None:
+        return {**kept_profile(*before, facts.get(document, "privacy.personal"))}
+    made, notes = profiled(request, source, seen, document, files, keep, before)
+    for note in notes:
+        keep.progress.note(note)
+    return made
+
+
+def _profiles(base: Base, prepared: Prepared) -> tuple[Profile | None, Profile | None]:
+    """The profiles of both commits; none where one cannot be read, which nobody who updates can help."""
+    try:
+        old, new = (profile_in(base.repository, one) for one in (base.entry.commit, prepared.commit))
+    except InvalidFile:
+        return None, None
+    return old, new
+
+
+def _changes(base: Base, prepared: Prepared, *, wanted: bool) -> Changes:
     before = Manifest.of(base.entry.manifest, what="the registered manifest").to_dict()
     after = prepared.draft.manifest.to_dict()
+    old, new = _profiles(base, prepared)
     return Changes(
         before=base.entry.version,
         after=prepared.draft.version,
         files=differences(base.inventory, prepared.inventory),
         fields=tuple(field_changes(before, after)),
         documents=tuple(_documents(base, prepared)),
+        profile=profile_changes(old, new),
+        profiled=wanted and old is None and new is not None,
     )
 
 
 #: What every version writes anew; a difference there says nothing of its own.
 _GENERATED = frozenset(
-    {"README.md", MANIFEST, "data.dvc", "inventory.parquet.dvc", "inventory.parquet", ".dvc/config"}
+    {"README.md", MANIFEST, "data.dvc", "inventory.parquet.dvc", "inventory.parquet", ".dvc/config", PROFILE}
 )
 
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from world import Person, Ran, World
 
 _SERVER = """
-import json, os, sys
+import importlib, json, os, sys
 import datakeep.workflows.adopt, datakeep.workflows.audit, datakeep.workflows.checkout, datakeep.workflows.register
 import datakeep.workflows.reference, datakeep.workflows.update, datakeep.workflows.verify
 from datakeep.cli.boundary import run
 
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 for line in sys.stdin:
     call = json.loads(line)
     pid = os.fork()
@@ -41,10 +43,10 @@ for line in sys.stdin:
 class Quick:
     """Calls datakeep as a person, each call in a process of its own that need not import it anew."""
 
-    def __init__(self, person: Person, ran: type[Ran]) -> None:
+    def __init__(self, person: Person, ran: type[Ran], *, preload: tuple[str, ...] = ()) -> None:
         self.person, self._ran = person, ran
         self._server = subprocess.Popen(
-            [sys.executable, "-c", _SERVER],
+            [sys.executable, "-c", _SERVER, *preload],
             env=person.env,
             cwd=person.cwd,
             stdin=subprocess.PIPE,

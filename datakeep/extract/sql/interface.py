@@ -101,6 +101,23 @@ class TableColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that a query read.
+
+    Attributes:
+        path: Where it lies: an absolute path, or the URL of an object.
+        size_bytes: Its size.
+        sha256: Of its bytes, in hex; None for an object that was not read whole.
+        version: What an object store calls these very bytes, its ETag; None for a file.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table or view, as the catalogue has it.
 
@@ -113,6 +130,7 @@ class Table:
         unique: Every other set of columns that the database keeps unique.
         definition: The SQL of a view, where it can be read.
         owner: Who can grant access, as the database calls them.
+        files: Of kind ``file``: each file that the name, which may be a pattern, stands for.
     """
 
     name: str
@@ -123,6 +141,7 @@ class Table:
     unique: tuple[tuple[str, ...], ...] = ()
     definition: str | None = None
     owner: str | None = None
+    files: tuple[SourceFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +200,11 @@ class Session(ABC):
     @abstractmethod
     def server(self) -> str:
         """Product and version: ``PostgreSQL 15.18``."""
+
+    @property
+    def shown(self) -> str | None:
+        """The address as the database completes it (host, port, database, user), no secret in it; None: as given."""
+        return None
 
     @property
     @abstractmethod

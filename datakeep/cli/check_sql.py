@@ -1,0 +1,114 @@
+"""``datakeep check-sql``."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.session import Answer, Session
+from datakeep.cli.session import command as answering
+from datakeep.core.counts import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datakeep.extract.sql.interface import Database
+    from datakeep.extract.sql.lineage import TableRead
+    from datakeep.workflows.check_sql import Checked
+
+
+@answering(name="check-sql")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--dialect",
+    metavar="NAME",
+    help="The SQL's dialect: postgres, sqlite, duckdb, mysql, snowflake, bigquery, oracle, tsql … "
+    "(default: the database's, or postgres).",
+)
+@click.option(
+    "--param",
+    "parameters",
+    metavar="NAME[:TYPE]=VALUE",
+    multiple=True,
+    help="A value for :NAME in the query; may be repeated. NAME:TYPE:null is NULL.",
+)
+@click.option(
+    "--database",
+    metavar="URL",
+    help="Ask this database, read-only, for keys and views, and count the rows that joins repeat.",
+)
+def command(
+    session: Session,  # noqa: ARG001  (every command takes one)
+    file: Path,
+    dialect: str | None,
+    parameters: tuple[str, ...],
+    database: str | None,
+) -> Answer:
+    r"""Tell whether what a query gives can be derived again, and what to write instead where not.
+
+    The query is not run. Each finding is a line FILE:LINE:COL with the way out below it; without --database it is
+    found by the text alone. Exit code 0: nothing to report; 3: something; 34: it is not one SELECT, which shows
+    the place.
+
+    \b
+    Example:
+      datakeep check-sql orders.sql
+      datakeep check-sql orders.sql --dialect sqlite --param day=2026-11-01
+      datakeep check-sql orders.sql --database postgresql://dwh.corp.example/sales
+    """
+    from datakeep.workflows.check_sql import check_sql
+
+    found = check_sql(file, dialect, parameters, _opened(database) if database else None)
+    return Answer(_data(file, found), list(_lines(file, found)), EXIT_NO if found.advice else 0)
+
+
+def _opened(url: str) -> Database:
+    # By its name: what opens databases lies beside their drivers, and is found when one is wanted.
+    opening = importlib.import_module("datakeep.extract.sql.opening")
+    opened: Database = opening.open_database(url)
+    return opened
+
+
+def _lines(file: Path, found: Checked) -> Iterator[str]:
+    for one in found.advice:
+        yield f"{click.style(f'{file}:{one.line}:{one.column}', bold=True)}: {one.what} [{one.id}]"
+        yield f"  way out: {one.way_out}"
+    many = counted(len(found.advice), "thing") + " to look at" if found.advice else "nothing to report"
+    reads = f"; it reads {', '.join(found.tables)}" if found.tables else ""
+    yield f"{file}: one SELECT ({found.statement.dialect}){reads}; {many}"
+    for read in found.reads or ():
+        yield f"  reads {_read(read)}"
+    yield from (f"  note: {note}" for note in found.notes)
+
+
+def _read(read: TableRead) -> str:
+    through = f" through {' → '.join(read.reached_through)}" if read.reached_through else ""
+    if read.columns is None:
+        columns = "columns unknown"
+    else:
+        columns = ", ".join(read.columns) or "no column, only whether there are rows"
+    return f"{read.kind if read.kind != 'unknown' else 'something unknown:'} {read.name}{through}: {columns}"
+
+
+def _data(file: Path, found: Checked) -> dict[str, Any]:
+    statement = found.statement
+    return {
+        "file": str(file),
+        "dialect": statement.dialect,
+        "derivable": not found.advice,
+        "parameters": list(statement.parameters),
+        "ordered": statement.ordered,
+        "normalised": statement.normalised,
+        "tables": list(found.tables),
+        "advice": [asdict(one) for one in found.advice],
+        "reads": None if found.reads is None else [asdict(one) for one in found.reads],
+        "joins": None
+        if found.joins is None
+        else [asdict(one) | {"multiplies": one.multiplies} for one in found.joins],
+        "notes": list(found.notes),
+    }

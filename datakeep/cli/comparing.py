@@ -1,0 +1,89 @@
+"""How a comparison by content is shown: a verdict first, then at most thirty lines of what differs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datakeep.cli.printable import printable
+from datakeep.core.counts import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from datakeep.extract.comparison import Comparison, Example
+
+_COLUMNS = 3
+_DIFFERING = 5
+_EXAMPLES = 2
+_MARKS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def comparison_lines(found: Comparison, old: str, new: str) -> Iterator[str]:
+    """The comparison for a person.
+
+    Args:
+        found: What was found.
+        old: What the old rows are called: ``orders@v3``.
+        new: What the new rows are called: ``extracted now``.
+    """
+    if found.same:
+        yield f"same content: {old} and {new} have the same {counted(found.old_rows, 'row')}, {_how(found)}"
+    else:
+        yield f"the content differs: {old} has {counted(found.old_rows, 'row')}, {new} {found.new_rows:,}"
+    if found.why_by_row:
+        yield f"  rows are counted as wholes: {printable(found.why_by_row)}"
+    if found.reordered:
+        yield "  the columns stand in another order, which is no difference by itself"
+    if found.same:
+        return
+    yield from _column_lines(found)
+    yield from _row_lines(found)
+
+
+def _how(found: Comparison) -> str:
+    columns = counted(found.compared, "column")
+    return (
+        f"compared by {', '.join(map(printable, found.keys))} in {columns}" if found.keys else f"in {columns}"
+    )
+
+
+def _column_lines(found: Comparison) -> Iterator[str]:
+    if found.same_columns:
+        yield f"  columns: same ({found.compared:,})"
+        return
+    yield (
+        f"  columns: {len(found.columns_added):,} added, {len(found.columns_removed):,} removed, "
+        f"{len(found.types_changed):,} of another type; rows are compared by the {found.compared:,} that both have"
+    )
+    yield from _some([f"+ {name} ({kind or 'no value'})" for name, kind in found.columns_added])
+    yield from _some([f"- {name} ({kind or 'no value'})" for name, kind in found.columns_removed])
+    yield from _some([f"~ {name}: {old} → {new}" for name, old, new in found.types_changed])
+
+
+def _some(lines: Sequence[str], limit: int = _COLUMNS) -> Iterator[str]:
+    yield from (f"    {printable(line)}" for line in lines[:limit])
+    if len(lines) > limit:
+        yield f"    … and {len(lines) - limit:,} more"
+
+
+def _row_lines(found: Comparison) -> Iterator[str]:
+    if not (found.added or found.removed or found.changed):
+        yield f"  rows: same, {_how(found)}"
+        return
+    changed = f", {found.changed:,} changed" if found.by == "key" else ""
+    yield f"  rows: {found.added:,} added, {found.removed:,} removed{changed}, {_how(found)}"
+    if found.differing:
+        yield "  changed rows differ in"
+        yield from _some([f"{name}: {rows:,}" for name, rows in found.differing.items()], _DIFFERING)
+    if found.withheld:
+        yield "  no examples are shown: the data is personal, or may be"
+        return
+    for kind, rows in found.examples.items():
+        yield from (f"  {_MARKS[kind]} {_example(row)}" for row in rows[:_EXAMPLES])
+
+
+def _example(row: Example) -> str:
+    return ", ".join(
+        f"{printable(name)} = {'NULL' if value is None else printable(' '.join(value.split()))}"
+        for name, value in row.items()
+    )

@@ -1,0 +1,103 @@
+"""The options of ``register``, ``update`` and ``reextract`` that say how a query is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datakeep.workflows.extraction import Wanted
+
+parameter_option = click.option(
+    "--param",
+    "parameters",
+    metavar="NAME[:TYPE]=VALUE",
+    multiple=True,
+    help="A value that is bound to :NAME in the query; may be repeated. NAME:TYPE:null is NULL.",
+)
+timeout_option = click.option(
+    "--query-timeout", type=click.IntRange(min=1), metavar="SECONDS", help="How long the query may take."
+)
+_OPTIONS = (
+    click.option(
+        "--sql",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Run the SELECT in this file, in the database that --database names, and take its rows as the data.",
+    ),
+    parameter_option,
+    click.option(
+        "--as-text",
+        multiple=True,
+        metavar="COLUMN",
+        help="Keep this column as the database's own text, where Arrow cannot hold its values; may be repeated.",
+    ),
+    click.option(
+        "--decimal",
+        "decimals",
+        multiple=True,
+        metavar="COLUMN=PRECISION,SCALE",
+        help="Make this numeric column, which has no precision of its own, a decimal; may be repeated.",
+    ),
+    timeout_option,
+)
+
+
+def extraction_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function takes what says how a query is run."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def wanted(options: dict[str, Any], stated: dict[str, Any], *, rerun: bool = False) -> Wanted | None:
+    """What is to be extracted; None if no query is to be run.
+
+    Args:
+        options: Of the command line.
+        stated: The facts that are stated; the database, which may hold a password, is taken out of them.
+        rerun: The recorded query is run, where no file is named.
+
+    Raises:
+        click.UsageError: Options contradict each other.
+    """
+    from datakeep.workflows.extraction import Wanted
+
+    if options["sql"] is None and not rerun:
+        for name, option in (("parameters", "--param"), ("as_text", "--as-text"), ("decimals", "--decimal")):
+            if options[name]:
+                raise click.UsageError(f"{option} belongs to a query that is run: --sql FILE or --rerun")
+        return None
+    if options.get("sources"):
+        raise click.UsageError("the data is the rows of the query, or SOURCE, not both")
+    for field, option in (("source.query", "--query"), ("source.extracted_at", "--extracted-at")):
+        if field in stated:
+            raise click.UsageError(f"{option} is recorded by datakeep itself where it runs the query")
+    if stated.get("source.kind", "sql") != "sql":
+        raise click.UsageError("--source-kind of a query that is run is sql")
+    return Wanted(
+        sql=options["sql"],
+        database=stated.pop("source.database", None),
+        parameters=options["parameters"],
+        as_text=options["as_text"],
+        decimals=options["decimals"],
+        timeout_s=options["query_timeout"],
+    )
+
+
+def typed(options: dict[str, Any]) -> list[str]:
+    """These options as they were typed, for a line to repeat."""
+    line = []
+    if options.get("rerun"):
+        line.append("--rerun")
+    for name, option in (("sql", "--sql"), ("query_timeout", "--query-timeout")):
+        if options.get(name):
+            line += [option, str(options[name])]
+    for name, option in (("parameters", "--param"), ("as_text", "--as-text"), ("decimals", "--decimal")):
+        for value in options.get(name) or ():
+            line += [option, value]
+    return line

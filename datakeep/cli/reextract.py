@@ -1,0 +1,80 @@
+"""``datakeep reextract``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.comparing import comparison_lines
+from datakeep.cli.extraction import parameter_option, timeout_option
+from datakeep.cli.session import Answer, Session
+from datakeep.cli.session import command as answering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datakeep.workflows.reextract import Reextracted
+
+
+@answering(name="reextract")
+@click.argument("reference", metavar="NAME[@V]")
+@click.option("--against", metavar="URL", help="Run it in this database, not in the recorded one.")
+@parameter_option
+@timeout_option
+def command(
+    session: Session,
+    reference: str,
+    against: str | None,
+    parameters: tuple[str, ...],
+    query_timeout: int | None,
+) -> Answer:
+    r"""Run the recorded query of a version again, and tell how its rows differ from the version's.
+
+    The rows go to a temporary place and are compared by content: by key where the version's columns say which, else
+    as whole rows. Nothing is recorded. Exit code 0: the same; 3: something differs.
+
+    \b
+    Example:
+      datakeep reextract orders@v3
+      datakeep reextract orders --against postgresql://replica.corp.example/sales
+    """
+    from datakeep.repository.identity import identity
+    from datakeep.workflows.reextract import reextract
+
+    keep = session.keep()
+    found = reextract(
+        keep,
+        reference,
+        against=against,
+        parameters=parameters,
+        timeout_s=query_timeout,
+        by=identity(keep.root).email,
+    )
+    return Answer(_data(found), list(_lines(found)), 0 if found.same else EXIT_NO)
+
+
+def _lines(found: Reextracted) -> Iterator[str]:
+    name = f"{found.entry.dataset}@{found.entry.version}"
+    yield f"the query of {name}, run now in {found.database}:"
+    yield from comparison_lines(found.comparison, name, "run now")
+    for what in found.moved:
+        yield f"  {what}"
+    if found.remark:
+        yield f"  note: {found.remark}"
+    if not found.same:
+        yield f"next: datakeep update {found.entry.dataset} --rerun -m WHY makes these rows the next version"
+
+
+def _data(found: Reextracted) -> dict[str, object]:
+    return {
+        "dataset": found.entry.dataset,
+        "version": found.entry.version,
+        "database": found.database,
+        "at": found.at.isoformat(timespec="seconds"),
+        "same": found.same,
+        "moved": list(found.moved),
+        "remark": found.remark,
+        "comparison": found.comparison.to_dict(),
+    }

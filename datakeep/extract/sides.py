@@ -1,0 +1,170 @@
+"""The two sides of a comparison: what columns each has, which of them meet, and as what."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from datakeep.core.errors import SourceEmpty, SourceMalformed
+from datakeep.extract import tabular
+from datakeep.extract.comparable import as_instant, as_text, comparable
+from datakeep.extract.interface import merged_type, shown_type
+from datakeep.extract.values import fitted, kind_of, text_of, type_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_BATCH_ROWS = 65_536
+_CUT = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A column that both sides have.
+
+    Attributes:
+        name: Its name.
+        old: Its type on the old side; None where no value tells it.
+        new: Its type on the new side.
+        how: By its own values, by the instant of its moments, or by the text of its values.
+    """
+
+    name: str
+    old: str | None
+    new: str | None
+    how: Literal["values", "instants", "text"]
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the types differ; a column without a value has any type."""
+        return None not in (self.old, self.new) and self.old != self.new
+
+    def taken(self, array: Any) -> Any:
+        """An array of the column in the form in which both sides meet."""
+        if self.how == "text":
+            return as_text(array)
+        if self.how == "instants":
+            return as_instant(array)
+        target = type_named(self.new)
+        return comparable(array if target is None else fitted(array, target)[0])
+
+    def shown(self, value: Any) -> str | None:
+        """What the database has of the column, as text for a person; None is NULL."""
+        if value is None:
+            return None
+        text = self._text(value)
+        return text if len(text) <= _CUT else f"{text[:_CUT]}…"
+
+    def _text(self, value: Any) -> str:
+        arrow_type = type_named(self.new)
+        kind = kind_of(arrow_type)
+        if self.how == "text" or kind == "text":
+            return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        if self.how == "instants":
+            zone = "UTC" if "tz=" in (self.new or "") else None
+            fits = abs(int(value)) < 1 << 63
+            return text_of(int(value), pa.timestamp("ns", zone)) if fits else f"{value} ns"
+        if kind == "float":
+            double = arrow_type.bit_width == 64
+            (number,) = struct.unpack("<d" if double else "<f", struct.pack("<q" if double else "<i", value))
+            return text_of(number, arrow_type)
+        return str(value) if kind == "other" else text_of(value, arrow_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The files of one side.
+
+    Attributes:
+        types: Column to type, in the order of the first file.
+        is_text: Whether a file of it has text for every value, as CSV does.
+        is_keyed: Whether a file of it names the values of each row, as JSON does.
+    """
+
+    types: Mapping[str, str | None]
+    is_text: bool
+    is_keyed: bool
+
+    @classmethod
+    def of(cls, files: Sequence[tuple[str, Path]]) -> Side:
+        """What the files have together.
+
+        Raises:
+            SourceEmpty: There is none.
+            SourceMalformed: One has other columns than the first, or is no table.
+        """
+        if not files:
+            raise SourceEmpty("there is no file to compare", next_step="name the files of both sides")
+        types: dict[str, str | None] = {}
+        formats = {shown: tabular.extension(shown) for shown, _ in files}
+        for shown, file in files:
+            found = _types(shown, file)
+            if types and formats[shown] not in tabular.KEYED and found.keys() != types.keys():
+                raise SourceMalformed(
+                    f"{shown} has other columns than {files[0][0]}, though both are of one side",
+                    next_step="compare files of the same columns",
+                    things=sorted(found.keys() ^ types.keys()),
+                )
+            for name, kind in found.items():
+                types[name] = merged_type(types.get(name), kind)
+        kinds = set(formats.values())
+        return cls(types, bool(kinds & {"csv", "tsv"}), bool(kinds & tabular.KEYED))
+
+    def batches(self, shown: str, file: Path, columns: Sequence[Matched]) -> Iterator[Any]:
+        """The file's rows in the form in which both sides meet, as tables with the columns ``c0``, ``c1`` …."""
+        text = {name for name, kind in self.types.items() if kind == "string"}
+        for batch in tabular.reader_of(tabular.extension(shown)).batches(shown, file, text):
+            for start in range(0, max(len(batch), 1), _BATCH_ROWS):
+                yield _taken(batch.slice(start, _BATCH_ROWS), columns)
+
+
+def _taken(batch: Any, columns: Sequence[Matched]) -> Any:
+    places = {name: place for place, name in reversed([*enumerate(batch.schema.names)])}
+    # A table without any column would have no rows either.
+    arrays = {"counted": pa.nulls(len(batch), pa.bool_())}
+    for number, column in enumerate(columns):
+        place = places.get(column.name)
+        array = batch.column(place) if place is not None else pa.nulls(len(batch))
+        arrays[f"c{number}"] = column.taken(array)
+    return pa.table(arrays)
+
+
+def _types(shown: str, file: Path) -> dict[str, str | None]:
+    """The columns of a file, the first of each name."""
+    kind = tabular.extension(shown)
+    if kind not in tabular.TABULAR:
+        raise SourceMalformed(
+            f"{shown} is no table that can be compared",
+            next_step=f"compare files that end in {', '.join(sorted(tabular.TABULAR))}",
+        )
+    reader = tabular.reader_of(kind)
+    if kind in ("parquet", "pq"):
+        first = next(iter(reader.batches(shown, file, ())))
+        found = [(field.name, shown_type(field.type)) for field in first.schema]
+    else:
+        found = list(reader.inspect(shown, file).columns)
+    return dict(reversed([*dict(reversed(found)).items()]))
+
+
+def matched(old: Side, new: Side) -> list[Matched]:
+    """The columns that both sides have, in the old order, and how they are compared."""
+    return [
+        Matched(name, kind, new.types[name], _how(old, new, kind, new.types[name]))
+        for name, kind in old.types.items()
+        if name in new.types
+    ]
+
+
+def _how(old: Side, new: Side, one: str | None, other: str | None) -> Literal["values", "instants", "text"]:
+    if old.is_text or new.is_text or one is None or other is None:
+        return "text"
+    if one == other:
+        # The objects of JSON may have other keys in each block.
+        nested = type_named(one) is None
+        return "text" if nested and (old.is_keyed or new.is_keyed) else "values"
+    moments = one.startswith("timestamp[") and other.startswith("timestamp[")
+    return "instants" if moments and ("tz=" in one) == ("tz=" in other) else "text"

@@ -1,0 +1,236 @@
+"""Figures of a column in one pass and bounded memory, the same for the same values whatever their order.
+
+===============  ================================================================  ===========================
+figure           while few values differ                                           once more differ
+===============  ================================================================  ===========================
+distinct         a table of all values                                             the k smallest hashes [1]_
+top values       the same table                                                    frequent items [2]_
+quantiles        the same table                                                    a sample of rows [3]_
+sums             exact, as integers                                                exact, as integers
+===============  ================================================================  ===========================
+
+.. [1] Bar-Yossef et al., "Counting distinct elements in a data stream" (2002). Off by 1/√k as a rule.
+.. [2] Misra and Gries, "Finding repeated elements" (1982); merged as by Agarwal et al., "Mergeable summaries"
+   (2012). A count is at most ``error`` too low, and no value with more rows than that is missed.
+.. [3] The rows whose numbers have the smallest hashes: a sample without replacement that depends on nothing but how
+   many rows there are. A quantile's rank is off by 1/√k at most, as a rule.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SEED = np.uint64(0x9E3779B97F4A7C15)
+_BYTE_BASE = 0x100000001B3
+_SPACE = 1 << 64
+
+
+def mixed(words: Any) -> Any:
+    """Each 64-bit word hashed by itself: splitmix64 (Steele et al., 2014), which maps no two words to one."""
+    with np.errstate(over="ignore"):
+        words = words.astype(np.uint64, copy=True) + _SEED
+        words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return words ^ (words >> np.uint64(31))
+
+
+def hashes(array: Any) -> Any:
+    """A 64-bit hash of each value of a plain array without nulls, as numpy's uint64."""
+    if kinds.is_large_string(array.type) or kinds.is_large_binary(array.type):
+        return _text_hashes(array)
+    if kinds.is_decimal(array.type):
+        found = np.zeros(len(array), np.uint64)
+        for word in _words(array):
+            found = mixed(found ^ word)
+        return found
+    values = array.to_numpy(zero_copy_only=False)
+    if kinds.is_floating(array.type):
+        return mixed(values.astype(np.float64).view(np.uint64))
+    return mixed(values.astype(np.uint64))
+
+
+def _text_hashes(array: Any) -> Any:
+    """A polynomial of the bytes, mixed; both arithmetics are modulo 2⁶⁴."""
+    if not len(array):
+        return np.empty(0, np.uint64)
+    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
+    first, last = int(offsets[0]), int(offsets[-1])
+    lengths = np.diff(offsets)
+    data = array.buffers()[2]
+    raw = np.frombuffer(data, np.uint8)[first:last] if data else np.empty(0, np.uint8)
+    longest = int(lengths.max())
+    with np.errstate(over="ignore"):
+        powers = np.cumprod(np.concatenate(([1], np.full(longest, _BYTE_BASE))).astype(np.uint64))
+        places = np.arange(len(raw)) - np.repeat(offsets[:-1] - first, lengths)
+        terms = mixed(raw) * powers[places]
+        # reduceat has no empty sums: a running sum has them.
+        running = np.concatenate((np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)))
+        sums = running[offsets[1:] - first] - running[offsets[:-1] - first]
+    return mixed(mixed(sums) ^ lengths.astype(np.uint64))
+
+
+class Distinct:
+    """How many different hashes there were, from the ``size`` smallest of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._smallest = np.empty(0, np.uint64)
+
+    def add(self, found: Any) -> None:
+        """Takes in hashes, each any number of times."""
+        if len(self._smallest) == self._size:
+            found = found[found < self._smallest[-1]]
+        if len(found):
+            merged = np.sort(np.concatenate((self._smallest, found)))
+            first = np.concatenate(([True], merged[1:] != merged[:-1]))
+            self._smallest = merged[first][: self._size]
+
+    def estimate(self) -> int:
+        """How many; exact below ``size``."""
+        if len(self._smallest) < self._size:
+            return len(self._smallest)
+        return (self._size - 1) * _SPACE // (int(self._smallest[-1]) + 1)
+
+
+class Frequent:
+    """The values with the most rows: all of them while at most ``size`` differ, then the frequent ones.
+
+    Attributes:
+        rows: Value to its rows; once not exact, at most ``error`` of them are missing.
+        exact: Whether every value is there, with all of its rows.
+        error: How many rows of a value may not have been counted.
+    """
+
+    def __init__(self, size: int, kept: int) -> None:
+        self._size, self._kept = size, kept
+        self.rows: Counter[Any] = Counter()
+        self.exact, self.error = True, 0
+
+    def add(self, values: Any, counts: Any) -> None:
+        """Takes in different values (an Arrow array), and how many rows (numpy, int64) each has."""
+        if len(counts) > self._size:
+            self.exact = False
+        if not self.exact:
+            values, counts, lost = _largest(values, counts, self._kept)
+            self.error += lost
+        self._merge(dict(zip(values.to_pylist(), counts.tolist(), strict=True)))
+
+    def _merge(self, found: Mapping[Any, int]) -> None:
+        for value, count in found.items():
+            self.rows[value] += count
+        if self.exact and len(self.rows) > self._size:
+            self.exact = False
+        if not self.exact and len(self.rows) > self._kept:
+            lost = sorted(self.rows.values(), reverse=True)[self._kept]
+            self.error += lost
+            self.rows = Counter({one: count - lost for one, count in self.rows.items() if count > lost})
+
+
+def _largest(values: Any, counts: Any, size: int) -> tuple[Any, Any, int]:
+    if len(counts) <= size:
+        return values, counts, 0
+    if np.count_nonzero(counts > 1) <= size:
+        lost = 1
+    else:
+        place = len(counts) - size - 1
+        lost = int(np.partition(counts, place)[place])
+    there = counts > lost
+    return values.filter(pa.array(there)), counts[there] - lost, lost
+
+
+class RowSample:
+    """Rows drawn by the hash of their number, the same for each column; at most ``2 * size`` are held.
+
+    Args:
+        size: How many rows it comes down to.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._hashes = np.empty(0, np.uint64)
+        self._limit = _SPACE - 1
+        self._values: dict[int, list[Any]] = {}
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds every row that there was."""
+        return self._limit == _SPACE - 1
+
+    def draw(self, first: int, rows: int) -> Any:
+        """Which of the rows from number ``first`` on are in the sample, by their place (Arrow, int64)."""
+        found = mixed(np.arange(first, first + rows, dtype=np.uint64))
+        places = np.nonzero(found <= np.uint64(self._limit))[0]
+        self._hashes = np.concatenate((self._hashes, found[places]))
+        return pa.array(places)
+
+    def put(self, column: int, values: Any) -> None:
+        """The values of a column in the rows that were last drawn."""
+        self._values.setdefault(column, []).append(values)
+
+    def shrink(self) -> None:
+        """After each batch: comes down to the smallest hashes, if there are too many."""
+        if len(self._hashes) <= 2 * self._size:
+            return
+        self._limit = int(np.partition(self._hashes, self._size - 1)[self._size - 1])
+        kept = self._hashes <= np.uint64(self._limit)
+        self._hashes = self._hashes[kept]
+        mask = pa.array(kept)
+        for column, parts in self._values.items():
+            self._values[column] = [pa.concat_arrays(parts).filter(mask)]
+
+    def values(self, column: int) -> Any:
+        """What is held of a column, nulls included; None if nothing was put."""
+        parts = self._values.get(column)
+        return pa.concat_arrays(parts) if parts else None
+
+
+def exact_sum(array: Any) -> Fraction:
+    """The sum of a plain array of numbers without nulls, NaN and infinities; not rounded."""
+    if kinds.is_decimal(array.type):
+        *low, high = _words(array)
+        total: int = sum(_integer_sum(word) << (64 * place) for place, word in enumerate(low))
+        total += _integer_sum(high.view(np.int64)) << (64 * len(low))
+        return Fraction(total) * Fraction(1, 10) ** int(array.type.scale)
+    values = array.to_numpy(zero_copy_only=False)
+    if kinds.is_floating(array.type):
+        return _float_sum(values.astype(np.float64))
+    return Fraction(_integer_sum(values.astype(np.uint64 if values.dtype == np.uint64 else np.int64)))
+
+
+def _words(decimals: Any) -> list[Any]:
+    """The 64-bit words of decimals' unscaled integers, the lowest first, each as an array."""
+    words = np.frombuffer(decimals.buffers()[1], np.uint64).reshape(-1, decimals.type.bit_width // 64)
+    words = words[decimals.offset : decimals.offset + len(decimals)]
+    return [words[:, place] for place in range(words.shape[1])]
+
+
+def _integer_sum(values: Any) -> int:
+    """Halves are added by themselves: 2³¹ rows of them fit into 64 bits."""
+    half = values.dtype.type(32)
+    mask = values.dtype.type(0xFFFFFFFF)
+    return (int((values >> half).sum()) << 32) + int((values & mask).sum())
+
+
+def _float_sum(values: Any) -> Fraction:
+    """Each float is an integer times a power of two; integers of one power are added, which rounds nothing."""
+    if not len(values):
+        return Fraction()
+    parts, powers = np.frexp(values)
+    whole = (parts * (1 << 53)).astype(np.int64)
+    least = int(powers.min())
+    high = np.bincount(powers - least, weights=(whole >> 27).astype(np.float64))
+    low = np.bincount(powers - least, weights=(whole & ((1 << 27) - 1)).astype(np.float64))
+    total = Fraction()
+    for place in np.nonzero((high != 0) | (low != 0))[0]:
+        integer = (int(high[place]) << 27) + int(low[place])
+        total += integer * Fraction(2) ** (int(place) + least - 53)
+    return total

@@ -1,0 +1,85 @@
+"""Where a database is, read from the URL that a user gave: what may be written down, and what connects."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, urlsplit
+
+from datakeep.core.errors import UsageError
+from datakeep.core.secrets import strip_url
+from datakeep.extract.sql.interface import Address
+
+#: A URL's scheme, without the driver behind ``+``, to sqlglot's name of the SQL that is spoken there.
+DIALECTS = {
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "sqlite": "sqlite",
+    "duckdb": "duckdb",
+    "snowflake": "snowflake",
+    "bigquery": "bigquery",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "oracle": "oracle",
+    "mssql": "tsql",
+    "redshift": "redshift",
+    "trino": "trino",
+    "databricks": "databricks",
+    "clickhouse": "clickhouse",
+}
+_SCHEME = re.compile(r"([a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?:", re.IGNORECASE)
+#: Databases that have a driver of their own here: the one that a URL of SQLAlchemy names behind ``+`` is not used.
+_DIRECT = frozenset({"postgres", "sqlite", "duckdb"})
+#: Options of drivers that carry a secret, and whose names do not say so.
+_SECRET_OPTIONS = re.compile(r"(sslkey_?pem|passcode|credentials_json|auth_credentials.*)", re.IGNORECASE)
+
+
+def address_of(url: str) -> Address:
+    """What ``url`` says, with no secret in what is shown.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database?…``, ``sqlite:///file``, ``duckdb:///file``,
+            ``snowflake://…``, ``bigquery://…``, or a URL of SQLAlchemy, such as ``mysql+pymysql://…``.
+
+    Raises:
+        UsageError: No database is known by its scheme, or its password is not escaped, so that a driver would
+            read (and repeat in its messages) a part of it as the host.
+    """
+    match = _SCHEME.match(url)
+    dialect = DIALECTS.get(match[1].lower()) if match else None
+    if dialect is None:
+        given = f"{match[1]}: is no database" if match else "the database is given without a scheme"
+        raise UsageError(
+            f"{given} that datakeep knows",
+            next_step=f"write it as a URL, such as postgresql://user@host/database; known are: {', '.join(DIALECTS)}",
+        )
+    if match and dialect in _DIRECT:
+        url = f"{match[1]}:{url[match.end() :]}"
+    shown = _without_secret_options(strip_url(url))
+    if _authority(shown) != _authority(url):
+        raise UsageError(
+            f"the password in the URL of {shown} holds characters that must be escaped",
+            next_step="write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #; or leave it out of the URL "
+            "and set PGPASSWORD",
+        )
+    return Address(dialect, shown, url)
+
+
+def secrets_of(address: Address) -> tuple[str, ...]:
+    """Every string that stands in ``connect`` and must not stand in a message, as written and unescaped."""
+    parts = urlsplit(address.connect)
+    kept = urlsplit(address.shown).query.split("&")
+    found = [parts.password or ""]
+    found += [pair.partition("=")[2] for pair in parts.query.split("&") if pair not in kept]
+    return tuple(dict.fromkeys(text for secret in found if secret for text in (secret, unquote(secret))))
+
+
+def _authority(url: str) -> str:
+    """Host and port as a driver reads them: libpq takes the first ``@`` for the end of user and password."""
+    before, at, behind = urlsplit(url).netloc.partition("@")
+    return behind if at else before
+
+
+def _without_secret_options(url: str) -> str:
+    head, mark, query = url.partition("?")
+    kept = [pair for pair in query.split("&") if not _SECRET_OPTIONS.fullmatch(pair.partition("=")[0])]
+    return head + mark + "&".join(kept) if kept else head

@@ -1,0 +1,182 @@
+"""Values that differ from run to run: clocks, chance, and what belongs to the session."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlglot.tokens import TokenType
+
+from datakeep.extract.sql.advice_kinds import Advice, advice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlglot.tokens import Token
+
+    from datakeep.extract.sql.reading import Reading
+
+#: Called with parentheses, these read a clock.
+_CLOCKS = re.compile(
+    r"now|now64|today|yesterday|current_(date|time|timestamp|datetime)|local(time|timestamp)|getdate|getutcdate"
+    r"|(clock|statement|transaction|utc)_timestamp|timeofday|sysdate|systimestamp|sys(utc)?datetime(offset)?|curdate"
+    r"|curtime|utc_(date|time)|get_current_(timestamp|time)|current_localtime(stamp)?"
+)
+#: The same without an argument only: with one, they convert it.
+_CLOCKS_IF_EMPTY = re.compile(
+    r"unix_timestamp|unixepoch|date|datetime|time|julianday|tounixtimestamp|current_unixtimestamp"
+)
+#: Words that read a clock without parentheses; Oracle has two more.
+_CLOCK_WORDS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
+_ORACLE_WORDS = frozenset({"sysdate", "systimestamp"})
+_SQLITE_TIME = frozenset({"date", "datetime", "time", "julianday", "strftime", "unixepoch", "timediff"})
+_DATE_WORDS = frozenset({"date", "timestamp", "timestamptz", "time"})
+_RELATIVE_TO_NOW = frozenset({"now", "today", "yesterday", "tomorrow"})
+_SHIFTS = re.compile(
+    r"(date|time|timestamp|datetime)_?(add|sub|diff|trunc_diff)|adddate|subdate|add_months|months_between|age|timediff"
+)
+_RANDOM = re.compile(
+    r"random|rand|randn|rand(32|64)|randcanonical|random_(uniform|normal)|gen_random_(uuid|bytes)|uuid_generate_v[14]\w*"
+    r"|uuidv[47]|uuid_string|generate_uuid|generateuuidv[47]|newid|newsequentialid|sys_guid|randstr|randomblob|gen_salt"
+    r"|uuid_short|monotonically_increasing_id"
+)
+_SESSION = re.compile(
+    r"current_(setting|database|schema|schemas|catalog|user|role|query|account|warehouse|region|session)"
+    r"|session_user|database|connection_id|pg_backend_pid|inet_(client|server)_addr|sys_context|userenv|version"
+    r"|last_insert_(id|rowid)|last_insert_rowid|changes|total_changes|txid_current\w*|pg_current_xact_id|host_name"
+    r"|app_name|suser_s?name|original_login|user_name|current_transaction_id"
+)
+_SESSION_WORDS = frozenset({"current_user", "session_user", "current_role", "system_user"})
+_BIND = "bind it as a parameter, :day, so that the value is recorded with the dataset"
+
+
+def on_values(reading: Reading) -> Iterator[Advice]:
+    """Advice on every value that another run would not have again, one for each place."""
+    tokens = reading.tokens
+    for at, token in enumerate(tokens):
+        if token.token_type == TokenType.STRING:
+            yield from _on_text(reading, at)
+        elif token.token_type != TokenType.IDENTIFIER and re.match(r"\w", token.text):
+            yield from _on_word(reading, at)
+
+
+def _on_word(reading: Reading, at: int) -> Iterator[Advice]:
+    tokens, word = reading.tokens, reading.tokens[at].text.lower()
+    if _is_name(tokens, at):
+        return
+    called = _type(tokens, at + 1) == TokenType.L_PAREN
+    empty = called and _type(tokens, at + 2) == TokenType.R_PAREN
+    if _is_clock(word, reading.dialect, called=called, empty=empty):
+        yield _on_clock(reading, at, _end(tokens, at), f"{word}{'()' if called else ''}")
+    elif (
+        word == "age"
+        and called
+        and reading.dialect in {"postgres", "redshift"}
+        and _arguments(tokens, at + 1) == 1
+    ):
+        yield _relative(reading, at, "age() of one date")
+    elif (called and _RANDOM.fullmatch(word)) or (word == "uuid" and empty) or word == "dbms_random":
+        yield advice(
+            reading,
+            tokens[at].start,
+            "random",
+            f"{word}{'()' if called else ''}",
+            "choose by the data itself, such as a hash of the key: the same rows are chosen again",
+        )
+    elif (called and _SESSION.fullmatch(word)) or word in _SESSION_WORDS:
+        yield advice(
+            reading, tokens[at].start, "session-value", word, "write the value, or bind it as a parameter"
+        )
+
+
+def _is_clock(word: str, dialect: str, *, called: bool, empty: bool) -> bool:
+    if called and _CLOCKS.fullmatch(word):
+        return True
+    if empty and _CLOCKS_IF_EMPTY.fullmatch(word):
+        return True
+    return not called and (word in _CLOCK_WORDS or (word in _ORACLE_WORDS and dialect == "oracle"))
+
+
+def _on_text(reading: Reading, at: int) -> Iterator[Advice]:
+    """``'now'`` and the like, where SQLite or PostgreSQL takes the text for a time."""
+    tokens, text = reading.tokens, reading.tokens[at].text.lower()
+    before = tokens[at - 1].text.lower() if at else ""
+    if reading.dialect == "sqlite" and text == "now":
+        if _enclosing(tokens, at) in _SQLITE_TIME:
+            shifted = _type(tokens, at + 1) == TokenType.COMMA and re.match(r"[+-]?\d", tokens[at + 2].text)
+            yield _relative(reading, at, "'now'") if shifted else _clock(reading, at, "'now'")
+    elif reading.dialect in {"postgres", "redshift", "duckdb"} and text in _RELATIVE_TO_NOW:
+        cast = _type(tokens, at + 1) == TokenType.DCOLON and tokens[at + 2].text.lower() in _DATE_WORDS
+        if cast or before in _DATE_WORDS:
+            yield _on_clock(reading, at, _end(tokens, at), f"'{text}'")
+
+
+def _on_clock(reading: Reading, at: int, end: int, name: str) -> Advice:
+    tokens = reading.tokens
+    arithmetic = {TokenType.DASH, TokenType.PLUS}
+    shifted = _type(tokens, end + 1) in arithmetic or (at > 0 and tokens[at - 1].token_type in arithmetic)
+    if shifted or _SHIFTS.fullmatch(_enclosing(tokens, at)):
+        return _relative(reading, at, name)
+    return _clock(reading, at, name)
+
+
+def _clock(reading: Reading, at: int, name: str) -> Advice:
+    return advice(reading, reading.tokens[at].start, "clock", name, _BIND)
+
+
+def _relative(reading: Reading, at: int, name: str) -> Advice:
+    way_out = "bind both ends as parameters, :since and :until, so that the span is recorded with the dataset"
+    return advice(reading, reading.tokens[at].start, "relative-date", name, way_out)
+
+
+def _type(tokens: Sequence[Token], at: int) -> TokenType | None:
+    return tokens[at].token_type if 0 <= at < len(tokens) else None
+
+
+def _is_name(tokens: Sequence[Token], at: int) -> bool:
+    """Whether the word is a column or an alias: behind a dot (but a function's schema), or behind AS."""
+    before = _type(tokens, at - 1)
+    if before == TokenType.DOT:
+        return _type(tokens, at + 1) != TokenType.L_PAREN
+    return before == TokenType.ALIAS
+
+
+def _end(tokens: Sequence[Token], at: int) -> int:
+    """The last token of a call, with a cast behind it: ``now()::date``."""
+    end = at
+    if _type(tokens, at + 1) == TokenType.L_PAREN:
+        end = _closing(tokens, at + 1)
+    if _type(tokens, end + 1) == TokenType.DCOLON:
+        end += 2
+    return end
+
+
+def _closing(tokens: Sequence[Token], opening: int) -> int:
+    depth = 0
+    for at in range(opening, len(tokens)):
+        depth += (tokens[at].token_type == TokenType.L_PAREN) - (tokens[at].token_type == TokenType.R_PAREN)
+        if depth == 0:
+            return at
+    return len(tokens) - 1
+
+
+def _arguments(tokens: Sequence[Token], opening: int) -> int:
+    depth, commas = 0, 0
+    for token in tokens[opening : _closing(tokens, opening)]:
+        depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
+        commas += depth == 1 and token.token_type == TokenType.COMMA
+    return commas + 1
+
+
+def _enclosing(tokens: Sequence[Token], at: int) -> str:
+    """The name of the function in whose parentheses the token stands directly; empty if in none."""
+    depth = 0
+    for before in range(at - 1, 0, -1):
+        kind = tokens[before].token_type
+        if kind == TokenType.R_PAREN:
+            depth += 1
+        elif kind == TokenType.L_PAREN:
+            if depth == 0:
+                return tokens[before - 1].text.lower()
+            depth -= 1
+    return ""

@@ -1,0 +1,231 @@
+"""From what a driver hands over to what is kept: every value the same, or an error that names it.
+
+A :class:`Rule` says for one column what it becomes. Nothing is rounded, wrapped or shortened on the way: a value that
+has no equal in the type that is kept ends the extraction with its column, row and value, and with the way out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from datakeep.extract.sql.faults import NotExact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Days from 1970-01-01 of the first and last day that Python, and most readers, can show: years 1 and 9999.
+_FIRST_DAY, _LAST_DAY = -719162, 2932896
+#: The first day that PostgreSQL has, in 4714 BC.
+_EARLIEST_DAY = -2440588
+_DAY_US = 86_400_000_000
+#: What PostgreSQL calls infinity, as its driver hands it over: the extremes, moved from 2000 to 1970 and wrapped.
+_MOVED_DAYS, _MOVED_US = 10957, 946_684_800_000_000
+#: The digits that every number of so many digits has room for.
+_DIGITS_128, _DIGITS_256 = 38, 76
+_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one column becomes.
+
+    Attributes:
+        name: Of the column.
+        target: The Arrow type that is kept.
+        unsure_text: Whether its text may be no UTF-8, as in a database that does not check it.
+    """
+
+    name: str
+    target: Any
+    unsure_text: bool = False
+
+
+def exact(array: Any, rule: Rule, first_row: int) -> Any:
+    """``array`` as ``rule`` wants it, every value the same.
+
+    Args:
+        array: A column of one batch, as the driver gave it.
+        rule: What it becomes.
+        first_row: The number of its first row, from 1.
+
+    Raises:
+        NotExact: A value has no equal in the kept type; names column, row and value.
+    """
+    return _Column(rule, first_row).converted(_plain(array), rule.target, ())
+
+
+def refusal(rule: Rule, row: int, value: str, why: str) -> NotExact:
+    """The error for one value."""
+    shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
+    return NotExact(
+        f"column {rule.name}, row {row}: {shown!r} {why}",
+        next_step=f"keep the column as text: --as-text {rule.name}; or change or leave out the value in the query",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    rule: Rule
+    first_row: int
+
+    def converted(self, array: Any, target: Any, lists: tuple[Any, ...]) -> Any:
+        """``array`` in ``target``; ``lists`` are the list arrays around it, the outermost first."""
+        import pyarrow.types as kinds
+
+        if kinds.is_list(target):
+            return self._list(array, target, lists)
+        if kinds.is_decimal(target):
+            return self._decimal(array, target, lists)
+        self._check(array, target, lists)
+        return array if array.type == target else array.cast(target)
+
+    def _check(self, array: Any, target: Any, lists: tuple[Any, ...]) -> None:
+        import pyarrow.types as kinds
+
+        if kinds.is_date32(target):
+            self._within(array, "int32", _FIRST_DAY, _LAST_DAY, lists)
+        elif kinds.is_timestamp(target):
+            self._within(array, "int64", _FIRST_DAY * _DAY_US, (_LAST_DAY + 1) * _DAY_US - 1, lists)
+        elif kinds.is_time64(target):
+            self._within(array, "int64", 0, _DAY_US - 1, lists)
+        elif self.rule.unsure_text and kinds.is_string(target):
+            self._text(array, lists)
+
+    def _list(self, array: Any, target: Any, lists: tuple[Any, ...]) -> Any:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        offsets = array.offsets
+        first = offsets[0].as_py()
+        values = _plain(array.values.slice(first, offsets[-1].as_py() - first))
+        kept = self.converted(values, target.value_type, (*lists, array))
+        if kept is values and array.type == target:
+            return array
+        mask = array.is_null() if array.null_count else None
+        return pa.ListArray.from_arrays(pc.subtract(offsets, first), kept, type=target, mask=mask)
+
+    def _decimal(self, array: Any, target: Any, lists: tuple[Any, ...]) -> Any:
+        import pyarrow as pa
+
+        if _most_digits(array) <= (_DIGITS_128 if target.bit_width == 128 else _DIGITS_256):
+            try:
+                return array.cast(target)
+            except pa.ArrowInvalid as error:
+                cause: pa.ArrowInvalid | None = error
+        else:  # Arrow's cast of more digits than its type holds wraps round, without an error
+            cause = None
+        kept = []
+        for index, value in enumerate(array.to_pylist()):
+            number = None if value is None else _decimal_of(value, target)
+            if value is not None and number is None:
+                raise refusal(
+                    self.rule, self._row(index, lists), value, f"is no {_decimal_name(target)}"
+                ) from cause
+            kept.append(number)
+        return pa.array(kept, target)
+
+    def _within(self, array: Any, width: str, least: int, most: int, lists: tuple[Any, ...]) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        numbers = array.view(pa.type_for_alias(width))
+        ends = pc.min_max(numbers)
+        low, high = ends["min"].as_py(), ends["max"].as_py()
+        if low is None or (low >= least and high <= most):
+            return
+        for index, number in enumerate(numbers.to_pylist()):
+            if number is not None and not least <= number <= most:
+                shown, why = _beyond(array.type, number)
+                raise refusal(self.rule, self._row(index, lists), shown, why)
+
+    def _text(self, array: Any, lists: tuple[Any, ...]) -> None:
+        import pyarrow as pa
+
+        try:
+            array.validate(full=True)
+        except pa.ArrowInvalid:
+            for index, value in enumerate(array.view(pa.binary()).to_pylist()):
+                try:
+                    (value or b"").decode()
+                except UnicodeDecodeError:
+                    shown = value.decode(errors="backslashreplace")
+                    why = "is no UTF-8, and the database does not say which encoding it is"
+                    raise refusal(self.rule, self._row(index, lists), shown, why) from None
+            raise
+
+    def _row(self, index: int, lists: Sequence[Any]) -> int:
+        """The number of the row that holds the value at ``index`` of the innermost array."""
+        for around in reversed(lists):
+            first, *ends = around.offsets.to_pylist()
+            index = next(at for at, end in enumerate(ends) if index + first < end)
+        return self.first_row + index
+
+
+def _plain(array: Any) -> Any:
+    """Without Arrow's extension types, which not every reader knows."""
+    import pyarrow as pa
+
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
+
+
+def _most_digits(array: Any) -> int:
+    """The most digits, or other characters, that a number of ``array`` has, apart from sign and point."""
+    import pyarrow.compute as pc
+
+    most = pc.max(pc.binary_length(array)).as_py() or 0
+    if most <= _DIGITS_128:
+        return int(most)
+    return int(
+        pc.max(pc.binary_length(pc.replace_substring_regex(array, pattern="[-.]", replacement=""))).as_py()
+    )
+
+
+def _decimal_name(target: Any) -> str:
+    return f"decimal({target.precision}, {target.scale})"
+
+
+def _decimal_of(value: str, target: Any) -> Decimal | None:
+    """The number that ``value`` writes, if ``target`` has it."""
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    if not number.is_finite():
+        return None
+    sign, digits, exponent = number.as_tuple()
+    significant = "".join(map(str, digits)).strip("0")
+    if not significant:
+        return Decimal(0)
+    last = int(exponent) + len(digits) - len("".join(map(str, digits)).rstrip("0"))
+    if -last > target.scale or len(significant) + last > target.precision - target.scale:
+        return None
+    return Decimal((sign, tuple(map(int, significant)), last))
+
+
+def _beyond(kind: Any, number: int) -> tuple[str, str]:
+    """How a database writes a date or time outside of what is kept, and what is wrong with it."""
+    import pyarrow.types as kinds
+
+    if kinds.is_time64(kind):
+        return "24:00:00", "is no time of day that Arrow has"
+    unit, moved, bits = (1, _MOVED_DAYS, 32) if kinds.is_date32(kind) else (_DAY_US, _MOVED_US, 64)
+    highest = 2 ** (bits - 1) - 1
+    if number in (highest, highest + moved - 2**bits):
+        return "infinity", "has no equal in Arrow"
+    if number in (-highest - 1, -highest - 1 + moved):
+        return "-infinity", "has no equal in Arrow"
+    if number // unit < _EARLIEST_DAY:  # what PostgreSQL cannot have is what the driver wrapped round
+        number += 2**bits
+    return _day(number // unit), "lies outside the years 1 to 9999, which not every reader can show"
+
+
+def _day(days: int) -> str:
+    """The day that lies ``days`` after 1970-01-01, in any year."""
+    cycles, rest = divmod(days - _FIRST_DAY, 146_097)  # after 400 years the calendar repeats
+    day = date.fromordinal(rest + 1)
+    year = day.year + 400 * cycles
+    written = f"{year if year > 0 else 1 - year:04d}-{day.month:02d}-{day.day:02d}"
+    return written if year > 0 else f"{written} BC"

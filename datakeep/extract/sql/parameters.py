@@ -1,0 +1,239 @@
+"""Values for the placeholders of a query: from ``--param`` or from YAML, with their types."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from datakeep.core.errors import SecretFound, UsageError
+from datakeep.core.names import nearest
+from datakeep.core.secrets import find_secret
+from datakeep.extract.sql.faults import QueryRefused
+from datakeep.extract.sql.interface import Parameter, ParameterType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from datakeep.extract.sql.interface import Statement
+
+_TYPES: tuple[str, ...] = get_args(ParameterType)
+_FORM = re.compile(r"(?P<name>[^\W\d]\w*)(?::(?P<type>\w*)(?P<null>:null)?)?(?:=(?P<value>.*))?", re.DOTALL)
+_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
+_DECIMAL = re.compile(r"[+-]?(0|[1-9][0-9]*)\.[0-9]+")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_USE = "write --param name=value, --param name:type=value, or --param name:type:null"
+_EXAMPLES = {
+    "text": "Tokyo", "integer": "12", "decimal": "0.05", "double": "1.5e-3", "boolean": "true or false",
+    "date": "2026-11-01", "timestamp": "2026-11-01T09:00:00+09:00",
+}  # fmt: skip
+
+
+def parameters_of(options: Sequence[str]) -> dict[str, Parameter]:
+    """The parameters in ``name=value``, ``name:type=value`` and ``name:type:null``.
+
+    Where no type is given, it is read from the value: ``12`` is an integer (``007`` is not: text), ``0.05`` a
+    decimal, ``true`` and ``false`` booleans, ``2026-11-01`` a date, ``2026-11-01T09:00:00`` (``+09:00`` may follow) a
+    timestamp, anything else text. A double is never guessed. ``name=`` is the empty text.
+
+    Raises:
+        UsageError: One is malformed, named twice, or its value is not of its type; lists all such.
+        SecretFound: A value is a password or token; it is not repeated.
+    """
+    found: dict[str, Parameter] = {}
+    faults = []
+    for option in options:
+        try:
+            name, parameter = _parameter(option)
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        if name in found:
+            faults.append(f"{name} is given twice")
+        found[name] = parameter
+    _raise(faults)
+    return found
+
+
+def parameters_from_yaml(data: Mapping[str, Any]) -> dict[str, Parameter]:
+    """The parameters of a mapping from YAML: ``day: 2026-11-01``, or ``day: {type: date, value: 2026-11-01}``.
+
+    Numbers and booleans keep YAML's type, but a number with a point becomes a decimal; texts are read as
+    :func:`parameters_of` reads them. NULL needs its type: ``{type: date, value: null}``.
+
+    Raises:
+        UsageError: One is malformed, or its value is not of its type; lists all such.
+        SecretFound: A value is a password or token; it is not repeated.
+    """
+    found = {}
+    faults = []
+    for name, stated in data.items():
+        try:
+            found[str(name)] = _from_yaml(str(name), stated)
+        except ValueError as error:
+            faults.append(str(error))
+    _raise(faults)
+    return found
+
+
+def check_parameters(statement: Statement, parameters: Mapping[str, Parameter]) -> None:
+    """Nothing, if each placeholder has a parameter and each parameter a placeholder.
+
+    Raises:
+        QueryRefused: Lists every one that is missing or superfluous, with what was probably meant.
+    """
+    wanted = statement.parameters
+    missing = [name for name in wanted if name not in parameters]
+    surplus = [name for name in parameters if name not in wanted]
+    if not (missing or surplus):
+        return
+    things = []
+    for name in missing:
+        near = nearest(name, surplus)
+        things.append(f":{name} has no value" + (f"; was {near} meant for it?" if near else ""))
+    for name in surplus:
+        near = nearest(name, missing) or nearest(name, wanted)
+        things.append(f"{name} is not in the query" + (f"; did you mean {near}?" if near else ""))
+    given = " ".join(f"--param {name}=…" for name in wanted)
+    raise QueryRefused(
+        f"the query's parameters and those given do not fit: {'; '.join(things)}",
+        next_step=f"give exactly: {given}" if wanted else "leave --param out: the query has no :name",
+        things=things,
+    )
+
+
+def _raise(faults: Sequence[str]) -> None:
+    if faults:
+        raise UsageError(
+            faults[0] if len(faults) == 1 else f"{len(faults)} parameters cannot be read",
+            next_step=_USE,
+            things=faults,
+        )
+
+
+def _parameter(option: str) -> tuple[str, Parameter]:
+    secret = find_secret(option)
+    match = _FORM.fullmatch(option)
+    if secret:
+        _refuse_secret(match["name"] if match else "a parameter", secret)
+    if match is None or (match["value"] is None) == (match["null"] is None):
+        raise ValueError(f"'{option.partition('=')[0]}' is not name=value, name:type=value or name:type:null")
+    name, kind = match["name"], match["type"]
+    if kind is not None:
+        _known_type(name, kind)
+    if match["null"]:
+        return name, Parameter(cast("ParameterType", kind), None)
+    return name, _typed(name, kind or _guess(match["value"]), match["value"])
+
+
+def _refuse_secret(name: str, secret: str) -> None:
+    raise SecretFound(
+        f"the value of {name} is {secret}; parameters are written down with the dataset",
+        next_step="do not pass it: the database's own URL or password file is where it belongs",
+    )
+
+
+def _known_type(name: str, kind: str) -> None:
+    if kind not in _TYPES:
+        near = nearest(kind, _TYPES)
+        hint = f"did you mean {near}?" if near else f"one of {', '.join(_TYPES)}"
+        raise ValueError(f"{name}: there is no type '{kind}'; {hint}")
+
+
+def _guess(value: str) -> str:
+    if value in {"true", "false"}:
+        return "boolean"
+    for kind, form in (
+        ("integer", _INTEGER),
+        ("decimal", _DECIMAL),
+        ("date", _DATE),
+        ("timestamp", _TIMESTAMP),
+    ):
+        if form.fullmatch(value):
+            return kind
+    return "text"
+
+
+def _typed(name: str, kind: str, value: str) -> Parameter:
+    try:
+        return Parameter(cast("ParameterType", kind), _READERS[kind](value))
+    except (ValueError, InvalidOperation) as error:
+        shown = f"'{value}'" if value else "nothing"
+        raise ValueError(
+            f"{name}: {shown} is not a value of type {kind}, such as {_EXAMPLES[kind]}"
+        ) from error
+
+
+def _boolean(value: str) -> bool:
+    return {"true": True, "false": False}[value] if value in {"true", "false"} else _not()
+
+
+def _not() -> bool:
+    raise ValueError
+
+
+def _decimal(value: str) -> Decimal:
+    found = Decimal(value)
+    if not found.is_finite() or value != value.strip() or "_" in value:
+        raise ValueError
+    return found
+
+
+def _double(value: str) -> float:
+    found = float(value)
+    if not math.isfinite(found) or value != value.strip() or "_" in value:
+        raise ValueError
+    return found
+
+
+def _integer(value: str) -> int:
+    if not _INTEGER.fullmatch(value):
+        raise ValueError
+    return int(value)
+
+
+def _date(value: str) -> date:
+    if not _DATE.fullmatch(value):
+        raise ValueError
+    return date.fromisoformat(value)
+
+
+def _timestamp(value: str) -> datetime:
+    if not _TIMESTAMP.fullmatch(value):
+        raise ValueError
+    return datetime.fromisoformat(value)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "text": str, "integer": _integer, "decimal": _decimal, "double": _double, "boolean": _boolean, "date": _date,
+    "timestamp": _timestamp,
+}  # fmt: skip
+
+
+def _from_yaml(name: str, stated: Any) -> Parameter:
+    if not re.fullmatch(r"[^\W\d]\w*", name):
+        raise ValueError(f"'{name}' is not a name: letters, digits and _, beginning with no digit")
+    kind = None
+    value = stated
+    if isinstance(stated, dict):
+        if set(stated) != {"type", "value"}:
+            raise ValueError(f"{name}: write {{type: …, value: …}} or the value alone")
+        kind, value = str(stated["type"]), stated["value"]
+        _known_type(name, kind)
+    if value is None:
+        if kind is None:
+            raise ValueError(f"{name}: NULL needs its type: {{type: date, value: null}}")
+        return Parameter(cast("ParameterType", kind), None)
+    if not isinstance(value, str | int | float | date | Decimal):
+        raise ValueError(f"{name}: a list or mapping is not one value")  # noqa: TRY004  collected with the others
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if secret := find_secret(text):
+        _refuse_secret(name, secret)
+    if kind is None and isinstance(value, float) and not isinstance(value, bool):
+        kind = "decimal"
+    return _typed(name, kind or _guess(text), text)

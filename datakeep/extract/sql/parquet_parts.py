@@ -1,0 +1,263 @@
+"""The rows of a query as Parquet files: in constant memory, and whole or not at all.
+
+The same rows give the same bytes, however the driver cut them into batches: row groups are cut by rows, or by the
+bytes of rows where those are large, and nothing of the day or the machine is written.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.errors import AccessDenied, AlreadyExists, DatakeepError, NoSpace, SourceFault
+from datakeep.core.interrupts import deferred
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from datakeep.core.progress import Progress
+    from datakeep.extract.sql.interface import Result
+
+PART_BYTES = 256 << 20
+ROW_GROUP_ROWS = 262_144
+#: A row group of long values is cut earlier, so that one never takes much more memory than this.
+_ROW_GROUP_BYTES = 48 << 20
+_FALSE_POSITIVES = 0.01
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+#: What columns that rows are looked up by are called, as words of a name in snake or camel case.
+_ID_WORDS = re.compile(
+    r"ids?|uuid|guid|key|[pf]k|hash|md5|sha(1|256|512)|email|isbn|ean|sku|vin|imei|iban|serial|barcode|tailnum"
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+[0-9]*|[0-9]+|[^\W\dA-Za-z_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The files of one result.
+
+    Attributes:
+        files: In the order of the rows.
+        rows: Of all.
+        size_bytes: Of all.
+        schema: Arrow's, of each.
+        bloom: The columns that have Bloom filters.
+    """
+
+    files: tuple[Path, ...]
+    rows: int
+    size_bytes: int
+    schema: Any
+    bloom: tuple[str, ...] = ()
+
+
+def write_parts(
+    result: Result,
+    folder: Path,
+    *,
+    name: str = "part",
+    progress: Progress,
+    keys: Collection[str] = (),
+    part_bytes: int = PART_BYTES,
+    row_group_rows: int = ROW_GROUP_ROWS,
+) -> Parts:
+    """Write every row of ``result`` to ``folder/NAME-00001.parquet`` and, above ``part_bytes`` each, further ones.
+
+    zstd, with statistics and an index of pages, and Bloom filters for ``keys`` and columns that look like one
+    (:func:`bloom_columns`). No row at all is one file without rows.
+
+    Args:
+        result: Read once, to its end.
+        folder: Is there already. After any error, and after Ctrl-C, nothing of this call is left in it.
+        name: Of the files.
+        progress: Told of a stage ``extracting rows``, in rows and their bytes in memory.
+        keys: Columns that are known to be keys.
+        part_bytes: A file ends with the row group that brings it to this size.
+        row_group_rows: At most so many rows lie in one row group.
+
+    Raises:
+        NoSpace: The disk is full.
+        AccessDenied: The folder cannot be written to.
+        AlreadyExists: A part of this name is there already.
+        SourceFault: The folder fails in another way.
+        DatakeepError: What reading the rows raises, as it is.
+    """
+    if any(folder.glob(f"{name}-*.parquet")):
+        raise AlreadyExists(
+            f"{folder} has files of the name {name} already", next_step="choose an empty folder"
+        )
+    bloom = bloom_columns([field.name for field in result.schema if _can_bloom(field.type)], keys)
+    progress.stage("extracting rows", unit="rows")
+    writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
+    try:
+        for group in _groups(_told(result, progress), result.schema, row_group_rows):
+            writer.write(group)
+        return writer.finished()
+    except OSError as error:
+        raise _disk_fault(error, folder) from error
+    finally:
+        writer.discard()
+
+
+def bloom_columns(columns: Sequence[str], keys: Collection[str] = ()) -> tuple[str, ...]:
+    """Those of ``columns`` by which rows are looked up: the ``keys``, and all that are called like one.
+
+    ``customer_id``, ``orderId``, ``UUID`` and ``sha256`` are; ``valid`` and ``keyboard`` are not.
+    """
+    return tuple(
+        column for column in columns if column in keys or any(map(_ID_WORDS.fullmatch, _words(column)))
+    )
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name)]
+
+
+def _can_bloom(kind: Any) -> bool:
+    """Nested values and booleans have no Bloom filter in Parquet."""
+    import pyarrow.types as kinds
+
+    return not (kinds.is_nested(kind) or kinds.is_boolean(kind) or kinds.is_null(kind))
+
+
+def _told(result: Result, progress: Progress) -> Iterator[Any]:
+    for batch in result.batches():
+        yield batch
+        progress.advance(batch.num_rows, size_bytes=batch.nbytes)
+
+
+def _groups(batches: Iterator[Any], schema: Any, most_rows: int) -> Iterator[Any]:
+    """The rows of all ``batches`` as one table for each row group; the cuts depend on the rows alone."""
+    import pyarrow as pa
+
+    held: list[Any] = []
+    rows = size_bytes = 0
+    for batch in batches:
+        held.append(batch)
+        rows += batch.num_rows
+        size_bytes += batch.nbytes
+        while rows >= most_rows or size_bytes >= _ROW_GROUP_BYTES:
+            table = pa.Table.from_batches(held, schema).combine_chunks()
+            held = []
+            count = _rows_within(table, most_rows)
+            yield table.slice(0, count)
+            table = table.slice(count)
+            rows, size_bytes = table.num_rows, table.nbytes
+            held = table.to_batches()
+    if rows:
+        yield pa.Table.from_batches(held, schema).combine_chunks()
+
+
+def _rows_within(table: Any, most_rows: int) -> int:
+    """How many of the first rows fill a row group: so many, or as have so many bytes; at least one."""
+    high: int = min(table.num_rows, most_rows)
+    if table.slice(0, high).nbytes < _ROW_GROUP_BYTES:
+        return high
+    low = 1
+    while low < high:
+        middle = (low + high) // 2
+        if table.slice(0, middle).nbytes >= _ROW_GROUP_BYTES:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@dataclass
+class _Writer:
+    """Writes row groups into files with temporary names, which all get their own at the end."""
+
+    folder: Path
+    name: str
+    schema: Any
+    bloom: tuple[str, ...]
+    part_bytes: int
+    row_group_rows: int
+    rows: int = 0
+    _open: Any = None
+    _sink: Any = None
+    _written: list[Path] = field(default_factory=list)
+    _named: list[Path] = field(default_factory=list)
+
+    def write(self, group: Any) -> None:
+        if self._open is None:
+            self._begin()
+        self._open.write_table(group, row_group_size=self.row_group_rows)
+        self.rows += group.num_rows
+        if self._sink.tell() >= self.part_bytes:
+            self._end()
+
+    def finished(self) -> Parts:
+        if not self._written:
+            self._begin()
+        self._end()
+        size_bytes = sum(path.stat().st_size for path in self._written)
+        with deferred() as interrupted:
+            for number, path in enumerate(self._written, 1):
+                self._named.append(self.folder / f"{self.name}-{number:05d}.parquet")
+                path.rename(self._named[-1])
+            if interrupted():
+                raise KeyboardInterrupt
+            files = tuple(self._named)
+            self._written, self._named = [], []
+        return Parts(files, self.rows, size_bytes, self.schema, self.bloom)
+
+    def discard(self) -> None:
+        """Remove what is not finished; nothing after :meth:`finished`."""
+        import pyarrow as pa
+
+        with deferred():
+            with suppress(OSError, pa.ArrowException):  # the disk may still be full; the file goes anyway
+                self._end()
+            for path in (*self._written, *self._named):
+                path.unlink(missing_ok=True)
+            self._written, self._named = [], []
+
+    def _begin(self) -> None:
+        import pyarrow.parquet as pq
+
+        path = self.folder / f".datakeep-{self.name}-{len(self._written) + 1:05d}.parquet"
+        self._written.append(path)
+        self._sink = path.open("wb")
+        self._open = pq.ParquetWriter(
+            self._sink,
+            self.schema,
+            compression="zstd",
+            write_page_index=True,
+            write_page_checksum=True,
+            bloom_filter_options={
+                column: {"ndv": self.row_group_rows, "fpp": _FALSE_POSITIVES} for column in self.bloom
+            }
+            or None,
+        )
+
+    def _end(self) -> None:
+        writer, sink, self._open, self._sink = self._open, self._sink, None, None
+        try:
+            if writer is not None:
+                writer.close()
+        finally:
+            if sink is not None:
+                sink.close()
+
+
+def _disk_fault(error: OSError, folder: Path) -> DatakeepError:
+    why = error.strerror or str(error)
+    if error.errno in _FULL:
+        return NoSpace(
+            f"{folder} has no room for the rows of the query ({why}); nothing of them was left there",
+            next_step="make room there, or name another folder for temporary files in TMPDIR, and run it again",
+        )
+    if error.errno in _DENIED:
+        return AccessDenied(
+            f"the rows of the query cannot be written to {folder}: {why}",
+            next_step="make the folder writable to you, and run it again",
+        )
+    return SourceFault(
+        f"the rows of the query cannot be written to {folder}: {why}",
+        next_step="check the disk, and run it again",
+    )

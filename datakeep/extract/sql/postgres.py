@@ -1,0 +1,254 @@
+"""PostgreSQL through ADBC: one read-only transaction on one snapshot, its rows as Arrow batches.
+
+Parameters are bound: each value goes to the server as a value (``$1`` of ``set_config``), into a setting that ends
+with the transaction, and the query reads it from there. The query can then still be streamed by COPY, which takes
+no parameters itself, in constant memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from datakeep.core.errors import AccessDenied
+from datakeep.extract.sql.exact import exact, refusal
+from datakeep.extract.sql.interface import Database, Session, Snapshot
+from datakeep.extract.sql.placeholders import substituted
+from datakeep.extract.sql.postgres_catalogue import owners, table
+from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, failures
+from datakeep.extract.sql.postgres_describe import describe
+from datakeep.extract.sql.postgres_faults import complaint_of, query_fault
+from datakeep.extract.sql.postgres_parameters import bound
+from datakeep.extract.sql.postgres_types import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from datakeep.extract.sql.interface import (
+        Address,
+        Exactness,
+        Parameter,
+        SourceColumn,
+        Statement,
+        Table,
+    )
+    from datakeep.extract.sql.placeholders import Sent
+    from datakeep.extract.sql.postgres_types import Plan
+
+_BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+#: Text that the server makes is in ISO's form and has every digit of a double; which order of day and month it
+#: reads stays as it is set.
+_SETTINGS = (
+    "SELECT set_config('datestyle', 'ISO', true), set_config('extra_float_digits', '3', true),"
+    " set_config('statement_timeout', $1, true), set_config('client_encoding', $2, true)"
+)
+_ABOUT = (
+    "SELECT current_setting('server_version'), current_setting('transaction_isolation'),"
+    " current_setting('transaction_read_only'), transaction_timestamp(), current_database()::text,"
+    " session_user::text, host(inet_server_addr()), inet_server_port()::text"
+)
+#: Called otherwise before PostgreSQL 13.
+_SNAPSHOTS = {True: "SELECT pg_current_snapshot()::text", False: "SELECT txid_current_snapshot()::text"}
+_DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
+
+
+class PostgresDatabase(Database):
+    """A PostgreSQL server's database."""
+
+    @contextmanager
+    def session(self, *, timeout_s: int | None = None) -> Iterator[PostgresSession]:
+        """One ``REPEATABLE READ, READ ONLY`` transaction; it is rolled back when it is left."""
+        connection = Connection(self.address)
+        try:
+            yield PostgresSession(connection, self.address, timeout_s)
+        finally:
+            # A stream that was left half-read, or a server that is gone, can keep the driver from closing in order;
+            # the socket is closed all the same, and the server rolls back.
+            with suppress(*failures(), RuntimeError):
+                connection.close()
+
+
+class PostgresSession(Session):
+    """One transaction."""
+
+    def __init__(self, connection: Connection, address: Address, timeout_s: int | None) -> None:
+        self._connection = connection
+        self._shown = address.shown
+        with self._complaints():
+            connection.do(_BEGIN)
+            encoding = connection.rows("SELECT current_setting('server_encoding')")[0][0]
+            self._unsure_text = encoding == "SQL_ASCII"
+            wanted = "SQL_ASCII" if self._unsure_text else "UTF8"
+            connection.rows(_SETTINGS, f"{(timeout_s or 0) * 1000}", wanted)
+            version, isolation, read_only, began, *place = connection.rows(_ABOUT)[0]
+            identity = connection.rows(_SNAPSHOTS[int(version.partition(".")[0]) >= 13])[0][0]
+        self._server = f"PostgreSQL {version.partition(' ')[0]}"
+        suffix = ", read only" if read_only == "on" else ""
+        self._snapshot = Snapshot(f"{isolation}{suffix}", began, identity)
+        self._user = place[1]
+        self._shown = _completed(address.shown, *place)
+
+    @property
+    def server(self) -> str:
+        """Product and version."""
+        return self._server
+
+    @property
+    def shown(self) -> str:
+        """The address with host, port, database and user, whether the URL or a default gave them."""
+        return self._shown
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Isolation, the server's clock, and which transactions are seen (``pg_current_snapshot``)."""
+        return self._snapshot
+
+    @contextmanager
+    def run(
+        self, statement: Statement, parameters: Mapping[str, Parameter], exactness: Exactness
+    ) -> Iterator[PostgresResult]:
+        """The rows, streamed by COPY."""
+        expressions, settings = bound(statement, parameters)
+        sent = substituted(statement, lambda name: expressions[name])
+        with ExitStack() as stack:
+            stack.enter_context(self._savepoint())
+            with self._complaints(statement, sent):
+                for setting, value in settings:
+                    self._connection.rows("SELECT set_config($1, $2, true)", setting, value)
+                described = describe(self._connection, sent.text)
+            read = plan(described, exactness, unsure_text=self._unsure_text)
+            query = read.around(sent.text)
+            complaints = partial(self._complaints, statement, sent, query.find(sent.text))
+            with complaints():
+                reader = stack.enter_context(self._connection.stream(query))
+            yield PostgresResult(read, reader, complaints)
+
+    def tables(self, names: Collection[str]) -> dict[str, Table]:
+        """By the search path of this user; a table can be seen without the right to read it."""
+        with self._complaints():
+            found = {name: table(self._connection, name) for name in names}
+        return {name: one for name, one in found.items() if one is not None}
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a question; numerics are decimals."""
+        with self._savepoint(), self._complaints():
+            return self._connection.rows(sql)
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        """Whatever happens in the block, the transaction and its snapshot go on as before it."""
+        with self._complaints():
+            self._connection.do(f"SAVEPOINT {SAVEPOINT}")
+        try:
+            yield
+        finally:
+            # A connection that ended here is an error on its way already, or is noticed by the next question.
+            with suppress(*failures()):
+                self._connection.do(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+                self._connection.do(f"RELEASE SAVEPOINT {SAVEPOINT}")
+
+    @contextmanager
+    def _complaints(
+        self, statement: Statement | None = None, sent: Sent | None = None, lead: int = 0
+    ) -> Iterator[None]:
+        try:
+            yield
+        except failures() as error:
+            raise self._denied(error) or query_fault(error, self._shown, statement, sent, lead) from None
+
+    def _denied(self, error: BaseException) -> AccessDenied | None:
+        complaint = complaint_of(error)
+        if complaint.state != "42501":
+            return None
+        match = _DENIED.search(complaint.primary)
+        with suppress(*failures()):
+            self._connection.do(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+            owned = owners(self._connection, match["kind"], match["name"]) if match else []
+            if match and owned:
+                name, owner = owned[0]
+                return AccessDenied(
+                    f"{self._shown}: this user may not read the {match['kind']} {name}; it belongs to {owner}",
+                    next_step=f"ask {owner} for: {_grant(match['kind'], name, self._user)}",
+                )
+        return AccessDenied(
+            f"{self._shown}: {complaint.primary}",
+            next_step="ask whoever runs the database for the right to read it",
+        )
+
+
+class PostgresResult:
+    """The rows of one query, on their way."""
+
+    def __init__(
+        self, read: Plan, reader: Any, complaints: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        import pyarrow as pa
+
+        self._plan, self._reader, self._complaints = read, reader, complaints
+        self._begun = False
+        self._schema = pa.schema([(rule.name, rule.target) for rule in read.rules])
+
+    @property
+    def columns(self) -> tuple[SourceColumn, ...]:
+        """One for each column, in order."""
+        return self._plan.columns
+
+    @property
+    def schema(self) -> Any:
+        """Arrow's schema of every batch."""
+        return self._schema
+
+    def batches(self) -> Iterator[Any]:
+        """Arrow record batches, once."""
+        import pyarrow as pa
+
+        if self._begun:
+            raise RuntimeError("the rows of a result can be read once")
+        self._begun = True
+        first_row = 1
+        while True:
+            with self._complaints():
+                batch = next(self._reader, None)
+            if batch is None:
+                return
+            self._check_arrays(batch, first_row)
+            arrays = [exact(batch.column(at), rule, first_row) for at, rule in enumerate(self._plan.rules)]
+            yield pa.record_batch(arrays, schema=self._schema)
+            first_row += batch.num_rows
+
+    def _check_arrays(self, batch: Any, first_row: int) -> None:
+        """The driver makes one list of an array of more dimensions, and drops a lower bound: those have no equal."""
+        count = len(self._plan.rules)
+        for (at, _), column in zip(self._plan.checks, batch.columns[count:], strict=True):
+            if column.null_count < len(column):
+                row = next(index for index, value in enumerate(column) if value.is_valid)
+                why = "is an array of more than one dimension, or does not begin at 1: Arrow's lists have neither"
+                raise refusal(self._plan.rules[at], first_row + row, column[row].as_py(), why)
+
+
+def _grant(kind: str, name: str, user: str) -> str:
+    rights = {"schema": f"USAGE ON SCHEMA {name}", "function": f"EXECUTE ON FUNCTION {name}"}
+    return f'GRANT {rights.get(kind, f"SELECT ON {name}")} TO "{user}"'
+
+
+def _completed(shown: str, database: str, user: str, server: str | None, server_port: str | None) -> str:
+    """The URL with what libpq took from its defaults; without its options, apart from a socket's folder."""
+    parts = urlsplit(shown)
+    by_service = "service=" in parts.query or "PGSERVICE" in os.environ
+    defaults = {} if by_service else os.environ
+    host = parts.netloc.rpartition("@")[2]
+    if host and not host.startswith(":"):
+        host, port = (host, None) if "," in host else (parts.hostname or "", parts.port)
+    else:
+        given, port = defaults.get("PGHOST", ""), parts.port
+        host = (given if given and not given.startswith("/") else None) or server or socket.gethostname()
+    number = port or defaults.get("PGPORT") or (server_port if by_service else None) or 5432
+    written = f"[{host}]" if ":" in host and not host.startswith("[") and "," not in host else host
+    where = written if "," in written else f"{written}:{number}"
+    return f"postgresql://{quote(user, safe='')}@{where}/{quote(database, safe='')}"

@@ -1,0 +1,107 @@
+"""What PostgreSQL's catalogue has of the tables that a query reads, and who owns what it may not read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datakeep.extract.sql.interface import Table, TableColumn
+from datakeep.extract.sql.postgres_connection import failures
+from datakeep.extract.sql.postgres_faults import gone
+
+if TYPE_CHECKING:
+    from datakeep.extract.sql.interface import TableKind
+    from datakeep.extract.sql.postgres_connection import Connection
+
+_KINDS: dict[str, TableKind] = {
+    "r": "table",
+    "p": "table",
+    "f": "table",
+    "v": "view",
+    "m": "materialized view",
+}
+#: A name that is none, or lies in a schema that this user may not enter, is an error to the server.
+_SAVEPOINT = "datakeep_name"
+_RESOLVE = "SELECT to_regclass($1::text)::oid::int8"
+_TABLE = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, obj_description(c.oid, 'pg_class'),
+       pg_get_userbyid(c.relowner)::text, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.oid = $1::text::oid
+"""
+_COLUMNS = """
+SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, col_description(a.attrelid, a.attnum)
+FROM pg_attribute AS a
+WHERE a.attrelid = $1::text::oid AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+#: Indexes of whole columns and of all rows; columns that an index only carries along (INCLUDE) are not of its key.
+_UNIQUE = """
+SELECT i.indexrelid::int8, i.indisprimary, a.attname::text
+FROM pg_index AS i
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indrelid = $1::text::oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+      AND k.place <= i.indnkeyatts
+ORDER BY i.indisprimary DESC, i.indexrelid, k.place
+"""
+_OWNERS = {
+    "table": """
+SELECT format('%I.%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relname = $1::text AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND NOT has_table_privilege(c.oid, 'SELECT')
+ORDER BY 1
+""",
+    "schema": """
+SELECT quote_ident(nspname), pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = $1::text
+""",
+    "function": """
+SELECT oid::regprocedure::text, pg_get_userbyid(proowner)::text
+FROM pg_proc WHERE proname = $1::text AND NOT has_function_privilege(oid, 'EXECUTE') ORDER BY 1
+""",
+}
+
+
+def table(connection: Connection, name: str) -> Table | None:
+    """The table that a query means by ``name``; None if there is none that this user can see."""
+    oid = _resolved(connection, name)
+    if oid is None:
+        return None
+    shown, kind, comment, owner, definition = connection.rows(_TABLE, oid)[0]
+    columns = [TableColumn(*row) for row in connection.rows(_COLUMNS, oid)]
+    keys: dict[tuple[int, bool], list[str]] = {}
+    for index, primary, column in connection.rows(_UNIQUE, oid):
+        keys.setdefault((index, primary), []).append(column)
+    return Table(
+        name=shown,
+        kind=_KINDS.get(kind, "unknown"),
+        columns=tuple(columns),
+        comment=comment,
+        primary_key=next((tuple(key) for (_, primary), key in keys.items() if primary), ()),
+        unique=tuple(tuple(key) for (_, primary), key in keys.items() if not primary),
+        definition=definition,
+        owner=owner,
+    )
+
+
+def owners(connection: Connection, kind: str, name: str) -> list[tuple[str, str]]:
+    """Each thing of this kind and name that this user has no right to, and who owns it."""
+    sql = _OWNERS.get({"relation": "table", "view": "table", "materialized view": "table"}.get(kind, kind))
+    return [(row[0], row[1]) for row in connection.rows(sql, name)] if sql else []
+
+
+def _resolved(connection: Connection, name: str) -> str | None:
+    """Its oid, by the search path; a name with letters that need quotes may come without them."""
+    quoted = ".".join('"' + part.strip('"').replace('"', '""') + '"' for part in name.split("."))
+    for written in dict.fromkeys((name, quoted)):
+        connection.do(f"SAVEPOINT {_SAVEPOINT}")
+        try:
+            oid = connection.rows(_RESOLVE, written)[0][0]
+        except failures() as error:
+            if gone(error):
+                raise
+            connection.do(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            oid = None
+        connection.do(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        if oid is not None:
+            return str(oid)
+    return None

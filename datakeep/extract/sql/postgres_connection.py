@@ -1,0 +1,145 @@
+"""One connection to PostgreSQL through ADBC: questions of our own, savepoints, and the stream of a query."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from datakeep.extract.sql.ahead import Ahead, ahead, interruptible
+from datakeep.extract.sql.faults import DriverMissing
+from datakeep.extract.sql.postgres_faults import connection_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from datakeep.extract.sql.interface import Address
+
+#: The bytes of one batch, as the driver estimates them: small enough that a few fit anywhere, large enough for speed.
+_BATCH_BYTES = 8 << 20
+_CONNECT_TIMEOUT_S = 30
+#: A connection whose other end is gone is noticed after two minutes, also where the URL does not ask for it.
+_DEFAULTS = {
+    "connect_timeout": str(_CONNECT_TIMEOUT_S),
+    "fallback_application_name": "datakeep",
+    "keepalives_idle": "60",
+    "keepalives_interval": "10",
+    "keepalives_count": "6",
+}
+#: Set before each query, so that the transaction, and its snapshot, outlive an error in it.
+SAVEPOINT = "datakeep"
+
+
+def failures() -> tuple[type[BaseException], ...]:
+    """What the driver, and Arrow around it, raise when something is wrong."""
+    import adbc_driver_manager
+    import pyarrow as pa
+
+    return (adbc_driver_manager.Error, pa.ArrowException, OSError)
+
+
+class Connection:
+    """An open connection. Its methods let the driver's exceptions through; the session reads them."""
+
+    def __init__(self, address: Address) -> None:
+        try:
+            from adbc_driver_postgresql import dbapi
+        except ImportError as error:
+            raise DriverMissing(
+                "the package adbc-driver-postgresql, which speaks to PostgreSQL, is not installed",
+                next_step="install datakeep again: it is one of its dependencies",
+            ) from error
+        self._streaming = False
+        try:
+            self._adbc = interruptible(
+                lambda: dbapi.connect(_with_defaults(address.connect), autocommit=True)
+            )
+        except failures() as error:
+            # Not chained: the driver's own words may hold a part of the password.
+            raise connection_fault(error, address.shown) from None
+
+    def close(self) -> None:
+        """End it; what was not committed is undone by the server."""
+        self._adbc.close()
+
+    def do(self, sql: str) -> None:
+        """Run what gives no rows."""
+        with self._cursor() as cursor:
+            cursor.adbc_statement.set_sql_query(sql)
+            interruptible(cursor.adbc_statement.execute_update, cursor.adbc_cancel)
+
+    def rows(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
+        """The rows of a question; ``values`` are bound to ``$1``, ``$2`` … as text."""
+        with self._cursor() as cursor:
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
+            interruptible(lambda: cursor.execute(sql, list(values) or None), cursor.adbc_cancel)
+            table = interruptible(cursor.fetch_arrow_table, cursor.adbc_cancel)
+        columns = [_python(column) for column in table.columns]
+        return list(zip(*columns, strict=True)) if columns else [()] * table.num_rows
+
+    def schema(self, sql: str) -> Any:
+        """Arrow's schema of a query as the driver would give it, without running it."""
+        with self._cursor() as cursor:
+            return interruptible(lambda: cursor.adbc_execute_schema(sql), cursor.adbc_cancel)
+
+    @contextmanager
+    def stream(self, sql: str) -> Iterator[Ahead[Any]]:
+        """The batches of a query, read ahead; a few are held at a time.
+
+        Left before its end, the query is cancelled, and with it the transaction up to the last savepoint.
+        """
+        # pyarrow's own reader drops the SQLSTATE of an error on the way; the driver's keeps it.
+        from adbc_driver_manager._reader import AdbcRecordBatchReader
+
+        with self._cursor() as cursor:
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
+            interruptible(lambda: cursor.execute(sql), cursor.adbc_cancel)
+            handle = cursor.fetch_arrow()
+            with AdbcRecordBatchReader._import_from_c(handle.address) as reader:  # noqa: SLF001
+                self._streaming = True
+                try:
+                    with ahead(_batches(reader), cursor.adbc_cancel) as batches:
+                        yield batches
+                finally:
+                    self._streaming = False
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        if self._streaming:
+            raise RuntimeError(
+                "the rows of a query are on their way: read or leave them before the next question"
+            )
+        cursor = self._adbc.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+
+def _batches(reader: Any) -> Iterator[Any]:
+    while True:
+        try:
+            yield reader.read_next_batch()
+        except StopIteration:
+            return
+
+
+def _with_defaults(url: str) -> str:
+    """``url`` with what it does not say of how to connect."""
+    head, _, query = url.partition("?")
+    stated = {pair.partition("=")[0] for pair in query.split("&")}
+    added = [f"{name}={value}" for name, value in _DEFAULTS.items() if name not in stated]
+    return f"{head}?{'&'.join([*filter(None, [query]), *added])}"
+
+
+def _python(column: Any) -> Sequence[Any]:
+    """A column's values as Python has them; the driver's numerics, which are text, as decimals."""
+    import pyarrow as pa
+
+    if getattr(column.type, "type_name", None) == "numeric":
+        return [None if value is None else Decimal(value) for value in column.to_pylist()]
+    if not pa.types.is_string(column.type):
+        return list(column.to_pylist())
+    # In a database that does not check text (SQL_ASCII), names and comments may be no UTF-8.
+    raw = column.cast(pa.binary()).to_pylist()
+    return [None if value is None else value.decode(errors="backslashreplace") for value in raw]

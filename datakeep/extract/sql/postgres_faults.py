@@ -1,0 +1,173 @@
+"""Reads the complaints of PostgreSQL and its driver: each becomes one error that names the thing and the way out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.errors import AccessDenied, DatakeepError
+from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
+from datakeep.extract.sql.placeholders import shown_place
+
+if TYPE_CHECKING:
+    from datakeep.extract.sql.interface import Statement
+    from datakeep.extract.sql.placeholders import Sent
+
+#: What the server itself says; it never repeats a password.
+_SERVER_SAID = re.compile(r"(?:FATAL|ERROR):\s+(.+)")
+#: What the client's library says of a server that it cannot reach, and what that means; its own words may repeat
+#: parts of the URL.
+_UNREACHABLE = (
+    ("could not translate host name", "its host name cannot be resolved"),
+    ("Connection refused", "nothing listens there"),
+    ("timeout expired", "it does not answer in time"),
+    ("No such file or directory", "no server has its socket on this machine"),
+    ("No route to host", "no network leads there"),
+    ("Network is unreachable", "no network leads there"),
+    ("SSL", "it does not agree to an encrypted connection as the URL's sslmode wants it"),
+    ("server closed the connection", "it ended the connection"),
+)
+_BAD_OPTION = re.compile(r'invalid URI query parameter: "(\w+)"')
+_GONE_STATES = ("08", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05", "53300")
+_GONE_WORDS = ("server closed the connection", "connection to server was lost", "no connection to the server",
+               "could not receive data", "SSL SYSCALL", "SSL connection has been closed", "terminating connection",
+               "connection not open", "could not send data", "connection is closed")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a driver's exception says.
+
+    Attributes:
+        state: The SQLSTATE; empty if it is not the server that complains.
+        primary: The server's sentence, or the driver's.
+        hint: The server's hint or detail, if it has one.
+        position: The place in the text that was sent, from 0; None if it has none.
+    """
+
+    state: str
+    primary: str
+    hint: str | None
+    position: int | None
+
+
+def complaint_of(error: BaseException) -> Complaint:
+    """What ``error`` of the driver, or of Arrow around it, says."""
+    found = {}
+    for name, value in getattr(error, "details", None) or ():
+        found[name if isinstance(name, str) else name.decode()] = (
+            value if isinstance(value, str) else value.decode(errors="replace")
+        )
+    primary = found.get("PG_DIAG_MESSAGE_PRIMARY") or _first_words(str(error))
+    hint = found.get("PG_DIAG_MESSAGE_HINT") or found.get("PG_DIAG_MESSAGE_DETAIL")
+    place = found.get("PG_DIAG_STATEMENT_POSITION")
+    state = getattr(error, "sqlstate", None) or found.get("PG_DIAG_SQLSTATE") or ""
+    return Complaint(state.strip("\0"), primary, hint, int(place) - 1 if place else None)
+
+
+def connection_fault(error: BaseException, shown: str) -> DatakeepError:
+    """Why there is no connection; never in words that could hold a part of the password."""
+    text = str(error)
+    said = _SERVER_SAID.search(text)
+    if said and ("authentication" in said[1] or "no pg_hba.conf entry" in said[1] or "permission denied" in said[1]
+                 or "role" in said[1]):  # fmt: skip
+        return AccessDenied(
+            f"{shown} does not let this user in: {said[1].strip()}",
+            next_step="check user and password: in the URL, in PGPASSWORD or in ~/.pgpass",
+        )
+    if "no password supplied" in text:
+        return AccessDenied(
+            f"{shown} wants a password, and none was given",
+            next_step="set PGPASSWORD, or put a line for it into ~/.pgpass",
+        )
+    option = _BAD_OPTION.search(text)
+    if option:
+        return DatabaseUnreachable(
+            f"the URL of the database has an option that PostgreSQL does not know: {option[1]}",
+            next_step="leave it out, or write it as PostgreSQL's documentation of connection URIs does",
+        )
+    if said:
+        return DatabaseUnreachable(
+            f"{shown} refuses: {said[1].strip()}",
+            next_step="check the URL, such as the database's name in it, or ask whoever runs the server",
+        )
+    why = next(
+        (meaning for words, meaning in _UNREACHABLE if words in text), "the URL or the network is wrong"
+    )
+    return DatabaseUnreachable(
+        f"{shown} cannot be reached: {why}", next_step="check host and port, and whether the server runs"
+    )
+
+
+def gone(error: BaseException) -> bool:
+    """Whether ``error`` says that the connection ended."""
+    complaint = complaint_of(error)
+    if complaint.state:
+        return complaint.state.startswith(_GONE_STATES)
+    return any(words in str(error) for words in _GONE_WORDS)
+
+
+def query_fault(
+    error: BaseException,
+    shown: str,
+    statement: Statement | None = None,
+    sent: Sent | None = None,
+    lead: int = 0,
+) -> DatakeepError:
+    """What became of a query.
+
+    Args:
+        error: What the driver raised.
+        shown: The database, in messages.
+        statement: What the user wrote.
+        sent: What was sent for it.
+        lead: How many characters stood before it.
+    """
+    complaint = complaint_of(error)
+    if gone(error):
+        return DatabaseUnreachable(
+            f"the connection to {shown} ended on the way: {complaint.primary}",
+            next_step="run the same command again: nothing was kept of this attempt",
+        )
+    if complaint.state == "57014":
+        return QueryFailed(
+            f"{shown} gave up: {complaint.primary}",
+            next_step="give it more time with --query-timeout, or ask for fewer rows",
+        )
+    if complaint.state == "25006":
+        return QueryRefused(
+            f"{complaint.primary}: datakeep reads, and changes nothing",
+            next_step="leave out of the query what writes, such as a function that does",
+        )
+    place, lines = _place(complaint, statement, sent, lead)
+    hint = f" ({complaint.hint})" if complaint.hint else ""
+    if place or complaint.state.startswith(("42", "0A", "26", "34")):
+        return QueryRefused(
+            f"{shown} does not take the query: {place}{complaint.primary}{hint}",
+            next_step="correct the query there" if place else "correct the query",
+            things=lines,
+        )
+    return QueryFailed(
+        f"{shown} failed on the way: {complaint.primary}{hint}",
+        next_step="correct the query, or leave out the rows that it fails on",
+    )
+
+
+def _place(
+    complaint: Complaint, statement: Statement | None, sent: Sent | None, lead: int
+) -> tuple[str, tuple[str, ...]]:
+    if complaint.position is None or statement is None or sent is None:
+        return "", ()
+    at = complaint.position - lead
+    if not 0 <= at <= len(sent.text):
+        return "", ()
+    place, lines = shown_place(statement.text, sent.origin(at))
+    return f"{place}: ", lines
+
+
+def _first_words(text: str) -> str:
+    """The driver's sentence without its own prefixes, and without the query, which it repeats."""
+    text = text.partition("\n\nQuery was:")[0].partition(". SQLSTATE")[0]
+    said: Any = _SERVER_SAID.search(text)
+    return (said[1] if said else re.sub(r"^[A-Z_]+: (\[libpq\] )?(PQ\w+\(\) failed: )?", "", text)).strip().splitlines()[0]

@@ -1,0 +1,182 @@
+"""What a query reads from: base tables by the names that it writes, and what stands behind each alias."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.scope import traverse_scope
+
+from datakeep.extract.sql.reading import offset_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Table functions whose first argument is the path of a file.
+_FILE_FUNCTIONS = frozenset({
+    "read_csv", "read_csv_auto", "read_parquet", "parquet_scan", "read_json", "read_json_auto", "read_ndjson",
+    "read_text", "read_blob", "sniff_csv", "read_xlsx", "iceberg_scan", "delta_scan",
+})  # fmt: skip
+#: Functions in FROM that only compute, or tell of the catalogue; those that sqlglot has a type for are known to.
+_COMPUTES = re.compile(
+    r"(jsonb?|xml|regexp|generate|string|pragma|pg|ts|duckdb|split|flatten)_\w+|unnest|range|repeat|flatten|glob"
+    r"|openjson|xmltable"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing in a FROM or JOIN.
+
+    Attributes:
+        alias: What the query calls it, in lower case; empty where it has no name.
+        node: Its place in the tree.
+        query: The query behind it, for a CTE or subquery; None for a base table or a function.
+        recursive: Whether it is a CTE that reads itself.
+    """
+
+    alias: str
+    node: exp.Expr
+    query: exp.Expr | None = None
+    recursive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources of every SELECT of a tree.
+
+    Attributes:
+        tables: The base tables, views and files, in the order of the text.
+        dialect: Of the query.
+        functions: Functions in FROM of which nobody can see from here what they read.
+    """
+
+    tables: tuple[exp.Table, ...]
+    dialect: str
+    functions: tuple[str, ...]
+    _of_select: Mapping[int, Mapping[str, Source]] = field(default_factory=dict)
+
+    def of(self, select: exp.Expr) -> list[Source]:
+        """The sources of ``select`` itself, in the order of its FROM and JOINs."""
+        known = self._of_select.get(id(select), {})
+        found = []
+        for node in _nodes(select):
+            alias = str(node.alias_or_name).lower()
+            query = node.this if isinstance(node, exp.Subquery) else None
+            inner = query.unnest() if isinstance(query, exp.Subquery) else query
+            found.append(replace(known[alias], node=node) if alias in known else Source(alias, node, inner))
+        return found
+
+    def name(self, table: exp.Expr) -> str | None:
+        """The name of a base table as the query writes it; None for whatever else ``table`` is."""
+        return name_of(table, self.dialect) if isinstance(table, exp.Table) and self.is_base(table) else None
+
+    def names(self) -> list[str]:
+        """The names of all base tables, and of all files, each once."""
+        found: list[str] = []
+        for table in self.tables:
+            found += paths_of(table) or [name_of(table, self.dialect) or ""]
+        return list(dict.fromkeys(found))
+
+    def is_base(self, node: exp.Expr) -> bool:
+        """Whether ``node`` is a table or view of the database, or a file."""
+        return any(node is one for one in self.tables)
+
+
+def _nodes(select: exp.Expr) -> list[exp.Expr]:
+    """What stands in FROM, JOIN and LATERAL; ``(a JOIN b)`` in parentheses is two."""
+    start = select.args.get("from_")
+    first = [start.this] if start else []
+    joins = [join.this for join in select.args.get("joins") or ()]
+    found: list[exp.Expr] = []
+    for node in [*first, *joins, *(select.args.get("laterals") or ())]:
+        if isinstance(node, exp.Subquery | exp.Paren) and isinstance(node.this, exp.Table) and not node.alias:
+            found += [node.this, *(join.this for join in node.this.args.get("joins") or ())]
+        else:
+            found.append(node)
+    return found
+
+
+def sources_of(tree: exp.Expr, dialect: str) -> Sources:
+    """The sources of every SELECT in ``tree``; a CTE's name is no table, but the table that it hides is one."""
+    try:
+        scopes = traverse_scope(tree)
+    except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError):
+        scopes = []
+    base: dict[int, exp.Table] = {}
+    seen: set[int] = set()
+    of_select: dict[int, dict[str, Source]] = {}
+    for scope in scopes:
+        known = of_select.setdefault(id(scope.expression), {})
+        for alias, (node, source) in scope.selected_sources.items():
+            seen.add(id(node))
+            if isinstance(source, exp.Table):
+                base[id(source)] = source
+            elif isinstance(source, exp.Expr) or source is None:
+                continue
+            else:
+                inner = source.expression
+                cyclic = any(inner is above for above in _above(node))
+                known[alias.lower()] = Source(alias.lower(), node, inner, cyclic)
+    ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    for table in tree.find_all(exp.Table):
+        if id(table) not in seen and (table.args.get("db") or table.name.lower() not in ctes):
+            base[id(table)] = table
+    named = [table for table in base.values() if name_of(table, dialect)]
+    ordered = tuple(sorted(named, key=lambda one: offset_of(one) or 0))
+    return Sources(ordered, dialect, tuple(_opaque(tree)), of_select)
+
+
+def _opaque(tree: exp.Expr) -> list[str]:
+    """Functions that stand for a table, but for those of files and those that only compute."""
+    places = [one for one in tree.find_all(exp.Table, exp.Lateral) if isinstance(one.this, exp.Func)]
+    found = []
+    for place in places:
+        name = _function_name(place.this)
+        untyped = isinstance(place.this, exp.Anonymous) or name in _FILE_FUNCTIONS
+        told = isinstance(place, exp.Table) and paths_of(place)
+        if untyped and not told and not _COMPUTES.fullmatch(name):
+            found.append(f"{name}()")
+    return list(dict.fromkeys(found))
+
+
+def _above(node: exp.Expr) -> list[exp.Expr]:
+    found: list[exp.Expr] = []
+    one: exp.Expr | None = node.parent
+    while one is not None:
+        found.append(one)
+        one = one.parent
+    return found
+
+
+def name_of(table: exp.Table, dialect: str) -> str | None:
+    """A table's name as the query writes it (quotes included), a file's path; None for another function."""
+    if isinstance(table.this, exp.Identifier):
+        if dialect == "duckdb" and table.this.quoted and not table.args.get("db") and _is_path(table.name):
+            return table.name
+        parts = [one for one in table.parts if isinstance(one, exp.Identifier) and one.name]
+        return ".".join(one.sql(dialect=dialect) for one in parts)
+    return next(iter(paths_of(table)), None)
+
+
+def paths_of(table: exp.Table) -> list[str]:
+    """The files that a function in FROM reads, where the text says which; empty for everything else."""
+    call = table.this
+    if _function_name(call) not in _FILE_FUNCTIONS:
+        return []
+    first = call.expressions[0] if call.expressions and not isinstance(call, exp.ReadCSV) else call.this
+    files = first.expressions if isinstance(first, exp.List | exp.Array) else [first]
+    return [str(one.this) for one in files if isinstance(one, exp.Literal) and one.is_string]
+
+
+def _function_name(call: exp.Expr) -> str:
+    if isinstance(call, exp.Anonymous):
+        return str(call.name).lower()
+    return call.sql_name().lower() if isinstance(call, exp.Func) else ""
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or "." in name or "*" in name

@@ -1,0 +1,308 @@
+"""The figures of all columns of a table, while its batches go by."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datakeep.core.counts import counted
+from datakeep.extract import values
+from datakeep.extract.sketches import Distinct, Frequent, RowSample, exact_sum, hashes
+from datakeep.formats.profile import Periods, Top
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from datakeep.formats.manifest import Column
+
+#: Different values that are held of all columns together, and the most and the least of one.
+HELD_VALUES, MOST_HELD, LEAST_HELD = 500_000, 50_000, 500
+#: Sampled values that are held of all columns together, and the most and the least of one.
+SAMPLED_VALUES, MOST_SAMPLED, LEAST_SAMPLED = 4_000_000, 65_536, 4_096
+#: Hashes for counting what differs: 1.6 % off as a rule.
+HASHES = 4_096
+#: Values that are still counted one by one where not all are.
+FREQUENT = 2_000
+TOP = 10
+QUANTILES = ("0.05", "0.25", "0.5", "0.75", "0.95")
+BARS = 12
+#: Days that are listed; of more it is months, of more of those years. And days that are held while counting.
+DAYS, MONTHS, YEARS = 1_100, 600, 2_000
+HELD_DAYS = 100_000
+_ROUNDED = Context(prec=15, rounding=ROUND_HALF_EVEN)
+_EXACT = Context(prec=200)
+
+
+def _share(total: int, columns: int, most: int, least: int) -> int:
+    return max(least, min(most, total // max(columns, 1)))
+
+
+class Tally:
+    """Counts batches in.
+
+    Args:
+        columns: Names and types.
+        time: The column whose days are counted, if there is one.
+    """
+
+    def __init__(self, columns: Sequence[Column], time: str | None) -> None:
+        self.rows = 0
+        held = _share(HELD_VALUES, len(columns), MOST_HELD, LEAST_HELD)
+        self._sample = RowSample(_share(SAMPLED_VALUES, len(columns), MOST_SAMPLED, LEAST_SAMPLED))
+        self._columns = [_Column(column, held) for column in columns]
+        self._days = _Days(time) if time else None
+
+    def add(self, batch: Any) -> None:
+        """Takes in a record batch: columns by name, the first of each; one that is not there holds nulls."""
+        drawn = self._sample.draw(self.rows, len(batch))
+        places = {name: place for place, name in reversed([*enumerate(batch.schema.names)])}
+        for number, column in enumerate(self._columns):
+            place = places.get(column.name)
+            array = column.add(batch.column(place) if place is not None else pa.nulls(len(batch)))
+            if column.is_ordered:
+                self._sample.put(number, array.take(drawn))
+            if self._days and column.name == self._days.column:
+                self._days.add(array, column.arrow_type)
+        self.rows += len(batch)
+        self._sample.shrink()
+
+    def columns(self) -> list[dict[str, Any]]:
+        """The figures of each column, without those that have no meaning for its type."""
+        return [
+            column.figures(self._sample.values(number) if column.is_ordered else None, self._sample.whole)
+            for number, column in enumerate(self._columns)
+        ]
+
+    def periods(self) -> dict[str, Any] | None:
+        """Rows per day, month or year; None if there is no time column, or nothing in it."""
+        return self._days.periods() if self._days else None
+
+    def notes(self) -> list[str]:
+        """What a person should know of how this was counted."""
+        return [
+            f"{column.name}: {counted(column.other, 'value')} not of the type {column.type}, counted apart"
+            for column in self._columns
+            if column.other
+        ] + (self._days.notes() if self._days else [])
+
+
+class _Column:
+    """One column: counts, and what is held of its values."""
+
+    def __init__(self, column: Column, held: int) -> None:
+        self.name, self.type = column.name, column.type
+        self.arrow_type = values.type_named(column.type)
+        self.kind = values.kind_of(self.arrow_type)
+        self.is_ordered = self.kind in ("integer", "float", "decimal", "time")
+        self.nulls = self.other = self.nan = self.infinite = self.counted = self.longest = 0
+        self._is_number = self.kind in ("integer", "float", "decimal")
+        self._total = Fraction()
+        self._least: Any = None
+        self._greatest: Any = None
+        self._distinct = Distinct(HASHES)
+        self._frequent = Frequent(held, min(held, FREQUENT))
+
+    def add(self, array: Any) -> Any:
+        """Takes in an array; returns it in the plain form in which it was counted."""
+        if self.kind == "other":
+            self.nulls += array.null_count
+            return array
+        array, other = values.fitted(array, self.arrow_type)
+        self.other += other
+        self.nulls += array.null_count - other
+        array = values.plain(array)
+        present = self._finite(array.drop_null())
+        if len(present):
+            self._count(present)
+        return array
+
+    def _finite(self, array: Any) -> Any:
+        """Without NaN and infinities, which are counted; -0 is 0."""
+        if self.kind != "float":
+            return array
+        nan, finite = pc.is_nan(array), pc.is_finite(array)
+        self.nan += pc.sum(nan).as_py() or 0
+        self.infinite += len(array) - (pc.sum(finite).as_py() or 0) - (pc.sum(nan).as_py() or 0)
+        return pc.add(array.filter(finite), pa.scalar(0, array.type))
+
+    def _count(self, array: Any) -> None:
+        self.counted += len(array)
+        if self._is_number:
+            self._total += exact_sum(array)
+        if self.kind in ("text", "binary"):
+            array = self._measured(array)
+        found = array.value_counts()
+        different, counts = found.field(0), found.field(1).to_numpy()
+        self._frequent.add(different, counts)
+        if self.kind != "boolean":
+            self._distinct.add(hashes(different))
+        if self.kind not in ("binary", "boolean"):
+            ends = pc.min_max(different).as_py()
+            self._least = ends["min"] if self._least is None else min(self._least, ends["min"])
+            self._greatest = ends["max"] if self._greatest is None else max(self._greatest, ends["max"])
+
+    def _measured(self, array: Any) -> Any:
+        """Text of which long values are cut, after their length was seen."""
+        if self.kind == "text":
+            array = values.valid(array)
+        lengths = pc.utf8_length(array) if self.kind == "text" else pc.binary_length(array)
+        self.longest = max(self.longest, pc.max(lengths).as_py())
+        return values.held(array)
+
+    def figures(self, sampled: Any, whole: bool) -> dict[str, Any]:
+        """The column's part of the profile."""
+        figures: dict[str, Any] = {"name": self.name}
+        if self.type is not None:
+            figures["type"] = self.type
+        figures["nulls"] = self.nulls
+        if self.kind != "other":
+            figures |= self._range_figures() | self._value_figures(sampled, whole)
+        apart = {"nan": self.nan, "infinite": self.infinite, "other": self.other}
+        return figures | {name: count for name, count in apart.items() if count}
+
+    def _range_figures(self) -> dict[str, Any]:
+        figures: dict[str, Any] = {}
+        if self._least is not None:
+            figures["min"] = values.text_of(self._least, self.arrow_type)
+            figures["max"] = values.text_of(self._greatest, self.arrow_type)
+        if self._is_number and self.counted:
+            figures["mean"] = _rounded(self._total / self.counted)
+        if self.kind in ("text", "binary") and self.counted:
+            figures["longest"] = self.longest
+        return figures
+
+    def _value_figures(self, sampled: Any, whole: bool) -> dict[str, Any]:
+        """Distinct, top, quantiles and histogram, and which of them are approximate."""
+        frequent = self._frequent
+        figures: dict[str, Any] = {
+            "distinct": len(frequent.rows) if frequent.exact else self._distinct.estimate()
+        }
+        approximate = [] if frequent.exact else ["distinct"]
+        if top := self._top():
+            figures["top"] = top
+            approximate += [] if frequent.exact else ["top"]
+        if self.is_ordered and self.counted:
+            ordered = (
+                sorted(frequent.rows.items()) if frequent.exact else _sample_counts(self._sampled(sampled))
+            )
+            figures["quantiles"] = {
+                share: values.text_of(one, self.arrow_type) for share, one in _quantiles(ordered)
+            }
+            figures["histogram"] = _histogram(ordered, self._least, self._greatest)
+            approximate += [] if frequent.exact or whole else ["quantiles", "histogram"]
+        return figures | ({"approximate": approximate} if approximate else {})
+
+    def _sampled(self, sampled: Any) -> Any:
+        present = sampled.drop_null()
+        return present.filter(pc.is_finite(present)) if self.kind == "float" else present
+
+    def _top(self) -> list[dict[str, Any]]:
+        """The values with the most rows; none where no value has more than one, and none of bytes."""
+        if self.kind == "binary":
+            return []
+        shown = (
+            (values.text_of(one, self.arrow_type), rows)
+            for one, rows in self._frequent.rows.items()
+            if rows > self._frequent.error
+        )
+        ranked = sorted(shown, key=lambda pair: (-pair[1], pair[0]))[:TOP]
+        if not ranked or ranked[0][1] == 1:
+            return []
+        return [Top(value=value, rows=rows).to_dict() for value, rows in ranked]
+
+
+def _rounded(exact: Fraction) -> str:
+    """A fraction as decimal text of 15 digits."""
+    quotient = _ROUNDED.divide(Decimal(exact.numerator), Decimal(exact.denominator))
+    text = f"{quotient:f}" if -7 < quotient.adjusted() < 21 else str(quotient)
+    return text.rstrip("0").rstrip(".") if "." in text and "E" not in text else text
+
+
+def _sample_counts(sampled: Any) -> list[tuple[Any, int]]:
+    return sorted(Counter(sampled.to_pylist()).items())
+
+
+def _quantiles(ordered: Sequence[tuple[Any, int]]) -> Iterator[tuple[str, Any]]:
+    """For each share q of n rows, the smallest value that at least q·n rows do not exceed, and no mean of two."""
+    total = sum(rows for _, rows in ordered)
+    wanted = [(share, math.ceil(Fraction(share) * total)) for share in QUANTILES]
+    seen = 0
+    for value, rows in ordered:
+        seen += rows
+        while wanted and seen >= wanted[0][1]:
+            yield wanted.pop(0)[0], value
+
+
+def _histogram(ordered: Sequence[tuple[Any, int]], least: Any, greatest: Any) -> list[int]:
+    """Rows in equal steps of the range, the last with its end."""
+    bars = [0] * BARS
+    # Of floats, a part: the widest range that there is would be infinite.
+    part: Any = 1 / 64 if isinstance(least, float) else 1
+    with localcontext(_EXACT):
+        low, width = least * part, greatest * part - least * part
+        for value, rows in ordered:
+            place = int((value * part - low) * BARS // width) if width else 0
+            bars[min(place, BARS - 1)] += rows
+    return bars
+
+
+class _Days:
+    """Rows per day of the time column; once too many days differ, per month, then per year."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+        self._unit = "D"
+        self._rows: Counter[int] = Counter()
+        self._gave_up = False
+
+    def add(self, array: Any, arrow_type: Any) -> None:
+        """Takes in the column's plain array."""
+        numbers = array.drop_null().to_numpy(zero_copy_only=False).astype(np.int64)
+        days = values.day_numbers(numbers, arrow_type).astype("datetime64[D]")
+        found, counts = np.unique(
+            days.astype(f"datetime64[{self._unit}]").astype(np.int64), return_counts=True
+        )
+        for period, rows in zip(found.tolist(), counts.tolist(), strict=True):
+            self._rows[period] += rows
+        if len(self._rows) > HELD_DAYS:
+            self._coarsen()
+
+    def _coarsen(self) -> None:
+        """The next longer period; after years comes nothing, and no more than those are held."""
+        coarser = {"D": "M", "M": "Y", "Y": "Y"}[self._unit]
+        if self._unit == "Y":
+            self._gave_up, self._rows = True, Counter()
+            return
+        periods = np.array([*self._rows], f"datetime64[{self._unit}]").astype(f"datetime64[{coarser}]")
+        merged: Counter[int] = Counter()
+        for period, rows in zip(periods.astype(np.int64).tolist(), self._rows.values(), strict=True):
+            merged[period] += rows
+        self._unit, self._rows = coarser, merged
+
+    def periods(self) -> dict[str, Any] | None:
+        """The periods that have rows, in order."""
+        for unit, most in (("D", DAYS), ("M", MONTHS), ("Y", YEARS)):
+            if self._unit == unit and len(self._rows) > most:
+                self._coarsen()
+        if not self._rows or self._gave_up:
+            return None
+        per = {"D": "day", "M": "month", "Y": "year"}[self._unit]
+        names = np.array([*self._rows], f"datetime64[{self._unit}]")
+        rows = dict(sorted(zip(map(str, names), self._rows.values(), strict=True)))
+        return Periods.model_validate({"column": self.column, "per": per, "rows": rows}).to_dict()
+
+    def notes(self) -> list[str]:
+        """Why it is not days, if it is not."""
+        if self._gave_up:
+            return [f"rows per day are not counted: {self.column} holds more than {YEARS:,} different years"]
+        if self._unit == "D":
+            return []
+        per = "month" if self._unit == "M" else "year"
+        return [f"{self.column} has rows on more than {DAYS:,} days: they are counted per {per}"]

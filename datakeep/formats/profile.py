@@ -1,0 +1,196 @@
+"""``profile.json``: what the values of a dataset's tables are like, column by column.
+
+It is JSON, which YAML 1.2 contains, since a table of a thousand columns would take a parser of YAML seconds. Counts
+are integers; every other number, day and moment is exact text, so that no machine reads another value than was
+written. A line of the file is a column, so that git shows which ones changed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field
+
+from datakeep.core.errors import InvalidFile
+from datakeep.core.secrets import find_secret
+from datakeep.formats.base import Document, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_SIZE_BYTES = 32 << 20
+#: What must not stand in a file as it is: control characters, and what turns the direction of text.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?$"
+Rows = Annotated[int, Field(ge=0)]
+#: Why values are not here: stated or not stated about the data, guessed from a name, or seen in a value.
+Withheld = Literal["privacy", "name", "secret"]
+Figure = Literal["distinct", "top", "quantiles", "histogram"]
+
+
+class Top(Part):
+    """A frequent value and its rows; where ``top`` is approximate, there are at least that many."""
+
+    value: str
+    rows: Rows
+
+
+class ColumnProfile(Part):
+    """The figures of one column; one that has no meaning for its type is not there."""
+
+    name: str
+    type: str | None = None
+    nulls: Rows
+    distinct: Rows | None = None
+    min: str | None = None
+    max: str | None = None
+    mean: str | None = Field(
+        default=None, pattern=_NUMBER, description="rounded to 15 digits; NaN and infinities left out"
+    )
+    quantiles: dict[str, str] = Field(
+        default_factory=dict, description="share of the rows to the smallest value that they do not exceed"
+    )
+    histogram: list[Rows] = Field(
+        default_factory=list, description="rows in equal steps from min to max; of the sample, if approximate"
+    )
+    top: list[Top] = Field(default_factory=list)
+    longest: Rows | None = Field(default=None, description="characters of the longest text, or bytes")
+    nan: Rows = 0
+    infinite: Rows = 0
+    other: Rows = Field(
+        default=0, description="values of a large text file that are not of the column's type"
+    )
+    approximate: list[Figure] = Field(default_factory=list, description="the figures that are not exact")
+    withheld: Withheld | None = Field(default=None, description="why values of this column are not here")
+
+
+class Periods(Part):
+    """How many rows lie in each day, month or year of the time column; days are those of UTC."""
+
+    column: str
+    per: Literal["day", "month", "year"]
+    rows: dict[str, Rows] = Field(
+        min_length=1, description="the period to its rows; periods without rows are left out"
+    )
+
+
+class Profile(Document):
+    """``profile.json`` as a whole."""
+
+    kind: ClassVar[str] = "profile"
+    model_config = ConfigDict(title="profile.json, the profile of a dataset's tables")
+
+    format: Literal["datakeep/profile/1"] = "datakeep/profile/1"
+    files: Rows = Field(description="the tabular files that were read")
+    left_out: Rows = Field(default=0, description="tabular files that were not: other columns, or too many")
+    rows: Rows
+    columns: list[ColumnProfile]
+    columns_left_out: Rows = 0
+    time: Periods | None = None
+    notes: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def read(cls, text: str | bytes, *, what: str) -> Self:
+        """The profile in JSON ``text``.
+
+        Raises:
+            InvalidFile: It is too large, does not parse, or a value has a wrong type.
+            UnknownFormat: It is another kind of file, or of a major version from the future.
+        """
+        next_step = f"update the dataset from its source, which makes {what} anew"
+        if len(text) > MAX_SIZE_BYTES:
+            raise InvalidFile(f"{what} is larger than {MAX_SIZE_BYTES >> 20} MB", next_step=next_step)
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidFile(f"{what} is not JSON that can be read", next_step=next_step) from error
+        if not isinstance(data, dict):
+            raise InvalidFile(f"{what} is not a JSON object", next_step=next_step)
+        return cls.of(data, what=what)
+
+    def dump(self) -> str:
+        """The profile as JSON text: a line for each field, and in ``columns`` for each column."""
+        data = {"format": self.format_line(), **self.to_dict()}
+        lines = [f'"{name}": {_lines(value)}' for name, value in data.items()]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(map(_line, value)) + "\n]"
+    return _line(value)
+
+
+def _line(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+#: Fields of a column that repeat values of the data.
+_TEXTS = ("min", "max", "top")
+_VALUES = (*_TEXTS, "mean", "quantiles", "histogram")
+#: Types whose ranges say nothing of one person; of a number that only its name gives away, all is withheld.
+_RANGES = re.compile(r"u?int|half|float|double|decimal|date|time|duration|bool")
+#: What columns of personal data are called, as words between separators or capitals.
+_PERSONAL = re.compile(
+    r"(?:^|[^a-z])(?:e?mails?|e mail|phones?|telephone|tel|mobile|fax|address|addr|street|zip|zipcode|postcode|"
+    r"postal code|birthday|birthdate|birth date|date of birth|dob|ssn|passport|iban|surname|"
+    r"(?:first|last|given|family|full|maiden|middle|customer|patient|user|person|employee) ?names?|"
+    r"ip|ip addr|ip address|licen[cs]e plate|credit card|card number)(?:$|[^a-z])"
+)
+_PERSONAL_JAPANESE = re.compile(
+    "氏名|姓名|お?名前|苗字|名字|フリガナ|ふりがな|住所|番地|電話|携帯|メール|郵便番号|生年月日|誕生日|マイナンバー|個人番号|口座|保険証"
+)
+
+
+def suggests_personal(name: str) -> bool:
+    """Whether a column is called as columns of personal data are: ``e_mail``, ``lastName``, ``電話番号``."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    words = re.sub(r"[\W_0-9]+", " ", words).strip().lower()
+    return bool(_PERSONAL.search(words) or _PERSONAL_JAPANESE.search(name))
+
+
+def withholding(profile: Profile, personal: str | None) -> Profile:
+    """The profile without the values that would stay in git for ever though they may be somebody's.
+
+    Unless ``personal`` is ``no``, text, bytes and all frequent values go; ranges of numbers and times stay.
+    Of a column that is called as personal data are, all values go, whatever is stated. A text that looks like a
+    password or token takes the values of its column with it. What is withheld already stays so.
+
+    Args:
+        profile: With all values.
+        personal: The manifest's ``privacy.personal``; None where it is not stated.
+    """
+    columns = [_withheld(column, personal) for column in profile.columns]
+    less: dict[str, Any] = {"columns": columns}
+    if profile.time and suggests_personal(profile.time.column):
+        less["time"] = None
+    return profile.model_copy(update=less)
+
+
+def _withheld(column: ColumnProfile, personal: str | None) -> ColumnProfile:
+    reason: Withheld | None = None
+    gone: tuple[str, ...] = ()
+    is_range = bool(_RANGES.match(column.type or ""))
+    if suggests_personal(column.name):
+        reason, gone = "name", _VALUES
+    elif personal != "no" and column.type != "bool":
+        reason, gone = "privacy", ("top",) if is_range else _TEXTS
+    elif any(find_secret(text) for text in _texts(column)):
+        reason, gone = "secret", _TEXTS
+    there = [name for name in gone if getattr(column, name)]
+    if not there:
+        return column
+    kept = {name: value for name, value in column.to_dict().items() if name not in there}
+    if approximate := [figure for figure in column.approximate if figure not in there]:
+        kept["approximate"] = approximate
+    else:
+        kept.pop("approximate", None)
+    return ColumnProfile.model_validate({**kept, "withheld": reason})
+
+
+def _texts(column: ColumnProfile) -> Iterable[str]:
+    yield from (text for text in (column.min, column.max) if text)
+    yield from (one.value for one in column.top)

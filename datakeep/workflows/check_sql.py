@@ -1,0 +1,143 @@
+"""``check-sql``: is what a query gives derivable again, and is it one SELECT at all?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from datakeep.core.counts import counted
+from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from datakeep.extract.sql.advice import Advice, JoinCount
+    from datakeep.extract.sql.interface import Database, Parameter, Session, Statement
+    from datakeep.extract.sql.lineage import TableRead
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found.
+
+    Attributes:
+        statement: The query.
+        advice: What there is to report, in the order of the text.
+        tables: The tables, views and files that it reads, as it writes them.
+        reads: The same as the catalogue knows them, through views too; None without a database.
+        joins: What was counted of joins that no key vouches for; None without a database.
+        notes: What was not looked at, and what was found to be well.
+    """
+
+    statement: Statement
+    advice: tuple[Advice, ...]
+    tables: tuple[str, ...]
+    reads: tuple[TableRead, ...] | None = None
+    joins: tuple[JoinCount, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def check_sql(
+    path: Path,
+    dialect: str | None,
+    parameters: Sequence[str] = (),
+    database: Database | None = None,
+) -> Checked:
+    """Read a query and say what makes it impossible to derive its result again.
+
+    Args:
+        path: The file with the SQL, in UTF-8.
+        dialect: As sqlglot names it; by default the database's, or PostgreSQL's.
+        parameters: ``name=value`` and the like; held against the query's placeholders if any are given.
+        database: Asked for keys, views and how many rows joins repeat; None looks at the text alone.
+
+    Raises:
+        SourceMissing, SourceUnreadable: The file is not there, or not text.
+        QueryRefused: It is not one SELECT, or its parameters do not fit.
+        SecretFound: A password stands in the text, or in a parameter.
+        UsageError: There is no such dialect, or it is not the database's, or a parameter is malformed.
+        DatabaseUnreachable, AccessDenied, DriverMissing, QueryFailed: As the database says.
+    """
+    from datakeep.extract.sql.advice import advise
+    from datakeep.extract.sql.lineage import read_tables, trace
+    from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
+
+    statement = parse(read_sql(path), _dialect(dialect, database))
+    given = parameters_of(parameters)
+    if given:
+        check_parameters(statement, given)
+    tables = tuple(read_tables(statement))
+    if database is not None:
+        with database.session() as session:
+            found = with_catalogue(statement, tables, session, _unbound(statement, given))
+            return replace(found, reads=tuple(trace(statement, session.tables)))
+    notes = ("keys and joins were not looked at: --database URL asks the database for them",)
+    return Checked(
+        statement, tuple(advise(statement, None)), tables, notes=notes + _unbound(statement, given)
+    )
+
+
+def read_sql(path: Path) -> str:
+    """The text of a file with SQL; a byte order mark is no part of it, line ends stay as they are.
+
+    Raises:
+        SourceMissing, SourceUnreadable: The file is not there, or not UTF-8 text.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise SourceMissing(
+            f"there is no file {path}", next_step="name the file that holds the SELECT"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SourceUnreadable(f"{path} is not UTF-8 text", next_step=f"save {path} as UTF-8") from error
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path} cannot be read: {error.strerror}",
+            next_step=f"name a file that you may read: ls -l {path}",
+        ) from error
+
+
+def _dialect(named: str | None, database: Database | None) -> str:
+    own = database.address.dialect if database else None
+    if named and own and named != own:
+        raise UsageError(
+            f"--dialect {named} is not that of the database, which is {own}",
+            next_step="leave --dialect out: the database's own is taken",
+        )
+    return named or own or "postgres"
+
+
+def _unbound(statement: Statement, given: Mapping[str, Parameter]) -> tuple[str, ...]:
+    if given or not statement.parameters:
+        return ()
+    names = ", ".join(f":{name}" for name in statement.parameters)
+    return (f"{counted(len(statement.parameters), 'parameter')} without a value: {names}",)
+
+
+def with_catalogue(
+    statement: Statement, names: tuple[str, ...], session: Session, notes: tuple[str, ...]
+) -> Checked:
+    """What a check finds that may ask a database: keys, views, and how many rows joins repeat."""
+    from datakeep.extract.sql.advice import advise, verify_joins
+
+    tables = session.tables(names) if names else {}
+    unknown = [name for name in names if name not in tables]
+    if unknown:
+        notes += (f"not in the database's catalogue, so that their keys are unknown: {', '.join(unknown)}",)
+    counts = verify_joins(statement, tables, session.ask)
+    at = {(one.line, one.column): one for one in counts}
+    found = []
+    for one in advise(statement, tables):
+        count = at.get((one.line, one.column)) if one.id == "join-multiplies" else None
+        if count is None:
+            found.append(one)
+        elif count.multiplies:
+            found.append(replace(one, what=f"{one.what}; {count}"))
+    notes += tuple(
+        f"{one.line}:{one.column}: {one}; nothing in the database keeps it so"
+        for one in counts
+        if not one.multiplies
+    )
+    return Checked(statement, tuple(found), names, None, tuple(counts), notes)

@@ -1,0 +1,296 @@
+"""Running a query, so that what is recorded of it cannot differ from what happened.
+
+The way of the rows: the SQL's text, found to be one SELECT → one read-only transaction → Parquet parts in a
+temporary folder, which then are the source of a version like any other. What is cancelled or fails leaves nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.errors import InvalidFile, UsageError
+from datakeep.repository.scratch import scratch
+from datakeep.workflows import attachments, facts
+from datakeep.workflows.extraction_record import dictionary, moment, notes, recorded, stated_parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from datakeep.core.progress import Progress
+    from datakeep.extract.sql.interface import Database, Exactness, Parameter, Statement
+    from datakeep.formats.manifest import Source
+    from datakeep.formats.version import VersionEntry
+    from datakeep.repository.dataset import DatasetRepository
+
+_FIELDS = ("query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows", "extraction")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a user wants extracted.
+
+    Args:
+        sql: The file with the query; None is the recorded one.
+        database: Its URL, which may hold a password; None is the recorded one.
+        parameters: ``name=value`` or ``name:type=value``; they win over recorded ones.
+        as_text: Columns that are kept as the database's own text.
+        decimals: ``column=precision,scale`` for numerics that have none of their own.
+        timeout_s: How long the query may take; None is as long as it needs.
+        part_bytes: A Parquet file that has become so large is followed by another; None is the usual size.
+    """
+
+    sql: Path | None = None
+    database: str | None = None
+    parameters: Sequence[str] = ()
+    as_text: Sequence[str] = ()
+    decimals: Sequence[str] = ()
+    timeout_s: int | None = None
+    part_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query that is ready to be run: one SELECT, all its parameters, a database.
+
+    ``place`` is where the text lies in the dataset's repository.
+    """
+
+    statement: Statement
+    place: str
+    text: bytes
+    database: Database
+    parameters: Mapping[str, Parameter]
+    exactness: Exactness
+    timeout_s: int | None
+    part_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The rows, and what there is to say of them.
+
+    Attributes:
+        folder: Holds the Parquet parts, and nothing else.
+        rows: How many.
+        source: The fields of the manifest's ``source`` that the tool knows.
+        columns: Name of a column of the result to ``meaning`` and ``key``, as far as the catalogue tells.
+        notes: What a person should know: what cannot be derived again, and types that were changed.
+    """
+
+    folder: Path
+    rows: int
+    source: dict[str, Any]
+    columns: dict[str, dict[str, Any]]
+    notes: tuple[str, ...]
+
+    def describe(self, document: dict[str, Any]) -> None:
+        """Fill in what the catalogue says of the columns, where nobody has stated it."""
+        for column in document.get("columns") or []:
+            for name, value in self.columns.get(column["name"], {}).items():
+                if column.get(name) is None:
+                    column[name] = value
+
+
+def first_query(wanted: Wanted) -> Query:
+    """The query of a new dataset.
+
+    Raises:
+        UsageError: The query or the database is not given.
+        SourceMissing, SecretFound, QueryRefused, DriverMissing: It cannot be run, or must not be recorded.
+    """
+    if wanted.sql is None or wanted.database is None:
+        lacking = "--database URL" if wanted.database is None else "--sql FILE"
+        raise UsageError(
+            "a query is run from its file, in a database: one of the two is not given",
+            next_step=f"add {lacking}; to record a query that was run elsewhere: --query FILE and the exported files",
+        )
+    return _query(
+        wanted, attachments.read(wanted.sql), f"source/{wanted.sql.name}", wanted.database, None, {}
+    )
+
+
+def next_query(
+    wanted: Wanted, entry: VersionEntry, repository: DatasetRepository, *, against: str | None = None
+) -> Query:
+    """The recorded query of a version, or its successor: what is not given is as it was.
+
+    Args:
+        wanted: What differs.
+        entry: The version.
+        repository: Its dataset's, which has the text.
+        against: Another database, that is not going to be recorded.
+
+    Raises:
+        UsageError: The version was not extracted by a query, or its database is not recorded.
+        InvalidFile: Its query is not in its repository, or not text.
+    """
+    from datakeep.extract.sql.parameters import parameters_from_yaml
+
+    source = entry.manifest_model().source
+    name = f"{entry.dataset}@{entry.version}"
+    if wanted.sql is None and (source is None or source.kind != "sql" or not source.query):
+        raise UsageError(
+            f"{name} records no query that could be run again",
+            next_step=f"give one: datakeep update {entry.dataset} --sql FILE --database URL -m WHY",
+        )
+    url = against or wanted.database or (source.database if source else None)
+    if not url:
+        raise UsageError(f"{name} records no database", next_step="name it: --database URL")
+    if wanted.sql is not None:
+        text, place = attachments.read(wanted.sql), f"source/{wanted.sql.name}"
+        return _query(wanted, text, place, url, None, {})
+    place = str(source.query if source else None)
+    recorded = repository.read(entry.commit, place)
+    if recorded is None:
+        raise InvalidFile(
+            f"{name} names the query {place}, which is not in its repository",
+            next_step=f"give it again: datakeep update {entry.dataset} --sql FILE -m WHY",
+        )
+    before = parameters_from_yaml((source.parameters if source else None) or {})
+    return _query(wanted, recorded, place, url, source, before)
+
+
+def _query(
+    wanted: Wanted,
+    text: bytes,
+    place: str,
+    url: str,
+    recorded: Source | None,
+    before: Mapping[str, Parameter],
+) -> Query:
+    from datakeep.extract.sql.opening import open_database
+    from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
+
+    database = open_database(url)
+    try:
+        statement = parse(text.decode("utf-8-sig"), database.address.dialect)
+    except UnicodeDecodeError as error:
+        raise InvalidFile(f"{place} is not UTF-8 text", next_step="save it as UTF-8") from error
+    given = parameters_of(wanted.parameters)
+    check_parameters(statement, {**before, **given})
+    return Query(
+        statement,
+        place,
+        text,
+        database,
+        {**before, **given},
+        _exactness(wanted, recorded),
+        wanted.timeout_s,
+        wanted.part_bytes,
+    )
+
+
+def _exactness(wanted: Wanted, recorded: Source | None) -> Exactness:
+    from datakeep.extract.sql.interface import Exactness
+
+    before = recorded.extraction if recorded else None
+    decimals = {
+        name: (precision, scale) for name, (precision, scale) in (before.decimals if before else {}).items()
+    }
+    for option in wanted.decimals:
+        name, _, digits = option.rpartition("=")
+        parts = digits.split(",")
+        if not name or len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+            raise UsageError(
+                f"--decimal {option!r} is not COLUMN=PRECISION,SCALE", next_step="write --decimal price=12,2"
+            )
+        decimals[name] = (int(parts[0]), int(parts[1]))
+    texts = {*(before.as_text if before else ()), *wanted.as_text} - {
+        option.rpartition("=")[0] for option in wanted.decimals
+    }
+    for name in wanted.as_text:
+        decimals.pop(name, None)
+    return Exactness(frozenset(texts), decimals)
+
+
+def state_query(document: dict[str, Any], query: Query, *, by: str, now: datetime) -> None:
+    """Put into the manifest what is known before the query is run, so that missing facts are asked for first.
+
+    Raises:
+        InvalidFile: A parameter holds what cannot be written down.
+    """
+    facts.put(document, "source.kind", "sql")
+    facts.put(document, "source.query", query.place)
+    facts.put(document, "source.database", query.database.address.shown)
+    facts.put(document, "source.extracted_at", now.isoformat(timespec="seconds"))
+    facts.put(document, "source.extracted_by", by)
+    if query.parameters:
+        stated = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
+        facts.check_writable({"source.parameters": stated})
+        facts.put(document, "source.parameters", stated)
+
+
+def state_extracted(document: dict[str, Any], done: Extracted) -> None:
+    """Put into the manifest what the tool knows of the query that it ran; nothing older of it stays."""
+    for name in _FIELDS:
+        if name in done.source:
+            facts.put(document, f"source.{name}", done.source[name])
+        else:
+            document["source"].pop(name, None)
+
+
+@contextmanager
+def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterator[Extracted]:
+    """The rows of ``query``, for the length of a ``with`` block.
+
+    Args:
+        query: What to run.
+        name: Of the dataset, and of the files.
+        progress: Told of the rows.
+        by: The e-mail of whoever runs it.
+
+    Raises:
+        QueryRefused, QueryFailed, NotExact: The database does not take it, gives up, or has what cannot be kept.
+        DatabaseUnreachable, AccessDenied, DriverMissing: Of the database.
+        NoSpace: The folder for temporary files is full.
+    """
+    with scratch() as folder:
+        yield _run(query, folder, name, progress, by)
+
+
+def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
+    from datakeep.extract.sql.lineage import column_origins, read_tables, trace
+    from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
+    from datakeep.workflows.check_sql import with_catalogue
+
+    started = datetime.now(UTC)
+    progress.stage("asking the catalogue", total=None, unit="tables")
+    with query.database.session(timeout_s=query.timeout_s) as session:
+        names = tuple(read_tables(query.statement))
+        tables = session.tables(names) if names else {}
+        checked = with_catalogue(query.statement, names, session, ())
+        origins = column_origins(query.statement, tables)
+        columns = dictionary(origins, tables)
+        keys = [column for column, known in columns.items() if known.get("key")]
+        with session.run(query.statement, query.parameters, query.exactness) as result:
+            parts = write_parts(
+                result,
+                folder,
+                name=name,
+                progress=progress,
+                keys=keys,
+                part_bytes=query.part_bytes or PART_BYTES,
+            )
+            given = result.columns
+        # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
+        reads = trace(query.statement, session.tables)
+        record = recorded(query, session, given, reads, origins, tables.values())
+        shown = session.shown or query.database.address.shown
+        began = session.snapshot.began or started
+    record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}
+    source = {
+        "query": query.place,
+        "dialect": query.statement.dialect,
+        "database": shown,
+        "extracted_at": moment(began),
+        "extracted_by": by,
+        "rows": parts.rows,
+        "extraction": record,
+    }
+    if query.parameters:
+        source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
+    return Extracted(folder, parts.rows, source, columns, tuple(notes(query, checked, record)))

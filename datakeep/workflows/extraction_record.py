@@ -1,0 +1,198 @@
+"""What is written down of a query that was run: all of it seen by the tool, none of it typed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.secrets import find_secret
+from datakeep.formats.yaml import unshowable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from datakeep.extract.sql.interface import Parameter, Session, SourceColumn, SourceFile, Table
+    from datakeep.extract.sql.lineage import TableRead
+    from datakeep.workflows.check_sql import Checked
+    from datakeep.workflows.extraction import Query
+
+    #: Column of a result to the table and column whose value it is, unchanged; None for one that is computed.
+    Origins = Mapping[str, tuple[str, str] | None]
+
+#: Larger whole numbers are written as text: not every reader of YAML takes them.
+_PLAIN_BITS = 63
+_MODIFIERS = re.compile(r"\s*\([^()]*\)")
+
+
+def dictionary(origins: Origins, tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
+    """What the catalogue says of the result's plain columns: comments, and the key of the first table that has one.
+
+    A table's key names its rows; of a result it does so where nothing multiplies them, which only the data tell.
+    """
+    comments = {
+        (table.name, column.name): column.comment for table in tables.values() for column in table.columns
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for column, origin in origins.items():
+        comment = comments.get(origin) if origin else None
+        found[column] = {"meaning": comment} if comment and _without_secret(comment) == comment else {}
+    for table in tables.values():
+        wanted = {(table.name, key) for key in table.primary_key}
+        of_key = {origin: column for column, origin in origins.items() if origin in wanted}
+        if wanted and of_key.keys() == wanted:
+            for column in of_key.values():
+                found[column]["key"] = True
+            break
+    return found
+
+
+def recorded(
+    query: Query,
+    session: Session,
+    columns: Collection[SourceColumn],
+    reads: Collection[TableRead],
+    origins: Origins,
+    tables: Collection[Table],
+) -> dict[str, Any]:
+    """``source.extraction`` of the manifest, but for the times: what ran where, and what it gave and read."""
+    snapshot = session.snapshot
+    record: dict[str, Any] = {
+        "query_sha256": hashlib.sha256(query.text).hexdigest(),
+        "normalised": query.statement.normalised,
+        "server": session.server,
+        "isolation": snapshot.isolation,
+        **({"snapshot": snapshot.identity} if snapshot.identity else {}),
+        **({"snapshot_at": moment(snapshot.began)} if snapshot.began else {}),
+        "columns": list(_columns(columns, origins, tables)),
+        "tables": [_table(read) for read in reads],
+    }
+    if query.exactness.as_text:
+        record["as_text"] = sorted(query.exactness.as_text)
+    if query.exactness.decimals:
+        record["decimals"] = {name: list(pair) for name, pair in sorted(query.exactness.decimals.items())}
+    return record
+
+
+def _columns(
+    columns: Collection[SourceColumn], origins: Origins, tables: Collection[Table]
+) -> Iterator[dict[str, Any]]:
+    """Names and types. What describes a result often has no length of a text; the column that it comes from has."""
+    declared = {
+        (table.name, column.name): column.database_type for table in tables for column in table.columns
+    }
+    for column in columns:
+        origin = origins.get(column.name)
+        whole = declared.get(origin, "") if origin else ""
+        same = _MODIFIERS.sub("", whole) == _MODIFIERS.sub("", column.database_type)
+        found = {"name": column.name, "database_type": whole if same else column.database_type}
+        found |= {"arrow_type": column.arrow_type}
+        yield found | ({"note": column.note} if column.note else {})
+
+
+def _table(read: TableRead) -> dict[str, Any]:
+    texts = {"comment": read.comment, "definition": read.definition, "owner": read.owner}
+    found: dict[str, Any] = {
+        "name": read.name,
+        "kind": read.kind,
+        "columns": "unknown" if read.columns is None else list(read.columns),
+    }
+    more = {
+        "through": list(read.reached_through),
+        "primary_key": list(read.primary_key),
+        "files": [_file(file) for file in read.files],
+    }
+    found |= {field: value for field, value in more.items() if value}
+    return found | {field: _without_secret(text) for field, text in texts.items() if text}
+
+
+def _file(file: SourceFile) -> dict[str, Any]:
+    digests = {"sha256": file.sha256, "version": file.version}
+    found = {"path": file.path, "size_bytes": file.size_bytes}
+    return found | {name: value for name, value in digests.items() if value}
+
+
+def _without_secret(text: str) -> str:
+    fault = find_secret(text) or unshowable(text)
+    return f"(withheld: it holds {fault})" if fault else text
+
+
+def stated_parameter(name: str, parameter: Parameter) -> Any:
+    """A parameter as the manifest states it: plainly where that is read as the same type, else with its type."""
+    from datakeep.extract.sql.parameters import parameters_from_yaml
+
+    value = parameter.value
+    plain = value if value is None or isinstance(value, bool | int | str) else None
+    if plain is None and value is not None:
+        plain = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    if isinstance(plain, int) and plain.bit_length() > _PLAIN_BITS:
+        plain = str(plain)
+    elif plain is not None and parameters_from_yaml({name: plain}) == {name: parameter}:
+        return plain
+    return {"type": parameter.type, "value": repr(value) if isinstance(value, float) else plain}
+
+
+def notes(query: Query, checked: Checked, record: Mapping[str, Any]) -> Iterator[str]:
+    """What a person should know, a sentence each: what cannot be derived again, and types that were changed."""
+    for one in checked.advice:
+        yield f"{query.place}:{one.line}:{one.column}: {one.what}; {one.way_out} [{one.id}]"
+    for column in record["columns"]:
+        if column.get("note"):
+            yield f"column {column['name']} ({column['database_type']}): {column['note']}"
+
+
+def moment(when: datetime) -> str:
+    """A time as it is written down, with its zone, and with microseconds where it has any."""
+    return when.isoformat(timespec="microseconds" if when.microsecond else "seconds")
+
+
+def ended(document: Mapping[str, Any]) -> datetime:
+    """When the extraction of a manifest ended; a version of its rows is not older."""
+    return datetime.fromisoformat(document["source"]["extraction"]["ended_at"])
+
+
+def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[str]:
+    """What of the source is not as it was recorded, in words; a view may have changed, and the rows not yet.
+
+    Args:
+        before: ``source.extraction`` of a version; None if datakeep did not run its query, and nothing can be said.
+        after: The same of another run.
+    """
+    if not before:
+        return
+    types = {column["name"]: column["database_type"] for column in before["columns"]}
+    for column in after["columns"]:
+        name, kind = column["name"], column["database_type"]
+        if name in types and types[name] != kind:
+            yield f"the type of {name} was {types[name]}, and is {kind}"
+    old, new = (_reads(one) for one in (before, after))
+    yield from (f"{name} is no longer read" for name in old if name not in new)
+    for name, table in new.items():
+        if name not in old:
+            yield f"{name} is read now, and was not"
+            continue
+        for what, of in _SAYS.items():
+            if of(old[name]) != of(table):
+                yield what.format(name)
+
+
+def _reads(extraction: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What was read, by its name and the views that lead to it."""
+    return {
+        " through ".join([table["name"], *reversed(table.get("through") or [])]): table
+        for table in extraction.get("tables") or []
+    }
+
+
+def _contents(table: Mapping[str, Any]) -> list[Any]:
+    """What the files of a table held, wherever they lay."""
+    return [file.get("sha256") or file.get("version") for file in table.get("files") or []]
+
+
+_SAYS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "the definition of {} has changed": lambda table: table.get("definition"),
+    "other columns of {} are read": lambda table: table.get("columns"),
+    "{} has another primary key": lambda table: table.get("primary_key") or [],
+    "the files of {} have changed": _contents,
+}

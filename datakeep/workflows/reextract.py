@@ -1,0 +1,121 @@
+"""``reextract``: the recorded query, run again, beside what it gave: does the source still say the same?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.errors import UnknownName, UsageError
+from datakeep.repository.scratch import scratch
+from datakeep.workflows import facts
+from datakeep.workflows.checkout import checkout
+from datakeep.workflows.extraction import Wanted, extracted, next_query
+from datakeep.workflows.extraction_record import moved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from datakeep.extract.comparison import Comparison
+    from datakeep.formats.version import VersionEntry
+    from datakeep.workflows.keep import Keep
+
+
+@dataclass(frozen=True, slots=True)
+class Reextracted:
+    """What running a version's query again gave.
+
+    Attributes:
+        entry: The version.
+        comparison: How the rows of now differ from the version's.
+        database: Where the query was run, without a password.
+        moved: What else is different: the definition of a view, the columns that are read, a type; in words.
+        at: When.
+        remark: What is different and alone changes nothing, such as the server's version; None if nothing.
+    """
+
+    entry: VersionEntry
+    comparison: Comparison
+    database: str
+    moved: tuple[str, ...]
+    at: datetime
+    remark: str | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether rows and source are what they were."""
+        return self.comparison.same and not self.moved
+
+
+def reextract(
+    keep: Keep,
+    reference: str,
+    *,
+    against: str | None = None,
+    parameters: Sequence[str] = (),
+    timeout_s: int | None = None,
+    by: str,
+) -> Reextracted:
+    """Run the query of a version again, into a temporary place, and compare its rows with the version's.
+
+    Args:
+        keep: The keep; nothing in it is changed.
+        reference: ``NAME`` or ``NAME@V``.
+        against: Another database than the recorded one; its URL may hold a password.
+        parameters: ``name=value`` in the place of recorded ones.
+        timeout_s: How long the query may take.
+        by: The e-mail of whoever runs it.
+
+    Raises:
+        UnknownName: There is no such dataset or version.
+        UsageError: The version records no query, or its data are no tables.
+        DamagedBytes, StoreUnreachable: The version's own bytes cannot be had.
+        QueryFault, DatabaseUnreachable, AccessDenied, DriverMissing: Of the query and the database.
+    """
+    from datakeep.extract.compare import compare
+
+    entry = keep.readable_entry(reference)
+    repository = keep.dataset_repository(entry.dataset)
+    if entry.commit not in repository.tags().values():
+        repository.fetch()
+    query = next_query(Wanted(parameters=parameters, timeout_s=timeout_s), entry, repository, against=against)
+    with extracted(query, entry.dataset, keep.progress, by=by) as now, scratch() as folder:
+        place = folder / "version"
+        checkout(keep, f"{entry.dataset}@{entry.version}", place)
+        keys = [column["name"] for column in entry.manifest.get("columns") or [] if column.get("key")]
+        old = _tables(place / "data", entry)
+        new = [(file.name, file) for file in sorted(now.folder.iterdir())]
+        personal = facts.get(entry.manifest, "privacy.personal") != "no"
+        try:
+            found = compare(old, new, keys=keys, personal=personal, progress=keep.progress, scratch=folder)
+        except UnknownName:  # a key that neither side has any more names nothing
+            found = compare(old, new, personal=personal, progress=keep.progress, scratch=folder)
+        before, after = facts.get(entry.manifest, "source.extraction"), now.source["extraction"]
+        return Reextracted(
+            entry, found, str(now.source["database"]), tuple(moved(before, after)), datetime.now(UTC),
+            _remark(before, after),
+        )  # fmt: skip
+
+
+def _tables(data: Path, entry: VersionEntry) -> list[tuple[str, Path]]:
+    from datakeep.extract.tabular import TABULAR, extension
+
+    found = [
+        (f"data/{path.relative_to(data).as_posix()}", path)
+        for path in sorted(data.rglob("*"))
+        if path.is_file() and extension(path.name) in TABULAR
+    ]
+    if not found:
+        raise UsageError(
+            f"{entry.dataset}@{entry.version} holds no table that rows could be compared with",
+            next_step=f"datakeep show {entry.dataset}@{entry.version}",
+        )
+    return found
+
+
+def _remark(before: dict[str, Any] | None, after: dict[str, Any]) -> str | None:
+    """A server of another version is not another source; it may explain what differs."""
+    if before is None or before["server"] == after["server"]:
+        return None
+    return f"the server was {before['server']}, and is {after['server']}"

@@ -1,0 +1,59 @@
+"""What a URL says, and what is never written down of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from datakeep.core.errors import UsageError
+from datakeep.extract.sql.address import address_of, secrets_of
+
+SECRET = "s3cr3t-Wort"
+
+
+@pytest.mark.parametrize(("url", "dialect", "shown"), [
+    (f"postgresql://aiko:{SECRET}@dwh:5432/plant", "postgres", "postgresql://aiko@dwh:5432/plant"),
+    (f"postgres://dwh/plant?user=aiko&password={SECRET}", "postgres", "postgres://dwh/plant?user=aiko"),
+    (f"postgresql://aiko@dwh/plant?sslmode=require&sslpassword={SECRET}&connect_timeout=3", "postgres",
+     "postgresql://aiko@dwh/plant?sslmode=require&connect_timeout=3"),
+    ("postgresql:///plant?host=/run/postgresql", "postgres", "postgresql:///plant?host=/run/postgresql"),
+    ("postgresql://[::1]:5433/plant", "postgres", "postgresql://[::1]:5433/plant"),
+    ("sqlite:///movies.db", "sqlite", "sqlite:///movies.db"),
+    ("duckdb:////data/a.duckdb", "duckdb", "duckdb:////data/a.duckdb"),
+    (f"snowflake://aiko:{SECRET}@account/db/schema?warehouse=w&token={SECRET}", "snowflake",
+     "snowflake://aiko@account/db/schema?warehouse=w"),
+    (f"snowflake://aiko@account/db?passcode={SECRET}", "snowflake", "snowflake://aiko@account/db"),
+    (f"bigquery://project/dataset?auth_credentials={SECRET}", "bigquery", "bigquery://project/dataset"),
+    (f"mysql+pymysql://aiko:{SECRET}@dwh/plant", "mysql", "mysql+pymysql://aiko@dwh/plant"),
+    (f"oracle+oracledb://aiko:{SECRET}@dwh/?service_name=x", "oracle", "oracle+oracledb://aiko@dwh/?service_name=x"),
+    (f"mssql+pymssql://aiko:{SECRET}@dwh/plant", "tsql", "mssql+pymssql://aiko@dwh/plant"),
+])  # fmt: skip
+def test_the_dialect_is_told_and_no_secret_shown(url, dialect, shown):
+    address = address_of(url)
+    assert (address.dialect, address.shown) == (dialect, shown)
+    assert SECRET not in repr(address)
+    if SECRET in url:
+        assert SECRET in address.connect
+        assert SECRET in secrets_of(address)
+
+
+def test_a_secret_is_known_as_written_and_unescaped():
+    assert secrets_of(address_of("postgresql://a:x%2Fy%40@h/d?sslpassword=p%20q&sslmode=require")) == (
+        "x%2Fy%40", "x/y@", "p%20q", "p q",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://a:p@ss@dwh/plant", "postgresql://a:p/ss@dwh/plant", "postgresql://a:p?s#s@dwh/d"]
+)
+def test_a_password_that_is_not_escaped_is_refused_and_not_repeated(url):
+    with pytest.raises(UsageError) as caught:
+        address_of(url)
+    assert "%40 for @" in caught.value.next_step
+    assert "ss" not in caught.value.what.replace("password", "").replace("must be escaped", "")
+
+
+@pytest.mark.parametrize("url", ["plant.db", "/data/plant.db", "ftp://dwh/plant", ""])
+def test_what_is_no_database_is_said_with_an_example(url):
+    with pytest.raises(UsageError) as caught:
+        address_of(url)
+    assert "postgresql://user@host/database" in caught.value.next_step

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datakeep.core.errors import InvalidFile, UnknownFormat
+from datakeep.formats.profile import MAX_SIZE_BYTES, Profile, suggests_personal, withholding
+
+V1 = Path(__file__).parents[2] / "formats/v1/profile.json"
+
+
+def example() -> dict[str, Any]:
+    return json.loads(V1.read_text("utf-8"))
+
+
+def of(*columns: dict[str, Any], **fields: Any) -> Profile:
+    data = {"format": "datakeep/profile/1", "files": 1, "rows": 3, "columns": list(columns), **fields}
+    return Profile.of(data, what="profile.json")
+
+
+def test_the_file_of_the_first_release_is_read_and_written_as_it_was() -> None:
+    text = V1.read_text("utf-8")
+    found = Profile.read(text, what="profile.json")
+    found.check_strict(what="profile.json")
+    assert found.dump() == text
+    assert found.columns[1].mean == "1480.25"
+
+
+def test_what_a_later_version_adds_is_kept_and_a_later_major_is_refused() -> None:
+    later = Profile.of({**example(), "later": {"a": ["日本"]}}, what="x")
+    assert Profile.read(later.dump(), what="x").to_dict()["later"] == {"a": ["日本"]}
+    with pytest.raises(UnknownFormat, match="newer than this datakeep reads"):
+        Profile.of({**example(), "format": "datakeep/profile/2"}, what="x")
+    with pytest.raises(UnknownFormat):
+        Profile.read("{}", what="x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", "[" * 100_000, b"\xff", " " * (MAX_SIZE_BYTES + 1)],
+    ids=["empty", "list", "cut", "deep", "bytes", "large"],
+)
+def test_what_is_no_profile_is_refused_by_name(text: str | bytes) -> None:
+    with pytest.raises(InvalidFile, match=r"^profile.json"):
+        Profile.read(text, what="profile.json")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"rows": -1},
+        {"columns": [{"name": "a", "nulls": 0, "mean": "much"}]},
+        {"time": {"column": "a", "per": "week", "rows": {"2026-11-01": 1}}},
+        {"time": {"column": "a", "per": "day", "rows": {}}},
+    ],
+)
+def test_wrong_values_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidFile):
+        Profile.of({**example(), **fields}, what="x")
+
+
+TEXT = {"name": "town", "type": "string", "nulls": 0, "distinct": 2, "min": "a", "max": "b", "longest": 1,
+        "top": [{"value": "b", "rows": 2}]}  # fmt: skip
+NUMBER = {"name": "age", "type": "int64", "nulls": 0, "distinct": 2, "min": "1", "max": "2", "mean": "1.5",
+          "quantiles": {"0.5": "1"}, "histogram": [1, 2], "top": [{"value": "2", "rows": 2}],
+          "approximate": ["distinct", "top"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("personal", ["yes", "pseudonymised", "unknown", None])
+def test_unless_nothing_is_personal_texts_and_frequent_values_are_withheld(personal: str | None) -> None:
+    text, number = withholding(of(TEXT, NUMBER), personal).columns
+    assert (text.min, text.max, text.top, text.withheld) == (None, None, [], "privacy")
+    assert (text.distinct, text.longest) == (2, 1)
+    assert (number.min, number.max, number.top, number.withheld) == ("1", "2", [], "privacy")
+    assert number.quantiles == {"0.5": "1"}
+    assert number.approximate == ["distinct"]
+    assert withholding(of(TEXT, NUMBER), "no") == of(TEXT, NUMBER)
+
+
+def test_a_name_that_suggests_personal_data_withholds_every_value_and_its_days() -> None:
+    profile = of(
+        {**NUMBER, "name": "birthdate"},
+        {**TEXT, "name": "氏名"},
+        time={"column": "birthdate", "per": "day", "rows": {"1990-01-01": 3}},
+    )
+    found = withholding(profile, "no")
+    for column in found.columns:
+        assert column.withheld == "name"
+        assert "min" not in column.to_dict()
+        assert "histogram" not in column.to_dict()
+        assert column.distinct == 2
+    assert found.time is None
+    assert "1990" not in found.dump()
+
+
+def test_a_secret_among_the_values_is_withheld() -> None:
+    secret = "postgresql://aiko:hunter22hunter22@dwh.corp.example/plant"
+    found = withholding(of({**TEXT, "top": [{"value": secret, "rows": 2}]}), "no")
+    assert found.columns[0].withheld == "secret"
+    assert "hunter" not in found.dump()
+
+
+def test_what_is_withheld_stays_so() -> None:
+    once = withholding(of(TEXT, NUMBER), "unknown")
+    assert withholding(once, "no") == once
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["email", "E-Mail", "customer_name", "lastName", "first_name", "phone2", "ip_address", "BIRTH_DATE", "zip",
+     "住所", "お客様氏名", "電話番号", "username"],
+)  # fmt: skip
+def test_names_of_personal_data(name: str) -> None:
+    assert suggests_personal(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["name", "species", "bill_length_mm", "product_name", "telemetry", "ship_to", "地名", "emailed", "state"],
+)
+def test_names_of_other_data(name: str) -> None:
+    assert not suggests_personal(name)

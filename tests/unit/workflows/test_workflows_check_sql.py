@@ -1,0 +1,188 @@
+"""``check-sql``: by the text alone, and with a database that answers from real data."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import contextmanager
+
+import pytest
+
+from datakeep.cli.boundary import run
+from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
+from datakeep.extract.sql.faults import QueryRefused
+from datakeep.extract.sql.interface import Address, Database, Session, Snapshot, Table, TableColumn
+from datakeep.workflows.check_sql import check_sql
+
+
+class Shop(Database):
+    """A database of the interface's shape, whose questions are answered by SQLite."""
+
+    def __init__(self, dialect="sqlite"):
+        super().__init__(Address(dialect, "sqlite:///shop.db", "sqlite:///shop.db"))
+        self.connection = sqlite3.connect(":memory:")
+        self.connection.executescript(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, day TEXT);"
+            "CREATE TABLE notes (order_id INTEGER, body TEXT);"
+            "INSERT INTO orders VALUES (1, 'a'), (2, 'b'); INSERT INTO notes VALUES (1, 'x'), (2, 'y');"
+        )
+
+    @contextmanager
+    def session(self, *, timeout_s=None):
+        yield ShopSession(self.connection)
+
+
+class ShopSession(Session):
+    def __init__(self, connection):
+        self.connection = connection
+
+    server = "SQLite 3"
+    snapshot = Snapshot("serializable, read only")
+
+    def run(self, statement, parameters, exactness):
+        raise AssertionError("check-sql runs no query")
+
+    def tables(self, names):
+        known = {
+            "orders": Table("main.orders", "table", (TableColumn("id", "i"), TableColumn("day", "t")), None, ("id",)),
+            "notes": Table("main.notes", "table", (TableColumn("order_id", "i"), TableColumn("body", "t"))),
+            "v": Table("main.v", "view", (TableColumn("id", "i"),), definition="SELECT id FROM orders"),
+        }  # fmt: skip
+        return {name: known[name] for name in names if name in known}
+
+    def ask(self, sql):
+        return self.connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def shop():
+    made = Shop()
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
+def query(tmp_path):
+    def write(text, name="q.sql"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+JOINED = "SELECT o.id, n.body\nFROM orders o\nLEFT JOIN notes n ON n.order_id = o.id"
+
+
+def test_the_text_alone_says_what_was_not_looked_at(query):
+    found = check_sql(query("SELECT id FROM s.orders WHERE day = :day"), None)
+    assert found.advice == ()
+    assert found.statement.dialect == "postgres"
+    assert (found.tables, found.reads, found.joins) == (("s.orders",), None, None)
+    assert found.notes == (
+        "keys and joins were not looked at: --database URL asks the database for them",
+        "1 parameter without a value: :day",
+    )
+
+
+def test_a_join_without_a_key_that_repeats_nothing_is_a_note(query, shop):
+    found = check_sql(query(JOINED), None, database=shop)
+    assert found.advice == ()
+    assert found.notes == (
+        "3:11: each of 2 values of order_id stands in one row of notes today; nothing in the database keeps it so",
+    )
+    assert found.statement.dialect == "sqlite"
+
+
+def test_a_join_that_repeats_rows_says_how_many(query, shop):
+    shop.connection.execute("INSERT INTO notes VALUES (1, 'z'), (1, 'zz')")
+    found = check_sql(query(JOINED), None, database=shop)
+    (one,) = found.advice
+    assert (one.id, one.line, one.column) == ("join-multiplies", 3, 11)
+    assert "1 of 2 values of order_id stand in more than one row of notes, the most frequent in 3" in one.what
+    assert found.joins[0].rows == 4
+
+
+def test_views_are_followed_and_unknown_tables_said(query, shop):
+    found = check_sql(query("SELECT v.id, e.a FROM v JOIN elsewhere e ON e.id = v.id"), None, database=shop)
+    assert [(one.name, one.columns, one.reached_through) for one in found.reads] == [
+        ("main.v", ("id",), ()),
+        ("elsewhere", ("a", "id"), ()),
+        ("main.orders", ("id",), ("main.v",)),
+    ]
+    assert "not in the database's catalogue, so that their keys are unknown: elsewhere" in found.notes
+
+
+def test_another_dialect_than_the_databases_is_refused(query, shop):
+    with pytest.raises(UsageError, match="--dialect postgres is not that of the database, which is sqlite"):
+        check_sql(query("SELECT 1"), "postgres", database=shop)
+
+
+def test_parameters_are_held_against_the_query(query):
+    path = query("SELECT id FROM s.orders WHERE day = :day")
+    assert len(check_sql(path, None, ["day=2026-11-01"]).notes) == 1
+    with pytest.raises(QueryRefused, match="was dy meant for it"):
+        check_sql(path, None, ["dy=2026-11-01"])
+
+
+def test_files_that_cannot_be_read_are_said(query, tmp_path):
+    with pytest.raises(SourceMissing, match="there is no file"):
+        check_sql(tmp_path / "nowhere.sql", None)
+    with pytest.raises(SourceUnreadable, match="is not UTF-8"):
+        check_sql(query("SELECT '売上'".encode("cp932")), None)
+    with pytest.raises(SourceUnreadable, match="cannot be read"):
+        check_sql(tmp_path, None)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_query(query):
+    assert check_sql(query(b"\xef\xbb\xbfSELECT 1 AS a"), None).statement.text == "SELECT 1 AS a"
+
+
+def test_the_command_prints_place_and_way_out_and_exits_with_3(query, capsys):
+    path = query("SELECT id,\n  now() AS t\nFROM s.orders")
+    assert run(["check-sql", str(path)]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{path}:2:3: now(): the result depends on the time of the run [clock]"
+    assert lines[1].startswith("  way out: bind it as a parameter")
+    assert lines[2] == f"{path}: one SELECT (postgres); it reads s.orders; 1 thing to look at"
+    assert "--database URL" in lines[3]
+
+
+def test_the_command_exits_with_0_and_34(query, capsys):
+    assert run(["check-sql", str(query("SELECT id FROM orders ORDER BY id")), "--dialect", "sqlite"]) == 0
+    assert "nothing to report" in capsys.readouterr().out
+    assert run(["check-sql", str(query("SELECT 1;\nDELETE FROM orders"))]) == 34
+    said = capsys.readouterr().err
+    assert "line 2, column 1: a second statement begins here" in said
+    assert "  - DELETE FROM orders\n  - ^\n" in said
+
+
+def test_json_has_all_of_it(query, capsys):
+    path = query("SELECT id FROM s.orders WHERE day = :day LIMIT 3")
+    assert run(["check-sql", "--json", str(path)]) == 3
+    data = json.loads(capsys.readouterr().out)
+    assert data["advice"] == [
+        {
+            "line": 1, "column": 42, "id": "limit-unordered",
+            "what": "a limit without ORDER BY: which rows are within the limit is the database's choice",
+            "way_out": "sort by a key before the limit",
+        }
+    ]  # fmt: skip
+    assert (data["derivable"], data["parameters"], data["tables"], data["reads"]) == (
+        False,
+        ["day"],
+        ["s.orders"],
+        None,
+    )
+    assert run(["check-sql", "--json", str(query("DROP TABLE t"))]) == 34
+    assert json.loads(capsys.readouterr().out)["error"]["id"] == "query-refused"
+
+
+def test_the_command_asks_a_database(query, capsys, monkeypatch, shop):
+    monkeypatch.setattr("datakeep.cli.check_sql._opened", lambda url: {"sqlite:///shop.db": shop}[url])
+    path = query("SELECT id, row_number() OVER (ORDER BY id) AS n FROM v")
+    assert run(["check-sql", str(path), "--database", "sqlite:///shop.db"]) == 3
+    out = capsys.readouterr().out
+    assert "[window-unordered]" in out  # no key of a view is known
+    assert "  reads view main.v: id\n  reads table main.orders through main.v: id\n" in out
+    assert "--database" not in out
