@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from datakeep.core.counts import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datakeep.extract.sql.interface import Database
     from datakeep.extract.sql.lineage import TableRead
     from datakeep.workflows.check_sql import Checked
 
@@ -61,17 +59,11 @@ def command(
       datakeep check-sql orders.sql --dialect sqlite --param day=2026-11-01
       datakeep check-sql orders.sql --database postgresql://dwh.corp.example/sales
     """
+    from datakeep.extract.sql.opening import open_database
     from datakeep.workflows.check_sql import check_sql
 
-    found = check_sql(file, dialect, parameters, _opened(database) if database else None)
+    found = check_sql(file, dialect, parameters, open_database(database) if database else None)
     return Answer(_data(file, found), list(_lines(file, found)), EXIT_NO if found.advice else 0)
-
-
-def _opened(url: str) -> Database:
-    # By its name: what opens databases lies beside their drivers, and is found when one is wanted.
-    opening = importlib.import_module("datakeep.extract.sql.opening")
-    opened: Database = opening.open_database(url)
-    return opened
 
 
 def _lines(file: Path, found: Checked) -> Iterator[str]:

@@ -179,7 +179,9 @@ def test_json_has_all_of_it(query, capsys):
 
 
 def test_the_command_asks_a_database(query, capsys, monkeypatch, shop):
-    monkeypatch.setattr("datakeep.cli.check_sql._opened", lambda url: {"sqlite:///shop.db": shop}[url])
+    monkeypatch.setattr(
+        "datakeep.extract.sql.opening.open_database", lambda url: {"sqlite:///shop.db": shop}[url]
+    )
     path = query("SELECT id, row_number() OVER (ORDER BY id) AS n FROM v")
     assert run(["check-sql", str(path), "--database", "sqlite:///shop.db"]) == 3
     out = capsys.readouterr().out
