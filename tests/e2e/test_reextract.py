@@ -209,3 +209,38 @@ def test_the_database_is_remembered_but_not_its_password(
     finally:
         del queries.world.aiko.extra["PGPASSWORD"]
     assert "same content" in ran.out
+
+
+def test_the_record_is_only_of_what_datakeep_ran(queries: Queries, tmp_path: Path) -> None:
+    """Other data, or another statement of the query, end it; nobody can write it by hand."""
+    url = sqlite_file(tmp_path / "own.db", "CREATE TABLE t (id INTEGER)", "INSERT INTO t VALUES (1)")
+    queries.register("own", "SELECT id FROM t", url)
+    queries.run("update", "own", "--caveat", "one row", "-m", "a caveat")
+    assert "extraction" in queries.source("own", "v2"), "the bytes are the same"
+    entry = queries.entry("own", "v2")
+    show = ("git", "--git-dir", entry["repository"], "show", f"{entry['commit']}:dataset.yaml")
+    text = queries.world.aiko.run(*show).out
+    (queries.world.aiko.cwd / "source").mkdir()
+    queries.write("source/own.sql", "SELECT id FROM t")
+    edited = queries.write("edited.yaml", text.replace("test of datakeep", "another purpose"))
+    queries.run("update", "own", "--manifest", edited, "-m", "purpose")
+    assert "extraction" in queries.source("own", "v3"), "an edited copy of the manifest has it as it was"
+    forged = queries.write(
+        "forged.yaml", text.replace("server: SQLite", "server: Oracle").replace("name: own\n", "")
+    )
+    for argv in (
+        ("update", "own", "--manifest", forged, "-m", "x"),
+        ("register", "own-too", forged, "--manifest", forged, "--backend", "git"),
+    ):
+        ran = queries.run(*argv, code=None)
+        assert ran.code == 14
+        assert "only datakeep writes" in ran.err
+    queries.write("source/own.sql", "SELECT id FROM t WHERE id > 0")
+    queries.run("update", "own", "--manifest", edited, "-m", "another text")
+    assert "extraction" not in queries.source("own", "v4")
+    queries.run("update", "own", "--rerun", "-m", "run")
+    assert "extraction" in queries.source("own", "v5")
+    other = queries.write("other.csv", "id\n2\n")
+    queries.run("update", "own", other, "-m", "files")
+    assert "extraction" not in queries.source("own", "v6")
+    assert "a person says so; datakeep did not run it" in queries.run("show", "own").out

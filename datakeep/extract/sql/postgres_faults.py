@@ -171,4 +171,4 @@ def _first_words(text: str) -> str:
     text = text.partition("\n\nQuery was:")[0].partition(". SQLSTATE")[0]
     said: Any = _SERVER_SAID.search(text)
     words = said[1] if said else re.sub(r"^[A-Z_]+: (\[libpq\] )?(PQ\w+\(\) failed: )?", "", text)
-    return words.strip().splitlines()[0]
+    return str(words).strip().splitlines()[0]
