@@ -49,23 +49,6 @@ def substituted(statement: Statement, stand_in: Callable[[str], str]) -> Sent:
     return Sent(sent, tuple(moves))
 
 
-def numbered(statement: Statement) -> tuple[str, tuple[str, ...]]:
-    """The text with ``$1``, ``$2`` … for its placeholders, and the name that each number stands for."""
-    names = statement.parameters
-    return substituted(statement, lambda name: f"${names.index(name) + 1}").text, names
-
-
-def shown_place(text: str, place: int) -> tuple[str, tuple[str, str]]:
-    """``line 3, column 8`` of a place (from 0) in ``text``; and that line with a mark below it."""
-    before = text[:place]
-    line = before.count("\n") + 1
-    start = before.rfind("\n") + 1
-    column = place - start
-    shown = text[start:].partition("\n")[0].rstrip("\r")
-    mark = "".join("\t" if letter == "\t" else " " for letter in shown[:column]) + "^"
-    return f"line {line}, column {column + 1}", (shown, mark)
-
-
 def _end(text: str, dialect: str) -> int:
     """Where the statement ends: before the semicolons that close it, if it has any."""
     end = len(text)

@@ -45,5 +45,10 @@ def shown(text: str, offset: int) -> tuple[str, str]:
     return "…" * bool(cut) + part + "…" * (cut + _WINDOW < len(line)), f"{blank}^"
 
 
+def shown_place(text: str, offset: int) -> tuple[str, tuple[str, str]]:
+    """:func:`place` in words, and what :func:`shown` shows of it."""
+    return str(place(text, offset)), shown(text, offset)
+
+
 def _cells(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
-from datakeep.extract.sql.placeholders import shown_place
+from datakeep.extract.sql.places import shown_place
 
 if TYPE_CHECKING:
     from datakeep.extract.sql.interface import Statement

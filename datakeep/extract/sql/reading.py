@@ -12,7 +12,7 @@ from sqlglot.errors import ParseError, SqlglotError
 
 from datakeep.core.errors import UsageError
 from datakeep.core.names import nearest
-from datakeep.extract.sql import binding
+from datakeep.extract.sql import colons
 from datakeep.extract.sql.faults import QueryRefused
 from datakeep.extract.sql.places import place, shown
 
@@ -95,7 +95,7 @@ def read(text: str, dialect: str) -> Reading:
         UsageError: There is no such dialect.
     """
     tokens = tokens_of(text, dialect)
-    doubtful = binding.doubtful(text, tokens)
+    doubtful = colons.doubtful(text, tokens)
     if doubtful is not None:
         refuse(
             text,
@@ -103,8 +103,8 @@ def read(text: str, dialect: str) -> Reading:
             "whether this is a slice or a parameter cannot be told",
             "write a slice with both ends, [1:n], and a parameter in parentheses, [(:n)]",
         )
-    places = binding.find(text, tokens, dialect)
-    to_parse, names = binding.masked(text, tokens, places, dialect)
+    places = colons.find(text, tokens, dialect)
+    to_parse, names = colons.masked(text, tokens, places, dialect)
     trees = _parsed(text, to_parse, dialect, tokens)
     tree = next((one for one in trees if one is not None and not isinstance(one, exp.Semicolon)), None)
     if tree is None:

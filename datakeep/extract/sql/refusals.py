@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from datakeep.extract.sql.faults import NotExact, QueryFailed, QueryRefused
-from datakeep.extract.sql.placeholders import shown_place
+from datakeep.extract.sql.places import shown_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,9 +6,6 @@ from sqlglot import ErrorLevel, exp
 
 from datakeep.core.errors import SecretFound
 from datakeep.core.secrets import find_secret
-from datakeep.extract.sql.binding import Bound as Bound  # noqa: PLC0414
-from datakeep.extract.sql.binding import Style as Style  # noqa: PLC0414
-from datakeep.extract.sql.binding import bound as bound  # noqa: PLC0414
 from datakeep.extract.sql.interface import Statement
 from datakeep.extract.sql.one_select import check_start, check_tree
 from datakeep.extract.sql.parameters import check_parameters as check_parameters  # noqa: PLC0414  handed on

@@ -9,17 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datakeep.extract.sql.interface import Statement
-from datakeep.extract.sql.placeholders import Sent, numbered, shown_place, substituted
+from datakeep.extract.sql.placeholders import Sent, substituted
+from datakeep.extract.sql.places import shown_place
 
 
 def statement(text):
     places = tuple((found[1], *found.span()) for found in re.finditer(r":([a-z]+)", text))
     return Statement(text, "postgres", text, places)
-
-
-def test_each_name_has_one_number():
-    text, names = numbered(statement("SELECT :b, :a WHERE x = :b"))
-    assert (text, names) == ("SELECT $1, $2 WHERE x = $1", ("b", "a"))
 
 
 @pytest.mark.parametrize(("text", "kept"), [

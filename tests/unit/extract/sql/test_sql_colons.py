@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 
 import duckdb
@@ -10,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datakeep.extract.sql.binding import bound
 from datakeep.extract.sql.faults import QueryRefused
+from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.statement import parse
 
 NAMES = st.sampled_from(
@@ -73,50 +72,23 @@ def test_exactly_the_placeholders_are_found(pieces):
     assert parse(text, "postgres").placeholders == places
 
 
-@given(PIECES, st.sampled_from(["numbered", "question", "named", "at", "dollar", "percent"]))
+@given(PIECES, st.sampled_from(["?", "$1", "%s", ""]))
 @settings(max_examples=300, deadline=None)
-def test_everything_else_stays_byte_for_byte(pieces, style):
+def test_everything_else_stays_byte_for_byte(pieces, stand_in):
     text, places = written(pieces)
-    found = bound(parse(text, "postgres"), style)
-    rest, at = found.sql, 0
-    for name, start, end in (*places, ("", len(text), len(text))):
-        kept = text[at:start]
-        kept = kept.replace("%", "%%") if style == "percent" else kept
-        assert rest.startswith(kept)
-        rest, at = rest[len(kept) :], end
-        if name:
-            form = re.match(r"\$\d+|\?|:\w+|@\w+|\$\w+|%\(\w+\)s", rest)
-            assert form
-            rest = rest[form.end() :]
+    rest, at = substituted(parse(text, "postgres"), lambda name: stand_in).text, 0
+    for _, start, end in (*places, ("", len(text), len(text))):
+        assert rest.startswith(text[at:start])
+        rest, at = rest[start - at :], end
+        rest = rest.removeprefix(stand_in) if start < len(text) else rest
     assert rest == ""
 
 
 @given(PIECES)
 @settings(max_examples=100, deadline=None)
-def test_named_is_the_text_itself_and_a_number_is_one_name(pieces):
-    text, places = written(pieces)
-    statement = parse(text, "postgres")
-    assert bound(statement, "named").sql == text
-    numbered, question = bound(statement, "numbered"), bound(statement, "question")
-    assert question.names == tuple(name for name, _, _ in places)
-    assert numbered.names == tuple(dict.fromkeys(question.names))
-    assert list(numbered.names) == sorted(set(question.names), key=question.names.index)
-
-
-@pytest.mark.parametrize(
-    ("style", "sql", "names"),
-    [
-        ("numbered", "SELECT $1, $2, $1 WHERE a LIKE '10%:a'", ("a", "b")),
-        ("question", "SELECT ?, ?, ? WHERE a LIKE '10%:a'", ("a", "b", "a")),
-        ("named", "SELECT :a, :b, :a WHERE a LIKE '10%:a'", ("a", "b")),
-        ("at", "SELECT @a, @b, @a WHERE a LIKE '10%:a'", ("a", "b")),
-        ("dollar", "SELECT $a, $b, $a WHERE a LIKE '10%:a'", ("a", "b")),
-        ("percent", "SELECT %(a)s, %(b)s, %(a)s WHERE a LIKE '10%%:a'", ("a", "b")),
-    ],
-)
-def test_each_style(style, sql, names):
-    found = bound(parse("SELECT :a, :b, :a WHERE a LIKE '10%:a'", "postgres"), style)
-    assert (found.sql, found.names) == (sql, names)
+def test_a_name_put_back_gives_the_text_itself(pieces):
+    text, _ = written(pieces)
+    assert substituted(parse(text, "postgres"), lambda name: f":{name}").text == text
 
 
 @pytest.mark.parametrize(
@@ -149,15 +121,15 @@ def test_what_two_readers_take_for_two_things_is_refused(text):
         assert "[(:n)]" in caught.value.next_step
 
 
-def test_real_databases_take_what_is_bound():
+def test_real_databases_take_what_is_found():
     text = "SELECT :from AS a, 'x :b' AS b, :日 + 1 AS c, :from AS d -- :e"
-    lite = bound(parse(text, "sqlite"), "question")
-    values = {"from": "f", "日": 2}
-    assert sqlite3.connect(":memory:").execute(
-        lite.sql, [values[name] for name in lite.names]
-    ).fetchall() == [("f", "x :b", 3, "f")]
-    duck = bound(parse(text.replace(":日", ":n"), "duckdb"), "dollar")
-    values = {"from": "f", "n": 2}
-    assert duckdb.execute(duck.sql, {name: values[name] for name in duck.names}).fetchall() == [
-        ("f", "x :b", 3, "f")
-    ]
+    statement = parse(text, "sqlite")
+    values = {"from": "f", "日": 2, "n": 2}
+    asked = sqlite3.connect(":memory:").execute(
+        substituted(statement, lambda name: "?").text, [values[name] for name, _, _ in statement.placeholders]
+    )
+    assert asked.fetchall() == [("f", "x :b", 3, "f")]
+    statement = parse(text.replace(":日", ":n"), "duckdb")
+    sent = substituted(statement, lambda name: f"${name}").text
+    asked = duckdb.execute(sent, {name: values[name] for name in statement.parameters})
+    assert asked.fetchall() == [("f", "x :b", 3, "f")]

@@ -1,4 +1,4 @@
-"""Finding ``:name`` in a user's SQL, and rewriting nothing but it.
+"""Finding ``:name`` in a user's SQL.
 
 A colon means many things: a cast (``x::int``), a slice (``x[1:n]``), a path (Snowflake's ``doc:field``), an entry
 (``{'a':b}``), or text inside a string, a comment or a quoted name. What is a placeholder is decided by tokens, and
@@ -8,20 +8,14 @@ A colon means many things: a cast (``x::int``), a slice (``x[1:n]``), a path (Sn
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sqlglot.tokens import TokenType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sqlglot.tokens import Token
-
-    from datakeep.extract.sql.interface import Statement
-
-#: How a driver wants placeholders: ``$1``, ``?``, ``:name``, ``@name``, ``$name``, ``%(name)s``.
-Style = Literal["numbered", "question", "named", "at", "dollar", "percent"]
 
 _NAME = re.compile(r"[^\W\d]\w*")
 #: After one of these a colon belongs to what stands before it.
@@ -33,20 +27,6 @@ _OPENERS = {TokenType.L_PAREN: "(", TokenType.L_BRACKET: "[", TokenType.L_BRACE:
 _CLOSERS = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE})
 #: Dialects in which ``doc:field``, also with a blank before the colon, is a path into a document.
 _PATHS = frozenset({"snowflake", "databricks"})
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """SQL as a driver takes it.
-
-    Attributes:
-        sql: The user's text, byte for byte but for its placeholders.
-        names: Which parameter each value is, in the order in which the driver wants them: each name once for
-            ``numbered``, one for each place for ``question``, each name once (to be passed by name) otherwise.
-    """
-
-    sql: str
-    names: tuple[str, ...]
 
 
 def find(text: str, tokens: Sequence[Token], dialect: str) -> tuple[tuple[str, int, int], ...]:
@@ -125,31 +105,3 @@ def _mask(name: str, used: set[str]) -> str:
         f"{name[:at]}_{letter}{name[at + 2 :]}" for at in range(len(name) - 1) for letter in "xyzqjkvw"
     )
     return next(one for one in candidates if one not in used)
-
-
-def bound(statement: Statement, style: Style) -> Bound:
-    """The statement with its placeholders as a driver wants them; everything else stays as the user wrote it.
-
-    Args:
-        statement: What was parsed.
-        style: ``numbered`` (``$1``, the same name always the same number), ``question`` (``?``), ``named``
-            (``:name``), ``at`` (``@name``), ``dollar`` (``$name``) or ``percent`` (``%(name)s``, for which every
-            other ``%`` must be doubled: the only other change that any style makes).
-    """
-    numbers = {name: number for number, name in enumerate(statement.parameters, 1)}
-    written: dict[str, Callable[[str], str]] = {
-        "numbered": lambda name: f"${numbers[name]}",
-        "question": lambda _: "?",
-        "named": lambda name: f":{name}",
-        "at": lambda name: f"@{name}",
-        "dollar": lambda name: f"${name}",
-        "percent": lambda name: f"%({name})s",
-    }
-    kept = (lambda part: part.replace("%", "%%")) if style == "percent" else str
-    parts, end = [], 0
-    for name, start, stop in statement.placeholders:
-        parts += [kept(statement.text[end:start]), written[style](name)]
-        end = stop
-    parts.append(kept(statement.text[end:]))
-    each = tuple(name for name, _, _ in statement.placeholders)
-    return Bound("".join(parts), each if style == "question" else statement.parameters)
