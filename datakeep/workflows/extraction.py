@@ -208,12 +208,20 @@ def _exactness(wanted: Wanted, recorded: Source | None) -> Exactness:
 
 
 def state_query(document: dict[str, Any], query: Query, *, by: str, now: datetime) -> None:
-    """Put into the manifest what is known before the query is run, so that missing facts are asked for first."""
+    """Put into the manifest what is known before the query is run, so that missing facts are asked for first.
+
+    Raises:
+        InvalidFile: A parameter holds what cannot be written down.
+    """
     facts.put(document, "source.kind", "sql")
     facts.put(document, "source.query", query.place)
     facts.put(document, "source.database", query.database.address.shown)
     facts.put(document, "source.extracted_at", now.isoformat(timespec="seconds"))
     facts.put(document, "source.extracted_by", by)
+    if query.parameters:
+        stated = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
+        facts.check_writable({"source.parameters": stated})
+        facts.put(document, "source.parameters", stated)
 
 
 def state_extracted(document: dict[str, Any], done: Extracted) -> None:

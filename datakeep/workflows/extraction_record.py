@@ -7,7 +7,9 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.errors import InvalidFile
 from datakeep.core.secrets import find_secret
+from datakeep.formats.yaml import plain, unshowable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     #: Column of a result to the table and column whose value it is, unchanged; None for one that is computed.
     Origins = Mapping[str, tuple[str, str] | None]
 
+#: Larger whole numbers are written as text: not every reader of YAML takes them.
+_PLAIN_BITS = 63
+#: What a person can state of a query, too.
+_OF_THE_RUN = ("kind", "query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows")
 _MODIFIERS = re.compile(r"\s*\([^()]*\)")
 
 
@@ -34,7 +40,7 @@ def dictionary(origins: Origins, tables: Mapping[str, Table]) -> dict[str, dict[
     found: dict[str, dict[str, Any]] = {}
     for column, origin in origins.items():
         comment = comments.get(origin) if origin else None
-        found[column] = {"meaning": comment} if comment and not find_secret(comment) else {}
+        found[column] = {"meaning": comment} if comment and _without_secret(comment) == comment else {}
     for table in tables.values():
         wanted = {(table.name, key) for key in table.primary_key}
         of_key = {origin: column for column, origin in origins.items() if origin in wanted}
@@ -111,8 +117,8 @@ def _file(file: SourceFile) -> dict[str, Any]:
 
 
 def _without_secret(text: str) -> str:
-    secret = find_secret(text)
-    return f"(withheld: it holds {secret})" if secret else text
+    fault = find_secret(text) or unshowable(text)
+    return f"(withheld: it holds {fault})" if fault else text
 
 
 def stated_parameter(name: str, parameter: Parameter) -> Any:
@@ -120,12 +126,14 @@ def stated_parameter(name: str, parameter: Parameter) -> Any:
     from datakeep.extract.sql.parameters import parameters_from_yaml
 
     value = parameter.value
-    plain = value if value is None or isinstance(value, bool | int | str) else None
-    if plain is None and value is not None:
-        plain = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    if plain is not None and parameters_from_yaml({name: plain}) == {name: parameter}:
-        return plain
-    return {"type": parameter.type, "value": repr(value) if isinstance(value, float) else plain}
+    shown = value if value is None or isinstance(value, bool | int | str) else None
+    if shown is None and value is not None:
+        shown = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    if isinstance(shown, int) and shown.bit_length() > _PLAIN_BITS:
+        shown = str(shown)
+    elif shown is not None and parameters_from_yaml({name: shown}) == {name: parameter}:
+        return shown
+    return {"type": parameter.type, "value": repr(value) if isinstance(value, float) else shown}
 
 
 def notes(query: Query, checked: Checked, record: Mapping[str, Any]) -> Iterator[str]:
@@ -140,6 +148,39 @@ def notes(query: Query, checked: Checked, record: Mapping[str, Any]) -> Iterator
 def moment(when: datetime) -> str:
     """A time as it is written down, with its zone, and with microseconds where it has any."""
     return when.isoformat(timespec="microseconds" if when.microsecond else "seconds")
+
+
+def keep_true(
+    document: dict[str, Any],
+    before: Mapping[str, Any] | None,
+    files: Mapping[str, bytes | None],
+    *,
+    data: bool,
+) -> None:
+    """Let ``source.extraction`` say only what datakeep saw of these very rows and this very query.
+
+    Args:
+        document: The manifest of a version whose query is not run now.
+        before: ``source`` of the version before it; None if there is none.
+        files: Documents that are handed in for it, by place.
+        data: Whether its data are other ones, which did not come from a query; the record is then dropped, as where
+            a person states the query, or where it was run, anew.
+
+    Raises:
+        InvalidFile: A person has written it.
+    """
+    source, known = plain(document.get("source")), before or {}
+    if not isinstance(source, dict) or source.get("extraction") is None:
+        return
+    if source["extraction"] != known.get("extraction"):
+        raise InvalidFile(
+            "source.extraction is stated, which only datakeep writes, of a query that it runs",
+            next_step="leave it out; --sql FILE --database URL runs the query",
+        )
+    text = files.get(str(source.get("query")))
+    other_text = text is not None and hashlib.sha256(text).hexdigest() != source["extraction"]["query_sha256"]
+    if data or other_text or any(source.get(name) != known.get(name) for name in _OF_THE_RUN):
+        del document["source"]["extraction"]
 
 
 def ended(document: Mapping[str, Any]) -> datetime:

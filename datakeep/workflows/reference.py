@@ -242,13 +242,17 @@ def _require_enough(name: str, reference: dict[str, Any]) -> None:
     if "code" not in reference:
         wanted.append("--code DIR or --code URL@COMMIT: the training's code")
     if "environment" not in reference:
-        wanted.append("--lock uv.lock or --requirements FILE: the locked environment, relative to the code")
+        wanted.append(
+            "--lock uv.lock or --requirements FILE: the locked environment, relative to the code (`uv lock` in the "
+            "code's folder makes one)"
+        )
     if "command" not in reference:
         wanted.append("--command 'python train.py --data {data} --out {out}': how to run it")
     if wanted:
         raise IncompleteManifest(
             f"the reference training of {name} is not complete",
-            next_step=f"datakeep reference {name} {' '.join(line.partition(':')[0] for line in wanted)}",
+            next_step="the same command, and in it: "
+            + " ".join(line.partition(":")[0].partition(" or ")[0] for line in wanted),
             things=wanted,
         )
 

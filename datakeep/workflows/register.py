@@ -18,7 +18,7 @@ from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction import extracted, first_query, state_extracted, state_query
-from datakeep.workflows.extraction_record import ended
+from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.profiling import profile_files, profile_notes, profile_of
 from datakeep.workflows.publish import Draft, Publisher
@@ -106,6 +106,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
         return _register_query(keep, request, request.extraction, who=who, now=now)
     found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
     document, files = document_of(request, who)
+    keep_true(document, None, files, data=True)
     if name in keep.datasets:
         return _already(keep, name, found, request)
     if "backend" not in document:

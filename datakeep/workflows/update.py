@@ -15,7 +15,7 @@ from datakeep.formats.manifest import Manifest
 from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction import extracted, next_query, state_extracted, state_query
-from datakeep.workflows.extraction_record import ended, moved
+from datakeep.workflows.extraction_record import ended, keep_true, moved
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.profiling import PROFILE, kept_profile, profile_changes, profile_in
@@ -151,6 +151,8 @@ def update(
             next_step="register it under another name with the other backend",
         )
     facts.state(document, given)
+    if request.extraction is None:
+        keep_true(document, base.entry.manifest.get("source"), files, data=bool(request.sources))
     check_aliases(keep, base.entry.dataset, document)
     with contextlib.ExitStack() as stack:
         found, seen = _new_source(keep, request, base, document, files, stack, who=who, now=now)
@@ -309,6 +311,9 @@ def _new_source(
     sources, done = request.sources, None
     if request.extraction is not None:
         query = next_query(request.extraction, base.entry, base.repository)
+        before = facts.get(base.entry.manifest, "source.query")
+        if before and before != query.place:
+            files[before] = None  # the history keeps it; beside the new one it would only be mistaken for it
         files[query.place] = query.text
         state_query(document, query, by=who.email, now=now)
         keep.writable_stores(request.without_stores)  # before a query that may take hours

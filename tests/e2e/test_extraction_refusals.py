@@ -61,6 +61,13 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], int, tuple[str, ...], str]] = {
         ("line 1, column 36", "operator does not exist: date > text"),
         "correct",
     ),
+    "parameter-that-cannot-be-written-down": (
+        "SELECT id FROM shop.not_there WHERE :what = ''",
+        ("--param", "what=\x07"),
+        14,
+        ("source.parameters.what holds a control character",),
+        "write plain text",
+    ),
     "not-exact": ("SELECT 'infinity'::timestamp AS t", (), 34, ("column t", "row 1", "infinity"), "--as-text t"),
     "fails-on-a-row": ("SELECT 1 / (id - 2) AS x FROM shop.sale", (), 34, ("division by zero",), "correct"),
 }  # fmt: skip

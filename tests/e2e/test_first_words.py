@@ -132,3 +132,28 @@ def test_without_a_git_identity_no_key_is_made(aiko: Person, keep: Path) -> None
         half.unlink(missing_ok=True)
     assert aiko.datakeep("key", "create", cwd=keep, code=23).err.count("user.name") == 1
     assert not key.exists()
+
+
+def test_what_is_missing_of_a_training_is_named_with_what_to_add(
+    aiko: Person, keep: Path, orders: Path, tmp_path: Path, facts: tuple[str, ...]
+) -> None:
+    aiko.datakeep("register", "orders", orders, "--backend", "git", *facts, cwd=keep)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "train.py").write_text("print()\n")
+    argv = (
+        "reference",
+        "orders",
+        "--code",
+        tmp_path / "code",
+        "--command",
+        "python train.py --out {out} {data}",
+    )
+    said = aiko.datakeep(*argv, cwd=keep, code=13).err
+    assert "`uv lock` in the code's folder makes one" in said
+    assert said.endswith("  next: the same command, and in it: --lock uv.lock\n")
+
+
+def test_a_folder_without_git_is_not_adopted_but_registered(aiko: Person, keep: Path, orders: Path) -> None:
+    said = aiko.datakeep("adopt", orders, "--name", "orders", cwd=keep, code=16).err
+    assert "there is no git repository at" in said
+    assert "datakeep register NAME FOLDER" in said

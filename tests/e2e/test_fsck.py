@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from seen import files_below
 
 from datakeep.cli.fsck import _lines
 from datakeep.core.progress import Silent
@@ -136,6 +137,25 @@ def test_without_another_copy_repair_says_so_and_changes_nothing(
     assert len(steps) == 1
     assert "restore the folder many of store 'main'" in steps[0]
     assert steps[0].endswith("datakeep update many SOURCE --deep -m WHY; then datakeep fsck --deep")
+
+
+def test_without_repair_nothing_is_changed(
+    aiko: Person, keep: Path, vault: Path, stores: tuple[Path, Path]
+) -> None:
+    objects = sorted(path for path in (stores[0] / "files").rglob("*") if path.is_file())
+    for path, kind in zip(
+        objects[::3], itertools.cycle(("flip", "truncate", "grow", "delete")), strict=False
+    ):
+        _damage(path, kind)
+    (stores[0] / "files" / "md5" / "ee").mkdir(exist_ok=True)
+    (stores[0] / "files" / "md5" / "ee" / ("0" * 30)).write_bytes(b"stray")
+    tag = vault / "git" / "datasets" / "many.git" / "refs" / "tags" / "v1"
+    tag.unlink()
+    before = [files_below(place) for place in (vault, stores[1])]
+    for options in ((), ("--deep",), ("--budget", "1h"), ("--store", "main", "--deep")):
+        aiko.datakeep("fsck", *options, cwd=keep, code=3)
+    assert [files_below(place) for place in (vault, stores[1])] == before
+    assert aiko.run("git", "status", "--porcelain", cwd=keep).out == ""
 
 
 def test_a_moved_tag_and_a_damaged_repository_are_complaints(

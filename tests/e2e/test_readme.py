@@ -24,6 +24,7 @@ def test_the_readme_can_be_typed(aiko: Person, ken: Person, tmp_path: Path) -> N
     walked = aiko.run("bash", "-euo", "pipefail", "-c", BLOCKS["aiko"], cwd=ROOT)
     assert "PASSED penguins@v2 (a self-check" in walked.out
     assert "dataset penguins@v2 (observed)" in walked.out
+    assert "same content: penguins-late@v1 and run now have the same 120 rows" in walked.out
     (vault,) = temporary.glob("*/my-keep.vault")
     assert not [path for path in shown_on_disk() if not (vault.parent / path).exists()]
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+import re
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,7 +18,7 @@ from seen import Quick, state
 from datakeep.store import dvc_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from world import World
@@ -162,3 +166,30 @@ def test_the_submodule_is_pinned_empty_and_everything_is_pushed(world: World, ca
     assert not list((world.keep / "datasets/pinned").glob("*"))
     head = world.aiko.run("git", "rev-parse", "HEAD", cwd=world.keep).out
     assert world.aiko.run("git", "-C", world.vault / "git/keeps/keep.git", "rev-parse", "main").out == head
+
+
+@pytest.mark.parametrize("backend", ["dvc", "git"])
+def test_every_byte_is_read_once_however_many_stores_take_it(
+    new_world: Callable[..., World], tmp_path: Path, backend: str
+) -> None:
+    """As the kernel counts it; what a table's columns are is a look of its own, so these files are none."""
+    world = new_world("--vault-data", tmp_path / "one", "--vault-data", tmp_path / "two")
+    source = tmp_path / "source"
+    source.mkdir()
+    sizes = {f"{number}.bin": 1000 + number for number in range(60)} | {"large.bin": 9_000_000}
+    for name, size_bytes in sizes.items():
+        (source / name).write_bytes(random.Random(name).randbytes(size_bytes))
+    trace = tmp_path / "trace"
+    calls = "trace=read,readv,pread64,preadv,preadv2,copy_file_range,sendfile,mmap"
+    argv = (sys.executable, "-m", "datakeep", "register", "new", source, "--backend", backend, *STATED)
+    world.aiko.run("strace", "-ff", "--seccomp-bpf", "-y", "-e", calls, "-o", trace, *argv, cwd=world.keep)
+    read: Counter[str] = Counter()
+    lines = (
+        line for part in tmp_path.glob("trace.*") for line in part.read_text(errors="replace").splitlines()
+    )
+    for line in lines:
+        found = re.search(rf"<{re.escape(str(source))}/([^>]+)>.* = (\d+)", line)
+        if found:
+            assert "mmap(" not in line
+            read[found[1]] += int(found[2])
+    assert read == sizes

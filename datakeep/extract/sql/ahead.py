@@ -35,6 +35,7 @@ class _Work:
     def __init__(self, work: Callable[[], None]) -> None:
         self._work = work
         self._begun = False
+        # Not the thread's own join: interrupted, it takes the thread for ended (https://bugs.python.org/issue45274).
         self.done = threading.Event()
         self.left = threading.Event()
 

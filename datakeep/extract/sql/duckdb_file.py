@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from datakeep.core.errors import AccessDenied
 from datakeep.extract.sql import duckdb_faults, duckdb_reads
+from datakeep.extract.sql.ahead import ahead, interruptible
 from datakeep.extract.sql.drivers import driver
 from datakeep.extract.sql.duckdb_catalogue import tables_of
 from datakeep.extract.sql.duckdb_types import converted, plan_of
@@ -69,6 +70,7 @@ class _DuckdbSession(Session):
         self._connection: Any = None
         self._named: dict[str, duckdb_reads.Named] = {}
         self._far = duckdb_reads.Buckets()
+        self._prints = duckdb_reads.Fingerprints(self._far)
         self._began: Any = None
 
     def open(self, named: Sequence[duckdb_reads.Named]) -> None:
@@ -95,7 +97,9 @@ class _DuckdbSession(Session):
     def close(self) -> None:
         """Let go of the file."""
         if self._connection is not None:
-            self._connection.close()
+            # One that is still busy, as it did not answer an interruption in time, ends with the process.
+            with suppress(self._duckdb.Error):
+                self._connection.close()
             self._connection = None
 
     @property
@@ -120,10 +124,15 @@ class _DuckdbSession(Session):
         values = {name: one.value for name, one in parameters.items() if one.value is not None} or None
         duckdb_faults.only_select(self._duckdb, sent, statement.text)
         self._allow(sent.text, values or {})
+        interrupt = self._connection.interrupt
         with self._limited():
             with duckdb_faults.running(self._timeout_s):
-                reader, plans = self._reader(sent, values, exactness, statement.text)
-            yield _DuckdbResult(reader, plans, self._timeout_s)
+                reader, plans = interruptible(
+                    lambda: self._reader(sent, values, exactness, statement.text), interrupt
+                )
+            # Until the stream is closed, a connection takes no other question.
+            with closing(reader), ahead(iter(reader), interrupt) as batches:
+                yield _DuckdbResult(reader.schema, batches, plans, self._timeout_s)
 
     def _reader(
         self, sent: Sent, values: dict[str, Any] | None, exactness: Exactness, text: str
@@ -144,17 +153,22 @@ class _DuckdbSession(Session):
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """What the catalogue, or the file system, has of each name."""
         found = tables_of(lambda sql, values: self._connection.execute(sql, values).fetchall(), names)
-        for name in names:
-            if name not in found and (one := self._named.get(_unquoted(name))):
-                found[name] = self._file_table(one)
-        return found
+        files = {name: _unquoted(name) for name in names if name not in found}
+        new = [duckdb_reads.look_up(file, self._far) for file in files.values() if file not in self._named]
+        if new := [one for one in new if one.files]:
+            self.open(new)
+        return found | {
+            name: self._file_table(self._named[file]) for name, file in files.items() if file in self._named
+        }
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question of our own."""
         self._allow(sql, {})
         with self._limited(), duckdb_faults.running(self._timeout_s):
             try:
-                rows: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
+                rows: list[tuple[Any, ...]] = interruptible(
+                    lambda: self._connection.execute(sql).fetchall(), self._connection.interrupt
+                )
             except self._duckdb.Error as error:
                 raise duckdb_faults.of_text(error, self._connection, None, None, sql) from error
             return rows
@@ -172,7 +186,7 @@ class _DuckdbSession(Session):
         except self._duckdb.Error:  # a file whose ending says nothing; its reader is an argument of the query
             rows = []
         columns = tuple(TableColumn(row[0], row[1], row[2] == "YES") for row in rows)
-        return Table(named.written, "file", columns, files=duckdb_reads.fingerprints(named, self._far))
+        return Table(named.written, "file", columns, files=self._prints.of(named))
 
     @contextmanager
     def _limited(self) -> Iterator[None]:
@@ -190,14 +204,14 @@ class _DuckdbSession(Session):
 
 
 class _DuckdbResult:
-    def __init__(self, reader: Any, plans: Sequence[Plan], timeout_s: int | None) -> None:
+    def __init__(self, given: Any, read: Iterator[Any], plans: Sequence[Plan], timeout_s: int | None) -> None:
         import pyarrow as pa
 
-        self._reader = reader
+        self._read = read
         self._plans = plans
         self._timeout_s = timeout_s
         fields = []
-        for field, plan in zip(reader.schema, plans, strict=True):
+        for field, plan in zip(given, plans, strict=True):
             # An empty array tells what the conversion gives.
             kept = converted(pa.array([], field.type), plan, 1) if plan.decimal else None
             fields.append(pa.field(plan.name, field.type if kept is None else kept.type))
@@ -214,10 +228,9 @@ class _DuckdbResult:
         row = 1
         while True:
             with duckdb_faults.running(self._timeout_s):
-                try:
-                    batch = self._reader.read_next_batch()
-                except StopIteration:
-                    return
+                batch = next(self._read, None)
+            if batch is None:
+                return
             arrays = [
                 converted(array, plan, row) for array, plan in zip(batch.columns, self._plans, strict=True)
             ]

@@ -115,28 +115,33 @@ def look_up(written: str, far: Buckets) -> Named:
         raise fault_of(error, written) from error
 
 
-def fingerprints(named: Named, far: Buckets) -> tuple[SourceFile, ...]:
-    """Size and sha256 of each file; of an object its ETag, so that it is not fetched twice.
+class Fingerprints:
+    """What the files of a session are, byte for byte; each is read once, and held against its state again later."""
 
-    Raises:
-        SourceChanged: A file is not what it was when the query began to read it.
-    """
-    found = []
-    for path, state in named.files:
+    def __init__(self, far: Buckets) -> None:
+        self._far = far
+        self._kept: dict[str, SourceFile] = {}
+
+    def of(self, named: Named) -> tuple[SourceFile, ...]:
+        """Size and sha256 of each file; of an object its ETag, so that it is not fetched twice.
+
+        Raises:
+            SourceChanged: A file is not what it was when its name was first looked up.
+        """
+        return tuple(self._of(path, state) for path, state in named.files)
+
+    def _of(self, path: str, state: tuple[Any, ...]) -> SourceFile:
         match = _FAR.match(path)
-        system = far.of(match[1].lower()) if match else None
-        if system is not None:
-            kept = SourceFile(path, state[0], version=state[1])
-            now: tuple[Any, ...] = _far_state(system, path)
-        else:
-            kept = SourceFile(path, state[0], _sha256(path))
-            now = _state(path)
-        if now != state:
+        system = self._far.of(match[1].lower()) if match else None
+        if path not in self._kept:
+            size = int(state[0])
+            version = state[1] if system else None
+            self._kept[path] = SourceFile(path, size, None if system else _sha256(path), version)
+        if (_far_state(system, path) if system else _state(path)) != state:
             raise SourceChanged(
                 f"{path} changed while the query read it", next_step="run it again when it is written"
             )
-        found.append(kept)
-    return tuple(found)
+        return self._kept[path]
 
 
 def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

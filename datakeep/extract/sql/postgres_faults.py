@@ -170,8 +170,5 @@ def _first_words(text: str) -> str:
     """The driver's sentence without its own prefixes, and without the query, which it repeats."""
     text = text.partition("\n\nQuery was:")[0].partition(". SQLSTATE")[0]
     said: Any = _SERVER_SAID.search(text)
-    return (
-        (said[1] if said else re.sub(r"^[A-Z_]+: (\[libpq\] )?(PQ\w+\(\) failed: )?", "", text))
-        .strip()
-        .splitlines()[0]
-    )
+    words = said[1] if said else re.sub(r"^[A-Z_]+: (\[libpq\] )?(PQ\w+\(\) failed: )?", "", text)
+    return str(words).strip().splitlines()[0]

@@ -53,12 +53,13 @@ def dialect_of(name: str) -> Dialect:
     Raises:
         UsageError: sqlglot has none.
     """
-    known = sorted(one for one in Dialect.classes if one)
-    if name not in known:
+    found = Dialect.get(name) if name else None  # reads the module of this one alone
+    if found is None:
+        known = sorted(one for one in Dialect.classes if one)
         near = nearest(name, known)
         hint = f"did you mean {near}?" if near else f"one of {', '.join(known)}"
         raise UsageError(f"there is no SQL dialect '{name}'", next_step=hint)
-    return Dialect.get_or_raise(name)
+    return found()
 
 
 def refuse(text: str, offset: int, what: str, way_out: str) -> NoReturn:

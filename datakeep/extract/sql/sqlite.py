@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from datakeep.core.errors import AccessDenied, UsageError
+from datakeep.core.errors import AccessDenied, NoSpace, UsageError
 from datakeep.extract.sql import sqlite_values as values_of
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
@@ -322,6 +322,11 @@ def _fault(error: sqlite3.Error, code: int | None, path: Path) -> Exception:
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}:
         return QueryFailed(
             f"{path} is damaged: {said}", next_step=f"type: sqlite3 {path} 'PRAGMA integrity_check'"
+        )
+    if primary == sqlite3.SQLITE_FULL:
+        return NoSpace(
+            "there is no room for what SQLite writes aside while it sorts, in its folder for temporary files",
+            next_step="make room there, or name another folder in SQLITE_TMPDIR or TMPDIR, and run it again",
         )
     if primary == sqlite3.SQLITE_AUTH:
         return QueryRefused(

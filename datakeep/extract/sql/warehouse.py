@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.extract.sql.address import secrets_of
-from datakeep.extract.sql.ahead import ahead
+from datakeep.extract.sql.ahead import ahead, interruptible
 from datakeep.extract.sql.drivers import driver
 from datakeep.extract.sql.exact import Rule, exact
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed
@@ -180,8 +180,7 @@ class WarehouseSession(Session):
         values = [parameters[name].value for name, _, _ in statement.placeholders]
         with self._cursor() as cursor:
             with self.faults(statement.text):
-                cursor.execute(text, values or None)
-                reader = cursor.fetch_record_batch()
+                reader = interruptible(lambda: _executed(cursor, text, values), partial(_cancel, cursor))
             check_columns(reader.schema.names, exactness)
             with ahead(iter(reader), partial(_cancel, cursor)) as batches:
                 yield WarehouseResult(
@@ -289,6 +288,11 @@ def _database_type(field: Any) -> str:
     """What the driver tells of the type of the database; else Arrow's name of it."""
     told = {key.decode().lower(): value.decode() for key, value in (field.metadata or {}).items()}
     return told.get("logicaltype") or told.get("type") or str(field.type)
+
+
+def _executed(cursor: Any, text: str, values: Sequence[Any]) -> Any:
+    cursor.execute(text, list(values) or None)
+    return cursor.fetch_record_batch()
 
 
 def _cancel(cursor: Any) -> None:

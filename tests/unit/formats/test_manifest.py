@@ -224,3 +224,25 @@ def test_other_formats_are_refused(line: object, said: str, step: str) -> None:
 
 def test_the_longest_values_are_shown_shortened() -> None:
     assert len(refused(backend="x" * 5000)) < 200
+
+
+def test_an_extraction_of_every_release_is_read_and_what_is_unknown_stays_so() -> None:
+    text = FILE.with_name("dataset-extracted.yaml").read_bytes()
+    manifest = Manifest.read(text, what="a test")
+    manifest.check_strict(what="a test")
+    assert manifest.source is not None
+    run = manifest.source.extraction
+    assert run is not None
+    assert str(run) == "datakeep, in PostgreSQL 15.18 (repeatable read, read only)"
+    assert [str(table) for table in run.tables] == [
+        "public.delayed (3 columns)",
+        "public.flights (columns unknown, through public.delayed)",
+        "/srv/airlines-*.csv (1 column)",
+    ]
+    assert run.tables[2].files[1].sha256 is None
+    assert manifest.source.parameters_shown() == "until = 2013-02-01, factor = 2 (decimal)"
+    plain = yaml.plain(yaml.load(text, what="a test"))["source"]["extraction"]
+    again = manifest.to_dict()["source"]["extraction"]
+    for name in ("started_at", "snapshot_at", "ended_at"):
+        assert dt.datetime.fromisoformat(again.pop(name)) == dt.datetime.fromisoformat(plain.pop(name))
+    assert again == plain

@@ -149,3 +149,12 @@ def test_an_older_checkout_is_held_against_its_own_version(proven):
     newer = checkout_status(proven.keep, "orders@v2")
     assert newer.found.missing == ["new.txt"]
     assert not newer.is_clean
+
+
+def test_an_owner_who_has_checked_it_is_told_to_ask_somebody_else(bench):
+    bench.register()
+    head, _, rest = bench.keep.tree.read("register/orders/v1.yaml").decode().partition("manifest:\n")
+    bench.commit(**{"register/orders/v1.yaml": f"{head}manifest:\n{REFERENCE}{rest}"})
+    bench.prove(bench.keep.entry("orders@v1"), "aiko")
+    steps = {one.kind: one.next_step for one in keep_status(bench.keep, now=bench.now).findings}
+    assert steps["self-checked"] == "have somebody else run: datakeep verify orders@v1"

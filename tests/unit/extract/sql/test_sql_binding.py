@@ -37,7 +37,8 @@ NAMES = st.sampled_from(
 #: Text that holds a colon and a name, but no placeholder.
 NOISE = [
     "'x :day'", "'it''s :day'", "E'\\':day'", '"q:day"', '"a"":day"', "$$ :day $$", "$t$ :day $$ :day $t$", "b::int",
-    "b::text::date", "x[1:2]", "x[1 : 2]", "(x[b:c])", "/* :day */ 1", "/* /* :day */ :day */ 1", "1 -- :day\n",
+    "b::text::date", "x[1:2]", "x[1:n]", "x[1 :n]", "(x[b:c])", "/* :day */ 1", "/* /* :day */ :day */ 1",
+    "1 -- :day\n",
     "'日本 :day'", "'🙂:day'", "'\n:day\n'", "N':day'", "U&':day'", "b'1'::bit(1)", "1", "b.c", "count(*)",
 ]  # fmt: skip
 #: How a placeholder may stand.
@@ -124,6 +125,7 @@ def test_each_style(style, sql, names):
         ("snowflake", "SELECT src:name, src :x, s.src:a.b, :p FROM t WHERE a=:p", ["p", "p"]),
         ("databricks", "SELECT c:item, :p FROM t", ["p"]),
         ("duckdb", "SELECT {'a':b, 'c': :d, 'e':(:f)}, {a:b}, [:n] FROM t", ["d", "f", "n"]),
+        ("duckdb", "SELECT {'a' :b, 'c':d}, :e FROM t", ["e"]),
         ("duckdb", "SELECT :day, :from, x[1:2] FROM t LIMIT :limit", ["day", "from", "limit"]),
         ("mysql", "SELECT `a:b`, ':c', \":d\", :e # :f\n FROM t", ["e"]),
         ("bigquery", 'SELECT ":a", r\':b\', """:c""", :d FROM t', ["d"]),

@@ -277,6 +277,15 @@ def test_files_are_read_and_recorded_with_their_digests(files, source, numbers, 
             assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
+def test_a_file_is_known_before_the_query_and_the_same_after_it(files):
+    with open_database("duckdb:").session() as session:
+        before = session.tables(["a.csv", "missing.csv", "t"])
+        assert [column.database_type for column in before["a.csv"].columns] == ["BIGINT", "VARCHAR"]
+        with session.run(statement("select n from 'a.csv'", "duckdb"), {}, Exactness()) as result:
+            assert sum(batch.num_rows for batch in result.batches()) == 2
+        assert session.tables(["a.csv"]) == before
+
+
 def test_a_file_that_changes_under_the_query_is_refused(files):
     with open_database("duckdb:").session() as session:
         with session.run(statement("select n from 'a.csv'", "duckdb"), {}, Exactness()) as result:
@@ -387,22 +396,37 @@ def test_a_query_that_takes_longer_than_it_may_is_ended():
     assert time.monotonic() - start < 10
 
 
-def test_ctrl_c_ends_a_query_while_duckdb_is_at_work():
+@pytest.mark.parametrize("query", [FOREVER, FOREVER.replace("count(*)", "a.range").replace("= -1", "<> -1")])
+def test_ctrl_c_ends_a_query_while_duckdb_is_at_work(query):
+    """Before its first row, and between its rows."""
     program = """
-import sys, threading, signal
+import os, sys, threading, signal
 sys.path.insert(0, sys.argv[1])
-from databases import extracted
-threading.Timer(1, signal.raise_signal, [signal.SIGINT]).start()
-try:
-    extracted("duckdb:", sys.argv[2])
-except KeyboardInterrupt:
-    print("ended")
+from databases import statement
+from datakeep.extract.sql.interface import Exactness
+from datakeep.extract.sql.opening import open_database
+with open_database("duckdb:").session() as session:
+    threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
+    try:
+        with session.run(statement(sys.argv[2], "duckdb"), {}, Exactness()) as result:
+            for batch in result.batches():
+                pass
+    except KeyboardInterrupt:
+        print("ended", session.ask("select 5"))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, str(Path(__file__).parents[3]), FOREVER],
+        [sys.executable, "-c", program, str(Path(__file__).parents[3]), query],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert done.stdout == "ended\n"
+    assert done.stdout == "ended [(5,)]\n"
+
+
+def test_a_result_may_be_left_in_the_middle():
+    with open_database("duckdb:").session() as session:
+        query = statement("select range as n from range(100000000)", "duckdb")
+        with session.run(query, {}, Exactness()) as result:
+            assert next(result.batches()).num_rows > 0
+        assert session.ask("select 5") == [(5,)]
 
 
 def test_parameters_have_the_types_that_they_were_given_as():

@@ -401,10 +401,10 @@ def test_a_missing_driver_names_the_extra(monkeypatch):
 
 def test_ctrl_c_ends_a_query_while_the_server_is_at_work(server):
     program = """
-import sys, threading, signal
+import os, sys, threading, signal
 sys.path.insert(0, sys.argv[1])
 from databases import extracted
-threading.Timer(1, signal.raise_signal, [signal.SIGINT]).start()
+threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
 try:
     extracted(sys.argv[2], "select count(*) as n from many a, many b where a.n + b.n = -1")
 except KeyboardInterrupt:

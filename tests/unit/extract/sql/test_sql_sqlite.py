@@ -286,7 +286,7 @@ def test_a_query_that_takes_longer_than_it_may_is_ended(file):
 
 def test_ctrl_c_ends_a_query_while_sqlite_is_at_work(file):
     url = made(file, "create table t(x)")
-    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         extracted(url, FOREVER, timeout_s=30)

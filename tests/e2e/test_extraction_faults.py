@@ -1,0 +1,297 @@
+"""What breaks an extraction in mid-stream leaves no version and no file, and the same command goes through later."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from postgres_server import PASSWORD, PostgresServer
+from queries import STATED, Queries, make_queries, sqlite_file
+from seen import error_of
+from world import Ran
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+
+    from world import World
+
+ROWS, HELD_AT = 16_000, 15_000
+#: The rows are long, so that a row group is on the disk before the row at which the server waits.
+LONG = "SELECT id, repeat(md5(id::text), 128) AS pad, held(id) AS held FROM public.event"
+_PATIENCE_S = 20
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A server of our own, which these tests may kill."""
+    made = PostgresServer()
+    try:
+        made.start()
+        with made.connect() as connection:
+            connection.execute(f"CREATE TABLE event AS SELECT id FROM generate_series(1, {ROWS}) AS id")
+            connection.execute("CREATE TABLE hold (seconds float8)")
+            connection.execute(
+                f"""
+                CREATE FUNCTION held(id int) RETURNS bool LANGUAGE plpgsql STABLE AS $$ BEGIN
+                    IF id = {HELD_AT} THEN PERFORM pg_sleep(seconds) FROM hold; END IF;
+                    RETURN id = {HELD_AT};
+                END $$"""
+            )
+            for name in ("debit", "credit"):
+                connection.execute(f"CREATE TABLE {name} AS SELECT id FROM generate_series(1, {ROWS}) AS id")
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="module")
+def queries(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queries]:
+    yield from make_queries(world, tmp_path_factory.mktemp("queries"))
+
+
+@contextmanager
+def holding(server: PostgresServer, seconds: float) -> Iterator[None]:
+    """While it lasts, a stream of LONG stops at a row that is not the last."""
+    with server.connect() as connection:
+        connection.execute("INSERT INTO hold VALUES (%s)", (seconds,))
+    yield
+    with server.connect() as connection:
+        connection.execute("TRUNCATE hold")
+
+
+def running(queries: Queries, server: PostgresServer, name: str, *options: str) -> subprocess.Popen[str]:
+    sql = queries.write(f"{name}.sql", LONG)
+    argv = ("register", name, "--sql", sql, "--database", server.url(), *STATED, "--no-profile", *options)
+    return queries.world.aiko.start(*argv, cwd=queries.world.keep)
+
+
+def wait_for_rows(queries: Queries) -> None:
+    """Until rows lie in a file among the temporary ones."""
+    base, end = Path(queries.world.aiko.env["TMPDIR"]), time.monotonic() + _PATIENCE_S
+    while not any(path.stat().st_size > 1000 for path in base.rglob(".datakeep-*.parquet")):
+        assert time.monotonic() < end, "no row came"
+        time.sleep(0.05)
+
+
+def ended(process: subprocess.Popen[str]) -> Ran:
+    out, err = process.communicate(timeout=_PATIENCE_S)
+    return Ran(process.returncode, out, err)
+
+
+def terminate_backend(server: PostgresServer) -> None:
+    with server.connect() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'datakeep'"
+        )
+
+
+FAULTS: dict[str, tuple[Callable[[PostgresServer], None], int, str]] = {
+    "server-killed": (PostgresServer.kill, 35, "ended on the way"),
+    "connection-ended": (terminate_backend, 35, "ended on the way"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_server_goes_in_mid_stream(queries: Queries, server: PostgresServer, name: str) -> None:
+    fault, code, words = FAULTS[name]
+    before = queries.everything()
+    with holding(server, 600):
+        process = running(queries, server, name)
+        wait_for_rows(queries)
+        fault(server)
+        ran = ended(process)
+        if server.process is None:
+            server.start()
+    assert ran.code == code, ran.err
+    error = error_of(ran)
+    assert words in error.what
+    assert "run the same command again" in error.next_step
+    assert PASSWORD not in error.text
+    assert queries.everything() == before
+    assert queries.versions(name) == []
+    goes_through(queries, server, name)
+
+
+def goes_through(queries: Queries, server: PostgresServer, name: str) -> None:
+    ran = ended(running(queries, server, name))
+    assert ran.code == 0, ran.err
+    assert queries.source(name)["rows"] == ROWS
+    assert list(Path(queries.world.aiko.env["TMPDIR"]).iterdir()) == []
+
+
+def test_the_time_limit(queries: Queries, server: PostgresServer) -> None:
+    before = queries.everything()
+    with holding(server, 600):
+        ran = ended(running(queries, server, "late", "--query-timeout", "2"))
+    error = error_of(ran)
+    assert ran.code == 34
+    assert "statement timeout" in error.what
+    assert "--query-timeout" in error.next_step
+    assert queries.everything() == before
+
+
+def test_ctrl_c(queries: Queries, server: PostgresServer) -> None:
+    before = queries.everything()
+    with holding(server, 600):
+        process = running(queries, server, "stopped")
+        wait_for_rows(queries)
+        os.killpg(process.pid, signal.SIGINT)
+        ran = ended(process)
+        assert idle(server), "the server does not work on"
+    assert ran.code == 130, ran.err
+    assert "nothing was recorded" in ran.err
+    assert "Traceback" not in ran.err
+    assert queries.everything() == before
+    goes_through(queries, server, "stopped")
+
+
+def idle(server: PostgresServer) -> bool:
+    end = time.monotonic() + _PATIENCE_S
+    with server.connect() as connection:
+        while time.monotonic() < end:
+            (count,) = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'datakeep'"
+            ).fetchone()
+            if not count:
+                return True
+            time.sleep(0.05)
+    return False
+
+
+def test_a_kill_leaves_what_the_next_run_removes(queries: Queries, server: PostgresServer) -> None:
+    before = queries.everything()
+    with holding(server, 600):
+        process = running(queries, server, "killed")
+        wait_for_rows(queries)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        after = queries.everything()
+        left = after.pop("tmp")
+        assert any(path.endswith(".parquet") for path in left), "it was killed with rows on the disk"
+        assert after == {name: found for name, found in before.items() if name != "tmp"}
+        terminate_backend(server)
+    assert queries.versions("killed") == []
+    goes_through(queries, server, "killed")
+
+
+def test_a_writer_at_the_same_time(queries: Queries, server: PostgresServer) -> None:
+    """Each of its transactions writes one row into either table; the extraction sees both, or none."""
+    text = """
+        SELECT 'debit' AS side, id, held(id) AS held FROM public.debit
+        UNION ALL SELECT 'credit', id, false FROM public.credit"""
+    stop, written = threading.Event(), []
+
+    def write() -> None:
+        with psycopg.connect(server.url()) as connection:
+            number = ROWS
+            while not stop.is_set():
+                number += 1
+                for name in ("debit", "credit"):
+                    connection.execute(f"INSERT INTO {name} VALUES (%s)", (number,))
+                connection.commit()
+                written.append((time.time(), number))
+
+    writer = threading.Thread(target=write)
+    with holding(server, 1.5):
+        writer.start()
+        queries.register("ledger", text, server.url())
+        stop.set()
+        writer.join()
+    rows = queries.rows("ledger")
+    sides = {side: sorted(one for which, one, _ in rows if which == side) for side in ("debit", "credit")}
+    assert sides["debit"] == sides["credit"]
+    assert sides["debit"] == list(range(1, len(sides["debit"]) + 1))
+    run = queries.source("ledger")["extraction"]
+    during = [number for when, number in written if when < _stamp(run["ended_at"])]
+    assert len(sides["debit"]) < during[-1] - 10, "it wrote while the rows were on their way"
+    assert len(sides["debit"]) >= ROWS
+
+
+def _stamp(text: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).timestamp()
+
+
+# Runs in a mount namespace of its own, where it may mount a small disk for temporary files.
+FULL = """
+import json, os, subprocess, sys
+
+keep, small, commands = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", small], check=True)
+
+
+def call(command):
+    done = subprocess.run([sys.executable, "-m", "datakeep", *command], cwd=keep, capture_output=True, text=True)
+    left = sorted(os.path.join(root, leaf) for root, _, leaves in os.walk(small) for leaf in leaves)
+    return {"code": done.returncode, "out": done.stdout, "err": done.stderr, "left": left}
+
+
+full = [call(command) for command in commands]
+subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
+print(json.dumps({"full": full, "again": call(commands[0])}))
+"""
+
+
+def test_a_disk_that_is_too_small_for_the_rows(queries: Queries, tmp_path: Path) -> None:
+    url = sqlite_file(
+        tmp_path / "big.db",
+        "CREATE TABLE t AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 12000) "
+        "SELECT id, randomblob(1000) AS noise FROM n",
+    )
+    commands = []
+    for name, order in (("full", ""), ("sorted", " ORDER BY noise")):
+        sql = queries.write(f"{name}.sql", f"SELECT id, noise FROM t{order}")
+        commands.append(["register", name, "--sql", str(sql), "--database", url, *STATED])
+    before = queries.everything()
+    script = ("unshare", "-Urm", sys.executable, "-c", FULL)
+    temporary = queries.world.aiko.env["TMPDIR"]
+    found: dict[str, Any] = json.loads(
+        queries.world.aiko.run(*script, queries.world.keep, temporary, json.dumps(commands)).out
+    )
+    for full in found["full"]:
+        assert full["code"] == 19, full
+        error = error_of(Ran(full["code"], full["out"], full["err"]))
+        assert "no room" in error.what
+        assert "TMPDIR" in error.next_step
+        assert full["left"] == []
+    assert found["again"]["code"] == 0, found["again"]
+    assert found["again"]["left"] == []
+    assert queries.source("full")["rows"] == 12_000
+    assert queries.everything()["tmp"] == before["tmp"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_ctrl_c_of_the_others(queries: Queries, tmp_path: Path, kind: str) -> None:
+    url = sqlite_file(tmp_path / "s.db", "CREATE TABLE t (id INTEGER)") if kind == "sqlite" else "duckdb:"
+    many = 10**12
+    text = {
+        "sqlite": f"WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < {many}) "
+        "SELECT sum(id) AS s FROM n",
+        "duckdb": f"SELECT sum(a.range * b.range) AS s FROM range({many}) AS a, range(1000) AS b",
+    }[kind]
+    sql = queries.write(f"{kind}.sql", text)
+    before = queries.everything()
+    argv = ("register", f"endless-{kind}", "--sql", sql, "--database", url, *STATED)
+    process = queries.world.aiko.start(*argv, cwd=queries.world.keep)
+    base, end = Path(queries.world.aiko.env["TMPDIR"]), time.monotonic() + _PATIENCE_S
+    while not any(base.glob("datakeep-scratch-*")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    time.sleep(1)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    ran = ended(process)
+    assert ran.code == 130, ran.err
+    assert "Traceback" not in ran.err
+    assert queries.everything() == before

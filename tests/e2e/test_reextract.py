@@ -1,0 +1,246 @@
+"""A recorded query, run again: as the next version, or only to learn whether the source still says the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from postgres_server import PASSWORD
+from queries import Queries, make_queries, sqlite_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from postgres_server import PostgresServer
+    from world import World
+
+ORDERS = """\
+SELECT o.id, o.amount, o.placed, c.name AS customer
+FROM shop.orders AS o JOIN shop.customers AS c ON c.id = o.customer
+WHERE o.placed < :until
+ORDER BY o.id
+"""
+UNTIL = ("--param", "until=2026-11-01")
+SHOP = """
+CREATE SCHEMA shop;
+CREATE TABLE shop.customers (id int PRIMARY KEY, name text);
+CREATE TABLE shop.orders (id int PRIMARY KEY, amount numeric(9,2), placed date, customer int);
+INSERT INTO shop.customers VALUES (1, '青木'), (2, 'Sato');
+INSERT INTO shop.orders SELECT n, n * 1.5, date '2026-10-01' + n, n % 2 + 1 FROM generate_series(1, 60) AS n;
+CREATE VIEW shop.dear AS SELECT id, amount FROM shop.orders WHERE amount > 30;
+"""
+
+
+@pytest.fixture(scope="module")
+def queries(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queries]:
+    yield from make_queries(world, tmp_path_factory.mktemp("queries"))
+
+
+@pytest.fixture
+def shop(postgres: PostgresServer, request: pytest.FixtureRequest) -> str:
+    """The URL of a database of the test's own."""
+    name = request.node.name.removeprefix("test_")[:40]
+    with postgres.connect() as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    with postgres.connect(name) as connection:
+        connection.execute(SHOP)
+    return postgres.url(name)
+
+
+def change(url: str, *statements: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        for one in statements:
+            connection.execute(one)
+
+
+def rerun(queries: Queries, name: str, url: str, *options: str | Path, code: int = 0) -> str:
+    ran = queries.run("update", name, "--rerun", "--database", url, "-m", "again", *options, code=code)
+    assert PASSWORD not in ran.out + ran.err
+    return ran.out + ran.err
+
+
+def reextract(queries: Queries, reference: str, url: str, code: int, *options: str) -> str:
+    ran = queries.run("reextract", reference, "--against", url, *options, code=code)
+    assert PASSWORD not in ran.out + ran.err
+    return ran.out
+
+
+def test_the_next_version(queries: Queries, shop: str) -> None:
+    """As it is: no version. With other parameters, other rows, or another query: one, which says what differs."""
+    queries.register("orders", ORDERS, shop, *UNTIL)
+    assert "the query gives the same rows as orders@v1; no version was made" in rerun(queries, "orders", shop)
+    assert queries.versions("orders") == ["v1"]
+
+    said = rerun(queries, "orders", shop, "--param", "until=2026-12-01")
+    assert "registered orders@v2: again" in said
+    assert "2026-12-01" in said
+    assert queries.source("orders", "v2")["parameters"] == {"until": "2026-12-01"}
+    assert queries.source("orders", "v1")["parameters"] == {"until": "2026-11-01"}
+    assert (len(queries.rows("orders")), len(queries.rows("orders", "v2"))) == (30, 60)
+
+    change(shop, "UPDATE shop.orders SET amount = 0 WHERE id = 7")
+    rerun(queries, "orders", shop)
+    assert [row[1] for row in queries.rows("orders", "v3") if row[0] == 7] == [0]
+    assert queries.source("orders", "v3")["parameters"] == {"until": "2026-12-01"}, "as it was before"
+
+    other = queries.write("other.sql", "SELECT id, amount FROM shop.orders WHERE id < :below ORDER BY id")
+    argv = ("update", "orders", "--sql", other, "--database", shop, "--param", "below=10", "-m", "fewer")
+    queries.run(*argv)
+    source = queries.source("orders", "v4")
+    assert (source["query"], source["parameters"], source["rows"]) == ("source/other.sql", {"below": 10}, 9)
+    entry = queries.entry("orders", "v4")
+    tree = ("git", "--git-dir", entry["repository"], "ls-tree", "-r", "--name-only", entry["commit"])
+    assert [one for one in queries.world.aiko.run(*tree).out.split() if one.startswith("source/")] == [
+        "source/other.sql"
+    ]
+    assert queries.run("diff", "orders@v3", "orders@v4", code=3).out
+    assert "0" in reextract(queries, "orders@v4", shop, 0)
+
+
+def test_a_view_that_changed_is_worth_a_version_though_its_rows_are_the_same(
+    queries: Queries, shop: str
+) -> None:
+    queries.register("dear", "SELECT id, amount FROM shop.dear ORDER BY id", shop)
+    assert "same rows as dear@v1" in rerun(queries, "dear", shop)
+    change(
+        shop, "CREATE OR REPLACE VIEW shop.dear AS SELECT id, amount FROM shop.orders WHERE amount >= 31.5"
+    )
+    assert "the definition of shop.dear has changed" in reextract(queries, "dear", shop, 3)
+    rerun(queries, "dear", shop)
+    first, second = (queries.entry("dear", version) for version in ("v1", "v2"))
+    assert first["content"] == second["content"]
+    assert reextract(queries, "dear", shop, 0)
+    assert "definition" in reextract(queries, "dear@v1", shop, 3)
+
+
+def test_what_happened_to_the_source_is_said(queries: Queries, shop: str) -> None:
+    queries.register("sales", ORDERS, shop, *UNTIL, "--backend", "git")
+    before = queries.everything()
+    columns = {one["name"]: one for one in queries.entry("sales")["manifest"]["columns"]}
+    assert columns["id"]["key"] is True
+    assert "same content: sales@v1 and run now have the same 30 rows, compared by id" in reextract(
+        queries, "sales", shop, 0
+    )
+
+    change(shop, "INSERT INTO shop.orders VALUES (99, 1, '2026-10-15', 1)")
+    late = reextract(queries, "sales", shop, 3)
+    assert "rows: 1 added, 0 removed, 0 changed" in late
+    assert "+ id = 99" in late
+
+    change(
+        shop,
+        "DELETE FROM shop.orders WHERE id IN (3, 99)",
+        "UPDATE shop.customers SET name = 'Itō' WHERE id = 2",
+    )
+    moved = reextract(queries, "sales", shop, 3)
+    assert "rows: 0 added, 1 removed, 14 changed" in moved
+    assert "customer: 14" in moved
+    assert "next: datakeep update sales --rerun -m WHY" in moved
+    data = queries.run("reextract", "sales", "--against", shop, "--json", code=3).data
+    assert (data["same"], data["moved"], data["comparison"]["removed"]) == (False, [], 1)
+    assert data["comparison"]["differing"] == {"customer": 14}
+    assert PASSWORD not in str(data)
+    assert queries.everything() == before, "a question changes nothing"
+
+
+def test_a_type_that_changed_is_said(queries: Queries, shop: str) -> None:
+    queries.register("typed", ORDERS, shop, *UNTIL)
+    change(shop, "ALTER TABLE shop.customers ALTER name TYPE varchar(40)")
+    text = reextract(queries, "typed", shop, 3)
+    assert "the type of customer was text, and is character varying(40)" in text
+    change(shop, "DROP VIEW shop.dear", "ALTER TABLE shop.orders ALTER amount TYPE numeric(11,3)")
+    text = reextract(queries, "typed", shop, 3)
+    assert "amount: decimal128(9, 2) → decimal128(11, 3)" in text
+    assert "the type of amount was numeric(9,2), and is numeric(11,3)" in text
+
+
+def test_another_database(queries: Queries, shop: str, postgres: PostgresServer) -> None:
+    queries.register("copied", ORDERS, shop, *UNTIL)
+    with postgres.connect() as connection:
+        connection.execute("CREATE DATABASE replica")
+    replica = postgres.url("replica")
+    change(replica, SHOP)
+    assert "run now in postgresql://keeper@127.0.0.1" in reextract(queries, "copied", replica, 0)
+    change(replica, "DELETE FROM shop.orders WHERE id < 3")
+    assert "0 added, 2 removed" in reextract(queries, "copied", replica, 3)
+    assert "same content" in reextract(queries, "copied", shop, 0)
+    with_other = reextract(queries, "copied", shop, 3, "--param", "until=2026-10-20")
+    assert "removed" in with_other
+
+
+def test_without_a_key_rows_are_counted_as_wholes(queries: Queries, tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    url = sqlite_file(
+        path, "CREATE TABLE log (what TEXT, n INTEGER)", "INSERT INTO log VALUES ('a', 1), ('a', 1)"
+    )
+    queries.register("log", "SELECT what, n FROM log", url)
+    assert "same content" in reextract(queries, "log", url, 0)
+    sqlite_file(path, "INSERT INTO log VALUES ('a', 1)")
+    text = reextract(queries, "log", url, 3)
+    assert "rows: 1 added, 0 removed" in text
+    assert "changed" not in text.partition("rows:")[2].splitlines()[0]
+
+
+def test_files_that_were_written_anew(queries: Queries, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("id,v\n1,x\n2,y\n")
+    text = f"SELECT id, v FROM '{file}' ORDER BY id"
+    queries.register("files", text, "duckdb:")
+    assert "same content" in reextract(queries, "files", "duckdb:", 0)
+    file.write_text('"id","v"\n1,"x"\n2,"y"\n')
+    said = reextract(queries, "files", "duckdb:", 3)
+    assert f"the files of {file} have changed" in said
+    assert "same content" in said
+
+
+def test_the_database_is_remembered_but_not_its_password(
+    queries: Queries, shop: str, postgres: PostgresServer
+) -> None:
+    queries.register("known", ORDERS, shop, *UNTIL)
+    refused = queries.run("reextract", "known", code=18)
+    assert "wants a password" in refused.err
+    assert "PGPASSWORD" in refused.err
+    queries.world.aiko.extra["PGPASSWORD"] = PASSWORD
+    try:
+        ran: Any = queries.world.aiko.datakeep("reextract", "known", cwd=queries.world.keep)
+    finally:
+        del queries.world.aiko.extra["PGPASSWORD"]
+    assert "same content" in ran.out
+
+
+def test_the_record_is_only_of_what_datakeep_ran(queries: Queries, tmp_path: Path) -> None:
+    """Other data, or another statement of the query, end it; nobody can write it by hand."""
+    url = sqlite_file(tmp_path / "own.db", "CREATE TABLE t (id INTEGER)", "INSERT INTO t VALUES (1)")
+    queries.register("own", "SELECT id FROM t", url)
+    queries.run("update", "own", "--caveat", "one row", "-m", "a caveat")
+    assert "extraction" in queries.source("own", "v2"), "the bytes are the same"
+    entry = queries.entry("own", "v2")
+    show = ("git", "--git-dir", entry["repository"], "show", f"{entry['commit']}:dataset.yaml")
+    text = queries.world.aiko.run(*show).out
+    (queries.world.aiko.cwd / "source").mkdir()
+    queries.write("source/own.sql", "SELECT id FROM t")
+    edited = queries.write("edited.yaml", text.replace("test of datakeep", "another purpose"))
+    queries.run("update", "own", "--manifest", edited, "-m", "purpose")
+    assert "extraction" in queries.source("own", "v3"), "an edited copy of the manifest has it as it was"
+    forged = queries.write(
+        "forged.yaml", text.replace("server: SQLite", "server: Oracle").replace("name: own\n", "")
+    )
+    for argv in (
+        ("update", "own", "--manifest", forged, "-m", "x"),
+        ("register", "own-too", forged, "--manifest", forged, "--backend", "git"),
+    ):
+        ran = queries.run(*argv, code=None)
+        assert ran.code == 14
+        assert "only datakeep writes" in ran.err
+    queries.write("source/own.sql", "SELECT id FROM t WHERE id > 0")
+    queries.run("update", "own", "--manifest", edited, "-m", "another text")
+    assert "extraction" not in queries.source("own", "v4")
+    queries.run("update", "own", "--rerun", "-m", "run")
+    assert "extraction" in queries.source("own", "v5")
+    other = queries.write("other.csv", "id\n2\n")
+    queries.run("update", "own", other, "-m", "files")
+    assert "extraction" not in queries.source("own", "v6")
+    assert "a person says so; datakeep did not run it" in queries.run("show", "own").out

@@ -1,0 +1,150 @@
+"""What is written down of a query is read back as it was."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datakeep.core.secrets import find_secret
+from datakeep.extract.sql.interface import Parameter, SourceColumn, Table, TableColumn
+from datakeep.extract.sql.parameters import parameters_from_yaml, parameters_of
+from datakeep.formats import yaml
+from datakeep.formats.manifest import Source
+from datakeep.workflows.extraction_record import _columns, dictionary, moved, stated_parameter
+
+_ZONES = st.none() | st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+_VALUES = {
+    "text": st.text().filter(lambda text: not (find_secret(text) or yaml.unshowable(text))),
+    "integer": st.integers(),
+    "decimal": st.decimals(allow_nan=False, allow_infinity=False),
+    "double": st.floats(allow_nan=False, allow_infinity=False),
+    "boolean": st.booleans(),
+    "date": st.dates(),
+    "timestamp": st.datetimes(timezones=_ZONES),
+}
+_PARAMETERS = st.sampled_from(sorted(_VALUES)).flatmap(
+    lambda kind: (st.none() | _VALUES[kind]).map(lambda value: Parameter(kind, value))
+)
+
+
+def _exactly(parameter: Parameter) -> tuple[object, ...]:
+    value = parameter.value
+    sign = math.copysign(1, value) if isinstance(value, float | Decimal) else None
+    return parameter.type, type(value), str(value) if isinstance(value, Decimal) else value, sign
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True), _PARAMETERS, max_size=4))
+def test_parameters_are_read_back_as_they_were(parameters: dict[str, Parameter]) -> None:
+    """Through the manifest's YAML and its model, with type and value; that is what --rerun binds."""
+    stated = {name: stated_parameter(name, one) for name, one in parameters.items()}
+    text = yaml.dump({"kind": "sql", "parameters": stated})
+    found = Source.model_validate(yaml.plain(yaml.load(text, what="a test"))).parameters
+    back = parameters_from_yaml(found or {})
+    assert {name: _exactly(one) for name, one in back.items()} == {
+        name: _exactly(one) for name, one in parameters.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "stated"),
+    [
+        ("day=2026-11-01", "2026-11-01"),
+        ("n=12", 12),
+        ("city=東京", "東京"),
+        ("flag=true", True),
+        ("code=007", "007"),
+        ("code:text=12", {"type": "text", "value": "12"}),
+        ("x:double=1", {"type": "double", "value": "1.0"}),
+        ("until:date:null", {"type": "date", "value": None}),
+        ("rate=0.05", "0.05"),
+        ("none=", ""),
+        (f"large={2**64}", {"type": "integer", "value": str(2**64)}),
+    ],
+)
+def test_a_parameter_is_stated_plainly_where_that_is_read_as_the_same(option: str, stated: object) -> None:
+    ((name, parameter),) = parameters_of([option]).items()
+    assert stated_parameter(name, parameter) == stated
+
+
+def test_parameters_are_shown_with_the_types_that_are_stated() -> None:
+    source = Source(kind="sql", parameters={"day": "2026-11-01", "code": {"type": "text", "value": "12"}})
+    assert source.parameters_shown() == "day = 2026-11-01, code = 12 (text)"
+    assert Source(kind="sql").parameters_shown() is None
+
+
+TABLES = {
+    "s.a": Table(
+        "s.a",
+        columns=(
+            TableColumn("id", "integer", comment="see postgresql://u:secret@h/d"),
+            TableColumn("at", "timestamp(3) with time zone", comment="when"),
+            TableColumn("name", "character varying(2)"),
+        ),
+        primary_key=("id",),
+    )
+}
+ORIGINS = {"id": ("s.a", "id"), "seen": ("s.a", "at"), "name": ("s.a", "name"), "n": None}
+
+
+def test_a_declared_length_is_taken_from_the_column_that_it_comes_from() -> None:
+    columns = [
+        SourceColumn("id", "bigint", "int64"),
+        SourceColumn("seen", "timestamp with time zone", "timestamp[us, tz=UTC]"),
+        SourceColumn("name", "character varying", "string"),
+        SourceColumn("n", "numeric(3,1)", "decimal128(3, 1)", "a note"),
+    ]
+    found = list(_columns(columns, ORIGINS, TABLES.values()))
+    assert [one["database_type"] for one in found] == [
+        "bigint",
+        "timestamp(3) with time zone",
+        "character varying(2)",
+        "numeric(3,1)",
+    ]
+    assert found[-1]["note"] == "a note"
+
+
+def test_the_dictionary_takes_comments_and_keys_but_no_secret() -> None:
+    found = dictionary(ORIGINS, TABLES)
+    assert found == {"id": {"key": True}, "seen": {"meaning": "when"}, "name": {}, "n": {}}
+    without_key = {name: origin for name, origin in ORIGINS.items() if name != "id"}
+    assert not any("key" in one for one in dictionary(without_key, TABLES).values())
+
+
+def test_what_moved_is_said_and_the_server_is_not_among_it() -> None:
+    read = {"name": "s.a", "kind": "table", "columns": ["id"]}
+    before = {
+        "server": "PostgreSQL 15.1",
+        "columns": [{"name": "id", "database_type": "integer"}],
+        "tables": [read, {**read, "through": ["s.v"]}, {**read, "name": "s.v", "definition": "SELECT 1"}],
+    }
+    assert list(moved(before, {**before, "server": "PostgreSQL 16.0"})) == []
+    assert list(moved(None, before)) == []
+    after = {
+        "server": "PostgreSQL 15.1",
+        "columns": [{"name": "id", "database_type": "bigint"}],
+        "tables": [
+            {**read, "columns": "unknown"},
+            {**read, "name": "s.v", "definition": "SELECT 2"},
+            {**read, "name": "s.b"},
+        ],
+    }
+    assert list(moved(before, after)) == [
+        "the type of id was integer, and is bigint",
+        "s.a through s.v is no longer read",
+        "other columns of s.a are read",
+        "the definition of s.v has changed",
+        "s.b is read now, and was not",
+    ]
+
+
+def test_times_keep_their_zone() -> None:
+    for text in ("2026-11-01T09:00:00+09:00", "2026-11-01T09:00:00.000001"):
+        parameter = parameters_of([f"at={text}"])["at"]
+        assert stated_parameter("at", parameter) == text
+        assert isinstance(parameter.value, datetime)
+        assert parameter.value.date() == date(2026, 11, 1)
