@@ -2,6 +2,9 @@
 
 Nothing interrupts a driver's call but the thread that waits for it. ADBC's own way to notice Ctrl-C is no help: it
 takes the signal for itself, cancels the query, and says that the query failed, or nothing if it was just done.
+
+What a driver works on must not be closed under it: whoever stops waiting cancels the call and waits for its end. A
+call that does not end either is *abandoned*, and nothing of it may be touched any more.
 """
 
 from __future__ import annotations
@@ -9,8 +12,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from datakeep.core.interrupts import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,24 +24,98 @@ T = TypeVar("T")
 
 #: So many items may lie ready; one more is in the hands of each thread.
 _READY = 1
-#: How long a call that was cancelled is waited for.
-_CANCEL_S = 10
+#: How long a call that was cancelled is waited for, and how often it is told so.
+_CANCEL_S, _AGAIN_S = 10.0, 1.0
+_LOOK_S = 0.1
+
+
+class _Work:
+    """One piece of work in a thread of its own."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._begun = False
+        # Not the thread's own join: interrupted, it takes the thread for ended (https://bugs.python.org/issue45274).
+        self.done = threading.Event()
+        self.left = threading.Event()
+
+    def start(self) -> None:
+        """Ctrl-C is raised before the thread begins or after it has begun, never between."""
+        with deferred() as interrupted:
+            self._begun = True
+            threading.Thread(target=self._run, name="datakeep-driver", daemon=True).start()
+        if interrupted():
+            raise KeyboardInterrupt
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self.done.set()
+
+    def end(self, cancel: Callable[[], None]) -> bool:
+        """Whether it is over; it is cancelled until it is, for a while. A second Ctrl-C does not hurry that."""
+        self.left.set()
+        with deferred():
+            end = time.monotonic() + _CANCEL_S
+            while self._begun and not self.done.is_set() and time.monotonic() < end:
+                cancel()
+                self.done.wait(_AGAIN_S)
+        return not self._begun or self.done.is_set()
+
+
+def interruptible(
+    call: Callable[[], T], cancel: Callable[[], None] | None, abandon: Callable[[], None] = lambda: None
+) -> T:
+    """What ``call`` gives or raises.
+
+    Args:
+        call: Runs in another thread.
+        cancel: Called where the wait for it is interrupted; makes the call end soon. None: nothing does, and it is
+            abandoned at once.
+        abandon: Called where it did not end.
+
+    Raises:
+        KeyboardInterrupt: The wait was interrupted.
+    """
+    given: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            given.append(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
+            raised.append(error)
+
+    work = _Work(run)
+    try:
+        work.start()
+        work.done.wait()
+    except BaseException:
+        if cancel is None or not work.end(cancel):
+            abandon()
+        raise
+    if raised:
+        raise raised[0]
+    return given[0]
 
 
 class Ahead(Generic[T]):
     """An iterator whose items another thread reads; what reading raises is raised where the item would have come.
 
     Attributes:
-        finished: Whether the last item was read, or reading failed: nothing more is under way.
+        finished: Whether the last item was read, or reading failed, or it was left: nothing more will come.
     """
 
     def __init__(self, items: Iterator[T]) -> None:
         self._items = items
         self._ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(_READY)
-        self._left = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="datakeep-ahead", daemon=True)
+        self._work = _Work(self._read)
         self.finished = False
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._work.start()
 
     def __iter__(self) -> Ahead[T]:
         """Itself."""
@@ -50,89 +129,49 @@ class Ahead(Generic[T]):
         if item is not None:
             return item
         self.finished = True
+        self._work.done.wait()
         if error is not None:
             raise error
         raise StopIteration
 
-    def leave(self) -> None:
-        """Read no further, and wait until the thread has ended; not for ever, as the other end may be gone."""
-        self._left.set()
+    def leave(self, cancel: Callable[[], None]) -> bool:
+        """Whether the reading is over; it is cancelled, unless it was at its end."""
         self.finished = True
-        end = time.monotonic() + _CANCEL_S
-        while self._thread.is_alive() and time.monotonic() < end:
-            with _nothing_ready():
-                self._ready.get(timeout=0.05)
+        return self._work.end(cancel)
 
     def _read(self) -> None:
         try:
             for item in self._items:
-                self._ready.put((item, None))
-                if self._left.is_set():
+                self._put(item, None)
+                if self._work.left.is_set():
                     return
         except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
-            self._ready.put((None, error))
+            self._put(None, error)
         else:
-            self._ready.put((None, None))
+            self._put(None, None)
 
-
-def interruptible(call: Callable[[], T], cancel: Callable[[], None] | None = None) -> T:
-    """What ``call`` gives or raises.
-
-    Args:
-        call: Runs in another thread.
-        cancel: Called where the wait for it is interrupted; makes the call end soon. Without it, the call goes on by
-            itself, and what it gives is dropped.
-
-    Raises:
-        KeyboardInterrupt: The wait was interrupted.
-    """
-    given: list[T] = []
-    raised: list[BaseException] = []
-
-    # Not the thread's own join: interrupted, it takes the thread for ended (https://bugs.python.org/issue45274).
-    ended = threading.Event()
-
-    def run() -> None:
-        try:
-            given.append(call())
-        except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
-            raised.append(error)
-        finally:
-            ended.set()
-
-    threading.Thread(target=run, name="datakeep-call", daemon=True).start()
-    try:
-        ended.wait()
-    except BaseException:
-        if cancel is not None:
-            cancel()
-            ended.wait(_CANCEL_S)
-        raise
-    if raised:
-        raise raised[0]
-    return given[0]
+    def _put(self, item: T | None, error: BaseException | None) -> None:
+        while not self._work.left.is_set():
+            with suppress(queue.Full):
+                self._ready.put((item, error), timeout=_LOOK_S)
+                return
 
 
 @contextmanager
-def ahead(items: Iterator[T], cancel: Callable[[], None]) -> Iterator[Ahead[T]]:
+def ahead(
+    items: Iterator[T], cancel: Callable[[], None], abandon: Callable[[], None] = lambda: None
+) -> Iterator[Ahead[T]]:
     """``items``, read ahead.
 
     Args:
         items: Only the other thread touches them.
         cancel: Called if the block is left before the last item was read: makes a call that waits end soon.
+        abandon: Called where it did not end.
     """
     reading = Ahead(items)
     try:
+        reading.start()
         yield reading
     finally:
-        if not reading.finished:
-            cancel()
-            reading.leave()
-
-
-@contextmanager
-def _nothing_ready() -> Iterator[None]:
-    try:
-        yield
-    except queue.Empty:
-        return
+        if not reading.leave(cancel):
+            abandon()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datakeep.extract.sql.ahead import Ahead, ahead, interruptible
@@ -11,7 +12,7 @@ from datakeep.extract.sql.faults import DriverMissing
 from datakeep.extract.sql.postgres_faults import connection_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from datakeep.extract.sql.interface import Address
 
@@ -49,10 +50,10 @@ class Connection:
                 "the package adbc-driver-postgresql, which speaks to PostgreSQL, is not installed",
                 next_step="install datakeep again: it is one of its dependencies",
             ) from error
-        self._streaming = False
+        self._streaming = self._abandoned = False
         try:
             self._adbc = interruptible(
-                lambda: dbapi.connect(_with_defaults(address.connect), autocommit=True)
+                lambda: dbapi.connect(_with_defaults(address.connect), autocommit=True), None
             )
         except failures() as error:
             # Not chained: the driver's own words may hold a part of the password.
@@ -60,27 +61,28 @@ class Connection:
 
     def close(self) -> None:
         """End it; what was not committed is undone by the server."""
-        self._adbc.close()
+        if not self._abandoned:
+            self._adbc.close()
 
     def do(self, sql: str) -> None:
         """Run what gives no rows."""
         with self._cursor() as cursor:
             cursor.adbc_statement.set_sql_query(sql)
-            interruptible(cursor.adbc_statement.execute_update, cursor.adbc_cancel)
+            self._call(cursor, cursor.adbc_statement.execute_update)
 
     def rows(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
         """The rows of a question; ``values`` are bound to ``$1``, ``$2`` … as text."""
         with self._cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
-            interruptible(lambda: cursor.execute(sql, list(values) or None), cursor.adbc_cancel)
-            table = interruptible(cursor.fetch_arrow_table, cursor.adbc_cancel)
+            self._call(cursor, lambda: cursor.execute(sql, list(values) or None))
+            table = self._call(cursor, cursor.fetch_arrow_table)
         columns = [_python(column) for column in table.columns]
         return list(zip(*columns, strict=True)) if columns else [()] * table.num_rows
 
     def schema(self, sql: str) -> Any:
         """Arrow's schema of a query as the driver would give it, without running it."""
         with self._cursor() as cursor:
-            return interruptible(lambda: cursor.adbc_execute_schema(sql), cursor.adbc_cancel)
+            return self._call(cursor, lambda: cursor.adbc_execute_schema(sql))
 
     @contextmanager
     def stream(self, sql: str) -> Iterator[Ahead[Any]]:
@@ -93,15 +95,17 @@ class Connection:
 
         with self._cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
-            interruptible(lambda: cursor.execute(sql), cursor.adbc_cancel)
+            self._call(cursor, lambda: cursor.execute(sql))
             handle = cursor.fetch_arrow()
-            with AdbcRecordBatchReader._import_from_c(handle.address) as reader:  # noqa: SLF001
-                self._streaming = True
-                try:
-                    with ahead(_batches(reader), cursor.adbc_cancel) as batches:
-                        yield batches
-                finally:
-                    self._streaming = False
+            reader = AdbcRecordBatchReader._import_from_c(handle.address)  # noqa: SLF001
+            self._streaming = True
+            try:
+                with ahead(_batches(reader), partial(self._cancel, cursor), self._abandon) as batches:
+                    yield batches
+            finally:
+                self._streaming = False
+                if not self._abandoned:
+                    reader.close()
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
@@ -109,11 +113,25 @@ class Connection:
             raise RuntimeError(
                 "the rows of a query are on their way: read or leave them before the next question"
             )
+        if self._abandoned:
+            raise OSError("the connection was given up, as it did not answer to a cancellation")
         cursor = self._adbc.cursor()
         try:
             yield cursor
         finally:
-            cursor.close()
+            if not self._abandoned:
+                cursor.close()
+
+    def _call(self, cursor: Any, call: Callable[[], Any]) -> Any:
+        return interruptible(call, partial(self._cancel, cursor), self._abandon)
+
+    @staticmethod
+    def _cancel(cursor: Any) -> None:
+        with suppress(*failures()):  # a server that is gone cannot be told
+            cursor.adbc_cancel()
+
+    def _abandon(self) -> None:
+        self._abandoned = True
 
 
 def _batches(reader: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -50,11 +51,74 @@ def test_who_leaves_cancels_what_waits():
     assert stopped.is_set()
     assert reading.finished
     assert time.monotonic() - began < 10
-    assert not any(thread.name == "datakeep-ahead" for thread in threading.enumerate())
+    end = time.monotonic() + 10
+    while any(thread.name == "datakeep-driver" for thread in threading.enumerate()):
+        assert time.monotonic() < end
 
 
 def test_a_call_gives_what_it_gives():
-    assert interruptible(lambda: threading.current_thread().name) == "datakeep-call"
-    assert interruptible(lambda: None) is None
+    assert interruptible(lambda: threading.current_thread().name, None) == "datakeep-driver"
+    assert interruptible(lambda: None, None) is None
     with pytest.raises(KeyError, match="x"):
-        interruptible(lambda: {}["x"])
+        interruptible(lambda: {}["x"], None)
+
+
+def interrupted(delay_s, work):
+    """Whether Ctrl-C, so much later, ended ``work``; it comes to the main thread, as the terminal's does."""
+    main = threading.main_thread().ident
+    timer = threading.Timer(delay_s, signal.pthread_kill, [main, signal.SIGINT])
+    try:
+        timer.start()
+        work()
+        time.sleep(5)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        timer.join()
+    return False
+
+
+@pytest.mark.parametrize("delay_s", [0, 0.001, 0.01, 0.2])
+def test_ctrl_c_cancels_a_call_and_waits_for_its_end(delay_s):
+    stopped, begun, over = threading.Event(), threading.Event(), threading.Event()
+
+    def call():
+        begun.set()
+        stopped.wait(60)
+        time.sleep(0.05)
+        over.set()
+
+    assert interrupted(delay_s, lambda: interruptible(call, stopped.set, lambda: pytest.fail("it ended")))
+    assert over.is_set() == begun.is_set()
+
+
+def test_a_call_that_does_not_end_is_abandoned(monkeypatch):
+    monkeypatch.setattr("datakeep.extract.sql.ahead._CANCEL_S", 0.3)
+    monkeypatch.setattr("datakeep.extract.sql.ahead._AGAIN_S", 0.1)
+    stopped, cancelled, abandoned = threading.Event(), [], []
+
+    def work():
+        interruptible(lambda: stopped.wait(60), lambda: cancelled.append(1), lambda: abandoned.append(1))
+
+    assert interrupted(0.1, work)
+    assert abandoned == [1]
+    assert len(cancelled) > 1
+    with ahead(iter(lambda: stopped.wait(60), None), lambda: None, lambda: abandoned.append(2)):
+        time.sleep(0.05)
+    assert abandoned == [1, 2]
+    stopped.set()
+
+
+@pytest.mark.parametrize("delay_s", [0, 0.001, 0.1])
+def test_ctrl_c_while_items_are_waited_for_ends_the_reading(delay_s):
+    stopped = threading.Event()
+
+    def items():
+        stopped.wait(60)
+        yield 1
+
+    def work():
+        with ahead(items(), stopped.set, lambda: pytest.fail("it ended")) as reading:
+            next(reading)
+
+    assert interrupted(delay_s, work)
