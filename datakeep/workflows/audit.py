@@ -16,6 +16,16 @@ from datakeep.lineage import records
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import not_known, stated
+from datakeep.workflows.used_by import (
+    FileUsedBy,
+    UsedBy,
+    broken_records,
+    file_of,
+    file_used_by,
+    find_by_digest,
+    nearest_files,
+    used_by,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +85,7 @@ class Audit:
         made_of: The answer; None if no record tells.
         same_file: Other records of the same file, as ``MODEL@V``.
         broken: Records that may hold an answer, but cannot be read.
+        guesses: Recorded files of the same name or size, where the file itself is not known; no more than guesses.
     """
 
     asked: str
@@ -82,25 +93,18 @@ class Audit:
     made_of: MadeOf | None
     same_file: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
+    guesses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class UsedBy:
-    """The answer about a dataset: the records of the models that it went into."""
-
-    dataset: str
-    version: str | None
-    records: tuple[ModelRecord, ...]
-    broken: tuple[Broken, ...]
-
-
-def audit(keep: Keep, subject: str, *, now: datetime) -> Audit | UsedBy:
-    """What ``subject`` was made of; for a dataset, which models it went into.
+def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Audit | UsedBy | FileUsedBy:
+    """What ``subject`` was made of; for a dataset or a file of one, which models it went into.
 
     Args:
         keep: The keep.
-        subject: A model's file, ``MODEL``, ``MODEL@V``, or a name behind ``model:`` or ``dataset:``.
+        subject: A model's file, ``MODEL``, ``MODEL@V``, a name behind ``model:`` or ``dataset:``, or a file of a
+            dataset: ``orders@v3:train/a.csv``, or ``orders:train/a.csv`` for all versions that have it.
         now: The time at which proofs are weighed.
+        fetch: Get the file lists that are not here, for the question about a file.
 
     Raises:
         UsageError: The name could mean several things.
@@ -110,8 +114,11 @@ def audit(keep: Keep, subject: str, *, now: datetime) -> Audit | UsedBy:
     kind, _, name = subject.partition(":")
     if kind == "model" and name:
         return _by_name(keep, name, now)
+    of_file = file_of(keep, name if kind == "dataset" else subject)
+    if of_file and (kind == "dataset" or not Path(subject).is_file()):
+        return file_used_by(keep, *of_file, fetch=fetch)
     if kind == "dataset" and name:
-        return _used_by(keep, name)
+        return used_by(keep, name)
     return _whatever(keep, subject, now)
 
 
@@ -134,7 +141,7 @@ def _whatever(keep: Keep, subject: str, now: datetime) -> Audit | UsedBy:
     if is_model:
         return _by_name(keep, subject, now)
     if is_dataset:
-        return _used_by(keep, subject)
+        return used_by(keep, subject)
     if is_file:
         return _by_file(keep, Path(subject), now)
     if Path(subject).is_dir():
@@ -167,9 +174,10 @@ def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
             next_step="make it readable, then run the same command again",
         ) from error
     asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
-    found = records.find_by_digest(keep.tree, sha256)
+    found = find_by_digest(keep, sha256)
     if not found.records:
-        return Audit(asked, sha256, None, broken=_all_broken(keep))
+        guesses = nearest_files(keep, path.resolve())
+        return Audit(asked, sha256, None, broken=_all_broken(keep), guesses=guesses)
     newest = max(found.records, key=lambda record: (record.recorded_at or "", record.model, record.version))
     others = tuple(f"{one.model}@{one.version}" for one in found.records if one is not newest)
     return Audit(asked, sha256, _Auditor(keep, now).made_of(newest), others, found.broken)
@@ -177,7 +185,7 @@ def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
 
 def _all_broken(keep: Keep) -> tuple[Broken, ...]:
     """Every record that cannot be read: "not known" must not hide that one of them might have told."""
-    return records.all_records(keep.tree).broken
+    return broken_records(keep)
 
 
 def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
@@ -206,18 +214,6 @@ def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
     if not found.records:
         return Audit(subject, None, None, broken=found.broken)
     return Audit(subject, None, _Auditor(keep, now).made_of(found.records[0]), broken=found.broken)
-
-
-def _used_by(keep: Keep, subject: str) -> UsedBy:
-    found = keep.resolve(subject)
-    version = found.version if "@" in subject else None
-    used = records.find_by_dataset(keep.tree, found.name)
-    matching = tuple(
-        record
-        for record in used.records
-        if any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
-    )
-    return UsedBy(found.name, version, matching, used.broken)
 
 
 class _Auditor:

@@ -110,21 +110,24 @@ def _open(keep: Keep) -> Index:
     return index
 
 
-def not_searched(index: Index, what: str = "files", dataset: str | None = None) -> NotSearched | None:
+def not_searched(
+    index: Index, what: str = "files", dataset: str | None = None, number: int | None = None
+) -> NotSearched | None:
     """The versions whose files, or SQL, the index does not know; None if it knows all.
 
     Args:
         index: The index.
         what: ``files`` or ``SQL``.
         dataset: Only those of one dataset.
+        number: Only this version of it.
     """
     lacking = {
         "files": "NOT EXISTS (SELECT 1 FROM inventory i WHERE i.digest = v.inventory)",
         "SQL": "EXISTS (SELECT 1 FROM doc d WHERE d.kind = 'dataset' AND d.name = v.dataset AND d.field = 'query')"
         " AND NOT EXISTS (SELECT 1 FROM looked l WHERE l.path = v.path)",
     }[what]
-    only = " AND v.dataset = ?" if dataset else ""
-    given = (dataset,) if dataset else ()
+    only = (" AND v.dataset = ?" if dataset else "") + (" AND v.number = ?" if number else "")
+    given = tuple(one for one in (dataset, number) if one)
     where = f"FROM version v WHERE {lacking}{only}"
     (count,) = index.database.execute(f"SELECT count(*) {where}", given).fetchone()  # our own words
     if not count:
