@@ -16,23 +16,24 @@ from typing import TYPE_CHECKING, TypeVar
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.formats.version import VersionEntry
-from datakeep.lineage import hashes, schema
+from datakeep.lineage import schema
 from datakeep.lineage.index import Index, describe
 from datakeep.store import dvc_format
 from datakeep.store.interface import Capability
 from datakeep.store.verified import fetch_object
-from datakeep.workflows.inventories import INVENTORY, checked, limit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from datakeep.lineage.adding import Adding
     from datakeep.repository.dataset import DatasetRepository
     from datakeep.store.interface import Store
     from datakeep.workflows.keep import Keep
 
 #: Reading so many files takes long enough to say so.
 _WORTH_SAYING = 200
+INVENTORY = "inventory.parquet"
 _POINTERS = {f"{INVENTORY}.dvc": "the inventory", "data.dvc": "the list of the files (a .dir object)"}
 #: Inventories of the git backend that are read by one git process, and held in memory at once.
 _READ_AT_ONCE = 20
@@ -143,7 +144,7 @@ class _Collector:
     def __init__(self, keep: Keep, index: Index, *, fetch: bool) -> None:
         self._keep, self._index, self._fetch = keep, index, fetch
         self._database = index.database
-        self._adding = hashes.Adding(self._database)
+        self._adding: Adding | None = None
         self._stores_here: list[Store] | None = None
         self._faults: list[str] = []
 
@@ -152,13 +153,16 @@ class _Collector:
         seen = self._seen()
         if not self._fetch and schema.meta(self._database, "seen") == seen:
             return
+        from datakeep.lineage.adding import Adding, merge  # slow to import, and seldom needed
+
+        adding = self._adding = Adding(self._database)
         try:
             with schema.transaction(self._database):
                 for dataset, entries in self._lacking():
                     self._take(dataset, entries)
                     self._settle()
-                self._adding.flush()
-                hashes.merge(self._database)
+                adding.flush()
+                merge(self._database)
                 schema.set_meta(self._database, "seen", seen)
         except sqlite3.OperationalError as error:
             if not schema.is_busy(error):
@@ -169,7 +173,7 @@ class _Collector:
 
     def _settle(self) -> None:
         """What was taken in is kept, whatever comes after."""
-        if self._adding.waiting_rows >= _COMMIT_ROWS:
+        if self._adding and self._adding.waiting_rows >= _COMMIT_ROWS:
             self._adding.flush()
             self._database.execute("COMMIT")
             self._database.execute("BEGIN IMMEDIATE")
@@ -258,11 +262,13 @@ class _Collector:
         known = self._database.execute("SELECT 1 FROM inventory WHERE digest = ?", (digest,)).fetchone()
         if known:
             return True
+        from datakeep.workflows.inventories import checked
+
         data = files.get((entry.commit, INVENTORY))
         try:
             if data is None:
                 data = self._from_store(entry, files.get((entry.commit, f"{INVENTORY}.dvc")))
-            if data is None:
+            if data is None or self._adding is None:
                 return False
             self._adding.add(digest, checked(data, entry, by_digest=True))
         except DatakeepError as error:
@@ -276,6 +282,8 @@ class _Collector:
         stores = self._stores()
         if md5 is None or not stores:
             return None
+        from datakeep.workflows.inventories import limit_of
+
         holding = self._keep.holding(entry)
         return fetch_object(
             md5,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datakeep.formats.inventory import FileEntry, Inventory
-from datakeep.lineage import hashes, schema
+from datakeep.lineage import adding, hashes, schema
 
 
 def inventory(files: dict[str, tuple[bytes, bytes]]) -> Inventory:
@@ -34,18 +34,18 @@ def test_a_search_finds_what_a_dict_finds(lists, merged, asked, length):
     database = schema.create(None)
     expected: dict[str, set[tuple[int, str]]] = {"md5": set(), "sha256": set()}
     patched = pytest.MonkeyPatch()
-    patched.setattr(hashes, "_BLOCK_ROWS", 2)
-    patched.setattr(hashes, "_MAX_SEGMENTS", 1 if merged else 100)
-    adding = hashes.Adding(database, segment_rows=3)
+    patched.setattr(adding, "_BLOCK_ROWS", 2)
+    patched.setattr(adding, "_MAX_SEGMENTS", 1 if merged else 100)
+    taking = adding.Adding(database, segment_rows=3)
     for number, files in enumerate(lists, 1):
-        assert adding.add(f"{number}", inventory(files))
-        assert not adding.add(f"{number}", inventory(files))
+        assert taking.add(f"{number}", inventory(files))
+        assert not taking.add(f"{number}", inventory(files))
         for path, (md5, sha256) in files.items():
             for name, digest, wanted in (("md5", md5, asked[0]), ("sha256", sha256, asked[1])):
                 if digest.hex().startswith(wanted.hex()[:length]):
                     expected[name].add((number, path))
-    adding.flush()
-    hashes.merge(database)
+    taking.flush()
+    adding.merge(database)
     patched.undo()
     for name, wanted in (("md5", asked[0]), ("sha256", asked[1])):
         rows = list(hashes.find(database, name, wanted.hex()[:length]))
@@ -58,7 +58,7 @@ def test_a_search_finds_what_a_dict_finds(lists, merged, asked, length):
 def test_paths_are_found_across_chunks_and_numbers_share_a_shape():
     database = schema.create(None)
     files = {f"画像/IMG_{number:05d}.png": digests(b"%d" % number) for number in range(20_000)}
-    hashes.Adding(database).add("x", inventory(files))
+    adding.Adding(database).add("x", inventory(files))
     assert hashes.has_path(database, 1, "画像/IMG_00000.png")
     assert hashes.has_path(database, 1, "画像/IMG_19999.png")
     assert not hashes.has_path(database, 1, "画像/IMG_0000")
@@ -68,9 +68,9 @@ def test_paths_are_found_across_chunks_and_numbers_share_a_shape():
 
 def test_an_empty_inventory_is_known_and_finds_nothing():
     database = schema.create(None)
-    adding = hashes.Adding(database)
-    assert adding.add("x", Inventory.of([]))
-    adding.flush()
+    taking = adding.Adding(database)
+    assert taking.add("x", Inventory.of([]))
+    taking.flush()
     assert list(hashes.find(database, "md5", "00" * 16)) == []
     assert not hashes.has_path(database, 1, "")
 
@@ -80,10 +80,10 @@ def test_no_object_is_made_for_each_row():
     raw = b"".join(number.to_bytes(32, "big") for number in range(count))
     given = Inventory.of_columns([f"{n:08d}" for n in range(count)], [1] * count, raw[: 16 * count], raw)
     database = schema.create(None)
-    adding = hashes.Adding(database)
+    taking = adding.Adding(database)
     tracemalloc.start()
-    adding.add("x", given)
-    adding.flush()
+    taking.add("x", given)
+    taking.flush()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10_000_000  # an object for each would be 16 MB at the least
