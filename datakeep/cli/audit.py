@@ -157,6 +157,9 @@ def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
     if found.unknown:
         yield f"{inner}not known:"
         yield from (f"{inner}  ? {line}" for line in found.unknown)
+    for parent in found.parents:
+        yield f"{inner}derived from:"
+        yield from _input_lines(parent, inner + _INDENT)
 
 
 def _data(found: Audit) -> dict[str, Any]:
@@ -188,6 +191,7 @@ def _input_data(found: InputFacts) -> dict[str, Any]:
         "annotation_rules": found.rules,
         "proof": proof_data(found.proofs) if found.proofs is not None else None,
         "unknown": list(found.unknown),
+        "parents": [_input_data(parent) for parent in found.parents],
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError, SourceUnreadable, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
+from datakeep.formats.model import ModelInput
 from datakeep.lineage import records
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.standings import Judge
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from datakeep.formats.model import ModelInput, ModelRecord
+    from datakeep.formats.manifest import Manifest
+    from datakeep.formats.model import ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.records import Broken
     from datakeep.workflows.keep import Keep
@@ -54,6 +56,7 @@ class InputFacts:
         rules: The text of the annotation rules; likewise.
         proofs: What proves the version; None without an entry.
         unknown: What is not known of it, one line each.
+        parents: The versions of this keep that it was derived from, answered in the same way.
     """
 
     given: ModelInput
@@ -63,6 +66,7 @@ class InputFacts:
     rules: str | None = None
     proofs: Proofs | None = None
     unknown: tuple[str, ...] = ()
+    parents: tuple[InputFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +247,29 @@ class _Auditor:
         found = records.find_by_model(self._keep.tree, model, version or None)
         return next(iter(found.records), None)
 
-    def _input(self, given: ModelInput) -> InputFacts:
+    def _parents(
+        self, manifest: Manifest, name: str, above: Sequence[str]
+    ) -> tuple[tuple[InputFacts, ...], list[str]]:
+        """What the parents of a derived version are, and which of them cannot be followed."""
+        found, unknown = [], []
+        stated_parents = manifest.source.parents if manifest.source else None
+        for parent in stated_parents or ():
+            try:
+                entry = self._keep.entry(parent)
+                if parent in (*above, name) or len(above) >= _MAX_DEPTH:
+                    raise UsageError("it leads back to itself", next_step=f"datakeep show {name}")
+            except DatakeepError as error:
+                unknown.append(f"what its parent {parent} was made of: {error.what}")
+                continue
+            given = ModelInput(
+                dataset=entry.dataset, version=entry.version, commit=entry.commit, content=entry.content,
+                how="declared",
+            )  # fmt: skip
+            found.append(self._input(given, (*above, name)))
+        return tuple(found), unknown
+
+    def _input(self, given: ModelInput, above: Sequence[str] = ()) -> InputFacts:
+        """What is known of a version; ``above`` are those that were derived from it."""
         name = f"{given.dataset}@{given.version}"
         try:
             entry = self._keep.entry(name)
@@ -263,7 +289,10 @@ class _Auditor:
             if fault:
                 unknown.append(f"the text of the {what} ({path}): {fault}")
         proofs = self._judge.proofs(entry)
-        return InputFacts(given, entry, tuple(stated(manifest)), texts[0], texts[1], proofs, tuple(unknown))
+        parents, lost = self._parents(manifest, name, above)
+        unknown += lost
+        facts = tuple(stated(manifest))
+        return InputFacts(given, entry, facts, texts[0], texts[1], proofs, tuple(unknown), parents)
 
     def _text(self, entry: VersionEntry, path: str | None) -> tuple[str | None, str | None]:
         """The text of a file of the dataset's repository, or why it cannot be read."""
