@@ -83,7 +83,7 @@ def told(path: str, place: Place, text: bytes) -> Told:
     if place.kind == "proof":
         return Told(place, {})
     try:
-        data = yaml.plain(yaml.load(text, what=path))
+        data = yaml.load_plain(text, what=path)
         document = _FORMATS[place.kind].of(data, what=path)
     except InvalidFile as error:
         return Told(place, None, error.what)
