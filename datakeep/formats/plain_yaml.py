@@ -2,9 +2,9 @@
 
 The parser that keeps comments takes milliseconds for each file, which is minutes for a large keep. libyaml is
 written in C, but knows YAML 1.1. So only a text without anything on which the two disagree is given to it (no
-anchors, tags, escapes, tabs or unusual line ends), the meaning of each plain value is asked of the other parser's own
-rules, and whatever is in doubt (a float, a key twice, an error) is left to the other parser. Where PyYAML or libyaml
-is not there, all is. A test holds the two to the same values.
+anchors, tags, comments, escapes, tabs or unusual line ends), the meaning of each plain value is asked of the
+other parser's own rules, and whatever is in doubt (a float, a key twice, an error) is left to the other parser.
+Where PyYAML or libyaml is not there, all is. A test holds the two to the same values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 #: What the two read differently, or may: such a text is not read here.
 _DOUBTFUL = re.compile(
-    "[&*!%\\\\\t\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]|<<|^---|^\\.\\.\\.|\\? ",
+    "[&*!%#\\\\\t\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]|<<|[|>](?![-+]?\n)|^---|^\\.\\.\\.|\\? ",
     re.MULTILINE,
 )
 _TAG = "tag:yaml.org,2002:"

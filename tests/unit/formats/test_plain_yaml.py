@@ -66,6 +66,8 @@ def test_what_is_written_by_us_or_as_json_is_read_alike(data):
 @example("a: !!str 1")
 @example("a: 2026-01-01\nb: yes\nc: 0o17\nd: 1_000\ne: 1e3\nf: .5\ng: 012\nh: 0x1f\ni: -0")
 @example("? a\n: b")
+@example("a: >#")
+@example("a: |2-\n   x")
 @example("a: |\n  one\n  two\nb: >-\n  folded\n  text\n")
 @example("a: [1, b, {c: d}]\n1: x")
 @settings(max_examples=300, deadline=None)
