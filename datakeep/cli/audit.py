@@ -15,31 +15,39 @@ from datakeep.cli.session import command as answering
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from datakeep.formats.model import ModelRecord
-    from datakeep.workflows.audit import Audit, InputFacts, MadeOf, UsedBy
+    from datakeep.lineage.backwards import Way
+    from datakeep.workflows.audit import Audit, InputFacts, MadeOf
+    from datakeep.workflows.used_by import FileUsedBy, UsedBy
 
 _INDENT = "  "
 
 
 @answering(name="audit")
-@click.argument("subject", metavar="MODEL-FILE | MODEL[@V]")
-def command(session: Session, subject: str) -> Answer:
+@click.argument("subject", metavar="MODEL-FILE | MODEL[@V] | DATASET[@V][:PATH]")
+@click.option("--fetch", is_flag=True, help="Get the file lists that are not here, for DATASET[@V]:PATH.")
+def command(session: Session, subject: str, fetch: bool) -> Answer:
     r"""Tell what a model was made of: every dataset, version and rule, code, environment and metrics.
 
-    A model is found by its file, whatever the file is called now, or by its name. For a dataset: which
-    models it went into. Exit code 3: the keep has no record of it.
+    A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
+    of it: which models it went into, directly, through base models, and through derived datasets. Exit code 3:
+    the keep has no record of it.
 
     \b
     Example:
       datakeep audit ~/Downloads/model.joblib
       datakeep audit model:churn@v7
       datakeep audit dataset:orders
+      datakeep audit orders@v3:train/a.csv
     """
     from datakeep.workflows.audit import Audit, audit
+    from datakeep.workflows.used_by import FileUsedBy
 
-    found = audit(session.keep(), subject, now=datetime.now(UTC))
+    found = audit(session.keep(), subject, now=datetime.now(UTC), fetch=fetch)
+    if isinstance(found, FileUsedBy):
+        return Answer(_file_data(found), list(_file_lines(found)))
     if not isinstance(found, Audit):
         return Answer(_used_data(found), list(_used_lines(found)))
     if found.made_of is None:
@@ -52,13 +60,16 @@ def _unknown_lines(found: Audit) -> Iterator[str]:
     if found.sha256:
         yield f"  sha256 {found.sha256}"
     yield from _broken_lines(found)
+    if found.guesses:
+        yield "a guess, no more: a model that was saved again has other bytes; the nearest on record are"
+        yield from some(found.guesses, mark="~")
     yield (
         "next: ask who made the file for the keep that its training was verified in; only a verification that "
         "passed leaves a record of its model: datakeep verify NAME --out DIR"
     )
 
 
-def _broken_lines(found: Audit | UsedBy) -> Iterator[str]:
+def _broken_lines(found: Audit | UsedBy | FileUsedBy) -> Iterator[str]:
     if found.broken:
         yield "records that cannot be read, and might have told more:"
         yield from some([f"{one.path}: {one.reason}" for one in found.broken], mark="!")
@@ -146,6 +157,9 @@ def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
     if found.unknown:
         yield f"{inner}not known:"
         yield from (f"{inner}  ? {line}" for line in found.unknown)
+    for parent in found.parents:
+        yield f"{inner}derived from:"
+        yield from _input_lines(parent, inner + _INDENT)
 
 
 def _data(found: Audit) -> dict[str, Any]:
@@ -155,6 +169,7 @@ def _data(found: Audit) -> dict[str, Any]:
         "known": found.made_of is not None,
         "model": _made_data(found.made_of) if found.made_of else None,
         "same_file": list(found.same_file),
+        "guesses": list(found.guesses),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }
 
@@ -176,13 +191,15 @@ def _input_data(found: InputFacts) -> dict[str, Any]:
         "annotation_rules": found.rules,
         "proof": proof_data(found.proofs) if found.proofs is not None else None,
         "unknown": list(found.unknown),
+        "parents": [_input_data(parent) for parent in found.parents],
     }
 
 
 def _used_lines(found: UsedBy) -> Iterator[str]:
     name = f"{found.dataset}@{found.version}" if found.version else found.dataset
     if not found.records:
-        yield f"{name}: no recorded model used it"
+        itself = " itself" if found.through else ""
+        yield f"{name}: no recorded model used it{itself}"
     else:
         yield f"{name} went into:"
         rows = [
@@ -197,10 +214,68 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
             for record in found.records
         ]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
+    yield from _way_lines(found.derived, "datasets that were derived from it:")
+    yield from _way_lines(found.through, "through base models and derived datasets it went into:")
+    yield from _open_lines(found)
     yield from _broken_lines(found)
     if found.records:
         first = found.records[0]
         yield f"next: datakeep audit model:{first.model}@{first.version}"
+    elif found.through:
+        yield f"next: datakeep audit model:{found.through[0].end}"
+
+
+def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
+    if ways:
+        yield head
+        rows = [(way.end, " → ".join(map(str, way.nodes))) for way in ways]
+        yield from (f"  {line}" for line in table(rows))
+
+
+def _open_lines(found: UsedBy | FileUsedBy) -> Iterator[str]:
+    if found.open:
+        yield "not known, because a record on the way is not there:"
+        yield from some(found.open, mark="?")
+
+
+def _file_lines(found: FileUsedBy) -> Iterator[str]:
+    name = f"{found.dataset}:{found.path}"
+    if found.versions:
+        yield f"{name} is in {', '.join(found.versions)}"
+    if found.not_searched:
+        yield f"not searched: {found.not_searched}"
+        yield "  datakeep audit --fetch gets them"
+    if found.models:
+        rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
+        yield from (f"  {line}" for line in table(rows, head=("MODEL", "USED", "THE FILE", "BECAUSE")))
+    elif found.versions:
+        yield "no recorded model used these versions itself"
+    head = "through others these versions went into (whether this file did is not known):"
+    yield from _way_lines(found.through, head)
+    yield from _open_lines(found)
+    yield from _broken_lines(found)
+    if found.models:
+        yield f"next: datakeep audit model:{found.models[0].model}"
+
+
+def _file_data(found: FileUsedBy) -> dict[str, Any]:
+    return {
+        "dataset": found.dataset,
+        "path": found.path,
+        "versions": list(found.versions),
+        "models": [
+            {"model": one.model, "used": one.dataset_version, "file": one.verdict, "because": one.why}
+            for one in found.models
+        ],
+        "through": _ways_data(found.through),
+        "unknown": list(found.open),
+        "not_searched": [str(found.not_searched)] if found.not_searched else [],
+        "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
+    }
+
+
+def _ways_data(ways: Sequence[Way]) -> list[dict[str, Any]]:
+    return [{"name": str(way.end), "way": [str(node) for node in way.nodes]} for way in ways]
 
 
 def _used_data(found: UsedBy) -> dict[str, Any]:
@@ -208,5 +283,8 @@ def _used_data(found: UsedBy) -> dict[str, Any]:
         "dataset": found.dataset,
         "version": found.version,
         "models": [record.to_dict() for record in found.records],
+        "derived": _ways_data(found.derived),
+        "through": _ways_data(found.through),
+        "unknown": list(found.open),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }

@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reference": ("reference", "State the training that proves a dataset usable."),
     "verify": ("verify", "Prove, in a clean room, that someone else can carry a dataset on."),
     "audit": ("audit", "Tell what a model was made of."),
+    "find": ("find", "Search datasets, models, people and files for words."),
+    "whatis": ("whatis", "Tell whose bytes a hash, an object, a URL or a file is."),
     "list": ("listing", "List the datasets of the keep."),
     "show": ("show", "Show all that is known of a dataset."),
     "status": ("status", "Tell what needs attention in the keep, or in a checkout."),

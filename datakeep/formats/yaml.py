@@ -7,6 +7,7 @@ and nothing is reformatted that the user did not change.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from typing import Any
@@ -17,6 +18,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.resolver import VersionedResolver
 
 from datakeep.core.errors import InvalidFile
+from datakeep.formats import plain_yaml
 
 MAX_SIZE_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
@@ -24,6 +26,8 @@ MAX_DEPTH = 40
 #: Of ``, : [ {`` and line ends, before parsing: a parser in Python takes a second for every 30,000 values.
 MAX_MARKS = 400_000
 _MARKS = ",:[{\n"
+#: Larger files are few, and their bounds are looked after by the slower way.
+_FAST_BYTES = 100_000
 _LINE_ENDS = re.compile("[\r\x85\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: What a terminal obeys instead of showing it; tab and line ends are fine.
@@ -176,6 +180,26 @@ def without_item(text: str, at: tuple[int, int]) -> str:
                 break
             end = number + 1
     return "".join(lines[:first] + lines[end:])
+
+
+def load_plain(text: bytes, *, what: str) -> dict[str, Any]:
+    """As :func:`plain` of :func:`load`, and many times faster for most files of ours.
+
+    Raises:
+        InvalidFile: As :func:`load`.
+    """
+    if len(text) <= _FAST_BYTES:
+        with contextlib.suppress(plain_yaml.Doubt, UnicodeDecodeError):
+            data = plain_yaml.read(text.decode("utf-8"))
+            if isinstance(data, dict):
+                return data
+    found: dict[str, Any] = plain(load(text, what=what))
+    return found
+
+
+def resolver() -> Any:
+    """What tells the meaning of a value without quotes: ``1`` is a number, ``2026-11-01`` is text."""
+    return _yaml().resolver
 
 
 def plain(data: Any) -> Any:

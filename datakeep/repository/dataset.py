@@ -20,12 +20,20 @@ from datakeep.repository.bundles import borrow, bundle
 from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import RepositoryMissing, os_fault
 from datakeep.repository.locking import exclusive, remove_stale_locks
-from datakeep.repository.objects import TreeEntry, is_ancestor, is_complete, read_files, resolve, walk_tree
+from datakeep.repository.objects import (
+    TreeEntry,
+    is_ancestor,
+    is_complete,
+    read_blobs,
+    read_files,
+    resolve,
+    walk_tree,
+)
 from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Blob, Plan, write_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.repository.identity import Identity
@@ -154,6 +162,13 @@ class DatasetRepository:
             with self._alone():
                 self._remake()
             return read_files(self._git, commit, asked)
+
+    def read_here(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """The bytes of those of ``names`` (commit and path) that this clone's cache has; nobody is asked."""
+        if not self._is_repository():
+            return {}
+        asked = {f"{check_object_id(commit)}:{path}": (commit, path) for commit, path in names}
+        return {asked[name]: data for name, data in read_blobs(self._git, list(asked)).items()}
 
     def entries(self, commit: str, prefix: str = "", *, sizes: bool = False) -> Iterator[TreeEntry]:
         """Every file, link and submodule of ``commit`` below ``prefix``."""

@@ -32,12 +32,19 @@ from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import RepositoryMissing, os_fault
 from datakeep.repository.following import finish_killed_move, follow
 from datakeep.repository.locking import marked, remove_stale_locks
-from datakeep.repository.objects import is_ancestor, read_files, resolve, walk_tree
+from datakeep.repository.objects import (
+    changed_files,
+    is_ancestor,
+    read_blobs,
+    read_files,
+    resolve,
+    walk_tree,
+)
 from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Plan, write_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from filelock import BaseFileLock
 
@@ -94,6 +101,21 @@ class KeepTree:
     def list(self, prefix: str = "") -> list[str]:
         """The paths of all files below ``prefix`` (``register/orders/``), without submodules' contents."""
         return [entry.path for entry in walk_tree(self._git, self.commit, prefix)] if self.commit else []
+
+    def object_ids(self, prefixes: Sequence[str]) -> dict[str, str]:
+        """Path to object id of all files below ``prefixes``: equal ids are equal bytes."""
+        commit = self.commit
+        listed = (entry for one in prefixes for entry in walk_tree(self._git, commit, one)) if commit else ()
+        return {entry.path: entry.object_id for entry in listed}
+
+    def changed_since(self, commit: str, prefixes: Sequence[str]) -> dict[str, str | None] | None:
+        """Path to object id (None: it is gone) of what changed since ``commit``; None if that is not here."""
+        known = resolve(self._git, f"{check_object_id(commit)}^{{commit}}")
+        return changed_files(self._git, commit, self.commit, prefixes) if known and self.commit else None
+
+    def read_objects(self, object_ids: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of those objects that are here, at the cost of one git process."""
+        return read_blobs(self._git, object_ids)
 
     def gitlink(self, path: str) -> str | None:
         """The commit that the submodule at ``path`` is pinned to; None if there is none."""
@@ -242,7 +264,7 @@ class KeepRepository:
         """
         from filelock import FileLock, Timeout
 
-        folder = self._private_folder()
+        folder = self.private_folder()
         if self._lock is None:
             self._lock = FileLock(folder / "lock")
         lock = self._lock
@@ -402,8 +424,12 @@ class KeepRepository:
     def _git_folder(self) -> Path:
         return Path(self._git.text("rev-parse", "--path-format=absolute", "--git-common-dir"))
 
-    def _private_folder(self) -> Path:
-        """``.datakeep/``, which git does not see."""
+    def private_folder(self) -> Path:
+        """``.datakeep/``, made if it is not there; git does not see it.
+
+        Raises:
+            AccessDenied, NoSpace: It cannot be made.
+        """
         folder = self.root / PRIVATE_FOLDER
         exclude = self._git_folder() / "info" / "exclude"
         try:

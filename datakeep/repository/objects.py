@@ -80,6 +80,29 @@ def walk_tree(
             raise git_fault(stderr, doing=doing)
 
 
+def changed_files(runner: GitRunner, old: str, new: str, prefixes: Sequence[str]) -> dict[str, str | None]:
+    """Path to object id (None: it is gone) of what differs from ``old`` to ``new`` below ``prefixes``.
+
+    Only the trees that differ are read.
+
+    Raises:
+        GitFault: One of the commits is not here, or damaged.
+    """
+    listed = runner.run(
+        "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new, "--", *prefixes,
+        doing=f"cannot compare the commits {old[:12]} and {new[:12]}",
+    ).stdout  # fmt: skip
+    records = iter(listed.split(b"\0"))
+    found: dict[str, str | None] = {}
+    for facts in records:
+        if not facts:
+            break
+        _old_mode, _new_mode, _old_id, object_id, status = facts.decode().split()
+        path = next(records).decode("utf-8", "surrogateescape")
+        found[path] = None if status == "D" else object_id
+    return found
+
+
 def _entry(record: bytes, *, sizes: bool) -> TreeEntry:
     facts, _, path = record.partition(b"\t")
     mode, _kind, object_id, *size = facts.decode().split()
@@ -96,24 +119,41 @@ def read_files(runner: GitRunner, commit: str, paths: Sequence[str]) -> dict[str
     asked = [path for path in paths if path and "\n" not in path]
     if not asked:
         return {}
-    stdin = "".join(f"{commit}:{path}\n" for path in asked).encode("utf-8", "surrogateescape")
-    output = runner.run(
-        "cat-file", "--batch", stdin=stdin, doing=f"cannot read files of {commit[:12]}"
-    ).stdout
+    names = [f"{commit}:{path}" for path in asked]
     found: dict[str, bytes] = {}
+    for path, data in zip(asked, _batch(runner, names, f"cannot read files of {commit[:12]}"), strict=True):
+        if data is None:
+            _refuse_damage(runner, commit, path)
+        elif data[0] == b"blob":
+            found[path] = data[1]
+    return found
+
+
+def read_blobs(runner: GitRunner, names: Sequence[str]) -> dict[str, bytes]:
+    """The bytes of those of ``names`` (object ids, or ``commit:path``) that are files; one git process for all.
+
+    What is missing is left out, whatever the reason: this looks, and judges nothing.
+    """
+    asked = [name for name in names if name and "\n" not in name]
+    found = zip(asked, _batch(runner, asked, "cannot read objects"), strict=True) if asked else ()
+    return {name: data[1] for name, data in found if data is not None and data[0] == b"blob"}
+
+
+def _batch(runner: GitRunner, names: Sequence[str], doing: str) -> Iterator[tuple[bytes, bytes] | None]:
+    """Kind and bytes of each object; None where git finds none."""
+    stdin = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
+    output = runner.run("cat-file", "--batch", stdin=stdin, doing=doing).stdout
     at = 0
-    for path in asked:
+    for _ in names:
         end = output.index(b"\n", at)
         header = output[at:end]
         at = end + 1
-        if header.endswith(b" missing"):
-            _refuse_damage(runner, commit, path)
+        if header.endswith((b" missing", b" ambiguous")):
+            yield None
             continue
-        _object_id, kind, size = header.split()
-        if kind == b"blob":
-            found[path] = output[at : at + int(size)]
+        _object_id, kind, size = header.rsplit(b" ", 2)
+        yield kind, output[at : at + int(size)]
         at += int(size) + 1
-    return found
 
 
 def hash_files(runner: GitRunner, commit: str, prefix: str) -> dict[str, bytes]:

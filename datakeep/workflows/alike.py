@@ -34,7 +34,7 @@ def proven_alike(keep: Keep, entry: VersionEntry, judge: Judge) -> Alike | None:
 
     Nobody is asked: code is compared only where this clone has fetched both commits.
     """
-    if judge.proofs(entry).state != "unproven":
+    if judge.proofs(entry).state != "unproven" or not judge.has_proofs(entry.dataset):
         return None
     for other in reversed(keep.entries_or_faults(entry.dataset).values()):
         if not isinstance(other, VersionEntry) or other.version == entry.version:

@@ -12,16 +12,28 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError, SourceUnreadable, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
+from datakeep.formats.model import ModelInput
 from datakeep.lineage import records
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import not_known, stated
+from datakeep.workflows.used_by import (
+    FileUsedBy,
+    UsedBy,
+    broken_records,
+    file_of,
+    file_used_by,
+    find_by_digest,
+    nearest_files,
+    used_by,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from datakeep.formats.model import ModelInput, ModelRecord
+    from datakeep.formats.manifest import Manifest
+    from datakeep.formats.model import ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.records import Broken
     from datakeep.workflows.keep import Keep
@@ -44,6 +56,7 @@ class InputFacts:
         rules: The text of the annotation rules; likewise.
         proofs: What proves the version; None without an entry.
         unknown: What is not known of it, one line each.
+        parents: The versions of this keep that it was derived from, answered in the same way.
     """
 
     given: ModelInput
@@ -53,6 +66,7 @@ class InputFacts:
     rules: str | None = None
     proofs: Proofs | None = None
     unknown: tuple[str, ...] = ()
+    parents: tuple[InputFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,7 @@ class Audit:
         made_of: The answer; None if no record tells.
         same_file: Other records of the same file, as ``MODEL@V``.
         broken: Records that may hold an answer, but cannot be read.
+        guesses: Recorded files of the same name or size, where the file itself is not known; no more than guesses.
     """
 
     asked: str
@@ -82,25 +97,18 @@ class Audit:
     made_of: MadeOf | None
     same_file: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
+    guesses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class UsedBy:
-    """The answer about a dataset: the records of the models that it went into."""
-
-    dataset: str
-    version: str | None
-    records: tuple[ModelRecord, ...]
-    broken: tuple[Broken, ...]
-
-
-def audit(keep: Keep, subject: str, *, now: datetime) -> Audit | UsedBy:
-    """What ``subject`` was made of; for a dataset, which models it went into.
+def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Audit | UsedBy | FileUsedBy:
+    """What ``subject`` was made of; for a dataset or a file of one, which models it went into.
 
     Args:
         keep: The keep.
-        subject: A model's file, ``MODEL``, ``MODEL@V``, or a name behind ``model:`` or ``dataset:``.
+        subject: A model's file, ``MODEL``, ``MODEL@V``, a name behind ``model:`` or ``dataset:``, or a file of a
+            dataset: ``orders@v3:train/a.csv``, or ``orders:train/a.csv`` for all versions that have it.
         now: The time at which proofs are weighed.
+        fetch: Get the file lists that are not here, for the question about a file.
 
     Raises:
         UsageError: The name could mean several things.
@@ -110,8 +118,11 @@ def audit(keep: Keep, subject: str, *, now: datetime) -> Audit | UsedBy:
     kind, _, name = subject.partition(":")
     if kind == "model" and name:
         return _by_name(keep, name, now)
+    of_file = file_of(keep, name if kind == "dataset" else subject)
+    if of_file and (kind == "dataset" or not Path(subject).is_file()):
+        return file_used_by(keep, *of_file, fetch=fetch)
     if kind == "dataset" and name:
-        return _used_by(keep, name)
+        return used_by(keep, name)
     return _whatever(keep, subject, now)
 
 
@@ -134,7 +145,7 @@ def _whatever(keep: Keep, subject: str, now: datetime) -> Audit | UsedBy:
     if is_model:
         return _by_name(keep, subject, now)
     if is_dataset:
-        return _used_by(keep, subject)
+        return used_by(keep, subject)
     if is_file:
         return _by_file(keep, Path(subject), now)
     if Path(subject).is_dir():
@@ -167,9 +178,10 @@ def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
             next_step="make it readable, then run the same command again",
         ) from error
     asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
-    found = records.find_by_digest(keep.tree, sha256)
+    found = find_by_digest(keep, sha256)
     if not found.records:
-        return Audit(asked, sha256, None, broken=_all_broken(keep))
+        guesses = nearest_files(keep, path.resolve())
+        return Audit(asked, sha256, None, broken=_all_broken(keep), guesses=guesses)
     newest = max(found.records, key=lambda record: (record.recorded_at or "", record.model, record.version))
     others = tuple(f"{one.model}@{one.version}" for one in found.records if one is not newest)
     return Audit(asked, sha256, _Auditor(keep, now).made_of(newest), others, found.broken)
@@ -177,7 +189,7 @@ def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
 
 def _all_broken(keep: Keep) -> tuple[Broken, ...]:
     """Every record that cannot be read: "not known" must not hide that one of them might have told."""
-    return records.all_records(keep.tree).broken
+    return broken_records(keep)
 
 
 def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
@@ -208,18 +220,6 @@ def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
     return Audit(subject, None, _Auditor(keep, now).made_of(found.records[0]), broken=found.broken)
 
 
-def _used_by(keep: Keep, subject: str) -> UsedBy:
-    found = keep.resolve(subject)
-    version = found.version if "@" in subject else None
-    used = records.find_by_dataset(keep.tree, found.name)
-    matching = tuple(
-        record
-        for record in used.records
-        if any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
-    )
-    return UsedBy(found.name, version, matching, used.broken)
-
-
 class _Auditor:
     """Answers about the models of one keep at one time."""
 
@@ -247,7 +247,29 @@ class _Auditor:
         found = records.find_by_model(self._keep.tree, model, version or None)
         return next(iter(found.records), None)
 
-    def _input(self, given: ModelInput) -> InputFacts:
+    def _parents(
+        self, manifest: Manifest, name: str, above: Sequence[str]
+    ) -> tuple[tuple[InputFacts, ...], list[str]]:
+        """What the parents of a derived version are, and which of them cannot be followed."""
+        found, unknown = [], []
+        stated_parents = manifest.source.parents if manifest.source else None
+        for parent in stated_parents or ():
+            try:
+                entry = self._keep.entry(parent)
+                if parent in (*above, name) or len(above) >= _MAX_DEPTH:
+                    raise UsageError("it leads back to itself", next_step=f"datakeep show {name}")
+            except DatakeepError as error:
+                unknown.append(f"what its parent {parent} was made of: {error.what}")
+                continue
+            given = ModelInput(
+                dataset=entry.dataset, version=entry.version, commit=entry.commit, content=entry.content,
+                how="declared",
+            )  # fmt: skip
+            found.append(self._input(given, (*above, name)))
+        return tuple(found), unknown
+
+    def _input(self, given: ModelInput, above: Sequence[str] = ()) -> InputFacts:
+        """What is known of a version; ``above`` are those that were derived from it."""
         name = f"{given.dataset}@{given.version}"
         try:
             entry = self._keep.entry(name)
@@ -267,7 +289,10 @@ class _Auditor:
             if fault:
                 unknown.append(f"the text of the {what} ({path}): {fault}")
         proofs = self._judge.proofs(entry)
-        return InputFacts(given, entry, tuple(stated(manifest)), texts[0], texts[1], proofs, tuple(unknown))
+        parents, lost = self._parents(manifest, name, above)
+        unknown += lost
+        facts = tuple(stated(manifest))
+        return InputFacts(given, entry, facts, texts[0], texts[1], proofs, tuple(unknown), parents)
 
     def _text(self, entry: VersionEntry, path: str | None) -> tuple[str | None, str | None]:
         """The text of a file of the dataset's repository, or why it cannot be read."""

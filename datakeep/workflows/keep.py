@@ -230,18 +230,27 @@ class Keep:
         Args:
             holding: Only entries whose text has all of these; parsing ten thousand others takes a minute.
         """
+        from datakeep.workflows.parsed import entries_at
+
         needles = [text.encode("utf-8") for text in holding]
         paths = [entry_path(name, versions[-1]) for name, versions in self._versions.items()]
+        if needles:
+            texts = self.tree.read_many(paths)
+            paths = [path for path, text in texts.items() if all(needle in text for needle in needles)]
         found = []
-        for path, text in self.tree.read_many(paths).items():
-            if not all(needle in text for needle in needles):
-                continue
-            try:
-                found.append(_entry(text, path))
-            except (InvalidFile, DamagedBytes) as error:
-                if older := self._older(path.split("/")[1], error):
-                    found.append(older)
+        for path, one in entries_at(self, paths).items():
+            entry = one if isinstance(one, VersionEntry) else self._older(path.split("/")[1], one)
+            if entry:
+                found.append(entry)
         return found
+
+    def parse_entry(self, text: bytes, path: str) -> VersionEntry:
+        """The entry that the file at ``path`` of the register holds.
+
+        Raises:
+            InvalidFile, DamagedBytes: It cannot be read, or says that it is another version.
+        """
+        return _entry(text, path)
 
     @cached_property
     def roster(self) -> Roster:

@@ -123,6 +123,14 @@ class Judge:
                 found.setdefault(path.rpartition("/")[0], []).append(path)
         return found
 
+    def has_proofs(self, dataset: str) -> bool:
+        """Whether any version of a dataset has any proof, whatever it is worth."""
+        return dataset in self._proved
+
+    @cached_property
+    def _proved(self) -> set[str]:
+        return {folder.split("/")[1] for folder in self._paths}
+
     def proofs(self, entry: VersionEntry) -> Proofs:
         """The proofs of one version."""
         paths = self._paths.get(f"{FOLDER}{entry.dataset}/{entry.version}", [])

@@ -7,15 +7,22 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import AccessDenied, DatakeepError, GitFault, InvalidFile, StoreUnreachable
+from datakeep.core.errors import (
+    AccessDenied,
+    DamagedBytes,
+    DatakeepError,
+    GitFault,
+    InvalidFile,
+    StoreUnreachable,
+)
 from datakeep.formats.version import VersionEntry
-from datakeep.lineage import records
 from datakeep.repository import working
 from datakeep.repository.command import local_path
 from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.bundles import is_bundled
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.last_fsck import recall
+from datakeep.workflows.parsed import entries_at, unreadable_records
 from datakeep.workflows.roster import same_email
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.takers import fill_command
@@ -58,7 +65,7 @@ def keep_status(keep: Keep, *, now: datetime) -> KeepStatus:
     findings = [*_clone(keep), *_vault(keep), *_entries(keep, readable), *_people(keep), *_records(keep)]
     findings += _last_fsck(keep, {(found.kind, found.thing) for found in findings})
     judge = Judge(keep, now)
-    for entry in _readable(keep):
+    for entry in _newest(readable):
         findings += [*_ownership(keep, entry), *_proofs(keep, entry, judge)]
     findings += _copies(keep, readable)
     return KeepStatus(keep.name, len(keep.datasets), tuple(findings))
@@ -147,40 +154,34 @@ def _people(keep: Keep) -> Iterator[Finding]:
 def _entries(keep: Keep, readable: list[VersionEntry]) -> Iterator[Finding]:
     """Register entries that cannot be read; the others are added to ``readable``."""
     paths = [entry_path(name, version) for name in keep.datasets for version in keep.versions(name)]
-    for path, text in keep.tree.read_many(paths).items():
-        try:
-            entry = VersionEntry.read(text, what=path)
-            entry.manifest_model()
-            fault = (
-                None if entry_path(entry.dataset, entry.version) == path else f"{path} names another version"
-            )
-        except InvalidFile as error:
-            fault = error.what
+    for path, one in entries_at(keep, paths).items():
+        fault = _fault(one, path)
         if fault:
             yield Finding("broken-entry", path, fault, f"restore it from history: git log -- {path}")
-        else:
-            readable.append(entry)
+        elif isinstance(one, VersionEntry):
+            readable.append(one)
 
 
-def _readable(keep: Keep) -> Iterator[VersionEntry]:
-    """The newest entry of each dataset that can be read; :func:`_entries` reports the others."""
-    for name in keep.datasets:
-        for entry in reversed(keep.entries_or_faults(name).values()):
-            if isinstance(entry, VersionEntry) and _has_manifest(entry):
-                yield entry
-                break
-
-
-def _has_manifest(entry: VersionEntry) -> bool:
+def _fault(one: VersionEntry | DatakeepError, path: str) -> str | None:
+    """Why a register entry cannot be read; None if it can."""
+    if isinstance(one, DamagedBytes):
+        return f"{path} names another version"
+    if not isinstance(one, VersionEntry):
+        return one.what
     try:
-        entry.manifest_model()
-    except InvalidFile:
-        return False
-    return True
+        one.manifest_model()
+    except InvalidFile as error:
+        return error.what
+    return None
+
+
+def _newest(readable: Sequence[VersionEntry]) -> Iterator[VersionEntry]:
+    """The newest entry of each dataset that can be read; :func:`_entries` reports the others."""
+    yield from {entry.dataset: entry for entry in readable}.values()
 
 
 def _records(keep: Keep) -> Iterator[Finding]:
-    for broken in records.all_records(keep.tree).broken:
+    for broken in unreadable_records(keep):
         yield Finding(
             "broken-record", broken.path, broken.reason, f"restore it from history: git log -- {broken.path}"
         )

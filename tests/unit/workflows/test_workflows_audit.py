@@ -177,3 +177,19 @@ def test_sql_that_cannot_be_read_now_is_said_and_the_rest_answers(modelled):
     assert given.query is None
     assert any("text of the SQL" in line for line in given.unknown)
     assert given.facts
+
+
+def test_a_derived_dataset_leads_to_the_sql_of_its_parent_and_a_lost_parent_is_said(modelled):
+    modelled.entry = modelled.register(
+        "features", source__kind="derived", source__origin=None, source__command="make features",
+        source__parents=["orders@v1", "external:weather"],
+    )  # fmt: skip
+    modelled.record(model="made", data=b"made")
+    (given,) = ask(modelled, "model:made").made_of.inputs
+    (parent,) = given.parents
+    assert parent.query == SQL
+    assert any("external:weather" in line for line in given.unknown)
+    modelled.commit(**{"register/orders/v1.yaml": None})
+    (given,) = ask(modelled, "model:made").made_of.inputs
+    assert given.parents == ()
+    assert any("what its parent orders@v1 was made of" in line for line in given.unknown)

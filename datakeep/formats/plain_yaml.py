@@ -1,0 +1,114 @@
+"""Reading thousands of plain YAML files: through libyaml where that cannot make a difference.
+
+The parser that keeps comments takes milliseconds for each file, which is minutes for a large keep. libyaml is
+written in C, but knows YAML 1.1. So only a text without anything on which the two disagree is given to it (no
+anchors, tags, comments, escapes, tabs or unusual line ends), the meaning of each plain value is asked of the
+other parser's own rules, and whatever is in doubt (a float, a key twice, an error) is left to the other parser.
+Where PyYAML or libyaml is not there, all is. A test holds the two to the same values.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from typing import Any
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+#: What the two read differently, or may: such a text is not read here.
+_DOUBTFUL = re.compile(
+    "[&*!%#\\\\\t\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]|<<|[|>](?![-+]?\n)|^---|^\\.\\.\\.|\\? ",
+    re.MULTILINE,
+)
+_TAG = "tag:yaml.org,2002:"
+
+
+class Doubt(Exception):
+    """The other parser must read it."""
+
+
+def read(text: str) -> Any:
+    """The value of ``text`` in plain types.
+
+    Raises:
+        Doubt: It may not be what the other parser would read.
+    """
+    loader = _loader()
+    if loader is None or _DOUBTFUL.search(text):
+        raise Doubt
+    try:
+        node = loader(text).get_single_node()
+    except Exception as error:  # whatever is wrong, the other parser has the words for it
+        raise Doubt from error
+    if node is None:
+        raise Doubt
+    return _value(node, 1)
+
+
+def _value(node: Any, depth: int) -> Any:
+    if depth > 40:  # the bound of yaml.load, which has the words for it
+        raise Doubt
+    if node.id == "mapping":
+        found = {_key(key): _value(value, depth + 1) for key, value in node.value}
+        if len(found) != len(node.value):
+            raise Doubt
+        return found
+    if node.id == "sequence":
+        return [_value(one, depth + 1) for one in node.value]
+    return node.value if node.style else _plain(node.value)
+
+
+def _key(node: Any) -> str:
+    key = (
+        node.value
+        if node.id == "scalar" and node.style
+        else _plain(node.value)
+        if node.id == "scalar"
+        else None
+    )
+    if not isinstance(key, str):
+        raise Doubt
+    return key
+
+
+@lru_cache(maxsize=65_536)
+def _plain(text: str) -> Any:
+    """What a value without quotes means, by the rules of the other parser."""
+    tag = _resolver()(text)
+    if tag == f"{_TAG}str":
+        return text
+    if tag == f"{_TAG}null":
+        return None
+    if tag == f"{_TAG}bool" and text in ("true", "false"):
+        return text == "true"
+    if tag == f"{_TAG}int" and _INTEGER.fullmatch(text) and text != "-0":
+        return int(text)
+    raise Doubt
+
+
+@cache
+def _resolver() -> Any:
+    from ruamel.yaml.nodes import ScalarNode
+
+    from datakeep.formats import yaml
+
+    resolver = yaml.resolver()
+    return lambda text: str(resolver.resolve(ScalarNode, text, (True, False)))
+
+
+@cache
+def _loader() -> Any:
+    """PyYAML's loader over libyaml, without any rules of its own; None where that is not there."""
+    try:
+        from yaml.cyaml import CParser
+        from yaml.resolver import BaseResolver
+    except ImportError:
+        return None
+
+    class Loader(CParser, BaseResolver):  # type: ignore[misc]  # untyped
+        """Nodes, and nothing made of them."""
+
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            BaseResolver.__init__(self)
+
+    return Loader

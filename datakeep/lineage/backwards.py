@@ -1,0 +1,128 @@
+"""From data to models: every model that a dataset went into, directly, through base models, through derived data.
+
+Each is reached by its shortest way. Where a record on a possible way is missing or broken, that is part of the
+answer: whether the way leads here is then not known, which is not "no".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+
+#: More open ends than this are counted, not named.
+_MAX_OPEN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A version of a dataset or of a model; ``number`` 0 means whichever version."""
+
+    kind: str
+    name: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.name}@v{self.number}" if self.number else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a model or derived dataset was reached: the versions on the way, from the asked one to its end."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def end(self) -> Node:
+        """What was reached."""
+        return self.nodes[-1]
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether a model read the dataset itself."""
+        return len(self.nodes) == 2 and self.end.kind == "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """All that a dataset went into.
+
+    Attributes:
+        ways: To every model and every derived dataset, each once.
+        open: What could lead further and does not, because a record is missing or broken: one line each.
+    """
+
+    ways: tuple[Way, ...]
+    open: tuple[str, ...]
+
+
+def reached(database: sqlite3.Connection, dataset: str, number: int | None) -> Reached:
+    """What a version of a dataset, or any version of it, went into.
+
+    Args:
+        database: The index.
+        dataset: Its name.
+        number: Of the version; None for all.
+    """
+    ways: dict[Node, Way] = {}
+    start = Node("dataset", dataset, number or 0)
+    waiting = deque([Way((start,))])
+    while waiting:
+        way = waiting.popleft()
+        for node in _from(database, way.end, is_start=len(way.nodes) == 1):
+            if node not in ways and node != start and not (number is None and _is_same(node, start)):
+                ways[node] = Way((*way.nodes, node))
+                waiting.append(ways[node])
+    found = sorted(ways.values(), key=lambda way: (way.end.kind, way.end.name, way.end.number))
+    return Reached(tuple(found), tuple(_open(database, ways)))
+
+
+def _is_same(one: Node, other: Node) -> bool:
+    return (one.kind, one.name) == (other.kind, other.name)
+
+
+def _from(database: sqlite3.Connection, node: Node, *, is_start: bool) -> Iterator[Node]:
+    """What was made of ``node`` in one step; a reference without a version may mean any."""
+    hows = ("input", "parent") if node.kind == "dataset" else ("base",)
+    for name in (node.name, *(_aliases(database, node.name) if node.kind == "dataset" else ())):
+        for how in hows:
+            query = (
+                "SELECT e.kind, e.name, e.number FROM leads l JOIN entry e ON e.path = l.path "
+                "WHERE l.how = ? AND l.name = ?"
+            )
+            given: tuple[object, ...] = (how, name)
+            if node.number or not is_start:
+                query += " AND l.number IN (?, 0)"
+                given = (*given, node.number)
+            yield from (Node(*row) for row in database.execute(f"{query} ORDER BY e.name, e.number", given))
+
+
+def _aliases(database: sqlite3.Connection, dataset: str) -> list[str]:
+    query = "SELECT text FROM doc WHERE kind = 'dataset' AND name = ? AND field = 'alias'"
+    return [row[0] for row in database.execute(query, (dataset,))]
+
+
+def _open(database: sqlite3.Connection, reached_already: Iterable[Node]) -> Iterator[str]:
+    """Models and datasets made of something that the keep has no readable record of."""
+    known = set(reached_already)
+    for how, kind in (("base", "model"), ("input", "dataset"), ("parent", "dataset")):
+        query = (
+            "SELECT e.kind, e.name, e.number, l.name, l.number FROM leads l JOIN entry e ON e.path = l.path "
+            "WHERE l.how = ? AND NOT EXISTS (SELECT 1 FROM entry m WHERE m.kind = ? AND m.name = l.name "
+            "AND (m.number = l.number OR l.number = 0) AND m.fault IS NULL) "
+            "AND NOT EXISTS (SELECT 1 FROM doc d WHERE d.kind = ? AND d.field = 'alias' AND d.text = l.name) "
+            "ORDER BY e.name, e.number LIMIT ?"
+        )
+        for of_kind, name, number, missing, missing_number in database.execute(
+            query, (how, kind, kind, _MAX_OPEN)
+        ):
+            node = Node(of_kind, name, number)
+            if node in known or "://" in missing or missing.startswith("external:") or missing == "unknown":
+                continue
+            lost = Node(kind, missing, missing_number)
+            what = {"base": "the base model", "input": "the dataset", "parent": "the parent"}[how]
+            yield f"{of_kind} {node} was made of {what} {lost}, whose record is missing or broken"

@@ -1,0 +1,111 @@
+"""Files by their hash: the inventories of a keep as sorted blocks, searched by bisection.
+
+A row is 24 bytes: the first 16 of a digest, and where the file stands (inventory and row). Rows are sorted in
+segments of millions, each kept as blocks that one query finds; so nothing is read but what can hold the answer,
+and a question needs nothing but the standard library. :mod:`datakeep.lineage.adding` makes the blocks. All of an
+md5 is compared; of a sha256 the first 128 bits, which no two files share by accident.
+"""
+
+from __future__ import annotations
+
+import array
+import zlib
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Literal
+
+from datakeep.lineage.committed import folded
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+
+Algorithm = Literal["md5", "sha256"]
+ALGORITHMS: tuple[Algorithm, ...] = ("md5", "sha256")
+KEY_BYTES = 16
+PLACE_BYTES = 8
+CHUNK_ROWS = 16_384
+SEPARATOR = "\0"
+
+
+def find(database: sqlite3.Connection, name: Algorithm, digits: str) -> Iterator[tuple[int, int]]:
+    """Inventory and row of every file whose digest begins with ``digits`` (hex), in no order."""
+    short = digits[: 2 * KEY_BYTES]
+    low = bytes.fromhex(short.ljust(2 * KEY_BYTES, "0"))
+    high = bytes.fromhex(short.ljust(2 * KEY_BYTES, "f"))
+    for (segment,) in database.execute("SELECT id FROM segment").fetchall():
+        blocks = database.execute(
+            "SELECT first, id FROM block WHERE kind = ? AND segment = ? AND last >= ? ORDER BY last, first",
+            (name, segment, low),
+        )
+        chosen = []
+        for first, number in blocks:
+            if first > high:
+                break
+            chosen.append(number)
+        for number in chosen:
+            (data,) = database.execute("SELECT data FROM block WHERE id = ?", (number,)).fetchone()
+            yield from _rows(data, low, high)
+
+
+def _rows(data: bytes, low: bytes, high: bytes) -> Iterator[tuple[int, int]]:
+    count = len(data) // (KEY_BYTES + PLACE_BYTES)
+
+    def key(row: int) -> bytes:
+        return data[row * KEY_BYTES : (row + 1) * KEY_BYTES]
+
+    begin = bisect_left(range(count), low, key=key)
+    end = bisect_right(range(count), high, key=key)
+    at = KEY_BYTES * count
+    places = array.array("Q", data[at + begin * PLACE_BYTES : at + end * PLACE_BYTES])
+    for place in places:
+        yield place >> 32, place & 0xFFFFFFFF
+
+
+def path_of(database: sqlite3.Connection, inventory: int, row: int) -> str:
+    """The path of one row of an inventory."""
+    first = row - row % CHUNK_ROWS
+    (data,) = database.execute(
+        "SELECT paths FROM chunk WHERE inventory = ? AND first = ?", (inventory, first)
+    ).fetchone()
+    return _unpacked(data)[row - first]
+
+
+def paths_holding(database: sqlite3.Connection, inventory: int, word: str, limit: int) -> list[str]:
+    """Up to ``limit`` paths of an inventory that hold ``word``, which is folded."""
+    found: list[str] = []
+    query = "SELECT paths FROM chunk WHERE inventory = ? ORDER BY first"
+    for (data,) in database.execute(query, (inventory,)):
+        text = _unpacked_text(data)
+        if word in folded(text):
+            found += [path for path in text.split(SEPARATOR) if word in folded(path)]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def has_path(database: sqlite3.Connection, inventory: int, path: str) -> bool:
+    """Whether an inventory lists ``path``."""
+    query = "SELECT paths FROM chunk WHERE inventory = ? ORDER BY first"
+    wanted = f"{SEPARATOR}{path}{SEPARATOR}"
+    return any(
+        wanted in f"{SEPARATOR}{_unpacked_text(data)}{SEPARATOR}"
+        for (data,) in database.execute(query, (inventory,))
+    )
+
+
+def patterns(database: sqlite3.Connection, digests: Iterable[str]) -> set[str]:
+    """The shapes of the paths of several inventories: each number is written as 0."""
+    found: set[str] = set()
+    for digest in digests:
+        row = database.execute("SELECT patterns FROM inventory WHERE digest = ?", (digest,)).fetchone()
+        if row and row[0]:
+            found.update(_unpacked(row[0]))
+    return found
+
+
+def _unpacked_text(data: bytes) -> str:
+    return zlib.decompress(data).decode("utf-8") if data else ""
+
+
+def _unpacked(data: bytes) -> list[str]:
+    return _unpacked_text(data).split(SEPARATOR) if data else []

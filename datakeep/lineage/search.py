@@ -1,0 +1,179 @@
+"""Searching the index for words: every word must be found, a typo is forgiven, and each hit says where it is.
+
+Words of three characters and more are found inside others through trigrams; shorter ones (in Japanese often
+whole words) by looking through all texts, which are short.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from datakeep.lineage.committed import folded, words
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Sequence
+
+#: How much a hit in each field is worth; what is not here is worth one.
+_WORTH = {
+    "name": 60, "alias": 40, "title": 25, "table": 15, "purpose": 12, "column": 12, "person": 12, "target": 12,
+    "class": 8, "file": 8, "SQL": 6, "query": 6, "path": 3,
+}  # fmt: skip
+_TRIGRAM = 3
+#: Texts looked at for one word, and words looked at for what was meant by one.
+_MAX_TEXTS = 20_000
+_MAX_WORDS = 400
+_LIKE_ENOUGH = 0.72
+_NEAR = 0.5
+_NUMBER = re.compile("[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where one word was found; ``number`` is the newest version whose text it is, 0 where that has none.
+
+    ``meant`` is the word that was found in its place, if it was taken for a typo.
+    """
+
+    word: str
+    field: str
+    text: str
+    number: int
+    worth: float
+    meant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A dataset, model or person in which every word was found; the best match of each word."""
+
+    kind: str
+    name: str
+    matches: tuple[Match, ...]
+
+    @property
+    def worth(self) -> float:
+        """By how much it comes first."""
+        return sum(one.worth for one in self.matches)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a search found, the best first.
+
+    Attributes:
+        hits: What has every word.
+        near: For each word that was found nowhere, words like it that there are.
+        alone: For each word that was found, in how many subjects.
+    """
+
+    hits: tuple[Hit, ...]
+    near: dict[str, tuple[str, ...]]
+    alone: dict[str, int]
+
+
+def search(database: sqlite3.Connection, asked: Sequence[str], kinds: Collection[str]) -> Result:
+    """What has all words of ``asked``.
+
+    Args:
+        database: The index.
+        asked: As they were typed; what holds spaces or marks is looked for as it stands.
+        kinds: Of ``dataset``, ``model``, ``person``.
+    """
+    found: list[dict[tuple[str, str], Match]] = []
+    near: dict[str, tuple[str, ...]] = {}
+    alone: dict[str, int] = {}
+    for word in dict.fromkeys(folded(one).strip() for one in asked):
+        if not word:
+            continue
+        one = _of_word(database, word, kinds)
+        if one:
+            alone[word] = len(one)
+        else:
+            near[word] = tuple(_like(database, word, _NEAR)[:3])
+        found.append(one)
+    common = set.intersection(*(set(one) for one in found)) if found else set()
+    hits = [Hit(kind, name, tuple(one[kind, name] for one in found)) for kind, name in common]
+    hits.sort(key=lambda hit: (-hit.worth, hit.kind, hit.name))
+    return Result(tuple(hits), near, alone)
+
+
+def _of_word(database: sqlite3.Connection, word: str, kinds: Collection[str]) -> dict[tuple[str, str], Match]:
+    """The best match of one word in each subject; where there is none, of the words that it may be a typo of."""
+    found = _holding(database, word, kinds)
+    if found or len(word) < _TRIGRAM:
+        return found
+    for meant in _like(database, word, _LIKE_ENOUGH):
+        likeness = difflib.SequenceMatcher(None, word, meant).ratio()
+        for subject, match in _holding(database, meant, kinds).items():
+            weaker = replace(match, word=word, meant=meant, worth=match.worth * likeness / 2)
+            if subject not in found or found[subject].worth < weaker.worth:
+                found[subject] = weaker
+    return found
+
+
+def _holding(database: sqlite3.Connection, word: str, kinds: Collection[str]) -> dict[tuple[str, str], Match]:
+    found: dict[tuple[str, str], Match] = {}
+    for kind, name, field, number, text, plain in _texts(database, word, kinds):
+        worth = _worth(word, field, plain)
+        if (kind, name) not in found or found[kind, name].worth < worth:
+            found[kind, name] = Match(word, field, text, number, worth)
+    return found
+
+
+def _texts(
+    database: sqlite3.Connection, word: str, kinds: Collection[str]
+) -> list[tuple[str, str, str, int, str, str]]:
+    marks = ", ".join("?" * len(kinds))
+    columns = "kind, name, field, number, text, doc.folded"
+    wanted = f"kind IN ({marks}) AND field != 'path'"
+    if len(word) >= _TRIGRAM:
+        quoted = '"' + word.replace('"', '""') + '"'
+        query = (
+            f"SELECT {columns} FROM doc_text JOIN doc ON doc.id = doc_text.rowid "  # noqa: S608  # our names
+            f"WHERE doc_text MATCH ? AND {wanted} LIMIT {_MAX_TEXTS}"
+        )
+        return database.execute(query, (quoted, *kinds)).fetchall()
+    query = f"SELECT {columns} FROM doc WHERE instr(folded, ?) AND {wanted} LIMIT {_MAX_TEXTS}"  # noqa: S608
+    return database.execute(query, (word, *kinds)).fetchall()
+
+
+def _worth(word: str, field: str, text: str) -> float:
+    """More for a whole text than for a word of it, and for a word than for a part of one."""
+    worth = float(_WORTH.get(field, 1))
+    if text == word:
+        return 4 * worth
+    return worth * (2 if word in words(text) else 1.2 if text.startswith(word) else 1)
+
+
+def _like(database: sqlite3.Connection, word: str, likeness: float) -> list[str]:
+    """Words of the keep that are like ``word``, the most alike first."""
+    parts = {word[at : at + _TRIGRAM] for at in range(len(word) - _TRIGRAM + 1)}
+    candidates: list[str] = []
+    if parts:
+        asked = " OR ".join('"' + part.replace('"', '""') + '"' for part in sorted(parts))
+        query = "SELECT word FROM word_text WHERE word_text MATCH ? ORDER BY rank LIMIT ?"
+        candidates += [row[0] for row in database.execute(query, (asked, _MAX_WORDS))]
+    # A typo near the beginning of a short word leaves no trigram whole.
+    query = "SELECT word FROM word WHERE length(word) BETWEEN ? AND ? AND instr(word, ?) LIMIT ?"
+    for part in dict.fromkeys((word[:2], word[-2:])):
+        bounds = (max(2, len(word) - 2), len(word) + 2, part, _MAX_WORDS)
+        candidates += [row[0] for row in database.execute(query, bounds)]
+    return difflib.get_close_matches(word, dict.fromkeys(candidates), n=5, cutoff=likeness)
+
+
+def with_files(database: sqlite3.Connection, word: str) -> list[str]:
+    """The datasets whose files may have ``word`` (folded) in their paths: numbers there count as equal."""
+    shape = _NUMBER.sub("0", word)
+    if len(shape) >= _TRIGRAM:
+        quoted = '"' + shape.replace('"', '""') + '"'
+        query = (
+            "SELECT DISTINCT name FROM doc_text JOIN doc ON doc.id = doc_text.rowid "
+            "WHERE doc_text MATCH ? AND field = 'path' ORDER BY name"
+        )
+        return [row[0] for row in database.execute(query, (quoted,))]
+    query = "SELECT DISTINCT name FROM doc WHERE field = 'path' AND instr(folded, ?) ORDER BY name"
+    return [row[0] for row in database.execute(query, (shape,))]

@@ -1,0 +1,179 @@
+"""``find``: datasets, models, people and files by words (L5): what matched, where, and what to type next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from datakeep.core.errors import UsageError
+from datakeep.lineage import hashes
+from datakeep.lineage.committed import folded
+from datakeep.lineage.search import Result, search, with_files
+from datakeep.workflows.index import NotSearched, ask, not_searched
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datakeep.lineage.index import Index
+    from datakeep.lineage.search import Hit, Match
+    from datakeep.workflows.keep import Keep
+
+FindKind = Literal["dataset", "model", "person", "file"]
+KINDS: tuple[FindKind, ...] = ("dataset", "model", "person", "file")
+#: Datasets whose file lists are read through, older lists of one of them, and paths of each that are shown.
+_MAX_DATASETS = 50
+_MAX_INVENTORIES = 5
+_MAX_PATHS = 20
+_SNIPPET = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a word was found: the field, a piece of its text, and the last version that said so, if not the newest.
+
+    ``meant`` is the word that was found instead, where it was taken for a typo.
+    """
+
+    word: str
+    field: str
+    text: str
+    until: str | None
+    meant: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing that was found; ``version`` is its newest, None where there are none."""
+
+    kind: FindKind
+    name: str
+    version: str | None
+    where: tuple[Where, ...]
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The answer: the best first.
+
+    Attributes:
+        words: What was asked for.
+        found: What has all the words.
+        near: For a word that is nowhere, words like it that the keep has.
+        alone: For each word that is somewhere, in how many things.
+        not_searched: What could not be looked through, one line each.
+        broken: Files of the keep that cannot be read, and so may hold an answer.
+    """
+
+    words: tuple[str, ...]
+    found: tuple[Found, ...]
+    near: dict[str, tuple[str, ...]]
+    alone: dict[str, int]
+    not_searched: tuple[str, ...]
+    broken: tuple[tuple[str, str], ...]
+
+
+def find(keep: Keep, words: Sequence[str], *, kind: FindKind | None = None, fetch: bool = False) -> Findings:
+    """What of the keep has all of ``words``.
+
+    Args:
+        keep: The keep.
+        words: As they were typed; each may be a part of a word, or hold spaces.
+        kind: Only such things.
+        fetch: Get the file lists and SQL that are not here first.
+
+    Raises:
+        UsageError: There is no word.
+    """
+    asked = tuple(word for word in words if folded(word).strip())
+    if not asked:
+        raise UsageError("no word to search for", next_step="datakeep find WORDS…")
+    keep.warn_if_behind()
+    return ask(keep, lambda index: _Finder(index, asked, kind).findings(), fetch=fetch)
+
+
+class _Finder:
+    """One search of one index."""
+
+    def __init__(self, index: Index, words: tuple[str, ...], kind: FindKind | None) -> None:
+        self._index, self._words, self._kind = index, words, kind
+        self._skipped: list[str] = []
+
+    def findings(self) -> Findings:
+        kinds = [one for one in KINDS if one != "file" and self._kind in (None, one)]
+        result = search(self._index.database, self._words, kinds) if kinds else Result((), {}, {})
+        files = self._files() if self._kind in (None, "file") else []
+        lacking: list[NotSearched | None] = []
+        if self._kind in (None, "file"):
+            lacking.append(not_searched(self._index, "files"))
+        if self._kind in (None, "dataset"):
+            lacking.append(not_searched(self._index, "SQL"))
+        broken = [one for kind in kinds for one in self._index.broken(kind)]
+        return Findings(
+            self._words,
+            (*(self._found(hit) for hit in result.hits), *files),
+            result.near,
+            result.alone,
+            (*(str(one) for one in lacking if one), *self._skipped),
+            tuple(broken),
+        )
+
+    def _found(self, hit: Hit) -> Found:
+        newest = self._newest(hit.kind, hit.name)
+        steps = {"dataset": f"datakeep show {hit.name}", "model": f"datakeep audit model:{hit.name}"}
+        kind: FindKind = {"model": "model", "person": "person"}.get(hit.kind, "dataset")  # type: ignore[assignment]
+        return Found(
+            kind,
+            hit.name,
+            f"v{newest}" if newest else None,
+            tuple(_where(match, newest) for match in hit.matches),
+            steps.get(hit.kind, "datakeep people list"),
+        )
+
+    def _newest(self, kind: str, name: str) -> int:
+        query = "SELECT max(number) FROM entry WHERE kind = ? AND name = ?"
+        return int(self._index.database.execute(query, (kind, name)).fetchone()[0] or 0)
+
+    def _files(self) -> list[Found]:
+        words = [folded(word).strip() for word in self._words]
+        candidates = set.intersection(*(set(with_files(self._index.database, word)) for word in words))
+        chosen = sorted(candidates)[:_MAX_DATASETS]
+        if len(candidates) > len(chosen):
+            more = len(candidates) - len(chosen)
+            self._skipped.append(f"the file names of {more} more datasets: say more, or name a longer part")
+        found: list[Found] = []
+        for dataset in chosen:
+            found += self._files_of(dataset, words)
+        return found
+
+    def _files_of(self, dataset: str, words: Sequence[str]) -> list[Found]:
+        """Files of the newest version that has such ones."""
+        query = (
+            "SELECT max(v.number), i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
+            "WHERE v.dataset = ? GROUP BY i.number ORDER BY 1 DESC LIMIT ?"
+        )
+        first = max(words, key=len)
+        for number, inventory in self._index.database.execute(query, (dataset, _MAX_INVENTORIES)):
+            paths = hashes.paths_holding(self._index.database, inventory, first, 50 * _MAX_PATHS)
+            fitting = [path for path in paths if all(word in folded(path) for word in words)][:_MAX_PATHS]
+            if fitting:
+                where = tuple(Where(first, "path", path, None, None) for path in fitting)
+                step = f"datakeep checkout {dataset}@v{number} DEST"
+                return [Found("file", dataset, f"v{number}", where, step)]
+        return []
+
+
+def _where(match: Match, newest: int) -> Where:
+    until = f"v{match.number}" if match.number and match.number < newest else None
+    return Where(match.word, match.field, _snippet(match), until, match.meant)
+
+
+def _snippet(match: Match) -> str:
+    """The piece of the text around the word, on one line."""
+    text = " ".join(match.text.split())
+    if len(text) <= _SNIPPET:
+        return text
+    at = max(0, folded(text).find(match.meant or match.word))
+    begin = max(0, min(at - _SNIPPET // 3, len(text) - _SNIPPET))
+    end = begin + _SNIPPET
+    return ("…" if begin else "") + text[begin:end] + ("…" if end < len(text) else "")

@@ -1,0 +1,326 @@
+"""``audit`` backwards: which models a dataset, a version or one file of it went into (L22).
+
+The index says which records can be an answer; the records themselves are read as they are committed. What a
+record does not tell is "not known", never "not read".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from datakeep.core.counts import counted
+from datakeep.core.errors import DatakeepError, UnknownName
+from datakeep.core.names import NAME, VERSION, nearest, version_number
+from datakeep.core.patterns import splitter
+from datakeep.lineage import backwards, hashes, records
+from datakeep.lineage.committed import folded
+from datakeep.workflows.index import NotSearched, ask, not_searched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from datakeep.formats.model import FilesRead, ModelInput, ModelRecord
+    from datakeep.lineage.backwards import Reached, Way
+    from datakeep.lineage.index import Index
+    from datakeep.lineage.records import Broken, Found
+    from datakeep.repository.keep import KeepTree
+    from datakeep.workflows.keep import Keep
+
+Verdict = Literal["read", "not read", "not known"]
+_MAX_GUESSES = 3
+#: Sizes this near may be the same model, saved again.
+_NEAR_SIZE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class UsedBy:
+    """The answer about a dataset: the records of the models that it went into.
+
+    Attributes:
+        dataset: Its name.
+        version: The version that was asked about; None for all.
+        records: Of the models that read it themselves.
+        broken: Records that cannot be read, and might have told more.
+        through: Models that it reached through base models or derived datasets, and how.
+        derived: Datasets that were made of it, and how.
+        open: Where the way ends at a record that is missing or broken, one line each.
+    """
+
+    dataset: str
+    version: str | None
+    records: tuple[ModelRecord, ...]
+    broken: tuple[Broken, ...]
+    through: tuple[Way, ...] = ()
+    derived: tuple[Way, ...] = ()
+    open: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """Whether a model read the file, as far as its record tells, and why that is so."""
+
+    model: str
+    dataset_version: str
+    verdict: Verdict
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileUsedBy:
+    """The answer about one file of a dataset.
+
+    Attributes:
+        dataset: Its name.
+        path: Below ``data/``.
+        versions: Those asked about that have the file, oldest first.
+        models: What each model that used one of these versions read.
+        through: Models that those versions reached through others; whether the file is in them is not known.
+        open: Where a way ends at a record that is missing or broken, one line each.
+        not_searched: Versions whose file lists are not here; None if all are.
+        broken: Records that cannot be read, and might have told more.
+    """
+
+    dataset: str
+    path: str
+    versions: tuple[str, ...]
+    models: tuple[FileRead, ...]
+    through: tuple[Way, ...]
+    open: tuple[str, ...]
+    not_searched: NotSearched | None
+    broken: tuple[Broken, ...]
+
+
+class _Some:
+    """A few of the keep's files, read at its head."""
+
+    def __init__(self, tree: KeepTree, paths: Iterable[str]) -> None:
+        self._tree, self._paths = tree, sorted(set(paths))
+
+    def list(self, prefix: str = "", /) -> list[str]:
+        """Those below ``prefix``."""
+        return [path for path in self._paths if path.startswith(prefix)]
+
+    def read_many(self, paths: Iterable[str], /) -> dict[str, bytes]:
+        """Their bytes."""
+        return self._tree.read_many(paths)
+
+
+def find_by_digest(keep: Keep, sha256: str) -> Found:
+    """As :func:`datakeep.lineage.records.find_by_digest`, without looking at every record."""
+
+    def question(index: Index) -> list[str]:
+        query = "SELECT DISTINCT path FROM artifact WHERE sha256 = ?"
+        return [row[0] for row in index.database.execute(query, (sha256,))] + _broken_paths(index)
+
+    return records.find_by_digest(_Some(keep.tree, ask(keep, question, files=False)), sha256)
+
+
+def broken_records(keep: Keep) -> tuple[Broken, ...]:
+    """Every model record that cannot be read."""
+    paths = ask(keep, _broken_paths, files=False)
+    return records.all_records(_Some(keep.tree, paths)).broken
+
+
+def _broken_paths(index: Index) -> list[str]:
+    return [path for path, _ in index.broken("model")]
+
+
+def nearest_files(keep: Keep, path: Path) -> tuple[str, ...]:
+    """Recorded files of the same name, or of nearly the same size, as ``path``: the same model saved again?"""
+    size_bytes = path.stat().st_size
+    slack = int(size_bytes * _NEAR_SIZE)
+
+    def question(index: Index) -> list[tuple[str, int, str, int]]:
+        query = (
+            "SELECT e.name, e.number, a.file, a.size_bytes FROM artifact a JOIN entry e ON e.path = a.path "
+            "WHERE a.file = ? OR (a.size_bytes BETWEEN ? AND ? AND a.size_bytes > 0) "
+            "ORDER BY a.file != ?, abs(a.size_bytes - ?), e.name, e.number DESC LIMIT ?"
+        )
+        given = (path.name, size_bytes - slack, size_bytes + slack, path.name, size_bytes, _MAX_GUESSES)
+        return index.database.execute(query, given).fetchall()
+
+    return tuple(
+        f"{name}@v{number}: {'the same name' if file == path.name else 'the name ' + file}, "
+        f"{size:,} bytes where this file has {size_bytes:,}"
+        for name, number, file, size in ask(keep, question, files=False)
+    )
+
+
+def used_by(keep: Keep, subject: str) -> UsedBy:
+    """Which models ``NAME``, or ``NAME@V``, went into.
+
+    Raises:
+        UnknownName: There is no such dataset or version.
+    """
+    found = keep.resolve(subject)
+    version = found.version if "@" in subject else None
+    number = version_number(version) if version else None
+    paths, reached = ask(keep, lambda index: _candidates(index, found.name, number), files=False)
+    used = records.find_by_dataset(_Some(keep.tree, paths), found.name)
+    matching = tuple(
+        record
+        for record in used.records
+        if any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
+    )
+    return UsedBy(
+        found.name,
+        version,
+        matching,
+        used.broken,
+        _models_through(reached),
+        tuple(way for way in reached.ways if way.end.kind == "dataset"),
+        reached.open,
+    )
+
+
+def _models_through(reached: Reached) -> tuple[Way, ...]:
+    return tuple(way for way in reached.ways if way.end.kind == "model" and not way.is_direct)
+
+
+def _candidates(index: Index, dataset: str, number: int | None) -> tuple[list[str], Reached]:
+    """The records that name a dataset, those that cannot be read, and all that it leads to."""
+    query = "SELECT DISTINCT path FROM leads WHERE how = 'input' AND name = ?"
+    paths = [row[0] for row in index.database.execute(query, (dataset,))]
+    return paths + _broken_paths(index), backwards.reached(index.database, dataset, number)
+
+
+def file_of(keep: Keep, subject: str) -> tuple[str, str] | None:
+    """Dataset and path of ``orders@v3:train/a.csv``; None if ``subject`` is not of this form."""
+    reference, colon, path = subject.partition(":")
+    name, at, version = reference.partition("@")
+    if not colon or not path or not NAME.fullmatch(name) or (at and not VERSION.fullmatch(version)):
+        return None
+    if name not in keep.datasets and not (at or keep.dataset_once_called(name)):
+        return None
+    return reference, path.removeprefix("data/") if path.startswith("data/") else path
+
+
+def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) -> FileUsedBy:
+    """Which models read the file ``path`` of a version, or of every version that has it.
+
+    Args:
+        keep: The keep.
+        reference: ``orders@v3``, or ``orders``.
+        path: Below ``data/``.
+        fetch: Get the file lists that are not here first.
+
+    Raises:
+        UnknownName: There is no such dataset or version, or no version that was searched has such a file.
+    """
+    found = keep.resolve(reference)
+    version = found.version if "@" in reference else None
+    number = version_number(version) if version else None
+
+    def question(index: Index) -> tuple[list[int], NotSearched | None, list[str], Reached, list[str]]:
+        having = _having(index, found.name, number, path)
+        lacking = not_searched(index, "files", found.name, number)
+        near = [] if having else _near_paths(index, found.name, path)
+        paths, reached = _candidates(index, found.name, number)
+        return having, lacking, paths, reached, near
+
+    having, lacking, paths, reached, near = ask(keep, question, fetch=fetch)
+    if not having and not lacking:
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UnknownName(
+            f"no file {path!r} is in {reference}{hint}",
+            next_step=f"datakeep find {path.rpartition('/')[2]} --kind file",
+        )
+    versions = tuple(f"v{one}" for one in having)
+    used = records.find_by_dataset(_Some(keep.tree, paths), found.name)
+    models = tuple(
+        _file_read(keep, record, given, path)
+        for record in used.records
+        for given in record.inputs
+        if given.dataset == found.name and given.version in versions
+    )
+    through = tuple(way for way in _models_through(reached) if version or _begins_in(way, having))
+    return FileUsedBy(found.name, path, versions, models, through, reached.open, lacking, used.broken)
+
+
+def _begins_in(way: Way, numbers: list[int]) -> bool:
+    """Whether the way may begin in one of these versions; of one that was asked about as a whole it may."""
+    return way.nodes[0].number in (0, *numbers)
+
+
+def _having(index: Index, dataset: str, number: int | None, path: str) -> list[int]:
+    """The versions that list ``path``, of those whose lists are here."""
+    query = (
+        "SELECT v.number, i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
+        "WHERE v.dataset = ? ORDER BY v.number"
+    )
+    found: list[int] = []
+    known: dict[int, bool] = {}
+    for one, inventory in index.database.execute(query, (dataset,)).fetchall():
+        if number in (None, one):
+            if inventory not in known:
+                known[inventory] = hashes.has_path(index.database, inventory, path)
+            if known[inventory]:
+                found.append(one)
+    return found
+
+
+def _near_paths(index: Index, dataset: str, path: str) -> list[str]:
+    """A path of the newest version that was probably meant."""
+    query = (
+        "SELECT i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
+        "WHERE v.dataset = ? ORDER BY v.number DESC LIMIT 1"
+    )
+    row = index.database.execute(query, (dataset,)).fetchone()
+    name = path.rpartition("/")[2]
+    paths = hashes.paths_holding(index.database, row[0], folded(name), 100) if row else []
+    if not paths and row:
+        paths = hashes.paths_holding(index.database, row[0], "", 1000)
+    near = nearest(path, paths) or next((one for one in paths if one.endswith(f"/{name}")), None)
+    return [near] if near else []
+
+
+def _file_read(keep: Keep, record: ModelRecord, given: ModelInput, path: str) -> FileRead:
+    verdict, why = _verdict(keep, record, given, path)
+    return FileRead(
+        f"{record.model}@{record.version}",
+        f"{given.dataset}@{given.version}",
+        verdict,
+        f"{why} ({given.how})",
+    )
+
+
+def _verdict(keep: Keep, record: ModelRecord, given: ModelInput, path: str) -> tuple[Verdict, str]:
+    """What the record tells of one file."""
+    read = given.files_read
+    if read is None:
+        return "not known", "the record does not say which files were read"
+    if read.count == 0:
+        return "not read", "no file of this version was read"
+    if (listed := _listed(keep, record, read)) is not None:
+        if path in listed:
+            return "read", "it is in the record's list of the files that were read"
+        return "not read", "it is not in the record's list of the files that were read"
+    try:
+        entry = keep.entry(f"{given.dataset}@{given.version}")
+        splits = entry.manifest_model().splits
+    except DatakeepError as error:
+        return "not known", f"{counted(read.count, 'file')} of it were read; {error.what}"
+    if read.count == entry.files:
+        return "read", f"all {counted(entry.files, 'file')} of this version were read"
+    split = splitter(splits.patterns)(f"data/{path}") if splits else None
+    if split and read.splits and split not in read.splits:
+        return "not read", f"no file of its split {split} was read"
+    return (
+        "not known",
+        f"{read.count:,} of {counted(entry.files, 'file')} were read; which, the keep does not tell",
+    )
+
+
+def _listed(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] | None:
+    """The list of the files that were read, if it lies beside the record: any file there with its digest."""
+    if read.list is None:
+        return None
+    folder = f"models/{record.model}/"
+    paths = [path for path in keep.tree.list(folder) if not path.endswith(".yaml")]
+    for data in keep.tree.read_many(paths).values():
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" == read.list:
+            return set(data.decode("utf-8", "replace").splitlines())
+    return None

@@ -1,0 +1,147 @@
+"""``audit`` from data to models: datasets, versions and files; gaps, guesses and what the records do not tell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+from world import FACTS
+
+
+@pytest.fixture(scope="module")
+def filled(new_world):
+    """raw → derived → base → fine, and models that read all, some, unknown and listed files of raw."""
+    world = new_world()
+    manifest = world.aiko.cwd / "manifest.yaml"
+    manifest.write_text("splits:\n  train: [data/train/**]\n  test: [data/test/**]\n")
+    world.aiko.datakeep(
+        "register", "raw", world.orders, "--backend", "dvc", "--manifest", manifest, *FACTS, cwd=world.keep
+    )
+    world.aiko.datakeep(
+        "register", "features", world.orders, "--backend", "git", "--source-kind", "derived", "--parent", "raw@v1",
+        "--source-command", "make features", *FACTS[:2], *FACTS[4:], cwd=world.keep,
+    )  # fmt: skip
+    lists = "train/orders.csv\n"
+    digest = f"sha256:{hashlib.sha256(lists.encode()).hexdigest()}"
+    commit(world, {
+        "models/all/v1.yaml": record(world, "all", {"raw": {"count": 5}}),
+        "models/some/v1.yaml": record(world, "some", {"raw": {"count": 1, "splits": {"train": 1}}}),
+        "models/unsaid/v1.yaml": record(world, "unsaid", {"raw": None}),
+        "models/listed/v1.yaml": record(world, "listed", {"raw": {"count": 1, "list": digest}}),
+        "models/listed/v1.files.txt": lists,
+        "models/base/v1.yaml": record(world, "base", {"features": None}),
+        "models/fine/v1.yaml": record(world, "fine", {}, bases=["base@v1"]),
+        "models/lost/v1.yaml": record(world, "lost", {}, bases=["absent@v1"]),
+        "models/twin/v1.yaml": record(world, "twin", {}, data=b"all"),
+    })  # fmt: skip
+    return world
+
+
+def commit(world, files):
+    for path, text in files.items():
+        place = world.keep / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, "utf-8")
+    world.aiko.run("git", "add", "-A", "models", cwd=world.keep)
+    world.aiko.run("git", "commit", "-qm", "records", cwd=world.keep)
+
+
+def record(world, name, inputs, *, bases=(), data=None):
+    data = data or name.encode()
+    given = []
+    for dataset, read in inputs.items():
+        entry = world.aiko.datakeep("show", f"{dataset}@v1", "--json", cwd=world.keep).data["entry"]
+        one = {"dataset": dataset, "version": "v1", "commit": entry["commit"], "content": entry["content"]}
+        given.append(one | {"how": "observed"} | ({"files_read": read} if read else {}))
+    return json.dumps({
+        "format": "datakeep/model/1", "model": name, "version": "v1", "inputs": given, "base_models": list(bases),
+        "artifacts": [
+            {"path": "m.bin", "sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+        ],
+        "code": {}, "command": ["x"], "environment": {"kind": "uv"}, "resources": {}, "origin": "run",
+    })  # fmt: skip
+
+
+def ask(world, subject, code=0, cwd=None):
+    return world.aiko.datakeep("audit", subject, "--json", cwd=cwd or world.keep, code=code).data
+
+
+def test_a_version_leads_to_every_model_directly_and_through_others(filled):
+    data = ask(filled, "raw@v1")
+    assert [one["model"] for one in data["models"]] == ["all", "listed", "some", "unsaid"]
+    assert data["derived"] == [{"name": "features@v1", "way": ["raw@v1", "features@v1"]}]
+    assert data["through"] == [
+        {"name": "base@v1", "way": ["raw@v1", "features@v1", "base@v1"]},
+        {"name": "fine@v1", "way": ["raw@v1", "features@v1", "base@v1", "fine@v1"]},
+    ]
+    assert data["unknown"] == [
+        "model lost@v1 was made of the base model absent@v1, whose record is missing or broken"
+    ]
+    shown = filled.aiko.datakeep("audit", "dataset:raw", cwd=filled.keep).out
+    assert "raw → features@v1 → base@v1 → fine@v1" in shown
+    assert "absent@v1, whose record is missing" in shown
+
+
+def test_a_file_leads_to_what_is_known_of_each_model_and_no_more(filled):
+    def verdicts(path):
+        return {one["model"]: one["file"] for one in ask(filled, f"raw@v1:{path}")["models"]}
+
+    expected = {"all@v1": "read", "some@v1": "not known", "unsaid@v1": "not known", "listed@v1": "read"}
+    assert verdicts("train/orders.csv") == expected
+    assert verdicts("data/train/orders.csv") == expected
+    other = expected | {"some@v1": "not read", "listed@v1": "not read"}
+    assert verdicts("test/orders.csv") == other
+    shown = filled.aiko.datakeep("audit", "raw:train/orders.csv", cwd=filled.keep).out
+    assert "raw:train/orders.csv is in v1" in shown
+    assert "all 5 files of this version were read" in shown
+    assert "whether this file did is not known" in shown
+
+
+def test_a_file_that_is_in_no_version_is_exit_11_with_a_near_one(filled):
+    done = filled.aiko.datakeep("audit", "raw@v1:trian/orders.csv", cwd=filled.keep, code=11)
+    assert "did you mean" in done.err
+    filled.aiko.datakeep("audit", "raw@v9:train/orders.csv", cwd=filled.keep, code=11)
+
+
+def test_a_clone_without_the_lists_says_so_instead_of_no(filled):
+    ken = filled.ken
+    ken.run("git", "clone", "-q", filled.vault / "git" / "keeps" / "keep.git", "theirs", cwd=ken.cwd)
+    theirs = ken.cwd / "theirs"
+    done = ken.datakeep("audit", "raw@v1:train/orders.csv", cwd=theirs)
+    assert "not searched: the file lists of 1 version, not on this machine: raw@v1" in done.out
+    done = ken.datakeep("audit", "raw@v1:train/orders.csv", "--fetch", cwd=theirs)
+    assert "raw:train/orders.csv is in v1" in done.out
+
+
+def test_a_renamed_model_is_found_its_twin_is_named_and_a_resaved_one_only_guessed(filled):
+    model = filled.aiko.cwd / "renamed"
+    model.write_bytes(b"all")
+    data = ask(filled, model)
+    names = {data["model"]["record"]["model"], *(one.split("@")[0] for one in data["same_file"])}
+    assert names == {"all", "twin"}
+    resaved = filled.aiko.cwd / "m.bin"
+    resaved.write_bytes(b"alL")
+    data = ask(filled, resaved, code=3)
+    assert data["known"] is False
+    assert data["guesses"][0].startswith("all@v1: the same name, 3 bytes where this file has 3")
+    shown = filled.aiko.datakeep("audit", resaved, cwd=filled.keep, code=3).out
+    assert "not known" in shown
+    assert "a guess, no more" in shown
+
+
+def test_a_keep_with_a_hundred_broken_records_still_answers(filled):
+    aiko = filled.aiko
+    aiko.run("git", "clone", "-q", filled.keep, "broken", cwd=aiko.cwd)
+    clone = aiko.cwd / "broken"
+    for number in range(100):
+        place = clone / "models" / f"bad-{number}"
+        place.mkdir()
+        (place / "v1.yaml").write_text("format: [")
+    aiko.run("git", "add", "-A", cwd=clone)
+    aiko.run("git", "commit", "-qm", "broken", cwd=clone)
+    data = ask(filled, "raw", cwd=clone)
+    assert [one["model"] for one in data["models"]] == ["all", "listed", "some", "unsaid"]
+    model = aiko.cwd / "unknown.bin"
+    model.write_bytes(b"nobody knows me, and I am of another length")
+    assert len(ask(filled, model, code=3, cwd=clone)["broken"]) == 100

@@ -1,0 +1,91 @@
+"""What libyaml is given to read, it reads as the other parser does; everything else is left to that one."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from datakeep.core.errors import InvalidFile
+from datakeep.formats import plain_yaml, yaml
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12) | st.sampled_from(
+    [
+        "yes",
+        "no",
+        "null",
+        "~",
+        "1",
+        "1.0",
+        "2026-01-01",
+        "4e12",
+        "0o17",
+        "=",
+        "a: b",
+        "# c",
+        "x\ny",
+        "- a",
+        "12:30",
+    ]
+)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+_DOCUMENTS = st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), _VALUES, min_size=1, max_size=4)
+
+
+def slow(text):
+    try:
+        return yaml.plain(yaml.load(text, what="x"))
+    except InvalidFile as error:
+        return error.what
+
+
+def fast(text):
+    try:
+        return yaml.load_plain(text, what="x")
+    except InvalidFile as error:
+        return error.what
+
+
+@given(_DOCUMENTS)
+@settings(max_examples=150, deadline=None)
+def test_what_is_written_by_us_or_as_json_is_read_alike(data):
+    for text in (yaml.dump(data), json.dumps(data, indent=1), json.dumps(data, ensure_ascii=False)):
+        assert repr(fast(text.encode())) == repr(slow(text.encode()))
+
+
+@given(st.text("abc:-#'\"|>[]{},?&*!%@` \n01.e=~<\t\\", max_size=30).map(lambda text: f"a: {text}"))
+@example("a: 1\na: 2")
+@example("a: &x 1\nb: *x")
+@example("a: !!str 1")
+@example("a: 2026-01-01\nb: yes\nc: 0o17\nd: 1_000\ne: 1e3\nf: .5\ng: 012\nh: 0x1f\ni: -0")
+@example("? a\n: b")
+@example("a: >#")
+@example("a: |2-\n   x")
+@example("a: |\n  one\n  two\nb: >-\n  folded\n  text\n")
+@example("a: [1, b, {c: d}]\n1: x")
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_read_alike_or_refused_alike(text):
+    assert repr(fast(text.encode())) == repr(slow(text.encode()))
+
+
+def test_a_plain_file_is_read_without_doubt():
+    text = (
+        'format: datakeep/version/1\nfiles: 3\npersonal: "no"\nday: 2026-11-01\nlist:\n- 受注\n- {a: null}\n'
+    )
+    found = plain_yaml.read(text)
+    assert found == {
+        "format": "datakeep/version/1",
+        "files": 3,
+        "personal": "no",
+        "day": "2026-11-01",
+        "list": ["受注", {"a": None}],
+    }
+    with pytest.raises(plain_yaml.Doubt):
+        plain_yaml.read(f"a: {math.pi}")
