@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "update": ("update", "Make the next version of a dataset."),
     "reference": ("reference", "State the training that proves a dataset usable."),
     "verify": ("verify", "Prove, in a clean room, that someone else can carry a dataset on."),
+    "run": ("run", "Run a training and record what its model was made of."),
+    "record": ("record", "Record what a model trained elsewhere was made of, as you say it."),
     "audit": ("audit", "Tell what a model was made of."),
     "list": ("listing", "List the datasets of the keep."),
     "show": ("show", "Show all that is known of a dataset."),

@@ -44,6 +44,7 @@ class InputFacts:
         rules: The text of the annotation rules; likewise.
         proofs: What proves the version; None without an entry.
         unknown: What is not known of it, one line each.
+        newer: The newest version of the dataset, if this is an older one.
     """
 
     given: ModelInput
@@ -53,6 +54,7 @@ class InputFacts:
     rules: str | None = None
     proofs: Proofs | None = None
     unknown: tuple[str, ...] = ()
+    newer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +269,10 @@ class _Auditor:
             if fault:
                 unknown.append(f"the text of the {what} ({path}): {fault}")
         proofs = self._judge.proofs(entry)
-        return InputFacts(given, entry, tuple(stated(manifest)), texts[0], texts[1], proofs, tuple(unknown))
+        newest = self._keep.versions(entry.dataset)[-1]
+        newer = newest if newest != entry.version else None
+        facts = tuple(stated(manifest))
+        return InputFacts(given, entry, facts, texts[0], texts[1], proofs, tuple(unknown), newer)
 
     def _text(self, entry: VersionEntry, path: str | None) -> tuple[str | None, str | None]:
         """The text of a file of the dataset's repository, or why it cannot be read."""
@@ -287,9 +292,11 @@ def _gaps(record: ModelRecord) -> list[str]:
     """What the record leaves out without saying so."""
     gaps = [
         ("which files of the data were read", all(given.files_read for given in record.inputs)),
+        ("undeclared inputs", record.origin == "verification" or record.observed is not None),
         ("the training's code", record.code.commit or record.code.path),
         ("the environment's lock", record.environment.lock),
         ("metrics", record.metrics),
         ("datasets", record.inputs),
+        ("the model's file", record.artifacts),
     ]
     return [what for what, known in gaps if not known]
