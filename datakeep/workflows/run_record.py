@@ -195,7 +195,7 @@ def _code(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[ModelCod
         return ModelCode(path=str(script or seen.script.folder)), b""
     start = script or seen.script.folder
     path = os.path.relpath(os.path.realpath(start), tree.root)
-    diff = uncommitted_diff(tree, read)
+    diff = uncommitted_diff(tree, [*read, *([path] if script else [])])
     code = ModelCode(url=tree.url, commit=tree.commit, path=path)
     if not diff:
         return code, b""
