@@ -64,8 +64,11 @@ class Reads:
 
     def moved(self, old: str, new: str) -> None:
         """A file, or a folder with all that lies in it, got another name."""
-        for path in [own for own in self._own if own == old or own.startswith(f"{old}/")]:
-            self._own.add(new + path.removeprefix(old))
+        if old in self._own:
+            self._own.add(new)
+        else:  # perhaps a folder; most often a file is moved, and there may be ten thousand of them
+            inside = [path for path in self._own if path.startswith(f"{old}/")]
+            self._own.update(new + path.removeprefix(old) for path in inside)
         if old in self.perhaps_own:
             self.perhaps_own.add(new)
 

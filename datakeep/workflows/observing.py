@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.formats.model import Observation
@@ -12,7 +13,6 @@ from datakeep.rerun import injected, reads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from datakeep.rerun.reads import Reads
 
@@ -61,7 +61,15 @@ def seen(watch: Watch) -> tuple[str, ...]:
         found = reads.from_strace(watch.folder, watch.cwd)
     else:
         found = reads.from_hook(watch.folder)
+    for path in _standard_input():
+        found.paths.setdefault(path)
     return only_read(found, watch.began_s)
+
+
+def _standard_input() -> list[str]:
+    """The file that it comes from, if it is one: the training was handed it open, and never opened it."""
+    path = os.path.realpath("/proc/self/fd/0")
+    return [path] if Path(path).is_file() else []
 
 
 def only_read(found: Reads, began_s: float) -> tuple[str, ...]:

@@ -154,9 +154,7 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
         for line in changed_since(keep, given)[:10]:
             keep.progress.warn(f"the training changed its data of {given.label}: {line}")
             found.unknown.append(f"what was read of {given.label} after it was changed ({line})")
-    stdin = _stdin()
-    paths = sorted({*classed.undeclared, *stdin})
-    add_undeclared(keep, paths, found, began_s=seen.began_s, known=seen.base_files)
+    add_undeclared(keep, classed.undeclared, found, began_s=seen.began_s, known=seen.base_files)
     add_parameters(classed.parameters, found)
     if seen.observed.by == "audit-hook":
         found.unknown.append(not_seen(seen.observed))
@@ -177,15 +175,6 @@ def _places(seen: Seen, paths: Sequence[str]) -> inputs.Places:
         own=tuple(own),
         prefixes=tuple(prefixes),
     )
-
-
-def _stdin() -> list[str]:
-    """The file that standard input comes from: the training was handed it open, and never opened it."""
-    try:
-        path = os.path.realpath("/proc/self/fd/0")
-    except OSError:
-        return []
-    return [path] if path.startswith("/") and not inputs.is_below(path, "/dev") else []
 
 
 def _code(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[ModelCode, bytes]:

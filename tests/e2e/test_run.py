@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import pty
 import shutil
 import signal
+import struct
+import subprocess
 import sys
+import termios
 import time
 import zipfile
 from pathlib import Path
@@ -20,7 +26,7 @@ from PIL import Image
 from world import FACTS, Ran, World
 
 if TYPE_CHECKING:
-    import subprocess
+    from collections.abc import Iterator
 
 # Each line: a way of reading, the code that reads so (DATA is the data folder), the file of the dataset that it
 # reads, and whether Python's audit hook sees it. docs/run.md lists those that it does not see.
@@ -96,6 +102,22 @@ WAYS = {
         False,
     ),
 }
+#: datakeep, whose disk is full as soon as the training has ended.
+LIMITED = """\
+import errno, pathlib, sys
+from datakeep.cli import boundary
+from datakeep.repository.keep import KeepRepository
+from datakeep.core.errors import NoSpace
+full = OSError(errno.ENOSPC, "No space left on device")
+def refuse(*arguments, **more):
+    raise NoSpace("no space left for the keep", next_step="free space")
+def write(path, data):
+    path.touch()
+    raise full
+KeepRepository.transact = refuse
+pathlib.Path.write_bytes = write
+sys.exit(boundary.run(sys.argv[1:]))
+"""
 HEAD = """\
 import json, multiprocessing, os, subprocess, sys
 DATA, OUT, HERE = os.environ["DATAKEEP_DATA_MANY"], os.environ["DATAKEEP_OUT"], os.getcwd()
@@ -185,7 +207,7 @@ def read_of(world: World, ran: Ran) -> set[str]:
 
 
 @pytest.fixture
-def blind(many: World, tmp_path: Path) -> World:
+def blind(many: World, tmp_path: Path) -> Iterator[World]:
     """The same world, where strace is not on the PATH."""
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -385,6 +407,121 @@ def test_a_killed_run_leaves_no_record_and_no_training(code: Code) -> None:
     assert _records(code.world) == before
     code.write("")
     assert code.run().data["record"]["status"] == "completed"
+
+
+def test_on_a_terminal_the_training_has_one_and_ctrl_c_of_it(code: Code) -> None:
+    """As a person at a terminal: colours, the size of the window, and Ctrl-C, which both of them get."""
+    code.write(
+        "print(os.isatty(0), os.isatty(1), os.isatty(2), tuple(os.get_terminal_size(1)), flush=True)\n"
+        "import time\n"
+        "try:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('saved what there was'); sys.exit(0)\n"
+    )
+    argv = [str(part) for part in code.argv() if part != "--json"]
+    before = _records(code.world)
+    child, terminal = pty.fork()
+    if not child:
+        os.chdir(code.folder)
+        os.execve(sys.executable, [sys.executable, "-m", "datakeep", *argv], code.world.aiko.env)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+    shown = ""
+    while "(77, 33)" not in shown:
+        shown += os.read(terminal, 4096).decode()
+    assert "True True True (77, 33)\r\n" in shown
+    os.write(terminal, b"\x03")
+    with contextlib.suppress(OSError):  # the terminal is gone with its last process
+        while chunk := os.read(terminal, 4096):
+            shown += chunk.decode("utf-8", "replace")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert shown.count("saved what there was") == 1
+    assert "is recorded" in shown
+    assert len(_records(code.world) - before) == 1
+
+
+def test_output_is_passed_on_byte_for_byte_and_standard_input_is_a_file_that_was_read(
+    code: Code, tmp_path: Path
+) -> None:
+    code.write(
+        "sys.stdout.buffer.write(bytes(range(256)) * 1000); print(sys.stdin.read(), file=sys.stderr)\n"
+        "subprocess.run(['sh', '-c', 'sleep 20 2>/dev/null &'], check=True)\n"
+    )
+    (code.folder / "in.csv").write_text("from a file\n")
+    argv = [sys.executable, "-m", "datakeep", *(str(part) for part in code.argv() if part != "--json")]
+    began = time.monotonic()
+    with (code.folder / "in.csv").open() as source, (tmp_path / "errors").open("wb") as errors:
+        done = subprocess.run(
+            argv,
+            cwd=code.folder,
+            env=code.world.aiko.env,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            check=True,
+        )
+    assert time.monotonic() - began < 18  # what it leaves running is not waited for
+    assert done.stdout == bytes(range(256)) * 1000
+    assert b"from a file\n" in (tmp_path / "errors").read_bytes()
+    newest = max(_records(code.world), key=lambda name: int(name[1:].removesuffix(".yaml")))
+    assert "/in.csv\n" in (code.world.keep / "models/m" / newest).read_text("utf-8")
+
+
+def test_a_program_in_c_and_a_file_that_was_there_before(code: Code, tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    program = str(tmp_path / "reader") if compiler else "/bin/cat"
+    if compiler:
+        source = tmp_path / "reader.c"
+        source.write_text(
+            "#include <fcntl.h>\n#include <unistd.h>\n"
+            "int main(int n, char **a) { char b[9]; chdir(a[1]); return read(open(a[2], O_RDONLY), b, 9) < 1; }\n"
+        )
+        subprocess.run([compiler, str(source), "-o", program], check=True)
+    (code.folder / "old.log").write_text("last week\n")
+    code.write(
+        f"subprocess.run([{program!r}, DATA + '/train', 'open.csv'], cwd=DATA + '/train', check={bool(compiler)})\n"
+        "open('old.log', 'a+').write('now')\nopen('new.log', 'a+').write('now')\nopen('new.log').read()\n"
+    )
+    ran = code.run()
+    assert read_of(code.world, ran) == {"train/open.csv"}
+    assert [Path(one["path"]).name for one in ran.data["record"]["undeclared"]] == ["old.log"]
+    assert "changed" in ran.data["record"]["undeclared"][0]
+
+
+def test_strace_that_may_not_follow_is_not_used_and_the_record_says_why(
+    code: Code, blind: World, tmp_path: Path
+) -> None:
+    forbidden = tmp_path / "tools" / "strace"
+    forbidden.write_text(
+        "#!/bin/sh\necho 'strace: ptrace(PTRACE_SEIZE): Operation not permitted' >&2\nexit 1\n"
+    )
+    forbidden.chmod(0o755)
+    code.write("open(DATA + '/train/open.csv').read()\n")
+    ran = code.run()
+    assert read_of(blind, ran) == {"train/open.csv"}
+    said = "strace cannot follow processes here: strace: ptrace(PTRACE_SEIZE): Operation not permitted"
+    assert ran.data["record"]["observed"] == {"by": "audit-hook", "why": said}
+
+
+def test_a_full_disk_at_record_time_is_said_and_nothing_is_half_there(code: Code) -> None:
+    """Neither the keep nor the current folder takes the record; what was begun is gone again."""
+    before = _records(code.world)
+    code.write("open(DATA + '/train/open.csv').read()\n")
+    code.run()
+    argv = [sys.executable, "-c", LIMITED, *(str(part) for part in code.argv())]
+    done = subprocess.run(
+        argv,
+        cwd=code.folder,
+        env=code.world.aiko.env,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 125, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert error["id"] == "no-space"
+    assert "the training ended, but its record could not be put into the keep" in error["what"]
+    assert len(_records(code.world) - before) == 1
+    assert not list(code.folder.glob("*.zip")) + list(code.folder.glob(".*.part"))
+    code.world.aiko.run("git", "fsck", "--strict", cwd=code.world.keep)
 
 
 def test_who_may_not_push_gets_a_file_that_is_handed_in(code: Code) -> None:
