@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from datakeep.core.errors import DamagedBytes
+from datakeep.core.errors import DamagedBytes, DatakeepError
 from datakeep.repository import foreign
 from datakeep.store.faults import folder_faults
 from datakeep.store.rehash import rehash
 from datakeep.store.state import HashState
 from datakeep.store.unchanged import Seal
 from datakeep.workflows.checkout import staging_folder
-from datakeep.workflows.inventories import load_inventory
+from datakeep.workflows.inventories import INVENTORY, checked, load_inventory
 from datakeep.workflows.transfer import clone_limits, transfer
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def provide(keep: Keep, entry: VersionEntry) -> Given:
         DamagedBytes: Files are whole in no store.
         StoreUnreachable, AccessDenied, NoSpace: Of the vault, or of the keep's cache.
     """
-    inventory = load_inventory(keep, entry)
     parent = keep.cache(FOLDER, entry.dataset)
     place = parent / entry.content.removeprefix("sha256:")
+    inventory = _kept_inventory(place, entry) or load_inventory(keep, entry)
     with folder_faults(parent, "write to it"):
         parent.mkdir(parents=True, exist_ok=True)
     # Whoever finds it changed makes it anew, and must not do so while another makes it.
@@ -75,6 +75,19 @@ def provide(keep: Keep, entry: VersionEntry) -> Given:
             _build(keep, entry, place)
         _protect(place / "data")
     return Given(entry, inventory, (place / "data").resolve(), fetched)
+
+
+def _inventory_file(place: Path, entry: VersionEntry) -> Path:
+    """Beside the data; versions of the same data may have splits of their own."""
+    return place / f"{entry.inventory.removeprefix('sha256:')}.parquet"
+
+
+def _kept_inventory(place: Path, entry: VersionEntry) -> Inventory | None:
+    """The inventory from an earlier use, so that a second one asks no store for anything; its digest proves it."""
+    try:
+        return checked(_inventory_file(place, entry).read_bytes(), entry, by_digest=True)
+    except (OSError, DatakeepError):
+        return None
 
 
 def _is_whole(keep: Keep, entry: VersionEntry, inventory: Inventory, data: Path) -> bool:
@@ -128,6 +141,7 @@ def _build(keep: Keep, entry: VersionEntry, place: Path) -> None:
             place.mkdir(parents=True)
             (clone / "data").mkdir(exist_ok=True)
             (clone / "data").rename(place / "data")
+            (clone / INVENTORY).rename(_inventory_file(place, entry))
 
 
 def _protect(data: Path) -> None:

@@ -55,6 +55,7 @@ def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
         SourceMissing, SourceUnreadable: Of the files.
     """
     check_name(said.model, what="model")
+    keep.require_not_departed(who, datetime.now(UTC))
     if not said.uses and not said.bases:
         raise UsageError(
             "a record that names neither data nor a base model says nothing",

@@ -9,6 +9,7 @@ import io
 import re
 import zipfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,7 @@ def hand_in(keep: Keep, file: Path, who: Identity) -> Recorded:
         InvalidFile: It is no such file, or its parts contradict each other.
         UnknownName: It names a dataset version that the register does not have, or has with other contents.
     """
+    keep.require_not_departed(who, datetime.now(UTC))
     record, beside = _unpacked(file)
     for given in record.inputs:
         entry = keep.entry(f"{given.dataset}@{given.version}")

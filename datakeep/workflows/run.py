@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,13 +91,15 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
 
     Raises:
         UsageError, UnknownName: Of the model, the datasets, the base models or the command.
-        AlreadyExists, AccessDenied: Of the folder for its files.
+        AlreadyExists: Of the folder for its files.
+        AccessDenied: Whoever runs it has departed.
         ProgramMissing: Its program does not exist.
         DamagedBytes, StoreUnreachable: The data cannot be had as registered.
     """
     check_name(order.model, what="model")
     if not order.argv:
         raise UsageError("no training is named", next_step="datakeep run --model NAME -- python train.py")
+    keep.require_not_departed(who, datetime.now(UTC))
     program = program_of(order.argv[0], order.environment)
     bases = base_records(keep, order.bases)
     given = given_data(keep, order.uses)

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -81,6 +82,7 @@ class Training:
         self._model = model
         self._keep = open_keep(Path(keep), progress or Printed())
         self._who = identity(self._keep.root)
+        self._keep.require_not_departed(self._who, datetime.now(UTC))
         self._bases: list[ModelRecord] = base_records(self._keep, base)
         self._given: dict[str, Given] = {}
         self._metrics: dict[str, str] = {}

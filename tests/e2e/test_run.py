@@ -409,6 +409,28 @@ def test_a_killed_run_leaves_no_record_and_no_training(code: Code) -> None:
     assert code.run().data["record"]["status"] == "completed"
 
 
+def test_a_second_run_asks_no_store_and_shares_the_data_of_equal_contents(code: Code) -> None:
+    world = code.world
+    world.register("stored")
+    world.aiko.datakeep("update", "stored", "--license", "MIT", "-m", "the same bytes", cwd=world.keep)
+    code.write("")
+    code.path.write_text("", "utf-8")
+    first = code.run("--uses", "stored@v1")
+    code.run("--uses", "stored@v2")
+    store, away = world.vault / "data", world.vault / "data.away"
+    shutil.move(store, away)
+    try:
+        second, other = code.run("--uses", "stored@v1"), code.run("--uses", "stored@v2")
+    finally:
+        shutil.move(away, store)
+    assert (
+        second.data["data"]["stored@v1"] == first.data["data"]["stored@v1"] == other.data["data"]["stored@v2"]
+    )
+    assert second.data["record"]["inputs"][0]["files_read"]["count"] == 0
+    said = world.aiko.datakeep("audit", "model:m", cwd=world.keep).out
+    assert "given, and nothing read of its 5 files" in said
+
+
 def test_on_a_terminal_the_training_has_one_and_ctrl_c_of_it(code: Code) -> None:
     """As a person at a terminal: colours, the size of the window, and Ctrl-C, which both of them get."""
     code.write(
