@@ -431,6 +431,15 @@ def test_a_second_run_asks_no_store_and_shares_the_data_of_equal_contents(code: 
     assert "given, and nothing read of its 5 files" in said
 
 
+def test_a_checkout_that_was_not_declared_is_recognised(code: Code) -> None:
+    code.world.aiko.datakeep("checkout", "many@v1", code.folder / "old", cwd=code.world.keep)
+    code.write("open('old/data/test/t.csv').read()")
+    record = code.run().data["record"]
+    assert [one["of"] for one in record["undeclared"]] == ["many@v1"]
+    said = code.world.aiko.datakeep("audit", "model:m", cwd=code.world.keep).out
+    assert "in a checkout of many@v1, which was not declared" in said
+
+
 def test_on_a_terminal_the_training_has_one_and_ctrl_c_of_it(code: Code) -> None:
     """As a person at a terminal: colours, the size of the window, and Ctrl-C, which both of them get."""
     code.write(
