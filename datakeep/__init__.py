@@ -24,6 +24,14 @@ From Python, a keep is opened and asked; what the commands do is one function ea
         entry = keep.entry(name)
         print(entry.dataset, entry.version, entry.content, entry.manifest_model().owner)
 
+A training in a notebook or script is recorded by :func:`training`::
+
+    with datakeep.training(model="churn", keep="my-keep") as t:
+        data = t.use("orders@v3")              # a folder: verified, read-only
+        ...
+        t.log(accuracy=0.9)
+        t.save("model.joblib")
+
 Everything that goes wrong is a :class:`datakeep.DatakeepError`; ``datakeep.errors`` has all of its kinds.
 Importing the package costs nothing: what it hands out is loaded when it is first used.
 """
@@ -34,13 +42,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from datakeep.core import errors
     from datakeep.core.errors import DatakeepError
     from datakeep.core.progress import Progress
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.training import Training
 
-__all__ = ["DatakeepError", "Keep", "__version__", "errors", "open_keep"]
+__all__ = ["DatakeepError", "Keep", "Training", "__version__", "errors", "open_keep", "training"]
 
 __version__ = "0.1.0"
 
@@ -48,6 +58,7 @@ __version__ = "0.1.0"
 _LAZY: dict[str, tuple[str, str | None]] = {
     "DatakeepError": ("datakeep.core.errors", "DatakeepError"),
     "Keep": ("datakeep.workflows.keep", "Keep"),
+    "Training": ("datakeep.workflows.training", "Training"),
     "errors": ("datakeep.core.errors", None),
 }
 
@@ -87,3 +98,41 @@ def open_keep(path: str | os.PathLike[str] = ".", *, progress: Progress | None =
     silent = importlib.import_module("datakeep.core.progress").Silent
     keep: Keep = opening(Path(path), silent() if progress is None else progress)
     return keep
+
+
+def training(
+    model: str,
+    *,
+    keep: str | os.PathLike[str] = ".",
+    base: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Training:
+    """A block whose training is recorded: what it reads, what it measures, and the files that it leaves.
+
+    At the end of the block the record is committed to the keep and pushed, as the next version of the model; who
+    may not push gets a file to hand in. An error in the block leaves a record with ``status: failed`` and is raised
+    again; Ctrl-C leaves none. What was read is seen by Python's audit hook, since strace cannot be put around a
+    program that runs already: libraries that open files in C (Arrow, DuckDB) and other programs are not seen, and the
+    record says so. ``datakeep run`` sees them.
+
+    Args:
+        model: Its name: lower-case letters, digits and ``-``.
+        keep: The keep's folder, or one in it.
+        base: Recorded models that it starts from: ``["resnet@v1"]``.
+        progress: Is told what is going on; by default lines on the standard error output.
+
+    Returns:
+        A context manager with ``use``, ``log`` and ``save``.
+
+    Raises:
+        NotAKeep: There is no keep at ``keep`` or above it.
+        NoIdentity: git does not know who you are.
+        UsageError: The name is none, or another training's block is open.
+        UnknownName: A base model has no record.
+    """
+    import importlib
+
+    made: Training = importlib.import_module("datakeep.workflows.training").Training(
+        model, keep, base, progress
+    )
+    return made

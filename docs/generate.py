@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 import datakeep
-from datakeep.cli.boundary import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_NO
+from datakeep.cli.boundary import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_NO, EXIT_OF_RUN
 from datakeep.cli.group import datakeep as program
 from datakeep.core.errors import DatakeepError, UsageError, families
 from datakeep.formats.schema import KINDS, schema
@@ -48,7 +48,7 @@ _FIXED = {
     EXIT_FAULT: "a fault in datakeep itself; it prints where, so that you can report it",
     UsageError.exit_code: "wrong usage: the command line cannot be understood",
     EXIT_NO: "the question was answered: no. A verification failed, something needs attention, versions differ",
-    125: "reserved for `datakeep run`, which this version does not have: datakeep's own failure, not the training's",
+    EXIT_OF_RUN: "`datakeep run` only: datakeep's own failure, whatever it is; a training's own code is passed on",
     EXIT_INTERRUPTED: "interrupted (Ctrl-C); nothing was recorded, run the same command again",
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.model_lines import observed_in_words, read_in_words, undeclared_in_words
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
 
 _INDENT = "  "
+_SHOWN_UNDECLARED = 20
 
 
 @answering(name="audit")
@@ -64,8 +66,8 @@ def _unknown_lines(found: Audit) -> Iterator[str]:
         yield "a guess, no more: a model that was saved again has other bytes; the nearest on record are"
         yield from some(found.guesses, mark="~")
     yield (
-        "next: ask who made the file for the keep that its training was verified in; only a verification that "
-        "passed leaves a record of its model: datakeep verify NAME --out DIR"
+        "next: ask who made the file for the keep that its training was recorded in; what datakeep run or "
+        "datakeep verify trains is recorded, and datakeep record takes what somebody knows of another"
     )
 
 
@@ -105,11 +107,53 @@ def _made_lines(made: MadeOf, indent: str) -> Iterator[str]:
     )
 
 
+def _dirty(record: ModelRecord) -> str:
+    """Where the changes of the code are that were not committed."""
+    code = record.code
+    if code.diff:
+        return f"models/{record.model}/{record.version}/{code.diff}"
+    return code.withheld or str(code.dirty)
+
+
+def _origin_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
+    """How it ended, and how it is known what it read."""
+    if record.status == "failed":
+        yield (
+            "status",
+            click.style("FAILED", fg="red", bold=True) + f" ({record.failure or 'reason unknown'})",
+        )
+    yield "known", observed_in_words(record)
+
+
+def _undeclared_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
+    for undeclared in record.undeclared[:_SHOWN_UNDECLARED]:
+        yield "read undeclared", undeclared_in_words(undeclared)
+    count = max(record.undeclared_count or 0, len(record.undeclared))
+    if count > _SHOWN_UNDECLARED:
+        yield (
+            "read undeclared",
+            f"… and {count - _SHOWN_UNDECLARED:,} more (--json has those that are listed)",
+        )
+
+
+def _environment_row(record: ModelRecord) -> str:
+    environment = record.environment
+    lock = f"{environment.kind}, lock {environment.lock or 'unknown'}"
+    python = f"python {environment.python or 'unknown'}, platform {environment.platform or 'unknown'}"
+    cuda = f" with CUDA {environment.cuda}" if environment.cuda else ""
+    packages = (
+        f", {environment.package_count:,} packages ({environment.packages})" if environment.packages else ""
+    )
+    variables = f", {_pairs(environment.variables)}" if environment.variables else ""
+    return f"{lock}, {python}, GPU {environment.gpu or 'unknown'}{cuda}{packages}{variables}"
+
+
 def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
+    yield from _origin_rows(record)
     for artifact in record.artifacts:
         yield "file", f"{artifact.path}, {counted(artifact.size_bytes, 'byte')}, sha256 {artifact.sha256}"
     code = record.code
-    dirty = f", with changes that were not committed ({code.dirty})" if code.dirty else ""
+    dirty = f", with changes that were not committed ({_dirty(record)})" if code.dirty else ""
     yield (
         "code",
         f"{code.url or 'repository unknown'} at {code.commit or 'commit unknown'} {code.path or ''}{dirty}".rstrip(),
@@ -117,10 +161,8 @@ def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     yield "command", shlex.join(record.command) if record.command else "unknown"
     yield "parameters", _pairs(record.parameters) or "none recorded"
     yield "metrics", _pairs(record.metrics) or "none recorded"
-    environment = record.environment
-    lock = f"{environment.kind}, lock {environment.lock or 'unknown'}"
-    python = f"python {environment.python or 'unknown'}, platform {environment.platform or 'unknown'}"
-    yield "environment", f"{lock}, {python}, GPU {environment.gpu or 'unknown'}"
+    yield "seeds", _pairs(record.seeds) or "none recorded"
+    yield "environment", _environment_row(record)
     resources = record.resources
     peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
     yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"
@@ -130,8 +172,7 @@ def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     )
     if record.proof:
         yield "proof", record.proof
-    for undeclared in record.undeclared:
-        yield "read undeclared", _pairs(undeclared)
+    yield from _undeclared_rows(record)
 
 
 def _pairs(values: dict[str, Any]) -> str:
@@ -144,8 +185,9 @@ def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
     inner = indent + _INDENT
     rows = [("commit", given.commit), ("content id", given.content)]
     if given.files_read:
-        splits = _pairs(dict(given.files_read.splits))
-        rows.append(("files read", f"{given.files_read.count:,}" + (f" ({splits})" if splits else "")))
+        rows.append(("files read", read_in_words(given)))
+    if found.newer:
+        rows.append(("newer", f"{found.newer} is the newest version now"))
     yield from (inner + line for line in table(rows))
     yield from fact_lines(found.facts, indent=inner)
     for what, text in (("SQL", found.query), ("annotation rules", found.rules)):
@@ -190,6 +232,7 @@ def _input_data(found: InputFacts) -> dict[str, Any]:
         "query": found.query,
         "annotation_rules": found.rules,
         "proof": proof_data(found.proofs) if found.proofs is not None else None,
+        "newest": found.newer,
         "unknown": list(found.unknown),
         "parents": [_input_data(parent) for parent in found.parents],
     }
@@ -208,7 +251,7 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
                 ", ".join(
                     f"{one.dataset}@{one.version}" for one in record.inputs if one.dataset == found.dataset
                 ),
-                record.recorded_at or "date unknown",
+                (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
                 _pairs(record.metrics),
             )
             for record in found.records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -18,17 +19,38 @@ EXIT_FAULT = 1
 EXIT_USAGE = 2
 EXIT_NO = 3
 EXIT_INTERRUPTED = 130
+#: Every failure of `datakeep run` itself, so that all others are the training's.
+EXIT_OF_RUN = 125
+_RUN = "run"
 #: More lines than this of one error are a count on the terminal; ``--json`` has all.
 SHOWN_THINGS = 10
 #: With one of these nothing is read or written.
 _ONLY_SAYS = frozenset({"--help", "-h", "--version"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a call is answered: in JSON or not, and with which code it fails, if always the same."""
+
+    as_json: bool
+    fails_with: int | None
+
+    def code_of(self, code: int) -> int:
+        return code if self.fails_with is None or code == EXIT_INTERRUPTED else self.fails_with
+
+
+def _way(argv: Sequence[str]) -> _Way:
+    """What follows ``--`` is not for datakeep: the command line of a training."""
+    own = list(argv[: argv.index("--")]) if "--" in argv else list(argv)
+    words = [word for at, word in enumerate(own) if not word.startswith("-") and own[max(at - 1, 0)] != "-C"]
+    return _Way("--json" in own, EXIT_OF_RUN if words[:1] == [_RUN] else None)
+
+
 def run(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` (without the program's name); returns the exit code."""
     from datakeep.cli.group import datakeep
 
-    as_json = "--json" in argv
+    way = _way(argv)
     _print_anything()
     try:
         _require_utf8_names(argv)
@@ -38,64 +60,61 @@ def run(argv: Sequence[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        return _help(error, as_json=as_json)
+        return _help(error, way=way)
     except click.ClickException as error:
-        return _usage(error, as_json=as_json)
+        return _usage(error, way=way)
     except (KeyboardInterrupt, click.Abort) as stop:
-        return _interrupted(stop, as_json=as_json)
+        return _interrupted(stop, way=way)
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more when it flushes at exit.
         sys.stdout = None
         return 0
     except DatakeepError as error:
-        return _report(
-            error.id(), error.exit_code, error.what, error.next_step, error.things, as_json=as_json
-        )
+        return _report(error.id(), error.exit_code, error.what, error.next_step, error.things, way=way)
     except Exception as error:  # noqa: BLE001  (the last wall: a fault of ours is said to be one)
-        return _fault(error, as_json=as_json)
+        return _fault(error, way=way)
 
 
-def _help(error: click.exceptions.NoArgsIsHelpError, *, as_json: bool) -> int:
+def _help(error: click.exceptions.NoArgsIsHelpError, *, way: _Way) -> int:
     """A group without a command: its help is the answer, with click's exit code for it."""
-    if as_json:
+    if way.as_json:
         path = error.ctx.command_path if error.ctx else "datakeep"
-        return _report("usage-error", EXIT_USAGE, "no command is named", f"{path} --help", as_json=True)
+        return _report("usage-error", EXIT_USAGE, "no command is named", f"{path} --help", way=way)
     _say(error.format_message())
     return EXIT_USAGE
 
 
-def _usage(error: click.ClickException, *, as_json: bool) -> int:
+def _usage(error: click.ClickException, *, way: _Way) -> int:
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx else "datakeep"
     message = error.format_message()
     what = message[:1].lower() + message[1:].rstrip(".")
-    return _report("usage-error", EXIT_USAGE, what, f"{path} --help", as_json=as_json)
+    return _report("usage-error", EXIT_USAGE, what, f"{path} --help", way=way)
 
 
-def _interrupted(stop: BaseException, *, as_json: bool) -> int:
+def _interrupted(stop: BaseException, *, way: _Way) -> int:
     interrupts.ignore()  # a second one would only cut the message off
     # click makes its own Abort of a KeyboardInterrupt.
     origin = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
     said = origin.args if isinstance(origin, KeyboardInterrupt) else ()
     what, next_step = said or ("interrupted; nothing was recorded", "run the same command again to go on")
-    return _report("interrupted", EXIT_INTERRUPTED, what, next_step, as_json=as_json)
+    return _report("interrupted", EXIT_INTERRUPTED, what, next_step, way=way)
 
 
-def _fault(error: Exception, *, as_json: bool) -> int:
+def _fault(error: Exception, *, way: _Way) -> int:
     import traceback
 
     lines = [line.rstrip() for line in traceback.format_exception(error)]
     what = f"a fault in datakeep: {type(error).__name__}: {error}"
-    if not as_json:
+    if not way.as_json:
         _say("\n".join(lines))
     next_step = "report it, with the lines above"
-    return _report("fault", EXIT_FAULT, what, next_step, lines if as_json else (), as_json=as_json)
+    return _report("fault", EXIT_FAULT, what, next_step, lines if way.as_json else (), way=way)
 
 
-def _report(
-    id: str, code: int, what: str, next_step: str, things: Sequence[str] = (), *, as_json: bool
-) -> int:
-    if as_json:
+def _report(id: str, code: int, what: str, next_step: str, things: Sequence[str] = (), *, way: _Way) -> int:
+    code = way.code_of(code)
+    if way.as_json:
         error = {"id": id, "exit_code": code, "what": what, "things": list(things), "next": next_step}
         click.echo(printable_json({"error": error}))
         return code

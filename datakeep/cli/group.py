@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "update": ("update", "Make the next version of a dataset."),
     "reference": ("reference", "State the training that proves a dataset usable."),
     "verify": ("verify", "Prove, in a clean room, that someone else can carry a dataset on."),
+    "run": ("run", "Run a training and record what its model was made of."),
+    "record": ("record", "Record what a model trained elsewhere was made of, as you say it."),
     "audit": ("audit", "Tell what a model was made of."),
     "find": ("find", "Search datasets, models, people and files for words."),
     "whatis": ("whatis", "Tell whose bytes a hash, an object, a URL or a file is."),

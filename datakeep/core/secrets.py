@@ -17,6 +17,11 @@ _KNOWN_SECRETS = re.compile(
     r"|\bglpat-[A-Za-z0-9_-]{20,}\b"
     r"|\bxox[abprs]-[A-Za-z0-9-]{10,}\b"
 )
+_CODE_FILE = re.compile(
+    r"\.(?:py|pyi|pyx|ipynb|r|jl|lua|c|cc|cpp|h|hpp|cu|rs|go|java|js|ts|sh|bash)$", re.IGNORECASE
+)
+_QUOTED = re.compile(r"""(?<![\w.-])(?P<name>[A-Za-z][\w.-]{0,80})["']?\s{0,8}[:=]\s{0,8}["'][^"']{4,}["']""")
+_GIVEN = re.compile(r"""(?<![\w.-])(?P<name>[A-Za-z][\w.-]{0,80})["']?\s{0,8}[:=]\s{0,8}["']?[^\s"'#]""")
 #: The scheme is bounded: with ``*``, a long line without a space would take time by its length squared.
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,40}://[^\s'\"<>]+", re.IGNORECASE)
 _PARTS = re.compile(r"([a-z][a-z0-9+.-]*://)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -66,6 +71,11 @@ def _without_secret_parameters(rest: str) -> str:
     return path + ("?" + "&".join(kept) if kept else "") + sharp + fragment
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether what is called ``name`` (an option, a variable, a parameter) is a password, key or token."""
+    return _SECRET_KEY.fullmatch(name.replace("-", "_")) is not None
+
+
 def find_secret(text: str) -> str | None:
     """What kind of secret ``text`` holds, in words that do not repeat it; None if none is seen.
 
@@ -78,3 +88,19 @@ def find_secret(text: str) -> str | None:
             host = _cut(stripped.partition("://")[2])[0].rpartition("@")[2]
             return f"a password in the URL of {host}" if host else "a password in a URL"
     return "a private key or access token" if _KNOWN_SECRETS.search(text) else None
+
+
+def find_secret_in_patch(patch: str) -> str | None:
+    """As :func:`find_secret`, for a patch of git's; also a password by the name that it is given to.
+
+    In code only what stands in quotes is a value (``token = "…"``), in other files all that stands behind the
+    name (``api_key: …``).
+    """
+    is_code = False
+    for line in patch.splitlines():
+        if line.startswith(("+++ ", "diff --git ")):
+            is_code = _CODE_FILE.search(line) is not None
+        for given in (_QUOTED if is_code else _GIVEN).finditer(line[1:]):
+            if is_secret_name(given["name"]):
+                return f"a value for {given['name']}"
+    return find_secret(patch)

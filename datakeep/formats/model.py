@@ -22,11 +22,17 @@ class Artifact(Part):
 
 
 class FilesRead(Part):
-    """How many files of a dataset were read, by split, and the digest of their list (one path per line)."""
+    """How many files of a dataset were read, by split, and the digest of their list (one path per line).
+
+    ``of`` is how many the version has; where not all of them were read, ``kept`` is the path in the keep at which
+    the list itself lies.
+    """
 
     count: int = Field(ge=0)
     splits: dict[str, int] = Field(default_factory=dict)
     list: str | None = Field(default=None, pattern=SHA256_ID)
+    of: int | None = Field(default=None, ge=0)
+    kept: str | None = None
 
 
 class ModelInput(Part):
@@ -41,12 +47,17 @@ class ModelInput(Part):
 
 
 class ModelCode(Part):
-    """The training's code."""
+    """The training's code; ``dirty`` is the digest of what was not committed, ``diff`` where the keep has it.
+
+    ``withheld`` says why the keep does not have it.
+    """
 
     url: str | None = None
     commit: str | None = None
     path: str | None = None
     dirty: str | None = None
+    diff: str | None = None
+    withheld: str | None = None
 
 
 class ModelEnvironment(Part):
@@ -57,6 +68,18 @@ class ModelEnvironment(Part):
     python: str | None = None
     platform: str | None = None
     gpu: str | None = None
+    cuda: str | None = None
+    cpu: str | None = None
+    packages: str | None = Field(default=None, pattern=SHA256_ID)
+    package_count: int | None = Field(default=None, ge=0)
+    variables: dict[str, str] = Field(default_factory=dict)
+
+
+class Observation(Part):
+    """How it is known which files were read; ``why`` says why not by strace, which sees the most."""
+
+    by: Literal["strace", "audit-hook", "nothing"]
+    why: str | None = None
 
 
 class Resources(Part):
@@ -81,6 +104,7 @@ class ModelRecord(Document):
     artifacts: list[Artifact]
     inputs: list[ModelInput]
     undeclared: list[dict[str, Any]] = Field(default_factory=list)
+    undeclared_count: int | None = Field(default=None, ge=0)
     base_models: list[str] = Field(default_factory=list)
     code: ModelCode
     command: list[str]
@@ -89,6 +113,11 @@ class ModelRecord(Document):
     environment: ModelEnvironment
     resources: Resources
     origin: Origin
+    status: Literal["completed", "failed"] | None = None
+    failure: str | None = None
+    exit_code: int | None = None
+    observed: Observation | None = None
+    seeds: dict[str, str] = Field(default_factory=dict)
     proof: str | None = None
     recorded_at: str | None = None
     recorded_by: str | None = None

@@ -10,44 +10,28 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError
+from datakeep.rerun import strace
 from datakeep.rerun.interface import HOME_PREFIX, TOOLS, TRACE, Job, Mount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from datakeep.rerun.interface import Sandbox
+    from datakeep.rerun.strace import Opened
 
-_CALLS = "?open,openat,?openat2,?creat,connect,sendto,sendmmsg"
-_FILE_NAME = "strace.txt"
-#: Beyond this the rest of a trace is not read; about ten million opened files.
-_LIMIT_BYTES = 2 * 2**30
-_LINE_BYTES = 64 * 2**10
+_CALLS = f"{strace.OPENING_CALLS},connect,sendto,sendmmsg"
 _PROBE_TIMEOUT_S = 20
 
-_LINE = re.compile(r"^(?P<pid>\d+)\s+(?P<rest>.*)$")
-_UNFINISHED = " <unfinished ...>"
-_RESUMED = re.compile(r"^<\.\.\. \w+ resumed>(?P<rest>.*)$")
-_TEXT = r'"(?P<path>(?:[^"\\]|\\.)*)"(?:\.\.\.)?'
-_OPENED = re.compile(
-    r"^(?:open|openat|openat2|creat)\("
-    r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<folder>(?:[^>\\]|\\.)*)>)?, )?"
-    + _TEXT
-    + r"(?:, (?P<flags>.*))?\)\s+= (?P<result>-?\d+)"
-    r"(?:<(?P<real>(?:[^>\\]|\\.)*)>)?(?: (?P<error>E[A-Z]+) .*)?$"
-)
 _ADDRESS = re.compile(
     r'sin6?_port=htons\((?P<port>\d+)\).*?(?:inet_addr\("|inet_pton\(AF_INET6, ")(?P<address>[0-9a-fA-F.:]+)"'
 )
 _ANY_TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
-_PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"a": b"\a", b"b": b"\b"}
 _DNS_HEADER_BYTES = 12
 _LABEL_MAX_BYTES = 63
 
@@ -98,7 +82,7 @@ class _Seen:
 
 def available(sandbox: Sandbox, scratch: Path | None = None) -> str | None:
     """Why trainings cannot be traced in ``sandbox``, in one sentence; None if they can. Tried out in ``scratch``."""
-    if _program() is None:
+    if strace.program() is None:
         return "strace is not installed"
     with tempfile.TemporaryDirectory(prefix="datakeep-trace-", dir=scratch) as folder:
         place = Path(folder)
@@ -123,38 +107,16 @@ def available(sandbox: Sandbox, scratch: Path | None = None) -> str | None:
 
 
 def wrap(argv: Sequence[str], sandbox: Sandbox, folder: Path) -> tuple[tuple[str, ...], Mount, Mount]:
-    """``argv`` under strace, and the mounts that it needs: the program, and ``folder`` for what it writes.
-
-    strace stands aside (``-D``) and is not the program's parent: else it would wait for all processes that
-    the program leaves behind, and the program would end only with them.
-    """
-    program = _program() or Path("/usr/bin/strace")
+    """``argv`` under strace, and the mounts that it needs: the program, and ``folder`` for what it writes."""
+    program = strace.program() or Path("/usr/bin/strace")
     tool, target = Mount(program, f"{TOOLS}/strace"), Mount(_trace_file(folder).parent, TRACE)
     target.source.mkdir(exist_ok=True)
-    options = (
-        "-D",
-        "-f",
-        "--seccomp-bpf",
-        "-qq",
-        "-y",
-        "-s",
-        "256",
-        "-e",
-        "signal=none",
-        "-e",
-        f"trace={_CALLS}",
-    )
-    output = f"{sandbox.inside(target)}/{_FILE_NAME}"
-    return (sandbox.inside(tool), *options, "-o", output, "--", *argv), tool, target
-
-
-def _program() -> Path | None:
-    found = shutil.which("strace")
-    return Path(found).resolve() if found else None
+    output = f"{sandbox.inside(target)}/{strace.FILE_NAME}"
+    return (sandbox.inside(tool), *strace.options(_CALLS), "-o", output, "--", *argv), tool, target
 
 
 def _trace_file(folder: Path) -> Path:
-    return folder / "trace" / _FILE_NAME
+    return folder / "trace" / strace.FILE_NAME
 
 
 def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequence[str] = ()) -> Trace:
@@ -170,9 +132,8 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
     file = _trace_file(folder)
     if file.is_symlink() or not file.is_file():
         return Trace()
-    with file.open("rb") as source:
-        for call in _calls(_lines(source)):
-            _take(call, seen)
+    for _, call in strace.calls_in(file):
+        _take(call, seen)
     return Trace(
         frozenset(seen.files_read),
         tuple(seen.missing),
@@ -182,43 +143,20 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
     )
 
 
-def _lines(source: IO[bytes]) -> Iterator[str]:
-    while source.tell() < _LIMIT_BYTES and (line := source.readline(_LINE_BYTES)):
-        yield line.decode("utf-8", "surrogateescape").rstrip("\n")
-
-
-def _calls(lines: Iterable[str]) -> Iterator[str]:
-    """Whole system calls; one that another process interrupted is put together again."""
-    begun: dict[str, str] = {}
-    for line in lines:
-        found = _LINE.match(line)
-        if not found:
-            continue
-        pid, rest = found["pid"], found["rest"]
-        resumed = _RESUMED.match(rest)
-        if rest.endswith(_UNFINISHED):
-            begun[pid] = rest.removesuffix(_UNFINISHED)
-        elif resumed:
-            yield begun.pop(pid, "") + resumed["rest"]
-        else:
-            yield rest
-
-
 def _take(call: str, seen: _Seen) -> None:
-    opened = _OPENED.match(call)
+    opened = strace.opened(call)
     if opened:
         _take_opened(opened, seen)
     elif call.startswith(("connect(", "sendto(", "sendmmsg(")):
         _take_connection(call, seen)
 
 
-def _take_opened(opened: re.Match[str], seen: _Seen) -> None:
-    flags = opened["flags"] or "O_WRONLY|O_CREAT"
+def _take_opened(opened: Opened, seen: _Seen) -> None:
+    path, flags = opened.path, opened.flags
     if "O_WRONLY" in flags or "O_PATH" in flags:
         return
-    path = _absolute(opened)
-    if int(opened["result"]) < 0:
-        asked = opened["error"] in ("ENOENT", "EACCES", "EPERM", "ENOTDIR") and "O_CREAT" not in flags
+    if opened.error:
+        asked = opened.error in ("ENOENT", "EACCES", "EPERM", "ENOTDIR") and "O_CREAT" not in flags
         if asked and not _PROBED_FILE.search(path) and not _below(path, seen.ignored):
             seen.missing[path] = None
     elif "O_DIRECTORY" not in flags:
@@ -232,36 +170,13 @@ def _take_opened(opened: re.Match[str], seen: _Seen) -> None:
             seen.outside[path] = None
 
 
-def _absolute(opened: re.Match[str]) -> str:
-    """The path that the kernel said it opened, else the one that was asked for."""
-    if opened["real"]:
-        return _plain(opened["real"])
-    folder = _plain(opened["folder"] or "/")
-    return posixpath.normpath(posixpath.join(folder, _plain(opened["path"])))
-
-
 def _below(path: str, folders: Iterable[str]) -> bool:
     return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
-def _bytes(escaped: str) -> bytes:
-    """What strace escaped: octal, hexadecimal and C escapes."""
-
-    def plain(found: re.Match[bytes]) -> bytes:
-        if found[1]:
-            return bytes([int(found[1], 8) & 0xFF])
-        return bytes([int(found[2], 16)]) if found[2] else _PLAIN.get(found[3], found[3])
-
-    return _ESCAPE.sub(plain, escaped.encode("utf-8", "surrogateescape"))
-
-
-def _plain(escaped: str) -> str:
-    return _bytes(escaped).decode("utf-8", "surrogateescape").removesuffix(" (deleted)")
-
-
 def _take_connection(call: str, seen: _Seen) -> None:
     for text in _ANY_TEXT.findall(call) if call.startswith("send") else ():
-        asked = _name_asked(_bytes(text))
+        asked = _name_asked(strace.bytes_of(text))
         if asked:
             seen.connections[f"the address of {asked}"] = None
     for found in _ADDRESS.finditer(call):

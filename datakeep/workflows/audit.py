@@ -57,6 +57,7 @@ class InputFacts:
         proofs: What proves the version; None without an entry.
         unknown: What is not known of it, one line each.
         parents: The versions of this keep that it was derived from, answered in the same way.
+        newer: The newest version of the dataset, if this is an older one.
     """
 
     given: ModelInput
@@ -67,6 +68,7 @@ class InputFacts:
     proofs: Proofs | None = None
     unknown: tuple[str, ...] = ()
     parents: tuple[InputFacts, ...] = ()
+    newer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +293,12 @@ class _Auditor:
         proofs = self._judge.proofs(entry)
         parents, lost = self._parents(manifest, name, above)
         unknown += lost
+        newest = self._keep.versions(entry.dataset)[-1]
+        newer = newest if newest != entry.version else None
         facts = tuple(stated(manifest))
-        return InputFacts(given, entry, facts, texts[0], texts[1], proofs, tuple(unknown), parents)
+        return InputFacts(
+            given, entry, facts, texts[0], texts[1], proofs, tuple(unknown), parents, newer
+        )
 
     def _text(self, entry: VersionEntry, path: str | None) -> tuple[str | None, str | None]:
         """The text of a file of the dataset's repository, or why it cannot be read."""
@@ -312,9 +318,11 @@ def _gaps(record: ModelRecord) -> list[str]:
     """What the record leaves out without saying so."""
     gaps = [
         ("which files of the data were read", all(given.files_read for given in record.inputs)),
+        ("undeclared inputs", record.origin == "verification" or record.observed is not None),
         ("the training's code", record.code.commit or record.code.path),
         ("the environment's lock", record.environment.lock),
         ("metrics", record.metrics),
         ("datasets", record.inputs),
+        ("the model's file", record.artifacts),
     ]
     return [what for what, known in gaps if not known]

@@ -165,7 +165,7 @@ def _short(value: object) -> str:
 def newest_of(tree: KeepTree, record: ModelRecord) -> tuple[ModelRecord, bool]:
     """The record with the version that it gets in ``tree``, and whether it is new.
 
-    A run that made the very model that is recorded already, from the same data, adds nothing.
+    A verification that made the very model that one has recorded already, from the same data, adds nothing.
     """
     prefix = f"models/{record.model}/"
     names = [path.removeprefix(prefix).removesuffix(".yaml") for path in tree.list(prefix)]
@@ -174,6 +174,7 @@ def newest_of(tree: KeepTree, record: ModelRecord) -> tuple[ModelRecord, bool]:
     same = (record.artifacts, [(item.dataset, item.content) for item in record.inputs])
     for path, text in texts.items():
         old = ModelRecord.read(text, what=path)
-        if (old.artifacts, [(item.dataset, item.content) for item in old.inputs]) == same:
+        inputs = [(item.dataset, item.content) for item in old.inputs]
+        if old.origin == record.origin and (old.artifacts, inputs) == same:
             return old, False
     return record.model_copy(update={"version": next_version(versions)}), True

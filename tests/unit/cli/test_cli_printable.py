@@ -50,7 +50,7 @@ def test_json_is_safe_and_says_the_same() -> None:
 
 
 def test_errors_and_notes_are_safe(capsys: pytest.CaptureFixture[str]) -> None:
-    boundary._report("fault", 1, HOSTILE, HOSTILE, [HOSTILE, HOSTILE], as_json=False)
+    boundary._report("fault", 1, HOSTILE, HOSTILE, [HOSTILE, HOSTILE], way=boundary._way([]))
     Shown(quiet=False).warn(HOSTILE)
     said = capsys.readouterr().err
     assert said.count(SHOWN) == 5

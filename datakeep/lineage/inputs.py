@@ -1,0 +1,173 @@
+"""What kind of file each one is that a training read: of a dataset, undeclared, code, environment or system.
+
+Pure judgement over paths; who opens, hashes and asks git is the caller. A file of data that is no file of a
+registered dataset is undeclared wherever it lies, the folder of the code included: git pins its bytes, but
+nobody says there whose it is and where it came from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SYSTEM = (
+    "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run",
+    "/var/run", "/var/cache", "/var/lib/sss", "/nix/store", "/gnu/store", "/boot",
+)  # fmt: skip
+#: Below /dev, but a folder like any other.
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108  no temporary file is made there
+_PACKAGES = re.compile(
+    r"/(?:site-packages|dist-packages|\.pyenv|__pycache__)(?:/|$)|/lib(?:64)?/python\d(?:\.\d+)?t?(?:\.zip$|/)"
+)
+_LIBRARY = re.compile(r"^(?P<prefix>/.*?)/lib(?:64)?/python\d\.\d+t?/")
+_OF_A_PREFIX = (
+    "bin",
+    "lib",
+    "lib64",
+    "libexec",
+    "include",
+    "share",
+    "ssl",
+    "etc",
+    "pyvenv.cfg",
+    "conda-meta",
+)
+_CODE_NAMES = re.compile(
+    r"(?:^|/)(?:\.git/.*|\.git(?:ignore|attributes|modules)|Makefile|Dockerfile|LICENSE|README[^/]*|requirements[^/]*\.txt"
+    r"|[^/]*\.(?:py|pyi|pyx|pyc|pyd|so|sh|bash|r|R|jl|lua|c|cc|cpp|h|hpp|cu|rs|go|java|js|ts|ipynb|toml|cfg|ini"
+    r"|yaml|yml|lock|md|rst))$"
+)
+_DATA_NAMES = re.compile(
+    r"\.(?:csv|tsv|parquet|pq|jsonl|ndjson|npy|npz|h5|hdf5|nc|zarr|feather|arrow|ipc|orc|avro|xlsx?|ods|pkl|pickle"
+    r"|joblib|zip|gz|tgz|bz2|xz|zst|7z|tar|png|jpe?g|gif|tiff?|bmp|webp|dcm|nii|wav|mp3|flac|ogg|mp4|avi|mov|mkv|db"
+    r"|sqlite3?|duckdb|pt|pth|ckpt|onnx|safetensors|gguf|bin|dat|tfrecord|las|ply|shp|geojson)$",
+    re.IGNORECASE,
+)
+PARAMETERS = re.compile(r"(?:^|/)params\.(?:ya?ml|json)$")
+#: Where keys and passwords lie; not even a digest of them is written down.
+_SECRET_PLACES = re.compile(
+    r"/(?:\.ssh|\.aws|\.gnupg|\.kube|\.docker|\.azure|\.config/gcloud|\.kaggle|\.netrc|\.pgpass|\.git-credentials"
+    r"|\.pypirc|\.boto|\.huggingface/token|huggingface/(?:token|stored_tokens)|id_(?:rsa|dsa|ecdsa|ed25519)|[^/]*\.pem|\.env[^/]*)(?:/|$)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things lie; all paths absolute, without links.
+
+    Args:
+        data: The ``data/`` folder of each dataset that was given, to its name.
+        code: The git work tree of the script, or its folder; None if there is no script.
+        tracked: Paths below ``code`` that git has, relative to it.
+        own: Folders that are the run's own: its output, what datakeep needs for it.
+        prefixes: Folders of software, such as a virtual environment.
+    """
+
+    data: Mapping[str, str]
+    code: str | None
+    tracked: frozenset[str] = frozenset()
+    own: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Classed:
+    """All files that were read, by kind.
+
+    Attributes:
+        datasets: For each dataset that was given, paths relative to its ``data/``.
+        undeclared: Of no registered dataset.
+        code: Below the code's folder, relative to it.
+        environment: Of the software: interpreter and packages.
+        system: Of the machine.
+        parameters: ``params.yaml`` and its like; they are code too.
+    """
+
+    datasets: dict[str, set[str]] = field(default_factory=dict)
+    undeclared: list[str] = field(default_factory=list)
+    code: list[str] = field(default_factory=list)
+    environment: list[str] = field(default_factory=list)
+    system: list[str] = field(default_factory=list)
+    parameters: list[str] = field(default_factory=list)
+
+
+def classify(paths: Iterable[str], places: Places) -> Classed:
+    """Every one of ``paths`` (absolute, without links) in the one class that it belongs to."""
+    found = Classed(datasets={name: set() for name in places.data.values()})
+    for path in paths:
+        name, below = _dataset_of(path, places.data)
+        if name is not None:
+            found.datasets[name].add(below)
+        elif not any(is_below(path, folder) for folder in places.own):
+            _class_of(path, places, found)
+    return found
+
+
+def _dataset_of(path: str, data: Mapping[str, str]) -> tuple[str | None, str]:
+    for folder, name in data.items():
+        if path.startswith(f"{folder}/"):
+            return name, path[len(folder) + 1 :]
+    return None, ""
+
+
+def _class_of(path: str, places: Places, found: Classed) -> None:
+    if _is_software(path, places.prefixes):
+        found.environment.append(path)
+    elif any(is_below(path, folder) for folder in _SYSTEM) and not is_below(path, _SHARED_MEMORY):
+        found.system.append(path)
+    elif places.code is not None and path.startswith(f"{places.code.rstrip('/')}/"):
+        below = path[len(places.code.rstrip("/")) + 1 :]
+        if PARAMETERS.search(below):
+            found.parameters.append(path)
+        if _is_code(below, places.tracked):
+            found.code.append(below)
+        else:
+            found.undeclared.append(path)
+    else:
+        if PARAMETERS.search(path):
+            found.parameters.append(path)
+        found.undeclared.append(path)
+
+
+def _is_software(path: str, prefixes: Iterable[str]) -> bool:
+    return bool(_PACKAGES.search(path)) or any(
+        is_below(path, f"{prefix.rstrip('/')}/{part}") for prefix in prefixes for part in _OF_A_PREFIX
+    )
+
+
+def _is_code(below: str, tracked: frozenset[str]) -> bool:
+    if _DATA_NAMES.search(below):
+        return False
+    return below in tracked or bool(_CODE_NAMES.search(below)) or bool(PARAMETERS.search(below))
+
+
+def possible_prefixes(paths: Iterable[str]) -> set[str]:
+    """Folders that may be those of an interpreter or virtual environment; whether they are, a look must tell."""
+    found = {match["prefix"] for path in paths if (match := _LIBRARY.match(path))}
+    found |= {path.removesuffix("/pyvenv.cfg") for path in paths if path.endswith("/pyvenv.cfg")}
+    return found
+
+
+def package_folders(paths: Iterable[str]) -> set[str]:
+    """The ``site-packages`` and ``dist-packages`` that something was read from."""
+    found = set()
+    for path in paths:
+        for name in ("/site-packages/", "/dist-packages/"):
+            at = path.find(name)
+            if at >= 0:
+                found.add(path[: at + len(name) - 1])
+    return found
+
+
+def may_hold_a_secret(path: str) -> bool:
+    """Whether ``path`` is where keys and passwords are kept."""
+    return _SECRET_PLACES.search(path) is not None
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether ``path`` is ``folder``, or lies in it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

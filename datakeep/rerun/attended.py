@@ -1,0 +1,240 @@
+"""Runs a training on the user's own machine, as if datakeep were not there: its terminal, signals and exit code.
+
+Standard input and error are the user's own. Standard output is handed on as it comes, through a
+pseudo-terminal where the user has a terminal, because metrics may be printed on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import ProgramMissing
+from datakeep.rerun import attendant
+from datakeep.rerun.process import memory_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_CHUNK_BYTES = 64 * 2**10
+_SIGNALLED = 128
+#: From <bits/siginfo-consts.h>: the kernel itself, here the terminal, sent the signal.
+_SI_KERNEL = 0x80
+_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGWINCH})
+#: How long output is waited for that processes left behind may still print.
+_DRAIN_S = 0.5
+#: More of one line than this is no line of metrics.
+_LINE_BYTES = 64 * 2**10
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a training ended.
+
+    Args:
+        exit_code: Its own; 128 + signal where a signal ended it, as in a shell.
+        signal: The signal that ended it, or None.
+        started: False where its program could not be run at all.
+        interrupted: Somebody told it to stop: Ctrl-C, or a signal to datakeep.
+        wall_s: Seconds from start to end.
+        cpu_s: CPU seconds of it and of all processes that it waited for, user and system.
+        peak_rss_bytes: The most memory that any one of them held.
+    """
+
+    exit_code: int
+    signal: int | None
+    started: bool
+    interrupted: bool
+    wall_s: float
+    cpu_s: float
+    peak_rss_bytes: int
+
+
+@dataclass(slots=True)
+class Lines:
+    """The lines of an output that may be JSON objects, of which the last value of each key is kept."""
+
+    found: dict[str, str] = field(default_factory=dict)
+    _rest: bytes = b""
+    _skips: bool = False
+
+    def take(self, chunk: bytes) -> None:
+        """More of the output."""
+        *whole, rest = (self._rest + chunk).split(b"\n")
+        for line in whole:
+            if not self._skips:
+                self._look_at(line)
+            self._skips = False
+        self._skips = self._skips or len(rest) > _LINE_BYTES
+        self._rest = b"" if self._skips else rest
+
+    def end(self) -> None:
+        """The output has ended, perhaps without a last line end."""
+        if not self._skips:
+            self._look_at(self._rest)
+        self._rest = b""
+
+    def _look_at(self, line: bytes) -> None:
+        text = line.strip()
+        if text.startswith(b"{") and text.endswith(b"}"):
+            with contextlib.suppress(ValueError, RecursionError):
+                found = json.loads(text, parse_float=_Number, parse_int=_Number, parse_constant=_nothing)
+                self.found |= {key: str(value) for key, value in found.items() if isinstance(value, _Number)}
+
+
+class _Number(str):
+    """The digits of a number of JSON, as they were printed."""
+
+    __slots__ = ()
+
+
+def _nothing(_constant: str) -> None:
+    return None
+
+
+def run(
+    argv: Sequence[str], *, shown: str, environment: Mapping[str, str], stdout: int, lines: Lines
+) -> Ended:
+    """Runs ``argv`` in the current folder, to its end.
+
+    Args:
+        argv: The program and its arguments.
+        shown: What the user called it, for the message that it cannot be run.
+        environment: All variables that it gets.
+        stdout: Where its standard output goes: the descriptor of datakeep's own, or its error output.
+        lines: Is told all that it prints on its standard output.
+    """
+    with contextlib.ExitStack() as held:
+        ours, theirs = _channel(stdout)
+        held.callback(os.close, ours)
+        report_out, report_in = os.pipe()
+        held.callback(os.close, report_out)
+        order = {"argv": list(argv), "environment": dict(environment), "stdout": theirs, "shown": shown}
+        order_fd = memory_file(json.dumps(order))
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        held.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        started = time.monotonic()
+        try:
+            process = _start(order_fd, report_in, theirs, before)
+        finally:
+            for number in (order_fd, report_in, theirs):
+                os.close(number)
+        pump = threading.Thread(target=_pump, args=(ours, stdout, lines), daemon=True)
+        pump.start()
+        interrupted = _attend(process, ours)
+        wall_s = time.monotonic() - started
+        pump.join(_DRAIN_S)
+        lines.end()
+        return _verdict(process, report_out, interrupted=interrupted, wall_s=wall_s)
+
+
+def _start(order: int, report: int, stdout: int, mask: set[int | signal.Signals]) -> subprocess.Popen[bytes]:
+    # The child inherits the mask; with these blocked, the training could not be interrupted.
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask - _SIGNALS)
+    with _quiet():
+        try:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-I", "-S", str(Path(attendant.__file__))),
+                    *(str(os.getpid()), str(order), str(report)),
+                ],
+                env={},
+                pass_fds=(order, report, stdout),
+            )
+        except OSError as error:
+            raise ProgramMissing(
+                f"the training could not be started: {error.strerror}", next_step="run it again"
+            ) from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """A Ctrl-C in the moment of the start is noted by the training alone, which is what ends then."""
+    usual = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which a program inherits
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _channel(stdout: int) -> tuple[int, int]:
+    """Two ends for the output; a terminal that looks like the user's where there is one."""
+    if not os.isatty(stdout):
+        return os.pipe()
+    ours, theirs = pty.openpty()
+    attributes = termios.tcgetattr(theirs)
+    attributes[1] &= ~termios.OPOST  # the user's terminal does that once
+    attributes[3] &= ~termios.ECHO
+    termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+    _same_size(ours)
+    return ours, theirs
+
+
+def _same_size(ours: int) -> None:
+    with contextlib.suppress(OSError):
+        size = fcntl.ioctl(1, termios.TIOCGWINSZ, b"\0" * 8)
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, size)
+
+
+def _pump(source: int, target: int, lines: Lines) -> None:
+    """Hands on what is printed; where nobody reads it any more, it is still read for its metrics."""
+    with contextlib.suppress(OSError):  # a pseudo-terminal that nobody has open any more
+        while chunk := os.read(source, _CHUNK_BYTES):
+            lines.take(chunk)
+            with contextlib.suppress(BrokenPipeError):
+                _write_all(target, chunk)
+
+
+def _write_all(target: int, chunk: bytes) -> None:
+    while chunk:
+        chunk = chunk[os.write(target, chunk) :]
+
+
+def _attend(process: subprocess.Popen[bytes], ours: int) -> bool:
+    """Waits for the end, and hands on what other processes send; whether the training was told to stop."""
+    interrupted = False
+    while process.poll() is None:
+        came = signal.sigwaitinfo(_SIGNALS)
+        number = signal.Signals(came.si_signo)
+        if number == signal.SIGWINCH:
+            _same_size(ours)
+        elif number != signal.SIGCHLD:
+            interrupted = True
+            if number != signal.SIGINT:
+                process.send_signal(number)
+            elif came.si_code != _SI_KERNEL:  # a terminal has told the training itself
+                process.send_signal(signal.SIGUSR1)
+    return interrupted
+
+
+def _verdict(process: subprocess.Popen[bytes], report: int, *, interrupted: bool, wall_s: float) -> Ended:
+    """What the attendant reported; where it was itself killed, its own end stands for the training's."""
+    os.set_blocking(report, False)
+    try:
+        code, cpu_s, peak_rss_bytes, started = json.loads(os.read(report, 4096))
+    except (BlockingIOError, ValueError):
+        code, cpu_s, peak_rss_bytes, started = process.returncode, 0.0, 0, True
+    return Ended(
+        exit_code=code if code >= 0 else _SIGNALLED - code,
+        signal=-code if code < 0 else None,
+        started=started,
+        interrupted=interrupted,
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        peak_rss_bytes=peak_rss_bytes,
+    )

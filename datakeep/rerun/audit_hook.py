@@ -1,0 +1,96 @@
+"""Tells which files a Python process opens, by an audit hook; for where strace is missing or forbidden.
+
+Copied as it is into a folder on the training's PYTHONPATH, and imported there by a ``sitecustomize``: it
+must run with any Python from 3.8 on, needs the standard library only, and never breaks the training.
+Each process appends lines of JSON to a file of its own: time, flags, path; or time, ``moved``, two paths.
+
+It sees what Python itself opens. Libraries that open files in C or Rust, and programs that are no Python,
+are not seen; docs/run.md has the list, which a test keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from _thread import get_ident
+
+_EVENTS = frozenset(("open", "os.rename", "os.link", "sqlite3.connect"))
+_FLAGS = ("O_CREAT", "O_EXCL", "O_TRUNC", "O_DIRECTORY", "O_PATH")
+
+
+class Watch:
+    """The hook of one process and of those that it forks."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.active = True
+        self.busy: set[int] = set()
+        self.failure: Exception | None = None
+        self.pid = 0
+        self.sink = -1
+        self.seen: set[tuple[str, ...]] = set()
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        """Called by Python at each audit event; whatever goes wrong in it is not the training's affair."""
+        if event not in _EVENTS or not self.active:
+            return
+        thread = get_ident()
+        if thread in self.busy:  # our own opening
+            return
+        self.busy.add(thread)
+        try:
+            self._take(event, arguments)
+        except Exception as error:  # noqa: BLE001  (a training must not fail for being watched)
+            self.failure = error
+        finally:
+            self.busy.discard(thread)
+
+    def _take(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open":
+            path, mode, flags = arguments
+            if not isinstance(path, int):
+                self._write(flags_of(mode, flags), _real(path))
+        elif event == "sqlite3.connect":
+            self._write("O_RDWR|O_CREAT", _real(arguments[0]))
+        else:
+            self._write("moved", *map(_real, arguments[:2]))
+
+    def _write(self, kind: str, *paths: str) -> None:
+        if kind == "O_RDONLY" and paths in self.seen and self.pid == os.getpid():
+            return
+        if self.pid != os.getpid():
+            self.pid, self.seen = os.getpid(), set()
+            name = os.path.join(self.folder, "%d-%d.reads" % (self.pid, time.time_ns()))  # noqa: PTH118, UP031
+            self.sink = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        if kind == "O_RDONLY":
+            self.seen.add(paths)
+        import json
+
+        line = json.dumps(["%020d" % time.time_ns(), kind, *paths])  # noqa: UP031
+        os.write(self.sink, line.encode("ascii") + b"\n")
+
+
+def _real(path: object) -> str:
+    return os.path.realpath(os.fsdecode(path))  # type: ignore[arg-type]  # os's functions take nothing else
+
+
+def flags_of(mode: object, flags: object) -> str:
+    """The flags of an opening in the words of open(2): Python tells them as a number, or only the mode."""
+    if not isinstance(flags, int):
+        flags = 0
+    access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
+    words = [{os.O_WRONLY: "O_WRONLY", os.O_RDWR: "O_RDWR"}.get(access, "O_RDONLY")]
+    words += [
+        name for name in _FLAGS if getattr(os, name, 0) and flags & getattr(os, name) == getattr(os, name)
+    ]
+    if isinstance(mode, str) and set(mode) & set("wx"):
+        words += ["O_CREAT", "O_TRUNC"]
+    return "|".join(words)
+
+
+def install(folder: str) -> Watch:
+    """From now on this process, and those that it forks, write down what they open, into ``folder``."""
+    watch = Watch(folder)
+    sys.addaudithook(watch)
+    return watch

@@ -1,0 +1,117 @@
+"""``record``: what somebody says that a model, trained elsewhere, was made of. Declared, never taken for observed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
+from datakeep.core.names import check_name
+from datakeep.core.secrets import find_secret, strip_url
+from datakeep.formats.model import Artifact, ModelCode, ModelEnvironment, ModelInput, ModelRecord, Resources
+from datakeep.store.hashing import hash_file
+from datakeep.workflows.recording import publish_or_keep
+from datakeep.workflows.run import base_records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from datakeep.repository.identity import Identity
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.recording import Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What is said of a model.
+
+    Args:
+        model: Its name.
+        files: Its files.
+        uses: Dataset versions, ``orders@v3``; a name alone is the newest.
+        bases: Models that it started from.
+        code_url: The repository of its code.
+        code_commit: And the commit.
+        metrics: Numbers by name, as text.
+    """
+
+    model: str
+    files: tuple[Path, ...]
+    uses: tuple[str, ...]
+    bases: tuple[str, ...] = ()
+    code_url: str | None = None
+    code_commit: str | None = None
+    metrics: Mapping[str, str] | None = None
+
+
+def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
+    """What is said is in the keep, as declared by ``who``.
+
+    Raises:
+        UsageError: The name is none, two files have one name, or neither data nor base model is named.
+        UnknownName: There is no such dataset version or base model.
+        SourceMissing, SourceUnreadable: Of the files.
+    """
+    check_name(said.model, what="model")
+    keep.require_not_departed(who, datetime.now(UTC))
+    if not said.uses and not said.bases:
+        raise UsageError(
+            "a record that names neither data nor a base model says nothing",
+            next_step=f"datakeep record {said.model} FILE --used orders@v3",
+        )
+    if said.code_url and find_secret(strip_url(said.code_url)):
+        raise UsageError("the URL of the code holds a secret", next_step="leave it out of --code-url")
+    inputs = []
+    for name in dict.fromkeys(said.uses):
+        entry = keep.entry(keep.resolve(name))
+        inputs.append(
+            ModelInput(
+                dataset=entry.dataset,
+                version=entry.version,
+                commit=entry.commit,
+                content=entry.content,
+                how="declared",
+            )
+        )
+    bases = [f"{one.model}@{one.version}" for one in base_records(keep, said.bases)]
+    made = ModelRecord(
+        model=said.model,
+        version="v1",
+        artifacts=_artifacts(said.files),
+        inputs=inputs,
+        base_models=bases,
+        code=ModelCode(url=said.code_url and strip_url(said.code_url), commit=said.code_commit),
+        command=[],
+        metrics=dict(said.metrics or {}),
+        environment=ModelEnvironment(kind="unknown"),
+        resources=Resources(),
+        origin="declared",
+        recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        recorded_by=who.email,
+        unknown=[f"whether all this is so: {who.email} declared it, and nothing was observed", "seed", "gpu"],
+    )
+    return publish_or_keep(keep, made, {}, who)
+
+
+def _artifacts(files: Sequence[Path]) -> list[Artifact]:
+    names = [file.name for file in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(
+            f"two of the files are called {twice[0]}",
+            next_step="rename one of them, or record them as two models",
+        )
+    found = []
+    for file in files:
+        try:
+            size_bytes, _, sha256 = hash_file(file.resolve(strict=True))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise SourceMissing(f"there is no file {file}", next_step="check the path") from error
+        except OSError as error:
+            raise SourceUnreadable(
+                f"{file} is no file that can be read ({error.strerror or error})",
+                next_step="name the model's file itself",
+            ) from error
+        found.append(Artifact(path=file.name, sha256=sha256.hex(), size_bytes=size_bytes))
+    return found

@@ -1,0 +1,287 @@
+"""``run``: a training on the user's own machine, watched, and its model record in the keep (L21, L24).
+
+No clean room: the training has its user's network, home and environment; what it read of them is recorded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import AccessDenied, AlreadyExists, ProgramMissing, UnknownName, UsageError
+from datakeep.core.names import VERSION, check_name, environment_variable, nearest
+from datakeep.formats.model import Resources
+from datakeep.lineage import records
+from datakeep.repository.code import work_tree
+from datakeep.rerun import attended
+from datakeep.workflows.given_data import provide
+from datakeep.workflows.observing import seen as paths_seen
+from datakeep.workflows.observing import watch
+from datakeep.workflows.recording import publish_or_keep
+from datakeep.workflows.rooms import own_room
+from datakeep.workflows.run_record import Script, Seen, failure_of, record_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from datakeep.formats.model import ModelRecord
+    from datakeep.repository.identity import Identity
+    from datakeep.rerun.attended import Ended
+    from datakeep.workflows.given_data import Given
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.observing import Watch
+    from datakeep.workflows.recording import Recorded
+
+OUT_VARIABLE = "DATAKEEP_OUT"
+_TOKEN = re.compile(r"\{([a-z0-9][a-z0-9-]*)\}")
+_SCRIPT = re.compile(r"\.(?:py|pyw|sh|bash|R|r|jl|lua|ipynb|js|ts|pl|rb)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run.
+
+    Args:
+        model: The name of the model that it makes.
+        argv: The program and its arguments.
+        uses: Dataset versions that it is given: ``orders`` (the newest) or ``orders@v3``.
+        bases: Models that it starts from: ``resnet@v1``.
+        out: A new or empty folder in which it leaves its files.
+        environment: The user's variables.
+        stdout: Where its standard output goes, a descriptor.
+    """
+
+    model: str
+    argv: tuple[str, ...]
+    uses: tuple[str, ...]
+    bases: tuple[str, ...]
+    out: Path | None
+    environment: Mapping[str, str]
+    stdout: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it.
+
+    Attributes:
+        ended: How the training ended.
+        recorded: Where its record is; None if it was interrupted.
+        given: The data that it was given.
+    """
+
+    ended: Ended
+    recorded: Recorded | None
+    given: tuple[Given, ...]
+
+
+def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[], None]) -> Done:
+    """The training is run to its end, and its record is in the keep; one that failed is recorded as failed.
+
+    Args:
+        keep: The keep.
+        order: What to run, in the current folder.
+        who: Who runs it.
+        about_to_start: Called when from here on the terminal is the training's.
+
+    Raises:
+        UsageError, UnknownName: Of the model, the datasets, the base models or the command.
+        AlreadyExists: Of the folder for its files.
+        AccessDenied: Whoever runs it has departed.
+        ProgramMissing: Its program does not exist.
+        DamagedBytes, StoreUnreachable: The data cannot be had as registered.
+    """
+    check_name(order.model, what="model")
+    if not order.argv:
+        raise UsageError("no training is named", next_step="datakeep run --model NAME -- python train.py")
+    keep.require_not_departed(who, datetime.now(UTC))
+    program = program_of(order.argv[0], order.environment)
+    bases = base_records(keep, order.bases)
+    given = given_data(keep, order.uses)
+    out = out_folder(order.out)
+    argv = _filled((program, *order.argv[1:]), given, out)
+    environment = {**order.environment, **variables_of(given)}
+    if out:
+        environment[OUT_VARIABLE] = str(out)
+    script = script_of(order.argv)
+    with own_room(keep) as room:
+        trace = room / "trace"
+        trace.mkdir()
+        watching = watch(argv, environment, trace.resolve())
+        lines = attended.Lines()
+        about_to_start()
+        ended = attended.run(
+            watching.argv,
+            shown=order.argv[0],
+            environment=watching.environment,
+            stdout=order.stdout,
+            lines=lines,
+        )
+        if ended.interrupted and ended.exit_code:
+            return Done(ended, None, tuple(given))
+        seen = _seen(order, given, bases, out, script, watching, ended, room)
+        seen.printed = lines.found
+        record, beside = record_of(keep, seen, who.email)
+    return Done(ended, publish_or_keep(keep, record, beside, who), tuple(given))
+
+
+def _seen(
+    order: Order,
+    given: Sequence[Given],
+    bases: Sequence[ModelRecord],
+    out: Path | None,
+    script: Script,
+    watching: Watch,
+    ended: Ended,
+    room: Path,
+) -> Seen:
+    return Seen(
+        model=order.model,
+        argv=order.argv,
+        script=script,
+        given=given,
+        base_models=[f"{base.model}@{base.version}" for base in bases],
+        base_files={artifact.sha256 for base in bases for artifact in base.artifacts},
+        out=out,
+        own=(os.path.realpath(room),),
+        environment=order.environment,
+        observed=watching.observed,
+        paths=paths_seen(watching),
+        began_s=watching.began_s,
+        failure=failure_of(ended.exit_code, ended.signal),
+        exit_code=ended.exit_code,
+        resources=Resources(
+            wall_s=f"{ended.wall_s:.3f}", cpu_s=f"{ended.cpu_s:.3f}", peak_rss_bytes=ended.peak_rss_bytes
+        ),
+    )
+
+
+def program_of(name: str, environment: Mapping[str, str]) -> str:
+    """The path of a program as the user's shell would find it.
+
+    Raises:
+        ProgramMissing: There is none.
+    """
+    found = shutil.which(name, path=environment.get("PATH", os.defpath))
+    if found is None:
+        raise ProgramMissing(
+            f"the training's program {name!r} cannot be found, or is not executable",
+            next_step="activate its environment, or name its path: datakeep run … -- /path/to/python train.py",
+        )
+    return os.path.abspath(found) if "/" in name else found  # noqa: PTH100  (a link is the program's name)
+
+
+def base_records(keep: Keep, names: Sequence[str]) -> list[ModelRecord]:
+    """The records of the models that a training starts from; the newest completed one where no version is named.
+
+    Raises:
+        UnknownName: The keep has no such record.
+        UsageError: A version is malformed.
+    """
+    found = []
+    for name in names:
+        model, at, version = name.removeprefix("model:").partition("@")
+        if at and not VERSION.fullmatch(version):
+            raise UsageError(f"{version!r} is not a version", next_step=f"write {model}@v1, or {model} alone")
+        of_model = records.all_records(keep.tree, model).records if model else ()
+        fits = [one for one in of_model if (one.version == version if at else one.status != "failed")]
+        if not fits:
+            known = records.names(keep.tree)
+            near = nearest(model, known)
+            hint = f"; did you mean {near!r}?" if near and near != model else ""
+            has = f"; it has {', '.join(known[model][-5:])}" if model in known else ""
+            raise UnknownName(
+                f"the keep has no record of a base model {name!r}{has}{hint}",
+                next_step="record it first: datakeep record MODEL FILE",
+            )
+        found.append(fits[0])
+    return found
+
+
+def given_data(keep: Keep, uses: Sequence[str]) -> list[Given]:
+    """The versions of ``uses`` on this machine, verified and read-only.
+
+    Raises:
+        UsageError: Two versions of one dataset would have the same variable.
+        UnknownName, DamagedBytes, StoreUnreachable: Of one of them.
+    """
+    labels = [keep.resolve(name) for name in uses]
+    names = [label.name for label in labels]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"--uses names {name} twice, and {environment_variable(name)} can lead to one of them only",
+                next_step=f"name one version of {name}; run once for each",
+            )
+    given = [provide(keep, keep.entry(label)) for label in labels]
+    for one in given:
+        how = "fetched and verified" if one.fetched else "verified, was here already"
+        keep.progress.note(f"{one.label}: {len(one.inventory)} files, {how}")
+    return given
+
+
+def variables_of(given: Sequence[Given]) -> dict[str, str]:
+    """``DATAKEEP_DATA_ORDERS`` and its like."""
+    return {environment_variable(one.entry.dataset): str(one.data) for one in given}
+
+
+def out_folder(out: Path | None) -> Path | None:
+    """The folder for the training's files, made now.
+
+    Raises:
+        AlreadyExists: It is a file, or holds something that could be taken for a result.
+        AccessDenied: It cannot be made.
+    """
+    if out is None:
+        return None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        taken = any(out.iterdir())
+    except (FileExistsError, NotADirectoryError) as error:
+        raise AlreadyExists(
+            f"--out {out} is a file, or lies in one", next_step="name a new folder"
+        ) from error
+    except OSError as error:
+        raise AccessDenied(
+            f"--out {out} cannot be made: {error.strerror}", next_step="name a folder that you can write to"
+        ) from error
+    if taken:
+        raise AlreadyExists(
+            f"--out {out} is not empty, and an old result could be taken for a new one",
+            next_step="name a new folder",
+        )
+    return Path(os.path.abspath(out))  # noqa: PTH100  (the training may change its folder; a link stays one)
+
+
+def _filled(argv: Sequence[str], given: Sequence[Given], out: Path | None) -> tuple[str, ...]:
+    """``argv`` with ``{orders}`` and ``{out}`` replaced, ``{data}`` too where there is one dataset."""
+    tokens = {one.entry.dataset: str(one.data) for one in given}
+    if len(given) == 1:
+        tokens.setdefault("data", str(given[0].data))
+    if out:
+        tokens.setdefault("out", str(out))
+    for argument in argv:
+        lone = _TOKEN.fullmatch(argument)
+        if lone and lone[1] not in tokens:
+            missing = "--out DIR" if lone[1] == "out" else f"--uses {lone[1]}"
+            raise UsageError(
+                f"the command has {argument}, and nothing says what it is"
+                + (f"; known are {', '.join(f'{{{name}}}' for name in tokens)}" if tokens else ""),
+                next_step=f"add {missing} before --",
+            )
+    return tuple(_TOKEN.sub(lambda found: tokens.get(found[1], found[0]), argument) for argument in argv)
+
+
+def script_of(argv: Sequence[str]) -> Script:
+    """Where the code of a command is: the first of its arguments that is a script, else the current folder."""
+    for argument in argv:
+        if _SCRIPT.search(argument) and Path(argument).is_file():
+            path = Path(argument).resolve()
+            return Script(path.parent, path, work_tree(path.parent))
+    here = Path.cwd().resolve()
+    return Script(here, None, work_tree(here))

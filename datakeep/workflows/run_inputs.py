@@ -1,0 +1,212 @@
+"""What a training read, file by file, as its model record has it: datasets, undeclared inputs, parameters."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.arguments import WITHHELD
+from datakeep.core.errors import DatakeepError
+from datakeep.core.secrets import find_secret, is_secret_name
+from datakeep.formats import yaml
+from datakeep.formats.model import FilesRead, ModelInput
+from datakeep.lineage import inputs
+from datakeep.repository import working
+from datakeep.store.hashing import hash_file
+from datakeep.workflows.inventories import path_list_id
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from datakeep.formats.model import Observation
+    from datakeep.workflows.given_data import Given
+    from datakeep.workflows.keep import Keep
+
+#: More undeclared inputs than this are counted, not listed.
+MAX_UNDECLARED = 1000
+_MAX_PARAMETERS_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Inputs:
+    """What went in.
+
+    Attributes:
+        datasets: Every version that was given, with what was read of it.
+        undeclared: Files of no dataset that was given, at most :data:`MAX_UNDECLARED`.
+        undeclared_count: How many there were in all.
+        parameters: What ``params.yaml`` and its like say, by their names.
+        lists: The lists of files that were read, where not all were; by path relative to the record's folder.
+        unknown: What could not be told.
+    """
+
+    datasets: list[ModelInput] = field(default_factory=list)
+    undeclared: list[dict[str, Any]] = field(default_factory=list)
+    undeclared_count: int = 0
+    parameters: dict[str, Any] = field(default_factory=dict)
+    lists: dict[str, bytes] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+def given_inputs(given: Sequence[Given], read: Mapping[str, set[str]] | None) -> Inputs:
+    """What was read of the data that was given; without ``read`` (by dataset) only that it was given."""
+    found = Inputs()
+    for one in given:
+        files_read = None
+        if read is not None:
+            files_read = _files_read(one, read.get(one.label, set()), found)
+        found.datasets.append(
+            ModelInput(
+                dataset=one.entry.dataset,
+                version=one.entry.version,
+                commit=one.entry.commit,
+                content=one.entry.content,
+                how="given" if files_read is None else "observed",
+                files_read=files_read,
+            )
+        )
+    return found
+
+
+def _files_read(given: Given, paths: set[str], found: Inputs) -> FilesRead:
+    """Only registered files count: what else lay in the folder is no file of the version."""
+    manifest = given.entry.manifest_model()
+    patterns = manifest.splits.patterns if manifest.splits else {}
+    rows = given.inventory.with_splits(patterns).files
+    split_of = {row.path: row.split for row in rows}
+    read = sorted(paths & split_of.keys())
+    stray = len(paths) - len(read)
+    if stray:
+        found.unknown.append(f"{stray} files in the folder of {given.label} that are not of this version")
+    kept = None
+    if 0 < len(read) < len(split_of):
+        kept = f"read/{given.label}.txt"
+        found.lists[kept] = "".join(f"{path}\n" for path in read).encode("utf-8")
+    return FilesRead(
+        count=len(read),
+        splits=dict(Counter(split for path in read if (split := split_of[path]))),
+        list=path_list_id(read),
+        of=len(split_of),
+        kept=kept,
+    )
+
+
+def add_undeclared(
+    keep: Keep, paths: Iterable[str], found: Inputs, *, began_s: float, known: set[str]
+) -> None:
+    """Every regular file of ``paths`` is listed with size and digest.
+
+    Args:
+        keep: The keep, whose datasets may have checkouts elsewhere.
+        paths: Absolute, without links.
+        found: Is added to.
+        began_s: When the training began; what changed since may have been read with other bytes.
+        known: Digests of files that are known as something else: those of the declared base models.
+    """
+    finder = _Checkouts(keep)
+    there = [(path, status) for path in paths if (status := _regular(path)) is not None]
+    keep.progress.stage("hashing what was read besides", total=min(len(there), MAX_UNDECLARED))
+    for path, status in there:
+        if len(found.undeclared) >= MAX_UNDECLARED:
+            found.undeclared_count += 1
+            continue
+        entry: dict[str, Any] = {"path": _shown(path), "size_bytes": status.st_size}
+        if inputs.may_hold_a_secret(path):
+            entry["withheld"] = "it may hold a secret, so its digest is not written down"
+        else:
+            entry |= _digest(path)
+        keep.progress.advance(size_bytes=status.st_size)
+        if entry.get("sha256") in known:
+            continue
+        if status.st_mtime >= began_s:
+            entry["changed"] = "during the training or since; the digest is of what is there now"
+        if of := finder.version_of(path):
+            entry["of"] = of
+        found.undeclared.append(entry)
+        found.undeclared_count += 1
+    if found.undeclared_count > len(found.undeclared):
+        more = found.undeclared_count - len(found.undeclared)
+        found.unknown.append(f"{more:,} more undeclared inputs, which were counted and not listed")
+
+
+def _regular(path: str) -> os.stat_result | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None  # it is gone, or was never a file: a pipe, a folder behind a permission
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _digest(path: str) -> dict[str, Any]:
+    try:
+        return {"sha256": hash_file(Path(path))[2].hex()}
+    except OSError as error:
+        return {"unreadable": error.strerror or str(error)}
+
+
+class _Checkouts:
+    """Knows the working copies of datasets that files lie in, other than those that were given."""
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        self._known: dict[Path, str | None] = {}
+
+    def version_of(self, path: str) -> str | None:
+        """``orders@v1`` if ``path`` lies in a checkout of it; its bytes may have been changed there."""
+        for folder in Path(path).parents:
+            if folder in self._known:
+                return self._known[folder]
+            if (folder / "dataset.yaml").is_file():
+                self._known[folder] = self._look(folder)
+                return self._known[folder]
+        return None
+
+    def _look(self, folder: Path) -> str | None:
+        try:
+            head = working.head_of(folder)
+            text = (folder / "dataset.yaml").read_bytes()
+            name = str(yaml.load(text, what="dataset.yaml").get("name"))
+            entry = self._keep.at_commit(name, head) if head else None
+        except (DatakeepError, OSError):
+            return None
+        return f"{entry.dataset}@{entry.version}" if entry else None
+
+
+def add_parameters(paths: Iterable[str], found: Inputs) -> None:
+    """What the files of parameters say that were read; a secret in them is withheld."""
+    for path in paths:
+        name = Path(path).name
+        try:
+            data = Path(path).read_bytes()[: _MAX_PARAMETERS_BYTES + 1]
+            if len(data) > _MAX_PARAMETERS_BYTES:
+                found.unknown.append(f"the parameters in {name}, which is too large to be kept")
+                continue
+            said = json.loads(data) if name.endswith(".json") else yaml.plain(yaml.load(data, what=name))
+        except (DatakeepError, OSError, ValueError) as error:
+            found.unknown.append(f"the parameters in {name}, which cannot be read ({error})")
+            continue
+        found.parameters[name] = _without_secrets(said)
+
+
+def _without_secrets(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without_secrets(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(inner) for inner in value]
+    if value is not None and is_secret_name(name):
+        return WITHHELD
+    return WITHHELD if isinstance(value, str) and find_secret(value) else value
+
+
+def not_seen(observed: Observation) -> str:
+    """One line for the list of what is not known, where the training was not watched by strace."""
+    return f"files that were opened outside of Python's own functions (an audit hook watched: {observed.why})"

@@ -1,0 +1,245 @@
+"""The model record of a training on the user's own machine: all that was seen of it, and what is not known."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.core.arguments import options_of, seeds_of, without_secrets
+from datakeep.core.secrets import find_secret_in_patch
+from datakeep.formats.model import Artifact, ModelCode, ModelEnvironment, ModelRecord, Resources
+from datakeep.lineage import inputs
+from datakeep.repository.code import DIFF_LIMIT_BYTES, uncommitted_diff
+from datakeep.rerun import artifacts, host, metrics
+from datakeep.workflows.given_data import changed_since
+from datakeep.workflows.recording import UNCOMMITTED
+from datakeep.workflows.run_inputs import add_parameters, add_undeclared, given_inputs, not_seen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from datakeep.formats.model import Observation, Origin
+    from datakeep.repository.code import WorkTree
+    from datakeep.workflows.given_data import Given
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.run_inputs import Inputs
+
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Where a training's code is.
+
+    Attributes:
+        folder: The folder of the script, or the one that the training was started in.
+        path: The script; None if the command names none.
+        tree: Its git work tree; None if it lies in none.
+    """
+
+    folder: Path
+    path: Path | None
+    tree: WorkTree | None
+
+    @property
+    def root(self) -> str:
+        """The folder whose files are code."""
+        return str(self.tree.root if self.tree else self.folder)
+
+
+@dataclass(slots=True)
+class Seen:
+    """All that is known of a training that has ended.
+
+    Args:
+        model: The model's name.
+        argv: What was run, as the user wrote it.
+        script: Where its code is.
+        given: The data that it was given.
+        base_models: Records' names, ``resnet@v1``.
+        base_files: Digests of the files of those models.
+        out: Where it wrote; None if that was not said.
+        own: Folders of datakeep's that it used.
+        environment: Its variables.
+        observed: How it was watched.
+        paths: What it read; None if it could not be watched.
+        began_s: When it began (seconds since 1970).
+        failure: Why it failed, in words; None if it did not.
+        exit_code: Its own; None for a block of Python.
+        resources: What it took.
+        printed: Numbers that it printed or logged, by name.
+        artifacts: Files that it saved one by one.
+    """
+
+    model: str
+    argv: Sequence[str]
+    script: Script
+    given: Sequence[Given]
+    base_models: Sequence[str]
+    base_files: set[str]
+    out: Path | None
+    own: tuple[str, ...]
+    environment: Mapping[str, str]
+    observed: Observation
+    paths: tuple[str, ...] | None
+    began_s: float
+    failure: str | None
+    exit_code: int | None
+    resources: Resources
+    printed: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Sequence[Artifact] = ()
+    origin: Origin = "run"
+
+
+def failure_of(exit_code: int, number: int | None) -> str | None:
+    """How a training failed, in words; None if it ended by itself with exit code 0."""
+    if number is not None:
+        names = {known.value: known.name for known in signal.Signals}
+        return f"ended by signal {names.get(number, number)}"
+    return f"exit code {exit_code}" if exit_code else None
+
+
+def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, bytes]]:
+    """The record, whose version is settled when it is put into the keep, and the files that belong to it."""
+    classed, found = _inputs(keep, seen)
+    unknown = list(found.unknown)
+    code, diff = _code(seen, classed.code if classed else [], unknown)
+    left = _artifacts(seen, unknown)
+    parameters = {**options_of(without_secrets(seen.argv[1:])), **found.parameters}
+    seeds = seeds_of(parameters) | {
+        name: seen.environment[name] for name in ("PYTHONHASHSEED",) if name in seen.environment
+    }
+    environment = _environment(seen, classed.environment if classed else [], unknown)
+    unknown += [] if seeds else ["seed"]
+    record = ModelRecord(
+        model=seen.model,
+        version="v1",
+        artifacts=left,
+        inputs=found.datasets,
+        undeclared=found.undeclared,
+        undeclared_count=found.undeclared_count,
+        base_models=list(seen.base_models),
+        code=code,
+        command=without_secrets(seen.argv),
+        parameters=parameters,
+        metrics=_metrics(seen, unknown),
+        environment=environment,
+        resources=seen.resources,
+        origin=seen.origin,
+        status="failed" if seen.failure else "completed",
+        failure=seen.failure,
+        exit_code=seen.exit_code,
+        observed=seen.observed,
+        seeds=seeds,
+        recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        recorded_by=who,
+        unknown=unknown,
+    )
+    return record, found.lists | ({UNCOMMITTED: diff} if diff else {})
+
+
+def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
+    if seen.paths is None:
+        found = given_inputs(seen.given, None)
+        found.unknown.append(f"files read ({seen.observed.why})")
+        return None, found
+    classed = inputs.classify(seen.paths, _places(seen, seen.paths))
+    found = given_inputs(seen.given, classed.datasets)
+    for given in seen.given:
+        for line in changed_since(keep, given)[:10]:
+            keep.progress.warn(f"the training changed its data of {given.label}: {line}")
+            found.unknown.append(f"what was read of {given.label} after it was changed ({line})")
+    add_undeclared(keep, classed.undeclared, found, began_s=seen.began_s, known=seen.base_files)
+    add_parameters(classed.parameters, found)
+    if seen.observed.by == "audit-hook":
+        found.unknown.append(not_seen(seen.observed))
+    return classed, found
+
+
+def _places(seen: Seen, paths: Sequence[str]) -> inputs.Places:
+    prefixes = [
+        prefix
+        for prefix in sorted(inputs.possible_prefixes(paths))
+        if any(os.path.lexists(f"{prefix}/{mark}") for mark in ("pyvenv.cfg", "conda-meta", "bin/python3"))
+    ]
+    own = [*seen.own, *([os.path.realpath(seen.out)] if seen.out else [])]
+    return inputs.Places(
+        data={str(given.data): given.label for given in seen.given},
+        code=seen.script.root,
+        tracked=seen.script.tree.tracked if seen.script.tree else frozenset(),
+        own=tuple(own),
+        prefixes=tuple(prefixes),
+    )
+
+
+def _code(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[ModelCode, bytes]:
+    tree, script = seen.script.tree, seen.script.path
+    if tree is None:
+        unknown.append("the commit of the code, which lies in no git work tree")
+        return ModelCode(path=str(script or seen.script.folder)), b""
+    start = script or seen.script.folder
+    path = os.path.relpath(os.path.realpath(start), tree.root)
+    diff = uncommitted_diff(tree, [*read, *([path] if script else [])])
+    code = ModelCode(url=tree.url, commit=tree.commit, path=path)
+    if not diff:
+        return code, b""
+    dirty = f"sha256:{hashlib.sha256(diff).hexdigest()}"
+    withheld = _withheld(diff)
+    if withheld:
+        unknown.append(f"the changes of the code that were not committed ({withheld})")
+        return code.model_copy(update={"dirty": dirty, "withheld": withheld}), b""
+    return code.model_copy(update={"dirty": dirty, "diff": UNCOMMITTED}), diff
+
+
+def _withheld(diff: bytes) -> str | None:
+    if len(diff) > DIFF_LIMIT_BYTES:
+        return f"withheld: they are larger than {DIFF_LIMIT_BYTES:,} bytes"
+    secret = find_secret_in_patch(diff.decode("utf-8", "replace"))
+    return f"withheld: they hold {secret}" if secret else None
+
+
+def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
+    left = list(seen.artifacts)
+    if seen.out is None:
+        if not left:
+            unknown.append("the files that the training left (run it with --out DIR)")
+        return left
+    found, passed_over = artifacts.collect(seen.out)
+    unknown += [f"a file that the training left: {said}" for said in passed_over[:10]]
+    return left + [Artifact(path=one.path, sha256=one.sha256, size_bytes=one.size_bytes) for one in found]
+
+
+def _metrics(seen: Seen, unknown: list[str]) -> dict[str, str]:
+    """Of ``metrics.json``, if the training left one; else the last numbers that it printed as JSON."""
+    data = artifacts.read_bounded(seen.out, METRICS, metrics.LIMIT_BYTES) if seen.out else None
+    if data is None:
+        return dict(seen.printed)
+    try:
+        return {name: str(value) for name, value in metrics.parse(data).items()}
+    except metrics.NotMetrics as error:
+        unknown.append(f"metrics: {METRICS} {error}")
+        return dict(seen.printed)
+
+
+def _environment(seen: Seen, read: Sequence[str], unknown: list[str]) -> ModelEnvironment:
+    folders = [seen.script.folder, Path(seen.script.root), Path.cwd()]
+    software = host.software(seen.argv[0], folders, inputs.package_folders(read))
+    machine = host.machine()
+    unknown += [] if machine.gpu else ["gpu"]
+    return ModelEnvironment(
+        kind=software.kind,
+        lock=software.lock,
+        python=software.python,
+        platform=machine.platform,
+        gpu=machine.gpu,
+        cuda=machine.cuda,
+        cpu=machine.cpu,
+        packages=software.packages_id,
+        package_count=len(software.packages),
+        variables=host.variables(seen.environment),
+    )

@@ -1,0 +1,287 @@
+"""``datakeep.training``: the record of ``datakeep run``, from within a notebook or a script.
+
+strace cannot be put around a program that runs already, so Python's audit hook watches: in this process, in
+those that it forks, and in every Python that is started in the block. The record says so, and that it sees less.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from datakeep.core.errors import DatakeepError, SourceMissing, SourceUnreadable, UsageError
+from datakeep.core.names import check_name
+from datakeep.core.secrets import find_secret
+from datakeep.formats.model import Artifact, Observation, Resources
+from datakeep.repository.code import work_tree
+from datakeep.repository.identity import identity
+from datakeep.rerun import audit_hook, injected, reads
+from datakeep.store.hashing import hash_file
+from datakeep.workflows.keep import open_keep
+from datakeep.workflows.observing import only_read
+from datakeep.workflows.recording import publish_or_keep
+from datakeep.workflows.rooms import own_room
+from datakeep.workflows.run import base_records, given_data
+from datakeep.workflows.run_record import Script, Seen, record_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from datakeep.core.progress import Progress
+    from datakeep.formats.model import ModelRecord
+    from datakeep.rerun.audit_hook import Watch
+    from datakeep.workflows.given_data import Given
+    from datakeep.workflows.recording import Recorded
+
+_WHY = "strace cannot be put around a program that runs already"
+_BEFORE = "files that the program had read before the training's block began"
+_FAILURE_CHARACTERS = 200
+_open_ones: list[str] = []
+
+
+class Printed:
+    """Reports to the standard error output, a line for each thing that should be seen."""
+
+    def stage(self, name: str, *, total: int | None = None, unit: str = "files") -> None:
+        """Not shown."""
+
+    def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
+        """Not shown."""
+
+    def note(self, text: str) -> None:
+        """A line."""
+        sys.stderr.write(f"datakeep: {text}\n")
+
+    def warn(self, text: str) -> None:
+        """A line."""
+        sys.stderr.write(f"datakeep: warning: {text}\n")
+
+    def recorded(self) -> None:
+        """Not shown."""
+
+
+class Training:
+    """A training that is being recorded; made by :func:`datakeep.training`, whose page has the example.
+
+    Attributes:
+        recorded: After the block, where the record is: ``t.recorded.label`` is ``churn@v7``.
+    """
+
+    def __init__(
+        self, model: str, keep: str | os.PathLike[str], base: Sequence[str], progress: Progress | None
+    ) -> None:
+        check_name(model, what="model")
+        self._model = model
+        self._keep = open_keep(Path(keep), progress or Printed())
+        self._who = identity(self._keep.root)
+        self._keep.require_not_departed(self._who, datetime.now(UTC))
+        self._bases: list[ModelRecord] = base_records(self._keep, base)
+        self._given: dict[str, Given] = {}
+        self._metrics: dict[str, str] = {}
+        self._artifacts: dict[str, Artifact] = {}
+        self._held = ExitStack()
+        self._watch: Watch | None = None
+        self._before: dict[str, str | None] = {}
+        self._began_s = self._cpu_s = 0.0
+        self.recorded: Recorded | None = None
+
+    def __enter__(self) -> Self:
+        if _open_ones:
+            raise UsageError(
+                f"the training of {_open_ones[0]} is still open, and what is read could be of either",
+                next_step="end its block first",
+            )
+        room = self._held.enter_context(own_room(self._keep)).resolve()
+        _open_ones.append(self._model)
+        self._held.callback(_open_ones.clear)
+        changed = injected.inject(os.environ, room)
+        self._before = {"PYTHONPATH": os.environ.get("PYTHONPATH")}
+        self._folder, self._path = room, changed["PYTHONPATH"]
+        self._began_s, self._cpu_s = time.time(), _cpu_s()
+        self._watch = audit_hook.install(str(room))
+        os.environ["PYTHONPATH"] = self._path
+        return self
+
+    @contextmanager
+    def _unwatched(self) -> Iterator[None]:
+        """What datakeep itself opens is not the training's."""
+        if self._watch is None or _open_ones != [self._model]:
+            raise UsageError(
+                "the training's block is not open", next_step="with datakeep.training(…) as t: …"
+            )
+        self._watch.active = False
+        self._restore()
+        try:
+            yield
+        finally:
+            self._watch.active = True
+            os.environ["PYTHONPATH"] = self._path
+
+    def _restore(self) -> None:
+        before = self._before["PYTHONPATH"]
+        if before is None:
+            os.environ.pop("PYTHONPATH", None)
+        else:
+            os.environ["PYTHONPATH"] = before
+
+    def use(self, dataset: str) -> Path:
+        """The folder with the files of a dataset version: every byte verified, read-only.
+
+        Args:
+            dataset: ``orders@v3``; ``orders`` means the newest version.
+
+        Returns:
+            The absolute path of its ``data/`` folder. The files lie in it as they were registered.
+
+        Raises:
+            UnknownName: The keep has no such dataset or version.
+            UsageError: Another version of the dataset is in use, or the block is not open.
+            DamagedBytes: A file is whole in no store.
+            StoreUnreachable, AccessDenied, NoSpace: The data cannot be had, or not be put here.
+        """
+        with self._unwatched():
+            label = self._keep.resolve(dataset)
+            known = self._given.get(label.name)
+            if known is not None and known.entry.version != label.version:
+                raise UsageError(
+                    f"{known.label} is in use, so {label} cannot be", next_step="use one version of a dataset"
+                )
+            if known is None:
+                known = self._given[label.name] = given_data(self._keep, [str(label)])[0]
+            return known.data
+
+    def log(self, **metrics: float) -> None:
+        """What was measured goes into the record; of a name that is logged again, the last value counts.
+
+        Args:
+            metrics: Scalars by name (shape ``()``), in whatever unit; exact decimals are kept of ``int``, ``str``
+                and ``Decimal``, the shortest that means the same number of ``float`` and NumPy's.
+
+        Raises:
+            UsageError: A value is no finite number.
+        """
+        for name, value in metrics.items():
+            self._metrics[name] = _number(name, value)
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """A file is one that the training left: its size and sha256, as they are now, go into the record.
+
+        Args:
+            file: The file, which stays where it is. ``datakeep audit FILE`` finds the record by its bytes.
+
+        Raises:
+            SourceMissing, SourceUnreadable: There is no such file, or it cannot be read.
+        """
+        with self._unwatched():
+            path = Path(file).resolve()
+            here = Path.cwd().resolve()
+            name = path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+            try:
+                size_bytes, _, sha256 = hash_file(path)
+            except FileNotFoundError as error:
+                raise SourceMissing(f"there is no file {file}", next_step="save it before t.save") from error
+            except OSError as error:
+                what = f"{file} is no file that can be read ({error.strerror or error})"
+                raise SourceUnreadable(what, next_step="name the model's file itself") from error
+            self._artifacts[name] = Artifact(path=name, sha256=sha256.hex(), size_bytes=size_bytes)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._watch is not None:
+            self._watch.active = False
+        self._restore()
+        with self._held:
+            if isinstance(error, KeyboardInterrupt | GeneratorExit):
+                self._keep.progress.note("interrupted; nothing was recorded")
+                return
+            try:
+                self._record(_failure(error))
+            except DatakeepError as fault:
+                if error is None or _failure(error) is None:
+                    raise
+                error.add_note(f"datakeep: this failed training was not recorded: {fault.what}")
+
+    def _record(self, failure: str | None) -> None:
+        record, beside = record_of(self._keep, self._seen(failure), self._who.email)
+        record = record.model_copy(update={"unknown": [*record.unknown, _BEFORE]})
+        self.recorded = publish_or_keep(self._keep, record, beside, self._who)
+        where = f"only in {self.recorded.file}" if self.recorded.file else "recorded"
+        status = f" failed ({failure})" if failure else ""
+        self._keep.progress.note(f"model {self.recorded.label}{status} is {where}")
+
+    def _seen(self, failure: str | None) -> Seen:
+        found = only_read(reads.from_hook(self._folder), self._began_s)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return Seen(
+            model=self._model,
+            argv=[sys.executable, *([] if "ipykernel" in sys.modules else sys.argv)],
+            script=_script(),
+            given=list(self._given.values()),
+            base_models=[f"{base.model}@{base.version}" for base in self._bases],
+            base_files={artifact.sha256 for base in self._bases for artifact in base.artifacts},
+            out=None,
+            own=(str(self._keep.cache().resolve()), str(Path(__file__).resolve().parents[1])),
+            environment=os.environ,
+            observed=Observation(by="audit-hook", why=_WHY),
+            paths=tuple(sorted({*found, *_modules()})),
+            began_s=self._began_s,
+            failure=failure,
+            exit_code=None,
+            resources=Resources(
+                wall_s=f"{time.time() - self._began_s:.3f}",
+                cpu_s=f"{_cpu_s() - self._cpu_s:.3f}",
+                peak_rss_bytes=peak,
+            ),
+            printed=self._metrics,
+            artifacts=[*self._artifacts.values()],
+        )
+
+
+def _number(name: str, value: Any) -> str:
+    plain = value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+    try:
+        exact = Decimal(str(plain)) if isinstance(plain, int | float | str | Decimal) else Decimal("NaN")
+    except InvalidOperation:
+        exact = Decimal("NaN")
+    if isinstance(plain, bool) or not exact.is_finite():
+        raise UsageError(
+            f"the metric {name} is {str(value)[:60]}, not a finite number",
+            next_step=f"log a number: t.log({name}=0.93)",
+        )
+    return str(exact)
+
+
+def _cpu_s() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _script() -> Script:
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    if file and Path(file).is_file() and "ipykernel" not in sys.modules:
+        path = Path(file).resolve()
+        return Script(path.parent, path, work_tree(path.parent))
+    here = Path.cwd().resolve()
+    return Script(here, None, work_tree(here))
+
+
+def _modules() -> set[str]:
+    """The files of all modules that are loaded: code and packages, whenever they were read."""
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    return {os.path.realpath(file) for file in files if isinstance(file, str)}
+
+
+def _failure(error: BaseException | None) -> str | None:
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return None
+    said = f"{type(error).__name__}: {error}"[:_FAILURE_CHARACTERS]
+    return type(error).__name__ if find_secret(said) else said

@@ -1,0 +1,135 @@
+"""`datakeep.training`: the record of a run, from within a script."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datakeep.formats.model import ModelRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from world import Ran, World
+
+HEAD = """\
+import datakeep, multiprocessing, os, subprocess, sys
+READER = "import sys; open(sys.argv[1]).read()"
+def read(path):
+    return open(path).read()
+early = open("early.csv").read()
+"""
+
+
+@pytest.fixture(scope="module")
+def registered(world: World) -> World:
+    world.register("orders", "git")
+    world.aiko.datakeep("update", "orders", "--license", "MIT", "-m", "a second version", cwd=world.keep)
+    return world
+
+
+class Script:
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world, self.folder = world, folder
+        folder.mkdir()
+        for name in ("early", "mine"):
+            (folder / f"{name}.csv").write_text(f"{name}\n")
+
+    def run(self, text: str, code: int = 0) -> Ran:
+        (self.folder / "train.py").write_text(
+            HEAD + text.replace("KEEP", repr(str(self.world.keep))), "utf-8"
+        )
+        return self.world.aiko.run("python", "train.py", cwd=self.folder, code=code)
+
+    def records(self) -> list[ModelRecord]:
+        paths = (self.world.keep / "models/block").glob("*.yaml")
+        read = [ModelRecord.read(path.read_bytes(), what=path.name) for path in paths]
+        return sorted(read, key=lambda one: int(one.version[1:]))
+
+
+@pytest.fixture
+def script(registered: World, tmp_path: Path) -> Script:
+    return Script(registered, tmp_path / "code")
+
+
+def test_what_is_read_measured_and_saved_is_in_the_record(script: Script) -> None:
+    ran = script.run(
+        "import numpy\n"
+        "with datakeep.training(model='block', keep=KEEP) as t:\n"
+        "    data = t.use('orders@v1')\n"
+        "    assert t.use('orders@v1') == data\n"
+        "    open(data / 'same-a.bin', 'rb').read(); open('mine.csv').read()\n"
+        "    multiprocessing.get_context('fork').Pool(2).map(read, [data / 'train/orders.csv'])\n"
+        "    subprocess.run([sys.executable, '-c', READER, data / 'test/orders.csv'], check=True)\n"
+        "    subprocess.run(['cat', data / 'same-b.bin'], check=True, stdout=subprocess.DEVNULL)\n"
+        "    open('model.bin', 'w').write('model'); open('model.bin').read()\n"
+        "    t.log(accuracy=0.1); t.log(accuracy=0.5, loss=numpy.float32(0.25), n=3)\n"
+        "    t.save('model.bin')\n"
+        "print(t.recorded.label, 'PYTHONPATH' in os.environ)\n"
+    )
+    record = script.records()[-1]
+    assert ran.out == f"block@{record.version} False\n"
+    assert f"model block@{record.version} is recorded" in ran.err
+    assert "orders@v1: 5 files" in ran.err
+    given = record.inputs[0]
+    kept = script.world.keep / f"models/block/{record.version}" / str(given.files_read.kept)
+    assert (given.version, given.how) == ("v1", "observed")
+    assert kept.read_text() == "same-a.bin\ntest/orders.csv\ntrain/orders.csv\n"
+    assert [one["path"].rpartition("/")[2] for one in record.undeclared] == ["mine.csv"]
+    assert [(one.path, one.sha256) for one in record.artifacts] == [
+        ("model.bin", hashlib.sha256(b"model").hexdigest())
+    ]
+    assert record.metrics == {"accuracy": "0.5", "loss": "0.25", "n": "3"}
+    assert record.observed is not None
+    assert record.observed.by == "audit-hook"
+    assert "files that the program had read before the training's block began" in record.unknown
+    assert record.environment.package_count
+    assert record.status == "completed"
+
+
+def test_an_error_in_the_block_leaves_a_failed_record_and_is_raised(script: Script) -> None:
+    before = len(script.records())
+    ran = script.run(
+        "with datakeep.training(model='block', keep=KEEP) as t:\n"
+        "    read(t.use('orders') / 'train/orders.csv')\n"
+        "    raise ValueError('the loss is not a number')\n",
+        code=1,
+    )
+    assert ran.err.rstrip().endswith("ValueError: the loss is not a number")
+    record = script.records()[-1]
+    assert len(script.records()) == before + 1
+    assert (record.status, record.failure) == ("failed", "ValueError: the loss is not a number")
+    assert record.inputs[0].version == "v2"
+    script.run(
+        "with datakeep.training(model='block', keep=KEEP) as t:\n    raise KeyboardInterrupt\n", code=-2
+    )
+    assert len(script.records()) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "said"),
+    [
+        ("t.use('orderz')", "UnknownName", "did you mean 'orders'"),
+        ("t.use('orders@v1'); t.use('orders@v2')", "UsageError", "orders@v1 is in use"),
+        ("t.log(accuracy=float('nan'))", "UsageError", "not a finite number"),
+        ("t.log(accuracy=[1, 2])", "UsageError", "not a finite number"),
+        ("t.save('nothing.bin')", "SourceMissing", "there is no file nothing.bin"),
+        ("datakeep.training(model='other', keep=KEEP).__enter__()", "UsageError", "still open"),
+        ("datakeep.training(model='No', keep=KEEP)", "UsageError", "cannot be a model name"),
+        (
+            "datakeep.training(model='o', keep=KEEP, base=['resnet'])",
+            "UnknownName",
+            "no record of a base model",
+        ),
+    ],
+)
+def test_what_cannot_be_is_an_error_that_says_so(script: Script, line: str, error: str, said: str) -> None:
+    ran = script.run(
+        "with datakeep.training(model='errors', keep=KEEP) as t:\n"
+        f"    try:\n        {line}\n"
+        f"    except datakeep.errors.{error} as error:\n        print(error.what); raise KeyboardInterrupt\n",
+        code=-2,
+    )
+    assert said in ran.out

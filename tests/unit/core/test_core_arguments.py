@@ -1,0 +1,59 @@
+"""Parameters out of a command line; what is secret in it, or in a patch, is never written down."""
+
+from __future__ import annotations
+
+import pytest
+
+from datakeep.core.arguments import WITHHELD, options_of, seeds_of, without_secrets
+from datakeep.core.secrets import find_secret_in_patch
+
+
+def test_options_are_parameters() -> None:
+    argv = ["train.py", "--lr", "0.1", "--fast", "--epochs=3", "-n", "4", "optimizer.name=adam", "data.csv"]
+    assert options_of(argv) == {
+        "lr": "0.1", "fast": True, "epochs": "3", "n": "4", "optimizer.name": "adam",
+    }  # fmt: skip
+
+
+def test_what_is_called_or_looks_like_a_secret_is_withheld() -> None:
+    argv = [
+        "t.py",
+        "--api-key",
+        "k",
+        "--token=t",
+        "db.password=p",
+        "postgres://u:p@h/d",
+        "AKIA" + "A" * 16,
+        "--lr",
+        "1",
+    ]
+    assert without_secrets(argv) == [
+        "t.py", "--api-key", WITHHELD, f"--token={WITHHELD}", f"db.password={WITHHELD}", "postgres://u@h/d", WITHHELD,
+        "--lr", "1",
+    ]  # fmt: skip
+    assert without_secrets(["--password", "--lr", "1"]) == ["--password", "--lr", "1"]
+
+
+def test_seeds_are_found_by_their_names() -> None:
+    found = seeds_of(
+        {"seed": "1", "model": {"random_state": 2, "depth": 3}, "np-seed": 4, "seeded": 5, "seed2": True}
+    )
+    assert found == {"seed": "1", "model.random_state": "2", "np-seed": "4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "found"),
+    [
+        ("a.py", "+token = 'abcdef'", True),
+        ("a.py", "+x('y', lr=1, password=\"abcdef\")", True),
+        ("a.py", "+token = os.environ['TOKEN']", False),
+        ("a.py", "+def f(token: str) -> None:", False),
+        ("a.yaml", "+api_key: abcdef", True),
+        ("a.yaml", "+api_key:", False),
+        ("a.yaml", "+max_tokens: 5", False),
+        ("a.yaml", "+url: https://u:p@h/x", True),
+    ],
+)
+def test_a_secret_in_a_patch_is_found(name: str, line: str, found: bool) -> None:
+    patch = f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n@@ -0,0 +1 @@\n{line}\n"
+    assert (find_secret_in_patch(patch) is not None) == found

@@ -1,0 +1,79 @@
+"""Each file that a training read is in exactly one class, and no file of data is hidden in another."""
+
+from __future__ import annotations
+
+import pytest
+
+from datakeep.lineage.inputs import Places, classify, may_hold_a_secret, package_folders, possible_prefixes
+
+PLACES = Places(
+    data={"/keep/.datakeep/given/orders/ab/data": "orders@v3"},
+    code="/home/u/code",
+    tracked=frozenset({"train.py", "vocabulary.txt", "tracked.csv"}),
+    own=("/home/u/code/out",),
+    prefixes=("/home/u/code/.venv", "/opt/conda"),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/keep/.datakeep/given/orders/ab/data/train/a.csv", "datasets"),
+        ("/keep/.datakeep/given/orders/abc/data/a.csv", "undeclared"),
+        ("/home/u/code/train.py", "code"),
+        ("/home/u/code/new_module.py", "code"),
+        ("/home/u/code/vocabulary.txt", "code"),
+        ("/home/u/code/other.txt", "undeclared"),
+        ("/home/u/code/tracked.csv", "undeclared"),
+        ("/home/u/code/.git/HEAD", "code"),
+        ("/home/u/code2/train.csv", "undeclared"),
+        ("/home/u/shared/helper.py", "undeclared"),
+        ("/home/u/code/.venv/lib/python3.11/site-packages/sklearn/data.csv", "environment"),
+        ("/home/u/code/.venv/pyvenv.cfg", "environment"),
+        ("/home/u/code/.venv/data.csv", "undeclared"),
+        ("/opt/conda/lib/libmkl.so", "environment"),
+        ("/opt/data/a.csv", "undeclared"),
+        ("/home/u/.local/lib/python3.11/site-packages/x.py", "environment"),
+        ("/home/u/.local/share/a.csv", "undeclared"),
+        ("/usr/share/zoneinfo/UTC", "system"),
+        ("/etc/hosts", "system"),
+        ("/etcetera/a.csv", "undeclared"),
+        ("/dev/shm/a.npy", "undeclared"),
+        ("/dev/urandom", "system"),
+        ("/mnt/nfs/a.parquet", "undeclared"),
+        ("/home/u/code/out/model.bin", None),
+    ],
+)
+def test_every_file_is_in_one_class(path: str, kind: str | None) -> None:
+    found = classify([path], PLACES)
+    classes = {name: getattr(found, name) for name in ("undeclared", "code", "environment", "system")}
+    classes["datasets"] = found.datasets["orders@v3"]
+    assert [name for name, paths in classes.items() if paths] == ([kind] if kind else [])
+
+
+def test_parameters_are_found_wherever_they_lie() -> None:
+    found = classify(["/home/u/code/params.yaml", "/home/u/params.json", "/home/u/code/params.csv"], PLACES)
+    assert found.parameters == ["/home/u/code/params.yaml", "/home/u/params.json"]
+    assert found.code == ["params.yaml"]
+
+
+def test_prefixes_and_package_folders_are_told_by_what_was_read() -> None:
+    paths = ["/a/lib/python3.12/os.py", "/b/pyvenv.cfg", "/c/lib/python3/dist-packages/x/y.py", "/d/e.py"]
+    assert possible_prefixes(paths) == {"/a", "/b"}
+    assert package_folders(paths) == {"/c/lib/python3/dist-packages"}
+
+
+@pytest.mark.parametrize(
+    ("path", "is_one"),
+    [
+        ("/home/u/.ssh/config", True),
+        ("/home/u/.netrc", True),
+        ("/home/u/.cache/huggingface/token", True),
+        ("/srv/key.pem", True),
+        ("/home/u/code/.env", True),
+        ("/home/u/id_map/a.csv", False),
+        ("/home/u/data/netrc.csv", False),
+    ],
+)
+def test_places_of_secrets(path: str, is_one: bool) -> None:
+    assert may_hold_a_secret(path) == is_one

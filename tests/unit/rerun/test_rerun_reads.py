@@ -1,0 +1,104 @@
+"""Which files count as read, out of what strace and the audit hook wrote."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datakeep.rerun.attended import Lines
+from datakeep.rerun.audit_hook import flags_of
+from datakeep.rerun.reads import born_after, from_hook, from_strace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRACE = """\
+1 openat(AT_FDCWD</w>, "a.csv", O_RDONLY|O_CLOEXEC) = 3</w/a.csv>
+1 openat(AT_FDCWD</w>, "gone.csv", O_RDONLY) = -1 ENOENT (No such file or directory)
+1 openat(AT_FDCWD</w>, "/w", O_RDONLY|O_DIRECTORY) = 3</w>
+1 openat(AT_FDCWD</w>, "path", O_RDONLY|O_PATH) = 3</w/path>
+1 openat(AT_FDCWD</w>, "/proc/self/fd/3", O_RDONLY) = 4</data/real.csv>
+1 openat(AT_FDCWD</w>, "out", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 3</w/out>
+1 openat(AT_FDCWD</w>, "out", O_RDONLY) = 3</w/out>
+1 openat(AT_FDCWD</w>, "tmp", O_RDWR|O_CREAT|O_EXCL, 0600) = 3</w/tmp>
+1 chdir("d") = 0
+1 rename("../tmp", "final") = 0
+1 openat(AT_FDCWD</w/d>, "final", O_RDONLY) = 3</w/d/final>
+2 openat(AT_FDCWD</w>, "append", O_WRONLY|O_CREAT|O_APPEND, 0666) = 3</w/append>
+2 openat(AT_FDCWD</w>, "base", O_RDWR|O_CREAT, 0666) = 3</w/base>
+2 openat(AT_FDCWD</w>, "a.csv", O_WRONLY|O_TRUNC) = 3</w/a.csv>
+2 openat(AT_FDCWD</w>, "both", O_RDWR <unfinished ...>
+1 openat(AT_FDCWD</w/d>, "pipe", O_RDONLY) = 3<pipe:[7]>
+2 <... openat resumed>) = 5</w/both>
+2 openat(5</w/sub>, "\\346\\263\\250.csv", O_RDONLY) = 6</w/sub/\\346\\263\\250.csv>
+"""
+
+
+def test_strace_is_read_by_where_descriptors_lead(tmp_path: Path) -> None:
+    (tmp_path / "strace.txt").write_text(TRACE, "utf-8")
+    found = from_strace(tmp_path, "/w")
+    assert set(found.paths) == {"/w/a.csv", "/data/real.csv", "/w/base", "/w/both", "/w/sub/注.csv"}
+    assert found.perhaps_own == {"/w/append", "/w/base"}
+
+
+def test_no_trace_is_nothing_read(tmp_path: Path) -> None:
+    assert not from_strace(tmp_path, "/w").paths
+    assert not from_hook(tmp_path).paths
+
+
+def test_the_hooks_files_are_put_in_order_and_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+    first = [["2", "O_RDONLY", "/own"], ["3", "O_RDONLY", "/read"]]
+    second = [
+        ["1", "O_WRONLY|O_CREAT|O_TRUNC", "/own"],
+        ["4", "moved", "/own", "/other"],
+        ["5", "O_RDONLY", "/other"],
+    ]
+    for number, events in enumerate((first, second)):
+        text = "".join(json.dumps(event) + "\n" for event in events) + '["6", "O_RDO'
+        (tmp_path / f"{number}.reads").write_text(text)
+    assert set(from_hook(tmp_path).paths) == {"/read"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "flags", "said"),
+    [
+        ("r", 0, "O_RDONLY"),
+        ("w", 0o1101, "O_WRONLY|O_CREAT|O_TRUNC|O_CREAT|O_TRUNC"),
+        (None, 0o302, "O_RDWR|O_CREAT|O_EXCL"),
+        (None, None, "O_RDONLY"),
+    ],
+)
+def test_the_hook_tells_flags_in_words(mode: object, flags: object, said: str) -> None:
+    assert flags_of(mode, flags) == said
+
+
+def test_the_file_system_tells_what_is_new(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "a new\none"
+    old.write_text("x")
+    time.sleep(0.05)
+    began_s = time.time()
+    time.sleep(0.05)
+    new.write_text("x")
+    old.write_text("changed")
+    assert born_after([str(old), str(new), str(tmp_path / "gone")], began_s) == {str(new)}
+
+
+def test_the_last_numbers_of_printed_lines_count() -> None:
+    lines = Lines()
+    for chunk in (
+        b'epoch 1\n{"loss": 0.5, "name": "x", "ok": true}\n{"lo',
+        b'ss": 0.250}\n{bad}\n',
+        b'{"n": 3}',
+    ):
+        lines.take(chunk)
+    lines.take(b"")
+    lines.end()
+    assert lines.found == {"loss": "0.250", "n": "3"}
+    long = Lines()
+    long.take(b'{"a": 1, "b": "' + b"x" * 100_000)
+    long.take(b'"}\n{"c": NaN, "d": 2}\n')
+    long.end()
+    assert long.found == {"d": "2"}
