@@ -296,9 +296,7 @@ class _Auditor:
         newest = self._keep.versions(entry.dataset)[-1]
         newer = newest if newest != entry.version else None
         facts = tuple(stated(manifest))
-        return InputFacts(
-            given, entry, facts, texts[0], texts[1], proofs, tuple(unknown), parents, newer
-        )
+        return InputFacts(given, entry, facts, texts[0], texts[1], proofs, tuple(unknown), parents, newer)
 
     def _text(self, entry: VersionEntry, path: str | None) -> tuple[str | None, str | None]:
         """The text of a file of the dataset's repository, or why it cannot be read."""
