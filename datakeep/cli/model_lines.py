@@ -39,8 +39,8 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
         )
     if recorded.file:
         yield (
-            f"next: hand it in, or send it to someone who may push: datakeep -C {shlex.quote(str(root))} record "
-            f"--hand-in {shlex.quote(str(recorded.file))}"
+            f"next: hand it in, or send it to someone who may push: datakeep record "
+            f"--hand-in {shlex.quote(str(recorded.file))} -C {shlex.quote(str(root))}"
         )
     else:
         yield f"next: datakeep audit model:{recorded.label}"
