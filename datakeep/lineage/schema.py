@@ -43,7 +43,7 @@ CREATE INDEX object_path ON object (path);
 CREATE TABLE looked (path TEXT PRIMARY KEY, stamp TEXT) WITHOUT ROWID;
 CREATE TABLE doc (id INTEGER PRIMARY KEY, kind TEXT, name TEXT, field TEXT, number INTEGER, text TEXT,
                   folded TEXT);
-CREATE INDEX doc_name ON doc (kind, name);
+CREATE INDEX doc_name ON doc (kind, name, field);
 CREATE VIRTUAL TABLE doc_text USING fts5 (folded, tokenize = 'trigram');
 CREATE TABLE word (word TEXT PRIMARY KEY, uses INTEGER);
 CREATE VIRTUAL TABLE word_text USING fts5 (word, tokenize = 'trigram');

@@ -8,7 +8,6 @@ What is not here is counted, so that an answer can say what was not searched.
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -23,7 +22,7 @@ from datakeep.store.interface import Capability
 from datakeep.store.verified import fetch_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.lineage.adding import Adding
@@ -153,16 +152,10 @@ class _Collector:
         seen = self._seen()
         if not self._fetch and schema.meta(self._database, "seen") == seen:
             return
-        from datakeep.lineage.adding import Adding, merge  # slow to import, and seldom needed
-
-        adding = self._adding = Adding(self._database)
+        lacking = self._lacking()
         try:
             with schema.transaction(self._database):
-                for dataset, entries in self._lacking():
-                    self._take(dataset, entries)
-                    self._settle()
-                adding.flush()
-                merge(self._database)
+                self._take_all(lacking)
                 schema.set_meta(self._database, "seen", seen)
         except sqlite3.OperationalError as error:
             if not schema.is_busy(error):
@@ -170,6 +163,19 @@ class _Collector:
         if self._faults:
             more = f" (and {len(self._faults) - 1} more)" if len(self._faults) > 1 else ""
             self._keep.progress.warn(f"not fetched: {self._faults[0]}{more}")
+
+    def _take_all(self, lacking: Mapping[str, Sequence[str]]) -> None:
+        if not lacking:
+            return
+        from datakeep.lineage.adding import Adding, merge  # slow to import, and seldom needed
+
+        adding = self._adding = Adding(self._database)
+        for dataset, paths in lacking.items():
+            entries = self._index.entries(paths)
+            self._take(dataset, [VersionEntry.of(one.data, what=one.path) for one in entries if one.data])
+            self._settle()
+        adding.flush()
+        merge(self._database)
 
     def _settle(self) -> None:
         """What was taken in is kept, whatever comes after."""
@@ -196,24 +202,18 @@ class _Collector:
             found[one.name.removesuffix(".git")] = max(times, default=0)
         return found
 
-    def _lacking(self) -> Iterator[tuple[str, list[VersionEntry]]]:
-        """By dataset, the versions that are not wholly known."""
+    def _lacking(self) -> dict[str, list[str]]:
+        """By dataset, the paths of the entries of versions that are not wholly known, and may be now."""
         query = (
-            "SELECT v.dataset, e.data, e.path FROM version v JOIN entry e ON e.path = v.path "
-            "LEFT JOIN looked l ON l.path = v.path WHERE l.stamp IS NOT 'all' ORDER BY v.dataset, v.number"
+            "SELECT v.dataset, v.path FROM version v LEFT JOIN looked l ON l.path = v.path "
+            "WHERE l.stamp IS NOT 'all' ORDER BY v.dataset, v.number"
         )
         here = self._here()
-        name, entries = "", list[VersionEntry]()
-        for dataset, data, path in self._database.execute(query).fetchall():
-            if not self._fetch and dataset not in here:
-                continue
-            if dataset != name and entries:
-                yield name, entries
-                entries = []
-            name = dataset
-            entries.append(VersionEntry.of(json.loads(data), what=path))
-        if entries:
-            yield name, entries
+        found: dict[str, list[str]] = {}
+        for dataset, path in self._database.execute(query):
+            if self._fetch or dataset in here:
+                found.setdefault(dataset, []).append(path)
+        return found
 
     def _take(self, dataset: str, entries: Sequence[VersionEntry]) -> None:
         repository = self._keep.dataset_repository(dataset)
