@@ -12,6 +12,7 @@ import time
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from unicodedata import east_asian_width
 from urllib.parse import quote
 
 import duckdb
@@ -21,7 +22,6 @@ import pytest
 from databases import extracted, statement
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from rich.cells import cell_len
 
 from datakeep.core.errors import SourceChanged, Unsupported
 from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
@@ -377,8 +377,8 @@ def test_what_duckdb_does_not_take_is_refused_at_its_place(query, said):
     if "column" in said and said.startswith("line"):
         line, mark = caught.value.things
         # The mark stands below the word on a terminal, where wide characters are two cells.
-        at = next(number for number in range(len(line)) if cell_len(line[:number]) == mark.index("^"))
-        assert line[at:].startswith(("selec", "nope"))
+        cells = [letter for one in line for letter in (one, "")[: 1 + (east_asian_width(one) in "WF")]]
+        assert "".join(cells[mark.index("^") :]).startswith(("selec", "nope"))
 
 
 def test_a_fault_that_only_a_row_shows_is_a_failure_of_the_query():
