@@ -58,7 +58,7 @@ def _lines(found: WhatIs) -> Iterator[str]:
     if found.meanings:
         yield f"next: {found.meanings[0].next_step}"
     else:
-        yield "next: ask in another keep: datakeep -C DIR whatis …"
+        yield "next: ask in another keep: datakeep whatis … -C DIR"
 
 
 def _meaning_lines(meaning: Meaning) -> Iterator[str]:
