@@ -39,7 +39,7 @@ def only_select(duckdb: Any, sent: Sent, text: str) -> None:
         what = " and ".join(kinds) or "it is empty"
         raise QueryRefused(
             f"the query is not one SELECT, but {what}",
-            next_step="write one SELECT; datakeep extracts with nothing else",
+            next_step="write one SELECT; nothing else is run",
         )
 
 

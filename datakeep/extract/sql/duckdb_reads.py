@@ -86,7 +86,7 @@ def named_by(text: str, values: Mapping[str, Any], far: Buckets) -> list[Named]:
         elif sure:
             raise QueryRefused(
                 f"there is no file {written}, which the query reads",
-                next_step="check the path; one that is not absolute starts where datakeep was started",
+                next_step="check the path; one that is not absolute begins in your current folder",
             )
     return found
 

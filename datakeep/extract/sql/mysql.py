@@ -153,7 +153,7 @@ class MySql(Kind):
         if code == _READ_ONLY:
             return QueryRefused(
                 f"the query does more than read: {said}",
-                next_step="take that out; datakeep extracts with a plain SELECT",
+                next_step="take that out; only a plain SELECT is run",
             )
         if code in _OF_TEXT and not started:
             return refused(_words(said), text, _place(said, text), "correct the query and run it again")

@@ -48,7 +48,7 @@ class Connection:
         except ImportError as error:
             raise DriverMissing(
                 "the package adbc-driver-postgresql, which speaks to PostgreSQL, is not installed",
-                next_step="install datakeep again: it is one of its dependencies",
+                next_step="reinstall datakeep: pip install --force-reinstall datakeep",
             ) from error
         self._streaming = self._abandoned = False
         try:

@@ -331,7 +331,7 @@ def _fault(error: sqlite3.Error, code: int | None, path: Path) -> Exception:
     if primary == sqlite3.SQLITE_AUTH:
         return QueryRefused(
             f"the query does more than read: {said}",
-            next_step="take that out; datakeep extracts with a plain SELECT",
+            next_step="take that out; only a plain SELECT is run",
         )
     if isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in said:
         column = said.partition("column '")[2].partition("'")[0]
