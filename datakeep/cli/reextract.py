@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -40,7 +41,6 @@ def command(
       datakeep reextract orders@v3
       datakeep reextract orders --against postgresql://replica.corp.example/sales
     """
-    from datakeep.repository.identity import identity
     from datakeep.workflows.reextract import reextract
 
     keep = session.keep()
@@ -50,9 +50,15 @@ def command(
         against=against,
         parameters=parameters,
         timeout_s=query_timeout,
-        by=identity(keep.root).email,
     )
-    return Answer(_data(found), list(_lines(found)), 0 if found.same else EXIT_NO)
+    lines = list(_lines(found))
+    newest = keep.versions(found.entry.dataset)[-1] == found.entry.version
+    if not found.same and newest:
+        elsewhere = ["--database", found.database] if against else []
+        other = [word for one in parameters for word in ("--param", one)]
+        again = shlex.join(["datakeep", "update", found.entry.dataset, "--rerun", *elsewhere, *other])
+        lines.append(f"next: {again} -m WHY makes these rows the next version")
+    return Answer(_data(found), lines, 0 if found.same else EXIT_NO)
 
 
 def _lines(found: Reextracted) -> Iterator[str]:
@@ -63,8 +69,6 @@ def _lines(found: Reextracted) -> Iterator[str]:
         yield f"  {what}"
     if found.remark:
         yield f"  note: {found.remark}"
-    if not found.same:
-        yield f"next: datakeep update {found.entry.dataset} --rerun -m WHY makes these rows the next version"
 
 
 def _data(found: Reextracted) -> dict[str, object]:

@@ -83,6 +83,8 @@ def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any)
     }
     where = ", ".join(entry.stores) if entry.stores else "git"
     amount = f"{counted(entry.files, 'file')}, {size(entry.size_bytes)}"
+    if extraction is not None:
+        amount = f"{counted(entry.manifest['source']['rows'], 'row')}, {amount}"
     facts = f"{amount}, content {entry.content[:19]}…, bytes in {where}"
     if not done.created:
         return Answer(data, [f"{label} is registered already, unchanged ({facts}); nothing was done"])

@@ -6,12 +6,13 @@ temporary folder, which then are the source of a version like any other. What is
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import InvalidFile, UsageError
+from datakeep.core.errors import InvalidFile, SecretFound, UsageError
 from datakeep.repository.scratch import scratch
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction_record import dictionary, moment, notes, recorded, stated_parameter
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
 
+#: A password that is shorter stands in many a text by chance.
+_SHORTEST_SECRET = 6
 _FIELDS = ("query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows", "extraction")
 
 
@@ -166,6 +169,7 @@ def _query(
     from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
 
     database = open_database(url)
+    _refuse_password(database, place, text, wanted.parameters)
     try:
         statement = parse(text.decode("utf-8-sig"), database.address.dialect)
     except UnicodeDecodeError as error:
@@ -182,6 +186,22 @@ def _query(
         wanted.timeout_s,
         wanted.part_bytes,
     )
+
+
+def _refuse_password(database: Database, place: str, text: bytes, parameters: Sequence[str]) -> None:
+    """Refuse to write down the very password that opens the database, which this process knows."""
+    from datakeep.extract.sql.address import secrets_of
+
+    secrets = [*secrets_of(database.address), os.environ.get("PGPASSWORD", "")]
+    known = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+    shown = text.decode("utf-8", "replace")
+    places = {place: shown, **{f"--param {one.partition('=')[0]}": one for one in parameters}}
+    for where, content in places.items():
+        if any(secret in content for secret in known):
+            raise SecretFound(
+                f"{where} holds the password of {database.address.shown}, and would be written down for good",
+                next_step="take it out",
+            )
 
 
 def _exactness(wanted: Wanted, recorded: Source | None) -> Exactness:
@@ -293,4 +313,15 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    return Extracted(folder, parts.rows, source, columns, tuple(notes(query, checked, record)))
+    said = (*notes(query, checked, record), *_of_rows(query, parts.rows))
+    return Extracted(folder, parts.rows, source, columns, said)
+
+
+def _of_rows(query: Query, rows: int) -> Iterator[str]:
+    if not rows:
+        yield "the query gave no rows; if there should be some, look at its conditions and parameters"
+    elif rows > 1 and not query.statement.ordered:
+        yield (
+            f"{query.place} has no ORDER BY: the same rows in another order are other bytes, and a version of their "
+            "own (reextract compares rows whatever their order)"
+        )

@@ -171,6 +171,8 @@ def keep_true(
     """
     source, known = plain(document.get("source")), before or {}
     if not isinstance(source, dict) or source.get("extraction") is None:
+        if data and known.get("extraction") is not None:
+            _forget_run(document, known)
         return
     if source["extraction"] != known.get("extraction"):
         raise InvalidFile(
@@ -181,6 +183,18 @@ def keep_true(
     other_text = text is not None and hashlib.sha256(text).hexdigest() != source["extraction"]["query_sha256"]
     if data or other_text or any(source.get(name) != known.get(name) for name in _OF_THE_RUN):
         del document["source"]["extraction"]
+    if data:
+        _forget_run(document, known)
+
+
+def _forget_run(document: dict[str, Any], known: Mapping[str, Any]) -> None:
+    """Take out what was recorded of a query that did not give these data; what is stated now stays."""
+    source = document["source"]
+    for name in _OF_THE_RUN:
+        if name != "kind" and name in source and plain(source[name]) == known.get(name):
+            del source[name]
+    if source["kind"] == "sql" and "query" not in source:
+        source["kind"] = "files"
 
 
 def ended(document: Mapping[str, Any]) -> datetime:

@@ -55,7 +55,6 @@ def reextract(
     against: str | None = None,
     parameters: Sequence[str] = (),
     timeout_s: int | None = None,
-    by: str,
 ) -> Reextracted:
     """Run the query of a version again, into a temporary place, and compare its rows with the version's.
 
@@ -65,7 +64,6 @@ def reextract(
         against: Another database than the recorded one; its URL may hold a password.
         parameters: ``name=value`` in the place of recorded ones.
         timeout_s: How long the query may take.
-        by: The e-mail of whoever runs it.
 
     Raises:
         UnknownName: There is no such dataset or version.
@@ -80,7 +78,7 @@ def reextract(
     if entry.commit not in repository.tags().values():
         repository.fetch()
     query = next_query(Wanted(parameters=parameters, timeout_s=timeout_s), entry, repository, against=against)
-    with extracted(query, entry.dataset, keep.progress, by=by) as now, scratch() as folder:
+    with extracted(query, entry.dataset, keep.progress, by="") as now, scratch() as folder:
         place = folder / "version"
         checkout(keep, f"{entry.dataset}@{entry.version}", place)
         keys = [column["name"] for column in entry.manifest.get("columns") or [] if column.get("key")]

@@ -138,7 +138,8 @@ def test_what_happened_to_the_source_is_said(queries: Queries, shop: str) -> Non
     moved = reextract(queries, "sales", shop, 3)
     assert "rows: 0 added, 1 removed, 14 changed" in moved
     assert "customer: 14" in moved
-    assert "next: datakeep update sales --rerun -m WHY" in moved
+    assert "next: datakeep update sales --rerun --database postgresql://" in moved
+    assert PASSWORD not in moved
     data = queries.run("reextract", "sales", "--against", shop, "--json", code=3).data
     assert (data["same"], data["moved"], data["comparison"]["removed"]) == (False, [], 1)
     assert data["comparison"]["differing"] == {"customer": 14}
@@ -241,6 +242,9 @@ def test_the_record_is_only_of_what_datakeep_ran(queries: Queries, tmp_path: Pat
     queries.run("update", "own", "--rerun", "-m", "run")
     assert "extraction" in queries.source("own", "v5")
     other = queries.write("other.csv", "id\n2\n")
-    queries.run("update", "own", other, "-m", "files")
-    assert "extraction" not in queries.source("own", "v6")
-    assert "a person says so; datakeep did not run it" in queries.run("show", "own").out
+    asked = queries.run("update", "own", other, "-m", "files", code=13).err
+    assert "--origin" in asked, "nothing is known of files that come in the place of rows"
+    assert "--extracted-at" in asked
+    known = ("--origin", "a colleague", "--extracted-at", "2026-11-20")
+    queries.run("update", "own", other, *known, "-m", "files")
+    assert set(queries.source("own", "v6")) == {"kind", "origin", "extracted_at"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from datakeep.core.errors import UsageError
@@ -26,6 +27,8 @@ DIALECTS = {
     "databricks": "databricks",
     "clickhouse": "clickhouse",
 }
+#: Databases that are files of this machine.
+_FILES = frozenset({"sqlite", "duckdb"})
 _SCHEME = re.compile(r"([a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?:", re.IGNORECASE)
 #: Databases that have a driver of their own here: the one that a URL of SQLAlchemy names behind ``+`` is not used.
 _DIRECT = frozenset({"postgres", "sqlite", "duckdb"})
@@ -54,6 +57,8 @@ def address_of(url: str) -> Address:
         )
     if match and dialect in _DIRECT:
         url = f"{match[1]}:{url[match.end() :]}"
+    if dialect in _FILES:
+        url = _absolute(url)
     shown = _without_secret_options(strip_url(url))
     if _authority(shown) != _authority(url):
         raise UsageError(
@@ -62,6 +67,16 @@ def address_of(url: str) -> Address:
             "and set PGPASSWORD",
         )
     return Address(dialect, shown, url)
+
+
+def _absolute(url: str) -> str:
+    """The URL of a file with its whole path: what is recorded is read elsewhere, from another folder."""
+    scheme, _, rest = url.partition(":")
+    name, mark, options = rest.partition("?")
+    name = name[2:].removeprefix("/") if name.startswith("//") else name
+    if name in ("", ":memory:") or name.startswith(("/", "file:")):
+        return url
+    return f"{scheme}:///{Path(name).absolute().resolve()}{mark}{options}"
 
 
 def secrets_of(address: Address) -> tuple[str, ...]:

@@ -42,10 +42,12 @@ if TYPE_CHECKING:
     from datakeep.extract.sql.postgres_types import Plan
 
 _BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-#: Text that the server makes is in ISO's form and has every digit of a double; which order of day and month it
-#: reads stays as it is set.
+#: Text that the server makes is in ISO's form and has every digit of a double, and days begin and end in UTC,
+#: whatever user, role or server have set: else another user's run would give other rows. Which order of day and month
+#: it reads stays as it is set.
 _SETTINGS = (
     "SELECT set_config('datestyle', 'ISO', true), set_config('extra_float_digits', '3', true),"
+    " set_config('timezone', 'UTC', true), set_config('intervalstyle', 'postgres', true),"
     " set_config('statement_timeout', $1, true), set_config('client_encoding', $2, true)"
 )
 _ABOUT = (

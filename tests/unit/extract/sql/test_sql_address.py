@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from datakeep.core.errors import UsageError
@@ -17,7 +19,10 @@ SECRET = "s3cr3t-Wort"
      "postgresql://aiko@dwh/plant?sslmode=require&connect_timeout=3"),
     ("postgresql:///plant?host=/run/postgresql", "postgres", "postgresql:///plant?host=/run/postgresql"),
     ("postgresql://[::1]:5433/plant", "postgres", "postgresql://[::1]:5433/plant"),
-    ("sqlite:///movies.db", "sqlite", "sqlite:///movies.db"),
+    ("sqlite:///movies.db", "sqlite", f"sqlite:///{Path('movies.db').resolve()}"),
+    ("sqlite:///../up/movies.db?mode=ro", "sqlite", f"sqlite:///{Path('../up/movies.db').resolve()}?mode=ro"),
+    ("sqlite:///:memory:", "sqlite", "sqlite:///:memory:"),
+    ("duckdb:", "duckdb", "duckdb:"),
     ("duckdb:////data/a.duckdb", "duckdb", "duckdb:////data/a.duckdb"),
     (f"snowflake://aiko:{SECRET}@account/db/schema?warehouse=w&token={SECRET}", "snowflake",
      "snowflake://aiko@account/db/schema?warehouse=w"),
