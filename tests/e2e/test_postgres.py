@@ -154,10 +154,20 @@ def test_parameters_keep_their_type_and_value(flights, database, kind, value, se
             session, "SELECT pg_typeof(:v)::text AS kind, (:v)::text AS v", {"v": Parameter(kind, value)}
         )
         with flights.connect("flights") as judge:
+            judge.execute("SET timezone TO 'UTC'")
             wanted = judge.execute(f"SELECT %s::{seen}::text", [value]).fetchone()[0]
-            zone = session.ask("SHOW timezone")[0][0]
-            assert zone == judge.execute("SHOW timezone").fetchone()[0]
     assert found == [{"kind": seen, "v": wanted}]
+
+
+def test_days_begin_in_utc_whatever_the_user_has_set(database, monkeypatch):
+    monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+    monkeypatch.setenv("PGOPTIONS", "-c intervalstyle=iso_8601")
+    text = (
+        "SELECT current_setting('timezone') AS zone, ('2026-11-01 20:00+00'::timestamptz)::date::text AS day"
+    )
+    with database.session() as session:
+        assert rows(session, text) == [{"zone": "UTC", "day": "2026-11-01"}]
+        assert session.ask("SELECT (interval '1 day')::text") == [("1 day",)]
 
 
 def test_parameters_choose_rows_where_a_placeholder_can_stand(database):
