@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datakeep.extract.sql.advice import Advice, JoinCount
-    from datakeep.extract.sql.interface import Database, Parameter, Session, Statement
+    from datakeep.extract.sql.interface import Database, Parameter, Session, Statement, Table
     from datakeep.extract.sql.lineage import TableRead
 
 
@@ -70,7 +70,8 @@ def check_sql(
     tables = tuple(read_tables(statement))
     if database is not None:
         with database.session() as session:
-            found = with_catalogue(statement, tables, session, _unbound(statement, given))
+            known = session.tables(tables) if tables else {}
+            found = with_catalogue(statement, tables, known, session, _unbound(statement, given))
             return replace(found, reads=tuple(trace(statement, session.tables)))
     notes = ("keys and joins were not looked at: --database URL asks the database for them",)
     return Checked(
@@ -117,12 +118,18 @@ def _unbound(statement: Statement, given: Mapping[str, Parameter]) -> tuple[str,
 
 
 def with_catalogue(
-    statement: Statement, names: tuple[str, ...], session: Session, notes: tuple[str, ...]
+    statement: Statement,
+    names: tuple[str, ...],
+    tables: Mapping[str, Table],
+    session: Session,
+    notes: tuple[str, ...],
 ) -> Checked:
-    """What a check finds that may ask a database: keys, views, and how many rows joins repeat."""
+    """What a check finds that may ask a database: keys, views, and how many rows joins repeat.
+
+    ``tables`` is what the session has of ``names``: asking once more would read files that a query names once more.
+    """
     from datakeep.extract.sql.advice import advise, verify_joins
 
-    tables = session.tables(names) if names else {}
     unknown = [name for name in names if name not in tables]
     if unknown:
         notes += (f"not in the database's catalogue, so that their keys are unknown: {', '.join(unknown)}",)

@@ -282,7 +282,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     with query.database.session(timeout_s=query.timeout_s) as session:
         names = tuple(read_tables(query.statement))
         tables = session.tables(names) if names else {}
-        checked = with_catalogue(query.statement, names, session, ())
+        checked = with_catalogue(query.statement, names, tables, session, ())
         origins = column_origins(query.statement, tables)
         columns = dictionary(origins, tables)
         keys = [column for column, known in columns.items() if known.get("key")]
