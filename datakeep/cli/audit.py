@@ -28,14 +28,34 @@ _SHOWN_UNDECLARED = 20
 
 
 @answering(name="audit")
-@click.argument("subject", metavar="MODEL-FILE | MODEL[@V] | DATASET[@V][:PATH]")
-@click.option("--fetch", is_flag=True, help="Get the file lists that are not here, for DATASET[@V]:PATH.")
-def command(session: Session, subject: str, fetch: bool) -> Answer:
+@click.argument("subjects", metavar="[MODEL-FILE | MODEL[@V] | DATASET[@V][:PATH]]…", nargs=-1)
+@click.option("--fetch", is_flag=True, help="Get what is not here: file lists, and for --where the data.")
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Which rows: COLUMN = VALUE, or COLUMN IN (…), joined by AND; - reads it from standard input.",
+)
+@click.option("--rehash", is_flag=True, help="With --where: hash each Parquet file before it is believed.")
+@click.option("--diff", is_flag=True, help="Compare two models: what was changed, and the metrics.")
+@click.option("--policy", is_flag=True, help="Judge all models of the keep by their data; for CI.")
+def command(
+    session: Session,
+    subjects: tuple[str, ...],
+    fetch: bool,
+    where: str | None,
+    rehash: bool,
+    diff: bool,
+    policy: bool,
+) -> Answer:
     r"""Tell what a model was made of: every dataset, version and rule, code, environment and metrics.
 
     A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
     of it: which models it went into, directly, through base models, and through derived datasets. Exit code 3:
     the keep has no record of it.
+
+    --where asks the same of rows, by their values; 3: there are none in what was searched. --diff tells what
+    differs between two models; 3: something. --policy names models whose data is unowned, unproven, expired, of
+    unknown privacy, undeclared, or of a test split; 3: there is one.
 
     \b
     Example:
@@ -43,7 +63,37 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
       datakeep audit model:churn@v7
       datakeep audit dataset:orders
       datakeep audit orders@v3:train/a.csv
+      datakeep audit orders --where "customer_id = 4711"
+      datakeep audit --diff churn@v6 churn@v7
+      datakeep audit --policy
     """
+    chosen = [
+        name
+        for name, given in (("--where", where is not None), ("--diff", diff), ("--policy", policy))
+        if given
+    ]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} are questions of their own: ask one at a time")
+    if rehash and where is None:
+        raise click.UsageError("--rehash belongs to --where")
+    if where is not None:
+        from datakeep.cli import audit_where
+
+        return audit_where.answer(session, where, subjects, fetch=fetch, rehash=rehash)
+    if diff:
+        from datakeep.cli import audit_diff
+
+        return audit_diff.answer(session, subjects)
+    if policy:
+        from datakeep.cli import audit_policy
+
+        return audit_policy.answer(session, subjects)
+    if len(subjects) != 1:
+        raise click.UsageError("name one model file, model, dataset or file of one; --diff takes two models")
+    return _made_or_used(session, subjects[0], fetch=fetch)
+
+
+def _made_or_used(session: Session, subject: str, *, fetch: bool) -> Answer:
     from datakeep.workflows.audit import Audit, audit
     from datakeep.workflows.used_by import FileUsedBy
 

@@ -74,6 +74,19 @@ class CsvReader:
                 yield pa.RecordBatch.from_pylist([], reader.schema)
                 yield from reader
 
+    def header(self, shown: str, file: Path) -> list[str]:
+        """The names in the first row."""
+        with _faults(shown, file):
+            return list(self._dialect(shown, file).header)
+
+    def texts(self, shown: str, file: Path, only: list[str]) -> Iterator[Any]:
+        """The columns of ``only``, in batches, as the very text that the file has; nothing stands for NULL."""
+        with _faults(shown, file):
+            dialect = self._dialect(shown, file)
+            with _reading(file, dialect, _BLOCK_BYTES, only=only, missing=()) as reader:
+                yield from reader
+            _check_quotes(shown, file, dialect)
+
     def _dialect(self, shown: str, file: Path) -> _Dialect:
         text = encodings.find(file, STREAMED_BYTES)
         if text.encoding is None:
@@ -118,11 +131,12 @@ def _reading(
     *,
     only: list[str] | None = None,
     texts: Sequence[str] = (),
+    missing: Sequence[str] = MISSING_VALUES,
 ) -> Iterator[Any]:
     """A streaming reader; ``only`` these columns, and ``texts`` as text; other types are inferred from a block."""
     convert = pc.ConvertOptions(
-        null_values=list(MISSING_VALUES),
-        strings_can_be_null=True,
+        null_values=list(missing),
+        strings_can_be_null=bool(missing),
         include_columns=only,
         column_types=dict.fromkeys(texts or only or (), pa.string()),
     )

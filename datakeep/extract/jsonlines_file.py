@@ -63,6 +63,12 @@ class JsonLinesReader:
                 yield from _read_block(shown, line, block.removeprefix(_BOM), text)
 
 
+def lines_of(shown: str, file: Path) -> Iterator[tuple[int, bytes]]:
+    """Each line with its number; nothing is parsed."""
+    for _, first, block in _blocks(shown, file):
+        yield from enumerate(block.split(b"\n"), first)
+
+
 def _read_block(shown: str, line: int, block: bytes, text: Collection[str]) -> Iterator[Any]:
     try:
         block.decode()

@@ -22,6 +22,7 @@ from datakeep.repository.faults import RepositoryMissing, os_fault
 from datakeep.repository.locking import exclusive, remove_stale_locks
 from datakeep.repository.objects import (
     TreeEntry,
+    copy_files,
     is_ancestor,
     is_complete,
     read_blobs,
@@ -169,6 +170,15 @@ class DatasetRepository:
             return {}
         asked = {f"{check_object_id(commit)}:{path}": (commit, path) for commit, path in names}
         return {asked[name]: data for name, data in read_blobs(self._git, list(asked)).items()}
+
+    def copies(self, commit: str, paths: Sequence[str], target: Path) -> Iterator[tuple[str, bool]]:
+        """Each of ``paths`` in turn, copied to ``target`` from this clone's cache; nobody is asked.
+
+        False is of one that is not here. Until the next is asked for, ``target`` is its copy.
+        """
+        if not self._is_repository():
+            return iter((path, False) for path in paths)
+        return copy_files(self._git, check_object_id(commit), paths, target)
 
     def entries(self, commit: str, prefix: str = "", *, sizes: bool = False) -> Iterator[TreeEntry]:
         """Every file, link and submodule of ``commit`` below ``prefix``."""

@@ -10,6 +10,7 @@ from datakeep.core.errors import GitFault, HostileRepository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from typing import IO
 
     from datakeep.repository.command import GitRunner
@@ -177,6 +178,31 @@ def hash_files(runner: GitRunner, commit: str, prefix: str) -> dict[str, bytes]:
             digests[object_id] = _digest(process.stdout, int(size))
             process.stdout.read(1)
     return {entry.path: digests[entry.object_id] for entry in entries}
+
+
+def copy_files(
+    runner: GitRunner, commit: str, paths: Sequence[str], target: Path
+) -> Iterator[tuple[str, bool]]:
+    """Each of ``paths`` of ``commit`` in turn, written to the file ``target``; False where git has no such file.
+
+    Raises:
+        GitFault: git fails.
+    """
+    with runner.process("cat-file", "--batch", doing=f"cannot read files of {commit[:12]}") as process:
+        for path in paths:
+            process.stdin.write(f"{commit}:{path}\n".encode("utf-8", "surrogateescape"))
+            process.stdin.flush()
+            header = process.stdout.readline().split()
+            found = len(header) == 3 and header[2].isdigit()
+            if found:
+                left = int(header[2])
+                with target.open("wb") as sink:
+                    while left and (chunk := process.stdout.read(min(_CHUNK_BYTES, left))):
+                        sink.write(chunk)
+                        left -= len(chunk)
+                process.stdout.read(1)
+                found = not left
+            yield path, found
 
 
 def _digest(stream: IO[bytes], size_bytes: int) -> bytes:

@@ -37,6 +37,7 @@ from datakeep.store.interface import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from datakeep.core.errors import DatakeepError
     from datakeep.store.examination import Check
@@ -163,6 +164,13 @@ class FolderStore(Store):
             return hard_link(place, target)
         self._clones = self._clones and clone(place, target)
         return self._clones
+
+    def local_file(self, key: str) -> Path | None:
+        """See :meth:`Store.local_file`."""
+        return self.path_of(key) if self._size_of(key) is not None else None
+
+    def _open_parts(self, key: str) -> AbstractContextManager[IO[bytes]]:
+        return os.fdopen(self._opened(key), "rb")
 
     def path_of(self, key: str) -> Path:
         """The file of the object ``key``.

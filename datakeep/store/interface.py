@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from datakeep.core.errors import DamagedBytes, StoreUnmarked
 from datakeep.core.secrets import strip_url
@@ -22,6 +22,7 @@ from datakeep.store.faults import explained
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from datakeep.core.errors import DatakeepError
     from datakeep.store.examination import Check
@@ -55,6 +56,7 @@ class Capability(StrEnum):
     CHECKSUMS = (
         "checksums"  #: ``checksums`` tells the sha256 that the store keeps of what it took in one piece
     )
+    PARTS = "parts"  #: ``open_parts`` reads no more of an object than is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,25 @@ class Store(ABC):
             with self.faults(f"read {key}"):
                 chunks = stack.enter_context(self._open_read(key))
             yield self._guarded(key, chunks)
+
+    def local_file(self, key: str) -> Path | None:  # noqa: ARG002  (only a folder has files of this machine)
+        """The file of this machine that the object ``key`` is; None if there is no such file."""
+        return None
+
+    @contextlib.contextmanager
+    def open_parts(self, key: str) -> Iterator[IO[bytes]]:
+        """The object ``key`` as a file to be read from anywhere; of a store with ``Capability.PARTS``.
+
+        Raises:
+            ObjectMissing, AccessDenied, StoreUnreachable: As :meth:`open_read`, here or when it is read.
+        """
+        with contextlib.ExitStack() as stack:
+            with self.faults(f"read {key}"):
+                file = stack.enter_context(self._open_parts(key))
+            yield file
+
+    def _open_parts(self, key: str) -> AbstractContextManager[IO[bytes]]:
+        raise NotImplementedError(f"{self} does not read parts of {key}")
 
     def read_small(self, key: str, limit_bytes: int) -> bytes:
         """The bytes of the object ``key``; of a larger one a little more than ``limit_bytes``, which tells.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import tempfile
 from collections import deque
 from typing import IO, TYPE_CHECKING, Self
@@ -34,6 +35,7 @@ from datakeep.store.object_faults import is_absence, is_garbled, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from obstore import WritableFile
     from obstore.store import ObjectStore as Client
@@ -49,6 +51,8 @@ _PART_BYTES = 16 << 20
 #: The parts of one upload wait in memory.
 _MAX_PARTS_AT_ONCE = 4
 _LISTED_AT_ONCE = 1000
+#: Of an object that is read in parts; a request costs more than so many bytes.
+_READ_AHEAD_BYTES = 64 << 10
 #: How often bytes that were changed on the way are sent again.
 _SENT_AGAIN = 2
 
@@ -98,7 +102,7 @@ class BucketStore(Store):
     def capabilities(self) -> frozenset[Capability]:
         """A bucket is far away, endless, and durable at once; S3 and its likes keep checksums."""
         checksums = {Capability.CHECKSUMS} if self.location.scheme == "s3" else set()
-        return frozenset({Capability.EXCLUSIVE, Capability.ANY_NAME} | checksums)
+        return frozenset({Capability.EXCLUSIVE, Capability.ANY_NAME, Capability.PARTS} | checksums)
 
     @property
     def connections(self) -> int | None:
@@ -264,6 +268,17 @@ class BucketStore(Store):
         if found.meta["size"] > limit_bytes:
             return super()._read_small(key, limit_bytes)
         return bytes(found.bytes())
+
+    def _open_parts(self, key: str) -> AbstractContextManager[IO[bytes]]:
+        from datakeep.store.object_parts import ObjectParts
+
+        size_bytes = obstore.head(self._client, check_key(key))["size"]
+
+        def part(start: int, length: int) -> bytes:
+            with self.faults(f"read {key}"):
+                return bytes(obstore.get_range(self._client, key, start=start, length=length))
+
+        return io.BufferedReader(ObjectParts(size_bytes, part), _READ_AHEAD_BYTES)
 
     def _begin(self, prefix: str, key: str | None) -> Writer:  # noqa: ARG002  (nothing temporary lies there)
         return _BucketWriter(self, key)

@@ -19,7 +19,7 @@ from datakeep.lineage.committed import folded
 from datakeep.workflows.index import NotSearched, ask, not_searched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from datakeep.formats.model import FilesRead, ModelInput, ModelRecord
@@ -93,7 +93,7 @@ class FileUsedBy:
     broken: tuple[Broken, ...]
 
 
-class _Some:
+class SomeFiles:
     """A few of the keep's files, read at its head."""
 
     def __init__(self, tree: KeepTree, paths: Iterable[str]) -> None:
@@ -115,13 +115,13 @@ def find_by_digest(keep: Keep, sha256: str) -> Found:
         query = "SELECT DISTINCT path FROM artifact WHERE sha256 = ?"
         return [row[0] for row in index.database.execute(query, (sha256,))] + _broken_paths(index)
 
-    return records.find_by_digest(_Some(keep.tree, ask(keep, question, files=False)), sha256)
+    return records.find_by_digest(SomeFiles(keep.tree, ask(keep, question, files=False)), sha256)
 
 
 def broken_records(keep: Keep) -> tuple[Broken, ...]:
     """Every model record that cannot be read."""
     paths = ask(keep, _broken_paths, files=False)
-    return records.all_records(_Some(keep.tree, paths)).broken
+    return records.all_records(SomeFiles(keep.tree, paths)).broken
 
 
 def _broken_paths(index: Index) -> list[str]:
@@ -158,8 +158,8 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
     found = keep.resolve(subject)
     version = found.version if "@" in subject else None
     number = version_number(version) if version else None
-    paths, reached = ask(keep, lambda index: _candidates(index, found.name, number), files=False)
-    used = records.find_by_dataset(_Some(keep.tree, paths), found.name)
+    paths, reached = ask(keep, lambda index: candidates(index, found.name, number), files=False)
+    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name)
     matching = tuple(
         record
         for record in used.records
@@ -170,17 +170,18 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
         version,
         matching,
         used.broken,
-        _models_through(reached),
+        models_through(reached),
         tuple(way for way in reached.ways if way.end.kind == "dataset"),
         reached.open,
     )
 
 
-def _models_through(reached: Reached) -> tuple[Way, ...]:
+def models_through(reached: Reached) -> tuple[Way, ...]:
+    """The ways to models that did not read the dataset themselves."""
     return tuple(way for way in reached.ways if way.end.kind == "model" and not way.is_direct)
 
 
-def _candidates(index: Index, dataset: str, number: int | None) -> tuple[list[str], Reached]:
+def candidates(index: Index, dataset: str, number: int | None) -> tuple[list[str], Reached]:
     """The records that name a dataset, those that cannot be read, and all that it leads to."""
     query = "SELECT DISTINCT path FROM leads WHERE how = 'input' AND name = ?"
     paths = [row[0] for row in index.database.execute(query, (dataset,))]
@@ -218,7 +219,7 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
         having = _having(index, found.name, number, path)
         lacking = not_searched(index, "files", found.name, number)
         near = [] if having else _near_paths(index, found.name, path)
-        paths, reached = _candidates(index, found.name, number)
+        paths, reached = candidates(index, found.name, number)
         return having, lacking, paths, reached, near
 
     having, lacking, paths, reached, near = ask(keep, question, fetch=fetch)
@@ -229,14 +230,14 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
             next_step=f"datakeep find {path.rpartition('/')[2]} --kind file",
         )
     versions = tuple(f"v{one}" for one in having)
-    used = records.find_by_dataset(_Some(keep.tree, paths), found.name)
+    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name)
     models = tuple(
         _file_read(keep, record, given, path)
         for record in used.records
         for given in record.inputs
         if given.dataset == found.name and given.version in versions
     )
-    through = tuple(way for way in _models_through(reached) if version or _begins_in(way, having))
+    through = tuple(way for way in models_through(reached) if version or _begins_in(way, having))
     return FileUsedBy(found.name, path, versions, models, through, reached.open, lacking, used.broken)
 
 
@@ -278,7 +279,7 @@ def _near_paths(index: Index, dataset: str, path: str) -> list[str]:
 
 
 def _file_read(keep: Keep, record: ModelRecord, given: ModelInput, path: str) -> FileRead:
-    verdict, why = _verdict(keep, record, given, path)
+    verdict, why = verdict_of(keep, record, given, [path])
     return FileRead(
         f"{record.model}@{record.version}",
         f"{given.dataset}@{given.version}",
@@ -287,17 +288,20 @@ def _file_read(keep: Keep, record: ModelRecord, given: ModelInput, path: str) ->
     )
 
 
-def _verdict(keep: Keep, record: ModelRecord, given: ModelInput, path: str) -> tuple[Verdict, str]:
-    """What the record tells of one file."""
+def verdict_of(
+    keep: Keep, record: ModelRecord, given: ModelInput, paths: Sequence[str]
+) -> tuple[Verdict, str]:
+    """What the record tells of one file; of several, whether any of them was read."""
     read = given.files_read
+    one = len(paths) == 1
     if read is None:
         return "not known", "the record does not say which files were read"
     if read.count == 0:
         return "not read", "no file of this version was read"
     if (listed := _listed(keep, record, read)) is not None:
-        if path in listed:
-            return "read", "it is in the record's list of the files that were read"
-        return "not read", "it is not in the record's list of the files that were read"
+        found = listed.intersection(paths)
+        it = ("it is" if found else "it is not") if one else f"{len(found):,} of them are"
+        return ("read" if found else "not read"), f"{it} in the record's list of the files that were read"
     try:
         entry = keep.entry(f"{given.dataset}@{given.version}")
         splits = entry.manifest_model().splits
@@ -305,9 +309,16 @@ def _verdict(keep: Keep, record: ModelRecord, given: ModelInput, path: str) -> t
         return "not known", f"{counted(read.count, 'file')} of it were read; {error.what}"
     if read.count == entry.files:
         return "read", f"all {counted(entry.files, 'file')} of this version were read"
-    split = splitter(splits.patterns)(f"data/{path}") if splits else None
-    if split and read.splits and split not in read.splits:
-        return "not read", f"no file of its split {split} was read"
+    if read.count + len(paths) > entry.files:
+        return (
+            "read",
+            f"{read.count:,} of {counted(entry.files, 'file')} were read, more than there are without them",
+        )
+    split_of = splitter(splits.patterns) if splits else None
+    found_splits = {split_of(f"data/{path}") if split_of else None for path in paths}
+    if read.splits and None not in found_splits and not found_splits & set(read.splits):
+        names = ", ".join(sorted(map(str, found_splits)))
+        return "not read", f"no file of {'its' if one else 'their'} split {names} was read"
     return (
         "not known",
         f"{read.count:,} of {counted(entry.files, 'file')} were read; which, the keep does not tell",

@@ -1,0 +1,211 @@
+"""``datakeep audit --where``: how the answer is shown. The values that were asked for are not in it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.rendering import some
+from datakeep.cli.session import Answer, Session, table
+from datakeep.core.counts import counted
+from datakeep.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from datakeep.lineage.backwards import Way
+    from datakeep.workflows.audit_where import RowsUsedBy
+    from datakeep.workflows.rows_where import HavingVersion, Search, Unsearched
+
+_FILES_SHOWN = 5
+_MAX_BYTES = 1 << 20
+
+
+def answer(session: Session, condition: str, subjects: Sequence[str], *, fetch: bool, rehash: bool) -> Answer:
+    """Which versions, files and models have such rows; 3 if none that was searched has."""
+    from datakeep.workflows.audit_where import audit_where
+
+    if condition == "-":
+        condition = sys.stdin.read(_MAX_BYTES)
+    if any(":" in subject.removeprefix("dataset:") for subject in subjects):
+        raise UsageError(
+            "rows are looked for in datasets and versions, not in one file",
+            next_step="datakeep audit orders@v3 --where 'customer_id = 4711'",
+        )
+    found = audit_where(session.keep(), condition, subjects, fetch=fetch, rehash=rehash)
+    return Answer(_data(found), list(_lines(found, fetch=fetch)), 0 if found.search.having else EXIT_NO)
+
+
+def _lines(found: RowsUsedBy, *, fetch: bool) -> Iterator[str]:
+    search = found.search
+    for one in search.having:
+        yield from _version_lines(one)
+    if search.having:
+        yield from _model_lines(found)
+    else:
+        yield _nothing(found)
+    yield from _searched_lines(search)
+    yield from _unsearched_lines(search, fetch=fetch)
+    if found.broken:
+        yield "records that cannot be read, and might have told more:"
+        yield from some([f"{one.path}: {one.reason}" for one in found.broken], mark="!")
+    if found.models:
+        yield f"next: datakeep audit model:{found.models[0].model}"
+
+
+def _version_lines(one: HavingVersion) -> Iterator[str]:
+    name = click.style(f"{one.dataset}@{one.version}", bold=True)
+    yield f"{name}: {counted(one.rows, 'row')} in {counted(len(one.files), 'file')}"
+    rows = [(f"data/{file.path}", counted(file.rows, "row")) for file in one.files[:_FILES_SHOWN]]
+    yield from (f"  {line}" for line in table(rows))
+    if len(one.files) > _FILES_SHOWN:
+        yield f"  … and {len(one.files) - _FILES_SHOWN:,} more (all with --json)"
+
+
+def _model_lines(found: RowsUsedBy) -> Iterator[str]:
+    if found.models:
+        yield "models that used these versions:"
+        rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
+        columns = ("MODEL", "USED", "THESE FILES", "BECAUSE")
+        yield from (f"  {line}" for line in table(rows, head=columns))
+    else:
+        yield "no recorded model used these versions itself"
+    yield from _way_lines(found.derived, "derived from them (whether the rows are in these is not known):")
+    head = "through others these versions went into (whether the rows did is not known):"
+    yield from _way_lines(found.through, head)
+    if found.open:
+        yield "not known, because a record on the way is not there:"
+        yield from some(found.open, mark="?")
+
+
+def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
+    if ways:
+        yield head
+        rows = [(str(way.end), " → ".join(map(str, way.nodes))) for way in ways]
+        yield from (f"  {line}" for line in table(rows))
+
+
+def _nothing(found: RowsUsedBy) -> str:
+    numbers = found.search.numbers
+    if not numbers.different:
+        return "nothing was searched: no table of the versions asked about is on this machine"
+    said = "not found"
+    if found.search.unsearched:
+        return (
+            f"{said} in what was searched; {_unsearched_count(found.search)} not searched, which is no 'no'"
+        )
+    if found.search.others:
+        return f"{said} in any table"
+    return f"{said} anywhere"
+
+
+def _unsearched_count(search: Search) -> str:
+    files = sum(one.files for one in search.unsearched)
+    unknown = [one for one in search.unsearched if not one.files]
+    parts = [counted(files, "file")] if files else []
+    parts += [f"{counted(len(unknown), 'version')} whose files are not known"] if unknown else []
+    return " and ".join(parts)
+
+
+def _searched_lines(search: Search) -> Iterator[str]:
+    numbers = search.numbers
+    if not numbers.versions:
+        return
+    tables = f"{counted(numbers.files, 'table')} ({numbers.different:,} different)"
+    yield f"searched: {counted(numbers.versions, 'version')}, {tables}"
+    if numbers.through:
+        yield f"  read to their end, with the registered sha256: {numbers.through:,}"
+    if numbers.in_parts:
+        groups = numbers.groups
+        yield (
+            f"  Parquet by its footer, statistics and Bloom filters, which are believed: {numbers.in_parts:,} "
+            "(--rehash proves them first)"
+        )
+        yield (
+            f"  row groups: {groups.read:,} of {groups.count:,} read; statistics ruled out "
+            f"{groups.by_statistics:,}, Bloom filters {groups.by_bloom:,}"
+        )
+    if numbers.lacking:
+        yield f"  without such a column: {numbers.lacking:,}"
+        yield from _near_lines(search)
+    for remark, files in search.remarks.items():
+        yield f"  {remark} (in {counted(files, 'file')})"
+
+
+def _near_lines(search: Search) -> Iterator[str]:
+    if search.columns and not search.having:
+        shown = ", ".join(search.columns[:10])
+        more = f" and {len(search.columns) - 10:,} more" if len(search.columns) > 10 else ""
+        yield f"    they have: {shown}{more}"
+
+
+def _unsearched_lines(search: Search, *, fetch: bool) -> Iterator[str]:
+    if search.unsearched:
+        yield click.style("not searched:", fg="yellow")
+        yield from some([_unsearched(one) for one in search.unsearched], mark="?")
+        if not fetch:
+            yield "  with --fetch, what is not on this machine is got from the vault"
+    if search.others:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in list(search.others.items())[:10])
+        yield f"no tables, and so not looked into: {kinds}"
+
+
+def _unsearched(one: Unsearched) -> str:
+    if not one.files:
+        return f"{one.version}: {one.why}"
+    if not one.such_as:
+        return f"{one.version}: all {counted(one.files, 'file')}: {one.why}"
+    shown = ", ".join(f"data/{path}" for path in one.such_as[:2]) + (" …" if one.files > 2 else "")
+    return f"{one.version}: {counted(one.files, 'file')} ({shown}): {one.why}"
+
+
+def _data(found: RowsUsedBy) -> dict[str, Any]:
+    search, numbers = found.search, found.search.numbers
+    return {
+        "columns": list(found.columns),
+        "found": bool(search.having),
+        "versions": [
+            {
+                "dataset": one.dataset,
+                "version": one.version,
+                "rows": one.rows,
+                "files": [{"path": file.path, "rows": file.rows} for file in one.files],
+            }
+            for one in search.having
+        ],
+        "models": [
+            {"model": one.model, "used": one.dataset_version, "files": one.verdict, "because": one.why}
+            for one in found.models
+        ],
+        "derived": _ways(found.derived),
+        "through": _ways(found.through),
+        "unknown": list(found.open),
+        "searched": {
+            "versions": numbers.versions,
+            "files": numbers.files,
+            "different": numbers.different,
+            "without_column": numbers.lacking,
+            "read_whole": numbers.through,
+            "read_in_parts": numbers.in_parts,
+            "row_groups": {
+                "all": numbers.groups.count,
+                "read": numbers.groups.read,
+                "by_statistics": numbers.groups.by_statistics,
+                "by_bloom_filter": numbers.groups.by_bloom,
+            },
+        },
+        "not_searched": [
+            {"version": one.version, "why": one.why, "files": one.files, "such_as": list(one.such_as)}
+            for one in search.unsearched
+        ],
+        "no_tables": dict(search.others),
+        "remarks": dict(search.remarks),
+        "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
+    }
+
+
+def _ways(ways: Sequence[Way]) -> list[dict[str, Any]]:
+    return [{"name": str(way.end), "way": [str(node) for node in way.nodes]} for way in ways]

@@ -1,0 +1,51 @@
+"""Which values of an Arrow array are the ones that are looked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+if TYPE_CHECKING:
+    from datakeep.extract.typed import Sought
+
+_ONE_BY_ONE = 8
+
+
+def scalars_of(sought: Sought) -> list[Any]:
+    """The values as Arrow's; one that the type cannot hold is none of the column's either."""
+    found = []
+    for value in sought.values:
+        try:
+            found.append(pa.scalar(value, sought.type))
+        except (pa.ArrowException, OverflowError, ValueError):
+            continue
+    return found
+
+
+def matches(array: Any, scalars: list[Any]) -> Any:
+    """True for each value that is one of ``scalars``; a missing value is none of them.
+
+    A dictionary's values are compared once each, and never written out: a small file may stand for more of them
+    than any memory holds.
+    """
+    if isinstance(array, pa.ExtensionArray):
+        return matches(array.storage, scalars)
+    if kinds.is_dictionary(array.type):
+        inner = matches(array.dictionary, scalars)
+        return pc.fill_null(inner.take(array.indices), False)
+    if kinds.is_run_end_encoded(array.type):
+        return matches(pc.run_end_decode(array), scalars)
+    if not scalars:
+        return pa.array([False], pa.bool_()).take(pa.array([0] * len(array), pa.int64()))
+    target = scalars[0].type
+    array = array if array.type == target else array.cast(target)
+    if len(scalars) > _ONE_BY_ONE and not kinds.is_floating(target):
+        return pc.is_in(array, value_set=pa.array([one.as_py() for one in scalars], target))
+    found = None
+    for one in scalars:
+        same = pc.fill_null(pc.equal(array, one), False)
+        found = same if found is None else pc.or_(found, same)
+    return found

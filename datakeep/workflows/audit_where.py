@@ -1,0 +1,151 @@
+"""``audit --where``: which versions and files have rows with a key value, and which models used them (L22)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datakeep.core.conditions import parse_condition
+from datakeep.core.counts import counted
+from datakeep.core.errors import UnknownName
+from datakeep.core.names import nearest, version_number
+from datakeep.lineage import records
+from datakeep.workflows.index import ask
+from datakeep.workflows.rows_where import search_rows
+from datakeep.workflows.used_by import FileRead, SomeFiles, candidates, models_through, verdict_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datakeep.lineage.backwards import Node, Reached, Way
+    from datakeep.lineage.index import Index
+    from datakeep.lineage.records import Broken
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.rows_where import HavingVersion, Search
+
+
+@dataclass(frozen=True, slots=True)
+class RowsUsedBy:
+    """The answer; the values that were asked for are not in it.
+
+    Attributes:
+        columns: Which the condition names.
+        search: What has such rows, and what was not searched.
+        models: What each model that used one of these versions read of the files with such rows.
+        derived: Datasets that were derived from these versions; whether the rows are in them is not known.
+        through: Models that these versions reached through others, likewise.
+        open: Where a way ends at a record that is missing or broken.
+        broken: Model records that cannot be read, and might have told more.
+    """
+
+    columns: tuple[str, ...]
+    search: Search
+    models: tuple[FileRead, ...]
+    derived: tuple[Way, ...]
+    through: tuple[Way, ...]
+    open: tuple[str, ...]
+    broken: tuple[Broken, ...]
+
+
+def audit_where(
+    keep: Keep, text: str, subjects: Sequence[str] = (), *, fetch: bool = False, rehash: bool = False
+) -> RowsUsedBy:
+    """Which versions have rows that satisfy a condition, and which models went through them.
+
+    Args:
+        keep: The keep.
+        text: ``customer_id = 4711``.
+        subjects: ``orders`` or ``orders@v3``, each; all datasets by default.
+        fetch: Get what is not on this machine.
+        rehash: Hash every Parquet file before it is believed.
+
+    Raises:
+        UsageError: It is no condition.
+        UnknownName: There is no such dataset or version; or all that was asked about was searched, and no table of
+            it has such a column.
+    """
+    condition = parse_condition(text)
+    keep.warn_if_behind()
+    found = search_rows(keep, condition, _versions(keep, subjects), fetch=fetch, rehash=rehash)
+    _require_column(condition.columns, found)
+    models, derived, through, opened, broken = _used_by(keep, found.having)
+    return RowsUsedBy(condition.columns, found, models, derived, through, opened, broken)
+
+
+def _versions(keep: Keep, subjects: Sequence[str]) -> dict[str, list[str]]:
+    """What is to be searched, by dataset."""
+    if not subjects:
+        return {name: keep.versions(name) for name in keep.datasets}
+    wanted: dict[str, list[str]] = {}
+    for subject in subjects:
+        found = keep.resolve(subject)
+        some = [str(found.version)] if "@" in subject else keep.versions(found.name)
+        wanted[found.name] = sorted({*wanted.get(found.name, ()), *some}, key=version_number)
+    return wanted
+
+
+def _require_column(columns: Sequence[str], found: Search) -> None:
+    numbers = found.numbers
+    if not numbers.different or numbers.lacking < numbers.different or found.unsearched:
+        return
+    absent = [name for name in columns if name not in found.columns]
+    if not absent:
+        return
+    near = _near(absent[0], found.columns)
+    raise UnknownName(
+        f"no table has a column {absent[0]!r}: {counted(numbers.different, 'different file')} of "
+        f"{counted(numbers.versions, 'version')} searched" + (f"; did you mean {near!r}?" if near else ""),
+        next_step=f"name one of: {', '.join(found.columns[:10])}",
+    )
+
+
+def _near(name: str, columns: Sequence[str]) -> str | None:
+    folded = {column.casefold(): column for column in columns}
+    return folded.get(name.casefold()) or nearest(name, columns)
+
+
+def _used_by(
+    keep: Keep, having: Sequence[HavingVersion]
+) -> tuple[tuple[FileRead, ...], tuple[Way, ...], tuple[Way, ...], tuple[str, ...], tuple[Broken, ...]]:
+    if not having:
+        return (), (), (), (), ()
+
+    def question(index: Index) -> list[tuple[list[str], Reached]]:
+        return [candidates(index, one.dataset, version_number(one.version)) for one in having]
+
+    answers = ask(keep, question, files=False)
+    paths = {path for some, _ in answers for path in some}
+    used = records.all_records(SomeFiles(keep.tree, paths))
+    versions = {(one.dataset, one.version): one for one in having}
+    models = tuple(
+        FileRead(
+            f"{record.model}@{record.version}",
+            f"{given.dataset}@{given.version}",
+            *verdict_of(keep, record, given, [file.path for file in one.files]),
+        )
+        for record in used.records
+        for given in record.inputs
+        if (one := versions.get((given.dataset, given.version)))
+    )
+    direct = {one.model for one in models}
+    ways = _shortest([way for _, reached in answers for way in reached.ways], having)
+    derived = tuple(way for way in ways if way.end.kind == "dataset")
+    through = tuple(
+        way
+        for _, reached in answers
+        for way in models_through(reached)
+        if way in ways and str(way.end) not in direct
+    )
+    opened = tuple(dict.fromkeys(line for _, reached in answers for line in reached.open))
+    return models, derived, tuple(dict.fromkeys(through)), opened, used.broken
+
+
+def _shortest(ways: Sequence[Way], having: Sequence[HavingVersion]) -> list[Way]:
+    """The shortest way to each end that is not one of the versions themselves."""
+    starts = {(one.dataset, version_number(one.version)) for one in having}
+    best: dict[Node, Way] = {}
+    for way in sorted(ways, key=lambda way: len(way.nodes)):
+        end = way.end
+        if not (end.kind == "dataset" and (end.name, end.number) in starts):
+            best.setdefault(end, way)
+    return sorted(best.values(), key=lambda way: (way.end.kind, way.end.name, way.end.number))

@@ -1,0 +1,288 @@
+"""Which files of which versions have rows that satisfy a condition: the search itself.
+
+The same bytes, in however many versions, are read once. What was not read, for whatever reason, is an answer of its
+own, and never "no". The values that are looked for are written nowhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import DatakeepError
+from datakeep.extract.lookup import RowGroups, look_in_parts, look_through, way_of
+from datakeep.extract.tabular import extension
+from datakeep.extract.typed import CannotTell
+from datakeep.formats.version import VersionEntry
+from datakeep.repository.scratch import scratch
+from datakeep.store.hashing import hash_file
+from datakeep.workflows.bytes_here import BytesHere
+from datakeep.workflows.keep import entry_path
+from datakeep.workflows.parsed import entries_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from datakeep.core.conditions import Condition
+    from datakeep.extract.lookup import Looked
+    from datakeep.formats.inventory import FileEntry, Inventory
+    from datakeep.workflows.bytes_here import Copy
+    from datakeep.workflows.keep import Keep
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HavingFile:
+    """A file with such rows; ``path`` is below ``data/``."""
+
+    path: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class HavingVersion:
+    """A version with such rows, and its files that have them."""
+
+    dataset: str
+    version: str
+    files: tuple[HavingFile, ...]
+
+    @property
+    def rows(self) -> int:
+        """Of all its files."""
+        return sum(file.rows for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsearched:
+    """Files of a version that were not searched, for one reason; ``such_as`` are a few of them, none of all files."""
+
+    version: str
+    why: str
+    files: int
+    such_as: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Searched:
+    """What was searched, in numbers.
+
+    Attributes:
+        versions: Whose files are known.
+        files: Tables, in all these versions.
+        different: Of other bytes than each other; each of them was read once.
+        lacking: Of the different ones, those without a column of the condition.
+        through: Of them, those that were read to their end and had the registered sha256.
+        in_parts: Of them, those of which only parts were read, so that footer and statistics were believed.
+        groups: Their row groups.
+    """
+
+    versions: int = 0
+    files: int = 0
+    different: int = 0
+    lacking: int = 0
+    through: int = 0
+    in_parts: int = 0
+    groups: RowGroups = field(default_factory=RowGroups)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The answer.
+
+    Attributes:
+        having: Versions with such rows, by dataset, oldest first.
+        unsearched: What was not searched.
+        others: Files that are no tables, by extension; nobody looked into them.
+        numbers: What was searched.
+        columns: Columns of files that lack the one that was asked for: which may have been meant.
+        remarks: How the values were taken, and in how many files so.
+    """
+
+    having: tuple[HavingVersion, ...]
+    unsearched: tuple[Unsearched, ...]
+    others: Mapping[str, int]
+    numbers: Searched
+    columns: tuple[str, ...]
+    remarks: Mapping[str, int]
+
+
+def search_rows(
+    keep: Keep, condition: Condition, versions: Mapping[str, Sequence[str]], *, fetch: bool, rehash: bool
+) -> Search:
+    """What of ``versions`` (by dataset, oldest first) has rows that satisfy ``condition``.
+
+    Args:
+        keep: The keep.
+        condition: What rows must be.
+        versions: Which are searched.
+        fetch: Get what is not on this machine.
+        rehash: Believe no Parquet file before its sha256 was found right, though that reads all of it.
+    """
+    with scratch() as folder:
+        return _Searcher(keep, condition, folder, fetch=fetch, rehash=rehash).search(versions)
+
+
+class _Searcher:
+    def __init__(self, keep: Keep, condition: Condition, folder: Path, *, fetch: bool, rehash: bool) -> None:
+        self._keep, self._condition, self._folder, self._rehash = keep, condition, folder, rehash
+        self._bytes = BytesHere(keep, fetch=fetch, scratch=folder)
+        self._known: dict[bytes, Looked] = {}
+        self._failed: dict[tuple[str, bytes], str] = {}
+        self._by_content: dict[tuple[str, str], tuple[tuple[HavingFile, ...], int, Counter[str]]] = {}
+        self._others: dict[str, set[bytes]] = {}
+        self._columns: Counter[str] = Counter()
+        self._remarks: Counter[str] = Counter()
+        self._numbers = Searched()
+        self._unsearched: list[Unsearched] = []
+
+    def search(self, versions: Mapping[str, Sequence[str]]) -> Search:
+        paths = [entry_path(name, version) for name, some in versions.items() for version in some]
+        entries: dict[str, list[VersionEntry]] = {}
+        for path, found in entries_at(self._keep, paths).items():
+            if isinstance(found, VersionEntry):
+                entries.setdefault(found.dataset, []).append(found)
+            else:
+                self._miss(_version_at(path), found.what)
+        self._keep.progress.stage("searching", total=len(paths), unit="versions")
+        having = [one for some in entries.values() for one in self._dataset(some)]
+        self._numbers.different = len(self._known)
+        others = {kind: len(digests) for kind, digests in sorted(self._others.items())}
+        return Search(
+            tuple(having),
+            tuple(self._unsearched),
+            others,
+            self._numbers,
+            tuple(self._columns),
+            dict(self._remarks),
+        )
+
+    def _miss(self, version: str, why: str, files: int = 0, such_as: Sequence[str] = ()) -> None:
+        self._unsearched.append(Unsearched(version, why, files, tuple(such_as[:_NAMED])))
+
+    def _dataset(self, entries: Sequence[VersionEntry]) -> Iterator[HavingVersion]:
+        for entry, inventory in self._bytes.inventories(entries):
+            if isinstance(inventory, str):
+                self._miss(_label(entry), inventory, entry.files)
+            elif found := self._version(entry, inventory):
+                yield HavingVersion(entry.dataset, entry.version, found)
+            self._keep.progress.advance()
+
+    def _version(self, entry: VersionEntry, inventory: Inventory) -> tuple[HavingFile, ...]:
+        """The files of a version that have such rows."""
+        tables = [file for file in inventory.files if self._is_table(file)]
+        self._numbers.versions += 1
+        self._numbers.files += len(tables)
+        new = {
+            file.sha256: file
+            for file in tables
+            if file.sha256 not in self._known and (entry.dataset, file.sha256) not in self._failed
+        }
+        self._look_at(entry, list(new.values()))
+        missed: dict[str, list[str]] = {}
+        found = []
+        for file in tables:
+            looked = self._known.get(file.sha256)
+            if looked is None:
+                missed.setdefault(self._failed[entry.dataset, file.sha256], []).append(file.path)
+            elif looked.rows:
+                found.append(HavingFile(file.path, looked.rows))
+        for why, paths in missed.items():
+            self._miss(_label(entry), why, len(paths), paths)
+        return tuple(found)
+
+    def _is_table(self, file: FileEntry) -> bool:
+        if way_of(file.path):
+            return True
+        self._others.setdefault(extension(file.path), set()).add(file.sha256)
+        return False
+
+    def _look_at(self, entry: VersionEntry, files: Sequence[FileEntry]) -> None:
+        """Each of ``files`` is known, or why it is not."""
+        in_parts = [way_of(file.path) == "parts" and not self._rehash for file in files]
+        for file, copies in self._bytes.each(entry, files, in_parts=in_parts):
+            whys: list[str] = []
+            for copy in copies:
+                if isinstance(copy, str):
+                    whys.append(copy)
+                    continue
+                why = self._try(file, copy)
+                if why is None:
+                    break
+                whys.append(why)
+            else:
+                said = "; ".join(dict.fromkeys(whys)) or "it is on no store of this machine"
+                self._failed[entry.dataset, file.sha256] = said
+
+    def _try(self, file: FileEntry, copy: Copy) -> str | None:
+        """Why the copy tells nothing; None if it told."""
+        parts = way_of(file.path) == "parts"
+        try:
+            proven = copy.proven or self._is_proven(file, copy, whole=self._rehash or not parts)
+            looked = self._look(file, copy, parts=parts)
+        except CannotTell as error:
+            return f"{error}"
+        except _Damaged as error:
+            return f"damaged in {copy.where}: {error}"
+        except DatakeepError as error:
+            if copy.path is not None and not _is_registered(copy.path, file):
+                return f"damaged in {copy.where}: other bytes than were registered"
+            return error.what
+        except OSError as error:
+            return f"{copy.where} cannot be read: {error.strerror or error}"
+        self._take(file, looked, parts=parts and not proven)
+        return None
+
+    def _is_proven(self, file: FileEntry, copy: Copy, *, whole: bool) -> bool:
+        """Whether the copy's sha256 is the registered one; False if that was not looked at.
+
+        Raises:
+            _Damaged: It is not, or it has another size.
+        """
+        if copy.path is None:
+            return False
+        size_bytes = copy.path.stat().st_size
+        if size_bytes != file.size_bytes:
+            raise _Damaged(f"{size_bytes:,} bytes instead of {file.size_bytes:,}")
+        if not whole and copy.where != "git":
+            return False
+        if not _is_registered(copy.path, file):
+            raise _Damaged("other bytes than were registered")
+        return True
+
+    def _look(self, file: FileEntry, copy: Copy, *, parts: bool) -> Looked:
+        if parts:
+            with copy.open() as opened:
+                return look_in_parts(f"data/{file.path}", opened, self._condition)
+        if copy.path is None:
+            raise _Damaged("it cannot be read whole")
+        return look_through(f"data/{file.path}", copy.path, self._condition, self._folder)
+
+    def _take(self, file: FileEntry, looked: Looked, *, parts: bool) -> None:
+        self._known[file.sha256] = looked
+        numbers = self._numbers
+        numbers.in_parts += parts
+        numbers.through += not parts
+        numbers.groups += looked.groups
+        numbers.lacking += bool(looked.lacking)
+        self._columns.update(looked.columns)
+        self._remarks.update(looked.remarks)
+
+
+class _Damaged(Exception):
+    """A copy is not what was registered."""
+
+
+def _is_registered(path: Path, file: FileEntry) -> bool:
+    return hash_file(path)[2] == file.sha256
+
+
+def _label(entry: VersionEntry) -> str:
+    return f"{entry.dataset}@{entry.version}"
+
+
+def _version_at(path: str) -> str:
+    return "@".join(path.removeprefix("register/").removesuffix(".yaml").split("/"))
