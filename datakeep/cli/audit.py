@@ -83,7 +83,7 @@ def command(
     if diff:
         from datakeep.cli import audit_diff
 
-        return audit_diff.answer(session, subjects)
+        return audit_diff.answer(session, subjects, fetch=fetch)
     if policy:
         from datakeep.cli import audit_policy
 

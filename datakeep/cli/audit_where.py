@@ -119,11 +119,12 @@ def _searched_lines(search: Search) -> Iterator[str]:
     if numbers.through:
         yield f"  read to their end, with the registered sha256: {numbers.through:,}"
     if numbers.in_parts:
-        groups = numbers.groups
         yield (
             f"  Parquet by its footer, statistics and Bloom filters, which are believed: {numbers.in_parts:,} "
             "(--rehash proves them first)"
         )
+    if numbers.groups.count:
+        groups = numbers.groups
         yield (
             f"  row groups: {groups.read:,} of {groups.count:,} read; statistics ruled out "
             f"{groups.by_statistics:,}, Bloom filters {groups.by_bloom:,}"

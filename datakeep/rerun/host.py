@@ -55,8 +55,12 @@ class Software:
         """``sha256:`` of the list of packages, one per line; None if there are none."""
         if not self.packages:
             return None
-        text = "".join(f"{one}\n" for one in self.packages)
-        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+        return f"sha256:{hashlib.sha256(self.packages_text.encode()).hexdigest()}"
+
+    @property
+    def packages_text(self) -> str:
+        """The list of packages, one per line."""
+        return "".join(f"{one}\n" for one in self.packages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 from datakeep.core.errors import DatakeepError
 from datakeep.store import dvc_format
 from datakeep.store.dvc_format import object_key
-from datakeep.store.hashing import digests_for
+from datakeep.store.hashing import digests_for, hash_file
 from datakeep.store.interface import Capability
 from datakeep.store.verified import fetch_object, read
 from datakeep.workflows.given_data import FOLDER as GIVEN
@@ -183,6 +183,29 @@ class BytesHere:
         yield f"the checkout datasets/{entry.dataset}", cache / md5[:2] / md5[2:]
         given = self._keep.cache(GIVEN, entry.dataset, entry.content.removeprefix("sha256:"))
         yield "the data that a run was given", given / "data" / file.path
+
+    def whole(self, file: FileEntry, copies: Iterator[Copy | str], place: Path) -> tuple[Path | None, str]:
+        """Where all of ``file`` can be read, its sha256 found right, for as long as the scratch folder is there.
+
+        Args:
+            file: The file.
+            copies: Its copies, as :meth:`each` gives them.
+            place: Where one goes that would be gone with the next file.
+
+        Returns:
+            The path; or None, and why there is none.
+        """
+        whys: list[str] = []
+        for copy in copies:
+            if isinstance(copy, str):
+                whys.append(copy)
+            elif copy.path is not None and (copy.proven or hash_file(copy.path)[2] == file.sha256):
+                if copy.path.parent != self._scratch:
+                    return copy.path, ""
+                return copy.path.rename(place), ""
+            else:
+                whys.append(f"damaged in {copy.where}: other bytes than were registered")
+        return None, "; ".join(dict.fromkeys(whys)) or "it is on no store of this machine"
 
     def _far(self, store: Store, key: str, file: FileEntry, *, in_parts: bool) -> Copy | str:
         """A copy in a store elsewhere: to be read in parts, else fetched whole and held against its sha256."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datakeep.core.digests import sha256_id
 from datakeep.core.errors import AccessDenied, DatakeepError, InvalidFile, NoSpace
 from datakeep.core.names import NAME, VERSION, next_version
 from datakeep.formats.model import ModelRecord
@@ -28,10 +29,14 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
 
 UNCOMMITTED = "uncommitted.diff"
+#: The list whose digest is the record's ``environment.packages``.
+PACKAGES = "packages.txt"
 _RECORD = "record.yaml"
 _SUFFIX = ".model.zip"
 _MAX_BYTES = 256 << 20
-_BESIDE = re.compile(rf"read/{NAME.pattern}@{VERSION.pattern}\.txt|{re.escape(UNCOMMITTED)}")
+_BESIDE = re.compile(
+    rf"read/{NAME.pattern}@{VERSION.pattern}\.txt|{re.escape(UNCOMMITTED)}|{re.escape(PACKAGES)}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,11 @@ def _write(file: Path, data: bytes, why: DatakeepError) -> None:
         ) from error
 
 
+def is_packages(data: bytes, record: ModelRecord) -> bool:
+    """Whether a list of packages is the one that the record has the digest of."""
+    return sha256_id(data) == record.environment.packages
+
+
 def packed(record: ModelRecord, beside: Mapping[str, bytes]) -> bytes:
     """A record and its files as one file."""
     sink = io.BytesIO()
@@ -164,8 +174,10 @@ def _unpacked(file: Path) -> tuple[ModelRecord, dict[str, bytes]]:
     found = {
         name: path_list_id(data.decode("utf-8", "replace").splitlines())
         for name, data in parts.items()
-        if name != UNCOMMITTED
+        if name not in (UNCOMMITTED, PACKAGES)
     }
+    if PACKAGES in parts and not is_packages(parts[PACKAGES], record):
+        raise InvalidFile(f"{file}: the packages in it are not those of its record", next_step=again)
     if wanted != found or not all(map(_BESIDE.fullmatch, parts)) or record.code.diff not in (None, *parts):
         raise InvalidFile(f"{file}: the lists in it are not those of its record", next_step=again)
     return record, parts

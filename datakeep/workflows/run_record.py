@@ -17,7 +17,7 @@ from datakeep.lineage import inputs
 from datakeep.repository.code import DIFF_LIMIT_BYTES, uncommitted_diff
 from datakeep.rerun import artifacts, host, metrics
 from datakeep.workflows.given_data import changed_since
-from datakeep.workflows.recording import UNCOMMITTED
+from datakeep.workflows.recording import PACKAGES, UNCOMMITTED
 from datakeep.workflows.run_inputs import add_parameters, add_undeclared, given_inputs, not_seen
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     seeds = seeds_of(parameters) | {
         name: seen.environment[name] for name in ("PYTHONHASHSEED",) if name in seen.environment
     }
-    environment = _environment(seen, classed.environment if classed else [], unknown)
+    environment, packages = _environment(seen, classed.environment if classed else [], unknown)
     unknown += [] if seeds else ["seed"]
     record = ModelRecord(
         model=seen.model,
@@ -140,7 +140,8 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         recorded_by=who,
         unknown=unknown,
     )
-    return record, found.lists | ({UNCOMMITTED: diff} if diff else {})
+    beside = {UNCOMMITTED: diff, PACKAGES: packages}
+    return record, found.lists | {name: data for name, data in beside.items() if data}
 
 
 def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
@@ -226,12 +227,13 @@ def _metrics(seen: Seen, unknown: list[str]) -> dict[str, str]:
         return dict(seen.printed)
 
 
-def _environment(seen: Seen, read: Sequence[str], unknown: list[str]) -> ModelEnvironment:
+def _environment(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[ModelEnvironment, bytes]:
+    """What it ran with and on, and the list of the packages."""
     folders = [seen.script.folder, Path(seen.script.root), Path.cwd()]
     software = host.software(seen.argv[0], folders, inputs.package_folders(read))
     machine = host.machine()
     unknown += [] if machine.gpu else ["gpu"]
-    return ModelEnvironment(
+    told = ModelEnvironment(
         kind=software.kind,
         lock=software.lock,
         python=software.python,
@@ -243,3 +245,4 @@ def _environment(seen: Seen, read: Sequence[str], unknown: list[str]) -> ModelEn
         package_count=len(software.packages),
         variables=host.variables(seen.environment),
     )
+    return told, software.packages_text.encode()

@@ -298,7 +298,7 @@ def verdict_of(
         return "not known", "the record does not say which files were read"
     if read.count == 0:
         return "not read", "no file of this version was read"
-    if (listed := _listed(keep, record, read)) is not None:
+    if (listed := listed_files(keep, record, read)) is not None:
         found = listed.intersection(paths)
         it = ("it is" if found else "it is not") if one else f"{len(found):,} of them are"
         return ("read" if found else "not read"), f"{it} in the record's list of the files that were read"
@@ -325,7 +325,7 @@ def verdict_of(
     )
 
 
-def _listed(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] | None:
+def listed_files(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] | None:
     """The list of the files that were read, if it lies beside the record: any file there with its digest."""
     if read.list is None:
         return None

@@ -1,0 +1,126 @@
+"""``datakeep audit --diff``: how the answer is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.rendering import some
+from datakeep.cli.session import Answer, Session, table
+from datakeep.workflows.recorded_models import label_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from datakeep.workflows.audit_diff import Metric, ModelDiff, Section
+
+_NUMBERS = ("nothing", "one thing", "two things", "three things", "four things", "five things", "six things")
+_SHOWN = 20
+
+
+def answer(session: Session, subjects: Sequence[str], *, fetch: bool) -> Answer:
+    """What differs between two models; 0 if nothing does."""
+    from datakeep.workflows.audit_diff import audit_diff
+
+    if len(subjects) != 2:
+        raise click.UsageError("--diff compares two models: datakeep audit --diff churn@v6 churn@v7")
+    found = audit_diff(session.keep(), *subjects, fetch=fetch)
+    return Answer(_data(found), list(_lines(found, fetch=fetch)), 0 if found.is_same else EXIT_NO)
+
+
+def _lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:
+    yield click.style(f"{label_of(found.old)} → {label_of(found.new)}", bold=True)
+    for record in (found.old, found.new):
+        if record.status == "failed":
+            yield f"{label_of(record)} FAILED ({record.failure or 'reason unknown'})"
+    for section in found.sections:
+        yield from _section_lines(section)
+    yield from _metric_lines(found.metrics)
+    if found.unknown:
+        yield "not known, and so perhaps changed too:"
+        yield from some(found.unknown, mark="?")
+    if found.nowhere:
+        yield f"known of neither: {', '.join(found.nowhere)}"
+    yield _verdict(found)
+    if len(found.causes) > 1 and any(not metric.is_same for metric in found.metrics):
+        yield "  so these two do not tell which of them moved the metrics"
+    yield from _next_lines(found, fetch=fetch)
+
+
+def _section_lines(section: Section) -> Iterator[str]:
+    if section.changed:
+        yield f"{section.name}:"
+        yield from some(section.changed, mark="~", limit=_SHOWN)
+        yield from some(section.same, mark="=", limit=_SHOWN)
+    elif section.unknown:
+        yield f"{section.name}: what is known is the same"
+        yield from some(section.same, mark="=", limit=_SHOWN)
+    elif section.nowhere and not section.same and section.name in ("seeds", "code", "parameters"):
+        yield f"{section.name}: not known"
+    else:
+        shown = f" ({'; '.join(section.same[:3])})" if section.same else ""
+        yield f"{section.name}: same{shown}"
+
+
+def _metric_lines(metrics: Sequence[Metric]) -> Iterator[str]:
+    if not metrics:
+        yield "metrics: none recorded"
+        return
+    yield "metrics:"
+    rows = [(one.name, one.old or "none", "→", one.new or "none", _moved(one)) for one in metrics]
+    yield from (f"  {line}" for line in table(rows))
+
+
+def _moved(metric: Metric) -> str:
+    if metric.is_same:
+        return "same"
+    return f"({metric.difference:+f})" if metric.difference is not None else ""
+
+
+def _verdict(found: ModelDiff) -> str:
+    causes = found.causes
+    if causes:
+        return click.style(f"{_NUMBERS[len(causes)]} changed: {', '.join(causes)}", bold=True)
+    moved = any(not metric.is_same for metric in found.metrics)
+    if found.unknown:
+        return "nothing that is known of both changed" + (", and yet the metrics differ" if moved else "")
+    if moved:
+        return "nothing that is recorded changed, and yet the metrics differ: chance, or something unrecorded"
+    return "same: nothing that is recorded differs"
+
+
+def _next_lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:
+    if not fetch and any("not on this machine" in line for line in found.unknown):
+        yield f"next: datakeep audit --diff {label_of(found.old)} {label_of(found.new)} --fetch"
+    steps = [one.next_step for one in found.datasets if one.next_step]
+    if steps:
+        yield f"next: {steps[0]}"
+
+
+def _data(found: ModelDiff) -> dict[str, Any]:
+    return {
+        "old": label_of(found.old),
+        "new": label_of(found.new),
+        "same": found.is_same,
+        "changed": list(found.causes),
+        "sections": {
+            section.name: {
+                "changed": list(section.changed),
+                "same": list(section.same),
+                "unknown": list(section.unknown),
+                "known_of_neither": list(section.nowhere),
+                **section.details,
+            }
+            for section in found.sections
+        },
+        "metrics": {
+            metric.name: {
+                "old": metric.old,
+                "new": metric.new,
+                "difference": None if metric.difference is None else f"{metric.difference:f}",
+            }
+            for metric in found.metrics
+        },
+    }

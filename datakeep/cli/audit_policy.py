@@ -1,0 +1,129 @@
+"""``datakeep audit --policy``: how the answer is shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.session import Answer, Session, table
+from datakeep.core.counts import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from datakeep.workflows.audit_policy import Complaint, Policy
+
+_HEADS = {
+    "broken": "cannot be read",
+    "unowned": "unowned",
+    "unproven": "unproven",
+    "expired": "expired",
+    "privacy": "of unknown privacy",
+    "undeclared": "read from undeclared inputs",
+    "test-split": "trained on a test split",
+}
+_MODELS = 4
+_SHOWN = 50
+
+
+def answer(session: Session, subjects: Sequence[str]) -> Answer:
+    """What is not in order with the data of the keep's models; 3 if anything is."""
+    from datakeep.workflows.audit_policy import audit_policy
+
+    if subjects:
+        raise click.UsageError("--policy judges all models of the keep: name none")
+    found = audit_policy(session.keep(), now=datetime.now(UTC))
+    return Answer(_data(found), list(_lines(found)), EXIT_NO if found.complaints else 0)
+
+
+def _lines(found: Policy) -> Iterator[str]:
+    for kind, some in groupby(found.complaints, key=lambda one: one.kind):
+        complaints = list(some)
+        yield click.style(f"{_HEADS[kind]}:", bold=True)
+        for one in complaints[:_SHOWN]:
+            yield f"  ! {one.about}: {one.what}"
+            if one.models:
+                yield f"      models: {_models(one.models)}"
+            yield f"      next: {one.next_step}"
+        if len(complaints) > _SHOWN:
+            yield f"  … and {len(complaints) - _SHOWN:,} more (all with --json)"
+    yield from _test_lines(found)
+    if found.unseen:
+        yield f"what else they read was not observed: {_models(found.unseen)}"
+    if found.unknown_files:
+        yield f"which files of their data they read is not known: {_models(found.unknown_files)}"
+    yield _verdict(found)
+
+
+def _models(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MODELS:,} more" if len(names) > _MODELS else ""
+    return ", ".join(names[-_MODELS:]) + more
+
+
+def _test_lines(found: Policy) -> Iterator[str]:
+    if not found.test_reads:
+        return
+    yield "recorded runs that read a test split:"
+    rows = [
+        (
+            one.dataset,
+            ", ".join(one.splits),
+            f"{one.reading:,} of {counted(one.runs, 'run')}",
+            f"of {one.unknown:,} not known" if one.unknown else "",
+        )
+        for one in found.test_reads
+    ]
+    yield from (f"  {line}" for line in table(rows))
+
+
+def _verdict(found: Policy) -> str:
+    failed = f" ({counted(found.failed, 'failed training')} left out)" if found.failed else ""
+    if found.complaints:
+        models = {model for one in found.complaints for model in one.models}
+        return (
+            f"{counted(len(found.complaints), 'complaint')}; {len(models):,} of "
+            f"{counted(found.models, 'model')} concerned{failed}"
+        )
+    if not found.models:
+        return f"no recorded model{failed}: nothing to judge"
+    count = f"all {found.models:,} models" if found.models > 1 else "the one model"
+    blind = "; " + "see above what was not observed" if found.unseen or found.unknown_files else ""
+    return (
+        f"{count}: data owned, proven, not expired, of known privacy, declared, and no test split was trained on"
+        f"{blind}{failed}"
+    )
+
+
+def _data(found: Policy) -> dict[str, Any]:
+    return {
+        "passed": not found.complaints,
+        "models": found.models,
+        "failed_trainings": found.failed,
+        "complaints": [_complaint(one) for one in found.complaints],
+        "test_splits": [
+            {
+                "dataset": one.dataset,
+                "splits": list(one.splits),
+                "runs_reading": one.reading,
+                "runs_not_known": one.unknown,
+                "runs": one.runs,
+            }
+            for one in found.test_reads
+        ],
+        "not_observed": list(found.unseen),
+        "files_not_known": list(found.unknown_files),
+    }
+
+
+def _complaint(one: Complaint) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "about": one.about,
+        "what": one.what,
+        "models": list(one.models),
+        "next": one.next_step,
+    }

@@ -1,0 +1,239 @@
+"""``audit --policy``: every model of the keep whose data is not in order, for CI.
+
+A model is judged by the data that it read, and by that of its base models; of what its data was derived from, by
+owner and privacy. What cannot be read is a complaint too; what nobody saw is said, and is never taken for good.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from datakeep.core.counts import counted
+from datakeep.core.names import version_number
+from datakeep.formats.model import ModelRecord
+from datakeep.workflows.index import ask
+from datakeep.workflows.policy_facts import DataFacts, is_test
+from datakeep.workflows.recorded_models import label_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from datakeep.formats.model import ModelInput
+    from datakeep.lineage.index import Index
+    from datakeep.workflows.keep import Keep
+
+Kind = Literal["broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split"]
+KINDS: tuple[Kind, ...] = ("broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split")
+_MAX_DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing that is wrong with the data of some models.
+
+    Attributes:
+        kind: What it is.
+        about: The dataset, its version, or the record's path.
+        what: In words.
+        models: The models that it holds for, ``churn@v7``, oldest first.
+        next_step: What to type.
+    """
+
+    kind: Kind
+    about: str
+    what: str
+    models: tuple[str, ...]
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestReads:
+    """How many recorded runs of a dataset read its test split.
+
+    Attributes:
+        dataset: Its name.
+        splits: What its test splits are called.
+        reading: Runs that read one of them, failed ones and verifications too.
+        unknown: Runs that were given the dataset, of which that is not known.
+        runs: All that were given it.
+    """
+
+    dataset: str
+    splits: tuple[str, ...]
+    reading: int
+    unknown: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The answer.
+
+    Attributes:
+        models: How many models were judged.
+        failed: Trainings that failed, and left none to judge.
+        complaints: By kind, then by what they are about.
+        test_reads: Of each dataset that has a test split.
+        unseen: Models of which nobody saw what else they read.
+        unknown_files: Models of which it is not known which files they read.
+    """
+
+    models: int
+    failed: int
+    complaints: tuple[Complaint, ...]
+    test_reads: tuple[TestReads, ...]
+    unseen: tuple[str, ...]
+    unknown_files: tuple[str, ...]
+
+
+def audit_policy(keep: Keep, *, now: datetime) -> Policy:
+    """What is not in order with the data of the keep's models.
+
+    Args:
+        keep: The keep.
+        now: The time at which proofs and days are weighed.
+    """
+    keep.warn_if_behind()
+    records, broken = ask(keep, _records, files=False)
+    return _Judging(keep, records, broken, now).policy()
+
+
+def _records(index: Index) -> tuple[dict[str, ModelRecord], list[tuple[str, str]]]:
+    """Every model record by ``churn@v7``, and those that cannot be read."""
+    query = "SELECT path FROM entry WHERE kind = 'model' AND fault IS NULL ORDER BY name, number"
+    paths = [row[0] for row in index.database.execute(query)]
+    found = [ModelRecord.of(one.data, what=one.path) for one in index.entries(paths) if one.data]
+    return {label_of(record): record for record in found}, index.broken("model")
+
+
+@dataclass(slots=True)
+class _Found:
+    """A complaint while it is gathered."""
+
+    what: str
+    next_step: str
+    models: dict[str, None] = field(default_factory=dict)
+
+
+class _Judging:
+    def __init__(
+        self,
+        keep: Keep,
+        records: Mapping[str, ModelRecord],
+        broken: Sequence[tuple[str, str]],
+        now: datetime,
+    ) -> None:
+        self._keep, self._records, self._broken = keep, records, broken
+        self._facts = DataFacts(keep, now, self._inputs(records.values()))
+        self._found: dict[tuple[Kind, str, str], _Found] = {}
+
+    @staticmethod
+    def _inputs(records: Iterable[ModelRecord]) -> list[tuple[str, str]]:
+        return sorted({(given.dataset, given.version) for record in records for given in record.inputs})
+
+    def policy(self) -> Policy:
+        judged = {name: record for name, record in self._records.items() if record.status != "failed"}
+        for path, reason in self._broken:
+            self._complain("broken", path, reason, f"restore it from history: git log -- {path}", None)
+        for name, record in judged.items():
+            self._judge(name, record)
+        complaints = [
+            Complaint(kind, about, one.what, tuple(one.models), one.next_step)
+            for (kind, about, _), one in self._found.items()
+        ]
+        complaints.sort(key=lambda one: (KINDS.index(one.kind), one.about))
+        return Policy(
+            len(judged),
+            len(self._records) - len(judged),
+            tuple(complaints),
+            tuple(self._test_reads()),
+            tuple(name for name, record in judged.items() if not _is_seen(record)),
+            tuple(
+                name
+                for name, record in judged.items()
+                if any(given.files_read is None for given in record.inputs)
+            ),
+        )
+
+    def _complain(self, kind: Kind, about: str, what: str, next_step: str, model: str | None) -> None:
+        found = self._found.setdefault((kind, about, what), _Found(what, next_step))
+        if model:
+            found.models[model] = None
+
+    def _judge(self, name: str, record: ModelRecord) -> None:
+        self._undeclared(name, record)
+        for given in record.inputs:
+            self._test_split(name, given)
+        for given in self._all_inputs(name, record, (name,)):
+            self._input(name, given)
+
+    def _all_inputs(self, name: str, record: ModelRecord, above: tuple[str, ...]) -> Iterator[ModelInput]:
+        """The data of a model and of its base models."""
+        yield from record.inputs
+        for base in record.base_models:
+            found = self._base(base)
+            if found is None:
+                what = f"the base model {base}, whose data it has too, has no record that can be read"
+                self._complain("broken", base, what, f"datakeep audit model:{name}", name)
+            elif label_of(found) not in above and len(above) < _MAX_DEPTH:
+                yield from self._all_inputs(name, found, (*above, label_of(found)))
+
+    def _base(self, reference: str) -> ModelRecord | None:
+        """The record of a base model; of a name alone the newest version's."""
+        model, at, _ = reference.partition("@")
+        if at:
+            return self._records.get(reference)
+        versions = [record for record in self._records.values() if record.model == model]
+        return max(versions, key=lambda record: version_number(record.version), default=None)
+
+    def _undeclared(self, name: str, record: ModelRecord) -> None:
+        count = max(record.undeclared_count or 0, len(record.undeclared))
+        if count:
+            shown = str(record.undeclared[0].get("path")) if record.undeclared else "not listed"
+            what = f"it read {counted(count, 'file')} that no dataset declares, such as {shown}"
+            step = f"datakeep audit model:{name}; register the data, and name it with --uses"
+            self._complain("undeclared", name, what, step, name)
+
+    def _test_split(self, name: str, given: ModelInput) -> None:
+        """A run that read nothing but a test split has learned nothing from it: it evaluates."""
+        splits = given.files_read.splits if given.files_read else {}
+        read = {split: count for split, count in splits.items() if count and is_test(split)}
+        if read and any(count and not is_test(split) for split, count in splits.items()):
+            about = f"{given.dataset}@{given.version}"
+            split = ", ".join(sorted(read))
+            what = (
+                f"the training read its test split ({split}) too; whether it learned from it nobody can tell"
+            )
+            step = f"datakeep audit model:{name}; evaluate in a run of its own"
+            self._complain("test-split", about, what, step, name)
+
+    def _input(self, name: str, given: ModelInput) -> None:
+        for one in self._facts.of(given):
+            self._complain(one.kind, one.about, one.what, one.next_step, name)
+
+    def _test_reads(self) -> Iterator[TestReads]:
+        reading: Counter[str] = Counter()
+        unknown: Counter[str] = Counter()
+        runs: Counter[str] = Counter()
+        splits = self._facts.test_splits()
+        for record in self._records.values():
+            for given in record.inputs:
+                read = given.files_read
+                runs[given.dataset] += 1
+                unknown[given.dataset] += read is None or bool(read.count and not read.splits)
+                names = [split for split, count in (read.splits if read else {}).items() if count]
+                if tests := [split for split in names if is_test(split)]:
+                    reading[given.dataset] += 1
+                    splits.setdefault(given.dataset, set()).update(tests)
+        for dataset, found in sorted(splits.items()):
+            yield TestReads(dataset, tuple(sorted(found)), reading[dataset], unknown[dataset], runs[dataset])
+
+
+def _is_seen(record: ModelRecord) -> bool:
+    """Whether somebody saw what the training read beside what it was given."""
+    if record.observed is not None:
+        return record.observed.by != "nothing"
+    return record.origin == "verification"

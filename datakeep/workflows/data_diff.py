@@ -1,0 +1,348 @@
+"""What differs between the data of two models: datasets, versions, files, rows, and which of the files were read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.counts import counted
+from datakeep.core.errors import DatakeepError, UnknownName
+from datakeep.formats.inventory import differences
+from datakeep.repository.scratch import scratch
+from datakeep.workflows.bytes_here import BytesHere
+from datakeep.workflows.used_by import listed_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from datakeep.extract.comparison import Comparison
+    from datakeep.formats.inventory import FileChanges, FileEntry, Inventory
+    from datakeep.formats.model import ModelInput, ModelRecord
+    from datakeep.formats.version import VersionEntry
+    from datakeep.workflows.keep import Keep
+
+#: More bytes of tables on one side are not compared row by row.
+_MAX_BYTES = 8 << 30
+
+
+@dataclass(slots=True)
+class DatasetChange:
+    """What became of one dataset from the old model to the new one.
+
+    Attributes:
+        dataset: Its name.
+        old: The versions that the old model was given, none if it was not.
+        new: Those of the new one.
+        changed: What differs, one line each; a new version of the same bytes is no difference.
+        same: What does not, where that is worth a line.
+        unknown: What cannot be told, and of which of them.
+        files: What became of the files.
+        rows: How the rows differ; None if they were not compared.
+        next_step: What to type to learn more.
+    """
+
+    dataset: str
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    changed: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    files: FileChanges | None = None
+    rows: Comparison | None = None
+    next_step: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        files = self.files and {
+            "added": len(self.files.added),
+            "removed": len(self.files.removed),
+            "changed": len(self.files.changed),
+        }
+        return {
+            "dataset": self.dataset,
+            "old": list(self.old),
+            "new": list(self.new),
+            "changed": list(self.changed),
+            "same": list(self.same),
+            "unknown": list(self.unknown),
+            "files": files,
+            "rows": _rows_data(self.rows) if self.rows else None,
+        }
+
+
+def dataset_changes(
+    keep: Keep, old: ModelRecord, new: ModelRecord, *, fetch: bool
+) -> tuple[DatasetChange, ...]:
+    """Dataset by dataset, by name."""
+    names = sorted({one.dataset for record in (old, new) for one in record.inputs})
+    with scratch() as folder:
+        here = BytesHere(keep, fetch=fetch, scratch=folder)
+        return tuple(_Differ(keep, here, folder, old, new).dataset(name) for name in names)
+
+
+class _Differ:
+    def __init__(self, keep: Keep, here: BytesHere, folder: Path, old: ModelRecord, new: ModelRecord) -> None:
+        self._keep, self._here, self._folder = keep, here, folder
+        self._old, self._new = old, new
+
+    def dataset(self, name: str) -> DatasetChange:
+        """What became of the dataset ``name``."""
+        before = [one for one in self._old.inputs if one.dataset == name]
+        after = [one for one in self._new.inputs if one.dataset == name]
+        found = DatasetChange(name, tuple(one.version for one in before), tuple(one.version for one in after))
+        if len(before) == len(after) == 1:
+            self._one(found, before[0], after[0])
+        elif not before or not after:
+            versions = ", ".join(f"{name}@{version}" for version in (*found.old, *found.new))
+            found.changed.append(f"{versions} {'is new' if after else 'is no longer given'}")
+        elif sorted(found.old) != sorted(found.new):
+            found.changed.append(f"versions {', '.join(found.old)} → {', '.join(found.new)}")
+        else:
+            found.unknown.append(f"which files of {name} were read: several versions of it were given")
+        return found
+
+    def _one(self, found: DatasetChange, before: ModelInput, after: ModelInput) -> None:
+        same_bytes = before.content == after.content
+        sides = [self._side(before, self._old), self._side(after, self._new)]
+        old, new = sides
+        if same_bytes:
+            if before.version != after.version:
+                found.same.append(f"{_name(before)} and {_name(after)} have the same bytes")
+                found.next_step = _diff_step(before, after)
+            self._reads(found, before, after, old, new)
+            return
+        found.next_step = _diff_step(before, after)
+        if old.read is not None and old.read == new.read:
+            found.same.append(
+                f"{_name(before)} → {_name(after)}, but {_these_files(len(old.read))} have the same bytes in both"
+            )
+            return
+        found.changed.append(f"{_name(before)} → {_name(after)}")
+        self._files(found, old, new)
+        if _read(before) == _read(after):
+            found.same.append(f"files read: {_read(after)}")
+        else:
+            found.changed.append(f"files read: {_read(before)} → {_read(after)}")
+        if None in (before.files_read, after.files_read):
+            lacking = [
+                one for one, given in ((self._old, before), (self._new, after)) if not given.files_read
+            ]
+            found.unknown += [_unknown_reads(found.dataset, one) for one in lacking]
+
+    def _side(self, given: ModelInput, record: ModelRecord) -> _Side:
+        try:
+            entry = self._keep.entry(f"{given.dataset}@{given.version}")
+            if (entry.commit, entry.content) != (given.commit, given.content):
+                return _Side(None, None, "the register has other contents under this version", None)
+            ((_, inventory),) = self._here.inventories([entry])
+        except DatakeepError as error:
+            return _Side(None, None, error.what, None)
+        if isinstance(inventory, str):
+            return _Side(entry, None, inventory, None)
+        return _Side(entry, inventory, "", _files_read(self._keep, record, given, inventory))
+
+    def _reads(
+        self, found: DatasetChange, before: ModelInput, after: ModelInput, old: _Side, new: _Side
+    ) -> None:
+        """Of the same bytes, whether the same files of them were read."""
+        one, other = before.files_read, after.files_read
+        if one is None or other is None:
+            lacking = [record for record, read in ((self._old, one), (self._new, other)) if read is None]
+            found.unknown += [_unknown_reads(found.dataset, record) for record in lacking]
+            return
+        if old.read is not None and new.read is not None and old.read != new.read:
+            more, less = len(new.read.keys() - old.read.keys()), len(old.read.keys() - new.read.keys())
+            counts = f"{_read(before)} → {_read(after)}"
+            found.changed.append(
+                f"of {_name(after)} other files were read: {more:,} more, {less:,} less ({counts})"
+            )
+        elif (one.count, one.splits, one.list) != (other.count, other.splits, other.list):
+            found.changed.append(f"of {_name(after)} other files were read: {_read(before)} → {_read(after)}")
+        elif before.version == after.version:
+            found.same.append(f"{_name(after)}, {_read(after)} read")
+
+    def _files(self, found: DatasetChange, old: _Side, new: _Side) -> None:
+        if old.inventory is None or new.inventory is None:
+            why = old.why or new.why
+            found.unknown.append(f"which files of {found.dataset} changed: not compared, {why}")
+            return
+        found.files = differences(old.inventory, new.inventory)
+        found.changed.append(
+            f"files: {len(found.files.added):,} added, {len(found.files.removed):,} removed, "
+            f"{len(found.files.changed):,} changed"
+        )
+        try:
+            found.rows, why_not = self._rows(old, new)
+        except DatakeepError as error:
+            why_not = error.what
+        if found.rows is None:
+            found.unknown.append(f"rows of {found.dataset} that changed: not compared, {why_not}")
+        else:
+            found.changed.append(rows_in_words(found.rows))
+
+    def _rows(self, old: _Side, new: _Side) -> tuple[Comparison | None, str]:
+        """How the rows of tables differ that are not the same in both; or why they are not compared."""
+        from datakeep.extract.compare import compare
+
+        assert old.entry and new.entry and old.inventory and new.inventory  # noqa: S101, PT018  (both were found)
+        before, after = _other_tables(old.inventory, new.inventory)
+        if not (before and after):
+            return None, "no table changed"
+        if max(sum(file.size_bytes for file in some) for some in (before, after)) > _MAX_BYTES:
+            return None, f"the tables that changed have more than {_MAX_BYTES >> 30} GB"
+        sides = []
+        for side, entry, files in (("old", old.entry, before), ("new", new.entry, after)):
+            paths, why = self._held(side, entry, files)
+            if why:
+                return None, why
+            sides.append(paths)
+        columns = new.entry.manifest.get("columns") or []
+        keys = [column["name"] for column in columns if isinstance(column, dict) and column.get("key")]
+        told = partial(compare, *sides, personal=True, progress=self._keep.progress, scratch=self._folder)
+        try:
+            return told(keys=keys), ""
+        except UnknownName:  # neither side has the key any more
+            return told(), ""
+
+    def _held(
+        self, side: str, entry: VersionEntry, files: Sequence[FileEntry]
+    ) -> tuple[list[tuple[str, Path]], str]:
+        """Each of ``files`` where it can be read, every byte of it the registered one; or why one cannot."""
+        held = []
+        for number, (file, copies) in enumerate(self._here.each(entry, files, in_parts=[False] * len(files))):
+            place = self._folder / f"{side}-{number}"
+            path, why = self._here.whole(file, copies, place)
+            if path is None:
+                return [], f"data/{file.path} of {entry.dataset}@{entry.version}: {why}"
+            held.append((f"data/{file.path}", path))
+        return held, ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One model's version: what of it is here, why not, and path to sha256 of what was read, if that is known."""
+
+    entry: VersionEntry | None
+    inventory: Inventory | None
+    why: str
+    read: dict[str, bytes] | None
+
+
+def _name(given: ModelInput) -> str:
+    return f"{given.dataset}@{given.version}"
+
+
+def _diff_step(before: ModelInput, after: ModelInput) -> str:
+    return f"datakeep diff {_name(before)} {_name(after)}"
+
+
+def _these_files(count: int) -> str:
+    return "the file that was read" if count == 1 else f"the {count:,} files that were read"
+
+
+def _unknown_reads(dataset: str, record: ModelRecord) -> str:
+    return f"which files of {dataset} {record.model}@{record.version} read"
+
+
+def _read(given: ModelInput) -> str:
+    read = given.files_read
+    if read is None:
+        return "not known"
+    of = f" of {read.of:,}" if read.of is not None else ""
+    splits = ", ".join(f"{name} {number:,}" for name, number in sorted(read.splits.items()))
+    return f"{read.count:,}{of}" + (f" ({splits})" if splits else "")
+
+
+def _files_read(
+    keep: Keep, record: ModelRecord, given: ModelInput, inventory: Inventory
+) -> dict[str, bytes] | None:
+    """Path to sha256 of the files that were read; None where the record does not tell which they are."""
+    read = given.files_read
+    if read is None:
+        return None
+    if read.count == 0:
+        return {}
+    paths: set[str] | None = None
+    if read.count != len(inventory):
+        paths = listed_files(keep, record, read)
+        if paths is None:
+            return None
+    rows = {file.path: file.sha256 for file in inventory.files if paths is None or file.path in paths}
+    return rows if paths is None or len(rows) == len(paths) else None
+
+
+def _other_tables(old: Inventory, new: Inventory) -> tuple[list[FileEntry], list[FileEntry]]:
+    """The tables of each side that the other lacks; with one that both have, where a side would have none."""
+    from datakeep.extract.tabular import TABULAR, extension
+
+    before, after = ([file for file in side.files if extension(file.path) in TABULAR] for side in (old, new))
+    removed, common = _beyond(before, after)
+    added, _ = _beyond(after, before)
+    if bool(removed) != bool(added) and common:
+        base = min(common, key=lambda file: file.size_bytes)
+        twin = next(file for file in after if file.sha256 == base.sha256)
+        return [*removed, base], [*added, twin]
+    return removed, added
+
+
+def _beyond(
+    files: Sequence[FileEntry], others: Sequence[FileEntry]
+) -> tuple[list[FileEntry], list[FileEntry]]:
+    """Those of ``files`` whose bytes ``others`` do not have as often, and the rest."""
+    left = Counter(file.sha256 for file in others)
+    beyond: list[FileEntry] = []
+    common: list[FileEntry] = []
+    for file in files:
+        (common if left[file.sha256] > 0 else beyond).append(file)
+        left[file.sha256] -= 1
+    return beyond, common
+
+
+def rows_in_words(found: Comparison) -> str:
+    """What a comparison found, in one line."""
+    if found.by == "key":
+        how, changed = f" by {', '.join(found.keys)}", f", {found.changed:,} changed"
+    else:
+        how, changed = f", as wholes ({found.why_by_row or 'no key is stated'})", ""
+    said = f"rows{how}: {found.added:,} added, {found.removed:,} removed{changed}"
+    columns = [
+        f"{len(some):,} {word}"
+        for some, word in (
+            (found.columns_added, "added"),
+            (found.columns_removed, "removed"),
+            (found.types_changed, "of another type"),
+        )
+        if some
+    ]
+    return said + (f"; columns: {', '.join(columns)}" if columns else "")
+
+
+def _rows_data(found: Comparison) -> dict[str, Any]:
+    """Without the numbers of all rows: only tables that differ were compared."""
+    return {
+        "by": found.by,
+        "keys": list(found.keys),
+        "added": found.added,
+        "removed": found.removed,
+        "changed": found.changed,
+        "columns_added": [name for name, _ in found.columns_added],
+        "columns_removed": [name for name, _ in found.columns_removed],
+        "types_changed": [name for name, _, _ in found.types_changed],
+    }
+
+
+def undeclared_changes(old: ModelRecord, new: ModelRecord) -> Iterator[str]:
+    """What was read that belongs to no dataset, by one of them only."""
+    before, after = (
+        {(str(one.get("path")), str(one.get("sha256"))) for one in record.undeclared} for record in (old, new)
+    )
+    if before != after:
+        yield (
+            f"undeclared inputs: {len(after - before):,} that only {new.model}@{new.version} read, "
+            f"{len(before - after):,} that only {old.model}@{old.version} did"
+        )
+    elif (old.undeclared_count or 0) != (new.undeclared_count or 0):
+        yield f"undeclared inputs: {counted(old.undeclared_count or 0, 'file')} → {new.undeclared_count or 0:,}"

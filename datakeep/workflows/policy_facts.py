@@ -1,0 +1,198 @@
+"""What is to be said against a version of a dataset as the data of a model; asked once, however many used it.
+
+Owner, privacy and proof are facts of today: what a later version of the same bytes states or proves counts for all of
+them, so that whatever is complained of can be mended without training anything again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+from datakeep.formats.version import VersionEntry
+from datakeep.workflows.alike import proven_alike
+from datakeep.workflows.facts import get
+from datakeep.workflows.keep import entry_path
+from datakeep.workflows.parsed import entries_at
+from datakeep.workflows.roster import has_departed, same_email
+from datakeep.workflows.standings import Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from datakeep.core.errors import DatakeepError
+    from datakeep.formats.model import ModelInput
+    from datakeep.workflows.keep import Keep
+
+_TEST = re.compile(r"(.*[-_.])?(test|tests|testing|holdout|held[-_]?out)([-_.].*)?", re.IGNORECASE)
+_MAX_DEPTH = 10
+
+
+def is_test(split: str) -> bool:
+    """Whether a split is one that nothing may be learned from, by its name: ``test``, ``holdout``."""
+    return _TEST.fullmatch(split) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """One thing that is wrong with a version, and what to type."""
+
+    kind: Literal["broken", "unowned", "unproven", "expired", "privacy"]
+    about: str
+    what: str
+    next_step: str
+
+
+class DataFacts:
+    """Judges versions; each once.
+
+    Args:
+        keep: The keep.
+        now: The time at which proofs and days are weighed.
+        used: Dataset and version of what will be asked about, to be read together.
+    """
+
+    def __init__(self, keep: Keep, now: datetime, used: Iterable[tuple[str, str]]) -> None:
+        self._keep, self._now = keep, now
+        self._judge = Judge(keep, now)
+        self._objections: dict[tuple[str, str], tuple[Objection, ...]] = {}
+        self._entries: dict[str, VersionEntry | DatakeepError] = {}
+        self._load(used)
+
+    def _load(self, used: Iterable[tuple[str, str]]) -> None:
+        """The entries of these versions and of the newest ones, read at once."""
+        used = list(used)
+        newest = {(name, self._keep.versions(name)[-1]) for name in self._keep.datasets}
+        paths = sorted({entry_path(name, version) for name, version in (*used, *newest)})
+        self._entries |= entries_at(self._keep, [path for path in paths if path not in self._entries])
+
+    def _entry(self, name: str, version: str) -> VersionEntry | None:
+        path = entry_path(name, version)
+        if path not in self._entries:
+            self._entries |= entries_at(self._keep, [path])
+        found = self._entries.get(path)
+        return found if isinstance(found, VersionEntry) else None
+
+    def _newest(self, name: str) -> VersionEntry | None:
+        for version in reversed(self._keep.versions(name)):
+            if found := self._entry(name, version):
+                return found
+        return None
+
+    def of(self, given: ModelInput) -> tuple[Objection, ...]:
+        """What is to be said against what a model was given."""
+        entry = self._entry(given.dataset, given.version)
+        if entry is not None and (entry.commit, entry.content) != (given.commit, given.content):
+            name = f"{given.dataset}@{given.version}"
+            what = "the register has other contents under this version than the model was made of"
+            return (Objection("broken", name, what, f"git log -- register/{given.dataset}"),)
+        return self._of(given.dataset, given.version)
+
+    def _of(self, name: str, version: str) -> tuple[Objection, ...]:
+        key = (name, version)
+        if key not in self._objections:
+            self._objections[key] = tuple(self._judged(name, version))
+        return self._objections[key]
+
+    def _judged(self, name: str, version: str) -> Iterator[Objection]:
+        label = f"{name}@{version}"
+        entry = self._entry(name, version)
+        if entry is None:
+            fault = self._entries.get(entry_path(name, version))
+            what = (
+                fault.what
+                if fault and not isinstance(fault, VersionEntry)
+                else "the register has no entry of it"
+            )
+            step = f"restore it from history: git log -- {entry_path(name, version)}"
+            yield Objection("broken", label, what, step)
+            return
+        yield from self._owner(entry)
+        yield from self._proof(entry)
+        yield from self._privacy(entry)
+        for parent in self._parents(entry, (label,)):
+            yield from self._owner(parent)
+            yield from self._privacy(parent)
+
+    def _parents(self, entry: VersionEntry, above: tuple[str, ...]) -> Iterator[VersionEntry]:
+        """What a derived version was made of, as far as this keep has it."""
+        stated = get(entry.manifest, "source.parents")
+        for reference in stated if isinstance(stated, list) else ():
+            name, _, version = str(reference).partition("@")
+            versions = self._keep.versions(name)
+            found = self._entry(name, version or versions[-1]) if versions else None
+            label = f"{found.dataset}@{found.version}" if found else ""
+            if found and label not in above and len(above) < _MAX_DEPTH:
+                yield found
+                yield from self._parents(found, (*above, label))
+
+    def _owner(self, entry: VersionEntry) -> Iterator[Objection]:
+        """Whose the dataset is today, as its newest version says."""
+        name = entry.dataset
+        newest = self._newest(name) or entry
+        step = f"datakeep update {name} --owner 'NAME <MAIL>' -m 'new owner'"
+        owner: Any = newest.manifest.get("owner")
+        email = str(owner.get("email") or "") if isinstance(owner, dict) else ""
+        if not email:
+            yield Objection("unowned", name, "it has no owner", step)
+            return
+        people = [one for one in self._keep.people.values() if same_email(one.email, email)]
+        if people and all(has_departed(one, self._now.date()) for one in people):
+            yield Objection("unowned", name, f"its owner {email} departed on {people[0].departed}", step)
+
+    def _proof(self, entry: VersionEntry) -> Iterator[Objection]:
+        name = f"{entry.dataset}@{entry.version}"
+        proofs = self._judge.proofs(entry)
+        if proofs.state == "proven" or proven_alike(self._keep, entry, self._judge):
+            return
+        if not entry.manifest.get("reference"):
+            what = "nobody has proven that it can be carried on, and it states no training to prove it with"
+            yield Objection("unproven", name, what, f"datakeep reference {entry.dataset} --help")
+            return
+        newest = proofs.newest
+        step = f"datakeep verify {name}"
+        if proofs.state == "expired":
+            what = f"its proof has expired: {newest.reason if newest else ''}".rstrip(": ")
+            yield Objection("expired", name, what, step)
+        elif proofs.state == "self-checked":
+            what = "only its owner has checked it; nobody else has proven that they can carry it on"
+            yield Objection("unproven", name, what, f"have somebody else run: {step}")
+        elif proofs.state == "failed":
+            what = f"the newest verification failed: {newest.reason if newest else ''}".rstrip(": ")
+            yield Objection("unproven", name, what, step)
+        else:
+            yield Objection("unproven", name, "nobody has proven that it can be carried on", step)
+
+    def _privacy(self, entry: VersionEntry) -> Iterator[Objection]:
+        """What is personal in these bytes, as the newest version says if it has them; and how long they are kept."""
+        name = f"{entry.dataset}@{entry.version}"
+        newest = self._newest(entry.dataset)
+        said = newest if newest and newest.content == entry.content else entry
+        if get(said.manifest, "privacy.personal") in (None, "unknown"):
+            step = f"datakeep update {entry.dataset} --privacy no -m 'decided' (or yes, or pseudonymised)"
+            yield Objection("privacy", name, "whether it is personal data is not known", step)
+        until = _day(get(said.manifest, "privacy.retention_until"))
+        if until is not None and until < self._now.date():
+            step = f"datakeep audit dataset:{name}"
+            yield Objection("expired", name, f"its data was to be kept until {until} only", step)
+
+    def test_splits(self) -> dict[str, set[str]]:
+        """The test splits that the newest version of each dataset declares."""
+        found: dict[str, set[str]] = {}
+        for name in self._keep.datasets:
+            newest = self._newest(name)
+            splits = newest.manifest.get("splits") if newest else None
+            names = {one for one in splits if is_test(str(one))} if isinstance(splits, dict) else set()
+            if names:
+                found[name] = names
+        return found
+
+
+def _day(value: Any) -> date | None:
+    try:
+        return date.fromisoformat(str(value)[:10]) if value else None
+    except ValueError:
+        return None

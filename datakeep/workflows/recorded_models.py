@@ -1,0 +1,73 @@
+"""The record of one model, by its file or its name; nothing else of it is looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import InvalidFile, SourceUnreadable, UnknownName
+from datakeep.core.names import VERSION, nearest
+from datakeep.lineage import records
+from datakeep.store.hashing import hash_file
+from datakeep.workflows.used_by import find_by_digest
+
+if TYPE_CHECKING:
+    from datakeep.formats.model import ModelRecord
+    from datakeep.workflows.keep import Keep
+
+
+def label_of(record: ModelRecord) -> str:
+    """``churn@v7``."""
+    return f"{record.model}@{record.version}"
+
+
+def record_named(keep: Keep, subject: str) -> ModelRecord:
+    """The record of ``churn@v7``, of the newest version of ``churn``, or of a model's file.
+
+    Raises:
+        UnknownName: There is none.
+        InvalidFile: It cannot be read.
+        SourceUnreadable: The file cannot be read.
+    """
+    name, at, version = subject.removeprefix("model:").partition("@")
+    versions = records.names(keep.tree).get(name, ())
+    if not versions:
+        return _of_file(keep, subject)
+    if at and version not in versions:
+        said = (
+            f"it has {', '.join(versions[-5:])}" if VERSION.fullmatch(version) else "versions are v1, v2, …"
+        )
+        raise UnknownName(
+            f"the model {name} has no version {version!r}; {said}",
+            next_step=f"datakeep audit model:{name}@{versions[-1]}",
+        )
+    found = records.find_by_model(keep.tree, name, version or None)
+    if found.records:
+        return found.records[0]
+    broken = next(iter(found.broken), None)
+    raise InvalidFile(
+        broken.reason if broken else f"the record of {subject} cannot be read",
+        next_step=f"restore it from history: git log -- {records.record_path(name, version or versions[-1])}",
+    )
+
+
+def _of_file(keep: Keep, subject: str) -> ModelRecord:
+    path = Path(subject)
+    if subject.startswith("model:") or not path.is_file():
+        near = nearest(subject.removeprefix("model:").partition("@")[0], records.names(keep.tree))
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise UnknownName(
+            f"there is no model and no file {subject!r}{hint}",
+            next_step=f"datakeep audit model:{near}" if near else "datakeep find --kind model NAME",
+        )
+    try:
+        sha256 = hash_file(path.resolve())[2].hex()
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path} cannot be read ({error.strerror or error})",
+            next_step="make it readable, then run it again",
+        ) from error
+    found = find_by_digest(keep, sha256)
+    if not found.records:
+        raise UnknownName(f"{path} is not known: no record has it", next_step=f"datakeep audit {path}")
+    return max(found.records, key=lambda one: (one.recorded_at or "", one.model, one.version))
