@@ -335,6 +335,32 @@ def test_a_checksum_is_that_of_the_bytes_or_none_and_no_object_is_passed_over(st
     assert told == {KEY: told[KEY], large: None, "orders/not-there": None}, "of parts, and of nothing, none"
 
 
+def test_parts_are_read_from_anywhere_where_that_is_promised(store):
+    if Capability.PARTS not in store.capabilities:
+        with pytest.raises(NotImplementedError), store.open_parts(KEY):
+            pass
+        return
+    data = secrets.token_bytes(300_000)
+    store.put(KEY, [data])
+    with store.open_parts(KEY) as file:
+        assert file.seek(-8, 2) == len(data) - 8
+        assert file.read(100) == data[-8:]
+        assert file.read(1) == b""
+        for place in (0, 250_000, 65_536, 299_999, 7):
+            file.seek(place)
+            assert (file.read(70_000), file.tell()) == (data[place:][:70_000], min(place + 70_000, len(data)))
+    with pytest.raises(ObjectMissing), store.open_parts(f"{KEY}0") as file:
+        file.read(1)
+
+
+def test_the_file_of_an_object_is_on_this_machine_or_there_is_none(store):
+    store.put(KEY, [b"here"])
+    found = store.local_file(KEY)
+    assert (found is not None) == (Capability.LOCAL in store.capabilities)
+    assert found is None or found.read_bytes() == b"here"
+    assert store.local_file(f"{KEY}0") is None
+
+
 def test_a_removed_object_is_gone_and_no_other(store):
     store.put(KEY, [b"x"])
     store.put(KEY + "0", [b"y"])
