@@ -27,6 +27,7 @@ class FaultProxy:
         self.fault = fault or (lambda method, path, number: None)
         self.requests: list[tuple[str, str]] = []
         self.faults = 0
+        self.sent_bytes = 0
         self.open = 0
         self.most_open = 0
         self.lock = threading.Lock()
@@ -126,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length if self.command == "HEAD" else str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
+            with self.server.proxy.lock:
+                self.server.proxy.sent_bytes += len(data)
             self.wfile.write(data[: len(data) // 2] if cut else data)
         if cut:
             self.close_connection = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bz2
-import datetime
+import datetime as dt
 import gzip
 import json
 import uuid
@@ -21,11 +21,11 @@ from datakeep.extract.lookup import look_in_parts, look_through, way_of
 from datakeep.extract.typed import CannotTell
 
 ROWS = 4000
-UTC = datetime.UTC
+UTC = dt.UTC
 
 
 def moment(n):
-    return datetime.datetime(2026, 1, 1) + datetime.timedelta(hours=n)
+    return dt.datetime(2026, 1, 1) + dt.timedelta(hours=n)  # noqa: DTZ001  (of no zone)
 
 
 COLUMNS = {
@@ -43,10 +43,10 @@ COLUMNS = {
     "coded": pa.array([("a", "b")[n % 2] for n in range(ROWS)]).dictionary_encode(),
     "raw": pa.array([f"b{n}".encode() for n in range(ROWS)], pa.binary()),
     "uuid": pa.array([uuid.UUID(int=n << 64).bytes for n in range(ROWS)], pa.uuid()),
-    "day": pa.array([datetime.date(2020, 1, 1) + datetime.timedelta(n) for n in range(ROWS)], pa.date32()),
+    "day": pa.array([dt.date(2020, 1, 1) + dt.timedelta(n) for n in range(ROWS)], pa.date32()),
     "at": pa.array([moment(n) for n in range(ROWS)], pa.timestamp("us")),
     "zoned": pa.array([moment(n).replace(tzinfo=UTC) for n in range(ROWS)], pa.timestamp("ms", "UTC")),
-    "clock": pa.array([datetime.time(n % 24, n % 60) for n in range(ROWS)], pa.time64("us")),
+    "clock": pa.array([dt.time(n % 24, n % 60) for n in range(ROWS)], pa.time64("us")),
     "void": pa.nulls(ROWS),
     "list": pa.array([[n] for n in range(ROWS)]),
     "a.b": pa.array(range(ROWS)),
@@ -170,7 +170,9 @@ def test_xxh64_is_the_published_one():
     assert xxh64(b"Nobody inspects the spammish repetition") == 0xFBCEA83C8A378BF1
 
 
-@pytest.mark.parametrize("junk", [b"", b"\x15", b"\x15\x80\x80\x80\x80\x80", b"\x15\x02\x1c" + bytes(40), bytes(64)])
+@pytest.mark.parametrize(
+    "junk", [b"", b"\x15", b"\x15\x80\x80\x80\x80\x80", b"\x15\x02\x1c" + bytes(40), bytes(64)]
+)
 def test_a_bloom_filter_that_is_not_understood_denies_nothing(tmp_path, junk):
     (tmp_path / "f").write_bytes(junk)
     with (tmp_path / "f").open("rb") as file:
@@ -196,7 +198,11 @@ def test_a_long_text_that_stands_for_every_row_does_not_fill_the_memory(tmp_path
     texts = pa.DictionaryArray.from_arrays(pa.array([0] * 65_536, pa.int32()), pa.array(["x" * (16 << 20)]))
     path = tmp_path / "bomb.parquet"
     pq.write_table(
-        pa.table({"t": texts}), path, dictionary_pagesize_limit=1 << 30, write_statistics=False, compression="zstd"
+        pa.table({"t": texts}),
+        path,
+        dictionary_pagesize_limit=1 << 30,
+        write_statistics=False,
+        compression="zstd",
     )
     assert path.stat().st_size < 100_000
     before = pa.default_memory_pool().max_memory()
@@ -219,7 +225,11 @@ CSV = '番号,id,text\n1,4711,NA\n2,04711,\n3,4.711e3,x\n4, 4711.0 ,"a\nb"\n5,47
 def test_csv_is_compared_as_its_texts_stand(tmp_path, condition, rows, name):
     text = CSV.replace(",", "\t") if name == "t.tsv" else CSV
     data = text.encode("cp932" if name == "sjis.csv" else "utf-8")
-    packed = {"gz": gzip.compress, "bz2": bz2.compress, "zst": lambda data: pa.compress(data, "zstd", asbytes=True)}
+    packed = {
+        "gz": gzip.compress,
+        "bz2": bz2.compress,
+        "zst": lambda data: pa.compress(data, "zstd", asbytes=True),
+    }
     data = packed.get(name.rpartition(".")[2], lambda data: data)(data)
     (tmp_path / name).write_bytes(data)
     scratch = tmp_path / "scratch"
