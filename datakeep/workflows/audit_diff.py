@@ -206,7 +206,8 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
     before, after = (
         {name: value for name, value in _flat(one.parameters) if name not in names} for one in (old, new)
     )
-    for name in sorted({*before, *after}):
+    told = [bool(one.command or one.parameters) for one in (old, new)]
+    for name in sorted({*before, *after}) if all(told) else ():
         if before.get(name) != after.get(name):
             shown = [one.get(name, "not set") for one in (before, after)]
             parameters.changed.append(f"{name}: {shorten(shown[0])} → {shorten(shown[1])}")
@@ -215,7 +216,6 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
         seeds.compare(name, old.seeds.get(name), new.seeds.get(name))
     if not names:
         seeds.nowhere.append("seeds")
-    told = [bool(one.command or one.parameters) for one in (old, new)]
     if not all(told):
         where = parameters.unknown if any(told) else parameters.nowhere
         where.append(f"parameters and command of {' and '.join(_untold(told, old, new))}")
@@ -233,7 +233,10 @@ def _environment(keep: Keep, old: ModelRecord, new: ModelRecord) -> Section:
     before, after = old.environment, new.environment
     for what in ("python", "platform", "cpu", "gpu", "cuda"):
         section.compare(what, getattr(before, what), getattr(after, what))
-    for name in sorted({*before.variables, *after.variables}):
+    # A run writes down those that are set; of another record none is not "none set".
+    if (old.observed is None) != (new.observed is None):
+        section.unknown.append("variables that change what is computed")
+    for name in sorted({*before.variables, *after.variables}) if old.observed and new.observed else ():
         values = [one.variables.get(name, "not set") for one in (before, after)]
         if values[0] != values[1]:
             section.compare(name, *values)

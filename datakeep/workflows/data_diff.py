@@ -117,7 +117,7 @@ class _Differ:
         found.next_step = _diff_step(before, after)
         if old.read is not None and old.read == new.read:
             found.same.append(
-                f"{_name(before)} → {_name(after)}, but {_these_files(len(old.read))} have the same bytes in both"
+                f"{_name(before)} → {_name(after)}, but what was read of them has the same bytes: {_read(after)}"
             )
             return
         found.changed.append(f"{_name(before)} → {_name(after)}")
@@ -162,7 +162,7 @@ class _Differ:
         elif (one.count, one.splits, one.list) != (other.count, other.splits, other.list):
             found.changed.append(f"of {_name(after)} other files were read: {_read(before)} → {_read(after)}")
         elif before.version == after.version:
-            found.same.append(f"{_name(after)}, {_read(after)} read")
+            found.same.append(f"{_name(after)}; files read: {_read(after)}")
 
     def _files(self, found: DatasetChange, old: _Side, new: _Side) -> None:
         if old.inventory is None or new.inventory is None:
@@ -239,10 +239,6 @@ def _diff_step(before: ModelInput, after: ModelInput) -> str:
     return f"datakeep diff {_name(before)} {_name(after)}"
 
 
-def _these_files(count: int) -> str:
-    return "the file that was read" if count == 1 else f"the {count:,} files that were read"
-
-
 def _unknown_reads(dataset: str, record: ModelRecord) -> str:
     return f"which files of {dataset} {record.model}@{record.version} read"
 
@@ -253,7 +249,7 @@ def _read(given: ModelInput) -> str:
         return "not known"
     of = f" of {read.of:,}" if read.of is not None else ""
     splits = ", ".join(f"{name} {number:,}" for name, number in sorted(read.splits.items()))
-    return f"{read.count:,}{of}" + (f" ({splits})" if splits else "")
+    return f"{read.count:,}{of}" + (f", {splits}" if splits else "")
 
 
 def _files_read(
