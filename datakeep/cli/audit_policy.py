@@ -68,6 +68,7 @@ def _test_lines(found: Policy) -> Iterator[str]:
     if not found.test_reads:
         return
     yield "recorded runs that read a test split:"
+    ranked = sorted(found.test_reads, key=lambda one: -one.reading)
     rows = [
         (
             one.dataset,
@@ -75,9 +76,11 @@ def _test_lines(found: Policy) -> Iterator[str]:
             f"{one.reading:,} of {counted(one.runs, 'run')}",
             f"of {one.unknown:,} not known" if one.unknown else "",
         )
-        for one in found.test_reads
+        for one in ranked[:_SHOWN]
     ]
     yield from (f"  {line}" for line in table(rows))
+    if len(ranked) > _SHOWN:
+        yield f"  … and {len(ranked) - _SHOWN:,} more (all with --json)"
 
 
 def _verdict(found: Policy) -> str:

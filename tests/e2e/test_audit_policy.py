@@ -1,4 +1,4 @@
-"""``audit --policy``: a verdict on every model by its data; each fault is named once, with its models and a way out."""
+"""``audit --policy``: a verdict on all models by their data; each fault is named once, with the way out."""
 
 from __future__ import annotations
 
