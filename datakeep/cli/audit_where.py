@@ -90,8 +90,10 @@ def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
 
 def _nothing(found: RowsUsedBy) -> str:
     numbers = found.search.numbers
-    if not numbers.different:
+    if not numbers.different and found.search.unsearched:
         return "nothing was searched: no table of the versions asked about is on this machine"
+    if not numbers.different:
+        return f"not found: there is no table in {counted(numbers.versions, 'version')}"
     said = "not found"
     if found.search.unsearched:
         return (

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from datakeep.core.conditions import Condition
     from datakeep.extract.typed import Sought
 
-_BATCH_ROWS = 65_536
+_BATCH_ROWS, _LEAST_ROWS = 65_536, 64
+_BATCH_BYTES = 32 << 20
 #: A footer may claim what it likes; nothing that is real has more rows in one file.
 _MAX_ROWS = 1 << 36
 _WAY_OUT = "get a whole copy: datakeep fsck says which store has one"
@@ -114,9 +115,9 @@ def _by_statistics(file: IO[bytes], schema: Any, asked: Sequence[_Asked], groups
         if not isinstance(schema.field(one.column).type, pa.BaseExtensionType)
     ]
     possible = set(groups)
+    fragment = ds.ParquetFileFormat().make_fragment(pa.PythonFile(_Open(file), "r"))
     for test in tests:
         try:
-            fragment = ds.ParquetFileFormat().make_fragment(pa.PythonFile(_Open(file), "r"))
             possible &= {group.id for group in fragment.subset(test).row_groups}
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError):
             continue  # of this type it tells nothing
@@ -202,13 +203,25 @@ def _rows(file: IO[bytes], metadata: Any, schema: Any, groups: list[int], asked:
         pre_buffer=False,
         page_checksum_verification=True,
     ) as parquet:
-        for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=names):
+        for batch in parquet.iter_batches(
+            _rows_at_once(metadata, groups, names), row_groups=groups, columns=names
+        ):
             mask = None
             for one in asked:
                 same = matches(batch.column(batch.schema.get_field_index(one.column)), one.scalars)
                 mask = same if mask is None else pc.and_(mask, same)
             found += pc.sum(mask).as_py() or 0
     return found
+
+
+def _rows_at_once(metadata: Any, groups: list[int], names: Sequence[str]) -> int:
+    """So many rows that the columns of one batch are about 32 MB, by what the footer says of them."""
+    widest = 1
+    for group in map(metadata.row_group, groups):
+        columns = (group.column(place) for place in range(group.num_columns))
+        size_bytes = sum(one.total_uncompressed_size for one in columns if one.path_in_schema in names)
+        widest = max(widest, size_bytes // max(group.num_rows, 1))
+    return max(_LEAST_ROWS, min(_BATCH_ROWS, _BATCH_BYTES // widest))
 
 
 def _is_bytes(arrow_type: Any) -> bool:

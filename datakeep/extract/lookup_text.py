@@ -33,6 +33,8 @@ _AS_NUMBER = "a text was taken for the number that it says"
 
 def look(shown: str, file: Path, kind: str, condition: Condition) -> Looked:
     """See :func:`datakeep.extract.lookup.look_through`; ``kind`` is ``csv``, ``tsv``, ``jsonl`` or ``ndjson``."""
+    if file.stat().st_size == 0:
+        return Looked(0, condition.columns)
     if kind in ("csv", "tsv"):
         return _look_csv(shown, file, CsvReader(separator="\t" if kind == "tsv" else None), condition)
     return _look_json(shown, file, condition)

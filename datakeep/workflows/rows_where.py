@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError
-from datakeep.extract.lookup import RowGroups, look_in_parts, look_through, way_of
+from datakeep.extract.lookup import RowGroups, way_of
 from datakeep.extract.tabular import extension
 from datakeep.extract.typed import CannotTell
 from datakeep.formats.version import VersionEntry
@@ -19,6 +19,7 @@ from datakeep.repository.scratch import scratch
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.bytes_here import BytesHere
 from datakeep.workflows.keep import entry_path
+from datakeep.workflows.look_apart import LooksApart
 from datakeep.workflows.parsed import entries_at
 
 if TYPE_CHECKING:
@@ -122,13 +123,13 @@ def search_rows(
         fetch: Get what is not on this machine.
         rehash: Believe no Parquet file before its sha256 was found right, though that reads all of it.
     """
-    with scratch() as folder:
-        return _Searcher(keep, condition, folder, fetch=fetch, rehash=rehash).search(versions)
+    with scratch() as folder, LooksApart(condition, folder) as apart:
+        return _Searcher(keep, apart, folder, fetch=fetch, rehash=rehash).search(versions)
 
 
 class _Searcher:
-    def __init__(self, keep: Keep, condition: Condition, folder: Path, *, fetch: bool, rehash: bool) -> None:
-        self._keep, self._condition, self._folder, self._rehash = keep, condition, folder, rehash
+    def __init__(self, keep: Keep, apart: LooksApart, folder: Path, *, fetch: bool, rehash: bool) -> None:
+        self._keep, self._apart, self._rehash = keep, apart, rehash
         self._bytes = BytesHere(keep, fetch=fetch, scratch=folder)
         self._known: dict[bytes, Looked] = {}
         self._failed: dict[tuple[str, bytes], str] = {}
@@ -222,7 +223,7 @@ class _Searcher:
         parts = way_of(file.path) == "parts"
         try:
             proven = copy.proven or self._is_proven(file, copy, whole=self._rehash or not parts)
-            looked = self._look(file, copy, parts=parts)
+            looked = self._apart.look(f"data/{file.path}", copy, parts=parts)
         except CannotTell as error:
             return f"{error}"
         except _Damaged as error:
@@ -252,14 +253,6 @@ class _Searcher:
         if not _is_registered(copy.path, file):
             raise _Damaged("other bytes than were registered")
         return True
-
-    def _look(self, file: FileEntry, copy: Copy, *, parts: bool) -> Looked:
-        if parts:
-            with copy.open() as opened:
-                return look_in_parts(f"data/{file.path}", opened, self._condition)
-        if copy.path is None:
-            raise _Damaged("it cannot be read whole")
-        return look_through(f"data/{file.path}", copy.path, self._condition, self._folder)
 
     def _take(self, file: FileEntry, looked: Looked, *, parts: bool) -> None:
         self._known[file.sha256] = looked

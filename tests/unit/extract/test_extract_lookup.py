@@ -40,6 +40,9 @@ COLUMNS = {
     "text": pa.array([f"K{n:05d}" for n in range(ROWS)], pa.string()),
     "number_text": pa.array([str(n) for n in range(ROWS)], pa.string()),
     "word": pa.array([("北", "南", None)[n % 3] for n in range(ROWS)], pa.string()),
+    "long": pa.array([f"L{n % 50}" for n in range(ROWS)], pa.large_string()),
+    "long_raw": pa.array([f"L{n % 50}".encode() for n in range(ROWS)], pa.large_binary()),
+    "viewed": pa.array([f"L{n % 50}" for n in range(ROWS)], pa.string_view()),
     "coded": pa.array([("a", "b")[n % 2] for n in range(ROWS)]).dictionary_encode(),
     "raw": pa.array([f"b{n}".encode() for n in range(ROWS)], pa.binary()),
     "uuid": pa.array([uuid.UUID(int=n << 64).bytes for n in range(ROWS)], pa.uuid()),
@@ -79,6 +82,7 @@ def look(path, condition, shown=None):
         ("big = 3999", 1), ("big = 4000", 0), ("yes = true", 1334), ("yes = 'false'", 2666), ("yes = 1", 0),
         ("text = 'K00007'", 1), ("text = 'K7'", 0), ("text = 'k00007'", 0), ("number_text = 7", 1),
         ("number_text = 7.0", 0), ("word = '南'", 1333), ("word = ''", 0), ("coded = 'b'", 2000),
+        ("long = 'L7'", 80), ("long_raw = 'L7'", 80), ("viewed = 'L7'", 80), ("viewed = 'L'", 0),
         ("raw = 'b17'", 1), ("uuid = '00000000-0000-0007-0000-000000000000'", 1),
         ("uuid = '{00000000000000070000000000000000}'", 1), ("uuid = '00000000-0000-0000-0000-000000000007'", 0),
         ("day = '2020-01-02'", 1), ("day = '2020-01-02T00:00'", 1), ("day = '2020-01-02T01:00'", 0),
@@ -263,6 +267,13 @@ def test_json_lines_are_compared_by_the_types_of_json(tmp_path, condition, rows,
     lines = "".join(json.dumps(one, ensure_ascii=escaped) + "\n" for one in JSON)
     (tmp_path / "t.jsonl").write_text(lines, "utf-8")
     assert look_through("t.jsonl", tmp_path / "t.jsonl", parse_condition(condition), tmp_path).rows == rows
+
+
+def test_an_empty_text_has_nothing_in_it(tmp_path):
+    for name in ("t.csv", "t.jsonl"):
+        (tmp_path / name).touch()
+        found = look_through(name, tmp_path / name, parse_condition("id = 4711"), tmp_path)
+        assert (found.rows, found.lacking) == (0, ("id",))
 
 
 def test_json_lines_without_the_column_with_lists_and_that_are_none(tmp_path):
