@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from datakeep.extract.typed import Sought
 
 _BATCH_ROWS, _LEAST_ROWS = 65_536, 64
+#: Of more values at once a filter is not asked: together they are rarely ruled out.
+_MOST_PROBED = 100
 _BATCH_BYTES = 32 << 20
 #: A footer may claim what it likes; nothing that is real has more rows in one file.
 _MAX_ROWS = 1 << 36
@@ -134,6 +136,8 @@ def _is_excluded(file: IO[bytes], metadata: Any, group: int, asked: Sequence[_As
             continue
         column = metadata.schema.column(place)
         for one in asked:
+            if len(one.sought.values) > _MOST_PROBED:
+                continue
             if one.column == column.path == column.name and column.max_repetition_level == 0:
                 encoded = [_encoded(value, column, one.sought.type) for value in one.sought.values]
                 filter_of = BloomFilter(file, offset)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from datakeep.core.digests import sha256_id
 from datakeep.core.errors import DatakeepError
 from datakeep.store import dvc_format
 from datakeep.store.dvc_format import object_key
@@ -114,6 +115,8 @@ class BytesHere:
     def _inventory(self, entry: VersionEntry, files: dict[tuple[str, str], bytes]) -> Inventory | str:
         name = _listed_in(entry)
         data = files.get((entry.commit, name))
+        if (kept := self._kept(entry)) is not None:
+            name, data = INVENTORY, kept
         if data is None:
             return "its repository is not on this machine"
         if name != INVENTORY:
@@ -131,6 +134,24 @@ class BytesHere:
                 what=f"the list of files of {entry.dataset}@{entry.version}",
             )
         return checked(data, entry, by_digest=True)
+
+    def _kept(self, entry: VersionEntry) -> bytes | None:
+        """The inventory in a checkout of the keep's own, or of an earlier run; its digest proves it."""
+        digest = entry.inventory.removeprefix("sha256:")
+        for place in (
+            self._keep.root / "datasets" / entry.dataset / INVENTORY,
+            self._keep.cache(
+                GIVEN, entry.dataset, entry.content.removeprefix("sha256:"), f"{digest}.parquet"
+            ),
+        ):
+            try:
+                if place.is_file() and place.stat().st_size <= limit_of(entry):
+                    data = place.read_bytes()
+                    if sha256_id(data) == entry.inventory:
+                        return data
+            except OSError:
+                continue
+        return None
 
     def each(
         self, entry: VersionEntry, files: Sequence[FileEntry], *, in_parts: Sequence[bool]

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,9 +115,12 @@ def serve() -> None:
     asked = sys.stdin.buffer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     condition, scratch = pickle.load(asked)  # noqa: S301  (the parent's own words)
+    stores: dict[str, Any] = {}
     with suppress(EOFError):
         while True:
             shown, copy, parts = pickle.load(asked)  # noqa: S301
+            if copy.store is not None:  # one, with its open connections, for all files
+                copy = replace(copy, store=stores.setdefault(copy.store.name, copy.store))
             answers.write(json.dumps(_answer(shown, copy, condition, scratch, parts=parts)).encode() + b"\n")
             answers.flush()
 
