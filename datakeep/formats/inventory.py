@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from datakeep.core import digests, paths
 from datakeep.core.errors import HostileRepository, InvalidFile, UnknownFormat
 from datakeep.core.patterns import splitter
+from datakeep.formats.columns import fixed, integers, joined, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,10 +68,11 @@ class FileChanges:
 class Inventory:
     """Every file of a version; paths are unique, safe, and sorted by their UTF-8 bytes."""
 
-    __slots__ = ("table",)
+    __slots__ = ("_content", "table")
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
+        self._content: str | None = None
 
     @classmethod
     def of(cls, rows: Iterable[FileEntry]) -> Inventory:
@@ -82,10 +84,10 @@ class Inventory:
         ordered = sorted(rows, key=lambda row: row.path.encode("utf-8"))
         table = pa.table(
             [
-                pa.array([row.path for row in ordered], pa.string()),
-                pa.array([row.size_bytes for row in ordered], pa.int64()),
-                pa.array([row.md5 for row in ordered], pa.binary(16)),
-                pa.array([row.sha256 for row in ordered], pa.binary(32)),
+                texts([row.path for row in ordered]),
+                integers([row.size_bytes for row in ordered]),
+                fixed(b"".join(row.md5 for row in ordered), len(ordered), 16),
+                fixed(b"".join(row.sha256 for row in ordered), len(ordered), 32),
                 pa.array([row.split for row in ordered], pa.string()).dictionary_encode(),
             ],
             schema=SCHEMA,
@@ -112,10 +114,10 @@ class Inventory:
         count = len(paths)
         table = pa.table(
             [
-                pa.array(paths, pa.string()),
-                pa.array(sizes, pa.int64()),
-                _digests(md5, count, 16),
-                _digests(sha256, count, 32),
+                texts(paths),
+                integers(sizes),
+                fixed(md5, count, 16),
+                fixed(sha256, count, 32),
                 pa.nulls(count, pa.string()).dictionary_encode(),
             ],
             schema=SCHEMA,
@@ -175,10 +177,12 @@ class Inventory:
 
     def content_id(self) -> str:
         """The content id of the listed files: ``sha256:`` and 64 hex digits."""
-        return digests.content_id_of_sorted(
-            zip(batch.column("path").to_pylist(), batch.column("sha256").to_pylist(), strict=True)
-            for batch in self.table.select(["path", "sha256"]).to_batches(max_chunksize=_BATCH_ROWS)
-        )
+        if self._content is None:
+            self._content = digests.content_id_of_sorted(
+                (batch.column("path").to_pylist(), joined(pa.chunked_array([batch.column("sha256")])))
+                for batch in self.table.select(["path", "sha256"]).to_batches(max_chunksize=_BATCH_ROWS)
+            )
+        return self._content
 
     def with_splits(self, patterns: Mapping[str, Sequence[str]]) -> Inventory:
         """The same files, each in the split whose patterns it matches; None where it matches none.
@@ -226,10 +230,6 @@ def differences(old: Inventory, new: Inventory) -> FileChanges:
     )
 
 
-def _digests(data: bytes | bytearray, count: int, size_bytes: int) -> pa.Array:
-    return pa.Array.from_buffers(pa.binary(size_bytes), count, [None, pa.py_buffer(data)])
-
-
 #: One component that no machine takes for another, but for its case.
 _PLAIN_PART = r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*"
 _PLAIN_PATH = rf"^{_PLAIN_PART}(/{_PLAIN_PART})*$"
@@ -256,7 +256,7 @@ def _is_plain(column: pa.ChunkedArray) -> bool:
     return (
         len(names) == len(folders)
         and pc.count_distinct(folded).as_py() == len(column)
-        and not pc.any(pc.is_in(folded, value_set=pa.array(sorted(names), pa.string()))).as_py()
+        and not pc.any(pc.is_in(folded, value_set=texts(sorted(names)))).as_py()
     )
 
 

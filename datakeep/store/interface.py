@@ -232,6 +232,10 @@ class Store(ABC):
         with self.faults(f"read {key}"):
             return self._size_of(key)
 
+    def sizes_of(self, keys: Iterable[str]) -> Iterator[int | None]:
+        """As :meth:`size_of`, of each of ``keys`` in their order."""
+        return map(self.size_of, keys)
+
     @contextlib.contextmanager
     def open_read(self, key: str) -> Iterator[Iterator[bytes]]:
         """The bytes of the object ``key``, in chunks, for the length of a ``with`` block.

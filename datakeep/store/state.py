@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datakeep.formats.columns import integers, joined, texts
 from datakeep.store.unchanged import TICK_NS
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ class HashState:
         rows = table.select(["md5", "sha256"]).take(pc.filter(at, same))
         return Trusted(
             pc.indices_nonzero(same).to_pylist(),
-            b"".join(rows.column("md5").to_pylist()),
-            b"".join(rows.column("sha256").to_pylist()),
+            joined(rows.column("md5")),
+            joined(rows.column("sha256")),
         )
 
     def save(self, files: SourceFiles, inventory: Inventory, *, began_ns: int) -> None:
@@ -145,10 +146,10 @@ class HashState:
 def _stats(files: SourceFiles) -> pa.Table:
     return pa.table(
         {
-            "path": pa.array(files.paths, pa.string()),
-            "size_bytes": pa.array(files.sizes, pa.int64()),
-            "mtime_ns": pa.array(files.mtimes_ns, pa.int64()),
-            "ctime_ns": pa.array(files.ctimes_ns, pa.int64()),
-            "inode": pa.array(files.inodes, pa.uint64()),
+            "path": texts(files.paths),
+            "size_bytes": integers(files.sizes),
+            "mtime_ns": integers(files.mtimes_ns),
+            "ctime_ns": integers(files.ctimes_ns),
+            "inode": integers(files.inodes, pa.uint64()),
         }
     )
