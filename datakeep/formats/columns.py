@@ -1,6 +1,7 @@
-"""Python's values as Arrow's columns, without ``pyarrow.array``: that loads pandas wherever it is installed.
+"""Python's values as Arrow's columns, without ``pyarrow.array`` or ``scalar``.
 
-It does so only to find out that it was not given a pandas object, which takes longer than all that Arrow does here.
+Those load pandas wherever it is installed, only to find out that they were not given one of its objects; that takes
+longer than all that Arrow does here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +33,19 @@ def texts(values: Sequence[str]) -> pa.Array:
     offsets = array("i", accumulate(lengths, initial=0))
     buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
+
+
+def texts_or_null(values: Sequence[str | None]) -> pa.Array:
+    """As :func:`texts`, where None is null."""
+    if "" in values:
+        return pa.array(values, pa.string())
+    plain = texts([value or "" for value in values])
+    return pc.if_else(pc.not_equal(plain, texts([""])[0]), plain, pa.nulls(1, pa.string())[0])
+
+
+def integer(value: int) -> pa.Scalar:
+    """``value`` as a scalar of 64 bits, to compare a column with."""
+    return integers([value])[0]
 
 
 def integers(values: Sequence[int], kind: pa.DataType | None = None) -> pa.Array:
@@ -55,5 +70,7 @@ def joined(column: pa.ChunkedArray) -> bytes:
     parts = []
     for chunk in column.chunks:
         data = chunk.buffers()[1]
-        parts.append(b"" if data is None else data.slice(chunk.offset * width, len(chunk) * width).to_pybytes())
+        parts.append(
+            b"" if data is None else data.slice(chunk.offset * width, len(chunk) * width).to_pybytes()
+        )
     return b"".join(parts)

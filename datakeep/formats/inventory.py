@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from datakeep.core import digests, paths
 from datakeep.core.errors import HostileRepository, InvalidFile, UnknownFormat
 from datakeep.core.patterns import splitter
-from datakeep.formats.columns import fixed, integers, joined, texts
+from datakeep.formats.columns import fixed, integer, integers, joined, texts, texts_or_null
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -88,7 +88,7 @@ class Inventory:
                 integers([row.size_bytes for row in ordered]),
                 fixed(b"".join(row.md5 for row in ordered), len(ordered), 16),
                 fixed(b"".join(row.sha256 for row in ordered), len(ordered), 32),
-                pa.array([row.split for row in ordered], pa.string()).dictionary_encode(),
+                texts_or_null([row.split for row in ordered]).dictionary_encode(),
             ],
             schema=SCHEMA,
         )
@@ -198,7 +198,7 @@ class Inventory:
         split_of = splitter(patterns)
         splits = [split_of(f"data/{path}") for path in self.table.column("path").to_pylist()]
         position = self.table.schema.get_field_index("split")
-        column = pa.array(splits, pa.string()).dictionary_encode()
+        column = texts_or_null(splits).dictionary_encode()
         return Inventory(self.table.set_column(position, SCHEMA.field("split"), column))
 
     def to_bytes(self) -> bytes:
@@ -226,7 +226,7 @@ def differences(old: Inventory, new: Inventory) -> FileChanges:
     return FileChanges(
         added=after.filter(pc.is_null(position)).to_pylist(),
         removed=before.filter(pc.invert(pc.is_in(before, value_set=after))).to_pylist(),
-        changed=after.filter(pc.fill_null(other, fill_value=False)).to_pylist(),
+        changed=after.filter(other).to_pylist(),
     )
 
 
@@ -244,7 +244,7 @@ def _is_plain(column: pa.ChunkedArray) -> bool:
         return True
     plain = pc.and_(
         pc.match_substring_regex(column, _PLAIN_PATH),
-        pc.less_equal(pc.binary_length(column), paths.MAX_COMPONENT_BYTES),
+        pc.less_equal(pc.binary_length(column), integer(paths.MAX_COMPONENT_BYTES)),
     )
     if not pc.all(plain).as_py() or pc.any(pc.match_substring(column, "\n")).as_py():
         return False
@@ -286,7 +286,7 @@ def _read(data: bytes, what: str) -> pa.Table:
         raise _invalid(
             what, f"it is damaged ({str(fault).splitlines()[0][:200] if str(fault) else fault!r})"
         ) from fault
-    if pc.any(pc.less(table.column("size_bytes"), 0)).as_py():
+    if pc.any(pc.less(table.column("size_bytes"), integer(0))).as_py():
         raise _invalid(what, "it has a negative size")
     return table.replace_schema_metadata(SCHEMA.metadata)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datakeep.formats.columns import integers, joined, texts
+from datakeep.formats.columns import integer, integers, joined, texts
 from datakeep.store.unchanged import TICK_NS
 
 if TYPE_CHECKING:
@@ -85,9 +85,7 @@ class HashState:
         before = table.select(_STAT).take(at)
         same = pc.is_valid(at)
         for name in _STAT:
-            same = pc.and_(
-                same, pc.fill_null(pc.equal(now.column(name), before.column(name)), fill_value=False)
-            )
+            same = pc.and_(same, pc.equal(now.column(name), before.column(name)))
         rows = table.select(["md5", "sha256"]).take(pc.filter(at, same))
         return Trusted(
             pc.indices_nonzero(same).to_pylist(),
@@ -107,7 +105,8 @@ class HashState:
         for name in ("md5", "sha256"):
             table = table.append_column(_SCHEMA.field(name), inventory.table.column(name))
         old = pc.less(
-            pc.max_element_wise(table.column("mtime_ns"), table.column("ctime_ns")), began_ns - TICK_NS
+            pc.max_element_wise(table.column("mtime_ns"), table.column("ctime_ns")),
+            integer(began_ns - TICK_NS),
         )
         table = table.filter(old).select(_SCHEMA.names).cast(_SCHEMA)
         table = table.replace_schema_metadata({**(_SCHEMA.metadata or {}), b"root": os.fsencode(self._root)})
@@ -130,7 +129,7 @@ class HashState:
 
     def _read(self) -> pa.Table:
         """The rows, if all of the file is as it was written, for this folder."""
-        nothing = _SCHEMA.empty_table()
+        nothing = pa.Table.from_batches([], schema=_SCHEMA)
         try:
             data = self._file.read_bytes()
             if hashlib.sha256(memoryview(data)[32:]).digest() != data[:32]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.digests import sha256_id
-from datakeep.core.errors import AlreadyExists, Conflict
+from datakeep.core.errors import AlreadyExists, Conflict, GitFault
 from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.card import CardFacts, card
@@ -317,13 +317,13 @@ class Publisher:
             newest = self.keep.repository.require_ready()
             require_same_stores(self.keep, newest, prepared.stores)
             while True:
-                there = self._push(prepared)
-                if there is None:
+                there, is_ours = self._push(prepared)
+                if is_ours:
                     break
                 prepared = self._after(prepared, there, newest)
             with way_out(self.keep, self.without):
                 require_unswept(self.keep.stores(prepared.stores), prepared.marks)
-            entry = self.entry_of(prepared, prepared.repository.tags()[prepared.draft.version])
+            entry = self.entry_of(prepared, there.commit)
             if is_bundled(entry):
                 with way_out(self.keep, self.without):
                     put_bundle(self.keep, entry, self.keep.stores(prepared.stores))
@@ -333,32 +333,35 @@ class Publisher:
                 self.who,
                 when=self.now,
                 progress=self.keep.progress,
+                ready=True,
             )
         self.keep.look_again()
         say_what_lacks(self.keep, entry)
         return entry
 
-    def _push(self, prepared: Prepared) -> TagInfo | None:
-        """None if the vault has this version: ours, or an equal one of our own run that was killed.
+    def _push(self, prepared: Prepared) -> tuple[TagInfo, bool]:
+        """What the tag of this version in the vault says, and whether it is ours.
 
-        Otherwise what the tag of the other one says.
+        Ours is also an equal one of our own run that was killed.
         """
         draft, repository = prepared.draft, prepared.repository
-        if draft.version in repository.remote_tags():
-            repository.fetch()
-        else:
+        if not repository.has_version(draft.version):
             repository.tag(draft.version, prepared.commit, draft.message, self.who)
             try:
                 repository.publish(draft.version)
             except Conflict:
                 if draft.version not in repository.tags():
                     raise
-        there = repository.tags()[draft.version]
         info = repository.tag_info(draft.version)
-        if there == prepared.commit or info is None:
-            return None
-        same = repository.tree_id(there) == repository.tree_id(prepared.commit)
-        return None if same and info.tagger_email == self.who.email else info
+        if info is None:
+            raise GitFault(
+                f"{draft.version} of {draft.name} was pushed and is not there any more",
+                next_step="run the same command again",
+            )
+        if info.commit == prepared.commit:
+            return info, True
+        same = repository.tree_id(info.commit) == repository.tree_id(prepared.commit)
+        return info, same and info.tagger_email == self.who.email
 
     def _after(self, prepared: Prepared, there: TagInfo, newest: KeepTree) -> Prepared:
         """The same contents under the next number, after all that was pushed.

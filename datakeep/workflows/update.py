@@ -385,9 +385,5 @@ _GENERATED = frozenset(
 
 def _documents(base: Base, prepared: Prepared) -> list[str]:
     """Files of the repository, data and generated ones apart, that differ between the two commits."""
-    old, new = (
-        {entry.path: entry.object_id for entry in base.repository.entries(commit)}
-        for commit in (base.entry.commit, prepared.commit)
-    )
-    differing = sorted(path for path in {*old, *new} if old.get(path) != new.get(path))
+    differing = base.repository.changed(base.entry.commit, prepared.commit)
     return [path for path in differing if path not in _GENERATED and not path.startswith("data/")]
