@@ -157,10 +157,16 @@ class FolderStore(Store):
                 _remove_if_dead(session)
 
     def sizes_of(self, keys: Iterable[str]) -> Iterator[int | None]:
-        """See :meth:`Store.sizes_of`; without what makes the first of a million questions as dear as the others."""
+        """See :meth:`Store.sizes_of`; in few steps, as it is asked for each of a million objects."""
+        root = f"{self.root}/"
         with self.faults("read its objects"):
             for key in keys:
-                yield self._size_of(key)
+                try:
+                    found = os.stat(root + check_key(key))
+                except (FileNotFoundError, NotADirectoryError):
+                    yield None
+                else:
+                    yield found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def share(self, key: str, target: str, *, hard: bool = False) -> bool:
         """See :meth:`Store.share`."""

@@ -76,11 +76,12 @@ class HashState:
         self._root = str(root.resolve())
         name = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32]
         self._file = cache / f"{name}.arrow"
+        self._stated: tuple[SourceFiles, pa.Table] | None = None  # asked for before and after the hashing
 
     def trusted(self, files: SourceFiles) -> Trusted:
         """Those of ``files`` that are still the ones that were hashed."""
         table = self._read()
-        now = _stats(files)
+        now = self._stats(files)
         at = pc.index_in(now.column("path"), value_set=table.column("path").combine_chunks())
         before = table.select(_STAT).take(at)
         same = pc.is_valid(at)
@@ -101,7 +102,7 @@ class HashState:
             inventory: Their digests, in the same order.
             began_ns: The time before the first of them was read.
         """
-        table = _stats(files)
+        table = self._stats(files)
         for name in ("md5", "sha256"):
             table = table.append_column(_SCHEMA.field(name), inventory.table.column(name))
         old = pc.less(
@@ -140,6 +141,11 @@ class HashState:
         metadata = table.schema.metadata or {}
         ours = metadata.get(b"format") == FORMAT.encode() and metadata.get(b"root") == os.fsencode(self._root)
         return table if ours and table.schema.equals(_SCHEMA) else nothing
+
+    def _stats(self, files: SourceFiles) -> pa.Table:
+        if self._stated is None or self._stated[0] is not files:
+            self._stated = (files, _stats(files))
+        return self._stated[1]
 
 
 def _stats(files: SourceFiles) -> pa.Table:
