@@ -285,6 +285,22 @@ class Store(ABC):
         with self.faults("write"):
             return self._begin(prefix, key)
 
+    def begin_with(self, prefix: str, key: str, data: bytes) -> Writer:
+        """A new object of the dataset ``prefix`` that holds ``data`` and waits for its commit.
+
+        As :meth:`begin`, ``write`` and ``finish``, in one step: it is taken for each of a million small files.
+        """
+        check_key(key)
+        with self.faults("write an object"):
+            writer = self._begin(prefix, key)
+            try:
+                writer._write(data)  # noqa: SLF001  (the public ones guard what is guarded here)
+                writer._finish()  # noqa: SLF001
+            except BaseException:
+                writer.discard()
+                raise
+        return writer
+
     def put_new(self, key: str, data: bytes) -> bool:
         """Store ``data`` as the object ``key``, durably, unless there is one; whether it was stored.
 
