@@ -78,7 +78,8 @@ def undeclared_in_words(entry: dict[str, Any]) -> str:
     parts = [counted(size_bytes, "byte")] if isinstance(size_bytes, int) else []
     parts += [f"sha256 {entry['sha256']}"] if "sha256" in entry else []
     parts += [f"in a checkout of {entry['of']}, which was not declared"] if "of" in entry else []
-    keys = ("withheld", "unreadable", "changed", "named", "digest", "guess")
+    parts += [f"named by {entry['named']}"] if "named" in entry else []
+    keys = ("withheld", "unreadable", "changed", "digest", "guess")
     parts += [f"{key}: {entry[key]}" for key in keys if key in entry]
     return ", ".join([str(entry.get("path")), *parts])
 
@@ -107,7 +108,8 @@ def observed_in_words(record: ModelRecord) -> str:
     if record.origin == "declared":
         return f"declared by {record.recorded_by or 'somebody'}; nothing was observed"
     if record.origin in TRACKERS:
-        return f"declared by {TRACKERS[record.origin]}, recorded by {record.recorded_by or 'somebody'}; nothing was observed"
+        who = f"{TRACKERS[record.origin]}, recorded by {record.recorded_by or 'somebody'}"
+        return f"declared by {who}; nothing was observed"
     if record.observed is None:
         return "by its verification's own trace" if record.origin == "verification" else "not recorded"
     if record.observed.by == "strace":

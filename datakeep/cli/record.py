@@ -36,7 +36,11 @@ _METRIC = re.compile(r"(?P<name>[^=\s]+)=(?P<value>[+-]?(?:\d+\.?\d*|\.\d+)(?:[e
 @click.option("--code-url", metavar="URL", help="The repository of the training's code.")
 @click.option("--code-commit", metavar="SHA", help="The commit of it.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME=NUMBER", help="What it scored; repeatable.")
-@click.option("--from-mlflow", metavar="RUN", help="Take what an MLflow server says of this run.")
+@click.option(
+    "--from-mlflow",
+    metavar="RUN",
+    help="Take what an MLflow server says of this run: its id, or the address of its page.",
+)
 @click.option(
     "--tracking-uri",
     metavar="URI",
@@ -158,7 +162,7 @@ class _Options:
         if self.from_mlflow is None and self.from_wandb is None:
             return record(keep, said, who)
         uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        if self.from_mlflow is not None and not uri:
+        if self.from_mlflow is not None and not uri and "://" not in self.from_mlflow:
             raise UsageError(
                 "no MLflow server is named",
                 next_step="add --tracking-uri http://HOST:5000, or set MLFLOW_TRACKING_URI",

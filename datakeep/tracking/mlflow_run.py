@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SOURCE_TYPE = "datakeep"
 CONTEXT_TAG = "mlflow.data.context"
-RECORD_TAG = "datakeep.record"
+RECORD_TAG, KEEP_TAG = "datakeep.record", "datakeep.keep"
 #: What a source of our own kind says of a version.
 VERSION_FIELDS = ("keep", "keep_url", "dataset", "version", "commit", "content", "repository")
 _PLACES = ("uri", "url", "path", "table_name", "delta_table_name", "script")
@@ -34,7 +34,7 @@ def read_run(server: Server, run_id: str) -> Told:
     tags = run.data.tags
     told = Told("mlflow", str(run.info.run_id), clipped(run.info.run_name or "") or None, url=server.shown)
     told.experiment = clipped(server.experiment(run.info.experiment_id))
-    told.record = tags.get(RECORD_TAG)
+    told.record, told.keep = _clean(tags.get(RECORD_TAG)), tags.get(KEEP_TAG)
     _take_end(told, run.info)
     told.parameters = {
         clipped(name): value_of(name, value) for name, value in [*run.data.params.items()][:MAX_NAMED]
@@ -85,7 +85,7 @@ def _data(named: Any) -> NamedData:
     ours = dataset.source_type == SOURCE_TYPE
     return NamedData(
         name=clipped(dataset.name or ""),
-        said="dataset input" + (f" ({clipped(context)})" if context else ""),
+        said=f"{clipped(context)} dataset" if context else "dataset",
         kind=clipped(dataset.source_type or ""),
         digest=clipped(dataset.digest or "") or None,
         places=tuple(clipped(source[name]) for name in _PLACES if isinstance(source.get(name), str)),

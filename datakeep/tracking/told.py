@@ -40,13 +40,14 @@ class NamedData:
 
     Attributes:
         name: What the tracker calls it.
-        said: How it names it, in words: ``dataset input (training)``.
+        said: What it is to the tracker, in words: ``training dataset``.
         kind: The tracker's word for where it came from: ``datakeep``, ``local``, ``http``.
         digest: The tracker's own digest; computed in its own way.
         places: Paths and URLs that it gives, without passwords.
         version: What a source of datakeep's own kind says: dataset, version, commit, content.
         files: Its files, where they are listed.
         in_passing: True for a mere value, such as a parameter: it counts only where its place proves a version.
+        doubt: Why it may not have gone into the model.
     """
 
     name: str
@@ -57,6 +58,7 @@ class NamedData:
     version: Mapping[str, str] | None = None
     files: tuple[NamedFile, ...] = ()
     in_passing: bool = False
+    doubt: str | None = None
 
 
 @dataclass(slots=True)
@@ -69,7 +71,8 @@ class Told:
         name: Its name there.
         experiment: The experiment or project that it belongs to.
         url: Where the tracker is, without a password.
-        record: The model record that datakeep wrote for it, ``churn@v7`` of a keep; None if none is named.
+        record: The model record that datakeep wrote for it, ``churn@v7``; None if none is named.
+        keep: The keep that has it.
         completed: Whether the training ended well; None if that is not told.
         failure: How it failed, in words.
         exit_code: Its exit code.
@@ -97,6 +100,7 @@ class Told:
     experiment: str | None = None
     url: str | None = None
     record: str | None = None
+    keep: str | None = None
     completed: bool | None = None
     failure: str | None = None
     exit_code: int | None = None

@@ -124,7 +124,7 @@ class _Reader:
 
     def _take_used(self, used: Message) -> None:
         name = clipped(used.text(3) or "an artifact without a name")
-        said = f"artifact used, of type {clipped(used.text(2) or 'unknown')}"
+        said = f"used {clipped(used.text(2) or '')} artifact".replace("  ", " ")
         self._add(NamedData(name=name, said=said, kind="artifact"))
 
     def _take_artifact(self, artifact: Message) -> None:
@@ -134,9 +134,9 @@ class _Reader:
         if kind == "model":
             self.told.files += files[: MAX_NAMED - len(self.told.files)]
         elif kind == "dataset":
-            said = "artifact of type dataset that the run stored"
-            digest = _clipped(artifact.text(6))
-            self._add(NamedData(name, said, "artifact", digest, places, files=tuple(files)))
+            said, digest = "stored dataset artifact", _clipped(artifact.text(6))
+            doubt = f"whether {name} went into the model: the run stored it, and a run can store what it made"
+            self._add(NamedData(name, said, "artifact", digest, places, files=tuple(files), doubt=doubt))
 
     def _manifest(self, manifest: Message, name: str) -> tuple[list[NamedFile], tuple[str, ...]]:
         files, places = [], []
@@ -166,7 +166,7 @@ class _Reader:
         }
         told.metrics = dict(_numbers(self._summary))
         runtime = self._summary.get("_runtime")
-        told.wall_s = float(runtime) if isinstance(runtime, int | float) else None
+        told.wall_s = float(runtime) if isinstance(runtime, int | float) and runtime > 0 else None
         for environment in self._environment:
             self._take_environment(environment)
         self._take_metadata(folder / "files" / "wandb-metadata.json")

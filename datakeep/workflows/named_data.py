@@ -70,11 +70,17 @@ def match(keep: Keep, told: Told) -> Matched:
         fit = matcher.fit(data)
         if fit and len(fit.versions) == 1:
             entry = fit.versions[0]
-            taken.setdefault(f"{entry.dataset}@{entry.version}", _input(entry, fit.because))
+            if (
+                taken.setdefault(
+                    label := f"{entry.dataset}@{entry.version}", made := _input(entry, fit.because)
+                )
+                is made
+            ):
+                found.unknown += [f"{data.doubt} ({label})"] if data.doubt else []
         elif not data.in_passing:
             found.unmatched.append(matcher.unmatched(data, fit))
     found.inputs = list(taken.values())
-    if not told.data or all(data.in_passing for data in told.data):
+    if not found.inputs and not found.unmatched:
         found.unknown.append(f"the data: the run names no dataset to {matcher.who}")
     if found.unmatched and matcher.not_searched:
         found.unknown.append(f"whether these are registered files: not searched were {matcher.not_searched}")
@@ -213,7 +219,7 @@ class _Matcher:
         """What is said of it, and the nearest that there is, as a guess."""
         entry: dict[str, Any] = {
             "path": data.places[0] if data.places else data.name,
-            "named": f"{self.who}: {data.said} {data.name}",
+            "named": f"{self.who} as {data.said}" + (f" {data.name}" if data.places else ""),
         }
         if data.digest:
             entry["digest"] = f"{data.digest} ({self.who}'s own)"

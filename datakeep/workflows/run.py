@@ -162,7 +162,7 @@ def _seen(
         base_models=[f"{base.model}@{base.version}" for base in bases],
         base_files={artifact.sha256 for base in bases for artifact in base.artifacts},
         out=out,
-        own=(os.path.realpath(room),),
+        own=(os.path.realpath(room), *_own_code()),
         environment=order.environment,
         observed=watching.observed,
         paths=paths_seen(watching),
@@ -173,6 +173,12 @@ def _seen(
             wall_s=f"{ended.wall_s:.3f}", cpu_s=f"{ended.cpu_s:.3f}", peak_rss_bytes=ended.peak_rss_bytes
         ),
     )
+
+
+def _own_code() -> list[str]:
+    """datakeep's modules, of which MLflow loads one; its samples are data like any other."""
+    package = Path(__file__).resolve().parents[1]
+    return [str(path) for path in package.iterdir() if path.name != "samples"]
 
 
 def program_of(name: str, environment: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -32,13 +33,17 @@ if TYPE_CHECKING:
     from datakeep.workflows.recording import Recorded
 
 
+#: Where a browser shows a run: its server, and its id.
+_RUN_PAGE = re.compile(r"(https?://.+?)/?#/experiments/[^/]+/runs/([0-9a-zA-Z]+)")
+
+
 @dataclass(frozen=True, slots=True)
 class TrackedBy:
     """Where a tracker has the run.
 
     Args:
-        mlflow_run: The id of a run on an MLflow server.
-        tracking_uri: That server.
+        mlflow_run: The id of a run on an MLflow server, or the address of its page.
+        tracking_uri: That server; the page's by default.
         wandb_folder: Or a run folder of W&B.
     """
 
@@ -61,6 +66,7 @@ def record_tracked(keep: Keep, said: Declared, where: TrackedBy, who: Identity) 
     require_no_secret(said)
     left = artifacts_of(said.files)
     told = _told(where)
+    _say_if_recorded(keep, told)
     found = named_data.match(keep, told)
     declared = declared_inputs(keep, said.uses)
     labels = {(one.dataset, one.version) for one in declared}
@@ -111,7 +117,19 @@ def _told(where: TrackedBy) -> Told:
     from datakeep.tracking import mlflow_run
     from datakeep.tracking.mlflow_server import Server
 
-    return mlflow_run.read_run(Server(str(where.tracking_uri)), str(where.mlflow_run))
+    uri, run = str(where.tracking_uri), str(where.mlflow_run)
+    if page := _RUN_PAGE.match(run):
+        uri, run = where.tracking_uri or page[1], page[2]
+    return mlflow_run.read_run(Server(uri), run.removeprefix("runs:/"))
+
+
+def _say_if_recorded(keep: Keep, told: Told) -> None:
+    """A training that datakeep watched is known better by its own record."""
+    if told.record and told.keep == keep.name:
+        keep.progress.warn(
+            f"datakeep recorded this run itself, as {told.record}, from what it was seen to read: "
+            f"datakeep audit model:{told.record}"
+        )
 
 
 def _environment(told: Told) -> ModelEnvironment:

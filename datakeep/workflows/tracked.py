@@ -23,7 +23,7 @@ from datakeep.formats.model import ModelRecord, TrackedRun
 from datakeep.lineage import records
 from datakeep.repository.keep import Change
 from datakeep.tracking import mlflow_server
-from datakeep.tracking.mlflow_run import CONTEXT_TAG, RECORD_TAG, SOURCE_TYPE
+from datakeep.tracking.mlflow_run import CONTEXT_TAG, KEEP_TAG, RECORD_TAG, SOURCE_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from datakeep.workflows.recording import Recorded
 
 TRAINING_TAG = "datakeep.training"
-_KEEP_TAG, _KEEP_URL_TAG = "datakeep.keep", "datakeep.keep_url"
+_KEEP_URL_TAG = "datakeep.keep_url"
 _NOT_IN_A_NAME = re.compile(r"[^\w.\- :/]")
+_PLACE = re.compile(r"\{[a-z0-9-]+\}")
 _MAX_NAME, _MAX_VALUE, _MAX_DIGEST = 250, 6000, 36
 _MAX_RUNS = 50
 
@@ -140,7 +141,7 @@ class Tracking:
         self._further = [one for one in marked if one.info.run_id != run_id][:_MAX_RUNS]
 
     def _tracked(self) -> TrackedRun:
-        return _tracked(self._server, self._run, self._further)
+        return _tracked(self._server, self._run, self._further, is_named=not self._made)
 
     def log(self, recorded: Recorded) -> None:
         """What the record says is the run's; where that fails, a warning says how to do it later."""
@@ -206,7 +207,8 @@ def _record(keep: Keep, name: str) -> ModelRecord:
     found = records.find_by_model(keep.tree, model, version or None).records
     if not found:
         raise UnknownName(
-            f"the keep has no record of a model {name!r}", next_step="datakeep audit MODEL lists none"
+            f"the keep has no record of a model {name!r}",
+            next_step="datakeep record MODEL FILE --used NAME@V",
         )
     return found[0]
 
@@ -230,15 +232,14 @@ def _later(label: str) -> str:
     return f"datakeep record --to-mlflow {label}"
 
 
-def _tracked(server: mlflow_server.Server, run: Any, further: list[Any]) -> TrackedRun:
-    return TrackedRun(
-        tracker="mlflow",
-        run=run.info.run_id,
-        name=run.info.run_name,
-        experiment=server.experiment(run.info.experiment_id),
-        url=server.shown,
-        **({"further": [one.info.run_id for one in further]} if further else {}),
-    )
+def _tracked(
+    server: mlflow_server.Server, run: Any, further: list[Any], *, is_named: bool = False
+) -> TrackedRun:
+    """The run as a record has it; one of ours gets the record's name only after that."""
+    said: dict[str, Any] = {"experiment": server.experiment(run.info.experiment_id), "url": server.shown}
+    said |= {"name": run.info.run_name} if is_named else {}
+    said |= {"further": [one.info.run_id for one in further]} if further else {}
+    return TrackedRun(tracker="mlflow", run=run.info.run_id, **said)
 
 
 def _new_run(
@@ -280,7 +281,7 @@ def _parameters(record: ModelRecord, taken: Mapping[str, str]) -> dict[str, str]
     found = {}
     for name, value in _flat(record.parameters):
         key = _NOT_IN_A_NAME.sub("_", name)[:_MAX_NAME]
-        if key not in taken and str(value) != WITHHELD:
+        if key not in taken and str(value) != WITHHELD and not _PLACE.fullmatch(str(value)):
             found[key] = str(value)[:_MAX_VALUE]
     return found
 
@@ -305,7 +306,7 @@ def _metrics(record: ModelRecord, taken: Mapping[str, float]) -> dict[str, float
 
 def _tags(keep: Keep, label: str | None) -> dict[str, str]:
     """Which record it is; one that is not in the keep yet has no name."""
-    tags = {_KEEP_TAG: keep.name, _KEEP_URL_TAG: strip_url(keep.published_url)}
+    tags = {KEEP_TAG: keep.name, _KEEP_URL_TAG: strip_url(keep.published_url)}
     return tags | ({RECORD_TAG: label} if label else {})
 
 
