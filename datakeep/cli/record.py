@@ -162,12 +162,7 @@ class _Options:
         if self.from_mlflow is None and self.from_wandb is None:
             return record(keep, said, who)
         uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        if self.from_mlflow is not None and not uri and "://" not in self.from_mlflow:
-            raise UsageError(
-                "no MLflow server is named",
-                next_step="add --tracking-uri http://HOST:5000, or set MLFLOW_TRACKING_URI",
-            )
-        return record_tracked(keep, said, TrackedBy(self.from_mlflow, uri, self.from_wandb), who)
+        return record_tracked(keep, said, TrackedBy(self.from_mlflow, uri or None, self.from_wandb), who)
 
 
 def _numbers(metrics: tuple[str, ...]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import strip_url
-from datakeep.tracking.told import MAX_NAMED, NamedData, NamedFile, Told, clipped, value_of
+from datakeep.tracking.told import MAX_NAMED, NamedData, NamedFile, Told, clipped, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +36,7 @@ def read_run(server: Server, run_id: str) -> Told:
     told.experiment = clipped(server.experiment(run.info.experiment_id))
     told.record, told.keep = _clean(tags.get(RECORD_TAG)), tags.get(KEEP_TAG)
     _take_end(told, run.info)
-    told.parameters = {
-        clipped(name): value_of(name, value) for name, value in [*run.data.params.items()][:MAX_NAMED]
-    }
+    told.parameters = parameters_of(run.data.params)
     told.metrics = _metrics(run.data.metrics, told.unknown)
     told.code_url = _clean(tags.get("mlflow.source.git.repoURL"))
     told.code_commit = _clean(tags.get("mlflow.source.git.commit"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from datakeep.core.arguments import WITHHELD
 from datakeep.core.secrets import find_secret, is_secret_name, strip_url
+from datakeep.formats.yaml import unshowable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 MAX_NAMED = 1000
 _MAX_CHARACTERS = 1000
 _MAX_DEPTH = 20
+_MAX_INTEGER = 1 << 63
+#: Characters of all parameters together.
+_MAX_PARAMETERS = 200_000
 
 Tracker = Literal["mlflow", "wandb"]
 
@@ -123,9 +127,23 @@ class Told:
 
 
 def clipped(text: Any) -> str:
-    """``text`` in at most 1,000 characters, and with no secret that can be seen in it."""
+    """``text`` in at most 1,000 characters that a file can hold, and with no secret that can be seen in it."""
     shown = strip_url(str(text)[: 2 * _MAX_CHARACTERS])[:_MAX_CHARACTERS]
+    if unshowable(shown):
+        shown = "".join(repr(one)[1:-1] if unshowable(one) else one for one in shown)
     return WITHHELD if find_secret(shown) else shown
+
+
+def parameters_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as a record has them; what would make it too large is named, and its value is not kept."""
+    found: dict[str, Any] = {}
+    left = _MAX_PARAMETERS
+    for name, value in [*said.items()][:MAX_NAMED]:
+        kept = value_of(str(name), value)
+        left -= (size := len(repr(kept)))
+        found[clipped(name)] = kept if left >= 0 else f"(not kept: {size:,} characters)"
+        left = max(left, 0)
+    return found
 
 
 def value_of(name: str, value: Any, depth: int = 0) -> Any:
@@ -139,7 +157,10 @@ def value_of(name: str, value: Any, depth: int = 0) -> Any:
         return [value_of(name, inner, depth + 1) for inner in value[:MAX_NAMED]]
     if value is not None and is_secret_name(name):
         return WITHHELD
-    return clipped(value) if isinstance(value, str) else value
+    is_plain = (
+        value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < _MAX_INTEGER)
+    )
+    return value if is_plain else clipped(value)
 
 
 def texts_of(value: Any) -> list[str]:

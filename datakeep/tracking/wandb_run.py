@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.arguments import without_secrets
 from datakeep.core.secrets import strip_url
 from datakeep.tracking.faults import DamagedRun
-from datakeep.tracking.told import MAX_NAMED, NamedData, NamedFile, Told, clipped, texts_of, value_of
+from datakeep.tracking.told import (
+    MAX_NAMED,
+    NamedData,
+    NamedFile,
+    Told,
+    clipped,
+    parameters_of,
+    texts_of,
+    value_of,
+)
 from datakeep.tracking.wandb_log import CutOff, Damaged, Message, records
 
 if TYPE_CHECKING:
@@ -161,9 +170,9 @@ class _Reader:
                 f"{folder} tells of no run: its .wandb file names none",
                 next_step="name another run folder: its run ended before it began",
             )
-        told.parameters = {
-            clipped(name): value_of(name, value) for name, value in self._config.items() if name != "_wandb"
-        }
+        told.parameters = parameters_of(
+            {name: self._config[name] for name in self._config if name != "_wandb"}
+        )
         told.metrics = dict(_numbers(self._summary))
         runtime = self._summary.get("_runtime")
         told.wall_s = float(runtime) if isinstance(runtime, int | float) and runtime > 0 else None

@@ -6,19 +6,18 @@ of datakeep is imported before a source is loaded. Which keep is asked is for th
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 from pathlib import Path
 from typing import Any, Self
 
-from mlflow.data.dataset_source import DatasetSource
-
 KEEP_VARIABLE = "DATAKEEP_KEEP"
 _FIELDS = ("keep", "keep_url", "dataset", "version", "commit", "content", "repository")
 
 
-class DatakeepSource(DatasetSource):  # type: ignore[misc,unused-ignore]
-    """One version of a dataset of a keep.
+class Source:
+    """One version of a dataset of a keep; with MLflow's base class, :data:`DatakeepSource`.
 
     Args:
         said: ``keep``, ``keep_url``, ``dataset``, ``version``, ``commit``, ``content`` and ``repository``, as texts.
@@ -88,3 +87,13 @@ class DatakeepSource(DatasetSource):  # type: ignore[misc,unused-ignore]
     def from_dict(cls, source_dict: dict[Any, Any]) -> Self:
         """The source with the texts of :meth:`to_dict`."""
         return cls(source_dict)
+
+
+def __getattr__(name: str) -> Any:
+    """``DatakeepSource``, made when it is asked for: MLflow, which its base class is of, loads this module itself."""
+    if name != "DatakeepSource":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    base = importlib.import_module("mlflow.data.dataset_source").DatasetSource
+    if name not in globals():  # MLflow may have asked for it while it was imported
+        globals()[name] = type(name, (Source, base), {"__module__": __name__, "__doc__": Source.__doc__})
+    return globals()[name]

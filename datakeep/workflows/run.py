@@ -176,7 +176,7 @@ def _seen(
 
 
 def _own_code() -> list[str]:
-    """datakeep's modules, of which MLflow loads one; its samples are data like any other."""
+    """The modules of datakeep, of which MLflow loads one; its samples are data like any other."""
     package = Path(__file__).resolve().parents[1]
     return [str(path) for path in package.iterdir() if path.name != "samples"]
 

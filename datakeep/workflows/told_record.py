@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.arguments import seeds_of
 from datakeep.core.counts import counted
-from datakeep.core.names import check_name
+from datakeep.core.errors import UsageError
+from datakeep.core.names import NAME, VERSION, check_name
 from datakeep.core.secrets import strip_url
 from datakeep.formats.model import ModelCode, ModelEnvironment, ModelRecord, Resources, TrackedRun
 from datakeep.store.hashing import hash_file
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from datakeep.workflows.recording import Recorded
 
 
+_RECORD = re.compile(rf"{NAME.pattern}@{VERSION.pattern}")
 #: Where a browser shows a run: its server, and its id.
 _RUN_PAGE = re.compile(r"(https?://.+?)/?#/experiments/[^/]+/runs/([0-9a-zA-Z]+)")
 
@@ -117,15 +119,20 @@ def _told(where: TrackedBy) -> Told:
     from datakeep.tracking import mlflow_run
     from datakeep.tracking.mlflow_server import Server
 
-    uri, run = str(where.tracking_uri), str(where.mlflow_run)
+    uri, run = where.tracking_uri, str(where.mlflow_run).removeprefix("runs:/")
     if page := _RUN_PAGE.match(run):
-        uri, run = where.tracking_uri or page[1], page[2]
-    return mlflow_run.read_run(Server(uri), run.removeprefix("runs:/"))
+        uri, run = uri or page[1], page[2]
+    if uri is None or "/" in run:
+        raise UsageError(
+            "no MLflow server is named" if uri is None else f"{strip_url(run)!r} is no run of MLflow",
+            next_step="name run and server: --from-mlflow RUN --tracking-uri http://HOST:5000",
+        )
+    return mlflow_run.read_run(Server(uri), run)
 
 
 def _say_if_recorded(keep: Keep, told: Told) -> None:
     """A training that datakeep watched is known better by its own record."""
-    if told.record and told.keep == keep.name:
+    if told.record and _RECORD.fullmatch(told.record) and told.keep == keep.name:
         keep.progress.warn(
             f"datakeep recorded this run itself, as {told.record}, from what it was seen to read: "
             f"datakeep audit model:{told.record}"
