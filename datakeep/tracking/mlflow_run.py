@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import strip_url
-from datakeep.tracking.told import MAX_NAMED, NamedData, NamedFile, Told, clipped, parameters_of
+from datakeep.tracking.told import (
+    MAX_DATA,
+    MAX_NAMED,
+    NamedData,
+    NamedFile,
+    Told,
+    clipped,
+    more,
+    parameters_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,13 +46,16 @@ def read_run(server: Server, run_id: str) -> Told:
     told.record, told.keep = _clean(tags.get(RECORD_TAG)), tags.get(KEEP_TAG)
     _take_end(told, run.info)
     told.parameters = parameters_of(run.data.params)
+    more(told.unknown, "parameters", len(run.data.params))
+    more(told.unknown, "metrics", len(run.data.metrics))
     told.metrics = _metrics(run.data.metrics, told.unknown)
     told.code_url = _clean(tags.get("mlflow.source.git.repoURL"))
     told.code_commit = _clean(tags.get("mlflow.source.git.commit"))
     told.code_path = _clean(tags.get("mlflow.source.name"))
     inputs = getattr(run, "inputs", None)
-    for one in [*(inputs.dataset_inputs if inputs else [])][:MAX_NAMED]:
-        told.data.append(_data(one))
+    named = [*(inputs.dataset_inputs if inputs else [])]
+    told.data = [_data(one) for one in named[:MAX_DATA]]
+    more(told.unknown, "datasets that it names", len(named), MAX_DATA)
     for name, value in run.data.params.items():
         if "/" in value and len(told.data) < MAX_NAMED:
             said = f"parameter {clipped(name)}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: More of a kind than this is counted, not taken over.
-MAX_NAMED = 1000
+MAX_NAMED, MAX_DATA = 1000, 300
 _MAX_CHARACTERS = 1000
 _MAX_DEPTH = 20
 _MAX_INTEGER = 1 << 63
@@ -144,6 +144,12 @@ def parameters_of(said: Mapping[str, Any]) -> dict[str, Any]:
         found[clipped(name)] = kept if left >= 0 else f"(not kept: {size:,} characters)"
         left = max(left, 0)
     return found
+
+
+def more(unknown: list[str], what: str, count: int, limit: int = MAX_NAMED) -> None:
+    """Says how many of a kind were left out."""
+    if count > limit:
+        unknown.append(f"{count - limit:,} more {what}, which were counted and not taken over")
 
 
 def value_of(name: str, value: Any, depth: int = 0) -> Any:

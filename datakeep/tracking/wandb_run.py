@@ -17,11 +17,13 @@ from datakeep.core.arguments import without_secrets
 from datakeep.core.secrets import strip_url
 from datakeep.tracking.faults import DamagedRun
 from datakeep.tracking.told import (
+    MAX_DATA,
     MAX_NAMED,
     NamedData,
     NamedFile,
     Told,
     clipped,
+    more,
     parameters_of,
     texts_of,
     value_of,
@@ -96,7 +98,7 @@ class _Reader:
         self._config: dict[str, Any] = {}
         self._summary: dict[str, Any] = {}
         self._environment: list[Message] = []
-        self._began = False
+        self._named = 0
 
     def take(self, record: bytes) -> None:
         """One record; steps of the history and what was printed are passed over unread."""
@@ -159,7 +161,8 @@ class _Reader:
         return files, tuple(places[:MAX_NAMED])
 
     def _add(self, data: NamedData) -> None:
-        if len(self.told.data) < MAX_NAMED:
+        self._named += not data.in_passing
+        if len(self.told.data) < MAX_DATA:
             self.told.data.append(data)
 
     def finished(self, folder: Path) -> Told:
@@ -183,6 +186,8 @@ class _Reader:
         for name, value in told.parameters.items():
             self._in_passing(f"config {name}", texts_of(value))
         self._in_passing("the command", told.command)
+        more(told.unknown, "parameters", len(self._config))
+        more(told.unknown, "datasets that it names", self._named, MAX_DATA)
         if told.completed is None:
             told.unknown.append("how the run ended: it recorded no end")
         return told
