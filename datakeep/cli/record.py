@@ -86,7 +86,12 @@ def command(session: Session, **options: Any) -> Answer:
     if mode == "--hand-in":
         from datakeep.workflows.recording import hand_in
 
-        return _answer(hand_in(keep, Path(str(said.hand_in)), who), keep.root)
+        handed = hand_in(keep, Path(str(said.hand_in)), who)
+        if handed.record.tracked and handed.record.tracked.tracker == "mlflow":
+            keep.progress.note(
+                f"its run in MLflow learns of it by: datakeep record --to-mlflow {handed.label}"
+            )
+        return _answer(handed, keep.root)
     if mode == "--to-mlflow":
         from datakeep.workflows.tracked import log_later
 

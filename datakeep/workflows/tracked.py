@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import posixpath
 import re
 import secrets
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from datakeep.lineage import records
 from datakeep.repository.keep import Change
 from datakeep.tracking import mlflow_server
 from datakeep.tracking.mlflow_run import CONTEXT_TAG, KEEP_TAG, RECORD_TAG, SOURCE_TYPE
+from datakeep.tracking.told import clipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,15 +119,16 @@ class Tracking:
         """
         try:
             self._find(record, open_run)
+            tracked = _tracked(self._server, self._run, self._further, is_named=not self._made)
         except (DatakeepError, KeyboardInterrupt) as error:
-            said = error.what if isinstance(error, DatakeepError) else "interrupted"
-            self._keep.progress.warn(f"not logged to MLflow: {said}")
+            self._run = None
+            self._keep.progress.warn(f"not logged to MLflow: {_why(error)}")
             unknown = [
                 *record.unknown,
                 f"its run in MLflow at {self._server.shown}, which could not be asked",
             ]
             return record.model_copy(update={"unknown": unknown})
-        return record.model_copy(update={"tracked": self._tracked()})
+        return record.model_copy(update={"tracked": tracked})
 
     def _find(self, record: ModelRecord, open_run: str | None) -> None:
         own = open_run or self._environment.get(mlflow_server.RUN_ID)
@@ -140,34 +143,28 @@ class Tracking:
         run_id = self._run.info.run_id
         self._further = [one for one in marked if one.info.run_id != run_id][:_MAX_RUNS]
 
-    def _tracked(self) -> TrackedRun:
-        return _tracked(self._server, self._run, self._further, is_named=not self._made)
-
     def log(self, recorded: Recorded) -> None:
         """What the record says is the run's; where that fails, a warning says how to do it later."""
         if self._run is None:
             if not recorded.file:
                 self._keep.progress.warn(f"to log it later: {_later(recorded.label)}")
             return
+        label = None if recorded.file else recorded.label
         try:
-            _log(
-                self._keep,
-                self._server,
-                self._run,
-                recorded.record,
-                None if recorded.file else recorded.label,
-            )
+            _log(self._keep, self._server, self._run, recorded.record, label)
             for run in self._further:
-                _mark(
-                    self._keep, self._server, run, recorded.record, None if recorded.file else recorded.label
-                )
+                _mark(self._keep, self._server, run, recorded.record, label)
             if self._made or (recorded.record.status == "failed" and not self._is_open):
                 _end(self._server, self._run, recorded.record, recorded.label if self._made else None)
-        except DatakeepError as error:
-            again = "" if recorded.file else f"; to log it again: {_later(recorded.label)}"
-            self._keep.progress.warn(f"not all of it is in MLflow: {error.what}{again}")
+        except (DatakeepError, KeyboardInterrupt) as error:
+            again = f"; to log it again: {_later(label)}" if label else ""
+            self._keep.progress.warn(f"not all of it is in MLflow: {_why(error)}{again}")
             return
         self._keep.progress.note(f"logged to MLflow: run {self._run.info.run_id} at {self._server.shown}")
+
+
+def _why(error: DatakeepError | KeyboardInterrupt) -> str:
+    return error.what if isinstance(error, DatakeepError) else "interrupted"
 
 
 def log_later(
@@ -176,12 +173,17 @@ def log_later(
     """A record that is in the keep is logged to MLflow: into the run that it names, else into a new one.
 
     Raises:
-        UsageError: No server is named.
+        UsageError: No server is named, or the record is of a run of another tracker.
         UnknownName: There is no such record, or the server does not have its run.
         TrackerUnreachable, AccessDenied, TrackerMissing: Of the server.
     """
     record = _record(keep, name)
-    known = record.tracked if record.tracked and record.tracked.tracker == "mlflow" else None
+    label, known = f"{record.model}@{record.version}", record.tracked
+    if known and known.tracker != "mlflow":
+        raise UsageError(
+            f"{label} names its run in W&B, and a record names one run",
+            next_step=f"datakeep audit model:{label}",
+        )
     wanted = uri or mlflow_server.configured_uri(environment)
     if wanted is None:
         raise UsageError(
@@ -189,7 +191,6 @@ def log_later(
             next_step=f"{_later(name)} --tracking-uri http://HOST:5000; or set {mlflow_server.URI}",
         )
     server = mlflow_server.Server(wanted)
-    label = f"{record.model}@{record.version}"
     if known:
         run = server.run(known.run)
     else:
@@ -236,8 +237,9 @@ def _tracked(
     server: mlflow_server.Server, run: Any, further: list[Any], *, is_named: bool = False
 ) -> TrackedRun:
     """The run as a record has it; one of ours gets the record's name only after that."""
-    said: dict[str, Any] = {"experiment": server.experiment(run.info.experiment_id), "url": server.shown}
-    said |= {"name": run.info.run_name} if is_named else {}
+    said: dict[str, Any] = {"experiment": clipped(server.experiment(run.info.experiment_id))}
+    said |= {"name": clipped(run.info.run_name)} if is_named else {}
+    said |= {"url": server.shown}
     said |= {"further": [one.info.run_id for one in further]} if further else {}
     return TrackedRun(tracker="mlflow", run=run.info.run_id, **said)
 
@@ -280,10 +282,18 @@ def _end(server: mlflow_server.Server, run: Any, record: ModelRecord, name: str 
 def _parameters(record: ModelRecord, taken: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for name, value in _flat(record.parameters):
-        key = _NOT_IN_A_NAME.sub("_", name)[:_MAX_NAME]
+        key = _key(name)
         if key not in taken and str(value) != WITHHELD and not _PLACE.fullmatch(str(value)):
             found[key] = str(value)[:_MAX_VALUE]
     return found
+
+
+def _key(name: str) -> str:
+    """A name that MLflow takes: it makes files of them, so none may lead out of its folder."""
+    key = _NOT_IN_A_NAME.sub("_", name)[:_MAX_NAME]
+    if posixpath.normpath(key) != key or key.startswith((".", "/")):
+        key = key.replace("/", "_")
+    return key if key.strip(".") else "_"
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -297,7 +307,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
 def _metrics(record: ModelRecord, taken: Mapping[str, float]) -> dict[str, float]:
     found = {}
     for name, text in record.metrics.items():
-        key = _NOT_IN_A_NAME.sub("_", name)[:_MAX_NAME]
+        key = _key(name)
         with contextlib.suppress(ValueError):
             if key not in taken and math.isfinite(float(text)):
                 found[key] = float(text)

@@ -26,7 +26,7 @@ data = pathlib.Path(os.environ["DATAKEEP_DATA_ORDERS"])
 (data / "train/orders.csv").read_text()
 out = pathlib.Path(os.environ["DATAKEEP_OUT"])
 (out / "model.bin").write_text(os.urandom(8).hex())
-(out / "metrics.json").write_text(json.dumps({"accuracy": 0.75, "f1 (macro)": 0.5}))
+(out / "metrics.json").write_text(json.dumps({"accuracy": 0.75, "f1 (macro)": 0.5, "../odd": 0.25}))
 sys.exit(int(sys.argv[-1]))
 """
 #: Chooses its own experiment, logs a metric of the same name, and has two runs within its run.
@@ -154,7 +154,7 @@ def test_a_training_that_knows_no_mlflow_is_a_run_that_names_its_record(place: P
     assert f"logged to MLflow: run {run.info.run_id} at {place.server.uri}" in ran.err
     assert f"MLflow run {run.info.run_id} of Default at {place.server.uri}" in ran.err
     assert (run.info.status, run.info.run_name) == ("FINISHED", f"churn@{record.version}")
-    assert run.data.metrics == {"accuracy": 0.75, "f1 _macro_": 0.5}
+    assert run.data.metrics == {"accuracy": 0.75, "f1 _macro_": 0.5, ".._odd": 0.25}
     assert run.data.params == {"lr": "0.1"}
     assert run.data.tags["datakeep.record"] == f"churn@{record.version}"
     assert run.data.tags["mlflow.source.name"].endswith("train.py")
@@ -207,7 +207,7 @@ def test_what_the_training_logs_itself_and_what_datakeep_knows_is_one_run(place:
     run = place.mlflow_run(record)
     assert (record.tracked.name, record.tracked.experiment) == ("sweep", "theirs")
     assert "and 2 further runs" in ran.err
-    assert run.data.metrics == {"accuracy": 0.5, "f1 _macro_": 0.5}  # its own value is left
+    assert run.data.metrics == {"accuracy": 0.5, "f1 _macro_": 0.5, ".._odd": 0.25}  # its own value is left
     assert run.data.params == {"lr": "0.5", "epochs": "3"}
     assert record.metrics["accuracy"] == "0.75"
     assert [name for name, *_ in _inputs(run)] == ["orders"]
