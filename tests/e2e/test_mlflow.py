@@ -6,10 +6,8 @@ A real `mlflow server` on SQLite, in an environment of its own; the trainings lo
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mlflow
 import pytest
 from tracker_programs import MlflowServer
 from world import FACTS, Ran, World
@@ -18,6 +16,7 @@ from datakeep.formats.model import ModelRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PASSWORD = "Geheim-4711"
 PLAIN = """\
@@ -44,10 +43,25 @@ with mlflow.start_run(run_name="sweep"):
     + PLAIN
 )
 LOAD = """\
-import mlflow, sys
+import mlflow, os, pathlib, sys
+from datakeep.core.errors import NotAKeep
 run = mlflow.MlflowClient().get_run(sys.argv[1])
 source = mlflow.data.get_source(run.inputs.dataset_inputs[0])
-print(type(source).__name__, source.load())
+folder = source.load()
+print(type(source).__name__, folder)
+file = folder / "train/orders.csv"
+assert [one.name for one in file.parent.iterdir()] == [file.name], "v2 has one more"
+assert file.stat().st_mode & 0o222 == 0
+whole = file.read_text()
+file.chmod(0o644); file.write_text("changed")
+assert source.load() == folder and file.read_text() == whole
+os.chdir("/")
+try:
+    source.load()
+except NotAKeep as error:
+    print(error.what, error.next_step)
+os.environ["DATAKEEP_KEEP"] = sys.argv[2]
+assert source.load() == folder == source.load(keep=sys.argv[2])
 """
 
 
@@ -168,23 +182,13 @@ def test_a_training_that_knows_no_mlflow_is_a_run_that_names_its_record(place: P
 
 def test_get_source_load_gives_the_verified_folder_of_exactly_that_version(place: Place, team: World) -> None:
     place.run(PLAIN, "0")
-    (place.folder / "load.py").write_text(LOAD)
     run_id = str(place.record().tracked.run)  # type: ignore[union-attr]
-    load = ("python", place.folder / "load.py", run_id)
     with place.variables(MLFLOW_TRACKING_URI=place.server.uri):
-        kind, folder = team.aiko.run(*load, cwd=team.keep).out.split()
-        assert kind == "DatakeepSource"
-        file = Path(folder, "train", "orders.csv")
-        assert [one.name for one in file.parent.iterdir()] == [file.name]  # v2 has one more
-        assert file.stat().st_mode & 0o222 == 0
-        with place.variables(DATAKEEP_KEEP=str(team.keep)):
-            assert team.aiko.run(*load, cwd=place.folder).out.split()[1] == folder
-        lost = team.aiko.run(*load, cwd=place.folder, code=1)
-        assert "NotAKeep: orders@v1 is of the keep 'keep', and there is no keep at" in lost.err
-        file.chmod(0o644)
-        file.write_text("changed\n")
-        assert team.aiko.run(*load, cwd=team.keep).out.split()[1] == folder
-    assert file.read_text().startswith("id,amount,late\n")
+        loaded, lost = team.aiko.run("python", "-c", LOAD, run_id, team.keep, cwd=team.keep).out.splitlines()
+    assert loaded.startswith(f"DatakeepSource {team.keep}/.datakeep/given/orders/")
+    assert lost.startswith(
+        "orders@v1 is of the keep 'keep', and there is no keep at / clone it (git clone -- "
+    )
 
 
 def test_a_source_whose_version_has_other_contents_here_is_refused(place: Place, team: World) -> None:
@@ -251,7 +255,7 @@ def test_a_server_that_is_down_costs_a_warning_and_the_run_is_logged_later(place
 
 def test_a_password_in_the_tracking_uri_is_written_nowhere(place: Place, team: World) -> None:
     uri = place.server.uri.replace("://", f"://aiko:{PASSWORD}@")
-    ran = place.run(OWN, "0", uri=uri)
+    ran = place.run(PLAIN, "0", uri=uri)
     run = place.mlflow_run(place.record())
     took = team.aiko.datakeep(
         "record", "pw", "--from-mlflow", run.info.run_id, "--tracking-uri", uri, cwd=team.keep
@@ -457,47 +461,42 @@ def test_a_run_that_datakeep_recorded_itself_is_pointed_to_and_read_by_the_addre
     assert [one.version for one in place.record("old").inputs] == ["v1"]
 
 
-@pytest.mark.parametrize(
-    ("options", "code", "says"),
-    [
-        (("m", "--from-mlflow", "0" * 32, "--tracking-uri", "SERVER"), 11, "does not have the run 000"),
-        (("m", "--from-mlflow", "../../x", "--tracking-uri", "SERVER"), 2, "is no run of MLflow"),
-        (
-            ("m", "--from-mlflow", "abc", "--tracking-uri", "SERVER/elsewhere"),
-            17,
-            "is no MLflow server (HTTP 404)",
-        ),
-        (("m", "--from-mlflow", "abc", "--tracking-uri", "http://127.0.0.1:1"), 17, "does not answer"),
-        (("m", "--from-mlflow", "abc", "--tracking-uri", "nonsense://x"), 2, "is no tracking URI"),
-        (("m", "--from-mlflow", "abc"), 2, "no MLflow server is named"),
-        (("--from-mlflow", "abc", "--tracking-uri", "SERVER"), 2, "recorded by its name"),
-        (("m", "--tracking-uri", "SERVER"), 2, "recorded by its name"),
-        (("m", "m.bin", "--used", "orders", "--tracking-uri", "SERVER"), 2, "no run is named"),
-        (("m", "--from-mlflow", "abc", "--from-wandb", "x"), 2, "are different things"),
-        (
-            ("m", "--from-mlflow", "abc", "--tracking-uri", "SERVER", "--used", "nope"),
-            11,
-            "does not have the run abc",
-        ),
-        (
-            ("--to-mlflow", "churn@v9999", "--tracking-uri", "SERVER"),
-            11,
-            "no record of a model 'churn@v9999'",
-        ),
-        (("--to-mlflow", "churn", "--used", "orders"), 2, "--to-mlflow takes all from the record"),
-    ],
-)
-def test_what_cannot_be_is_one_clear_error_and_leaves_nothing(
-    place: Place, team: World, options: tuple[str, ...], code: int, says: str
-) -> None:
+#: Options of `datakeep record`, the exit code, and what the error says.
+IMPOSSIBLE = [
+    (("m", "--from-mlflow", "0" * 32, "--tracking-uri", "SERVER"), 11, "does not have the run 000"),
+    (("m", "--from-mlflow", "../../x", "--tracking-uri", "SERVER"), 2, "is no run of MLflow"),
+    (
+        ("m", "--from-mlflow", "abc", "--tracking-uri", "SERVER/elsewhere"),
+        17,
+        "is no MLflow server (HTTP 404)",
+    ),
+    (("m", "--from-mlflow", "abc", "--tracking-uri", "http://127.0.0.1:1"), 17, "does not answer"),
+    (("m", "--from-mlflow", "abc", "--tracking-uri", "nonsense://x"), 2, "is no tracking URI"),
+    (("m", "--from-mlflow", "abc"), 2, "no MLflow server is named"),
+    (("--from-mlflow", "abc", "--tracking-uri", "SERVER"), 2, "recorded by its name"),
+    (("m", "--tracking-uri", "SERVER"), 2, "recorded by its name"),
+    (("m", "m.bin", "--used", "orders", "--tracking-uri", "SERVER"), 2, "no run is named"),
+    (("m", "--from-mlflow", "abc", "--from-wandb", "x"), 2, "are different things"),
+    (("--to-mlflow", "churn@v9999", "--tracking-uri", "SERVER"), 11, "no record of a model 'churn@v9999'"),
+    (("--to-mlflow", "churn", "--used", "orders"), 2, "--to-mlflow takes all from the record"),
+]
+ONE_BY_ONE = """\
+import contextlib, io, json, sys
+from datakeep.cli import boundary
+for options in json.loads(sys.argv[1]):
+    out = io.StringIO()
+    with contextlib.redirect_stderr(out):
+        code = boundary.run(["record", *options])
+    print(json.dumps([code, out.getvalue()]))
+"""
+
+
+def test_what_cannot_be_is_one_clear_error_and_leaves_nothing(place: Place, team: World) -> None:
     head = team.aiko.run("git", "rev-parse", "HEAD", cwd=team.keep).out
-    argv = [option.replace("SERVER", place.server.uri) for option in options]
-    ran = team.aiko.datakeep("record", *argv, cwd=team.keep, code=code)
-    assert says in ran.err
-    assert "Traceback" not in ran.err
-    assert ran.err.count("error:") == 1
+    options = [[one.replace("SERVER", place.server.uri) for one in case[0]] for case in IMPOSSIBLE]
+    ran = team.aiko.run("python", "-c", ONE_BY_ONE, json.dumps(options), cwd=team.keep)
+    for (asked, code, says), line in zip(IMPOSSIBLE, ran.out.splitlines(), strict=True):
+        found, said = json.loads(line)
+        assert (found, said.count("error:"), "Traceback" in said) == (code, 1, False), (asked, said)
+        assert says in said, (asked, said)
     assert team.aiko.run("git", "rev-parse", "HEAD", cwd=team.keep).out == head
-
-
-def test_the_client_is_today_s() -> None:
-    assert int(mlflow.__version__.partition(".")[0]) >= 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -79,7 +80,16 @@ class Made:
         self.given = f"/x/keep/.datakeep/given/given/{content.removeprefix('sha256:')}/data"
         self.whole, self.failed = self._train("whole", "0"), self._train("failed", "5")
         self.online = folder / "run-abc"
-        self.online.mkdir()
+        (self.online / "files").mkdir(parents=True)
+        said = {
+            "program": "/x/train.py",
+            "args": ["--token=abcdef", "--lr", "0.1"],
+            "gpu": "NVIDIA A100",
+            "os": "Linux",
+        }
+        (self.online / "files" / "wandb-metadata.json").write_text(
+            json.dumps(said | {"git": {"commit": "b" * 40}})
+        )
         self._python("-c", ONLINE, str(self.online / "run-abc.wandb"), cwd=folder)
 
     def _train(self, name: str, code: str) -> Path:
@@ -187,6 +197,8 @@ def test_what_an_online_run_used_is_known_by_name_only_and_so_a_guess(made: Made
     assert used["guess"].startswith("the name is like that of the dataset orders; nothing else")
     assert (record.code.url, record.code.commit) == ("https://u@git.corp.example/churn.git", "a" * 40)
     assert (record.status, record.exit_code, record.tracked.experiment) == ("failed", 3, "corp/churn")
+    assert record.command == ["/x/train.py", "--token=(withheld)", "--lr", "0.1"]  # of wandb-metadata.json
+    assert (record.environment.gpu, "gpu" in record.unknown) == ("NVIDIA A100", False)
 
 
 def test_a_run_that_was_killed_says_that_its_end_is_missing(made: Made, tmp_path: Path) -> None:
