@@ -22,7 +22,7 @@ from filelock import FileLock
 _ROOT = Path(__file__).resolve().parents[1]
 _START_S = 300
 #: Ends all of its group when its standard input ends: when the tests are killed, too.
-_GUARD = '"$@" & read -r _; kill -KILL -- "-$$"'
+_GUARD = '"$@" & read -r _; kill -KILL 0'
 
 
 def python_of(name: str) -> Path:
