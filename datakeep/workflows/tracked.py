@@ -291,9 +291,9 @@ def _parameters(record: ModelRecord, taken: Mapping[str, str]) -> dict[str, str]
 def _key(name: str) -> str:
     """A name that MLflow takes: it makes files of them, so none may lead out of its folder."""
     key = _NOT_IN_A_NAME.sub("_", name)[:_MAX_NAME]
-    if posixpath.normpath(key) != key or key.startswith((".", "/")):
-        key = key.replace("/", "_")
-    return key if key.strip(".") else "_"
+    if posixpath.normpath(key) != key or key.startswith(("..", "/")):
+        key = "_" + key.replace("/", "_").lstrip(".")
+    return key if key != "." else "_"
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -168,7 +168,7 @@ def test_a_training_that_knows_no_mlflow_is_a_run_that_names_its_record(place: P
     assert f"logged to MLflow: run {run.info.run_id} at {place.server.uri}" in ran.err
     assert f"MLflow run {run.info.run_id} of Default at {place.server.uri}" in ran.err
     assert (run.info.status, run.info.run_name) == ("FINISHED", f"churn@{record.version}")
-    assert run.data.metrics == {"accuracy": 0.75, "f1 _macro_": 0.5, ".._odd": 0.25}
+    assert run.data.metrics == {"accuracy": 0.75, "f1 _macro_": 0.5, "__odd": 0.25}
     assert run.data.params == {"lr": "0.1"}
     assert run.data.tags["datakeep.record"] == f"churn@{record.version}"
     assert run.data.tags["mlflow.source.name"].endswith("train.py")
@@ -211,7 +211,7 @@ def test_what_the_training_logs_itself_and_what_datakeep_knows_is_one_run(place:
     run = place.mlflow_run(record)
     assert (record.tracked.name, record.tracked.experiment) == ("sweep", "theirs")
     assert "and 2 further runs" in ran.err
-    assert run.data.metrics == {"accuracy": 0.5, "f1 _macro_": 0.5, ".._odd": 0.25}  # its own value is left
+    assert run.data.metrics == {"accuracy": 0.5, "f1 _macro_": 0.5, "__odd": 0.25}  # its own value is left
     assert run.data.params == {"lr": "0.5", "epochs": "3"}
     assert record.metrics["accuracy"] == "0.75"
     assert [name for name, *_ in _inputs(run)] == ["orders"]
