@@ -193,7 +193,8 @@ class _Judging:
         count = max(record.undeclared_count or 0, len(record.undeclared))
         if count:
             shown = str(record.undeclared[0].get("path")) if record.undeclared else "not listed"
-            what = f"it read {counted(count, 'file')} that no dataset declares, such as {shown}"
+            said = "it read" if record.origin not in ("mlflow", "wandb") else f"{record.origin} names"
+            what = f"{said} {counted(count, 'file')} that no dataset declares, such as {shown}"
             step = f"datakeep audit model:{name}; register the data, and name it with --uses"
             self._complain("undeclared", name, what, step, name)
 
