@@ -13,6 +13,7 @@ from datakeep.cli.model_lines import observed_in_words, read_in_words, undeclare
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
+from datakeep.cli.tampered_lines import tampered_data, tampered_lines
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
 
     A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
     of it: which models it went into, directly, through base models, and through derived datasets. Exit code 3:
-    the keep has no record of it.
+    the keep has no record of it, or what the answer comes from was changed since it was recorded.
 
     \b
     Example:
@@ -44,10 +45,24 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
       datakeep audit dataset:orders
       datakeep audit orders@v3:train/a.csv
     """
-    from datakeep.workflows.audit import Audit, audit
+    from datakeep.workflows.audit import audit
+    from datakeep.workflows.tampering import behind_an_audit
+
+    keep, now = session.keep(), datetime.now(UTC)
+    found = audit(keep, subject, now=now, fetch=fetch)
+    changed = behind_an_audit(keep, found, now=now)
+    answer = _answer(found)
+    return Answer(
+        {**answer.data, "tampered": tampered_data(changed)},
+        [*tampered_lines(changed), *answer.lines],
+        EXIT_NO if changed else answer.code,
+    )
+
+
+def _answer(found: Audit | UsedBy | FileUsedBy) -> Answer:
+    from datakeep.workflows.audit import Audit
     from datakeep.workflows.used_by import FileUsedBy
 
-    found = audit(session.keep(), subject, now=datetime.now(UTC), fetch=fetch)
     if isinstance(found, FileUsedBy):
         return Answer(_file_data(found), list(_file_lines(found)))
     if not isinstance(found, Audit):
