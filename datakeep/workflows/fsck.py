@@ -63,7 +63,7 @@ def fsck(
     """
     keep.refresh()
     found = Fsck(plan.deep)
-    entries = list(_entries(keep, plan))
+    entries = list(_entries(keep, plan, found))
     check_git(keep, entries, found, repair=plan.repair)
     check_records(keep, entries, found, now=now())
     found.unregistered = [] if plan.names else unregistered(keep)
@@ -84,13 +84,19 @@ def fsck(
     return found
 
 
-def _entries(keep: Keep, plan: Plan) -> Iterator[VersionEntry]:
+def _entries(keep: Keep, plan: Plan, found: Fsck) -> Iterator[VersionEntry]:
+    """The versions that are asked for; one whose entry cannot be read is a complaint, and hides no other."""
     for name in plan.names or keep.datasets:
         reference = keep.resolve(name)
         if "@" in name:
             yield keep.entry(reference)
-        else:
-            yield from keep.entries(reference.name)
+            continue
+        for version, entry in keep.entries_or_faults(reference.name).items():
+            if isinstance(entry, DatakeepError):
+                label = f"{reference.name}@{version}"
+                found.complaints.append(Complaint(label, entry.what, entry.next_step))
+            else:
+                yield entry
 
 
 def _stores(keep: Keep, names: Sequence[str]) -> list[Store]:
