@@ -105,6 +105,7 @@ def training(
     *,
     keep: str | os.PathLike[str] = ".",
     base: Sequence[str] = (),
+    out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Training:
     """A block whose training is recorded: what it reads, what it measures, and the files that it leaves.
@@ -119,6 +120,9 @@ def training(
         model: Its name: lower-case letters, digits and ``-``.
         keep: The keep's folder, or one in it.
         base: Recorded models that it starts from: ``["resnet@v1"]``.
+        out: A new or empty folder; the files in it at the end of the block are in the record, each with its sha256,
+            and the numbers of its ``metrics.json``. It is ``t.out``, and ``DATAKEEP_OUT`` for programs that are
+            started in the block. Without it, :meth:`Training.save` names files one by one.
         progress: Is told what is going on; by default lines on the standard error output.
 
     Returns:
@@ -129,10 +133,11 @@ def training(
         NoIdentity: git does not know who you are.
         UsageError: The name is none, or another training's block is open.
         UnknownName: A base model has no record.
+        AlreadyExists, AccessDenied: ``out`` is a file or not empty, or cannot be made.
     """
     import importlib
 
     made: Training = importlib.import_module("datakeep.workflows.training").Training(
-        model, keep, base, progress
+        model, keep, base, progress, out
     )
     return made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_NO
-from datakeep.cli.model_lines import observed_in_words, read_in_words, undeclared_in_words
+from datakeep.cli.model_lines import gpu_in_words, observed_in_words, read_in_words, undeclared_in_words
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
@@ -181,6 +181,7 @@ def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     resources = record.resources
     peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
     yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"
+    yield from (("GPU use", gpu_in_words(used)) for used in resources.gpus or ())
     yield (
         "recorded",
         f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, AlreadyExists, ProgramMissing, UnknownName, UsageError
 from datakeep.core.names import VERSION, check_name, environment_variable, nearest
-from datakeep.formats.model import Resources
 from datakeep.lineage import records
 from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
@@ -24,7 +23,7 @@ from datakeep.workflows.observing import seen as paths_seen
 from datakeep.workflows.observing import watch
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
-from datakeep.workflows.run_record import Script, Seen, failure_of, record_of
+from datakeep.workflows.run_record import Script, Seen, failure_of, record_of, resources_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -155,8 +154,8 @@ def _seen(
         began_s=watching.began_s,
         failure=failure_of(ended.exit_code, ended.signal),
         exit_code=ended.exit_code,
-        resources=Resources(
-            wall_s=f"{ended.wall_s:.3f}", cpu_s=f"{ended.cpu_s:.3f}", peak_rss_bytes=ended.peak_rss_bytes
+        resources=resources_of(
+            wall_s=ended.wall_s, cpu_s=ended.cpu_s, peak_rss_bytes=ended.peak_rss_bytes, gpus=ended.gpus
         ),
     )
 
