@@ -1,7 +1,8 @@
 """How much of the GPUs is in use while a training runs, asked of ``nvidia-smi`` now and then.
 
 It tells of whole GPUs, whoever uses them: in containers it does not tell what belongs to which process. Asking costs
-a process each time, so it is done more and more rarely: after a half, one, two … and then every ten seconds. Where there is no ``nvidia-smi``, or it does not answer, nothing is told.
+a process each time, so it is done more and more rarely: after a half, one, two … and then every ten seconds. Where
+there is no ``nvidia-smi``, or it does not answer, nothing is told.
 """
 
 from __future__ import annotations
