@@ -236,8 +236,8 @@ def measure(files: int, runs: int, repeats: int) -> list[str]:
 def section(runs: int = 5, *, files: int = 10_000, repeats: int = 60) -> list[str]:
     """The page's section, for benchmarks/run.py."""
     asked = f"asked: at most {ASKED_CPU - 1:.0%} more CPU, and {ASKED_FIXED_S:g} s that do not grow"
-    head = f"## What watching a training costs: scikit-learn, {files:,} files opened ({asked})"
-    return [head, "", *measure(files, runs, repeats)]
+    head = ["## What watching a training costs", "", f"scikit-learn, {files:,} files opened; {asked}.", ""]
+    return [*head, *measure(files, runs, repeats)]
 
 
 def main() -> None:
