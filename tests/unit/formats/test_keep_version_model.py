@@ -58,7 +58,7 @@ def test_a_record_of_a_run_says_what_was_seen() -> None:
         "read/orders@v3.txt",
     )
     assert (given.how, given.files_read) == ("given", None)
-    assert [sorted(one)[0] for one in record.undeclared] == ["path", "of", "path", "changed"]
+    assert [min(one) for one in record.undeclared] == ["path", "of", "path", "changed"]
     assert record.metrics["loss"] == "1e-05"
     assert record.observed
     assert (record.status, record.exit_code, record.observed.by) == ("failed", 3, "audit-hook")
