@@ -11,7 +11,6 @@ import click
 from datakeep.cli.model_lines import record_lines
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
-from datakeep.cli.without_pandas import without_pandas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,8 +70,6 @@ def command(
     from datakeep.repository.identity import identity
     from datakeep.workflows.run import Order, run
 
-    if uses:
-        without_pandas()
     keep = session.keep()
     keep.warn_if_behind()
     order = Order(
