@@ -6,6 +6,7 @@ It finds what a history cannot tell: a file that came in with false contents, or
 from __future__ import annotations
 
 import hashlib
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
@@ -53,7 +54,11 @@ class Doubts:
             *self._of_proof(record),
         ]
         yield from (
-            Tampered(path, f"{path}: {line}", next_step=f"git -C {self._keep.root} log -p -- {path}")
+            Tampered(
+                path,
+                f"{path}: {line}",
+                next_step=f"git -C {quote(str(self._keep.root))} log -p -- {quote(path)}",
+            )
             for line in lines
         )
 
@@ -64,10 +69,10 @@ class Doubts:
                 yield Tampered(
                     proof.path,
                     f"{proof.path} proves nothing: {proof.standing.reason}",
-                    next_step=f"git -C {self._keep.root} log -p -- {proof.path}",
+                    next_step=f"git -C {quote(str(self._keep.root))} log -p -- {quote(proof.path)}",
                 )
             elif line := self._other_history(proof):
-                yield Tampered(proof.path, line, next_step=f"git -C {self._keep.root} fsck")
+                yield Tampered(proof.path, line, next_step=f"git -C {quote(str(self._keep.root))} fsck")
 
     def _entry(self, name: str) -> VersionEntry | None:
         if name not in self._entries:
