@@ -57,7 +57,7 @@ class Doubts:
             Tampered(
                 path,
                 f"{path}: {line}",
-                next_step=f"git -C {quote(str(self._keep.root))} log -p -- {quote(path)}",
+                next_step=self._log(path),
             )
             for line in lines
         )
@@ -69,10 +69,13 @@ class Doubts:
                 yield Tampered(
                     proof.path,
                     f"{proof.path} proves nothing: {proof.standing.reason}",
-                    next_step=f"git -C {quote(str(self._keep.root))} log -p -- {quote(proof.path)}",
+                    next_step=self._log(proof.path),
                 )
             elif line := self._other_history(proof):
                 yield Tampered(proof.path, line, next_step=f"git -C {quote(str(self._keep.root))} fsck")
+
+    def _log(self, path: str) -> str:
+        return f"git -C {quote(str(self._keep.root))} log -p -- {quote(path)}"
 
     def _entry(self, name: str) -> VersionEntry | None:
         if name not in self._entries:

@@ -99,7 +99,7 @@ def warn_of_a_short_history(keep: Keep) -> None:
     if edits.is_shallow(keep.root):
         keep.progress.warn(
             "whether a record was changed before this clone's history begins is not known: it is shallow "
-            f"(git -C {quote(str(keep.root))} fetch --unshallow)"
+            f"({_git(keep)} fetch --unshallow)"
         )
 
 
@@ -178,7 +178,7 @@ def _told(keep: Keep, path: str, first: Step, last: Step, now: str | None) -> Ta
         path,
         f"{path} was {verb} after it was recorded",
         tuple(evidence),
-        f"ask {last.name} why; the recorded one: git -C {quote(str(keep.root))} checkout {first.commit[:12]} -- {quote(path)}",
+        f"ask {last.name} why; the recorded one: {_git(keep)} checkout {first.commit[:12]} -- {quote(path)}",
     )
 
 
@@ -194,8 +194,12 @@ def _as_before(keep: Keep, path: str, commit: str, now: str | None) -> Tampered 
         path,
         f"{path} is {'another' if there else 'gone'} since the history of the keep was rewritten",
         tuple(evidence),
-        f"ask who rewrote it; git -C {quote(str(keep.root))} show {quote(f'{commit[:12]}:{path}')} shows the earlier one",
+        f"ask who rewrote it; {_git(keep)} show {quote(f'{commit[:12]}:{path}')} shows the earlier one",
     )
+
+
+def _git(keep: Keep) -> str:
+    return f"git -C {quote(str(keep.root))}"
 
 
 def _who(step: Step) -> str:
@@ -218,7 +222,7 @@ def _in_folder(keep: Keep, paths: Sequence[str] | None) -> Iterator[Tampered]:
             path,
             f"{path} in this folder is not what is committed, which is what was answered from",
             tuple(_differences(path, text, there)),
-            f"git -C {quote(str(keep.root))} checkout HEAD -- {quote(path)} brings the committed one back",
+            f"{_git(keep)} checkout HEAD -- {quote(path)} brings the committed one back",
         )
 
 
