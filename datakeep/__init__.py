@@ -10,7 +10,8 @@ floor           rooms
                 errors into exit codes
 ``workflows``   one verb per file: init, register, update, reference, verify, audit, …
 rooms           ``store`` (bytes), ``repository`` (git), ``extract`` (what files hold), ``rerun`` (the clean
-                room), ``lineage`` (what models were made of), ``attest`` (keys, signatures, proofs)
+                room), ``lineage`` (what models were made of), ``attest`` (keys, signatures, proofs),
+                ``tracking`` (what MLflow and W&B tell)
 ``formats``     a pydantic model of every file on disk; beside it ``samples``, two real datasets
 ``core``        digests, names, path rules, verdicts, errors; pure, no I/O
 ==============  ==============================================================================================
@@ -107,6 +108,7 @@ def training(
     base: Sequence[str] = (),
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    mlflow: str | bool | None = None,
 ) -> Training:
     """A block whose training is recorded: what it reads, what it measures, and the files that it leaves.
 
@@ -124,6 +126,8 @@ def training(
             and the numbers of its ``metrics.json``. It is ``t.out``, and ``DATAKEEP_OUT`` for programs that are
             started in the block. Without it, :meth:`Training.save` names files one by one.
         progress: Is told what is going on; by default lines on the standard error output.
+        mlflow: The tracking URI of an MLflow server to log to; by default the one that MLflow is set up for in this
+            process, or that ``MLFLOW_TRACKING_URI`` names, if any; ``False`` logs nothing.
 
     Returns:
         A context manager with ``use``, ``log`` and ``save``.
@@ -134,10 +138,11 @@ def training(
         UsageError: The name is none, or another training's block is open.
         UnknownName: A base model has no record.
         AlreadyExists, AccessDenied: ``out`` is a file or not empty, or cannot be made.
+        TrackerMissing: ``mlflow`` names a server, and MLflow's client is not installed.
     """
     import importlib
 
     made: Training = importlib.import_module("datakeep.workflows.training").Training(
-        model, keep, base, progress, out
+        model, keep, base, progress, out, mlflow
     )
     return made

@@ -25,15 +25,17 @@ from datakeep.repository.identity import identity
 from datakeep.rerun import audit_hook, injected, reads
 from datakeep.rerun.gpu_use import Sampler
 from datakeep.store.hashing import hash_file
+from datakeep.tracking import mlflow_server
 from datakeep.workflows.keep import open_keep
 from datakeep.workflows.observing import only_read
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.run import OUT_VARIABLE, base_records, given_data, out_folder, variables_of
 from datakeep.workflows.run_record import Script, Seen, record_of, resources_of
+from datakeep.workflows.tracked import Mark, begin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from datakeep.core.progress import Progress
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from datakeep.rerun.audit_hook import Watch
     from datakeep.workflows.given_data import Given
     from datakeep.workflows.recording import Recorded
+    from datakeep.workflows.tracked import Tracking
 
 _WHY = "strace cannot be put around a program that runs already"
 _BEFORE = "files that the program had read before the training's block began"
@@ -87,6 +90,7 @@ class Training:
         base: Sequence[str],
         progress: Progress | None,
         out: str | os.PathLike[str] | None = None,
+        mlflow: str | bool | None = None,
     ) -> None:
         check_name(model, what="model")
         self._model = model
@@ -104,6 +108,9 @@ class Training:
         self._before: dict[str, str | None] = {}
         self._began_s = self._cpu_s = 0.0
         self.out = out_folder(Path(out) if out is not None else None)
+        self._mlflow = mlflow
+        self._mark = Mark(os.environ)
+        self._tracking: Tracking | None = None
         self.recorded: Recorded | None = None
 
     def __enter__(self) -> Self:
@@ -112,9 +119,11 @@ class Training:
                 f"the training of {_open_ones[0]} is still open, and what is read could be of either",
                 next_step="end its block first",
             )
+        self._tracking = self._begin_tracking()
         room = self._held.enter_context(own_room(self._keep)).resolve()
         _open_ones.append(self._model)
         self._held.callback(_open_ones.clear)
+        self._held.callback(_restored(self._mark.variables))
         self._variables["PYTHONPATH"] = injected.inject(os.environ, room)["PYTHONPATH"]
         if self.out:
             self._variables[OUT_VARIABLE] = str(self.out)
@@ -126,6 +135,10 @@ class Training:
             self._watch.busy.add(self._sampler.thread_id)  # what that thread opens is ours
         self._set()
         return self
+
+    def _begin_tracking(self) -> Tracking | None:
+        uri = self._mlflow if isinstance(self._mlflow, str) else None
+        return begin(self._keep, os.environ, self._mark, uri=uri, off=self._mlflow is False)
 
     @contextmanager
     def _unwatched(self) -> Iterator[None]:
@@ -236,7 +249,12 @@ class Training:
     def _record(self, failure: str | None) -> None:
         record, beside = record_of(self._keep, self._seen(failure), self._who.email)
         record = record.model_copy(update={"unknown": [*record.unknown, _BEFORE]})
+        tracking = self._tracking or self._begin_tracking()
+        if tracking:
+            record = tracking.named(record, open_run=mlflow_server.active_run_id())
         self.recorded = publish_or_keep(self._keep, record, beside, self._who)
+        if tracking:
+            tracking.log(self.recorded)
         where = f"only in {self.recorded.file}" if self.recorded.file else "recorded"
         status = f" failed ({failure})" if failure else ""
         self._keep.progress.note(f"model {self.recorded.label}{status} is {where}")
@@ -268,6 +286,21 @@ class Training:
             logged=self._metrics,
             artifacts=[*self._artifacts.values()],
         )
+
+
+def _restored(variables: Mapping[str, str]) -> Callable[[], None]:
+    """Sets variables of this process; what puts them back."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+
+    def restore() -> None:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    return restore
 
 
 def _number(name: str, value: Any) -> str:
