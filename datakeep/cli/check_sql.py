@@ -92,7 +92,7 @@ def _data(file: Path, found: Checked) -> dict[str, Any]:
     return {
         "file": str(file),
         "dialect": statement.dialect,
-        "derivable": not found.advice,
+        "derivable": found.derivable,
         "parameters": list(statement.parameters),
         "ordered": statement.ordered,
         "normalised": statement.normalised,

@@ -192,7 +192,7 @@ def _made(
     )  # fmt: skip
     entry = publisher.publish(publisher.prepare(draft))
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
-    said = done.notes if done else facts.doubts(manifest, now)
+    said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
     return Registered(entry, created=True, notes=(*found.warnings, *seen.notes, *said, *notes))
 
 
