@@ -62,8 +62,10 @@ def command(
 
 
 def _lines(found: Reextracted) -> Iterator[str]:
+    from datakeep.workflows.query_words import in_words
+
     name = f"{found.entry.dataset}@{found.entry.version}"
-    yield f"the query of {name}, run now in {found.database}:"
+    yield f"the query of {name}, run now in {in_words(found.database)}:"
     yield from comparison_lines(found.comparison, name, "run now")
     for what in found.moved:
         yield f"  {what}"

@@ -104,7 +104,8 @@ def call(
     if done.changes:
         return Answer(data, ["a dry run: nothing was recorded"])
     same = "the query gives the same rows as" if extraction else "nothing differs from"
-    return Answer(data, [f"{same} {entry.dataset}@{entry.version}; no version was made"])
+    made = "a dry run: there would be no new version" if dry_run else "no version was made"
+    return Answer(data, [f"{same} {entry.dataset}@{entry.version}; {made}"])
 
 
 command = call

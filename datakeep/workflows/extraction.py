@@ -322,6 +322,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
                 progress=progress,
                 keys=keys,
                 part_bytes=query.part_bytes or PART_BYTES,
+                shown=folder.parent,
             )
             given = result.columns
         # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.

@@ -185,12 +185,11 @@ def _made(
     files |= attach_asked(document, files)
     made, notes = profiled(request, found.files, seen, document, files, keep)
     publisher = Publisher(keep, who, now, without=request.without_stores)
-    publisher.make_repository(request.name)
     draft = Draft(
         request.name, "v1", document, "registered", files={**files, **made}, source=found.files,
         state=state_of(keep, request.sources), deep=True,
     )  # fmt: skip
-    entry = publisher.publish(publisher.prepare(draft))
+    entry = publisher.first(draft)
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
     said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
     return Registered(entry, created=True, notes=(*found.warnings, *seen.notes, *said, *notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -23,6 +24,8 @@ _WITH_SCHEMAS = frozenset(
     {"postgres", "redshift", "snowflake", "bigquery", "oracle", "tsql", "fabric", "trino", "presto", "databricks",
      "athena", "teradata", "materialize", "risingwave", "exasol"}
 )  # fmt: skip
+#: What looks like the name of a file, where only DuckDB takes one for a table.
+_FILE = re.compile(r"/|\.(csv|tsv|parquet|json|jsonl|ndjson)(\.gz|\.zst)?$")
 
 
 def on_columns(reading: Reading, sources: Sources, tables: Mapping[str, Table] | None) -> Iterator[Advice]:
@@ -80,6 +83,8 @@ def _on_unqualified(reading: Reading, sources: Sources) -> Iterator[Advice]:
         if plain and name != "dual" and not name.startswith(("#", "@", "pg_")) and name not in said:
             said.add(name)
             way_out = f"write its schema: schema.{table.name}"
+            if _FILE.search(name):
+                way_out = "a file is read by DuckDB: --database duckdb: (to check only, --dialect duckdb)"
             yield advice(reading, offset_of(table), "unqualified-table", table.name, way_out)
 
 

@@ -64,6 +64,7 @@ def write_parts(
     keys: Collection[str] = (),
     part_bytes: int = PART_BYTES,
     row_group_rows: int = ROW_GROUP_ROWS,
+    shown: Path | None = None,
 ) -> Parts:
     """Write every row of ``result`` to ``folder/NAME-00001.parquet`` and, above ``part_bytes`` each, further ones.
 
@@ -78,6 +79,7 @@ def write_parts(
         keys: Columns that are known to be keys.
         part_bytes: A file ends with the row group that brings it to this size.
         row_group_rows: At most so many rows lie in one row group.
+        shown: What the folder is called in messages: one that is taken away again says nothing to anybody.
 
     Raises:
         NoSpace: The disk is full.
@@ -98,7 +100,7 @@ def write_parts(
             writer.write(group)
         return writer.finished()
     except OSError as error:
-        raise _disk_fault(error, folder) from error
+        raise _disk_fault(error, shown or folder) from error
     finally:
         writer.discard()
 

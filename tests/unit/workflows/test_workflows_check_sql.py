@@ -74,8 +74,8 @@ def query(tmp_path):
 JOINED = "SELECT o.id, n.body\nFROM orders o\nLEFT JOIN notes n ON n.order_id = o.id"
 
 NO_ORDER = (
-    "no ORDER BY: the rows come in no fixed order, and the same rows in another order are other bytes; ORDER BY a key "
-    "makes them the same"
+    "no ORDER BY: the rows come in no fixed order, and the same rows in another order are other bytes; "
+    "ORDER BY a key makes them the same"
 )
 
 
