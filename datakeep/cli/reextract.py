@@ -9,7 +9,7 @@ import click
 
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.comparing import comparison_lines
-from datakeep.cli.extraction import parameter_option, timeout_option
+from datakeep.cli.extraction import once, parameter_option, timeout_option
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
 
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 @answering(name="reextract")
 @click.argument("reference", metavar="NAME[@V]")
-@click.option("--against", metavar="URL", help="Run it in this database, not in the recorded one.")
+@click.option(
+    "--against",
+    metavar="URL",
+    multiple=True,
+    callback=once,
+    help="Run it in this database, not in the recorded one.",
+)
 @parameter_option
 @timeout_option
 def command(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _PLAIN_BITS = 63
 #: What a person can state of a query, too.
 _OF_THE_RUN = ("kind", "query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows")
+_ITEMS = re.compile(r"(?<=list<)\w*(?=: )")
 _MODIFIERS = re.compile(r"\s*\([^()]*\)")
 
 
@@ -89,7 +90,8 @@ def _columns(
         whole = declared.get(origin, "") if origin else ""
         same = _MODIFIERS.sub("", whole) == _MODIFIERS.sub("", column.database_type)
         found = {"name": column.name, "database_type": whole if same else column.database_type}
-        found |= {"arrow_type": column.arrow_type}
+        # As Parquet calls the items of a list, whatever the driver does; so the data dictionary has it, too.
+        found |= {"arrow_type": _ITEMS.sub("element", column.arrow_type)}
         yield found | ({"note": column.note} if column.note else {})
 
 

@@ -359,7 +359,7 @@ def test_no_type_of_the_server_is_unknown_to_the_page_and_other_than_text(url, j
     found = dict(zip([kind for kind, _ in kinds], columns, strict=False))
     of_arrays = columns[len(kinds) :]
     for kind, column in zip(arrays, of_arrays, strict=True):
-        assert column.arrow_type == f"list<item: {found[kind].arrow_type}>", kind
+        assert column.arrow_type == f"list<element: {found[kind].arrow_type}>", kind
     for kind, column in found.items():
         if kind.replace('"', "") not in listed:
             assert (column.arrow_type, column.note) == ("string", "kept as PostgreSQL's own text"), kind

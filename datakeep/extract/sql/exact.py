@@ -36,11 +36,13 @@ class Rule:
         name: Of the column.
         target: The Arrow type that is kept.
         unsure_text: Whether its text may be no UTF-8, as in a database that does not check it.
+        told: Whether the user has said which decimal it is to be.
     """
 
     name: str
     target: Any
     unsure_text: bool = False
+    told: bool = False
 
 
 def exact(array: Any, rule: Rule, first_row: int) -> Any:
@@ -121,9 +123,7 @@ class _Column:
         for index, value in enumerate(array.to_pylist()):
             number = None if value is None else _decimal_of(value, target)
             if value is not None and number is None:
-                raise refusal(
-                    self.rule, self._row(index, lists), value, f"is no {_decimal_name(target)}"
-                ) from cause
+                raise _no_decimal(self.rule, self._row(index, lists), value, target) from cause
             kept.append(number)
         return pa.array(kept, target)
 
@@ -183,8 +183,31 @@ def _most_digits(array: Any) -> int:
     )
 
 
-def _decimal_name(target: Any) -> str:
-    return f"decimal({target.precision}, {target.scale})"
+def _no_decimal(rule: Rule, row: int, value: str, target: Any) -> NotExact:
+    """The error for a number that ``target`` has no room for, with the digits that it needs."""
+    fault = refusal(rule, row, value, f"is no decimal({target.precision}, {target.scale})")
+    needed = _digits_for(value, target)
+    if needed is None or not rule.told:
+        return fault
+    return NotExact(
+        fault.what,
+        next_step=f"give it more digits: --decimal {rule.name}={needed[0]},{needed[1]} holds this value; or keep the "
+        f"column as text: --as-text {rule.name}",
+    )
+
+
+def _digits_for(value: str, target: Any) -> tuple[int, int] | None:
+    """Precision and scale that hold ``value`` and all that ``target`` does; None if Arrow has no such decimal."""
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    if not number.is_finite():
+        return None
+    _, digits, exponent = number.as_tuple()
+    scale = max(target.scale, -int(exponent))
+    whole = max(target.precision - target.scale, len(digits) + int(exponent))
+    return (whole + scale, scale) if whole + scale <= _DIGITS_256 else None
 
 
 def _decimal_of(value: str, target: Any) -> Decimal | None:
