@@ -157,7 +157,7 @@ def test_a_wrong_password_and_a_server_that_is_not_there(queries: Queries, postg
         ("postgrsql://h/d", 2, "did you mean postgresql:", "postgresql:"),
         ("orders", 2, "without a scheme", "postgresql://"),
         ("orders.db", 2, "given as a path", "/orders.db"),
-        ("postgresql:/h/d", 2, "two slashes", "postgresql://h/d"),
+        ("postgresql:/h/d", 2, "no two slashes", "postgresql://h/d"),
         ("oracle://u@h/d", 36, "oracledb", "pip install 'datakeep[oracle]'"),
         ("mssql+pymssql://u@h/d", 36, "pymssql", "pip install 'datakeep[mssql]'"),
         ("sqlite:///no/such.db", 35, "no SQLite file", "path"),

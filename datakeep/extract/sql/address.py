@@ -60,10 +60,10 @@ def address_of(url: str) -> Address:
             next_step=f"write it as a URL, such as postgresql://user@host/database; known are: {', '.join(DIALECTS)}",
         )
     if match and dialect not in _FILES and not url[match.end() :].startswith("//"):
-        rest = url[match.end() :].lstrip("/")
+        # Without the two slashes nobody sees where a password would stand: only the mended URL is repeated.
+        mended = strip_url(f"{match[1]}://{url[match.end() :].lstrip('/')}")
         raise UsageError(
-            f"{strip_url(url)} is no URL: two slashes come before the host",
-            next_step=f"write it as {match[1]}://{strip_url(f'{match[1]}://{rest}').partition('://')[2]}",
+            f"the URL of the database has no two slashes after {match[1]}:", next_step=f"write it as {mended}"
         )
     if match and dialect in _DIRECT:
         url = f"{match[1]}:{url[match.end() :]}"

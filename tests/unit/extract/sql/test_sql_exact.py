@@ -78,3 +78,22 @@ def test_a_long_value_is_shortened_in_the_message():
     with pytest.raises(NotExact) as caught:
         exact(pa.array(["9" * 500]), Rule("x", pa.decimal128(5, 2)), 1)
     assert len(caught.value.what) < 150
+
+
+@pytest.mark.parametrize(
+    ("value", "step"),
+    [
+        ("12345.6", "--decimal p=7,2 holds this value"),
+        ("0.12345", "--decimal p=7,5 holds this value"),
+        ("-123456789.125", "--decimal p=12,3 holds this value"),
+        ("NaN", "--as-text p"),
+        ("1e90", "--as-text p"),
+    ],
+)
+def test_a_decimal_that_was_told_too_small_is_answered_with_one_that_is_not(value, step):
+    with pytest.raises(NotExact, match="is no decimal") as caught:
+        exact(pa.array([value]), Rule("p", pa.decimal128(4, 2), told=True), 1)
+    assert step in caught.value.next_step
+    with pytest.raises(NotExact) as caught:
+        exact(pa.array([value]), Rule("p", pa.decimal128(4, 2)), 1)
+    assert "--decimal" not in caught.value.next_step, "of a type of the database's own nobody has the choice"
