@@ -19,6 +19,7 @@ from datakeep.cli.facts import (
     profile_option,
     without_option,
 )
+from datakeep.cli.lean import without_pandas
 from datakeep.cli.session import Answer, Session, command
 
 
@@ -52,12 +53,13 @@ def call(
       datakeep update orders --caveat 'batch entry until May' -m 'found while cleaning'
       datakeep update orders --rerun --param day=2026-12-01 -m 'November added'
     """
+    stated = given(options)
+    extraction = wanted({**options, "sources": sources}, stated, rerun=options["rerun"])
+    without_pandas()
     from datakeep.repository.identity import identity
     from datakeep.workflows.register import Request
     from datakeep.workflows.update import update
 
-    stated = given(options)
-    extraction = wanted({**options, "sources": sources}, stated, rerun=options["rerun"])
     keep = session.keep()
     request = Request(
         name=name,

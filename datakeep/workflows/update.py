@@ -325,7 +325,7 @@ def _new_source(
     found = scan(sources, keep=keep.root, normalise_names=request.normalise_names)
     for warning in found.warnings:
         keep.progress.warn(warning)
-    seen = described(document, found, keep)
+    seen = described(document, found, keep, made_here=done is not None)
     if done is not None:
         done.describe(document)
     personal = done.personal_note(document, base.entry.manifest) if done else ()

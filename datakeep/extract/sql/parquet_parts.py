@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, AlreadyExists, DatakeepError, NoSpace, SourceFault
 from datakeep.core.interrupts import deferred
+from datakeep.extract.sql.behind import Behind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -95,13 +96,17 @@ def write_parts(
     bloom = bloom_columns([field.name for field in result.schema if _can_bloom(field.type)], keys)
     progress.stage("extracting rows", unit="rows")
     writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
+    writing = Behind(writer.write)
     try:
         for group in _groups(_told(result, progress), result.schema, row_group_rows):
-            writer.write(group)
+            writing.put(group)
+        writing.settle()
         return writer.finished()
     except OSError as error:
         raise _disk_fault(error, shown or folder) from error
     finally:
+        with deferred():  # a second Ctrl-C does not take the files from under the thread that writes
+            writing.leave()
         writer.discard()
 
 

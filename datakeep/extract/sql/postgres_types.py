@@ -183,7 +183,8 @@ def _numeric(typmod: int, digits: tuple[int, int] | None) -> _Kept:
     target = (
         pa.decimal128(precision, scale) if precision <= _MOST_DIGITS // 2 else pa.decimal256(precision, scale)
     )
-    return _Kept(target)
+    # As the server's own text, which costs it 60 ns a value and saves the driver 320: it makes a text of it, too.
+    return _Kept(target, "{}::text")
 
 
 def packed_digits(typmod: int) -> tuple[int, int]:
