@@ -194,6 +194,14 @@ def test_a_bad_query_of_several_lines_is_told_in_order():
     ]
 
 
+def test_a_file_in_another_dialect_is_answered_with_duckdb():
+    for name in ("'/data/orders.csv'", '"orders.parquet"', '"part/1.json.gz"'):
+        (found,) = advise(parse(f"SELECT a FROM {name}", "postgres"), None)
+        assert (found.id, "--database duckdb:" in found.way_out) == ("unqualified-table", True)
+    (found,) = advise(parse("SELECT a FROM orders", "postgres"), None)
+    assert found.way_out == "write its schema: schema.orders"
+
+
 def test_every_kind_that_a_text_can_show_is_tested_here():
     seen = {kind for _, _, expected in BY_TEXT for kind, _ in expected}
     assert set(KINDS) - seen == {"join-multiplies"}
