@@ -11,6 +11,7 @@ import click
 from datakeep.cli.changes import change_data, show_changes
 from datakeep.cli.extraction import extraction_options, wanted
 from datakeep.cli.facts import (
+    already,
     asker,
     command_line,
     fact_options,
@@ -55,7 +56,8 @@ def call(
     """
     stated = given(options)
     extraction = wanted({**options, "sources": sources}, stated, rerun=options["rerun"])
-    without_pandas()
+    if extraction is not None or sources:
+        without_pandas()
     from datakeep.repository.identity import identity
     from datakeep.workflows.register import Request
     from datakeep.workflows.update import update
@@ -103,6 +105,8 @@ def call(
                 next_after(entry),
             ],
         )
+    if done.meanwhile:
+        return Answer(data, [already(entry)])
     if done.changes:
         return Answer(data, ["a dry run: nothing was recorded"])
     same = "the query gives the same rows as" if extraction else "nothing differs from"

@@ -189,10 +189,10 @@ def _made(
         request.name, "v1", document, "registered", files={**files, **made}, source=found.files,
         state=state_of(keep, request.sources), deep=True,
     )  # fmt: skip
-    entry = publisher.first(draft)
+    published = publisher.first(draft)
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
     said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
-    return Registered(entry, created=True, notes=(*found.warnings, *seen.notes, *said, *notes))
+    return Registered(published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes))
 
 
 def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:
