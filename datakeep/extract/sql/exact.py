@@ -112,12 +112,12 @@ class _Column:
     def _decimal(self, array: Any, target: Any, lists: tuple[Any, ...]) -> Any:
         import pyarrow as pa
 
-        if _most_digits(array) <= (_DIGITS_128 if target.bit_width == 128 else _DIGITS_256):
+        if _has_room(array, target.scale, _DIGITS_128 if target.bit_width == 128 else _DIGITS_256):
             try:
                 return array.cast(target)
             except pa.ArrowInvalid as error:
                 cause: pa.ArrowInvalid | None = error
-        else:  # Arrow's cast of more digits than its type holds wraps round, without an error
+        else:  # Arrow's cast wraps round, without an error
             cause = None
         kept = []
         for index, value in enumerate(array.to_pylist()):
@@ -171,16 +171,22 @@ def _plain(array: Any) -> Any:
     return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
-def _most_digits(array: Any) -> int:
-    """The most digits, or other characters, that a number of ``array`` has, apart from sign and point."""
+def _has_room(array: Any, scale: int, digits: int) -> bool:
+    """Whether Arrow's integer of so many digits holds each number of ``array``, as it is written and with ``scale``.
+
+    A cast of 35000 to decimal128(37, 34) multiplies by 10³⁴, which has 39 digits, before it looks whether it fits.
+    """
     import pyarrow.compute as pc
 
-    most = pc.max(pc.binary_length(array)).as_py() or 0
-    if most <= _DIGITS_128:
-        return int(most)
-    return int(
-        pc.max(pc.binary_length(pc.replace_substring_regex(array, pattern="[-.]", replacement=""))).as_py()
-    )
+    def longest(pattern: str | None) -> int:
+        kept = (
+            array if pattern is None else pc.replace_substring_regex(array, pattern=pattern, replacement="")
+        )
+        return pc.max(pc.binary_length(kept)).as_py() or 0
+
+    if longest(None) + scale <= digits:
+        return True
+    return longest("[-.]") <= digits and longest(r"^-?0*|\..*$") + scale <= digits
 
 
 def _no_decimal(rule: Rule, row: int, value: str, target: Any) -> NotExact:
