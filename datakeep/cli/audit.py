@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_NO
-from datakeep.cli.model_lines import observed_in_words, read_in_words, undeclared_in_words
+from datakeep.cli.model_lines import (
+    TRACKERS,
+    gpu_in_words,
+    observed_in_words,
+    read_in_words,
+    tracked_in_words,
+    undeclared_in_words,
+)
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
+from datakeep.cli.tampered_lines import tampered_data, tampered_lines
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -35,7 +43,7 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
 
     A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
     of it: which models it went into, directly, through base models, and through derived datasets. Exit code 3:
-    the keep has no record of it.
+    the keep has no record of it, or what the answer comes from was changed since it was recorded.
 
     \b
     Example:
@@ -44,10 +52,24 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
       datakeep audit dataset:orders
       datakeep audit orders@v3:train/a.csv
     """
-    from datakeep.workflows.audit import Audit, audit
+    from datakeep.workflows.audit import audit
+    from datakeep.workflows.tampering import behind_an_audit
+
+    keep, now = session.keep(), datetime.now(UTC)
+    found = audit(keep, subject, now=now, fetch=fetch)
+    changed = behind_an_audit(keep, found, now=now)
+    answer = _answer(found)
+    return Answer(
+        {**answer.data, "tampered": tampered_data(changed)},
+        [*tampered_lines(changed), *answer.lines],
+        EXIT_NO if changed else answer.code,
+    )
+
+
+def _answer(found: Audit | UsedBy | FileUsedBy) -> Answer:
+    from datakeep.workflows.audit import Audit
     from datakeep.workflows.used_by import FileUsedBy
 
-    found = audit(session.keep(), subject, now=datetime.now(UTC), fetch=fetch)
     if isinstance(found, FileUsedBy):
         return Answer(_file_data(found), list(_file_lines(found)))
     if not isinstance(found, Audit):
@@ -126,12 +148,13 @@ def _origin_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
 
 
 def _undeclared_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
+    what = "not registered" if record.origin in TRACKERS else "read undeclared"
     for undeclared in record.undeclared[:_SHOWN_UNDECLARED]:
-        yield "read undeclared", undeclared_in_words(undeclared)
+        yield what, undeclared_in_words(undeclared)
     count = max(record.undeclared_count or 0, len(record.undeclared))
     if count > _SHOWN_UNDECLARED:
         yield (
-            "read undeclared",
+            what,
             f"… and {count - _SHOWN_UNDECLARED:,} more (--json has those that are listed)",
         )
 
@@ -166,12 +189,15 @@ def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     resources = record.resources
     peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
     yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"
+    yield from (("GPU use", gpu_in_words(used)) for used in resources.gpus or ())
     yield (
         "recorded",
         f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})",
     )
     if record.proof:
         yield "proof", record.proof
+    if record.tracked:
+        yield "tracked", tracked_in_words(record.tracked)
     yield from _undeclared_rows(record)
 
 
@@ -184,6 +210,8 @@ def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
     yield indent + click.style(f"dataset {given.dataset}@{given.version}", bold=True) + f" ({given.how})"
     inner = indent + _INDENT
     rows = [("commit", given.commit), ("content id", given.content)]
+    if given.because:
+        rows.append(("because", given.because))
     if given.files_read:
         rows.append(("files read", read_in_words(given)))
     if found.newer:

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, AlreadyExists, ProgramMissing, UnknownName, UsageError
 from datakeep.core.names import VERSION, check_name, environment_variable, nearest
-from datakeep.formats.model import Resources
 from datakeep.lineage import records
 from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
 from datakeep.workflows.given_data import provide
+from datakeep.workflows.keep import entry_path
 from datakeep.workflows.observing import seen as paths_seen
 from datakeep.workflows.observing import watch
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
-from datakeep.workflows.run_record import Script, Seen, failure_of, record_of
+from datakeep.workflows.run_record import Script, Seen, failure_of, record_of, resources_of
+from datakeep.workflows.tracked import Mark, begin
+from datakeep.workflows.written_once import tampered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +56,8 @@ class Order:
         out: A new or empty folder in which it leaves its files.
         environment: The user's variables.
         stdout: Where its standard output goes, a descriptor.
+        mlflow: The tracking URI of an MLflow server; by default what ``MLFLOW_TRACKING_URI`` says.
+        no_mlflow: Nothing is logged to MLflow.
     """
 
     model: str
@@ -63,6 +67,8 @@ class Order:
     out: Path | None
     environment: Mapping[str, str]
     stdout: int = 1
+    mlflow: str | None = None
+    no_mlflow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         AccessDenied: Whoever runs it has departed.
         ProgramMissing: Its program does not exist.
         DamagedBytes, StoreUnreachable: The data cannot be had as registered.
+        TrackerMissing: An MLflow server is named, and its client is not installed.
     """
     check_name(order.model, what="model")
     if not order.argv:
@@ -109,6 +116,9 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     if out:
         environment[OUT_VARIABLE] = str(out)
     script = script_of(order.argv)
+    mark = Mark(order.environment)
+    tracking = begin(keep, order.environment, mark, uri=order.mlflow, off=order.no_mlflow)
+    environment |= {**mark.variables, **tracking.variables} if tracking else {}
     with own_room(keep) as room:
         trace = room / "trace"
         trace.mkdir()
@@ -127,7 +137,12 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         seen = _seen(order, given, bases, out, script, watching, ended, room)
         seen.printed = lines.found
         record, beside = record_of(keep, seen, who.email)
-    return Done(ended, publish_or_keep(keep, record, beside, who), tuple(given))
+    if tracking:
+        record = tracking.named(record)
+    recorded = publish_or_keep(keep, record, beside, who)
+    if tracking:
+        tracking.log(recorded)
+    return Done(ended, recorded, tuple(given))
 
 
 def _seen(
@@ -148,17 +163,23 @@ def _seen(
         base_models=[f"{base.model}@{base.version}" for base in bases],
         base_files={artifact.sha256 for base in bases for artifact in base.artifacts},
         out=out,
-        own=(os.path.realpath(room),),
+        own=(os.path.realpath(room), *_own_code()),
         environment=order.environment,
         observed=watching.observed,
         paths=paths_seen(watching),
         began_s=watching.began_s,
         failure=failure_of(ended.exit_code, ended.signal),
         exit_code=ended.exit_code,
-        resources=Resources(
-            wall_s=f"{ended.wall_s:.3f}", cpu_s=f"{ended.cpu_s:.3f}", peak_rss_bytes=ended.peak_rss_bytes
+        resources=resources_of(
+            wall_s=ended.wall_s, cpu_s=ended.cpu_s, peak_rss_bytes=ended.peak_rss_bytes, gpus=ended.gpus
         ),
     )
+
+
+def _own_code() -> list[str]:
+    """The modules of datakeep, of which MLflow loads one; its samples are data like any other."""
+    package = Path(__file__).resolve().parents[1]
+    return [str(path) for path in package.iterdir() if path.name != "samples"]
 
 
 def program_of(name: str, environment: Mapping[str, str]) -> str:
@@ -218,7 +239,10 @@ def given_data(keep: Keep, uses: Sequence[str]) -> list[Given]:
                 f"--uses names {name} twice, and {environment_variable(name)} can lead to one of them only",
                 next_step=f"name one version of {name}; run once for each",
             )
-    given = [provide(keep, keep.entry(label)) for label in labels]
+    entries = [keep.entry(label) for label in labels]
+    for changed in tampered(keep, [entry_path(entry.dataset, entry.version) for entry in entries]):
+        keep.progress.warn(f"{changed.what} ({'; '.join(changed.evidence)})")
+    given = [provide(keep, entry) for entry in entries]
     for one in given:
         how = "fetched and verified" if one.fetched else "verified, was here already"
         keep.progress.note(f"{one.label}: {len(one.inventory)} files, {how}")
