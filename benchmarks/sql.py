@@ -49,14 +49,17 @@ _FACTS = (
 
 
 class SqlBench(Bench):
-    """The rows of this file: a server, the same data in the other databases, and a keep."""
+    """The rows of this file: a server, the same data in the other databases (if wanted), and a keep."""
 
-    def __init__(self, folder: Path, rows: int, server: PostgresServer) -> None:
+    def __init__(self, folder: Path, rows: int, server: PostgresServer, *, others: bool = True) -> None:
         super().__init__(folder, 0)
         self.rows_wanted = rows
         self.urls = {"postgres": server.url("flights")}
         with server.connect("flights") as connection:
             connection.execute(_MAKE.format(columns=COLUMNS, times=rows // _FLIGHTS + 1, rows=rows))
+            (folder / "postgres.sql").write_text(QUERY.format("public.bench"))
+            if not others:
+                return
             copying = connection.cursor().copy("COPY bench TO STDOUT (FORMAT csv, HEADER)")
             with (folder / "bench.csv").open("wb") as file, copying as copy:
                 for block in copy:
@@ -113,20 +116,24 @@ class SqlBench(Bench):
         self.clean("keep", "keep.vault")
         self.run("datakeep", "init", "keep")
 
+    def ours(self, database: str = "postgres") -> Side:
+        """Our extraction."""
+        return self.one("extraction", "datakeep", database)
+
+    def register(self) -> Side:
+        """The same from end to end: a version in the keep."""
+        argv = ["datakeep", "-C", "keep", "register", "bench", "--sql", "postgres.sql"]
+        argv += ["--database", self.urls["postgres"], *_FACTS]
+        return Side("datakeep register", [argv], self.new_keep)
+
     def sides(self) -> list[tuple[str, float, Side, Side]]:
         """Title, asked ratio peer / ours, our side, the peer."""
-
-        def ours(database: str = "postgres") -> Side:
-            return self.one("extraction", "datakeep", database)
-
-        register = ["datakeep", "-C", "keep", "register", "bench", "--sql", "postgres.sql"]
-        register += ["--database", self.urls["postgres"], *_FACTS]
+        ours = self.ours
         return [
             ("PostgreSQL: against psycopg", 4, ours(), self.one("psycopg + pyarrow", "psycopg", "postgres")),
             ("PostgreSQL: against pandas", 4, ours(), self.one("SQLAlchemy + pandas", "pandas", "postgres")),
             ("PostgreSQL: against bare ADBC", 0.9, ours(), self.one("ADBC → Parquet", "adbc", "postgres")),
-            ("PostgreSQL: register, end to end", 1 / 1.25,
-             Side("datakeep register", [register], self.new_keep), ours()),
+            ("PostgreSQL: register, end to end", 1 / 1.25, self.register(), ours()),
             ("SQLite", 0.8, ours("sqlite"), self.one("sqlite3 + pyarrow", "sqlite3", "sqlite")),
             ("DuckDB, its own file", 0.8, ours("duckdb"), self.one("DuckDB → Parquet", "duckdb", "duckdb")),
             ("DuckDB, a CSV file", 0.8, ours("csv"), self.one("DuckDB → Parquet", "duckdb", "csv")),
@@ -135,6 +142,9 @@ class SqlBench(Bench):
 
 def _datakeep(url: str, text: str) -> None:
     """An extraction, as ``register`` makes it, without what comes after it."""
+    from datakeep.cli.lean import without_pandas
+
+    without_pandas()
     from datakeep.core.progress import Silent
     from datakeep.extract.sql.interface import Exactness
     from datakeep.extract.sql.opening import open_database
@@ -268,7 +278,7 @@ def tables(rows: int, runs: int, many: int, only: str) -> list[str]:
             with server.connect("flights") as connection:
                 connection.execute("DROP TABLE bench")
             with tempfile.TemporaryDirectory(prefix="datakeep-sql-") as folder:
-                memory.append(_memory(SqlBench(Path(folder), many, server), many))
+                memory.append(_memory(SqlBench(Path(folder), many, server, others=False), many))
     finally:
         server.remove()
     head = ["", "| rows | extraction: peak memory | register: peak memory |", "|---|---|---|"]
@@ -276,7 +286,7 @@ def tables(rows: int, runs: int, many: int, only: str) -> list[str]:
 
 
 def _memory(bench: SqlBench, rows: int) -> str:
-    _, _, register, extraction = bench.sides()[3]
+    register, extraction = bench.register(), bench.ours()
     for side in (register, extraction):
         side.once(bench)
     line = f"| {rows:,} | {extraction.peak_bytes / 1e6:.0f} MB | {register.peak_bytes / 1e6:.0f} MB |"
@@ -286,7 +296,7 @@ def _memory(bench: SqlBench, rows: int) -> str:
 
 def section(runs: int = 5, *, rows: int = 1_000_000, many: int = 10_000_000) -> list[str]:
     """The page's section, for benchmarks/run.py."""
-    head = f"## SQL: {rows:,} rows × 10 mixed columns, PostgreSQL on the loopback"
+    head = f"## Queries: {rows:,} rows × 10 mixed columns, PostgreSQL on the loopback"
     return [head, "", *tables(rows, runs, many, "")]
 
 

@@ -1,4 +1,4 @@
-"""A proxy in front of an S3 server that breaks what a network and a server break."""
+"""Proxies in front of a server that break what a network and a server break: of HTTP, and of any TCP."""
 
 from __future__ import annotations
 
@@ -152,3 +152,57 @@ def _error(code: str) -> bytes:
     return (
         f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>Said so.</Message>{more}</Error>'.encode()
     )
+
+
+class TcpProxy:
+    """Passes the bytes of every connection on to a port of the loopback, until :meth:`reset` breaks them off."""
+
+    def __init__(self, port: int) -> None:
+        self._upstream = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._listening.getsockname()[1])
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self.reset()
+
+    def reset(self) -> None:
+        """Every connection ends with RST, as after a restart of a router or a crash of the other machine."""
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.shutdown(
+                    socket.SHUT_RD
+                )  # wakes the thread that reads, so that nothing holds the socket open
+            with contextlib.suppress(OSError):
+                one.close()
+        self._open.clear()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(("127.0.0.1", self._upstream))
+                self._open += [near, far]
+                for source, target in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)

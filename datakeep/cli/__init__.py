@@ -23,8 +23,6 @@ def main() -> None:
         from datakeep.cli import interrupts
 
         interrupts.ignore()
-        sys.stderr.write(
-            "error: interrupted; nothing was recorded\n  next: run the same command again to go on\n"
-        )
+        sys.stderr.write("error: interrupted; nothing was recorded\n  next: run the same command again\n")
         code = 130
     sys.exit(code)

@@ -97,7 +97,7 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
     # click makes its own Abort of a KeyboardInterrupt.
     origin = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
     said = origin.args if isinstance(origin, KeyboardInterrupt) else ()
-    what, next_step = said or ("interrupted; nothing was recorded", "run the same command again to go on")
+    what, next_step = said or ("interrupted; nothing was recorded", "run the same command again")
     return _report("interrupted", EXIT_INTERRUPTED, what, next_step, way=way)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.changes import telling
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def change_lines(changes: Changes) -> list[str]:
             lines.append(f"  {counted(len(paths), 'file')} {word}: {_some(paths)}")
     if not files:
         lines.append("  the same bytes")
-    lines += [f"  {change}" for change in changes.fields]
+    lines += [f"  {change}" for change in telling(changes.fields)]
     lines += [f"  profile, {line}" for line in changes.profile]
     lines += ["  a profile of the tables"] * changes.profiled
     if changes.documents:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.extraction import once
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
 from datakeep.core.counts import counted
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 @click.option(
     "--database",
     metavar="URL",
+    multiple=True,
+    callback=once,
     help="Ask this database, read-only, for keys and views, and count the rows that joins repeat.",
 )
 def command(
@@ -92,7 +95,7 @@ def _data(file: Path, found: Checked) -> dict[str, Any]:
     return {
         "file": str(file),
         "dialect": statement.dialect,
-        "derivable": not found.advice,
+        "derivable": found.derivable,
         "parameters": list(statement.parameters),
         "ordered": statement.ordered,
         "normalised": statement.normalised,

@@ -10,12 +10,12 @@ from datakeep.core.counts import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from datakeep.extract.comparison import Comparison, Example
+    from datakeep.extract.comparison import ChangedRow, Comparison, Example
 
 _COLUMNS = 3
 _DIFFERING = 5
 _EXAMPLES = 2
-_MARKS = {"added": "+", "removed": "-", "changed": "~"}
+_MARKS = {"added": "+", "removed": "-"}
 
 
 def comparison_lines(found: Comparison, old: str, new: str) -> Iterator[str]:
@@ -79,11 +79,23 @@ def _row_lines(found: Comparison) -> Iterator[str]:
         yield "  no examples are shown: the data is personal, or may be"
         return
     for kind, rows in found.examples.items():
-        yield from (f"  {_MARKS[kind]} {_example(row)}" for row in rows[:_EXAMPLES])
+        if kind != "changed":
+            yield from (f"  {_MARKS[kind]} {_example(row)}" for row in rows[:_EXAMPLES])
+    yield from (f"  ~ {_example(one.key)}: {_changed(one)}" for one in found.changes[:_EXAMPLES])
 
 
 def _example(row: Example) -> str:
-    return ", ".join(
-        f"{printable(name)} = {'NULL' if value is None else printable(' '.join(value.split()))}"
-        for name, value in row.items()
-    )
+    return ", ".join(f"{printable(name)} = {_value(value)}" for name, value in row.items())
+
+
+def _changed(row: ChangedRow) -> str:
+    pairs = [
+        f"{printable(name)} {_value(old)} → {_value(new)}"
+        for name, (old, new) in [*row.columns.items()][:_DIFFERING]
+    ]
+    more = row.differing - len(pairs)
+    return ", ".join(pairs) + (f" and {counted(more, 'more column')}" if more else "")
+
+
+def _value(value: str | None) -> str:
+    return "NULL" if value is None else printable(" ".join(value.split())) or "''"

@@ -10,6 +10,7 @@ from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
+from datakeep.core.changes import telling
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _fields(head: str, changes: tuple[FieldChange, ...]) -> Iterator[str]:
         yield f"{head}: same"
         return
     yield f"{head}:"
-    for change in changes:
+    for change in telling(changes):
         yield f"  {str(change).removeprefix('columns.')}"
 
 

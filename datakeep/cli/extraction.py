@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
     from datakeep.workflows.extraction import Wanted
 
+
+def once(ctx: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """The one value of an option that says where the data come from: the last of two is not taken in silence."""
+    if len(values) > 1:
+        raise click.UsageError(f"{parameter.opts[0]} is given {len(values)} times: it can be given once", ctx)
+    return values[0] if values else None
+
+
 parameter_option = click.option(
     "--param",
     "parameters",
@@ -26,6 +34,8 @@ _OPTIONS = (
     click.option(
         "--sql",
         type=click.Path(path_type=Path),
+        multiple=True,
+        callback=once,
         metavar="FILE",
         help="Run the SELECT in this file, in the database that --database names, and take its rows as the data.",
     ),

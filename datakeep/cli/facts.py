@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datakeep.cli.extraction import typed
+from datakeep.cli.extraction import once, typed
 from datakeep.cli.printable import printable
 from datakeep.core.secrets import strip_url
 from datakeep.workflows.facts import FACTS, Fact
@@ -65,6 +65,8 @@ def _settings(fact: Fact) -> dict[str, Any]:
         return {"multiple": True, "metavar": "TEXT"}
     if fact.kind == "choice":
         return {"type": click.Choice(fact.choices)}
+    if fact.path == "source.database":
+        return {"metavar": "TEXT", "multiple": True, "callback": once}
     return {"metavar": {"file": "FILE", "person": "'NAME <MAIL>'"}.get(fact.kind, "TEXT")}
 
 

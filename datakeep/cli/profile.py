@@ -106,11 +106,12 @@ def _time_lines(time: Periods) -> Iterator[str]:
     counts = _with_gaps(time)
     step = -(-len(counts) // _TIME_BARS)
     shown = [sum(counts[start : start + step]) for start in range(0, len(counts), step)]
-    each = f", each bar {step} {time.per}s" if step > 1 else ""
+    each = f"; each bar is {step} {time.per}s, with {max(shown):,} rows at most" if step > 1 else ""
     gaps = sum(not count for count in counts)
     yield (
-        f"  rows per {time.per} of {printable(time.column)}, {periods[0]} to {periods[-1]}{each}; at most "
-        f"{max(counts):,}" + (f"; {counted(gaps, time.per)} without rows" if gaps else "")
+        f"  rows per {time.per} of {printable(time.column)}, {periods[0]} to {periods[-1]}: at most "
+        f"{max(counts):,} in one {time.per}{each}"
+        + (f"; {counted(gaps, time.per)} without rows" if gaps else "")
     )
     yield f"  {bars(shown)}"
 

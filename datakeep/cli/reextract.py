@@ -9,7 +9,8 @@ import click
 
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.comparing import comparison_lines
-from datakeep.cli.extraction import parameter_option, timeout_option
+from datakeep.cli.extraction import once, parameter_option, timeout_option
+from datakeep.cli.lean import without_pandas
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
 
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
 @answering(name="reextract")
 @click.argument("reference", metavar="NAME[@V]")
-@click.option("--against", metavar="URL", help="Run it in this database, not in the recorded one.")
+@click.option(
+    "--against",
+    metavar="URL",
+    multiple=True,
+    callback=once,
+    help="Run it in this database, not in the recorded one.",
+)
 @parameter_option
 @timeout_option
 def command(
@@ -41,6 +48,7 @@ def command(
       datakeep reextract orders@v3
       datakeep reextract orders --against postgresql://replica.corp.example/sales
     """
+    without_pandas()
     from datakeep.workflows.reextract import reextract
 
     keep = session.keep()
@@ -62,8 +70,10 @@ def command(
 
 
 def _lines(found: Reextracted) -> Iterator[str]:
+    from datakeep.workflows.query_words import in_words
+
     name = f"{found.entry.dataset}@{found.entry.version}"
-    yield f"the query of {name}, run now in {found.database}:"
+    yield f"the query of {name}, run now in {in_words(found.database)}:"
     yield from comparison_lines(found.comparison, name, "run now")
     for what in found.moved:
         yield f"  {what}"

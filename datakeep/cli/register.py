@@ -18,6 +18,7 @@ from datakeep.cli.facts import (
     profile_option,
     without_option,
 )
+from datakeep.cli.lean import without_pandas
 from datakeep.cli.session import Answer, Session, command, size
 from datakeep.core.counts import counted
 
@@ -51,13 +52,14 @@ def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any)
       datakeep register orders --sql orders.sql --database postgresql://dwh.corp.example/sales \
         --param day=2026-11-01 --manifest facts.yaml
     """
-    from datakeep.repository.identity import identity
-    from datakeep.workflows.register import Request, register
-
     stated = given(options)
     extraction = wanted({**options, "sources": sources}, stated)
     if extraction is None and not sources:
         raise click.UsageError("Missing argument 'SOURCE...', or --sql FILE --database URL.")
+    without_pandas()
+    from datakeep.repository.identity import identity
+    from datakeep.workflows.register import Request, register
+
     keep = session.keep()
     request = Request(
         name=name,

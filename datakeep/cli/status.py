@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +18,13 @@ from datakeep.cli.session import command as answering
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from datakeep.workflows.checkout_status import CheckoutStatus
-    from datakeep.workflows.status import KeepStatus
+    from datakeep.workflows.status import Finding, KeepStatus
+
+#: So many things are listed of a keep, unless all are asked for.
+_LISTED = 20
 
 
 @answering(name="status")
@@ -34,11 +38,15 @@ if TYPE_CHECKING:
 @click.option(
     "--deep", is_flag=True, help="Read every byte, also of files unchanged since they were last hashed."
 )
-def command(session: Session, name: str | None, folder: Path | None, deep: bool) -> Answer:
+@click.option(
+    "--all", "whole", is_flag=True, help="List everything that needs attention, however much it is."
+)
+def command(session: Session, name: str | None, folder: Path | None, deep: bool, whole: bool) -> Answer:
     r"""Tell what needs attention in the keep; with NAME, whether the files of its checkout are whole.
 
     Files of a checkout are read and hashed, but for those unchanged since they last were (size, times and
-    inode), and the answer says how many. Exit code 0: nothing to report; 3: something.
+    inode), and the answer says how many. Of more than 20 things in a keep, the first of each kind are listed, and
+    how many more there are. Exit code 0: nothing to report; 3: something.
 
     \b
     Example:
@@ -54,7 +62,9 @@ def command(session: Session, name: str | None, folder: Path | None, deep: bool)
         from datakeep.workflows.status import keep_status
 
         found = keep_status(keep, now=datetime.now(UTC))
-        return Answer(_keep_data(found), list(_keep_lines(found)), EXIT_NO if found.findings else 0)
+        return Answer(
+            _keep_data(found), list(_keep_lines(found, whole=whole)), EXIT_NO if found.findings else 0
+        )
     from datakeep.workflows.checkout_status import checkout_status
 
     checkout = checkout_status(keep, name, folder, deep=deep)
@@ -62,18 +72,41 @@ def command(session: Session, name: str | None, folder: Path | None, deep: bool)
     return Answer(_checkout_data(checkout), list(_checkout_lines(checkout, folder)), code)
 
 
-def _keep_lines(status: KeepStatus) -> Iterator[str]:
+def _keep_lines(status: KeepStatus, *, whole: bool) -> Iterator[str]:
     datasets = counted(status.datasets, "dataset")
     if not status.findings:
         yield f"{status.name}: {datasets}; nothing needs attention"
         return
     count = len(status.findings)
     yield f"{status.name}: {datasets}; {counted(count, 'thing')} to look at"
-    for found in status.findings:
+    listed, left_out = (status.findings, Counter[str]()) if whole else _first(status.findings)
+    for found in listed:
         # What is said of a store itself begins with its name and place.
         named = found.what.startswith("store ")
         yield f"  {found.what}" if named else f"  {click.style(found.thing, bold=True)}: {found.what}"
         yield f"    next: {found.next_step}"
+    if left_out:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items())
+        yield f"  … and {left_out.total():,} more like these ({kinds}); datakeep status --all lists them"
+
+
+def _first(findings: Sequence[Finding]) -> tuple[list[Finding], Counter[str]]:
+    """The findings that are listed, in their order, and how many more there are of each kind."""
+    if len(findings) <= _LISTED:
+        return list(findings), Counter()
+    of_kind = Counter(found.kind for found in findings)
+    # What there is little of is listed whole; what fills the screen leaves room for it.
+    room, listed = _LISTED, {}
+    for place, (kind, count) in enumerate(sorted(of_kind.items(), key=lambda pair: pair[1])):
+        listed[kind] = min(count, max(1, room // (len(of_kind) - place)))
+        room -= listed[kind]
+    kept = []
+    for found in findings:
+        if listed[found.kind]:
+            listed[found.kind] -= 1
+            of_kind[found.kind] -= 1
+            kept.append(found)
+    return kept, +of_kind
 
 
 def _keep_data(status: KeepStatus) -> dict[str, Any]:

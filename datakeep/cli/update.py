@@ -20,6 +20,7 @@ from datakeep.cli.facts import (
     profile_option,
     without_option,
 )
+from datakeep.cli.lean import without_pandas
 from datakeep.cli.session import Answer, Session, command
 
 
@@ -53,12 +54,14 @@ def call(
       datakeep update orders --caveat 'batch entry until May' -m 'found while cleaning'
       datakeep update orders --rerun --param day=2026-12-01 -m 'November added'
     """
+    stated = given(options)
+    extraction = wanted({**options, "sources": sources}, stated, rerun=options["rerun"])
+    if extraction is not None or sources:
+        without_pandas()
     from datakeep.repository.identity import identity
     from datakeep.workflows.register import Request
     from datakeep.workflows.update import update
 
-    stated = given(options)
-    extraction = wanted({**options, "sources": sources}, stated, rerun=options["rerun"])
     keep = session.keep()
     request = Request(
         name=name,
@@ -107,7 +110,8 @@ def call(
     if done.changes:
         return Answer(data, ["a dry run: nothing was recorded"])
     same = "the query gives the same rows as" if extraction else "nothing differs from"
-    return Answer(data, [f"{same} {entry.dataset}@{entry.version}; no version was made"])
+    made = "a dry run: there would be no new version" if dry_run else "no version was made"
+    return Answer(data, [f"{same} {entry.dataset}@{entry.version}; {made}"])
 
 
 command = call

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +60,15 @@ def _by_name(value: Any) -> Any:
     if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
         return {item["name"]: {key: item[key] for key in item if key != "name"} for item in value}
     return value
+
+
+#: What differs each time that a query is run, so that it says nothing; when it was run stands in ``extracted_at``.
+OF_EVERY_RUN = frozenset(
+    f"source.extraction.{name}" for name in ("snapshot", "snapshot_at", "started_at", "ended_at")
+)
+
+
+def telling(changes: Iterable[FieldChange]) -> list[FieldChange]:
+    """The changes without those of :data:`OF_EVERY_RUN`; all of them where there are no others."""
+    found = list(changes)
+    return [one for one in found if one.path not in OF_EVERY_RUN] or found

@@ -21,7 +21,7 @@ import duckdb
 
 from datakeep.core.errors import NoSpace, UnknownName
 from datakeep.core.names import nearest
-from datakeep.extract.comparison import Comparison, Example
+from datakeep.extract.comparison import ChangedRow, Comparison, Example
 from datakeep.extract.sides import Matched, Side, matched
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _THREADS = 4
 _EXAMPLES = 5
 #: Of a row without key, the columns that are shown.
 _SHOWN_COLUMNS = 6
+#: Of a changed row, the columns whose values are given.
+_CHANGED_COLUMNS = 20
 
 
 def compare(
@@ -176,6 +178,7 @@ class _Comparing:
             changed=counts["changed"],
             differing=self._differing() if by_key and counts["changed"] else {},
             examples={} if self._personal else self._examples(counts, by_key=by_key),
+            changes=self._changes() if by_key and counts["changed"] and not self._personal else (),
             withheld=self._personal and any(counts.values()),
         )
 
@@ -256,3 +259,32 @@ class _Comparing:
             for kind, count in counts.items()
             if count
         }
+
+    def _changes(self) -> tuple[ChangedRow, ...]:
+        """The first changed rows by key, with old and new of the columns that differ."""
+        keys = [self._place[key] for key in self._keys]
+        others = [column for column in self._columns if column.name not in self._keys]
+        places = [self._place[column.name] for column in others]
+        chosen = ", ".join(
+            [*(f"d.{key}" for key in keys)] + [f"{side}.{one}" for one in places for side in "don"]
+        )
+        sides = " ".join(
+            f"JOIN {name} {side} ON "
+            + " AND ".join(f"{side}.{key} IS NOT DISTINCT FROM d.{key}" for key in keys)
+            for name, side in (("old", "o"), ("new", "n"))
+        )
+        first = f"SELECT * FROM differing WHERE kind = 'changed' ORDER BY {', '.join(keys)} LIMIT {_EXAMPLES}"
+        by = ", ".join(f"d.{key}" for key in keys)
+        rows = self._database.execute(f"SELECT {chosen} FROM ({first}) d {sides} ORDER BY {by}").fetchall()
+        columns = {column.name: column for column in self._columns}
+        found = []
+        for row in rows:
+            key = {name: columns[name].shown(value) for name, value in zip(self._keys, row, strict=False)}
+            values = [row[at : at + 3] for at in range(len(keys), len(row), 3)]
+            pairs = {
+                column.name: (column.shown(old), column.shown(new))
+                for column, (differs, old, new) in zip(others, values, strict=True)
+                if differs
+            }
+            found.append(ChangedRow(key, dict([*pairs.items()][:_CHANGED_COLUMNS]), len(pairs)))
+        return tuple(found)

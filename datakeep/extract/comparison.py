@@ -10,6 +10,29 @@ Example = dict[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedRow:
+    """A row that both sides have by its key, with other values.
+
+    Attributes:
+        key: What it is found by.
+        columns: Column to its old and its new value; of many, the first ones.
+        differing: In how many columns it differs.
+    """
+
+    key: Example
+    columns: dict[str, tuple[str | None, str | None]]
+    differing: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return {
+            "key": dict(self.key),
+            "columns": {name: {"old": old, "new": new} for name, (old, new) in self.columns.items()},
+            "columns_differing": self.differing,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """How the rows of ``new`` differ from those of ``old``.
 
@@ -29,6 +52,7 @@ class Comparison:
         changed: Rows of the same key that differ; always 0 by whole rows.
         differing: Column to how many of the changed rows differ in it, the most first.
         examples: Of ``added``, ``removed`` and ``changed`` rows.
+        changes: The first of the ``changed`` rows, with their old and new values.
         withheld: Examples are not given, because the data is, or may be, personal.
     """
 
@@ -48,6 +72,7 @@ class Comparison:
     differing: dict[str, int]
     examples: dict[str, tuple[Example, ...]]
     withheld: bool
+    changes: tuple[ChangedRow, ...] = ()
 
     @property
     def same_columns(self) -> bool:
@@ -81,5 +106,6 @@ class Comparison:
             "changed": self.changed,
             "differing": dict(self.differing),
             "examples": {kind: list(rows) for kind, rows in self.examples.items()},
+            "changes": [one.to_dict() for one in self.changes],
             "examples_withheld": self.withheld,
         }

@@ -42,7 +42,9 @@ class Description:
     tables: tuple[str, ...] = ()
 
 
-def describe(files: Sequence[tuple[str, str | Path]], *, progress: Progress) -> Description:
+def describe(
+    files: Sequence[tuple[str, str | Path]], *, progress: Progress, made_here: bool = False
+) -> Description:
     """What ``files`` hold: formats, columns and types, rows, encodings.
 
     CSV, TSV, Parquet and JSON-lines are opened, the first 100 by path; other files are counted. Files are
@@ -51,6 +53,8 @@ def describe(files: Sequence[tuple[str, str | Path]], *, progress: Progress) -> 
     Args:
         files: Path in the dataset, and where the file lies now.
         progress: Told of each tabular file.
+        made_here: datakeep has just written them, so that their pages are not looked at: Parquet has the rest in its
+            footer.
 
     Raises:
         SourceMalformed: A file is not what its extension says. Names each such file, with line and cause.
@@ -63,7 +67,7 @@ def describe(files: Sequence[tuple[str, str | Path]], *, progress: Progress) -> 
     tables = sorted((path, Path(file)) for path, file in files if kinds[path] in tabular.TABULAR)
     if not tables:
         return Description(formats)
-    opened = _inspect(tables[:OPENED_FILES], kinds, progress)
+    opened = _inspect(tables[:OPENED_FILES], kinds, progress, made_here=made_here)
     group = _largest_group(opened)
     notes = [note for inspection in opened.values() for note in inspection.notes]
     if len(tables) > len(opened):
@@ -83,7 +87,7 @@ def describe(files: Sequence[tuple[str, str | Path]], *, progress: Progress) -> 
 
 
 def _inspect(
-    tables: Sequence[tuple[str, Path]], kinds: Mapping[str, str], progress: Progress
+    tables: Sequence[tuple[str, Path]], kinds: Mapping[str, str], progress: Progress, *, made_here: bool
 ) -> dict[str, Inspection]:
     """Every table looked into; what is wrong with any of them is raised as one error."""
     progress.stage("describe", total=len(tables), unit="files")
@@ -91,7 +95,9 @@ def _inspect(
     faults: list[SourceFault] = []
     for path, file in tables:
         try:
-            opened[path] = tabular.reader_of(kinds[path]).inspect(path, file)
+            reader = tabular.reader_of(kinds[path])
+            inspect = getattr(reader, "footer", reader.inspect) if made_here else reader.inspect
+            opened[path] = inspect(path, file)
         except SourceFault as fault:
             faults.append(fault)
         progress.advance()

@@ -9,6 +9,8 @@ the column says which figures are approximate. Ranges, means, counts and lengths
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 PROFILED_FILES = 1_000
 #: Columns that are profiled; of more, the first.
 PROFILED_COLUMNS = 2_000
+#: Threads that share the columns of a batch; most of the work is Arrow's and numpy's, which let others go on.
+_THREADS = 4
 #: Rows that go through the tallies at once.
 BATCH_ROWS = 65_536
 
@@ -61,8 +65,9 @@ def profile(
     progress.stage("profile", total=len(read), unit="files")
     profiled = columns[:PROFILED_COLUMNS]
     when, why_not = _time_column(profiled, time)
-    tally = Tally(profiled, when)
-    taken = sum(_take(tally, path, file, columns, progress) for path, file in read)
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _THREADS)) as pool:
+        tally = Tally(profiled, when, pool.map)
+        taken = sum(_take(tally, path, file, columns, progress) for path, file in read)
     if not taken:
         return None
     notes = [why_not] if why_not else []

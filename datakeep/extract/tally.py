@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
@@ -18,9 +19,11 @@ from datakeep.extract.sketches import Distinct, Frequent, RowSample, exact_sum, 
 from datakeep.formats.profile import Periods, Top
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from datakeep.formats.manifest import Column
+
+    Each = Callable[[Callable[["_Column"], Any], Sequence["_Column"]], Iterator[Any]]
 
 #: Different values that are held of all columns together, and the most and the least of one.
 HELD_VALUES, MOST_HELD, LEAST_HELD = 500_000, 50_000, 500
@@ -50,26 +53,32 @@ class Tally:
     Args:
         columns: Names and types.
         time: The column whose days are counted, if there is one.
+        each: As ``map``; columns know nothing of each other, so that threads may take them.
     """
 
-    def __init__(self, columns: Sequence[Column], time: str | None) -> None:
+    def __init__(self, columns: Sequence[Column], time: str | None, each: Each = map) -> None:
         self.rows = 0
         held = _share(HELD_VALUES, len(columns), MOST_HELD, LEAST_HELD)
         self._sample = RowSample(_share(SAMPLED_VALUES, len(columns), MOST_SAMPLED, LEAST_SAMPLED))
         self._columns = [_Column(column, held) for column in columns]
         self._days = _Days(time) if time else None
+        self._each = each
 
     def add(self, batch: Any) -> None:
         """Takes in a record batch: columns by name, the first of each; one that is not there holds nulls."""
         drawn = self._sample.draw(self.rows, len(batch))
         places = {name: place for place, name in reversed([*enumerate(batch.schema.names)])}
-        for number, column in enumerate(self._columns):
+
+        def taken(column: _Column) -> Any:
             place = places.get(column.name)
             array = column.add(batch.column(place) if place is not None else pa.nulls(len(batch)))
-            if column.is_ordered:
-                self._sample.put(number, array.take(drawn))
             if self._days and column.name == self._days.column:
                 self._days.add(array, column.arrow_type)
+            return array.take(drawn) if column.is_ordered else None
+
+        for number, sampled in enumerate(self._each(taken, self._columns)):
+            if sampled is not None:
+                self._sample.put(number, sampled)
         self.rows += len(batch)
         self._sample.shrink()
 
@@ -207,14 +216,15 @@ class _Column:
         """The values with the most rows; none where no value has more than one, and none of bytes."""
         if self.kind == "binary":
             return []
-        shown = (
-            (values.text_of(one, self.arrow_type), rows)
-            for one, rows in self._frequent.rows.items()
-            if rows > self._frequent.error
-        )
-        ranked = sorted(shown, key=lambda pair: (-pair[1], pair[0]))[:TOP]
-        if not ranked or ranked[0][1] == 1:
+        found = self._frequent.rows
+        most = heapq.nlargest(TOP, (rows for rows in found.values() if rows > self._frequent.error))
+        if not most or most[0] == 1:
             return []
+        # Only of those that can be among them the text is written, which tells which of equally many comes first.
+        shown = [
+            (values.text_of(one, self.arrow_type), rows) for one, rows in found.items() if rows >= most[-1]
+        ]
+        ranked = sorted(shown, key=lambda pair: (-pair[1], pair[0]))[:TOP]
         return [Top(value=value, rows=rows).to_dict() for value, rows in ranked]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 
 from datakeep.core.errors import InvalidFile
+from datakeep.core.personal import personal_by_name
 from datakeep.core.secrets import find_secret
 from datakeep.formats.base import Document, Part
 
@@ -133,31 +134,15 @@ _TEXTS = ("min", "max", "top")
 _VALUES = (*_TEXTS, "mean", "quantiles", "histogram")
 #: Types whose ranges say nothing of one person; of a number that only its name gives away, all is withheld.
 _RANGES = re.compile(r"u?int|half|float|double|decimal|date|time|duration|bool")
-#: What columns of personal data are called, as words between separators or capitals.
-_PERSONAL = re.compile(
-    r"(?:^|[^a-z])(?:e?mails?|e mail|phones?|telephone|tel|mobile|fax|address|addr|street|zip|zipcode|postcode|"
-    r"postal code|birthday|birthdate|birth date|date of birth|dob|ssn|passport|iban|surname|"
-    r"(?:first|last|given|family|full|maiden|middle|customer|patient|user|person|employee) ?names?|"
-    r"ip|ip addr|ip address|licen[cs]e plate|credit card|card number)(?:$|[^a-z])"
-)
-_PERSONAL_JAPANESE = re.compile(
-    "氏名|姓名|お?名前|苗字|名字|フリガナ|ふりがな|住所|番地|電話|携帯|メール|郵便番号|生年月日|誕生日|マイナンバー|個人番号|口座|保険証"
-)
-
-
-def suggests_personal(name: str) -> bool:
-    """Whether a column is called as columns of personal data are: ``e_mail``, ``lastName``, ``電話番号``."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    words = re.sub(r"[\W_0-9]+", " ", words).strip().lower()
-    return bool(_PERSONAL.search(words) or _PERSONAL_JAPANESE.search(name))
 
 
 def withholding(profile: Profile, personal: str | None) -> Profile:
     """The profile without the values that would stay in git for ever though they may be somebody's.
 
     Unless ``personal`` is ``no``, text, bytes and all frequent values go; ranges of numbers and times stay.
-    Of a column that is called as personal data are, all values go, whatever is stated. A text that looks like a
-    password or token takes the values of its column with it. What is withheld already stays so.
+    Of a column whose name suggests that its values identify people, all values go, whatever is stated; where it
+    suggests that they describe people (``sex``), unless ``personal`` is ``no``. A text that looks like a password
+    or token takes the values of its column with it. What is withheld already stays so.
 
     Args:
         profile: With all values.
@@ -165,16 +150,21 @@ def withholding(profile: Profile, personal: str | None) -> Profile:
     """
     columns = [_withheld(column, personal) for column in profile.columns]
     less: dict[str, Any] = {"columns": columns}
-    if profile.time and suggests_personal(profile.time.column):
+    if profile.time and _is_personal(profile.time.column, personal):
         less["time"] = None
     return profile.model_copy(update=less)
+
+
+def _is_personal(column: str, stated: str | None) -> bool:
+    grade = personal_by_name(column)
+    return grade == "identifies" or (grade == "describes" and stated != "no")
 
 
 def _withheld(column: ColumnProfile, personal: str | None) -> ColumnProfile:
     reason: Withheld | None = None
     gone: tuple[str, ...] = ()
     is_range = bool(_RANGES.match(column.type or ""))
-    if suggests_personal(column.name):
+    if _is_personal(column.name, personal):
         reason, gone = "name", _VALUES
     elif personal != "no" and column.type != "bool":
         reason, gone = "privacy", ("top",) if is_range else _TEXTS

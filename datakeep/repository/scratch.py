@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datakeep.core.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,10 +28,39 @@ _BEING_MADE = "datakeep-new-"
 _MADE_S = 3600
 
 
+def temporary_files() -> Path:
+    """The folder for temporary files: ``TMPDIR``, or the system's own where that is not set.
+
+    Python takes another folder, without a word, where ``TMPDIR`` cannot be used: the bytes would lie on a disk that
+    nobody chose.
+
+    Raises:
+        UsageError: ``TMPDIR`` names no folder that can be written to.
+    """
+    named = os.environ.get("TMPDIR")
+    if not named:
+        return Path(tempfile.gettempdir())
+    folder = Path(named).absolute()
+    usable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    if not usable:
+        why = "cannot be written to" if folder.is_dir() else "is not there"
+        if folder.exists() and not folder.is_dir():
+            why = "is no folder"
+        raise UsageError(
+            f"the folder for temporary files that TMPDIR names, {folder}, {why}",
+            next_step="set TMPDIR to a folder that you may write to, or unset it, and run this again",
+        )
+    return folder
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """An empty folder of our own among the system's temporary files; what killed processes left there goes first."""
-    base = Path(tempfile.gettempdir())
+    """An empty folder of our own among the temporary files; what killed processes left there goes first.
+
+    Raises:
+        UsageError: ``TMPDIR`` names no folder that can be written to.
+    """
+    base = temporary_files()
     _sweep(base)
     new = Path(tempfile.mkdtemp(prefix=_BEING_MADE, dir=base))
     lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)

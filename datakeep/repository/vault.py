@@ -11,7 +11,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 from datakeep.core.errors import (
@@ -165,6 +165,29 @@ def create_bare(
             next_step="compare vault.git in keep.yaml with where vault.create_command puts repositories",
         )
     return True
+
+
+def drop_empty(url: str) -> None:
+    """Take away a bare repository that was made for a version that then could not be; one with a ref stays.
+
+    Nothing is done on a host, where nobody but its service takes repositories away, nor where it cannot be.
+    """
+    path = local_path(url)
+    if path is None:
+        return
+    with suppress(OSError), exclusive(path):
+        if not has_refs(path):
+            gone = path.with_name(
+                f".{path.name}.{os.getpid()}.new"
+            )  # a kill leaves what the next one removes
+            path.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+
+def has_refs(path: Path) -> bool:
+    """Whether a bare repository in a folder has any branch or tag."""
+    packed = path / "packed-refs"
+    return packed.exists() or any(one.is_file() for one in (path / "refs").rglob("*"))
 
 
 def require_base(url: str) -> None:

@@ -102,7 +102,7 @@ def _check_space(wanted: Sequence[FileEntry], target: Store, dataset: str) -> No
     )
     if missing > free:
         raise NoSpace(
-            f"need {show_size(missing - free)} more on {target}; {show_size(free)} are free there",
+            f"{target} has too little room: {show_size(missing)} are needed, {show_size(free)} are free",
             next_step="make room there, or choose another place, then run the same command again",
         )
 

@@ -61,7 +61,7 @@ def require_space(size_bytes: int, folders: Sequence[Path]) -> None:
     """Each of ``folders`` has room for ``size_bytes`` more; those on one disk, for all of theirs.
 
     Raises:
-        NoSpace: One has not; says how much more it needs.
+        NoSpace: One has not; says how much is needed, and how much free.
     """
     wanted: Counter[int] = Counter()
     for folder in folders:
@@ -71,7 +71,7 @@ def require_space(size_bytes: int, folders: Sequence[Path]) -> None:
         wanted[device] += size_bytes
         if wanted[device] > free:
             raise NoSpace(
-                f"need {show_size(wanted[device] - free)} more on {folder}; {show_size(free)} are free there",
+                f"{folder} has too little room: {show_size(wanted[device])} are needed, {show_size(free)} are free",
                 next_step="make room there, then run the same command again",
             )
 

@@ -226,10 +226,10 @@ def _check_space(files: SourceFiles, stores: Sequence[Store], present: Sequence[
         wanted = Counter(files.sizes) - sizes
         needed[store.volume() or store.name] += sum(size * count for size, count in wanted.items())
         free = store.free_bytes()
-        missing = needed[store.volume() or store.name] - (free or 0)
-        if free is not None and missing > 0:
+        asked = needed[store.volume() or store.name]
+        if free is not None and asked > free:
             raise NoSpace(
-                f"need {show_size(missing)} more on {store}; {show_size(free)} are free there",
+                f"{store} has too little room: {show_size(asked)} are needed, {show_size(free)} are free",
                 next_step="make room there, or use another store, then run the same command again",
             )
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
+from datakeep.workflows.query_words import told
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.extract.sql.advice import Advice, JoinCount
@@ -37,6 +38,13 @@ class Checked:
     joins: tuple[JoinCount, ...] | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def derivable(self) -> bool:
+        """Whether nothing was found that lets another run give other rows."""
+        from datakeep.extract.sql.advice import DERIVABILITY
+
+        return not any(one.id in DERIVABILITY for one in self.advice)
+
 
 def check_sql(
     path: Path,
@@ -63,20 +71,20 @@ def check_sql(
     from datakeep.extract.sql.lineage import read_tables, trace
     from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
 
-    statement = parse(read_sql(path), _dialect(dialect, database))
-    given = parameters_of(parameters)
-    if given:
-        check_parameters(statement, given)
+    text, given = read_sql(path), parameters_of(parameters)
+    with told(str(path)):
+        statement = parse(text, _dialect(dialect, database))
+        if given:
+            check_parameters(statement, given)
+    said = tuple(_remarks(statement, given, parameters))
     tables = tuple(read_tables(statement))
     if database is not None:
-        with database.session() as session:
+        with database.session() as session, told(str(path), database=database.address.shown):
             known = session.tables(tables) if tables else {}
-            found = with_catalogue(statement, tables, known, session, _unbound(statement, given))
+            found = with_catalogue(statement, tables, known, session, said)
             return replace(found, reads=tuple(trace(statement, session.tables)))
     notes = ("keys and joins were not looked at: --database URL asks the database for them",)
-    return Checked(
-        statement, tuple(advise(statement, None)), tables, notes=notes + _unbound(statement, given)
-    )
+    return Checked(statement, tuple(advise(statement, None)), tables, notes=notes + said)
 
 
 def read_sql(path: Path) -> str:
@@ -110,11 +118,19 @@ def _dialect(named: str | None, database: Database | None) -> str:
     return named or own or "postgres"
 
 
-def _unbound(statement: Statement, given: Mapping[str, Parameter]) -> tuple[str, ...]:
-    if given or not statement.parameters:
-        return ()
-    names = ", ".join(f":{name}" for name in statement.parameters)
-    return (f"{counted(len(statement.parameters), 'parameter')} without a value: {names}",)
+def _remarks(statement: Statement, given: Mapping[str, Parameter], options: Sequence[str]) -> Iterator[str]:
+    """What is no finding and worth a word: parameters without a value, or with an odd one, and no fixed order."""
+    from datakeep.extract.sql.mistyped import doubts
+
+    if statement.parameters and not given:
+        names = ", ".join(f":{name}" for name in statement.parameters)
+        yield f"{counted(len(statement.parameters), 'parameter')} without a value: {names}"
+    yield from doubts(statement, options)
+    if not (statement.ordered or statement.single):
+        yield (
+            "no ORDER BY: the rows come in no fixed order, and the same rows in another order are other bytes; "
+            "ORDER BY a key makes them the same"
+        )
 
 
 def with_catalogue(

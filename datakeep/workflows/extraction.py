@@ -16,6 +16,7 @@ from datakeep.core.errors import InvalidFile, SecretFound, UsageError
 from datakeep.repository.scratch import scratch
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction_record import dictionary, moment, notes, recorded, stated_parameter
+from datakeep.workflows.query_words import advice_notes, personal_note, row_notes, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,17 +60,35 @@ class Wanted:
 class Query:
     """A query that is ready to be run: one SELECT, all its parameters, a database.
 
-    ``place`` is where the text lies in the dataset's repository.
+    ``place`` is where the text lies in the dataset's repository, ``shown`` what the user knows it by; ``recorded`` is
+    the dataset whose version has it, if it is not new; ``doubts`` say what was probably meant otherwise.
     """
 
     statement: Statement
     place: str
+    shown: str
     text: bytes
     database: Database
     parameters: Mapping[str, Parameter]
     exactness: Exactness
     timeout_s: int | None
     part_bytes: int | None = None
+    recorded: str | None = None
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The text of a query; the fields are those of :class:`Query`."""
+
+    content: bytes
+    place: str
+    shown: str
+    recorded: str | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> _Text:
+        return cls(attachments.read(path), f"source/{path.name}", str(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +108,14 @@ class Extracted:
     source: dict[str, Any]
     columns: dict[str, dict[str, Any]]
     notes: tuple[str, ...]
+
+    def personal_note(
+        self, document: Mapping[str, Any], before: Mapping[str, Any] | None = None
+    ) -> Iterator[str]:
+        """What to say of columns whose names suggest people, that the version before, if any, did not have."""
+        names = [column["name"] for column in self.source["extraction"]["columns"]]
+        note = personal_note(names, facts.get(document, "privacy.personal"), before)
+        yield from [note] if note else []
 
     def describe(self, document: dict[str, Any]) -> None:
         """Fill in what the catalogue says of the columns, where nobody has stated it."""
@@ -111,9 +138,7 @@ def first_query(wanted: Wanted) -> Query:
             "a query is run from its file, in a database: one of the two is not given",
             next_step=f"add {lacking}; to record a query that was run elsewhere: --query FILE and the exported files",
         )
-    return _query(
-        wanted, attachments.read(wanted.sql), f"source/{wanted.sql.name}", wanted.database, None, {}
-    )
+    return _query(wanted, _Text.of(wanted.sql), wanted.database, None, {})
 
 
 def next_query(
@@ -144,8 +169,7 @@ def next_query(
     if not url:
         raise UsageError(f"{name} records no database", next_step="name it: --database URL")
     if wanted.sql is not None:
-        text, place = attachments.read(wanted.sql), f"source/{wanted.sql.name}"
-        return _query(wanted, text, place, url, None, {})
+        return _query(wanted, _Text.of(wanted.sql), url, None, {})
     place = str(source.query if source else None)
     recorded = repository.read(entry.commit, place)
     if recorded is None:
@@ -154,50 +178,51 @@ def next_query(
             next_step=f"give it again: datakeep update {entry.dataset} --sql FILE -m WHY",
         )
     before = parameters_from_yaml((source.parameters if source else None) or {})
-    return _query(wanted, recorded, place, url, source, before)
+    text = _Text(recorded, place, f"{place} of {name}", entry.dataset)
+    return _query(wanted, text, url, source, before)
 
 
 def _query(
-    wanted: Wanted,
-    text: bytes,
-    place: str,
-    url: str,
-    recorded: Source | None,
-    before: Mapping[str, Parameter],
+    wanted: Wanted, text: _Text, url: str, source: Source | None, before: Mapping[str, Parameter]
 ) -> Query:
+    from datakeep.extract.sql.mistyped import doubts
     from datakeep.extract.sql.opening import open_database
     from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
 
     database = open_database(url)
-    _refuse_password(database, place, text, wanted.parameters)
-    try:
-        statement = parse(text.decode("utf-8-sig"), database.address.dialect)
-    except UnicodeDecodeError as error:
-        raise InvalidFile(f"{place} is not UTF-8 text", next_step="save it as UTF-8") from error
+    _refuse_password(database, text, wanted.parameters)
     given = parameters_of(wanted.parameters)
-    check_parameters(statement, {**before, **given})
+    with told(text.shown, recorded=text.recorded):
+        try:
+            statement = parse(text.content.decode("utf-8-sig"), database.address.dialect)
+        except UnicodeDecodeError as error:
+            raise InvalidFile(f"{text.shown} is not UTF-8 text", next_step="save it as UTF-8") from error
+        check_parameters(statement, {**before, **given})
     return Query(
         statement,
-        place,
-        text,
+        text.place,
+        text.shown,
+        text.content,
         database,
         {**before, **given},
-        _exactness(wanted, recorded),
+        _exactness(wanted, source),
         wanted.timeout_s,
         wanted.part_bytes,
+        text.recorded,
+        tuple(doubts(statement, wanted.parameters)),
     )
 
 
-def _refuse_password(database: Database, place: str, text: bytes, parameters: Sequence[str]) -> None:
+def _refuse_password(database: Database, text: _Text, parameters: Sequence[str]) -> None:
     """Refuse to write down the very password that opens the database, which this process knows."""
     from datakeep.extract.sql.address import secrets_of
 
     secrets = [*secrets_of(database.address), os.environ.get("PGPASSWORD", "")]
     known = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
-    shown = text.decode("utf-8", "replace")
-    places = {place: shown, **{f"--param {one.partition('=')[0]}": one for one in parameters}}
-    for where, content in places.items():
-        if any(secret in content for secret in known):
+    content = text.content.decode("utf-8", "replace")
+    places = {text.shown: content, **{f"--param {one.partition('=')[0]}": one for one in parameters}}
+    for where, found in places.items():
+        if any(secret in found for secret in known):
             raise SecretFound(
                 f"{where} holds the password of {database.address.shown}, and would be written down for good",
                 next_step="take it out",
@@ -269,7 +294,10 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
         NoSpace: The folder for temporary files is full.
     """
     with scratch() as folder:
-        yield _run(query, folder, name, progress, by)
+        shown = query.database.address.shown
+        with told(query.shown, database=shown, recorded=query.recorded, doubts=query.doubts):
+            done = _run(query, folder, name, progress, by)
+        yield done
 
 
 def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
@@ -294,6 +322,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
                 progress=progress,
                 keys=keys,
                 part_bytes=query.part_bytes or PART_BYTES,
+                shown=folder.parent,
             )
             given = result.columns
         # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
@@ -313,15 +342,5 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    said = (*notes(query, checked, record), *_of_rows(query, parts.rows))
+    said = (*query.doubts, *advice_notes(query, checked), *notes(record), *row_notes(query, parts.rows))
     return Extracted(folder, parts.rows, source, columns, said)
-
-
-def _of_rows(query: Query, rows: int) -> Iterator[str]:
-    if not rows:
-        yield "the query gave no rows; if there should be some, look at its conditions and parameters"
-    elif rows > 1 and not query.statement.ordered:
-        yield (
-            f"{query.place} has no ORDER BY: the same rows in another order are other bytes, and a version of their "
-            "own (reextract compares rows whatever their order)"
-        )

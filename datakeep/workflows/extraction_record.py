@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from datakeep.extract.sql.interface import Parameter, Session, SourceColumn, SourceFile, Table
     from datakeep.extract.sql.lineage import TableRead
-    from datakeep.workflows.check_sql import Checked
     from datakeep.workflows.extraction import Query
 
     #: Column of a result to the table and column whose value it is, unchanged; None for one that is computed.
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 _PLAIN_BITS = 63
 #: What a person can state of a query, too.
 _OF_THE_RUN = ("kind", "query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows")
+_ITEMS = re.compile(r"(?<=list<)\w*(?=: )")
 _MODIFIERS = re.compile(r"\s*\([^()]*\)")
 
 
@@ -90,7 +90,8 @@ def _columns(
         whole = declared.get(origin, "") if origin else ""
         same = _MODIFIERS.sub("", whole) == _MODIFIERS.sub("", column.database_type)
         found = {"name": column.name, "database_type": whole if same else column.database_type}
-        found |= {"arrow_type": column.arrow_type}
+        # As Parquet calls the items of a list, whatever the driver does; so the data dictionary has it, too.
+        found |= {"arrow_type": _ITEMS.sub("element", column.arrow_type)}
         yield found | ({"note": column.note} if column.note else {})
 
 
@@ -136,10 +137,8 @@ def stated_parameter(name: str, parameter: Parameter) -> Any:
     return {"type": parameter.type, "value": repr(value) if isinstance(value, float) else shown}
 
 
-def notes(query: Query, checked: Checked, record: Mapping[str, Any]) -> Iterator[str]:
-    """What a person should know, a sentence each: what cannot be derived again, and types that were changed."""
-    for one in checked.advice:
-        yield f"{query.place}:{one.line}:{one.column}: {one.what}; {one.way_out} [{one.id}]"
+def notes(record: Mapping[str, Any]) -> Iterator[str]:
+    """What a person should know of types that were changed, a sentence each."""
     for column in record["columns"]:
         if column.get("note"):
             yield f"column {column['name']} ({column['database_type']}): {column['note']}"
@@ -225,6 +224,9 @@ def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterato
         for what, of in _SAYS.items():
             if of(old[name]) != of(table):
                 yield what.format(name)
+        was, is_now = (", ".join(one.get("primary_key") or ()) for one in (old[name], table))
+        if was != is_now:
+            yield f"the primary key of {name} was {was or 'none'}, and is {is_now or 'none'}"
 
 
 def _reads(extraction: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -243,6 +245,5 @@ def _contents(table: Mapping[str, Any]) -> list[Any]:
 _SAYS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "the definition of {} has changed": lambda table: table.get("definition"),
     "other columns of {} are read": lambda table: table.get("columns"),
-    "{} has another primary key": lambda table: table.get("primary_key") or [],
     "the files of {} have changed": _contents,
 }

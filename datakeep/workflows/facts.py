@@ -352,7 +352,7 @@ def _answer(fact: Fact, suggestion: str | None, ask: Ask) -> dict[str, Any]:
 
 def _usage(fact: Fact) -> str:
     if fact.kind == "choice":
-        return f"{fact.option} {'|'.join(fact.choices)}"
+        return f"{fact.option} '{'|'.join(fact.choices)}'"  # a shell would take | for a pipe
     return f"{fact.option} {'FILE' if fact.kind == 'file' else 'TEXT'}"
 
 

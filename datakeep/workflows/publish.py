@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.digests import sha256_id
-from datakeep.core.errors import AlreadyExists, Conflict, GitFault
+from datakeep.core.errors import AlreadyExists, Conflict, DatakeepError, GitFault
 from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.card import CardFacts, card
@@ -386,7 +386,7 @@ class Publisher:
         draft, repository = prepared.draft, prepared.repository
         path = entry_path(draft.name, draft.version)
         if text := newest.read(path):
-            raise _taken(VersionEntry.read(text, what=path))
+            raise _taken(VersionEntry.read(text, what=path), draft)
         by = f"{draft.version} of {draft.name} was pushed by {there.tagger_email or 'someone'}"
         skipped_from = there.when + _CLAIM_HOLDS
         if there.tagger_email != self.who.email and datetime.now(UTC) < skipped_from:
@@ -452,7 +452,7 @@ class Publisher:
             if before.commit == entry.commit:
                 equals.append(before)
                 return Change()
-            raise _taken(before)
+            raise _taken(before, prepared.draft)
         files: dict[str, bytes | None] = {path: entry.dump().encode("utf-8")}
         place = f"datasets/{entry.dataset}"
         if tree.gitlink(place) is None:
@@ -464,22 +464,40 @@ class Publisher:
         # A run that was held up for long may come after one that skipped its version.
         return Change(files=files, gitlinks={} if later else {place: entry.commit})
 
-    def make_repository(self, name: str) -> None:
-        """The vault has a repository for the dataset, perhaps an empty one; none is made where a store refuses.
+    def first(self, draft: Draft) -> Published:
+        """The draft of a new dataset, published; where its bytes find no room, no empty repository stays.
+
+        Raises:
+            DatakeepError: As :meth:`prepare` and :meth:`publish`.
+        """
+        made = self.make_repository(draft.name)
+        try:
+            prepared = self.prepare(draft)
+        except (DatakeepError, KeyboardInterrupt):
+            if made:
+                vault.drop_empty(self.keep.dataset_url(draft.name))
+            raise
+        return self.publish(prepared)
+
+    def make_repository(self, name: str) -> bool:
+        """Whether it was made now: the vault has a repository for the dataset, perhaps an empty one.
+
+        None is made where a store refuses.
 
         Raises:
             AccessDenied, StoreUnreachable: Of a store, or of the git base.
         """
         with way_out(self.keep, self.without):
             takers(self.keep, None, self.without)
-        vault.create_bare(self.keep.dataset_url(name), self.keep.file.vault.create_command, name=name)
+        return vault.create_bare(self.keep.dataset_url(name), self.keep.file.vault.create_command, name=name)
 
 
-def _taken(before: VersionEntry) -> AlreadyExists:
+def _taken(before: VersionEntry, ours: Draft) -> AlreadyExists:
+    is_query = (ours.document.get("source") or {}).get("extraction") is not None
     return AlreadyExists(
         f"{before.dataset}@{before.version} was registered at the same time by {before.registered_by}",
         next_step=f"datakeep show {before.dataset}; then make yours the next version: "
-        f"datakeep update {before.dataset} SOURCE -m WHY",
+        f"datakeep update {before.dataset} {'--sql FILE --database URL' if is_query else 'SOURCE'} -m WHY",
     )
 
 

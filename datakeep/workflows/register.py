@@ -177,7 +177,7 @@ def _made(
     done: Extracted | None = None,
 ) -> Registered:
     """Version 1, of the files that were found and the facts that are stated or asked for now."""
-    seen = described(document, found, keep)
+    seen = described(document, found, keep, made_here=done is not None)
     if done is not None:
         done.describe(document)
     refuse_git_control(document, found)
@@ -185,14 +185,13 @@ def _made(
     files |= attach_asked(document, files)
     made, notes = profiled(request, found.files, seen, document, files, keep)
     publisher = Publisher(keep, who, now, without=request.without_stores)
-    publisher.make_repository(request.name)
     draft = Draft(
         request.name, "v1", document, "registered", files={**files, **made}, source=found.files,
         state=state_of(keep, request.sources), deep=True,
     )  # fmt: skip
-    published = publisher.publish(publisher.prepare(draft))
+    published = publisher.first(draft)
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
-    said = done.notes if done else facts.doubts(manifest, now)
+    said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
     return Registered(published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes))
 
 
@@ -358,7 +357,7 @@ def describe_into(document: dict[str, Any], found: Scan, keep: Keep) -> tuple[st
     return tuple(described(document, found, keep).notes)
 
 
-def described(document: dict[str, Any], found: Scan, keep: Keep) -> Description:
+def described(document: dict[str, Any], found: Scan, keep: Keep, *, made_here: bool = False) -> Description:
     """Fill in what can be seen in the files: formats, columns and types, rows, encodings.
 
     What a person wrote about a column (meaning, unit, key) stays; its type is what was seen.
@@ -369,7 +368,7 @@ def described(document: dict[str, Any], found: Scan, keep: Keep) -> Description:
     if not found.files:
         raise SourceFault("the source holds no file", next_step="check the path")
     places = list(zip(found.files.paths, found.files.origins, strict=True))
-    seen = describe(places, progress=keep.progress)
+    seen = describe(places, progress=keep.progress, made_here=made_here)
     contents: dict[str, Any] = {"formats": dict(seen.formats)}
     if seen.rows is not None:
         contents["rows"] = seen.rows

@@ -330,11 +330,12 @@ def _new_source(
     found = scan(sources, keep=keep.root, normalise_names=request.normalise_names)
     for warning in found.warnings:
         keep.progress.warn(warning)
-    seen = described(document, found, keep)
+    seen = described(document, found, keep, made_here=done is not None)
     if done is not None:
         done.describe(document)
-    for note in (*seen.notes, *(done.notes if done else ())):
-        keep.progress.note(note)
+    personal = done.personal_note(document, base.entry.manifest) if done else ()
+    for note in (*seen.notes, *(done.notes if done else ()), *personal):
+        keep.progress.note(f"note: {note}")
     refuse_git_control(document, found)
     return found, seen
 
@@ -354,7 +355,7 @@ def _profile(
         return {**kept_profile(*before, facts.get(document, "privacy.personal"))}
     made, notes = profiled(request, source, seen, document, files, keep, before)
     for note in notes:
-        keep.progress.note(note)
+        keep.progress.note(f"note: {note}")
     return made
 
 

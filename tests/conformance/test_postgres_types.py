@@ -235,7 +235,7 @@ def test_a_value_without_an_equal_is_refused_with_its_place_or_kept_as_text(url,
 
 def test_a_numeric_that_is_no_number_is_refused_in_a_column_of_decimals(url, judge, tmp_path):
     judge.execute("CREATE TABLE nan (v numeric(5,2)); INSERT INTO nan VALUES (1.25), ('NaN')")
-    with pytest.raises(NotExact, match="column v, row 2: 'nan' is no decimal"):
+    with pytest.raises(NotExact, match="column v, row 2: 'NaN' is no decimal"):
         extracted(url, "SELECT v FROM nan", tmp_path)
     kept = extracted(url, "SELECT v FROM nan", tmp_path, Exactness(as_text=frozenset(["v"])))
     assert kept["v"].to_pylist() == ["1.25", "NaN"]
@@ -359,7 +359,7 @@ def test_no_type_of_the_server_is_unknown_to_the_page_and_other_than_text(url, j
     found = dict(zip([kind for kind, _ in kinds], columns, strict=False))
     of_arrays = columns[len(kinds) :]
     for kind, column in zip(arrays, of_arrays, strict=True):
-        assert column.arrow_type == f"list<item: {found[kind].arrow_type}>", kind
+        assert column.arrow_type == f"list<element: {found[kind].arrow_type}>", kind
     for kind, column in found.items():
         if kind.replace('"', "") not in listed:
             assert (column.arrow_type, column.note) == ("string", "kept as PostgreSQL's own text"), kind

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from fault_proxy import TcpProxy
 from postgres_server import PASSWORD, PostgresServer
 from queries import STATED, Queries, make_queries, sqlite_file
 from seen import error_of
@@ -179,9 +180,29 @@ def test_a_kill_leaves_what_the_next_run_removes(queries: Queries, server: Postg
         left = after.pop("tmp")
         assert any(path.endswith(".parquet") for path in left), "it was killed with rows on the disk"
         assert after == {name: found for name, found in before.items() if name != "tmp"}
-        terminate_backend(server)
+        assert idle(server), "the server notices by itself, and ends the query"
     assert queries.versions("killed") == []
     goes_through(queries, server, "killed")
+
+
+def test_the_network_resets_the_connection(queries: Queries, server: PostgresServer) -> None:
+    before = queries.everything()
+    with holding(server, 600), TcpProxy(server.port) as proxy:
+        sql = queries.write("reset.sql", LONG)
+        url = server.url().replace(f":{server.port}/", f":{proxy.port}/")
+        argv = ("register", "reset", "--sql", sql, "--database", url, *STATED, "--no-profile")
+        process = queries.world.aiko.start(*argv, cwd=queries.world.keep)
+        wait_for_rows(queries)
+        proxy.reset()
+        ran = ended(process)
+        assert idle(server), "the server ends the query, too"
+    error = error_of(ran)
+    assert ran.code == 35, ran.err
+    assert "ended on the way" in error.what
+    assert "run the same command again" in error.next_step
+    assert PASSWORD not in error.text
+    assert queries.everything() == before
+    goes_through(queries, server, "reset")
 
 
 def test_a_writer_at_the_same_time(queries: Queries, server: PostgresServer) -> None:
@@ -264,6 +285,7 @@ def test_a_disk_that_is_too_small_for_the_rows(queries: Queries, tmp_path: Path)
         error = error_of(Ran(full["code"], full["out"], full["err"]))
         assert "no room" in error.what
         assert "TMPDIR" in error.next_step
+        assert "datakeep-scratch" not in error.text, "a folder that is gone by now is not named"
         assert full["left"] == []
     assert found["again"]["code"] == 0, found["again"]
     assert found["again"]["left"] == []

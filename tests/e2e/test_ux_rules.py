@@ -471,7 +471,8 @@ def test_rule_7_the_command_that_is_printed_can_be_typed(kept: World, calls: Qui
     shown = calls.datakeep("register", "walk", kept.orders, "--backend", "git", cwd=kept.keep, code=13)
     line = error_of(shown).next_step.partition("   (")[0]
     for placeholder, value in (
-        ("--annotation-rules FILE", "--no-annotation n"), ("--privacy yes|pseudonymised|no|unknown", "--privacy no"),
+        ("--annotation-rules FILE", "--no-annotation n"),
+        ("--privacy 'yes|pseudonymised|no|unknown'", "--privacy no"),
         ("--extracted-at TEXT", "--extracted-at 2026-11-20"), ("TEXT", "words"),
     ):  # fmt: skip
         assert placeholder in line
@@ -498,7 +499,9 @@ def test_rule_8_space_is_checked_first_and_nothing_is_left(kept: World, tmp_path
     )
     argv = ("unshare", "-Urm", "bash", "-c", script, "x", disk, tmp_path / "keep", big, *STATED)
     ran = kept.aiko.run(*argv, code=19)
-    assert re.search(r"error: need [0-9.]+ MB more on .*/disk/store", ran.err)
+    assert re.search(
+        r"error: .*/disk/store.* has too little room: [0-9.]+ MB are needed, [0-9.]+ [kM]?B", ran.err
+    )
     assert [Path(line).name for line in ran.out.split()] == ["datakeep-store.json"]
     assert kept.aiko.datakeep("list", "--json", cwd=tmp_path / "keep").data["datasets"] == []
 

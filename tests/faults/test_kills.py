@@ -304,7 +304,7 @@ def test_ctrl_c_among_worker_processes_is_one_message(work):
         assert (process.returncode, out) == (130, ""), err
         assert err.split("\n", 2)[1:] == [
             "error: interrupted; nothing was recorded",
-            "  next: run the same command again to go on\n",
+            "  next: run the same command again\n",
         ]
         assert not list(work.vault.rglob("incoming"))
 

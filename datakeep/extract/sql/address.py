@@ -50,10 +50,20 @@ def address_of(url: str) -> Address:
     match = _SCHEME.match(url)
     dialect = DIALECTS.get(match[1].lower()) if match else None
     if dialect is None:
+        if match is None and (meant := _file_url(url)):
+            raise UsageError(
+                f"the database is given as a path, {url}, not as a URL", next_step=f"write it as {meant}"
+            )
         given = f"{match[1]}: is no database" if match else "the database is given without a scheme"
         raise UsageError(
             f"{given} that datakeep knows",
             next_step=f"write it as a URL, such as postgresql://user@host/database; known are: {', '.join(DIALECTS)}",
+        )
+    if match and dialect not in _FILES and not url[match.end() :].startswith("//"):
+        # Without the two slashes nobody sees where a password would stand: only the mended URL is repeated.
+        mended = strip_url(f"{match[1]}://{url[match.end() :].lstrip('/')}")
+        raise UsageError(
+            f"the URL of the database has no two slashes after {match[1]}:", next_step=f"write it as {mended}"
         )
     if match and dialect in _DIRECT:
         url = f"{match[1]}:{url[match.end() :]}"
@@ -67,6 +77,25 @@ def address_of(url: str) -> Address:
             "and set PGPASSWORD",
         )
     return Address(dialect, shown, url)
+
+
+def _file_url(path: str) -> str | None:
+    """The URL that was meant by a path: of a database in a file, or of files that a query names itself."""
+    file = Path(path).expanduser()
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(16)
+    except (OSError, ValueError):
+        head = b""
+    whole = file.absolute()
+    suffix = file.suffix.lower()
+    if head.startswith(b"SQLite format 3") or suffix in (".db", ".sqlite", ".sqlite3"):
+        return f"sqlite:///{whole}"
+    if head[8:12] == b"DUCK" or suffix in (".duckdb", ".ddb"):
+        return f"duckdb:///{whole}"
+    if suffix in (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".gz"):
+        return f"duckdb: and the file in the query: FROM '{whole}'"
+    return None
 
 
 def _absolute(url: str) -> str:

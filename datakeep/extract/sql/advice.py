@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datakeep.extract.sql.advice_columns import on_columns
+from datakeep.extract.sql.advice_floats import on_floats
 from datakeep.extract.sql.advice_joins import on_joins
+from datakeep.extract.sql.advice_kinds import DERIVABILITY as DERIVABILITY  # noqa: PLC0414
 from datakeep.extract.sql.advice_kinds import KINDS as KINDS  # noqa: PLC0414  handed on
 from datakeep.extract.sql.advice_kinds import Advice as Advice  # noqa: PLC0414, TC001
 from datakeep.extract.sql.advice_rows import on_rows
@@ -38,6 +40,7 @@ def advise(statement: Statement, tables: Mapping[str, Table] | None) -> list[Adv
         *on_values(reading),
         *on_columns(reading, sources, tables),
         *on_rows(reading, sources, relations),
+        *on_floats(reading, sources, tables),
         *on_joins(reading, sources, relations),
     }
     return sorted(found)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from datakeep.core.personal import personal_by_name
 from datakeep.extract.sql.advice_kinds import Advice, advice
 from datakeep.extract.sql.reading import offset_of
 from datakeep.extract.sql.sources import name_of
@@ -23,34 +24,8 @@ _WITH_SCHEMAS = frozenset(
     {"postgres", "redshift", "snowflake", "bigquery", "oracle", "tsql", "fabric", "trino", "presto", "databricks",
      "athena", "teradata", "materialize", "risingwave", "exasol"}
 )  # fmt: skip
-_PERSON = (
-    "customer|client|user|person|people|patient|employee|staff|contact|member|owner|guest|passenger|student"
-    "|driver"
-)
-#: On a name whose words are joined by ``_``, in lower case.
-_PERSONAL = re.compile(
-    r"(.*_)?("
-    r"e_?mails?|email_?addr(ess)?|mail_?addr(ess)?|phones?(_?(no|num|number))?|mobile_?(no|num|number|phone)|telephone"
-    r"|tel(_?(no|num|number))?|fax|cell_?phone|birth(_?(day|date|year|dt|place))?|date_of_birth|dob|born_?on"
-    r"|first_?name|last_?name|full_?name|sur_?name|given_?name|family_?name|maiden_?name|middle_?name|nick_?name"
-    rf"|({_PERSON})_?name|(home|street|mailing|billing|shipping|postal|{_PERSON})_?addr(ess)?|addr(ess)?(_?line)?_?[1-4]?"
-    r"|ip_?addr(ess)?|ssn|social_?security(_?(no|num|number))?|passport(_?(no|num|number))?|national_?id|tax_?id"
-    r"|my_?number|driv(er|ing)s?_?licen[cs]e(_?(no|num|number))?|iban|credit_?card(_?(no|num|number))?|card_?number"
-    r"|bank_?account(_?(no|num|number))?|gender|sex|religion|ethnicity|race|nationality|marital_?status|salary"
-    r"|zip_?code|postal_?code|post_?code|shimei|seimei|juu?sho|denwa(_?bangou?)?|seinen_?gappi|furigana|user_?name"
-    r")(_(hash|raw|enc|encrypted|normali[sz]ed|kana|en|ja))?"
-)
-_PERSONAL_JAPANESE = re.compile(
-    "氏名|姓名|名前|苗字|名字|^姓$|^氏$|^名$|フリガナ|ふりがな|ﾌﾘｶﾞﾅ|カナ氏名|住所|所在地_?個人|番地|電話|携帯|ファックス|FAX番号"
-    "|メール|ﾒｰﾙ|Eメール|生年月日|誕生|生年|性別|郵便番号|マイナンバー|個人番号|免許証|旅券|パスポート|口座番号|クレジット"
-    "|カード番号|本籍|年収|給与|国籍|宗教|保険証|(顧客|患者|社員|従業員|担当者|会員|利用者|契約者|生徒|学生|乗客|本人)名"
-)
-
-
-def is_personal(name: str) -> bool:
-    """Whether the name of a column, English or Japanese, suggests that it says something of a person."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[\s\-.]+", "_", name).lower()
-    return bool(_PERSONAL.fullmatch(words) or _PERSONAL_JAPANESE.search(name))
+#: What looks like the name of a file, where only DuckDB takes one for a table.
+_FILE = re.compile(r"/|\.(csv|tsv|parquet|json|jsonl|ndjson)(\.gz|\.zst)?$")
 
 
 def on_columns(reading: Reading, sources: Sources, tables: Mapping[str, Table] | None) -> Iterator[Advice]:
@@ -108,6 +83,8 @@ def _on_unqualified(reading: Reading, sources: Sources) -> Iterator[Advice]:
         if plain and name != "dual" and not name.startswith(("#", "@", "pg_")) and name not in said:
             said.add(name)
             way_out = f"write its schema: schema.{table.name}"
+            if _FILE.search(name):
+                way_out = "a file is read by DuckDB: --database duckdb: (to check only, --dialect duckdb)"
             yield advice(reading, offset_of(table), "unqualified-table", table.name, way_out)
 
 
@@ -118,12 +95,12 @@ def _on_personal(reading: Reading, sources: Sources, tables: Mapping[str, Table]
         for one in select.expressions:
             inner = one.unalias()
             names = [one.alias_or_name, *([inner.name] if isinstance(inner, exp.Column) else [])]
-            personal = next((name for name in names if name and name != "*" and is_personal(name)), None)
+            personal = next((name for name in names if name and name != "*" and personal_by_name(name)), None)
             if personal and personal not in said:
                 said.add(personal)
                 yield advice(reading, offset_of(one), "personal-column", personal, way_out)
     for star, table in _stars(reading.tree, sources):
         known = tables.get(name_of(table, reading.dialect) or "")
-        found = [column.name for column in known.columns if is_personal(column.name)] if known else []
+        found = [column.name for column in known.columns if personal_by_name(column.name)] if known else []
         if found:
             yield advice(reading, offset_of(star), "personal-column", ", ".join(found), way_out)

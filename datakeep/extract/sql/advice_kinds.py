@@ -28,8 +28,11 @@ KINDS: dict[str, str] = {
     "aggregate-unordered": "the order within a collected value is the database's choice",
     "any-value": "which value is taken from a group is the database's choice",
     "window-unordered": "rows that tie are numbered, or looked back at, in the database's order",
+    "float-sum": "floats are added in the database's order, on which the last digits depend",
     "personal-column": "the name of a column suggests personal data",
 }
+#: Kinds that say that another run may give other rows; the others say that the rows may not be what was thought.
+DERIVABILITY = frozenset(KINDS) - {"cross-join", "join-multiplies", "distinct-hides-join", "personal-column"}
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
-from sqlglot.tokens import TokenType
 
+from datakeep.extract.sql.advice_calls import called, outer, own, said, start_of
 from datakeep.extract.sql.advice_kinds import Advice, advice, keyword
 from datakeep.extract.sql.keys import frame_of, is_aggregated
-from datakeep.extract.sql.reading import offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +29,8 @@ _NUMBERING = frozenset({
     "row_number", "rownumber", "ntile", "lag", "lead", "first_value", "last_value", "nth_value", "firstvalue",
     "lastvalue", "nthvalue",
 })  # fmt: skip
+#: All of them, as a query may write them.
+_WORDS = _COLLECTING | _ANY | _NUMBERING
 _KEY_LAST = "add the columns of a key at the end of ORDER BY, so that no two rows tie"
 
 
@@ -47,20 +47,13 @@ def on_rows(reading: Reading, sources: Sources, tables: Mapping[str, Relation] |
     for select in reading.tree.find_all(exp.Select):
         frame = frame_of(select, sources, tables or {})
         yield from _on_distinct_on(reading, select, frame, known=tables is not None)
-        for node in _own(select):
+        for node in own(select):
             yield from _on_value(reading, node, select, frame, known=tables is not None)
     for sample in reading.tree.find_all(exp.TableSample):
         if not sample.args.get("seed"):
             start = keyword(reading, sample, "TABLESAMPLE", "SAMPLE")
             way_out = "give it a seed, REPEATABLE (42), or choose by a hash of the key"
             yield advice(reading, start, "sampling", "a sample without a seed", way_out)
-
-
-def _own(select: exp.Expr) -> Iterator[exp.Expr]:
-    """The nodes of ``select`` that are not of a query within it."""
-    for node in select.walk(prune=lambda one: one is not select and isinstance(one, exp.Query)):
-        if node is select or not isinstance(node, exp.Query):
-            yield node
 
 
 def _on_limit(
@@ -166,23 +159,25 @@ def _on_value(
     if isinstance(node, exp.Window):
         yield from _on_window(reading, node, select, frame, known=known)
         return
-    if not isinstance(node, exp.Func) or isinstance(_outer(node), exp.Window):
+    if not isinstance(node, exp.Func) or isinstance(outer(node), exp.Window):
         return
-    name = _name(node)
-    if isinstance(_outer(node), exp.WithinGroup) or node.find(exp.Order):
+    name = called(node)
+    if isinstance(outer(node), exp.WithinGroup) or node.find(exp.Order):
         return
     if name in _COLLECTING:
         way_out = "sort within it: array_agg(x ORDER BY …), or WITHIN GROUP (ORDER BY …)"
         yield advice(
             reading,
-            _start(reading, node),
+            start_of(reading, node, _WORDS),
             "aggregate-unordered",
-            f"{_said(reading, node)} without ORDER BY",
+            f"{said(reading, node, _WORDS)} without ORDER BY",
             way_out,
         )
     elif name in _ANY and not _is_same_in_group(node, select, frame):
         way_out = "take min() or max(), or sort within it"
-        yield advice(reading, _start(reading, node), "any-value", _said(reading, node), way_out)
+        yield advice(
+            reading, start_of(reading, node, _WORDS), "any-value", said(reading, node, _WORDS), way_out
+        )
 
 
 def _is_same_in_group(node: exp.Expr, select: exp.Expr, frame: Frame) -> bool:
@@ -199,19 +194,19 @@ def _on_window(
     function = window.this
     while isinstance(function, exp.IgnoreNulls | exp.RespectNulls | exp.Filter | exp.WithinGroup):
         function = function.this
-    if _name(function) not in _NUMBERING:
+    if called(function) not in _NUMBERING:
         return
     named = {one.name.lower(): one for one in select.args.get("windows") or ()}
     spec = named.get(str(window.args.get("alias") or "").lower().strip('"'), window)
     order = spec.args.get("order") or window.args.get("order")
-    start = _start(reading, function)
+    start = start_of(reading, function, _WORDS)
     if order is None:
         way_out = "sort within OVER (… ORDER BY …), by the columns of a key at the end"
         yield advice(
-            reading, start, "window-unordered", f"{_said(reading, function)} without ORDER BY", way_out
+            reading, start, "window-unordered", f"{said(reading, function, _WORDS)} without ORDER BY", way_out
         )
     elif known and not _leaves_one(spec, order, frame):
-        what = f"{_said(reading, function)} whose ORDER BY is not known to leave no ties"
+        what = f"{said(reading, function, _WORDS)} whose ORDER BY is not known to leave no ties"
         yield advice(reading, start, "window-unordered", what, _KEY_LAST)
 
 
@@ -219,38 +214,3 @@ def _leaves_one(spec: exp.Expr, order: exp.Expr, frame: Frame) -> bool:
     parts = [*(spec.args.get("partition_by") or ()), *(one.this for one in order.expressions)]
     closed = frame.closure(_columns(frame, parts))
     return all((alias, "*") in closed for alias in frame.relations)
-
-
-def _outer(node: exp.Expr) -> exp.Expr | None:
-    outer = node.parent
-    while isinstance(outer, exp.IgnoreNulls | exp.RespectNulls | exp.Filter | exp.Distinct):
-        outer = outer.parent
-    return outer
-
-
-def _name(node: exp.Expr) -> str:
-    if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
-        return str(node.name).lower()
-    return node.sql_name().lower() if isinstance(node, exp.Func) else ""
-
-
-def _start(reading: Reading, node: exp.Expr) -> int | None:
-    """Where the function's name stands; sqlglot does not tell it of every function."""
-    inner = offset_of(node)
-    if "start" in node.meta or inner is None:
-        return inner
-    called = [
-        token.start
-        for token, following in pairwise(reading.tokens)
-        if token.start < inner
-        and following.token_type == TokenType.L_PAREN
-        and token.text.lower() in _COLLECTING | _ANY | _NUMBERING
-    ]
-    return called[-1] if called else inner
-
-
-def _said(reading: Reading, node: exp.Expr) -> str:
-    """The function as the user calls it: sqlglot has its own names."""
-    start = _start(reading, node)
-    word = next((token.text for token in reading.tokens if token.start == start), _name(node))
-    return f"{word}()"

@@ -10,6 +10,7 @@ from datakeep.extract.sql.address import secrets_of
 from datakeep.extract.sql.alchemy_catalogue import table_of
 from datakeep.extract.sql.alchemy_kinds import Kind, kind_of
 from datakeep.extract.sql.drivers import driver, missing
+from datakeep.extract.sql.faults import DriverMissing
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
 from datakeep.extract.sql.pace import Pace, weight
 from datakeep.extract.sql.placeholders import substituted
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 #: So many rows and bytes are read before types are settled, where only the values tell them.
 _HEAD_ROWS, _HEAD_BYTES = 16_384, 16 << 20
+#: What brings the SQLAlchemy dialect of databases that none of our extras does.
+_DIALECT_PACKAGES = {
+    "trino": "trino[sqlalchemy]", "redshift": "sqlalchemy-redshift", "databricks": "databricks-sqlalchemy",
+    "clickhouse": "clickhouse-sqlalchemy",
+}  # fmt: skip
 
 
 class AlchemyDatabase(Database):
@@ -65,8 +71,16 @@ class AlchemyDatabase(Database):
                 url, poolclass=alchemy.pool.NullPool, connect_args=kind.options(), hide_parameters=True
             )
         except (alchemy.exc.NoSuchModuleError, ImportError) as error:
-            package = getattr(error, "name", None) or f"the SQLAlchemy dialect of {scheme}"
-            raise missing(package, extra=kind.extra, what=what, also="and " + package) from error
+            scheme = scheme.partition("+")[0].lower()
+            package = getattr(error, "name", None) or _DIALECT_PACKAGES.get(scheme)
+            if package is None:
+                raise DriverMissing(
+                    f"{what} needs a Python package with its SQLAlchemy dialect, which is not installed",
+                    next_step=f"find the package that brings {scheme}: to SQLAlchemy, and install it beside "
+                    "datakeep[sqlalchemy]",
+                ) from error
+            also = f"'{package}'" if "[" in package else package
+            raise missing(package.partition("[")[0], extra=kind.extra, what=what, also=also) from error
         except (alchemy.exc.ArgumentError, ValueError) as error:
             raise UsageError(
                 f"the URL {self.address.shown} cannot be read",

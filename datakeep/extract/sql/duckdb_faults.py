@@ -20,6 +20,10 @@ _LINE = re.compile(r"\n\nLINE (\d+): ")
 _KIND = re.compile(r"^([A-Z][A-Za-z-]*(?: [A-Z][a-z]+)?|INTERRUPT|TransactionContext) Error: ")
 _QUOTED = re.compile(r'"([^"]+)"|(?:name|type|function) (\w+) ')
 _BLOCKED = re.compile(r'Cannot access (?:file|directory) "([^"]*)"')
+_CSV = re.compile(r"CSV Error on Line: (\d+)")
+_CSV_FILE = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
+_CSV_COLUMN = re.compile(r'converting column "([^"]+)"')
+_SAID_CHARACTERS = 300
 #: DuckDB's classes of what is wrong with the text, not with the data.
 _OF_TEXT = frozenset({"ParserException", "BinderException", "CatalogException", "SyntaxException"})
 
@@ -77,11 +81,32 @@ def of_data(said: str) -> DatakeepError:
         )
     if "disabled" in said and said.startswith("Permission Error"):
         return QueryRefused(f"the query does more than read: {_words(said)}", next_step="take that out")
+    if csv := _CSV.search(said):
+        return _of_csv(csv, said)
     if said.startswith("Out of Memory"):
         return QueryFailed(_words(said), next_step="free memory or disk space, or narrow the query down")
     return QueryFailed(
         f"DuckDB gave up: {_words(said)}", next_step="correct the query or the data, and run it again"
     )
+
+
+def _of_csv(found: re.Match[str], said: str) -> QueryFailed:
+    """A line that is not as the others: DuckDB says it in thirty lines, all of its settings among them."""
+    file = _CSV_FILE.search(said)
+    lines = [line.strip() for line in said[found.end() :].partition("Possible ")[0].splitlines()]
+    told = [
+        line.rstrip(".") for line in lines if line and not line.startswith(("Original Line", "This type was"))
+    ]
+    name = file[1].strip() if file else "the CSV file"
+    column = _CSV_COLUMN.search(said)
+    step = f"correct the file, or say how it is to be read: read_csv('{name}', …)"
+    if column:
+        step = f"correct the file, or say the column's type: read_csv('{name}', types = {{'{column[1]}': 'VARCHAR'}})"
+    return QueryFailed(f"{name}, line {found[1]}: {_cut('; '.join(told))}", next_step=step)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SAID_CHARACTERS else f"{text[:_SAID_CHARACTERS]}…"
 
 
 @contextmanager
@@ -130,7 +155,7 @@ def _words(said: str) -> str:
     """DuckDB's message on one line, without its kind and the excerpt of the query."""
     head = _LINE.split(said, maxsplit=1)[0]
     words = re.sub(r"\s*\n\s*", " ", _KIND.sub("", head)).strip()
-    return words[:1].lower() + words[1:]
+    return _cut(words if words[1:2].isupper() else words[:1].lower() + words[1:])
 
 
 def _place(said: str, text: str) -> int | None:

@@ -122,4 +122,4 @@ def _decimals(array: Any, plan: Plan, first_row: int) -> Any:
 
     precision, scale = plan.decimal or (_HUGE_DIGITS, 0)
     target = (pa.decimal128 if precision <= _HUGE_DIGITS else pa.decimal256)(precision, scale)
-    return exact(array, Rule(plan.name, target), first_row)
+    return exact(array, Rule(plan.name, target, told=plan.note is None), first_row)

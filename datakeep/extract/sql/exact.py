@@ -36,11 +36,13 @@ class Rule:
         name: Of the column.
         target: The Arrow type that is kept.
         unsure_text: Whether its text may be no UTF-8, as in a database that does not check it.
+        told: Whether the user has said which decimal it is to be.
     """
 
     name: str
     target: Any
     unsure_text: bool = False
+    told: bool = False
 
 
 def exact(array: Any, rule: Rule, first_row: int) -> Any:
@@ -110,20 +112,18 @@ class _Column:
     def _decimal(self, array: Any, target: Any, lists: tuple[Any, ...]) -> Any:
         import pyarrow as pa
 
-        if _most_digits(array) <= (_DIGITS_128 if target.bit_width == 128 else _DIGITS_256):
+        if _has_room(array, target.scale, _DIGITS_128 if target.bit_width == 128 else _DIGITS_256):
             try:
                 return array.cast(target)
             except pa.ArrowInvalid as error:
                 cause: pa.ArrowInvalid | None = error
-        else:  # Arrow's cast of more digits than its type holds wraps round, without an error
+        else:  # Arrow's cast wraps round, without an error
             cause = None
         kept = []
         for index, value in enumerate(array.to_pylist()):
             number = None if value is None else _decimal_of(value, target)
             if value is not None and number is None:
-                raise refusal(
-                    self.rule, self._row(index, lists), value, f"is no {_decimal_name(target)}"
-                ) from cause
+                raise _no_decimal(self.rule, self._row(index, lists), value, target) from cause
             kept.append(number)
         return pa.array(kept, target)
 
@@ -171,20 +171,49 @@ def _plain(array: Any) -> Any:
     return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
-def _most_digits(array: Any) -> int:
-    """The most digits, or other characters, that a number of ``array`` has, apart from sign and point."""
+def _has_room(array: Any, scale: int, digits: int) -> bool:
+    """Whether Arrow's integer of so many digits holds each number of ``array``, as it is written and with ``scale``.
+
+    A cast of 35000 to decimal128(37, 34) multiplies by 10³⁴, which has 39 digits, before it looks whether it fits.
+    """
     import pyarrow.compute as pc
 
-    most = pc.max(pc.binary_length(array)).as_py() or 0
-    if most <= _DIGITS_128:
-        return int(most)
-    return int(
-        pc.max(pc.binary_length(pc.replace_substring_regex(array, pattern="[-.]", replacement=""))).as_py()
+    def longest(pattern: str | None) -> int:
+        kept = (
+            array if pattern is None else pc.replace_substring_regex(array, pattern=pattern, replacement="")
+        )
+        return pc.max(pc.binary_length(kept)).as_py() or 0
+
+    if longest(None) + scale <= digits:
+        return True
+    return longest("[-.]") <= digits and longest(r"^-?0*|\..*$") + scale <= digits
+
+
+def _no_decimal(rule: Rule, row: int, value: str, target: Any) -> NotExact:
+    """The error for a number that ``target`` has no room for, with the digits that it needs."""
+    fault = refusal(rule, row, value, f"is no decimal({target.precision}, {target.scale})")
+    needed = _digits_for(value, target)
+    if needed is None or not rule.told:
+        return fault
+    return NotExact(
+        fault.what,
+        next_step=f"give it more digits: --decimal {rule.name}={needed[0]},{needed[1]} holds this value; or keep the "
+        f"column as text: --as-text {rule.name}",
     )
 
 
-def _decimal_name(target: Any) -> str:
-    return f"decimal({target.precision}, {target.scale})"
+def _digits_for(value: str, target: Any) -> tuple[int, int] | None:
+    """Precision and scale that hold ``value`` and all that ``target`` does; None if Arrow has no such decimal."""
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    if not number.is_finite():
+        return None
+    _, digits, exponent = number.as_tuple()
+    scale = max(target.scale, -int(exponent))
+    whole = max(target.precision - target.scale, len(digits) + int(exponent))
+    return (whole + scale, scale) if whole + scale <= _DIGITS_256 else None
 
 
 def _decimal_of(value: str, target: Any) -> Decimal | None:

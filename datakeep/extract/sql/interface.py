@@ -59,6 +59,7 @@ class Statement:
         normalised: The same, formatted by sqlglot without comments, for comparing.
         placeholders: Name, start and end (exclusive, in characters) of each ``:name`` in ``text``, in order.
         ordered: Whether its outermost query sorts, so that the order of rows is the query's own.
+        single: Whether it gives one row at most, as ``SELECT count(*) FROM t`` does.
     """
 
     text: str
@@ -66,6 +67,7 @@ class Statement:
     normalised: str
     placeholders: tuple[tuple[str, int, int], ...] = ()
     ordered: bool = False
+    single: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from datakeep.core.names import nearest
 from datakeep.core.secrets import find_secret
 from datakeep.extract.sql.faults import QueryRefused
 from datakeep.extract.sql.interface import Parameter, ParameterType
+from datakeep.extract.sql.mistyped import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,17 +93,26 @@ def check_parameters(statement: Statement, parameters: Mapping[str, Parameter]) 
     surplus = [name for name in parameters if name not in wanted]
     if not (missing or surplus):
         return
-    things = []
+    texts = [name for name in quoted(statement) if name in surplus]
+    things, meant_for = [], set()
     for name in missing:
         near = nearest(name, surplus)
+        meant_for.add(near)
         things.append(f":{name} has no value" + (f"; was {near} meant for it?" if near else ""))
     for name in surplus:
+        if name in meant_for:
+            continue
         near = nearest(name, missing) or nearest(name, wanted)
-        things.append(f"{name} is not in the query" + (f"; did you mean {near}?" if near else ""))
+        said = f"{name} is no parameter of the query, in which ':{name}' stands in quotes, as a text"
+        meant = f"{name} is not in the query" + (f"; did you mean {near}?" if near else "")
+        things.append(said if name in texts else meant)
     given = " ".join(f"--param {name}=…" for name in wanted)
+    step = f"give exactly: {given}" if wanted else "leave --param out: the query has no :name"
+    if texts:
+        step = f"remove the quotes in the query: write :{texts[0]}, not ':{texts[0]}'"
     raise QueryRefused(
-        f"the query's parameters and those given do not fit: {'; '.join(things)}",
-        next_step=f"give exactly: {given}" if wanted else "leave --param out: the query has no :name",
+        things[0] if len(things) == 1 else f"{len(things)} parameters do not fit the query",
+        next_step=step,
         things=things,
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, AlreadyExists, DatakeepError, NoSpace, SourceFault
 from datakeep.core.interrupts import deferred
+from datakeep.extract.sql.behind import Behind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -64,6 +65,7 @@ def write_parts(
     keys: Collection[str] = (),
     part_bytes: int = PART_BYTES,
     row_group_rows: int = ROW_GROUP_ROWS,
+    shown: Path | None = None,
 ) -> Parts:
     """Write every row of ``result`` to ``folder/NAME-00001.parquet`` and, above ``part_bytes`` each, further ones.
 
@@ -78,6 +80,7 @@ def write_parts(
         keys: Columns that are known to be keys.
         part_bytes: A file ends with the row group that brings it to this size.
         row_group_rows: At most so many rows lie in one row group.
+        shown: What the folder is called in messages: one that is taken away again says nothing to anybody.
 
     Raises:
         NoSpace: The disk is full.
@@ -93,13 +96,17 @@ def write_parts(
     bloom = bloom_columns([field.name for field in result.schema if _can_bloom(field.type)], keys)
     progress.stage("extracting rows", unit="rows")
     writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
+    writing = Behind(writer.write)
     try:
         for group in _groups(_told(result, progress), result.schema, row_group_rows):
-            writer.write(group)
+            writing.put(group)
+        writing.settle()
         return writer.finished()
     except OSError as error:
-        raise _disk_fault(error, folder) from error
+        raise _disk_fault(error, shown or folder) from error
     finally:
+        with deferred():  # a second Ctrl-C does not take the files from under the thread that writes
+            writing.leave()
         writer.discard()
 
 

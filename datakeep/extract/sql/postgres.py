@@ -55,6 +55,15 @@ _ABOUT = (
     " current_setting('transaction_read_only'), transaction_timestamp(), current_database()::text,"
     " session_user::text, host(inet_server_addr()), inet_server_port()::text"
 )
+#: The server looks whether we are still there, also while it works on a query (from PostgreSQL 14 on): a query whose
+#: client was killed, or whose machine is gone, ends by itself. What somebody has set to less stays.
+_WATCHED = """
+SELECT set_config(name, ours, true)
+FROM pg_settings JOIN (VALUES ('client_connection_check_interval', '5000'), ('tcp_keepalives_idle', '60'),
+                              ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '6')) AS wanted(name, ours)
+     USING (name)
+WHERE setting::int = 0 OR setting::int > ours::int
+"""
 #: Called otherwise before PostgreSQL 13.
 _SNAPSHOTS = {True: "SELECT pg_current_snapshot()::text", False: "SELECT txid_current_snapshot()::text"}
 _DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
@@ -88,6 +97,7 @@ class PostgresSession(Session):
             self._unsure_text = encoding == "SQL_ASCII"
             wanted = "SQL_ASCII" if self._unsure_text else "UTF8"
             connection.rows(_SETTINGS, f"{(timeout_s or 0) * 1000}", wanted)
+            self._be_watched()
             version, isolation, read_only, began, *place = connection.rows(_ABOUT)[0]
             identity = connection.rows(_SNAPSHOTS[int(version.partition(".")[0]) >= 13])[0][0]
         self._server = f"PostgreSQL {version.partition(' ')[0]}"
@@ -95,6 +105,15 @@ class PostgresSession(Session):
         self._snapshot = Snapshot(f"{isolation}{suffix}", began, identity)
         self._user = place[1]
         self._shown = _completed(address.shown, *place)
+
+    def _be_watched(self) -> None:
+        """Ask the server to notice when this process is gone; some operating systems do not let it."""
+        self._connection.do(f"SAVEPOINT {SAVEPOINT}")
+        try:
+            self._connection.rows(_WATCHED)
+        except failures():
+            self._connection.do(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+        self._connection.do(f"RELEASE SAVEPOINT {SAVEPOINT}")
 
     @property
     def server(self) -> str:

@@ -26,6 +26,7 @@ from datakeep.extract.sql.pace import Pace, weight
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.refusals import check_columns, check_parameters, out_of_time, place_of, refused
 from datakeep.extract.sql.sqlite_catalogue import tables_of
+from datakeep.extract.sql.sqlite_classes import classes_of_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -201,7 +202,8 @@ class _SqliteSession(Session):
         if ended:
             seen = [values_of.classes_of(row[at] for row in head) for at in range(len(names))]
         else:
-            seen = self._profile(text, bound, len(names))
+            with self._reading_only():
+                seen = classes_of_all(self._connection, text, bound, len(names))
         columns = []
         for at, (name, kind) in enumerate(zip(names, seen, strict=True)):
             as_text = name in exactness.as_text
@@ -211,19 +213,6 @@ class _SqliteSession(Session):
             shown = declared[at] or "/".join(sorted(kind)) or "null"
             columns.append(SourceColumn(name, shown, arrow, values_of.note_of(kind, as_text=as_text)))
         return columns, head
-
-    def _profile(self, text: str, bound: Mapping[str, Any], count: int) -> list[frozenset[str]]:
-        """The storage classes of each column of a long result: its least and greatest, which are equal or a mix."""
-        names = [f"c{at}" for at in range(count)]
-        asked = ", ".join(
-            f"min(nullif(typeof({name}), 'null')), max(nullif(typeof({name}), 'null'))" for name in names
-        )
-        with self._reading_only():
-            found = self._connection.execute(
-                f"WITH q({', '.join(names)}) AS (\n{text}\n) SELECT {asked} FROM q",  # noqa: S608  (the user's query)
-                bound,
-            ).fetchone()
-        return [frozenset(found[at : at + 2]) - {None} for at in range(0, 2 * count, 2)]
 
 
 class _SqliteResult:

@@ -7,6 +7,7 @@ from sqlglot import ErrorLevel, exp
 from datakeep.core.errors import SecretFound
 from datakeep.core.secrets import find_secret
 from datakeep.extract.sql.interface import Statement
+from datakeep.extract.sql.keys import is_aggregated
 from datakeep.extract.sql.one_select import check_start, check_tree
 from datakeep.extract.sql.parameters import check_parameters as check_parameters  # noqa: PLC0414  handed on
 from datakeep.extract.sql.parameters import parameters_from_yaml as parameters_from_yaml  # noqa: PLC0414
@@ -48,8 +49,16 @@ def parse(text: str, dialect: str) -> Statement:
         dialect=dialect,
         normalised=_normalised(reading),
         placeholders=reading.placeholders,
+        single=_is_single(reading.tree),
         ordered=bool(reading.tree.unnest().args.get("order") or reading.tree.args.get("order")),
     )
+
+
+def _is_single(tree: exp.Expr) -> bool:
+    query = tree.unnest()
+    # A function without FROM may give many rows, as generate_series() does.
+    bare = query.args.get("from_") is None and query.find(exp.Func) is None
+    return isinstance(query, exp.Select) and (bare or is_aggregated(query))
 
 
 def _normalised(reading: Reading) -> str:

@@ -6,15 +6,20 @@ from datetime import date
 from types import SimpleNamespace
 
 import pytest
+from click import unstyle
 from click.testing import CliRunner
 
 from datakeep.cli.group import datakeep
 from datakeep.cli.listing import _row
 from datakeep.cli.people import _state as state_of_person
-from datakeep.cli.status import _get
+from datakeep.cli.profile import _time_lines
+from datakeep.cli.status import _get, _keep_lines
 from datakeep.cli.vault import _state as state_of_place
+from datakeep.core.changes import FieldChange, telling
 from datakeep.core.errors import UsageError
 from datakeep.core.names import parse_reference
+from datakeep.formats.profile import Periods
+from datakeep.workflows.status import Finding, KeepStatus
 from datakeep.workflows.vault_stores import Place
 
 
@@ -59,3 +64,51 @@ def test_a_store_that_cannot_be_written_is_read_only():
     )
     assert state_of_place(Place("s3", "s3://b", None, None, writable=True)) == "reachable"
     assert state_of_place(Place("nas", "/mnt", None, "is missing")) == "is missing"
+
+
+def findings(**kinds: int) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(kind, f"{kind}-{number}", "is so", "datakeep help")
+        for kind, count in kinds.items()
+        for number in range(count)
+    )
+
+
+def test_of_many_findings_some_of_each_kind_are_listed_and_the_others_counted():
+    status = KeepStatus("big", 300, findings(behind=1, unproven=300, copies=40, lost=2))
+    lines = list(_keep_lines(status, whole=False))
+    shown = [unstyle(line).split(":")[0].strip() for line in lines if "is so" in line]
+    assert len(shown) == 20
+    assert [one for one in shown if one.startswith(("behind", "lost"))] == ["behind-0", "lost-0", "lost-1"]
+    assert shown.index("unproven-0") < shown.index("copies-0"), "in their order"
+    assert lines[0] == "big: 300 datasets; 343 things to look at"
+    counted = [one.split("-")[0] for one in shown]
+    unproven, copies = (n - counted.count(kind) for kind, n in (("unproven", 300), ("copies", 40)))
+    assert lines[-1] == (
+        f"  … and 323 more like these ({unproven} unproven, {copies} copies); datakeep status --all lists them"
+    )
+    assert len(list(_keep_lines(status, whole=True))) == 1 + 2 * 343
+
+
+def test_few_findings_are_listed_whole():
+    lines = list(_keep_lines(KeepStatus("small", 3, findings(unproven=20)), whole=False))
+    assert len(lines) == 1 + 2 * 20
+
+
+def test_what_differs_with_every_run_of_a_query_is_not_told_beside_what_does_not():
+    noise = [
+        FieldChange(f"source.extraction.{name}", 1, 2) for name in ("snapshot", "started_at", "ended_at")
+    ]
+    rows = FieldChange("source.rows", 1, 2)
+    assert telling([noise[0], rows, *noise[1:]]) == [rows]
+    assert telling(noise) == noise
+
+
+def test_bars_of_several_days_say_what_they_count():
+    days = {
+        str(date(2026, 1, 1).replace(month=month, day=day)): 10
+        for month in range(1, 13)
+        for day in range(1, 28)
+    }
+    first = next(_time_lines(Periods(column="day", per="day", rows=days)))
+    assert "at most 10 in one day; each bar is 7 days, with 70 rows at most" in first

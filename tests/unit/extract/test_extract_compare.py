@@ -242,6 +242,39 @@ def test_examples_are_few_told_as_text_and_withheld_when_personal(tmp_path: Path
     assert any("no examples" in line for line in lines)
 
 
+def test_changed_rows_are_told_with_old_and_new_values(tmp_path: Path) -> None:
+    kinds = schema("k", s=pa.string(), d=pa.decimal128(10, 2), x=pa.float64())
+    rows = [{"k": k, "s": "a", "d": Decimal("1.50"), "x": 0.1} for k in range(9)]
+    other = [dict(row) for row in rows]
+    other[2] |= {"d": Decimal("0.00"), "x": None}
+    other[5]["s"] = "表" * 100
+    old, new = write(tmp_path / "a.parquet", rows, kinds), write(tmp_path / "b.parquet", other[::-1], kinds)
+    found = of([old], [new], "k")
+    assert [(one.key, one.differing) for one in found.changes] == [({"k": "2"}, 2), ({"k": "5"}, 1)]
+    assert found.changes[0].columns == {"d": ("1.50", "0.00"), "x": ("0.1", None)}
+    assert found.changes[1].columns == {"s": ("a", "表" * 80 + "…")}
+    assert json.loads(json.dumps(found.to_dict()))["changes"][0] == {
+        "key": {"k": "2"},
+        "columns": {"d": {"old": "1.50", "new": "0.00"}, "x": {"old": "0.1", "new": None}},
+        "columns_differing": 2,
+    }
+    assert "  ~ k = 2: d 1.50 → 0.00, x 0.1 → NULL" in list(comparison_lines(found, "t@v1", "now"))
+    hidden = of([old], [new], "k", personal=True)
+    assert (hidden.changes, hidden.changed, hidden.withheld) == ((), 2, True)
+
+
+def test_of_many_changed_rows_and_columns_a_few_are_told(tmp_path: Path) -> None:
+    names = [f"c{at:02}" for at in range(30)]
+    rows = [{"k": k, **dict.fromkeys(names, 0)} for k in range(20)]
+    changed = [{"k": row["k"], **dict.fromkeys(names, 1)} for row in rows]
+    old = write(tmp_path / "a.parquet", rows, schema("k", *names))
+    found = of([old], [write(tmp_path / "b.parquet", changed, schema("k", *names))], "k")
+    assert [one.key for one in found.changes] == [{"k": str(k)} for k in range(5)]
+    assert (len(found.changes[0].columns), found.changes[0].differing) == (20, 30)
+    (line, _) = [line for line in comparison_lines(found, "t@v1", "now") if line.startswith("  ~")]
+    assert line == "  ~ k = 0: c00 0 → 1, c01 0 → 1, c02 0 → 1, c03 0 → 1, c04 0 → 1 and 25 more columns"
+
+
 def test_the_folder_is_gone_afterwards_and_a_full_one_is_said_to_be_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

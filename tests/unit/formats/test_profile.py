@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from datakeep.core.errors import InvalidFile, UnknownFormat
-from datakeep.formats.profile import MAX_SIZE_BYTES, Profile, suggests_personal, withholding
+from datakeep.formats.profile import MAX_SIZE_BYTES, Profile, withholding
 
 V1 = Path(__file__).parents[2] / "formats/v1/profile.json"
 
@@ -108,18 +108,8 @@ def test_what_is_withheld_stays_so() -> None:
     assert withholding(once, "no") == once
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["email", "E-Mail", "customer_name", "lastName", "first_name", "phone2", "ip_address", "BIRTH_DATE", "zip",
-     "住所", "お客様氏名", "電話番号", "username"],
-)  # fmt: skip
-def test_names_of_personal_data(name: str) -> None:
-    assert suggests_personal(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["name", "species", "bill_length_mm", "product_name", "telemetry", "ship_to", "地名", "emailed", "state"],
-)
-def test_names_of_other_data(name: str) -> None:
-    assert not suggests_personal(name)
+@pytest.mark.parametrize(("stated", "shown"), [("no", True), ("unknown", False), ("yes", False)])
+def test_what_only_describes_a_person_is_shown_where_nothing_is_personal(stated: str, shown: bool) -> None:
+    """The sex of penguins is nobody's."""
+    (found,) = withholding(of({**TEXT, "name": "sex"}), stated).columns
+    assert (found.min == "a", found.withheld) == ((True, None) if shown else (False, "name"))

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from datakeep.core.errors import UsageError
 from datakeep.repository import scratch as module
 from datakeep.repository.scratch import scratch
 
@@ -28,6 +29,7 @@ with scratch() as folder:
 def place(tmp_path, monkeypatch):
     folder = tmp_path / "temporary"
     folder.mkdir()
+    monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
 
@@ -90,3 +92,25 @@ def test_a_file_system_without_locks_is_no_fault_and_nothing_there_is_taken_for_
         assert folder.is_dir()
         assert other.is_dir()
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "read-only"])
+def test_a_folder_that_tmpdir_names_and_that_cannot_be_used_is_an_error(tmp_path, monkeypatch, kind):
+    folder = tmp_path / "base" / "named"
+    folder.parent.mkdir()
+    if kind == "file":
+        folder.write_text("")
+    elif kind == "read-only":
+        folder.mkdir()
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    with pytest.raises(UsageError, match=f"TMPDIR names, {folder}, ") as caught, scratch():
+        pass
+    assert "set TMPDIR" in caught.value.next_step
+    assert [path.name for path in folder.parent.iterdir()] == ([] if kind == "missing" else ["named"])
+
+
+def test_the_folder_that_tmpdir_names_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with scratch() as folder:
+        assert folder.parent == tmp_path

@@ -73,6 +73,11 @@ def query(tmp_path):
 
 JOINED = "SELECT o.id, n.body\nFROM orders o\nLEFT JOIN notes n ON n.order_id = o.id"
 
+NO_ORDER = (
+    "no ORDER BY: the rows come in no fixed order, and the same rows in another order are other bytes; "
+    "ORDER BY a key makes them the same"
+)
+
 
 def test_the_text_alone_says_what_was_not_looked_at(query):
     found = check_sql(query("SELECT id FROM s.orders WHERE day = :day"), None)
@@ -82,6 +87,7 @@ def test_the_text_alone_says_what_was_not_looked_at(query):
     assert found.notes == (
         "keys and joins were not looked at: --database URL asks the database for them",
         "1 parameter without a value: :day",
+        NO_ORDER,
     )
 
 
@@ -89,6 +95,7 @@ def test_a_join_without_a_key_that_repeats_nothing_is_a_note(query, shop):
     found = check_sql(query(JOINED), None, database=shop)
     assert found.advice == ()
     assert found.notes == (
+        NO_ORDER,
         "3:11: each of 2 values of order_id stands in one row of notes today; nothing in the database keeps it so",
     )
     assert found.statement.dialect == "sqlite"
@@ -119,7 +126,7 @@ def test_another_dialect_than_the_databases_is_refused(query, shop):
 
 
 def test_parameters_are_held_against_the_query(query):
-    path = query("SELECT id FROM s.orders WHERE day = :day")
+    path = query("SELECT id FROM s.orders WHERE day = :day ORDER BY id")
     assert len(check_sql(path, None, ["day=2026-11-01"]).notes) == 1
     with pytest.raises(QueryRefused, match="was dy meant for it"):
         check_sql(path, None, ["dy=2026-11-01"])
@@ -188,3 +195,77 @@ def test_the_command_asks_a_database(query, capsys, monkeypatch, shop):
     assert "[window-unordered]" in out  # no key of a view is known
     assert "  reads view main.v: id\n  reads table main.orders through main.v: id\n" in out
     assert "--database" not in out
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("SELECT id FROM s.orders", True),
+        ("SELECT id FROM s.orders UNION ALL SELECT id FROM s.old", True),
+        ("SELECT generate_series(1, 3) AS n", True),
+        ("SELECT day, count(*) AS n FROM s.orders GROUP BY day", True),
+        ("SELECT id FROM s.orders ORDER BY id", False),
+        ("SELECT id FROM s.orders UNION ALL SELECT id FROM s.old ORDER BY id", False),
+        ("SELECT count(*) AS n, max(day) AS day FROM s.orders", False),
+        ("SELECT 1 AS n", False),
+    ],
+)
+def test_rows_in_no_fixed_order_are_worth_a_note_and_no_more(query, text, told):
+    found = check_sql(query(text), None)
+    assert (NO_ORDER in found.notes) is told
+    assert found.advice == ()
+    assert found.derivable
+
+
+def test_what_sounds_personal_or_repeats_rows_can_be_derived_again(query, shop):
+    shop.connection.execute("INSERT INTO notes VALUES (1, 'z')")
+    assert check_sql(query("SELECT id, email FROM s.a ORDER BY id"), None).derivable
+    found = check_sql(query(JOINED), None, database=shop)
+    assert [one.id for one in found.advice] == ["join-multiplies"]
+    assert found.derivable
+    assert not check_sql(query("SELECT id, now() AS at FROM s.a ORDER BY id"), None).derivable
+
+
+@pytest.mark.parametrize(
+    ("option", "way_out"),
+    [
+        (
+            "until=20260101",
+            "until=20260101 is read as a whole number; if it is a date: --param until:date=2026-01-01",
+        ),
+        (
+            "until=2026/1/31",
+            "until=2026/1/31 is read as a text; if it is a date: --param until:date=2026-01-31",
+        ),
+        (
+            "until=2026-1-1",
+            "until=2026-1-1 is read as a text; if it is a date: --param until:date=2026-01-01",
+        ),
+        ("until:integer=20260101", None),
+        ("until=2026-01-01", None),
+        ("until=20261301", None),
+        ("until=12345678", None),
+    ],
+)
+def test_a_number_that_looks_like_a_day_is_doubted(query, option, way_out):
+    found = check_sql(query("SELECT id FROM s.orders WHERE day < :until ORDER BY id"), None, [option])
+    assert [note for note in found.notes if "read as" in note] == ([way_out] if way_out else [])
+
+
+def test_a_parameter_in_quotes_is_a_text(query):
+    path = query("SELECT id FROM s.orders WHERE day < ':until' AND x = 'a :until b' ORDER BY id")
+    said = [note for note in check_sql(path, None).notes if "quotes" in note]
+    assert said == [
+        "':until' stands in quotes in the query, so that it is a text and no parameter: remove the quotes"
+    ]
+    with pytest.raises(QueryRefused, match=r"q\.sql: until is no parameter.*stands in quotes") as refused:
+        check_sql(path, None, ["until=2026-01-01"])
+    assert refused.value.next_step == "remove the quotes in the query: write :until, not ':until'"
+
+
+def test_several_parameters_that_do_not_fit_are_said_once_each(query):
+    path = query("SELECT id FROM s.orders WHERE day > :since AND day < :until")
+    with pytest.raises(QueryRefused) as refused:
+        check_sql(path, None, ["sinse=2026-01-01", "unti=2026-01-01"])
+    assert len(refused.value.things) == 2
+    assert not any(thing in refused.value.what for thing in refused.value.things)

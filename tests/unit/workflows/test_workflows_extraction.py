@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datakeep.core.secrets import find_secret
@@ -16,6 +18,7 @@ from datakeep.extract.sql.parameters import parameters_from_yaml, parameters_of
 from datakeep.formats import yaml
 from datakeep.formats.manifest import Source
 from datakeep.workflows.extraction_record import _columns, dictionary, moved, stated_parameter
+from datakeep.workflows.publish import _taken
 
 _ZONES = st.none() | st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 _VALUES = {
@@ -38,6 +41,7 @@ def _exactly(parameter: Parameter) -> tuple[object, ...]:
     return parameter.type, type(value), str(value) if isinstance(value, Decimal) else value, sign
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True), _PARAMETERS, max_size=4))
 def test_parameters_are_read_back_as_they_were(parameters: dict[str, Parameter]) -> None:
     """Through the manifest's YAML and its model, with type and value; that is what --rerun binds."""
@@ -148,3 +152,38 @@ def test_times_keep_their_zone() -> None:
         assert stated_parameter("at", parameter) == text
         assert isinstance(parameter.value, datetime)
         assert parameter.value.date() == date(2026, 11, 1)
+
+
+def test_a_key_that_is_another_is_told_with_both() -> None:
+    def read(*key: str) -> dict[str, Any]:
+        tables = [{"name": "s.a", "kind": "table", "columns": ["id"], "primary_key": list(key)}]
+        return {"columns": [], "tables": tables}
+
+    assert list(moved(read("id"), read("id", "day"))) == ["the primary key of s.a was id, and is id, day"]
+    assert list(moved(read(), read("id"))) == ["the primary key of s.a was none, and is id"]
+    assert list(moved(read("id"), read("id"))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "way_out"),
+    [
+        ({"kind": "sql", "extraction": {}}, "orders --sql FILE --database URL -m WHY"),
+        ({}, "orders SOURCE -m WHY"),
+    ],
+)
+def test_who_came_second_is_told_what_they_can_type(source: dict[str, Any], way_out: str) -> None:
+    first = SimpleNamespace(dataset="orders", version="v1", registered_by="ken@corp.example")
+    fault = _taken(first, SimpleNamespace(document={"source": source}))
+    assert "registered at the same time by ken@corp.example" in fault.what
+    assert fault.next_step.endswith(f"datakeep update {way_out}")
+
+
+def test_the_items_of_a_list_are_called_as_in_parquet() -> None:
+    columns = [
+        SourceColumn("a", "integer[]", "list<item: int32>"),
+        SourceColumn("b", "INTEGER[][]", "list<l: list<l: struct<list: int32>>>"),
+        SourceColumn("c", "text", "string"),
+    ]
+    assert [one["arrow_type"] for one in _columns(columns, {}, ())] == [
+        "list<element: int32>", "list<element: list<element: struct<list: int32>>>", "string",
+    ]  # fmt: skip

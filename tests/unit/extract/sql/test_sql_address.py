@@ -57,8 +57,48 @@ def test_a_password_that_is_not_escaped_is_refused_and_not_repeated(url):
     assert "ss" not in caught.value.what.replace("password", "").replace("must be escaped", "")
 
 
-@pytest.mark.parametrize("url", ["plant.db", "/data/plant.db", "ftp://dwh/plant", ""])
+@pytest.mark.parametrize("url", ["plant", "/data/plant", "ftp://dwh/plant", ""])
 def test_what_is_no_database_is_said_with_an_example(url):
     with pytest.raises(UsageError) as caught:
         address_of(url)
     assert "postgresql://user@host/database" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "meant"),
+    [
+        ("plant.db", None, "sqlite:///{}"),
+        ("plant", b"SQLite format 3\0....", "sqlite:///{}"),
+        ("plant.data", b"12345678DUCK....", "duckdb:///{}"),
+        ("plant.duckdb", None, "duckdb:///{}"),
+        ("orders.csv", b"id,x", "duckdb: and the file in the query: FROM '{}'"),
+    ],
+)
+def test_a_path_in_the_place_of_a_url_is_answered_with_the_url(name, head, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if head:
+        (tmp_path / name).write_bytes(head)
+    with pytest.raises(UsageError, match="given as a path") as caught:
+        address_of(name)
+    assert caught.value.next_step == f"write it as {meant.format(tmp_path / name)}"
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("postgresql:/h/d", "postgresql://h/d"),
+        ("postgresql:h/d", "postgresql://h/d"),
+        ("mysql:/u@h/d", "mysql://u@h/d"),
+    ],
+)
+def test_two_slashes_come_before_a_host(url, meant):
+    with pytest.raises(UsageError, match="no two slashes after") as caught:
+        address_of(url)
+    assert caught.value.next_step == f"write it as {meant}"
+    address_of(meant)
+
+
+def test_a_password_behind_one_slash_is_not_repeated():
+    with pytest.raises(UsageError) as caught:
+        address_of("postgresql:/aiko:very-secret@h/d")
+    assert "very-secret" not in caught.value.what + caught.value.next_step

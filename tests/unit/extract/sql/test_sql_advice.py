@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from datakeep.extract.sql.advice import KINDS, advise
-from datakeep.extract.sql.advice_columns import is_personal
+from datakeep.extract.sql.interface import Table, TableColumn
 from datakeep.extract.sql.statement import parse
 
 #: Dialect, text, and the advice on it as (id, column) in order; the text is one line.
@@ -81,6 +81,10 @@ BY_TEXT = [
     ("postgres", "SELECT row_number() OVER () AS n FROM s.a", [("window-unordered", 8)]),
     ("postgres", "SELECT lag(a) OVER (PARTITION BY b) AS n FROM s.a", [("window-unordered", 8)]),
     ("postgres", "SELECT lead(a) OVER w AS n FROM s.a WINDOW w AS (PARTITION BY b)", [("window-unordered", 8)]),
+    ("postgres", "SELECT b, sum(a::float8) AS x FROM s.a GROUP BY b", [("float-sum", 11)]),
+    ("postgres", "SELECT avg(x.y) AS x FROM (SELECT a::real + 1 AS y FROM s.a) AS x", [("float-sum", 8)]),
+    ("postgres", "SELECT sum(CASE WHEN b > 0 THEN a::float8 END) AS x FROM s.a", [("float-sum", 8)]),
+    ("duckdb", "SELECT stddev(CAST(a AS DOUBLE)) AS x FROM a", [("float-sum", 8)]),
     ("postgres", "SELECT a, email FROM s.a", [("personal-column", 11)]),
     ("postgres", "SELECT x.birth_date AS d FROM s.a AS x", [("personal-column", 8)]),
     ("postgres", "SELECT 氏名, 売上 FROM s.a", [("personal-column", 8)]),
@@ -95,6 +99,11 @@ GOOD = [
     ("postgres", "SELECT day, amount FROM s.orders ORDER BY day, amount LIMIT 10"),
     ("postgres", "SELECT day, sum(amount) FROM s.orders GROUP BY day ORDER BY day LIMIT 10"),
     ("postgres", "SELECT max(amount) FROM s.orders LIMIT 1"),
+    ("postgres", "SELECT sum(CAST(amount AS numeric(12,2))) FROM s.orders"),
+    ("postgres", "SELECT max(amount::float8), count(amount::float8) FROM s.orders"),
+    ("postgres", "SELECT sum(amount::float8 ORDER BY id) AS x FROM s.orders"),
+    ("postgres", "SELECT id, sum(amount::float8) OVER (ORDER BY id) AS x FROM s.orders"),
+    ("postgres", "SELECT sum(CASE WHEN amount::float8 > 0 THEN 1 ELSE 0 END) AS x FROM s.orders"),
     ("postgres", "SELECT DISTINCT day FROM s.orders ORDER BY day LIMIT 3"),
     ("postgres", "SELECT o.id, c.country FROM s.orders o JOIN s.customers c ON c.id = o.customer_id"),
     ("postgres", "SELECT o.id, c.country FROM s.orders o LEFT JOIN s.customers c ON o.customer_id = c.id"),
@@ -185,6 +194,14 @@ def test_a_bad_query_of_several_lines_is_told_in_order():
     ]
 
 
+def test_a_file_in_another_dialect_is_answered_with_duckdb():
+    for name in ("'/data/orders.csv'", '"orders.parquet"', '"part/1.json.gz"'):
+        (found,) = advise(parse(f"SELECT a FROM {name}", "postgres"), None)
+        assert (found.id, "--database duckdb:" in found.way_out) == ("unqualified-table", True)
+    (found,) = advise(parse("SELECT a FROM orders", "postgres"), None)
+    assert found.way_out == "write its schema: schema.orders"
+
+
 def test_every_kind_that_a_text_can_show_is_tested_here():
     seen = {kind for _, _, expected in BY_TEXT for kind, _ in expected}
     assert set(KINDS) - seen == {"join-multiplies"}
@@ -215,21 +232,15 @@ def test_with_the_catalogue_the_keys_are_known(text, expected, shop):
 
 
 @pytest.mark.parametrize(
-    ("name", "personal"),
-    [
-        *((name, True) for name in (
-            "email", "Email", "e_mail", "customer_email", "emailAddress", "phone", "phone_number", "homePhone", "tel",
-            "birth_date", "birthdate", "date_of_birth", "dob", "first_name", "lastName", "full_name", "customer_name",
-            "home_address", "address_line1", "address", "ssn", "passport_no", "gender", "salary", "zip_code",
-            "ip_address", "氏名", "顧客氏名", "住所", "電話番号", "携帯電話", "メールアドレス", "生年月日", "性別",
-            "郵便番号", "マイナンバー", "フリガナ", "患者名", "shimei", "jusho", "user_name", "email_hash",
-        )),
-        *((name, False) for name in (
-            "id", "name", "product_name", "品名", "商品名", "地域", "売上", "count", "mail_class", "telemetry",
-            "racer", "sexton", "addressable", "phonetic", "birthing_pen", "days", "機種名", "hotel", "total",
-            "status",             "emailed", "genre", "contact_id", "customer_id",
-        )),
-    ],
+    ("kind", "told"),
+    [("double precision", True), ("REAL", True), ("FLOAT64", True), ("float(24)", True), ("binary_double", True),
+     ("numeric(12,2)", False), ("integer", False), ("realm", False), ("", False)],
 )  # fmt: skip
-def test_names_that_suggest_people(name, personal):
-    assert is_personal(name) is personal
+def test_the_catalogue_tells_which_sums_are_of_floats(kind, told):
+    tables = {
+        "s.t": Table(
+            "s.t", columns=(TableColumn("id", "integer"), TableColumn("v", kind)), primary_key=("id",)
+        )
+    }
+    query = "SELECT x.id, sum(x.v * 2) AS s FROM s.t AS x GROUP BY x.id ORDER BY x.id"
+    assert [one.id for one in advise(parse(query, "postgres"), tables)] == (["float-sum"] if told else [])

@@ -31,6 +31,29 @@ def test_a_decimal_is_the_number_or_refused(whole, fraction, sign, precision, da
         assert exact(array, Rule("x", target), 11).to_pylist() == [0, None, Decimal(text)]
 
 
+@pytest.mark.parametrize(
+    ("text", "precision", "scale"),
+    [
+        ("35000", 37, 34),
+        ("-35000", 37, 34),
+        ("17014118346046923173168730371588410573", 38, 1),
+        ("6" * 60, 76, 30),
+    ],
+)
+def test_a_decimal_that_arrow_would_wrap_round_is_refused(text, precision, scale):
+    """It multiplies by the scale first: 35000 became 971.76… without a word."""
+    target = (pa.decimal128 if precision <= 38 else pa.decimal256)(precision, scale)
+    with pytest.raises(NotExact, match="column x, row 1"):
+        exact(pa.array([text]), Rule("x", target), 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["000350.5", "-0.000000000000000000000000000000001", "999." + "9" * 34, "0" * 50]
+)
+def test_a_decimal_of_many_digits_that_fits_is_kept(text):
+    assert exact(pa.array([text]), Rule("x", pa.decimal128(37, 34)), 1).to_pylist() == [Decimal(text)]
+
+
 @given(st.integers(-(2**31), 2**31 - 1))
 @settings(deadline=None)
 def test_a_day_is_one_that_python_has_or_refused(days):
@@ -78,3 +101,22 @@ def test_a_long_value_is_shortened_in_the_message():
     with pytest.raises(NotExact) as caught:
         exact(pa.array(["9" * 500]), Rule("x", pa.decimal128(5, 2)), 1)
     assert len(caught.value.what) < 150
+
+
+@pytest.mark.parametrize(
+    ("value", "step"),
+    [
+        ("12345.6", "--decimal p=7,2 holds this value"),
+        ("0.12345", "--decimal p=7,5 holds this value"),
+        ("-123456789.125", "--decimal p=12,3 holds this value"),
+        ("NaN", "--as-text p"),
+        ("1e90", "--as-text p"),
+    ],
+)
+def test_a_decimal_that_was_told_too_small_is_answered_with_one_that_is_not(value, step):
+    with pytest.raises(NotExact, match="is no decimal") as caught:
+        exact(pa.array([value]), Rule("p", pa.decimal128(4, 2), told=True), 1)
+    assert step in caught.value.next_step
+    with pytest.raises(NotExact) as caught:
+        exact(pa.array([value]), Rule("p", pa.decimal128(4, 2)), 1)
+    assert "--decimal" not in caught.value.next_step, "of a type of the database's own nobody has the choice"

@@ -49,7 +49,8 @@ def test_each_scheme_opens_its_kind_and_connects_to_nothing(url, kind, dialect):
         ("sqllite:///a.db", "did you mean sqlite:"),
         ("duckbd:", "did you mean duckdb:"),
         ("mongodb://h/d", "mongodb: is no database that datakeep knows"),
-        ("a.db", "without a scheme"),
+        ("a.db", "given as a path"),
+        ("a", "without a scheme"),
         ("", "without a scheme"),
     ],
 )
@@ -128,3 +129,10 @@ def test_an_unreachable_server_behind_sqlalchemy_is_said_to_be():
     with pytest.raises(DatabaseUnreachable, match=r"mysql://aiko@127.0.0.1:9/d") as caught:
         extracted("mysql://aiko:Secret-1@127.0.0.1:9/d", "select 1 as x")
     assert "Secret" not in str(caught.value)
+
+
+def test_what_is_missing_for_a_dialect_of_sqlalchemy_can_be_installed_as_it_is_printed():
+    with pytest.raises(DriverMissing) as caught:
+        extracted("trino://h/d", "select 1 as x")
+    assert caught.value.next_step == "type: pip install 'datakeep[sqlalchemy]' 'trino[sqlalchemy]'"
+    assert "package trino, which" in caught.value.what

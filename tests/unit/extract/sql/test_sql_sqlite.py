@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from datakeep.core.errors import AccessDenied, UsageError
+from datakeep.extract.sql import sqlite_classes
 from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Exactness, Parameter
 from datakeep.extract.sql.opening import open_database
@@ -385,3 +387,27 @@ def test_a_real_database_is_read_value_for_value():
     assert rows_of(table) == read_again(file, query)
     assert table.num_rows > 1000
     assert any(column.database_type for column in columns)
+
+
+@pytest.mark.parametrize("most", [4_096, 3])
+def test_the_classes_of_all_values_are_found_in_either_way(most, monkeypatch):
+    """By the rows that are alike, or, where too many are not, column by column."""
+    monkeypatch.setattr(sqlite_classes, "_MOST_ALIKE", most)
+    rows = [
+        (
+            at,
+            None if at & 1 else "x",
+            None if at & 2 else 0.5,
+            None if at & 4 else b"b",
+            None,
+            1 if at < 60 else 0.5,
+        )
+        for at in range(64)
+    ]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("create table t(a, b, c, d, e, f)")
+        connection.executemany("insert into t values (?, ?, ?, ?, ?, ?)", rows)
+        found = sqlite_classes.classes_of_all(connection, "select * from t where a >= :low", {"low": 0}, 6)
+        none = sqlite_classes.classes_of_all(connection, "select * from t where a < 0", {}, 6)
+    assert found == [{"integer"}, {"text"}, {"real"}, {"blob"}, set(), {"integer", "real"}]
+    assert none == [set()] * 6

@@ -1,0 +1,58 @@
+"""The functions that a query calls: their names, and where they stand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+from sqlglot.tokens import TokenType
+
+from datakeep.extract.sql.reading import offset_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from datakeep.extract.sql.reading import Reading
+
+
+def own(select: exp.Expr) -> Iterator[exp.Expr]:
+    """The nodes of ``select`` that are not of a query within it."""
+    for node in select.walk(prune=lambda one: one is not select and isinstance(one, exp.Query)):
+        if node is select or not isinstance(node, exp.Query):
+            yield node
+
+
+def outer(node: exp.Expr) -> exp.Expr | None:
+    """What a call stands in, apart from what only qualifies it."""
+    around = node.parent
+    while isinstance(around, exp.IgnoreNulls | exp.RespectNulls | exp.Filter | exp.Distinct):
+        around = around.parent
+    return around
+
+
+def called(node: exp.Expr) -> str:
+    """The name of a function, in lower case; empty of what is none."""
+    if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
+        return str(node.name).lower()
+    return node.sql_name().lower() if isinstance(node, exp.Func) else ""
+
+
+def start_of(reading: Reading, node: exp.Expr, words: Collection[str]) -> int | None:
+    """Where the function's name, one of ``words``, stands; sqlglot does not tell it of every function."""
+    inner = offset_of(node)
+    if "start" in node.meta or inner is None:
+        return inner
+    starts = [
+        token.start
+        for token, following in pairwise(reading.tokens)
+        if token.start < inner and following.token_type == TokenType.L_PAREN and token.text.lower() in words
+    ]
+    return starts[-1] if starts else inner
+
+
+def said(reading: Reading, node: exp.Expr, words: Collection[str]) -> str:
+    """The function as the user calls it: sqlglot has its own names."""
+    start = start_of(reading, node, words)
+    word = next((token.text for token in reading.tokens if token.start == start), called(node))
+    return f"{word}()"

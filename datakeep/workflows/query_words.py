@@ -1,0 +1,101 @@
+"""How what is wrong with a query is told: the file that the user knows, the database, and a way out that fits."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from datakeep.core.counts import counted
+from datakeep.core.errors import SecretFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from datakeep.workflows.check_sql import Checked
+    from datakeep.workflows.extraction import Query
+
+_CORRECT = ("correct", "take ")
+_NAMED = 5
+
+
+def in_words(database: str) -> str:
+    """A database's URL in a sentence: ``duckdb:`` has none, as its files stand in the query."""
+    return "DuckDB" if database.rstrip(":/") == "duckdb" else database
+
+
+@contextmanager
+def told(
+    shown: str, *, database: str | None = None, recorded: str | None = None, doubts: Sequence[str] = ()
+) -> Iterator[None]:
+    """Faults of a query on their way through the block name its file, and the database that they are of.
+
+    Args:
+        shown: The file, as the user knows it.
+        database: Where it is run; None before that.
+        recorded: The dataset, where the query is a recorded one, which nobody can correct where it stands.
+        doubts: What was probably meant otherwise, a sentence each; said with what the database does not take.
+    """
+    from datakeep.extract.sql.faults import NotExact, QueryFault
+
+    try:
+        yield
+    except SecretFound as fault:
+        raise SecretFound(f"{shown}: {fault.what}", next_step=fault.next_step, things=fault.things) from fault
+    except QueryFault as fault:
+        where = shown
+        if database and database not in fault.what and not isinstance(fault, NotExact):
+            where += f", run in {in_words(database)}"
+        step = fault.next_step
+        if recorded and step.startswith(_CORRECT):
+            step = (
+                "the query is recorded and stays as it is; if the database has changed, record another one: "
+                f"datakeep update {recorded} --sql FILE -m WHY"
+            )
+        if not isinstance(fault, NotExact):
+            step = "; ".join([*doubts, step])
+        raise type(fault)(f"{where}: {fault.what}", next_step=step, things=fault.things) from fault
+
+
+def advice_notes(query: Query, checked: Checked) -> Iterator[str]:
+    """What another run would not give again, a sentence each; of names that suggest people it is told apart."""
+    for one in checked.advice:
+        if one.id != "personal-column":
+            yield f"{query.shown}:{one.line}:{one.column}: {one.what}; {one.way_out} [{one.id}]"
+
+
+def row_notes(query: Query, rows: int) -> Iterator[str]:
+    """What the number of rows, and their order, mean."""
+    if not rows:
+        yield "the query gave no rows; if there should be some, look at its conditions and parameters"
+    elif rows > 1 and not query.statement.ordered:
+        yield (
+            f"{query.shown} has no ORDER BY: the same rows in another order are other bytes, and a version of their "
+            "own (reextract compares rows whatever their order)"
+        )
+
+
+def personal_note(
+    columns: Sequence[str], personal: str | None, before: Mapping[str, object] | None
+) -> str | None:
+    """What to say of columns whose names suggest people; None where nothing is, or it was said of them before.
+
+    Args:
+        columns: Of the result.
+        personal: ``privacy.personal`` as it is stated.
+        before: The manifest of the version before, whose columns are known; None if there is none.
+    """
+    from datakeep.core.personal import personal_by_name
+
+    stated = (before or {}).get("columns")
+    known = {column.get("name") for column in stated} if isinstance(stated, list) else set()
+    found = [name for name in columns if personal_by_name(name) and name not in known]
+    if not found or personal in ("yes", "pseudonymised"):
+        return None
+    shown = ", ".join(found[:_NAMED])
+    more = f" and {counted(len(found) - _NAMED, 'more column')}" if len(found) > _NAMED else ""
+    if personal == "no":
+        return f"stated as not personal: {shown}{more}, though the name may sound so"
+    return (
+        f"{shown}{more}: the name of a column suggests personal data; leave it out, or state with --privacy what "
+        "it is"
+    )

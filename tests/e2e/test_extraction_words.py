@@ -1,0 +1,270 @@
+"""What a person reads: which file, which database, and a way out that can be typed; and files that DuckDB reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from queries import STATED, Queries, make_queries, sqlite_file
+from seen import error_of
+from world import Ran
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from object_server import ObjectServer
+    from world import World
+
+SEALS = (
+    "CREATE TABLE seal (id INTEGER PRIMARY KEY, weight REAL, sex TEXT, seen TEXT)",
+    "INSERT INTO seal VALUES (1, 80.5, 'f', '2026-01-01'), (2, 95, 'm', '2026-01-20'), (3, 70, 'f', '2026-02-01')",
+)
+SEEN = "SELECT id, weight, sex FROM seal WHERE seen < :until ORDER BY id"
+
+
+@pytest.fixture(scope="module")
+def queries(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queries]:
+    yield from make_queries(world, tmp_path_factory.mktemp("queries"))
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return sqlite_file(tmp_path / "shore.db", *SEALS)
+
+
+def change(url: str, *statements: str) -> None:
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        for one in statements:
+            connection.execute(one)
+    connection.close()
+
+
+def test_faults_name_the_file_as_it_was_given_and_the_database(
+    queries: Queries, url: str, tmp_path: Path
+) -> None:
+    wrong = "SELECT wieght FROM seal"
+    error = error_of(queries.register("faulty", wrong, url, code=34))
+    file = queries.world.aiko.cwd / "faulty.sql"
+    assert error.what.startswith(f"{file}, run in {url}: line 1, column 8: no such column: wieght")
+    assert "source/" not in error.text
+    checked = error_of(queries.run("check-sql", file, "--database", url, "--dialect", "postgres", code=2))
+    assert "--dialect postgres" in checked.what
+    broken = queries.write("broken.sql", "SELECT id FROM seal\nWHERE )")
+    assert error_of(queries.run("check-sql", broken, code=34)).what.startswith(f"{broken}: line 2, column 7")
+    duckdb = error_of(queries.register("faulty", "SELECT x FROM range(3)", "duckdb:", code=34))
+    assert duckdb.what.startswith(f"{file}, run in DuckDB: line 1, column 8")
+    assert "::" not in duckdb.text
+
+
+def test_faults_of_a_recorded_query_do_not_ask_to_correct_it(queries: Queries, url: str) -> None:
+    queries.register("seals", SEEN, url, "--param", "until=2026-02-01")
+    change(url, "ALTER TABLE seal RENAME COLUMN weight TO kilos")
+    for argv in (("update", "seals", "--rerun", "-m", "again"), ("reextract", "seals")):
+        error = error_of(queries.run(*argv, code=34))
+        assert error.what.startswith(
+            f"source/seals.sql of seals@v1, run in {url}: line 1, column 12: no such column"
+        )
+        assert "correct" not in error.next_step
+        assert "datakeep update seals --sql FILE -m WHY" in error.next_step
+
+
+def test_a_day_that_is_read_as_a_number_is_doubted_with_the_way_out(queries: Queries, url: str) -> None:
+    """SQLite compares a text with a number without a word: all rows, or none."""
+    ran = queries.register("days", SEEN, url, "--param", "until=20260115")
+    doubt = "until=20260115 is read as a whole number; if it is a date: --param until:date=2026-01-15"
+    assert f"note: {doubt}" in ran.out
+    fixed = shlex.split(doubt.rpartition(": ")[2])
+    queries.run("update", "days", "--rerun", *fixed, "-m", "a date")
+    assert [row[0] for row in queries.rows("days", "v2")] == [1]
+
+
+def test_a_parameter_in_quotes_is_said_to_be_a_text(queries: Queries, url: str) -> None:
+    text = SEEN.replace(":until", "':until'")
+    error = error_of(queries.register("quoted", text, url, "--param", "until=2026-02-01", code=34))
+    assert "':until' stands in quotes" in error.what
+    assert "write :until, not ':until'" in error.next_step
+    assert "note: ':until' stands in quotes" in queries.register("quoted", text, url).out
+
+
+def test_who_has_stated_that_nothing_is_personal_is_not_asked_again(queries: Queries, url: str) -> None:
+    ran = queries.register("stated", SEEN, url, "--param", "until=2026-03-01")
+    said = [line for line in ran.out.splitlines() if "sex" in line]
+    assert said == ["note: stated as not personal: sex, though the name may sound so"]
+    profile = json.loads(queries.run("show", "stated", "--json").out)["profile"]
+    (sex,) = [column for column in profile["columns"] if column["name"] == "sex"]
+    assert {one["value"] for one in sex["top"]} == {"f", "m"}
+    again = queries.run("update", "stated", "--rerun", "--param", "until=2026-01-05", "-m", "fewer")
+    assert "personal" not in again.out + again.err
+    stated = [option for option in STATED if not option.startswith("--privacy")]
+    asked = queries.register(
+        "unstated", SEEN, url, *stated, "--privacy=unknown", "--param", "until=2026-03-01", stated=False
+    )
+    assert "note: sex: the name of a column suggests personal data" in asked.out
+
+
+def test_notes_of_update_are_called_so_and_a_dry_run_is_one(queries: Queries, url: str) -> None:
+    queries.register("dry", SEEN.replace(" ORDER BY id", ""), url, "--param", "until=2026-02-01")
+    ran = queries.run("update", "dry", "--rerun", "--dry-run", "-m", "again")
+    file = "source/dry.sql of dry@v1"
+    assert f"note: {file} has no ORDER BY" in ran.err
+    assert ran.out == "the query gives the same rows as dry@v1; a dry run: there would be no new version\n"
+    ran = queries.run("update", "dry", "--rerun", "--param", "until=2026-03-01", "-m", "more")
+    for noise in ("started_at", "ended_at", "snapshot"):
+        assert noise not in ran.err
+        assert noise not in queries.run("diff", "dry", code=3).out
+    assert "source.extracted_at" in ran.err
+    assert "source.extraction.ended_at" in queries.run("diff", "dry", "--json", code=3).out
+
+
+def test_changed_values_are_told(queries: Queries, url: str) -> None:
+    queries.register("weights", SEEN, url, "--param", "until=2026-03-01")
+    change(url, "UPDATE seal SET weight = 81.25 WHERE id = 1", "UPDATE seal SET sex = NULL WHERE id = 3")
+    said = queries.run("reextract", "weights", code=3).out
+    assert "  ~ id = 1: weight 80.5 → 81.25\n" in said
+    assert "  ~ id = 3: sex f → NULL\n" in said
+    found = queries.run("reextract", "weights", "--json", code=3).data["comparison"]
+    assert found["changes"][0] == {
+        "key": {"id": "1"}, "columns": {"weight": {"old": "80.5", "new": "81.25"}}, "columns_differing": 1,
+    }  # fmt: skip
+
+
+def test_check_sql_calls_what_only_sounds_personal_derivable(queries: Queries, url: str) -> None:
+    file = queries.write("sex.sql", "SELECT id, sex FROM seal ORDER BY id")
+    found = queries.run("check-sql", file, "--database", url, "--json", code=3).data
+    assert ([one["id"] for one in found["advice"]], found["derivable"]) == (["personal-column"], True)
+    sums = queries.write("sums.sql", "SELECT sex, avg(weight) AS kilos FROM seal GROUP BY sex")
+    found = queries.run("check-sql", sums, "--database", url, "--json", code=3).data
+    assert ([one["id"] for one in found["advice"]], found["derivable"]) == (
+        ["personal-column", "float-sum"],
+        False,
+    )
+    assert any("no ORDER BY" in note for note in found["notes"])
+
+
+def test_a_folder_for_temporary_files_that_is_not_there_is_not_replaced_in_silence(
+    queries: Queries, url: str
+) -> None:
+    before = queries.everything()
+    person = queries.world.aiko
+    argv = ("register", "nowhere", "--sql", queries.write("nowhere.sql", SEEN), "--database", url, *STATED)
+    usual = person.extra["TMPDIR"]
+    person.extra["TMPDIR"] = "/no/such/folder"
+    try:
+        ran = person.datakeep(*argv, "--param", "until=2026-02-01", cwd=queries.world.keep, code=2)
+    finally:
+        person.extra["TMPDIR"] = usual
+    error = error_of(ran)
+    assert "TMPDIR names, /no/such/folder, is not there" in error.what
+    assert "set TMPDIR" in error.next_step
+    assert queries.everything() == before
+
+
+# Runs in a mount namespace of its own, where it may put a small disk in the place of a store.
+FULL = """
+import json, subprocess, sys
+
+keep, store, base, command = sys.argv[1], sys.argv[2], sys.argv[3], json.loads(sys.argv[4])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", store], check=True)
+subprocess.run(["cp", "-a", f"{store}.copy/datakeep-store.json", store], check=True)
+done = subprocess.run([sys.executable, "-m", "datakeep", *command], cwd=keep, capture_output=True, text=True)
+print(json.dumps({"code": done.returncode, "out": done.stdout, "err": done.stderr}))
+"""
+
+
+def test_a_full_store_leaves_no_repository(queries: Queries, tmp_path: Path) -> None:
+    url = sqlite_file(
+        tmp_path / "big.db",
+        "CREATE TABLE t AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 3000) "
+        "SELECT id, randomblob(1000) AS noise FROM n",
+    )
+    store, base = queries.world.vault / "data", queries.world.vault / "git" / "datasets"
+    copy = store.with_name("data.copy")
+    copy.mkdir()
+    (copy / "datakeep-store.json").write_bytes((store / "datakeep-store.json").read_bytes())
+    sql = queries.write("full-store.sql", "SELECT id, noise FROM t ORDER BY id")
+    command = ["register", "full-store", "--sql", str(sql), "--database", url, *STATED]
+    script = ("unshare", "-Urm", sys.executable, "-c", FULL)
+    before = sorted(path.name for path in base.iterdir() if not path.name.endswith(".lock"))
+    ran = queries.world.aiko.run(*script, queries.world.keep, store, base, json.dumps(command))
+    found: dict[str, Any] = json.loads(ran.out)
+    assert found["code"] == 19, found
+    error = error_of(Ran(found["code"], found["out"], found["err"]))
+    assert "has too little room: 3." in error.what
+    assert sorted(path.name for path in base.iterdir() if not path.name.endswith(".lock")) == before
+    queries.run(*command)
+
+
+JSON_FILES = {
+    "a.json": '[{"id": 1, "where": {"lat": 1.5, "tags": ["x", "y"]}}, {"id": 2, "where": null}]',
+    "b.jsonl": '{"id": 1, "where": {"lat": 1.5, "tags": ["x", "y"]}}\n{"id": 2, "where": null}\n',
+}
+
+
+@pytest.mark.parametrize("name", JSON_FILES)
+def test_json_files(queries: Queries, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_text(JSON_FILES[name])
+    dataset = name.replace(".", "-")
+    queries.register(dataset, f"SELECT id, \"where\" FROM '{file}' ORDER BY id", "duckdb:")
+    assert queries.table(dataset).to_pylist() == [
+        {"id": 1, "where": {"lat": 1.5, "tags": ["x", "y"]}}, {"id": 2, "where": None},
+    ]  # fmt: skip
+    (table,) = queries.source(dataset)["extraction"]["tables"]
+    assert (table["kind"], table["files"][0]["path"]) == ("file", str(file))
+    columns = {one["name"]: one["arrow_type"] for one in queries.source(dataset)["extraction"]["columns"]}
+    manifest = {one["name"]: one["type"] for one in queries.entry(dataset)["manifest"]["columns"]}
+    assert columns == manifest
+    assert columns["where"] == "struct<lat: double, tags: list<element: string>>"
+    file.write_text(JSON_FILES[name].replace("1.5", "2.5"))
+    assert f"the files of {file} have changed" in queries.run("reextract", dataset, code=3).out
+    file.write_text('{"id": 1, "where": {"lat":')
+    error = error_of(queries.run("reextract", dataset, code=34))
+    assert name in error.what
+
+
+def test_a_line_of_a_csv_that_is_not_as_the_others(queries: Queries, tmp_path: Path) -> None:
+    file = tmp_path / "long.csv"
+    lines = [f"{at},{at},b" for at in range(60_000)]
+    file.write_text("\n".join(["id,x,y", *lines, "60000,personal words,b", ""]))
+    error = error_of(queries.register("csv", f"SELECT id, x FROM '{file}' ORDER BY id", "duckdb:", code=34))
+    assert f"{file}, line 60002: Error when converting column" in error.what
+    assert len(error.what) < 600
+    assert "b" not in error.what.split()
+    assert f"read_csv('{file}', types = {{'x': 'VARCHAR'}})" in error.next_step
+
+
+def test_objects_of_a_bucket(queries: Queries, s3: ObjectServer) -> None:
+    """Through the command line, with a real server; no extension of DuckDB is needed, nor fetched."""
+    place = s3.place()
+    bucket, _, prefix = place.partition("/")
+    client = s3.client()
+    client.put_object(Bucket=bucket, Key=f"{prefix}/a.csv", Body=b"id,x\n1,a\n2,b\n")
+    keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    keys |= {"AWS_ENDPOINT_URL": s3.endpoint_url, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+    person = queries.world.aiko
+    person.extra |= keys
+    try:
+        sql = queries.write("bucket.sql", f"SELECT id, x FROM 's3://{place}/*.csv' ORDER BY id")
+        argv = ("register", "bucket", "--sql", sql, "--database", "duckdb:", *STATED)
+        person.datakeep(*argv, cwd=queries.world.keep)
+        (table,) = queries.source("bucket")["extraction"]["tables"]
+        assert table["files"][0]["path"] == f"s3://{place}/a.csv"
+        assert table["files"][0]["version"]
+        person.datakeep("reextract", "bucket", cwd=queries.world.keep)
+        client.put_object(Bucket=bucket, Key=f"{prefix}/a.csv", Body=b"id,x\n1,a\n2,c\n")
+        said = person.datakeep("reextract", "bucket", cwd=queries.world.keep, code=3).out
+        assert "have changed" in said
+        client.delete_object(Bucket=bucket, Key=f"{prefix}/a.csv")
+        error = error_of(person.datakeep("reextract", "bucket", cwd=queries.world.keep, code=34))
+        assert "there is no file" in error.what
+        assert "admin-Secret" not in error.text
+    finally:
+        for name in keys:
+            del person.extra[name]
+    assert queries.rows("bucket") == [(1, "a"), (2, "b")]
