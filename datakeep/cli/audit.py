@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from datakeep.cli.boundary import EXIT_NO
-from datakeep.cli.model_lines import observed_in_words, read_in_words, undeclared_in_words
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
-from datakeep.core.counts import counted
+from datakeep.formats.model_words import model_rows, pairs, read_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Way
     from datakeep.workflows.audit import Audit, InputFacts, MadeOf
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
 
 _INDENT = "  "
-_SHOWN_UNDECLARED = 20
 
 
 @answering(name="audit")
@@ -94,7 +90,7 @@ def _lines(found: Audit) -> Iterator[str]:
 def _made_lines(made: MadeOf, indent: str) -> Iterator[str]:
     record = made.record
     yield indent + click.style(f"model {record.model}@{record.version}", bold=True)
-    yield from (indent + _INDENT + line for line in table(_model_rows(record)))
+    yield from (indent + _INDENT + line for line in table(map(_styled, model_rows(record))))
     for given in made.inputs:
         yield from _input_lines(given, indent + _INDENT)
     for base in made.base_models:
@@ -107,76 +103,13 @@ def _made_lines(made: MadeOf, indent: str) -> Iterator[str]:
     )
 
 
-def _dirty(record: ModelRecord) -> str:
-    """Where the changes of the code are that were not committed."""
-    code = record.code
-    if code.diff:
-        return f"models/{record.model}/{record.version}/{code.diff}"
-    return code.withheld or str(code.dirty)
-
-
-def _origin_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
-    """How it ended, and how it is known what it read."""
-    if record.status == "failed":
-        yield (
-            "status",
-            click.style("FAILED", fg="red", bold=True) + f" ({record.failure or 'reason unknown'})",
-        )
-    yield "known", observed_in_words(record)
-
-
-def _undeclared_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
-    for undeclared in record.undeclared[:_SHOWN_UNDECLARED]:
-        yield "read undeclared", undeclared_in_words(undeclared)
-    count = max(record.undeclared_count or 0, len(record.undeclared))
-    if count > _SHOWN_UNDECLARED:
-        yield (
-            "read undeclared",
-            f"… and {count - _SHOWN_UNDECLARED:,} more (--json has those that are listed)",
-        )
-
-
-def _environment_row(record: ModelRecord) -> str:
-    environment = record.environment
-    lock = f"{environment.kind}, lock {environment.lock or 'unknown'}"
-    python = f"python {environment.python or 'unknown'}, platform {environment.platform or 'unknown'}"
-    cuda = f" with CUDA {environment.cuda}" if environment.cuda else ""
-    packages = (
-        f", {environment.package_count:,} packages ({environment.packages})" if environment.packages else ""
+def _styled(row: tuple[str, str]) -> tuple[str, str]:
+    """A training that failed stands out."""
+    label, text = row
+    failed = label == "status" and text.startswith("FAILED")
+    return (
+        (label, click.style("FAILED", fg="red", bold=True) + text.removeprefix("FAILED")) if failed else row
     )
-    variables = f", {_pairs(environment.variables)}" if environment.variables else ""
-    return f"{lock}, {python}, GPU {environment.gpu or 'unknown'}{cuda}{packages}{variables}"
-
-
-def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
-    yield from _origin_rows(record)
-    for artifact in record.artifacts:
-        yield "file", f"{artifact.path}, {counted(artifact.size_bytes, 'byte')}, sha256 {artifact.sha256}"
-    code = record.code
-    dirty = f", with changes that were not committed ({_dirty(record)})" if code.dirty else ""
-    yield (
-        "code",
-        f"{code.url or 'repository unknown'} at {code.commit or 'commit unknown'} {code.path or ''}{dirty}".rstrip(),
-    )
-    yield "command", shlex.join(record.command) if record.command else "unknown"
-    yield "parameters", _pairs(record.parameters) or "none recorded"
-    yield "metrics", _pairs(record.metrics) or "none recorded"
-    yield "seeds", _pairs(record.seeds) or "none recorded"
-    yield "environment", _environment_row(record)
-    resources = record.resources
-    peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
-    yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"
-    yield (
-        "recorded",
-        f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})",
-    )
-    if record.proof:
-        yield "proof", record.proof
-    yield from _undeclared_rows(record)
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
 def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
@@ -252,7 +185,7 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
                     f"{one.dataset}@{one.version}" for one in record.inputs if one.dataset == found.dataset
                 ),
                 (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
-                _pairs(record.metrics),
+                pairs(record.metrics),
             )
             for record in found.records
         ]
