@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.audit_export import Export, export_options, exported
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
@@ -26,7 +27,8 @@ _INDENT = "  "
 @answering(name="audit")
 @click.argument("subject", metavar="MODEL-FILE | MODEL[@V] | DATASET[@V][:PATH]")
 @click.option("--fetch", is_flag=True, help="Get the file lists that are not here, for DATASET[@V]:PATH.")
-def command(session: Session, subject: str, fetch: bool) -> Answer:
+@export_options
+def command(session: Session, subject: str, fetch: bool, export: Export) -> Answer:
     r"""Tell what a model was made of: every dataset, version and rule, code, environment and metrics.
 
     A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
@@ -39,11 +41,22 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
       datakeep audit model:churn@v7
       datakeep audit dataset:orders
       datakeep audit orders@v3:train/a.csv
+      datakeep audit model:churn --html churn.html
+      datakeep audit model:churn --format cyclonedx --output churn.cdx.json
     """
-    from datakeep.workflows.audit import Audit, audit
+    from datakeep.workflows.audit import audit
+
+    export.check(as_json=session.as_json)
+    keep, now = session.keep(), datetime.now(UTC)
+    found = audit(keep, subject, now=now, fetch=fetch)
+    return exported(keep, found, subject, _shown(found), export, now)
+
+
+def _shown(found: Audit | UsedBy | FileUsedBy) -> Answer:
+    """The answer on the terminal."""
+    from datakeep.workflows.audit import Audit
     from datakeep.workflows.used_by import FileUsedBy
 
-    found = audit(session.keep(), subject, now=datetime.now(UTC), fetch=fetch)
     if isinstance(found, FileUsedBy):
         return Answer(_file_data(found), list(_file_lines(found)))
     if not isinstance(found, Audit):
