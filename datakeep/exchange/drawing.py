@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from datakeep.exchange.answer import Model
@@ -10,7 +11,7 @@ from datakeep.exchange.layout import layered
 from datakeep.exchange.markup import Markup, element
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from datakeep.exchange.answer import Answer, Dataset, Edge
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 MOST_NODES = 300
 _LETTER, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 8, 46, 150, 22, 12
 _LONGEST = 34
+#: For a reader that does not apply the page's style inside a picture.
+_BARE_LINE = {"fill": "none", "stroke": "#808890"}
+_BARE_TEXT = {"fill": "#4a5058", "text_anchor": "middle", "font_size": 13}
 _HOW = {"read": "", "base": "base model", "derived": "derived"}
 
 
@@ -31,20 +35,16 @@ def graph(answer: Answer, anchors: Mapping[str, str]) -> Markup | None:
     if len(answer.nodes) > MOST_NODES:
         return None
     nodes = {node.key: node for node in answer.nodes}
-    columns = layered(list(nodes), [(edge.source, edge.target) for edge in answer.edges]).columns
-    widths = [max(_width(nodes[key]) for key in column) for column in columns]
-    tallest = max(len(column) for column in columns)
-    height = 2 * _MARGIN + tallest * (_HEIGHT + _GAP_Y) - _GAP_Y
-    places: dict[str, tuple[int, int, int]] = {}
-    left = _MARGIN
-    for column, width in zip(columns, widths, strict=True):
-        top = (height - len(column) * (_HEIGHT + _GAP_Y) + _GAP_Y) // 2
-        for row, key in enumerate(column):
-            places[key] = (left, top + row * (_HEIGHT + _GAP_Y), width)
-        left += width + _GAP_X
-    width = left - _GAP_X + _MARGIN
-    lines = [_line(edge, places) for edge in answer.edges if {edge.source, edge.target} <= places.keys()]
-    boxes = [_box(nodes[key], places[key], anchors[key], key == answer.subject) for key in places]
+    layout = layered(list(nodes), [(edge.source, edge.target) for edge in answer.edges])
+    places, width, height = _placed(layout.columns, nodes)
+    lines = [
+        _line(
+            edge, [places[key] for key in (edge.source, *layout.bends[edge.source, edge.target], edge.target)]
+        )
+        for edge in answer.edges
+        if (edge.source, edge.target) in layout.bends
+    ]
+    boxes = [_box(nodes[key], places[key], anchors[key], key == answer.subject) for key in nodes]
     arrow = element(
         "marker",
         element("path", d="M0,0 L8,4 L0,8 z", class_="arrow"),
@@ -69,6 +69,29 @@ def graph(answer: Answer, anchors: Mapping[str, str]) -> Markup | None:
         role="img",
         class_="graph",
     )
+
+
+def _placed(
+    columns: Sequence[Sequence[str]], nodes: Mapping[str, Model | Dataset]
+) -> tuple[dict[str, tuple[int, int, int]], int, int]:
+    """Left, top and width of every box and bend; and the width and height of the whole."""
+    tallest = max(sum(_high(key, nodes) for key in column) for column in columns)
+    height = 2 * _MARGIN + tallest - _GAP_Y
+    places: dict[str, tuple[int, int, int]] = {}
+    left = _MARGIN
+    for column in columns:
+        width = max(_width(nodes[key]) if key in nodes else 0 for key in column)
+        top = (height - sum(_high(key, nodes) for key in column) + _GAP_Y) // 2
+        for key in column:
+            # A bend is a line of the column's width; its place is such that the line's end is in its middle.
+            places[key] = (left, top if key in nodes else top - _HEIGHT // 2, width)
+            top += _high(key, nodes)
+        left += width + _GAP_X
+    return places, left - _GAP_X + _MARGIN, height
+
+
+def _high(key: str, nodes: Mapping[str, Model | Dataset]) -> int:
+    return _GAP_Y + (_HEIGHT if key in nodes else 0)
 
 
 def _cells(text: str) -> int:
@@ -109,25 +132,30 @@ def _box(node: Model | Dataset, place: tuple[int, int, int], anchor: str, is_sub
     return element(
         "a",
         element("title", f"{kind} {name}: {under}"),
-        element("rect", x=left, y=top, width=width, height=_HEIGHT, rx=radius),
-        element("text", _cut(name), x=middle, y=top + 20, class_="name"),
-        element("text", _cut(under), x=middle, y=top + 36, class_="under"),
+        element("rect", x=left, y=top, width=width, height=_HEIGHT, rx=radius, **_BARE_LINE),
+        element("text", _cut(name), x=middle, y=top + 20, class_="name", **_BARE_TEXT),
+        element("text", _cut(under), x=middle, y=top + 36, class_="under", **_BARE_TEXT),
         href=f"#{anchor}",
         class_=classes,
     )
 
 
-def _line(edge: Edge, places: Mapping[str, tuple[int, int, int]]) -> Markup:
-    left, top, width = places[edge.source]
-    end, end_top, _ = places[edge.target]
-    x, y, to_x, to_y = left + width, top + _HEIGHT // 2, end - 1, end_top + _HEIGHT // 2
-    bend = max(abs(to_x - x) // 2, 30)
-    path = f"M{x},{y} C{x + bend},{y} {to_x - bend},{to_y} {to_x},{to_y}"
+def _line(edge: Edge, stops: Sequence[tuple[int, int, int]]) -> Markup:
+    """The edge through all its stops: straight where it passes a column, bent between two of them."""
+    points = [(left, top + _HEIGHT // 2, left + width) for left, top, width in stops]
+    path = f"M{points[0][2]},{points[0][1]}"
+    for number, (one, other) in enumerate(pairwise(points), start=2):
+        x, y, to_x, to_y = one[2], one[1], other[0], other[1]
+        last = number == len(points)
+        bend = (to_x - x) // 2
+        path += f" C{x + bend},{y} {to_x - bend},{to_y} {to_x - last},{to_y}"
+        path += "" if last else f" L{other[2]},{to_y}"
     read = edge.given.files_read if edge.given else None
     shown = _HOW[edge.how] or (f"{read.count:,} read" if read else "")
+    x, y = (points[0][2] + points[1][0]) // 2, (points[0][1] + points[1][1]) // 2 - 5
     return element(
         "g",
-        element("title", f"{edge.source} → {edge.target}: {edge.note or _HOW[edge.how]}"),
-        element("path", d=path, class_=f"edge {edge.how}", marker_end="url(#arrow)"),
-        element("text", shown, x=(x + to_x) // 2, y=(y + to_y) // 2 - 5, class_="note") if shown else None,
+        element("title", f"{edge.source} → {edge.target}: {edge.note or _HOW[edge.how] or edge.how}"),
+        element("path", d=path, class_=f"edge {edge.how}", marker_end="url(#arrow)", **_BARE_LINE),
+        element("text", shown, x=x, y=y, class_="note", **_BARE_TEXT) if shown else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,9 +14,15 @@ _SWEEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Columns of keys, from left to right, each from top to bottom."""
+    """Columns of keys, from left to right, each from top to bottom.
+
+    Attributes:
+        columns: Nodes, and the bends of edges that pass a column.
+        bends: Of each edge that is drawn, the keys that it passes on its way, one in each column between its ends.
+    """
 
     columns: tuple[tuple[str, ...], ...]
+    bends: Mapping[tuple[str, str], tuple[str, ...]]
 
 
 def layered(keys: Sequence[str], edges: Sequence[tuple[str, str]]) -> Layout:
@@ -29,17 +36,33 @@ def layered(keys: Sequence[str], edges: Sequence[tuple[str, str]]) -> Layout:
     """
     forward = _without_cycles(keys, edges)
     into: dict[str, list[str]] = {key: [] for key in keys}
-    out: dict[str, list[str]] = {key: [] for key in keys}
     for source, target in forward:
         into[target].append(source)
-        out[source].append(target)
     rank = _ranks(keys, into)
     columns: list[list[str]] = [[] for _ in range(max(rank.values(), default=0) + 1)]
     for key in keys:
         columns[rank[key]].append(key)
+    bends = {edge: _bent(number, edge, rank, columns) for number, edge in enumerate(forward)}
+    steps = [step for edge, passed in bends.items() for step in pairwise((edge[0], *passed, edge[1]))]
+    before: dict[str, list[str]] = {key: [] for column in columns for key in column}
+    after: dict[str, list[str]] = {key: [] for key in before}
+    for source, target in steps:
+        before[target].append(source)
+        after[source].append(target)
     for sweep in range(_SWEEPS):
-        _order(columns if sweep % 2 == 0 else columns[::-1], into if sweep % 2 == 0 else out)
-    return Layout(tuple(map(tuple, columns)))
+        _order(columns if sweep % 2 == 0 else columns[::-1], before if sweep % 2 == 0 else after)
+    return Layout(tuple(map(tuple, columns)), bends)
+
+
+def _bent(
+    number: int, edge: tuple[str, str], rank: Mapping[str, int], columns: list[list[str]]
+) -> tuple[str, ...]:
+    """A place for the edge in each column that it passes, so that it leads round the nodes there."""
+    passed = range(rank[edge[0]] + 1, rank[edge[1]])
+    made = tuple(f"bend {number} {column}" for column in passed)
+    for column, key in zip(passed, made, strict=True):
+        columns[column].append(key)
+    return made
 
 
 def _without_cycles(keys: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

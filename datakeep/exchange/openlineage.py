@@ -84,7 +84,7 @@ class _Writer:
             "asked": answer.asked,
             "program": f"datakeep {answer.program}",
             "answered_at": answer.at.isoformat(),
-            "not_known": [f"{what}: {line}" for what, line in answer.not_known()],
+            "not_known": list(answer.unknown),
         }
 
     def _event(self, kind: str, when: str | None, **rest: Any) -> dict[str, Any]:
@@ -277,13 +277,14 @@ def _written(dataset: Dataset, source: Source) -> dict[str, Any] | None:
 def _tables(source: Source) -> Iterator[dict[str, Any]]:
     """The tables and files that a query read; their database is the namespace, as the standard names it."""
     place = urlsplit(strip_url(source.database or ""))
-    namespace = f"{place.scheme}://{place.netloc.rpartition('@')[2]}" if place.scheme else "database"
-    within = place.path.strip("/").replace("/", ".")
+    host = place.netloc.rpartition("@")[2]
+    namespace = f"{place.scheme}://{host}" if host else place.scheme or "database"
+    within = place.path.strip("/").replace("/", ".") + "." if host else f"{place.path}/"
     for table in source.extraction.tables if source.extraction else ():
         fields = [{"name": column} for column in table.columns] if isinstance(table.columns, list) else []
         facets = {"schema": _facet("SchemaDatasetFacet", fields=fields)} if fields else {}
         is_file = table.kind == "file"
-        name = f"{within}.{table.name}" if within and not is_file else table.name
+        name = table.name if is_file else f"{within}{table.name}".lstrip("." if host else "")
         yield {"namespace": "file" if is_file else namespace, "name": name, "facets": facets}
 
 

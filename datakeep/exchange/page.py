@@ -152,7 +152,7 @@ def _link(key: str, anchors: Mapping[str, str]) -> Markup:
 
 def _edge_row(edge: Edge, anchors: Mapping[str, str]) -> Sequence[object]:
     how = f"{_HOW[edge.how]}, {edge.given.how}" if edge.given else _HOW[edge.how]
-    return _link(edge.source, anchors), _link(edge.target, anchors), how, edge.note or "nothing more"
+    return _link(edge.source, anchors), _link(edge.target, anchors), how, edge.note
 
 
 def _owner_row(dataset: Dataset, anchors: Mapping[str, str]) -> Sequence[object]:

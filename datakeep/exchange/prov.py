@@ -142,10 +142,10 @@ class _Document:
         return run
 
     def _code(self, url: str | None, commit: str | None, path: str | None, dirty: str | None = None) -> str:
-        name = ":".join(part for part in (commit or "unknown", path and slug(path), dirty) if part)
+        name = "/".join(slug(part) for part in (commit or "unknown", path, dirty) if part)
         return self._add(
             "entity",
-            f"keep:code/{slug(name)}",
+            f"keep:code/{name}",
             prov_type=_type("prov:Plan"),
             datakeep_repository=uri(url),
             datakeep_commit=commit,
@@ -279,7 +279,17 @@ class _Document:
             datakeep_sameFile=list(answer.same_file),
             datakeep_notKnown=list(answer.unknown),
         )
+        if all(node.key != answer.subject for node in answer.nodes):
+            self._whole(_id(answer.subject), answer.subject.partition(":")[2])
         self._relate("wasInfluencedBy", prov_influencee=key, prov_influencer=_id(answer.subject))
+
+    def _whole(self, key: str, name: str) -> None:
+        """A dataset that was asked about as a whole, which its versions are."""
+        self._add("entity", key, prov_type=_type("datakeep:Dataset"), prov_label=name)
+        for dataset in self._answer.datasets:
+            if dataset.name == name:
+                version = _id(dataset.key)
+                self._relate("specializationOf", prov_specificEntity=version, prov_generalEntity=key)
 
 
 def _id(key: str) -> str:

@@ -48,7 +48,10 @@ def answer_of(
         graph.went_into(record, found.dataset, found.version)
     for way in (*found.derived, *found.through):
         graph.way(way)
-    key = graph.dataset(found.dataset, found.version)
+    if found.version:
+        graph.dataset(found.dataset, found.version)
+    graph.close()
+    key = Dataset(found.dataset, found.version).key
     return graph.answer(subject, "went into", key, found, unknown=found.open)
 
 
@@ -63,7 +66,8 @@ def _of_file(graph: _Graph, found: FileUsedBy, subject: str) -> Answer:
         graph.way(way)
     only = found.versions[0] if len(found.versions) == 1 else None
     unknown = [*found.open, *([f"not searched: {found.not_searched}"] if found.not_searched else [])]
-    key = graph.dataset(found.dataset, only)
+    graph.close()
+    key = Dataset(found.dataset, only).key
     return graph.answer(subject, "went into", key, found, unknown=unknown, file=found.path)
 
 
@@ -151,6 +155,23 @@ class _Graph:
                     self._read(start, end, record, *_parts(start.removeprefix("dataset:")))
                 else:
                     self.edge(start, end, how)
+
+    def close(self) -> None:
+        """What the nodes say of each other is an edge, also where the shortest way led elsewhere."""
+        for key, dataset in list(self._datasets.items()):
+            source = dataset.manifest.source if dataset.manifest else None
+            for parent in (source.parents if source else None) or ():
+                if (start := Dataset(*_parts(parent)).key) in self._datasets:
+                    self.edge(start, key, "derived")
+        for key, model in list(self._models.items()):
+            if model.record is None:
+                continue
+            for given in model.record.inputs:
+                if (start := Dataset(given.dataset, given.version).key) in self._datasets:
+                    self._read(start, key, model.record, given.dataset, given.version)
+            for base in model.record.base_models:
+                if (start := Model(*_parts(base)).key) in self._models:
+                    self.edge(start, key, "base")
 
     def _starts(self, source: Node, target: Node) -> Sequence[str]:
         """The node itself; for a dataset that was asked about as a whole, the versions that the target names."""
