@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from datakeep.core.errors import Unsupported
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
@@ -169,6 +171,15 @@ class Answer:
     def into(self, key: str, how: How | None = None) -> Iterator[Edge]:
         """What went into ``key`` directly."""
         return (edge for edge in self.edges if edge.target == key and how in (None, edge.how))
+
+    def require_whole(self, form: str) -> None:
+        """Raises :class:`Unsupported` where one file was asked about: ``form`` has no word for "perhaps read"."""
+        if self.file is not None:
+            raise Unsupported(
+                f"{form} cannot say of one file that a model read it, did not, or that this is not known",
+                next_step=f"datakeep audit {self.asked} --html FILE, or --json; or ask of the version: "
+                f"datakeep audit {self.subject} --format {form}",
+            )
 
     def not_known(self) -> list[tuple[str, str]]:
         """Everything that is not known: of what (``churn@v7``, ``the answer``), and what."""

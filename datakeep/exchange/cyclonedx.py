@@ -43,6 +43,7 @@ def cyclonedx(answer: Answer) -> str:
 
 def bom(answer: Answer) -> dict[str, Any]:
     """The same BOM as data; raises as :func:`cyclonedx`."""
+    answer.require_whole("cyclonedx")
     root = next((model for model in answer.models if model.key == answer.subject), None)
     if answer.question != "made of" or root is None:
         raise Unsupported(

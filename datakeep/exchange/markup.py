@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 
+from datakeep.core.secrets import strip_urls
+
 #: What a page would obey or a reader could not see: control characters, and what turns the direction of text.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
@@ -20,8 +22,9 @@ class Markup(str):
 
 
 def escaped(text: str) -> Markup:
-    r"""``text`` as it can stand in a page; what would be obeyed is shown as ``\u202e``."""
-    shown = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    r"""``text`` as it can stand in a page: what would be obeyed is shown as ``\u202e``, no URL has a password."""
+    stripped = strip_urls(text) if "://" in text else text
+    shown = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), stripped)
     return Markup(html.escape(shown))
 
 

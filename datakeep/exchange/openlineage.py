@@ -48,12 +48,17 @@ _FACETS = {
 
 
 def openlineage(answer: Answer) -> str:
-    """The answer as OpenLineage events, one a line: datasets before the trainings that read them."""
+    """The answer as OpenLineage events, one a line: datasets before the trainings that read them.
+
+    Raises:
+        Unsupported: One file was asked about.
+    """
     return "".join(json_text(event, indent=None) + "\n" for event in events(answer))
 
 
 def events(answer: Answer) -> Iterator[dict[str, Any]]:
-    """The same events as data."""
+    """The same events as data; raises as :func:`openlineage`."""
+    answer.require_whole("openlineage")
     writer = _Writer(answer)
     for dataset in reversed(answer.datasets):
         if dataset.version is not None:
@@ -279,12 +284,12 @@ def _tables(source: Source) -> Iterator[dict[str, Any]]:
     place = urlsplit(strip_url(source.database or ""))
     host = place.netloc.rpartition("@")[2]
     namespace = f"{place.scheme}://{host}" if host else place.scheme or "database"
-    within = place.path.strip("/").replace("/", ".") + "." if host else f"{place.path}/"
+    within = place.path.strip("/").replace("/", ".") + "." if host else f"/{place.path.strip('/')}/"
     for table in source.extraction.tables if source.extraction else ():
         fields = [{"name": column} for column in table.columns] if isinstance(table.columns, list) else []
         facets = {"schema": _facet("SchemaDatasetFacet", fields=fields)} if fields else {}
         is_file = table.kind == "file"
-        name = table.name if is_file else f"{within}{table.name}".lstrip("." if host else "")
+        name = table.name if is_file else f"{within}{table.name}".lstrip(".")
         yield {"namespace": "file" if is_file else namespace, "name": name, "facets": facets}
 
 

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 
 def prov(answer: Answer) -> str:
-    """The answer as a PROV-JSON document."""
+    """The answer as a PROV-JSON document.
+
+    Raises:
+        Unsupported: One file was asked about.
+    """
     return json_text(document(answer)) + "\n"
 
 
 def document(answer: Answer) -> dict[str, Any]:
-    """The same document as data."""
+    """The same document as data; raises as :func:`prov`."""
+    answer.require_whole("prov")
     made = _Document(answer)
     for model in answer.models:
         made.add_model(model)
