@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,12 +229,10 @@ def _half(row: Row) -> Decimal:
 
 
 def _short(value: Decimal) -> Decimal:
-    """In at most six places, as a person writes it."""
+    """In five digits that count, as a person writes it."""
     from datakeep.core.criteria import plain_decimal
 
-    exponent = value.as_tuple().exponent
-    long = isinstance(exponent, int) and exponent < -6 and abs(value) >= Decimal("0.00001")
-    return plain_decimal(value.quantize(Decimal("0.000001"))) if long else plain_decimal(value)
+    return plain_decimal(Context(prec=5).plus(value))
 
 
 def _chart(found: Trend) -> Iterator[str]:
@@ -272,11 +270,16 @@ def _drop_lines(found: Trend, row: Row) -> Iterator[str]:
     entry, judged = row.entry, row.judged
     side = "above" if found.less_is_better else "below"
     yield click.style(f"DROP at {entry.version}:", fg="red", bold=True) + (
-        f" {found.metric} {judged.value} is {side} {judged.limit}, the limit by the versions before it and the noise"
+        f" {found.metric} {_told(judged.value)} is {side} {_told(judged.limit)}, "
+        "the limit by the versions before it and the noise"
     )
     yield f"  its message: {entry.message}"
     if row.changed is not None:
         yield from (f"  {line}" for line in _changed_lines(row.changed))
+
+
+def _told(value: Decimal | None) -> str:
+    return "unknown" if value is None else str(_short(value))
 
 
 def _changed_lines(changed: Changed) -> Iterator[str]:

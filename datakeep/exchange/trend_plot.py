@@ -1,7 +1,7 @@
 """The plot of a trend: the metric against the versions, and against the size of the data; as SVG or PNG.
 
-The SVG needs nothing, the PNG is matplotlib's. Both draw the same: a point for each version, a bar for the spread of its runs, a dashed line for what a trivial model
-scores, and drops in red with their limit.
+The SVG needs nothing, the PNG is matplotlib's. Both draw the same: a point for each version, a bar for the spread of
+its runs, a dashed line for what a trivial model scores, and drops in red with their limit.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def trend(
         raise no_reference(keep, last)
     chosen = _chosen(keep, last, wanted.versions)
     with own_room(keep) as folder:
-        trainer = _Trainer(keep, last, reference, settings, folder, _metric_of(last, reference, wanted))
+        trainer = _Trainer(keep, last, reference, settings, folder, wanted.metric)
         results: dict[str, _Result] = {}
         for entry in chosen:
             if entry.content not in results:
@@ -207,10 +207,10 @@ def _between(part: str, versions: Sequence[str], dataset: str) -> list[str]:
     return within
 
 
-def _metric_of(last: VersionEntry, reference: ReferenceTraining, wanted: Wanted) -> str | None:
-    """The metric that is meant, where that is known before anything was trained."""
+def _meant(last: VersionEntry, reference: ReferenceTraining) -> list[str]:
+    """The metrics that are meant where none is named, best first."""
     task = last.manifest_model().task
-    return wanted.metric or (task.metric if task else None) or next(iter(reference.expect), None)
+    return [*([task.metric] if task and task.metric else []), *reference.expect]
 
 
 def _said(entry: VersionEntry, result: _Result, metric: str | None) -> str:
@@ -235,8 +235,8 @@ class _Trainer:
         self._keep, self._last, self._settings, self._folder = keep, last, settings, folder
         self._before = TrainedBefore(keep, last, reference, settings.sandbox.kind)
         self._room: CleanRoom | None = None
+        self._meant = _meant(last, reference)
         self.metric = metric
-        self._is_asked = metric is not None
         self.trained = 0
 
     def run(self, entry: VersionEntry, runs: int) -> _Result:
@@ -247,6 +247,7 @@ class _Trainer:
             if scored is None:
                 self._train_rest(self._prepared(), entry, result, runs)
                 break
+            self._choose(scored.metrics)
             result.scored.append(scored)
         return result
 
@@ -306,9 +307,9 @@ class _Trainer:
         return Scored(report.metrics, self._trivial(data, report.metrics))
 
     def _choose(self, metrics: Mapping[str, Decimal]) -> None:
-        """Without any word about the metric, the first one that is reported."""
+        """Where none was named: the first that is meant and reported, else the first that is reported."""
         if self.metric is None:
-            self.metric = next(iter(metrics))
+            self.metric = next((name for name in self._meant if name in metrics), next(iter(metrics)))
 
     def _trivial(self, data: Path, metrics: Mapping[str, Decimal]) -> dict[str, Decimal]:
         task = self._last.manifest_model().task
