@@ -10,7 +10,8 @@ floor           rooms
                 errors into exit codes
 ``workflows``   one verb per file: init, register, update, reference, verify, audit, …
 rooms           ``store`` (bytes), ``repository`` (git), ``extract`` (what files hold), ``rerun`` (the clean
-                room), ``lineage`` (what models were made of), ``attest`` (keys, signatures, proofs)
+                room), ``lineage`` (what models were made of), ``attest`` (keys, signatures, proofs),
+                ``exchange`` (answers for others: a page, standard formats, plots)
 ``formats``     a pydantic model of every file on disk; beside it ``samples``, two real datasets
 ``core``        digests, names, path rules, verdicts, errors; pure, no I/O
 ==============  ==============================================================================================

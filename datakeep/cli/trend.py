@@ -290,7 +290,7 @@ def _changed_lines(changed: Changed) -> Iterator[str]:
     difference = changed.difference
     files = difference.files
     yield (
-        f"since {changed.before}: {len(files.added):,} files added, {len(files.removed):,} removed, "
+        f"since {changed.before}: {counted(len(files.added), 'file')} added, {len(files.removed):,} removed, "
         f"{len(files.changed):,} changed"
     )
     for paths, mark in ((files.added, "+"), (files.removed, "-"), (files.changed, "~")):

@@ -59,6 +59,13 @@ class Plot:
     baseline: float | None = None
     failed: tuple[str, ...] = ()
 
+    def labels(self) -> dict[str, str]:
+        """For each point its name in the panel of sizes; those that lie on each other share one, by the first."""
+        together: dict[tuple[int, float], list[str]] = {}
+        for point in self.points:
+            together.setdefault((point.size_bytes, point.value), []).append(point.version)
+        return {versions[0]: ", ".join(versions) for versions in together.values()}
+
     def bounds(self) -> tuple[float, float]:
         """The lowest and highest value on the metric's axis, with some room."""
         values = [one for point in self.points for one in (point.low, point.high)]
@@ -102,8 +109,11 @@ def svg(plot: Plot) -> str:
         *(_text(label, x, _BOTTOM + 20, size_px=12) for x, label in sizes),
         *_trivial(plot, y, second),
         _polyline(plot.points, by_version, y),
-        *(_marks(point, x, y, labelled=False) for point, x in zip(plot.points, by_version, strict=True)),
-        *(_marks(point, x, y, labelled=True) for point, x in zip(plot.points, by_size, strict=True)),
+        *(_marks(point, x, y, None) for point, x in zip(plot.points, by_version, strict=True)),
+        *(
+            _marks(point, x, y, plot.labels().get(point.version, ""))
+            for point, x in zip(plot.points, by_size, strict=True)
+        ),
         _text(lacking, _LEFT, _HEIGHT - 14, anchor="start", fill=_BAD, size_px=12) if lacking else None,
     )
     root = element(
@@ -194,28 +204,24 @@ def _polyline(points: Sequence[Point], places: Sequence[float], y: Callable[[flo
     return element("polyline", points=line, fill="none", stroke=_LINE, stroke_width=1.5)
 
 
-def _marks(point: Point, x: float, y: Callable[[float], float], *, labelled: bool) -> Markup:
-    """The point, its runs, and where it is a drop its limit and its value."""
+def _marks(point: Point, x: float, y: Callable[[float], float], label: str | None) -> Markup:
+    """The point and its runs; where it is a drop, that and its limit. ``label`` is its name among the sizes."""
     color = _BAD if point.is_drop else _LINE
     drawn = [_straight(x, y(point.low), x, y(point.high), color)] if point.low != point.high else []
     drawn.append(element("circle", cx=round(x, 1), cy=y(point.value), r=5, fill=color))
-    if point.is_drop:
-        said = f"{point.version} DROP {point.value:g}" if labelled else f"DROP {point.value:g}"
-        left = x > _WIDTH - 120
-        at, anchor = (x - 9, "end") if left else (x + 9, "start")
-        if point.limit is not None and not labelled:
+    value = f"{point.value:.5g}"
+    if point.is_drop and label is None:
+        if point.limit is not None:
             drawn.append(_straight(x - 16, y(point.limit), x + 16, y(point.limit), _BAD, "3 2"))
-            anchor, at = "middle", x
+        drawn.append(_text(f"DROP {value}", x, y(point.value) + 20, fill=_BAD, size_px=12))
+    elif point.is_drop:
+        at, anchor = (x - 9, "end") if x > _WIDTH - 160 else (x + 9, "start")
         drawn.append(
-            _text(
-                said, at, y(point.value) + (20 if not labelled else 4), anchor=anchor, fill=_BAD, size_px=12
-            )
+            _text(f"{label} DROP {value}", at, y(point.value) + 4, anchor=anchor, fill=_BAD, size_px=12)
         )
-    elif labelled:
-        drawn.append(_text(point.version, x, y(point.value) - 9, fill=_FAINT, size_px=11))
-    return element(
-        "g", element("title", f"{point.version}: {point.value:g}, {size(point.size_bytes)}"), *drawn
-    )
+    elif label:
+        drawn.append(_text(label, x, y(point.value) - 9, fill=_FAINT, size_px=11))
+    return element("g", element("title", f"{point.version}: {value}, {size(point.size_bytes)}"), *drawn)
 
 
 # ---- PNG
@@ -232,29 +238,33 @@ def png(plot: Plot) -> bytes:
     places = list(range(len(plot.points)))
     values = [point.value for point in plot.points]
     by_version.plot(places, values, color=_LINE, linewidth=1.5, zorder=1)
-    for axes, xs in ((by_version, places), (by_size, [point.size_bytes / 1e6 for point in plot.points])):
+    for axes, xs in ((by_version, places), (by_size, [point.size_bytes for point in plot.points])):
         for x, point in zip(xs, plot.points, strict=True):
             color = _BAD if point.is_drop else _LINE
             error = [[point.value - point.low], [point.high - point.value]]
             axes.errorbar([x], [point.value], yerr=error, fmt="o", color=color, zorder=2)
-            if point.is_drop or axes is by_size:
-                said = f"{point.version} DROP" if point.is_drop else point.version
-                place = {
-                    "textcoords": "offset points",
-                    "xytext": (0, -16 if point.is_drop else 8),
-                    "ha": "center",
-                }
-                axes.annotate(said, (x, point.value), color=color, fontsize=8, **place)
+            label = plot.labels().get(point.version, "") if axes is by_size else ""
+            said = f"{label} DROP {point.value:.5g}".strip() if point.is_drop else label
+            place = {
+                "textcoords": "offset points",
+                "xytext": (0, -18 if point.is_drop else 8),
+                "ha": "center",
+            }
+            if point.is_drop and axes is by_version and point.limit is not None:
+                axes.plot([x - 0.15, x + 0.15], [point.limit] * 2, color=_BAD, linestyle="--", linewidth=1)
+            axes.annotate(said, (x, point.value), color=color, fontsize=8, **place)
         if plot.baseline is not None:
             axes.axhline(plot.baseline, color=_FAINT, linestyle="--", linewidth=1)
         axes.grid(visible=True, axis="y", alpha=0.3)
         axes.set_ylim(*plot.bounds())
-        axes.margins(x=0.12)
+        axes.margins(x=0.2)
     every = -(-len(places) // _MOST_LABELS)
     by_version.set_xticks(places[::every], [point.version for point in plot.points][::every])
     by_version.set_xlabel("version")
     by_version.set_ylabel(_plain(plot.metric))
-    by_size.set_xlabel("size of the data, MB")
+    by_size.xaxis.set_major_formatter(lambda value, _: size(round(value)))
+    by_size.tick_params(axis="x", labelsize=8)
+    by_size.set_xlabel("size of the data")
     figure.suptitle(_plain(plot.title), fontsize=12)
     if plot.failed:
         figure.text(0.02, 0.01, f"not trained: {', '.join(plot.failed)}", color=_BAD, fontsize=8)

@@ -100,7 +100,7 @@ def test_a_version_with_spoiled_labels_is_flagged_with_what_changed(world: World
     ran = world.aiko.datakeep("trend", "points", "--plot", tmp_path / "p.svg", cwd=world.keep, code=3)
     assert "DROP at v4" in ran.out
     for said in (
-        "its message: labels by the new vendor", "since v3: 1 files added", "+ train/part-3.csv",
+        "its message: labels by the new vendor", "since v3: 1 file added", "+ train/part-3.csv",
         "split train: 2 → 3 files", "next: datakeep diff points@v3 points@v4", "same data as v1",
     ):  # fmt: skip
         assert said in ran.out, said
