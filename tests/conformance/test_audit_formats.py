@@ -336,8 +336,8 @@ def test_the_page_shows_all_that_the_answer_has(world: World) -> None:
     for wanted in (
         "What churn@v1 was made of", head, SQL, f"rows of a test {SCRIPT}", "Aiko Tanaka <aiko@corp.example>",
         "FAILED", "/home/aiko/\\u202egnp.exe <img src=x onerror=alert(2)>\\u2066[2J.csv", "c" * 64,
-        "proofs/orders/v2/", f"</style>{SCRIPT}", "what the base model resnet@v3 was made of", "self-checked", "pseudonymised",
-        "名前 churn",
+        "proofs/orders/v2/", f"</style>{SCRIPT}", "what the base model resnet@v3 was made of", "self-checked",
+        "pseudonymised", "名前 churn",
     ):  # fmt: skip
         assert wanted in shown, wanted
     boxes = {one.text for one in page.iter("{http://www.w3.org/2000/svg}text") if one.get("class") == "name"}
