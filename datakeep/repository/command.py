@@ -12,9 +12,8 @@ import signal
 import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from datakeep.core.errors import GitFault, HostileRepository, ProgramMissing, StoreUnreachable
 from datakeep.core.secrets import strip_url
@@ -22,6 +21,7 @@ from datakeep.repository.faults import git_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from io import BufferedReader
 
 _OBJECT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 #: Variables that bind a git process to one repository (``git rev-parse --local-env-vars``). They are set
@@ -48,8 +48,10 @@ _LOCAL_VARIABLES = frozenset(
         "GIT_QUARANTINE_PATH",
     }
 )
-#: GitPython sets these to English, which the rules for errors rely on.
-_LANGUAGE = frozenset({"LC_ALL", "LANGUAGE"})
+#: English, which the rules for errors rely on.
+_LANGUAGE = {"LC_ALL": "C", "LANGUAGE": "C"}
+#: Helpers of git for other transports: ``<helper>::<address>``, of which ``ext`` runs any program that it is told.
+_HELPER = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)?::|ext://")
 #: Settings that hold for every call, whatever the user's own configuration says.
 _SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -77,6 +79,14 @@ class Finished:
     def text(self) -> str:
         """Standard output as text, without the last line end."""
         return self.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+
+class Process(subprocess.Popen[bytes]):
+    """A git at work; all of its pipes are open."""
+
+    stdin: IO[bytes]
+    stdout: BufferedReader
+    stderr: IO[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +146,8 @@ class GitRunner:
         return self.run(*arguments, stdin=stdin, doing=doing).text
 
     @contextmanager
-    def process(self, *arguments: str, doing: str) -> Iterator[Any]:
-        """A running git with open pipes (a ``Popen``); it is ended when the block ends."""
+    def process(self, *arguments: str, doing: str) -> Iterator[Process]:
+        """A running git with open pipes; it is ended when the block ends."""
         process = self._start(arguments, doing)
         try:
             yield process
@@ -148,35 +158,35 @@ class GitRunner:
                 with suppress(BrokenPipeError):  # what a killed git did not read is of no interest
                     pipe.close()
 
-    def _start(self, arguments: Sequence[str], doing: str) -> Any:  # GitPython's wrapper is untyped
-        environment = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", **self.environment}
-        dropped = [
-            name
-            for name in os.environ
-            if (self.isolated or name in _LOCAL_VARIABLES)
-            and name not in environment
-            and name not in _LANGUAGE
-        ]
-        # GitPython only adds variables; env(1) takes away, and shows no value to `ps`.
-        unset = ["env", *(f"--unset={name}" for name in dropped)] if dropped else []
+    def _start(self, arguments: Sequence[str], doing: str) -> Process:
         settings = [part for setting in (*_SETTINGS, *self.settings) for part in ("-c", setting)]
         try:
-            wrapper = _git_class()(self.folder).execute(
-                [*unset, "git", *settings, *arguments],
-                istream=subprocess.PIPE,
-                as_process=True,
-                env=environment,
+            return Process(
+                ["git", *settings, *arguments],
+                cwd=self.folder,
+                env=self._variables(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=self.isolated,
             )
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and error.filename == "git":
+                raise ProgramMissing(
+                    "git cannot be run", next_step="install git (Debian and Ubuntu: sudo apt install git)"
+                ) from error
             raise GitFault(
                 f"{doing}: {error}", next_step="check that the folder exists and can be entered"
             ) from error
-        # The wrapper would end the process as soon as it is forgotten; this class ends it itself.
-        process, wrapper.proc = wrapper.proc, None
-        return process
 
-    def _end(self, process: Any) -> None:  # a Popen of either kind
+    def _variables(self) -> dict[str, str]:
+        """The environment of a call."""
+        host = {} if self.isolated else os.environ
+        kept = {name: value for name, value in host.items() if name not in _LOCAL_VARIABLES}
+        fixed = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1"}
+        return {**kept, **_LANGUAGE, **fixed, **self.environment}
+
+    def _end(self, process: Process) -> None:
         with suppress(ProcessLookupError):
             if self.isolated:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -187,17 +197,6 @@ class GitRunner:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@cache
-def _git_class() -> Any:  # imported late: it is slow, and fails where git is missing
-    try:
-        from git.cmd import Git
-    except ImportError as error:
-        raise ProgramMissing(
-            "git cannot be run", next_step="install git (Debian and Ubuntu: sudo apt install git)"
-        ) from error
-    return Git
 
 
 def is_object_id(text: str) -> bool:
@@ -233,25 +232,14 @@ def check_url(url: str) -> str:
         reason = "holds a control character"
     elif (ssh := ssh_place(url)) and ssh.destination.startswith("-"):
         reason = "has a host name that could be read as an option of ssh"
-    else:
-        reason = _unsafe_protocol(url)
+    elif _HELPER.match(url):
+        reason = "names a program to run as its transport"
     if reason:
         raise HostileRepository(
             f"the repository address {strip_url(url)[:100]!r} {reason}",
             next_step="do not use it; ask who wrote it",
         )
     return url
-
-
-def _unsafe_protocol(url: str) -> str | None:
-    git = _git_class()  # before the next line, which fails without a word about git where git is missing
-    from git.exc import UnsafeProtocolError
-
-    try:
-        git.check_unsafe_protocols(url)
-    except UnsafeProtocolError:
-        return "names a program to run as its transport"
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,13 +52,16 @@ def open_keep(folder: Path, progress: Progress) -> Keep:
         InvalidFile: Its keep.yaml cannot be read.
     """
     repository = KeepRepository.open(folder)
-    text = repository.read(KEEP_FILE)
+    tree = repository.at()
+    text = tree.read(KEEP_FILE)
     if text is None:
         raise NotAKeep(
             f"the keep at {repository.root} has no commit with a keep.yaml",
             next_step=f"finish its creation: datakeep init {repository.root}",
         )
-    return Keep(repository, KeepFile.read(text, what=str(repository.root / KEEP_FILE)), progress)
+    keep = Keep(repository, KeepFile.read(text, what=str(repository.root / KEEP_FILE)), progress)
+    keep.tree = tree
+    return keep
 
 
 class Keep:
@@ -68,6 +71,7 @@ class Keep:
         self.repository = repository
         self.file = file
         self.progress = progress
+        self._repositories: dict[str, DatasetRepository] = {}
 
     @property
     def root(self) -> Path:
@@ -85,9 +89,13 @@ class Keep:
         return self.repository.at()
 
     def look_again(self) -> None:
-        """Forget what was read: the head has moved."""
+        """Forget what was read, if the head has moved."""
+        now = self.repository.at()
+        if "tree" in self.__dict__ and self.tree.commit == now.commit:
+            return
         for name in ("tree", "_versions", "roster", "_filled"):
             self.__dict__.pop(name, None)
+        self.tree = now
         text = self.tree.read(KEEP_FILE)
         if text is not None:
             self.file = KeepFile.read(text, what=str(self.root / KEEP_FILE))
@@ -215,8 +223,13 @@ class Keep:
 
     def at_commit(self, dataset: str, commit: str) -> VersionEntry | None:
         """The version of a dataset that is this commit; None if none is that can be read."""
-        found = self.entries_or_faults(dataset).values()
-        return next((one for one in found if isinstance(one, VersionEntry) and one.commit == commit), None)
+        texts = self.tree.read_many(entry_path(dataset, version) for version in self.versions(dataset))
+        for path, text in texts.items():
+            if commit.encode("ascii") in text:  # parsing all of them takes far longer
+                with contextlib.suppress(InvalidFile, DamagedBytes):
+                    if (entry := _entry(text, path)).commit == commit:
+                        return entry
+        return None
 
     def entries(self, dataset: str) -> list[VersionEntry]:
         """All entries of a dataset, oldest first."""
@@ -297,7 +310,10 @@ class Keep:
 
     def dataset_repository(self, name: str) -> DatasetRepository:
         """The dataset's repository in the vault, through a cache in this clone."""
-        return DatasetRepository(self.cache("datasets", f"{name}.git"), self.dataset_url(name))
+        if name not in self._repositories:
+            cache = self.cache("datasets", f"{name}.git")
+            self._repositories[name] = DatasetRepository(cache, self.dataset_url(name))
+        return self._repositories[name]
 
     def store_url(self, name: str, url: str) -> str:
         """The URL of a store on this machine: git's ``datakeep.store.<name>.url`` wins over keep.yaml."""

@@ -77,9 +77,8 @@ def test_a_call_that_takes_too_long_is_ended(tmp_path):
         runner.run("nap")
 
 
-def test_missing_git_is_named(monkeypatch):
-    monkeypatch.setattr(command, "_git_class", command._git_class.__wrapped__)
-    monkeypatch.setitem(__import__("sys").modules, "git.cmd", None)
+def test_missing_git_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProgramMissing) as caught:
         GitRunner(None).run("version")
     assert "apt install git" in caught.value.next_step
