@@ -89,7 +89,7 @@ class _Document:
         record = model.record
         key = self._add(
             "entity",
-            f"keep:models/{model.label}",
+            _id(model.key),
             prov_type=_type("datakeep:Model"),
             prov_label=model.label,
             datakeep_metrics=_pairs(record.metrics) if record else None,
@@ -118,7 +118,7 @@ class _Document:
         environment = record.environment
         run = self._add(
             "activity",
-            f"keep:runs/{model.label}",
+            f"keep:runs/{slug(model.label)}",
             prov_type=_type("datakeep:Training"),
             prov_label=f"the training of {model.label}",
             datakeep_status=record.status,
@@ -178,7 +178,7 @@ class _Document:
         privacy = manifest.privacy if manifest else None
         key = self._add(
             "entity",
-            f"keep:datasets/{dataset.label}",
+            _id(dataset.key),
             prov_type=_type("datakeep:DatasetVersion" if dataset.version else "datakeep:Dataset"),
             prov_label=dataset.label,
             datakeep_content=dataset.content,
@@ -214,7 +214,7 @@ class _Document:
         ended = _time(ran.ended_at.isoformat()) if ran else None
         activity = self._add(
             "activity",
-            f"keep:{'extractions' if source.kind == 'sql' else 'derivations'}/{dataset.label}",
+            f"keep:{'extractions' if source.kind == 'sql' else 'derivations'}/{slug(dataset.label)}",
             prov_type=_type(f"datakeep:{'Extraction' if source.kind == 'sql' else 'Derivation'}"),
             prov_startTime=started and started["$"],
             prov_endTime=ended and ended["$"],
@@ -300,7 +300,7 @@ class _Document:
 def _id(key: str) -> str:
     """The PROV name of a node."""
     kind, _, label = key.partition(":")
-    return f"keep:{kind}s/{label}"
+    return f"keep:{kind}s/{slug(label)}"
 
 
 def _pairs(values: dict[str, Any]) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from datakeep import __version__
 from datakeep.core.errors import DatakeepError
 from datakeep.exchange.answer import Answer, Dataset, Edge, Fact, Model, Text
+from datakeep.formats.model import ModelRecord
 from datakeep.formats.model_words import model_rows, read_in_words
 from datakeep.lineage import records
 from datakeep.workflows.audit import Audit, Auditor, gaps
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from datakeep.exchange.answer import How
-    from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Node, Way
     from datakeep.lineage.records import Broken
     from datakeep.workflows.audit import InputFacts, MadeOf
@@ -37,6 +38,8 @@ def answer_of(
         now: When.
     """
     graph = _Graph(keep, now)
+    if not isinstance(found, Audit):
+        graph.load(node for way in found.through for node in way.nodes if node.kind == "model")
     if isinstance(found, Audit):
         if found.made_of is None:
             return None
@@ -48,10 +51,8 @@ def answer_of(
         graph.went_into(record, found.dataset, found.version)
     for way in (*found.derived, *found.through):
         graph.way(way)
-    if found.version:
-        graph.dataset(found.dataset, found.version)
     graph.close()
-    key = Dataset(found.dataset, found.version).key
+    key = graph.asked_about(found.dataset, found.version)
     return graph.answer(subject, "went into", key, found, unknown=found.open)
 
 
@@ -67,7 +68,7 @@ def _of_file(graph: _Graph, found: FileUsedBy, subject: str) -> Answer:
     only = found.versions[0] if len(found.versions) == 1 else None
     unknown = [*found.open, *([f"not searched: {found.not_searched}"] if found.not_searched else [])]
     graph.close()
-    key = Dataset(found.dataset, only).key
+    key = graph.asked_about(found.dataset, only)
     return graph.answer(subject, "went into", key, found, unknown=unknown, file=found.path)
 
 
@@ -86,6 +87,7 @@ class _Graph:
     def __init__(self, keep: Keep, now: datetime) -> None:
         self._keep, self._now = keep, now
         self._auditor = Auditor(keep, now)
+        self._records: dict[tuple[str, str], ModelRecord] = {}
         self._models: dict[str, Model] = {}
         self._datasets: dict[str, Dataset] = {}
         self._edges: dict[tuple[str, str, How], Edge] = {}
@@ -117,6 +119,15 @@ class _Graph:
             same_file=found.same_file if isinstance(found, Audit) else (),
             unknown=(*unknown, *_broken(found.broken)),
         )
+
+    def load(self, nodes: Iterable[Node]) -> None:
+        """The records of many models are read at once; one that cannot be read is missed when it is asked for."""
+        names = {records.record_path(node.name, f"v{node.number}") for node in nodes if node.number}
+        for path, text in self._keep.tree.read_many(sorted(names)).items():
+            with suppress(DatakeepError):
+                record = ModelRecord.read(text, what=path)
+                if records.record_path(record.model, record.version) == path:
+                    self._records[record.model, record.version] = record
 
     def edge(self, source: str, target: str, how: How, note: str = "") -> None:
         """``source`` went into ``target``."""
@@ -155,6 +166,12 @@ class _Graph:
                     self._read(start, end, record, *_parts(start.removeprefix("dataset:")))
                 else:
                     self.edge(start, end, how)
+
+    def asked_about(self, name: str, version: str | None) -> str:
+        """The key of the dataset; as a whole it is a node only where no version of it is."""
+        if version or all(one.name != name for one in self._datasets.values()):
+            return self.dataset(name, version)
+        return Dataset(name, None).key
 
     def close(self) -> None:
         """What the nodes say of each other is an edge, also where the shortest way led elsewhere."""
@@ -234,6 +251,8 @@ class _Graph:
     def model_called(self, label: str) -> str:
         """The node of a model by its name, with its record if there is one."""
         name, version = _parts(label)
+        if record := self._records.get((name, version or "")):
+            return self._model(record)
         found = records.find_by_model(self._keep.tree, name, version)
         record = next(iter(found.records), None)
         if record is not None and (version is None or record.version == version):

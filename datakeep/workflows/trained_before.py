@@ -110,8 +110,9 @@ def _code_of(keep: Keep, entry: VersionEntry, reference: ReferenceTraining) -> A
     environment = reference.environment
     named = {environment.lock, environment.requirements}
     prefix = f"{reference.code.rstrip('/')}/"
-    return [
+    files = [
         [found.path, found.object_id]
         for found in repository.entries(entry.commit)
         if found.path.startswith(prefix) or found.path in named
     ]
+    return files if any(path.startswith(prefix) for path, _ in files) else repository.tree_id(entry.commit)

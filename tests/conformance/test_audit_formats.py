@@ -344,13 +344,17 @@ def test_the_page_shows_all_that_the_answer_has(world: World) -> None:
     assert boxes == {"churn@v1", "lateness@v1", "resnet@v3", "orders@v2", "raw@v1"}
 
 
-def test_no_secret_leaves_by_any_form(world: World) -> None:
-    """A record that names a URL with a password, as an older or foreign program might have written it."""
+def test_no_secret_leaves_by_any_form_and_any_name_can_be_said(world: World) -> None:
+    """A record of a foreign program: a URL with a password, and a base model that is called what no model is."""
     place = world.keep / "models" / "leaky" / "v1.yaml"
     if not place.exists():
         place.parent.mkdir()
         record = json.loads((world.keep / "models" / "churn" / "v1.yaml").read_text())
-        record |= {"model": "leaky", "code": {"url": "https://aiko:hunter22@git.corp.example/x.git"}}
+        record |= {
+            "model": "leaky",
+            "base_models": ["<b>we ird/注:x@v1"],
+            "code": {"url": "https://aiko:hunter22@git.corp.example/x.git"},
+        }
         place.write_text(json.dumps(record))
         world.aiko.run("git", "add", "-A", "models", cwd=world.keep)
         world.aiko.run("git", "commit", "-qm", "leaky", cwd=world.keep)
@@ -358,6 +362,11 @@ def test_no_secret_leaves_by_any_form(world: World) -> None:
         text = asked(world, "model:leaky", form)
         assert "git.corp.example/x.git" in text
         assert "hunter22" not in text
+    ProvDocument.deserialize(content=asked(world, "model:leaky", "prov"), format="json").get_provn()
+    assert (
+        JsonStrictValidator(SchemaVersion.V1_6).validate_str(asked(world, "model:leaky", "cyclonedx")) is None
+    )
+    assert events(world, "model:leaky")[-1]["inputs"][1]["name"] == "models/<b>we ird/注:x"
     file = world.aiko.cwd / "leaky.html"
     world.aiko.datakeep("audit", "model:leaky", "--html", file, cwd=world.keep)
     assert "git.corp.example/x.git" in file.read_text("utf-8")
@@ -386,6 +395,17 @@ def test_a_report_replaces_a_report_and_nothing_else(world: World) -> None:
     assert sorted(one.name for one in place.iterdir()) == ["churn.json", "notes.txt"]
     for options in (("-o", file), ("--format", "prov", "--json")):
         world.aiko.datakeep("audit", "model:churn", *options, cwd=world.keep, code=2)
+
+
+def test_what_went_into_nothing_can_be_said_too(world: World) -> None:
+    world.register("unused", "git")
+    file = world.aiko.cwd / "unused.html"
+    for subject in ("unused", "unused@v1", "unused:same-a.bin"):
+        world.aiko.datakeep("audit", subject, "--html", file, cwd=world.keep)
+        page = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(file.read_text("utf-8"))
+        assert "The keep records nothing of it." in "".join(page.itertext())
+    document = ProvDocument.deserialize(content=asked(world, "unused", "prov"), format="json")
+    assert "datasets/unused" in document.get_provn()
 
 
 def test_of_an_unknown_model_nothing_is_written(world: World) -> None:
