@@ -130,6 +130,8 @@ def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
     yield indent + click.style(f"dataset {given.dataset}@{given.version}", bold=True) + f" ({given.how})"
     inner = indent + _INDENT
     rows = [("commit", given.commit), ("content id", given.content)]
+    if given.because:
+        rows.append(("because", given.because))
     if given.files_read:
         rows.append(("files read", read_in_words(given)))
     if found.newer:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from datakeep.formats.model_words import observed_in_words, read_in_words
+from datakeep.formats.model_words import (
+    TRACKERS,
+    observed_in_words,
+    read_in_words,
+    tracked_in_words,
+    undeclared_in_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from datakeep.formats.model import ModelRecord
     from datakeep.workflows.recording import Recorded
 
 _SHOWN_UNDECLARED = 5
@@ -24,6 +31,11 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
     yield f"model {recorded.label}{status} {where}"
     for given in record.inputs:
         yield f"  {given.dataset}@{given.version}: {read_in_words(given)}"
+        if given.because:
+            yield f"    {given.because}"
+    if record.tracked:
+        yield f"  {tracked_in_words(record.tracked)}"
+        yield from _unmatched_lines(record)
     if record.undeclared_count:
         yield f"  undeclared inputs: {record.undeclared_count:,}"
         for entry in record.undeclared[:_SHOWN_UNDECLARED]:
@@ -43,3 +55,14 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
         )
     else:
         yield f"next: datakeep audit model:{recorded.label}"
+
+
+def _unmatched_lines(record: ModelRecord) -> Iterator[str]:
+    """What a tracker's run names, and the register does not have."""
+    if record.origin in TRACKERS:
+        for entry in record.undeclared[:_SHOWN_UNDECLARED]:
+            yield f"    ! not in the register: {undeclared_in_words(entry)}"
+        if len(record.undeclared) > _SHOWN_UNDECLARED:
+            yield f"    … and {len(record.undeclared) - _SHOWN_UNDECLARED:,} more, in the record"
+        if not (record.inputs or record.undeclared):
+            yield "    ? it names no dataset; add what you know of it: --used NAME@V"

@@ -10,9 +10,20 @@ from datakeep.core.counts import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datakeep.formats.model import ModelInput, ModelRecord
+    from datakeep.formats.model import ModelInput, ModelRecord, TrackedRun
 
 _SHOWN_UNDECLARED = 20
+#: What writes runs down that are taken over as records, by the record's ``origin``.
+TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
+
+
+def tracked_in_words(tracked: TrackedRun) -> str:
+    """Which run of which tracker it is."""
+    name = f" ({tracked.name})" if tracked.name else ""
+    of = f" of {tracked.experiment}" if tracked.experiment else ""
+    at = f" at {tracked.url}" if tracked.url else ""
+    further = f", and {counted(len(tracked.further), 'further run')}" if tracked.further else ""
+    return f"{TRACKERS[tracked.tracker]} run {tracked.run}{name}{of}{at}{further}"
 
 
 def undeclared_in_words(entry: dict[str, Any]) -> str:
@@ -21,7 +32,9 @@ def undeclared_in_words(entry: dict[str, Any]) -> str:
     parts = [counted(size_bytes, "byte")] if isinstance(size_bytes, int) else []
     parts += [f"sha256 {entry['sha256']}"] if "sha256" in entry else []
     parts += [f"in a checkout of {entry['of']}, which was not declared"] if "of" in entry else []
-    parts += [f"{key}: {entry[key]}" for key in ("withheld", "unreadable", "changed") if key in entry]
+    parts += [f"named by {entry['named']}"] if "named" in entry else []
+    keys = ("withheld", "unreadable", "changed", "digest", "guess")
+    parts += [f"{key}: {entry[key]}" for key in keys if key in entry]
     return ", ".join([str(entry.get("path")), *parts])
 
 
@@ -48,6 +61,9 @@ def observed_in_words(record: ModelRecord) -> str:
     """How it is known what was read."""
     if record.origin == "declared":
         return f"declared by {record.recorded_by or 'somebody'}; nothing was observed"
+    if record.origin in TRACKERS:
+        who = f"{TRACKERS[record.origin]}, recorded by {record.recorded_by or 'somebody'}"
+        return f"declared by {who}; nothing was observed"
     if record.observed is None:
         return "by its verification's own trace" if record.origin == "verification" else "not recorded"
     if record.observed.by == "strace":
@@ -76,12 +92,13 @@ def _origin_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
 
 
 def _undeclared_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
+    what = "not registered" if record.origin in TRACKERS else "read undeclared"
     for undeclared in record.undeclared[:_SHOWN_UNDECLARED]:
-        yield "read undeclared", undeclared_in_words(undeclared)
+        yield what, undeclared_in_words(undeclared)
     count = max(record.undeclared_count or 0, len(record.undeclared))
     if count > _SHOWN_UNDECLARED:
         yield (
-            "read undeclared",
+            what,
             f"… and {count - _SHOWN_UNDECLARED:,} more (--json has those that are listed)",
         )
 
@@ -123,6 +140,8 @@ def model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     )
     if record.proof:
         yield "proof", record.proof
+    if record.tracked:
+        yield "tracked", tracked_in_words(record.tracked)
     yield from _undeclared_rows(record)
 
 
