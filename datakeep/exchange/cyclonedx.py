@@ -274,7 +274,7 @@ def _compositions(answer: Answer) -> list[dict[str, Any]]:
     aggregates: dict[str, list[str]] = {}
     for model in answer.models:
         record = model.record
-        seen = record is not None and (record.observed is None or record.observed.by == "strace")
-        known = seen and record is not None and record.origin != "declared" and not model.unknown
+        by = record.observed.by if record and record.observed else record.origin if record else ""
+        known = by in ("strace", "verification") and not model.unknown
         aggregates.setdefault("complete" if known else "unknown", []).append(model.key)
     return [{"aggregate": aggregate, "dependencies": refs} for aggregate, refs in aggregates.items()]

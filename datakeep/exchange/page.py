@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.counts import counted
 from datakeep.exchange.drawing import graph
 from datakeep.exchange.markup import Markup, element, together
+from datakeep.formats.model_words import TRACKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 #: By this a page of ours is known again, so that a newer one may take its place.
 GENERATOR = "datakeep"
 _DOCTYPE = Markup("<!DOCTYPE html>\n")
+#: What a model's section shows as a table of its own, not among the facts.
+_AS_A_TABLE = ("read undeclared", "not registered")
+_OF_A_FILE = ("named", "withheld", "unreadable", "changed", "digest", "guess")
 _HOW = {"read": "read by the training", "base": "base model", "derived": "made from it"}
 
 
@@ -197,22 +201,24 @@ def _lacking(unknown: Sequence[str]) -> Markup | None:
 
 def _model(model: Model, anchors: Mapping[str, str]) -> Markup:
     undeclared = model.record.undeclared if model.record else []
-    facts = [fact for fact in model.facts if fact.label != "read undeclared" or not undeclared]
+    facts = [fact for fact in model.facts if fact.label not in _AS_A_TABLE]
+    told = model.record is not None and model.record.origin in TRACKERS
+    head = "Named, and not in the register" if told else "Read, and of no dataset that it was given"
     return element(
         "section",
         element("h2", f"Model {model.label}"),
         _facts(facts),
-        element("h3", f"Read, and of no dataset that it was given ({len(undeclared):,})")
+        element("h3", f"{head} ({len(undeclared):,})") if undeclared else None,
+        _table(("Path", "Bytes", "sha256", "What else is known"), map(_undeclared_row, undeclared))
         if undeclared
         else None,
-        _table(("Path", "Bytes", "sha256", "Of"), map(_undeclared_row, undeclared)) if undeclared else None,
         _lacking(model.unknown),
         id=anchors[model.key],
     )
 
 
 def _undeclared_row(entry: dict[str, Any]) -> Sequence[object]:
-    told = [f"{key}: {entry[key]}" for key in ("withheld", "unreadable", "changed") if key in entry]
+    told = [f"{key}: {entry[key]}" for key in _OF_A_FILE if key in entry]
     of = f"a checkout of {entry['of']}, not declared" if "of" in entry else ""
     size = entry.get("size_bytes")
     return (
