@@ -12,6 +12,7 @@ from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
+from datakeep.cli.tampered_lines import tampered_data, tampered_lines
 from datakeep.formats.model_words import model_rows, pairs, read_in_words
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def command(session: Session, subject: str, fetch: bool, export: Export) -> Answ
 
     A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
     of it: which models it went into, directly, through base models, and through derived datasets. Exit code 3:
-    the keep has no record of it.
+    the keep has no record of it, or what the answer comes from was changed since it was recorded.
 
     \b
     Example:
@@ -45,14 +46,22 @@ def command(session: Session, subject: str, fetch: bool, export: Export) -> Answ
       datakeep audit model:churn --format cyclonedx --output churn.cdx.json
     """
     from datakeep.workflows.audit import audit
+    from datakeep.workflows.tampering import behind_an_audit
 
     export.check(as_json=session.as_json)
     keep, now = session.keep(), datetime.now(UTC)
     found = audit(keep, subject, now=now, fetch=fetch)
-    return exported(keep, found, subject, _shown(found), export, now)
+    changed = behind_an_audit(keep, found, now=now)
+    answer = _answer(found)
+    shown = Answer(
+        {**answer.data, "tampered": tampered_data(changed)},
+        [*tampered_lines(changed), *answer.lines],
+        EXIT_NO if changed else answer.code,
+    )
+    return exported(keep, found, subject, shown, export, now, [one.what for one in changed])
 
 
-def _shown(found: Audit | UsedBy | FileUsedBy) -> Answer:
+def _answer(found: Audit | UsedBy | FileUsedBy) -> Answer:
     """The answer on the terminal."""
     from datakeep.workflows.audit import Audit
     from datakeep.workflows.used_by import FileUsedBy

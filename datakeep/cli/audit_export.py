@@ -12,7 +12,7 @@ import click
 from datakeep.cli.session import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from datakeep.exchange.answer import Answer as Graph
@@ -102,6 +102,7 @@ def exported(
     shown: Answer,
     export: Export,
     now: datetime,
+    tampered: Sequence[str],
 ) -> Answer:
     """``shown``, or what takes its place, once the page and the format are written.
 
@@ -114,7 +115,7 @@ def exported(
     from datakeep.workflows.exported import answer_of
     from datakeep.workflows.report_file import write_report
 
-    graph = answer_of(keep, found, subject, now=now)
+    graph = answer_of(keep, found, subject, now=now, tampered=tampered)
     if graph is None:
         nothing = "nothing was written: the keep has no record to make it of"
         return replace(shown, data={**shown.data, "written": []}, lines=[*shown.lines, nothing])

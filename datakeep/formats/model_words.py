@@ -10,7 +10,7 @@ from datakeep.core.counts import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datakeep.formats.model import ModelInput, ModelRecord, TrackedRun
+    from datakeep.formats.model import GpuUse, ModelInput, ModelRecord, TrackedRun
 
 _SHOWN_UNDECLARED = 20
 #: What writes runs down that are taken over as records, by the record's ``origin``.
@@ -76,6 +76,16 @@ def observed_in_words(record: ModelRecord) -> str:
     return f"nothing was observed ({record.observed.why})"
 
 
+def gpu_in_words(used: GpuUse) -> str:
+    """How one GPU was used while the training ran."""
+    peak = "unknown" if used.peak_memory_bytes is None else f"{used.peak_memory_bytes:,} bytes"
+    before = "" if used.memory_before_bytes is None else f" ({used.memory_before_bytes:,} before it began)"
+    busy = "unknown" if used.utilisation_percent is None else f"{used.utilisation_percent} %"
+    looks = counted(used.samples, "look")
+    name = f"{used.gpu} {used.name or ''}".rstrip()
+    return f"{name}: peak memory {peak}{before}, busy {busy} in the mean of {looks}, whoever used it"
+
+
 def _dirty(record: ModelRecord) -> str:
     """Where the changes of the code are that were not committed."""
     code = record.code
@@ -134,6 +144,7 @@ def model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     resources = record.resources
     peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
     yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"
+    yield from (("GPU use", gpu_in_words(used)) for used in resources.gpus or ())
     yield (
         "recorded",
         f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})",

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 
 def answer_of(
-    keep: Keep, found: Audit | UsedBy | FileUsedBy, subject: str, *, now: datetime
+    keep: Keep,
+    found: Audit | UsedBy | FileUsedBy,
+    subject: str,
+    *,
+    now: datetime,
+    tampered: Sequence[str] = (),
 ) -> Answer | None:
     """The answer as a graph; None where the keep has no record of the model.
 
@@ -36,8 +41,9 @@ def answer_of(
         found: What it answered.
         subject: As it was asked.
         now: When.
+        tampered: What behind it is not as it was recorded, one line each.
     """
-    graph = _Graph(keep, now)
+    graph = _Graph(keep, now, tampered)
     if not isinstance(found, Audit):
         graph.load(node for way in found.through for node in way.nodes if node.kind == "model")
     if isinstance(found, Audit):
@@ -84,8 +90,9 @@ def _parts(label: str) -> tuple[str, str | None]:
 class _Graph:
     """Nodes and edges, each once, in the order in which they were found."""
 
-    def __init__(self, keep: Keep, now: datetime) -> None:
+    def __init__(self, keep: Keep, now: datetime, tampered: Sequence[str]) -> None:
         self._keep, self._now = keep, now
+        self._tampered = tuple(f"whether this answer is true: {line}" for line in tampered)
         self._auditor = Auditor(keep, now)
         self._records: dict[tuple[str, str], ModelRecord] = {}
         self._models: dict[str, Model] = {}
@@ -117,7 +124,7 @@ class _Graph:
             sha256=found.sha256 if isinstance(found, Audit) else None,
             file=file,
             same_file=found.same_file if isinstance(found, Audit) else (),
-            unknown=(*unknown, *_broken(found.broken)),
+            unknown=(*self._tampered, *unknown, *_broken(found.broken)),
         )
 
     def load(self, nodes: Iterable[Node]) -> None:
