@@ -11,7 +11,7 @@ floor           rooms
 ``workflows``   one verb per file: init, register, update, reference, verify, audit, …
 rooms           ``store`` (bytes), ``repository`` (git), ``extract`` (what files hold), ``rerun`` (the clean
                 room), ``lineage`` (what models were made of), ``attest`` (keys, signatures, proofs),
-                ``tracking`` (what MLflow and W&B tell)
+                ``tracking`` (what MLflow and W&B tell), ``exchange`` (answers for others: pages, formats)
 ``formats``     a pydantic model of every file on disk; beside it ``samples``, two real datasets
 ``core``        digests, names, path rules, verdicts, errors; pure, no I/O
 ==============  ==============================================================================================

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.audit_export import Export, export_options, exported
 from datakeep.cli.boundary import EXIT_NO
-from datakeep.cli.model_lines import (
-    TRACKERS,
-    gpu_in_words,
-    observed_in_words,
-    read_in_words,
-    tracked_in_words,
-    undeclared_in_words,
-)
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
 from datakeep.cli.tampered_lines import tampered_data, tampered_lines
-from datakeep.core.counts import counted
+from datakeep.formats.model_words import model_rows, pairs, read_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Way
     from datakeep.workflows.audit import Audit, InputFacts, MadeOf
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
 
 _INDENT = "  "
-_SHOWN_UNDECLARED = 20
 
 
 @answering(name="audit")
@@ -46,6 +36,7 @@ _SHOWN_UNDECLARED = 20
 @click.option("--rehash", is_flag=True, help="With --where: hash each Parquet file before it is believed.")
 @click.option("--diff", is_flag=True, help="Compare two models: what was changed, and the metrics.")
 @click.option("--policy", is_flag=True, help="Judge all models of the keep by their data; for CI.")
+@export_options
 def command(
     session: Session,
     subjects: tuple[str, ...],
@@ -54,6 +45,7 @@ def command(
     rehash: bool,
     diff: bool,
     policy: bool,
+    export: Export,
 ) -> Answer:
     r"""Tell what a model was made of: every dataset, version and rule, code, environment and metrics.
 
@@ -74,6 +66,8 @@ def command(
       datakeep audit orders --where "customer_id = 4711"
       datakeep audit --diff churn@v6 churn@v7
       datakeep audit --policy
+      datakeep audit model:churn --html churn.html
+      datakeep audit model:churn --format cyclonedx --output churn.cdx.json
     """
     chosen = [
         name
@@ -82,6 +76,10 @@ def command(
     ]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} are questions of their own: ask one at a time")
+    if chosen and (export.html or export.form):
+        raise click.UsageError(
+            f"{chosen[0]} answers on the terminal and as --json: leave out --html and --format"
+        )
     if rehash and where is None:
         raise click.UsageError("--rehash belongs to --where")
     if where is not None:
@@ -98,25 +96,28 @@ def command(
         return audit_policy.answer(session, subjects)
     if len(subjects) != 1:
         raise click.UsageError("name one model file, model, dataset or file of one; --diff takes two models")
-    return _made_or_used(session, subjects[0], fetch=fetch)
+    return _made_or_used(session, subjects[0], export, fetch=fetch)
 
 
-def _made_or_used(session: Session, subject: str, *, fetch: bool) -> Answer:
+def _made_or_used(session: Session, subject: str, export: Export, *, fetch: bool) -> Answer:
     from datakeep.workflows.audit import audit
     from datakeep.workflows.tampering import behind_an_audit
 
+    export.check(as_json=session.as_json)
     keep, now = session.keep(), datetime.now(UTC)
     found = audit(keep, subject, now=now, fetch=fetch)
     changed = behind_an_audit(keep, found, now=now)
     answer = _answer(found)
-    return Answer(
+    shown = Answer(
         {**answer.data, "tampered": tampered_data(changed)},
         [*tampered_lines(changed), *answer.lines],
         EXIT_NO if changed else answer.code,
     )
+    return exported(keep, found, subject, shown, export, now, [one.what for one in changed])
 
 
 def _answer(found: Audit | UsedBy | FileUsedBy) -> Answer:
+    """The answer on the terminal."""
     from datakeep.workflows.audit import Audit
     from datakeep.workflows.used_by import FileUsedBy
 
@@ -166,7 +167,7 @@ def _lines(found: Audit) -> Iterator[str]:
 def _made_lines(made: MadeOf, indent: str) -> Iterator[str]:
     record = made.record
     yield indent + click.style(f"model {record.model}@{record.version}", bold=True)
-    yield from (indent + _INDENT + line for line in table(_model_rows(record)))
+    yield from (indent + _INDENT + line for line in table(map(_styled, model_rows(record))))
     for given in made.inputs:
         yield from _input_lines(given, indent + _INDENT)
     for base in made.base_models:
@@ -179,80 +180,13 @@ def _made_lines(made: MadeOf, indent: str) -> Iterator[str]:
     )
 
 
-def _dirty(record: ModelRecord) -> str:
-    """Where the changes of the code are that were not committed."""
-    code = record.code
-    if code.diff:
-        return f"models/{record.model}/{record.version}/{code.diff}"
-    return code.withheld or str(code.dirty)
-
-
-def _origin_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
-    """How it ended, and how it is known what it read."""
-    if record.status == "failed":
-        yield (
-            "status",
-            click.style("FAILED", fg="red", bold=True) + f" ({record.failure or 'reason unknown'})",
-        )
-    yield "known", observed_in_words(record)
-
-
-def _undeclared_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
-    what = "not registered" if record.origin in TRACKERS else "read undeclared"
-    for undeclared in record.undeclared[:_SHOWN_UNDECLARED]:
-        yield what, undeclared_in_words(undeclared)
-    count = max(record.undeclared_count or 0, len(record.undeclared))
-    if count > _SHOWN_UNDECLARED:
-        yield (
-            what,
-            f"… and {count - _SHOWN_UNDECLARED:,} more (--json has those that are listed)",
-        )
-
-
-def _environment_row(record: ModelRecord) -> str:
-    environment = record.environment
-    lock = f"{environment.kind}, lock {environment.lock or 'unknown'}"
-    python = f"python {environment.python or 'unknown'}, platform {environment.platform or 'unknown'}"
-    cuda = f" with CUDA {environment.cuda}" if environment.cuda else ""
-    packages = (
-        f", {environment.package_count:,} packages ({environment.packages})" if environment.packages else ""
+def _styled(row: tuple[str, str]) -> tuple[str, str]:
+    """A training that failed stands out."""
+    label, text = row
+    failed = label == "status" and text.startswith("FAILED")
+    return (
+        (label, click.style("FAILED", fg="red", bold=True) + text.removeprefix("FAILED")) if failed else row
     )
-    variables = f", {_pairs(environment.variables)}" if environment.variables else ""
-    return f"{lock}, {python}, GPU {environment.gpu or 'unknown'}{cuda}{packages}{variables}"
-
-
-def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
-    yield from _origin_rows(record)
-    for artifact in record.artifacts:
-        yield "file", f"{artifact.path}, {counted(artifact.size_bytes, 'byte')}, sha256 {artifact.sha256}"
-    code = record.code
-    dirty = f", with changes that were not committed ({_dirty(record)})" if code.dirty else ""
-    yield (
-        "code",
-        f"{code.url or 'repository unknown'} at {code.commit or 'commit unknown'} {code.path or ''}{dirty}".rstrip(),
-    )
-    yield "command", shlex.join(record.command) if record.command else "unknown"
-    yield "parameters", _pairs(record.parameters) or "none recorded"
-    yield "metrics", _pairs(record.metrics) or "none recorded"
-    yield "seeds", _pairs(record.seeds) or "none recorded"
-    yield "environment", _environment_row(record)
-    resources = record.resources
-    peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
-    yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"
-    yield from (("GPU use", gpu_in_words(used)) for used in resources.gpus or ())
-    yield (
-        "recorded",
-        f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})",
-    )
-    if record.proof:
-        yield "proof", record.proof
-    if record.tracked:
-        yield "tracked", tracked_in_words(record.tracked)
-    yield from _undeclared_rows(record)
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
 def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
@@ -330,7 +264,7 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
                     f"{one.dataset}@{one.version}" for one in record.inputs if one.dataset == found.dataset
                 ),
                 (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
-                _pairs(record.metrics),
+                pairs(record.metrics),
             )
             for record in found.records
         ]

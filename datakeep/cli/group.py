@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Tell what needs attention in the keep, or in a checkout."),
     "log": ("log", "List the versions of a dataset."),
     "diff": ("diff", "Tell what changed between two versions."),
+    "trend": ("trend", "Train one fixed training on each version, and tell where its metric dropped."),
     "fsck": ("fsck", "Check that every version is whole in every store, and repair it."),
     "checkout": ("checkout", "Get a version's files, every byte checked."),
     "people": ("people", "Add, list or depart the people of the keep."),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from datakeep.core.counts import counted
+from datakeep.formats.model_words import (
+    TRACKERS,
+    observed_in_words,
+    read_in_words,
+    tracked_in_words,
+    undeclared_in_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from datakeep.formats.model import GpuUse, ModelInput, ModelRecord, TrackedRun
+    from datakeep.formats.model import ModelRecord
     from datakeep.workflows.recording import Recorded
 
 _SHOWN_UNDECLARED = 5
-TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
 
 
 def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
@@ -61,72 +66,3 @@ def _unmatched_lines(record: ModelRecord) -> Iterator[str]:
             yield f"    … and {len(record.undeclared) - _SHOWN_UNDECLARED:,} more, in the record"
         if not (record.inputs or record.undeclared):
             yield "    ? it names no dataset; add what you know of it: --used NAME@V"
-
-
-def tracked_in_words(tracked: TrackedRun) -> str:
-    """Which run of which tracker it is."""
-    name = f" ({tracked.name})" if tracked.name else ""
-    of = f" of {tracked.experiment}" if tracked.experiment else ""
-    at = f" at {tracked.url}" if tracked.url else ""
-    further = f", and {counted(len(tracked.further), 'further run')}" if tracked.further else ""
-    return f"{TRACKERS[tracked.tracker]} run {tracked.run}{name}{of}{at}{further}"
-
-
-def undeclared_in_words(entry: dict[str, Any]) -> str:
-    """One file that was read and belongs to no dataset that was given."""
-    size_bytes = entry.get("size_bytes")
-    parts = [counted(size_bytes, "byte")] if isinstance(size_bytes, int) else []
-    parts += [f"sha256 {entry['sha256']}"] if "sha256" in entry else []
-    parts += [f"in a checkout of {entry['of']}, which was not declared"] if "of" in entry else []
-    parts += [f"named by {entry['named']}"] if "named" in entry else []
-    keys = ("withheld", "unreadable", "changed", "digest", "guess")
-    parts += [f"{key}: {entry[key]}" for key in keys if key in entry]
-    return ", ".join([str(entry.get("path")), *parts])
-
-
-def read_in_words(given: ModelInput) -> str:
-    """How much of a dataset was read."""
-    read = given.files_read
-    if given.how == "declared":
-        return "declared; nobody saw what was read"
-    if read is None:
-        return "which files were read is not known"
-    if read.of is not None and read.count == read.of:
-        count = f"all {counted(read.count, 'file')} read"
-    elif not read.count:
-        count = f"given, and nothing read of its {counted(read.of or 0, 'file')}"
-    else:
-        count = f"{read.count:,}" + (
-            f" of {counted(read.of, 'file')} read" if read.of is not None else " files read"
-        )
-    splits = ", ".join(f"{name} {number:,}" for name, number in read.splits.items())
-    return f"{count} ({splits})" if splits else count
-
-
-def observed_in_words(record: ModelRecord) -> str:
-    """How it is known what was read."""
-    if record.origin == "declared":
-        return f"declared by {record.recorded_by or 'somebody'}; nothing was observed"
-    if record.origin in TRACKERS:
-        who = f"{TRACKERS[record.origin]}, recorded by {record.recorded_by or 'somebody'}"
-        return f"declared by {who}; nothing was observed"
-    if record.observed is None:
-        return "by its verification's own trace" if record.origin == "verification" else "not recorded"
-    if record.observed.by == "strace":
-        return "every file opened was seen (strace)"
-    if record.observed.by == "audit-hook":
-        return (
-            f"seen by Python's audit hook, which sees less than strace ({record.observed.why}): what libraries "
-            "open in C, and other programs, is missing"
-        )
-    return f"nothing was observed ({record.observed.why})"
-
-
-def gpu_in_words(used: GpuUse) -> str:
-    """How one GPU was used while the training ran."""
-    peak = "unknown" if used.peak_memory_bytes is None else f"{used.peak_memory_bytes:,} bytes"
-    before = "" if used.memory_before_bytes is None else f" ({used.memory_before_bytes:,} before it began)"
-    busy = "unknown" if used.utilisation_percent is None else f"{used.utilisation_percent} %"
-    looks = counted(used.samples, "look")
-    name = f"{used.gpu} {used.name or ''}".rstrip()
-    return f"{name}: peak memory {peak}{before}, busy {busy} in the mean of {looks}, whoever used it"

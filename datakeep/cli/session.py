@@ -105,7 +105,7 @@ def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]
             try:
                 return session.show(function(session, **options))
             except KeyboardInterrupt as stop:
-                raise KeyboardInterrupt(*session.interrupted()) from stop
+                raise KeyboardInterrupt(*(stop.args or session.interrupted())) from stop
             finally:
                 session.close()
 

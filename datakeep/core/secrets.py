@@ -50,6 +50,11 @@ def strip_url(url: str) -> str:
     return f"{scheme}{authority}{_without_secret_parameters(rest)}"
 
 
+def strip_urls(text: str) -> str:
+    """``text`` with every URL in it as :func:`strip_url` leaves it."""
+    return _URL.sub(lambda found: strip_url(found[0]), text)
+
+
 def _ends_in_port(authority: str) -> bool:
     at = authority.rfind("]") + 1 or authority.find(":")
     return _PORT.fullmatch(authority, at) is not None or at == len(authority)

@@ -76,6 +76,7 @@ class _Room:
     interpreter: Interpreter
     sandbox: Sandbox
     dataset: str
+    more: Mapping[str, str]
 
     def inside(self, mount: Mount) -> str:
         return self.sandbox.inside(mount)
@@ -90,6 +91,7 @@ class _Room:
             "PYTHONUNBUFFERED": "1",
             "PYTHONPYCACHEPREFIX": self.inside(self.pycache),
             environment_variable(self.dataset): self.inside(self.data),
+            **self.more,
         }
 
 
@@ -107,6 +109,7 @@ def train(
     progress: Progress,
     log: Path | None = None,
     scratch: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> TrainingReport:
     """Runs the training once, without network, and reads what it left in ``out``.
 
@@ -124,6 +127,7 @@ def train(
         log: Keep all that it prints here, up to a limit.
         scratch: A folder for what lies there only while it runs; whoever gives it clears it away after a kill. By
             default the system's.
+        variables: What it gets beside its usual ones.
 
     Raises:
         AlreadyExists: ``out`` is not empty; an old result could be taken for a new one.
@@ -150,6 +154,7 @@ def train(
             interpreter=interpreter,
             sandbox=sandbox,
             dataset=dataset_name,
+            more=variables or {},
         )
         argv = _fill(reference.argv(), room)
         program = _find_program(argv[0], room)

@@ -186,7 +186,7 @@ def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
         return Audit(asked, sha256, None, broken=_all_broken(keep), guesses=guesses)
     newest = max(found.records, key=lambda record: (record.recorded_at or "", record.model, record.version))
     others = tuple(f"{one.model}@{one.version}" for one in found.records if one is not newest)
-    return Audit(asked, sha256, _Auditor(keep, now).made_of(newest), others, found.broken)
+    return Audit(asked, sha256, Auditor(keep, now).made_of(newest), others, found.broken)
 
 
 def _all_broken(keep: Keep) -> tuple[Broken, ...]:
@@ -219,10 +219,10 @@ def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
     found = records.find_by_model(keep.tree, name, version or None)
     if not found.records:
         return Audit(subject, None, None, broken=found.broken)
-    return Audit(subject, None, _Auditor(keep, now).made_of(found.records[0]), broken=found.broken)
+    return Audit(subject, None, Auditor(keep, now).made_of(found.records[0]), broken=found.broken)
 
 
-class _Auditor:
+class Auditor:
     """Answers about the models of one keep at one time."""
 
     def __init__(self, keep: Keep, now: datetime) -> None:
@@ -241,8 +241,16 @@ class _Auditor:
                 unknown.append(f"what the base model {name} was made of: the keep has no usable record of it")
             else:
                 bases.append(self.made_of(base, (*above, me)))
-        unknown += _gaps(record)
+        unknown += gaps(record)
         return MadeOf(record, inputs, tuple(bases), tuple(dict.fromkeys(unknown)))
+
+    def version(self, name: str) -> InputFacts:
+        """What is known of ``orders@v3``, whoever used it.
+
+        Raises:
+            UnknownName, InvalidFile: There is no such version, or its entry cannot be read.
+        """
+        return self._input(_given(self._keep.entry(name)))
 
     def _base(self, name: str) -> ModelRecord | None:
         model, _, version = name.partition("@")
@@ -263,11 +271,7 @@ class _Auditor:
             except DatakeepError as error:
                 unknown.append(f"what its parent {parent} was made of: {error.what}")
                 continue
-            given = ModelInput(
-                dataset=entry.dataset, version=entry.version, commit=entry.commit, content=entry.content,
-                how="declared",
-            )  # fmt: skip
-            found.append(self._input(given, (*above, name)))
+            found.append(self._input(_given(entry), (*above, name)))
         return tuple(found), unknown
 
     def _input(self, given: ModelInput, above: Sequence[str] = ()) -> InputFacts:
@@ -312,7 +316,17 @@ class _Auditor:
         return (data.decode("utf-8", "replace"), None) if data is not None else (None, "it is not there")
 
 
-def _gaps(record: ModelRecord) -> list[str]:
+def _given(entry: VersionEntry) -> ModelInput:
+    return ModelInput(
+        dataset=entry.dataset,
+        version=entry.version,
+        commit=entry.commit,
+        content=entry.content,
+        how="declared",
+    )
+
+
+def gaps(record: ModelRecord) -> list[str]:
     """What the record leaves out without saying so."""
     gaps = [
         ("which files of the data were read", all(given.files_read for given in record.inputs)),

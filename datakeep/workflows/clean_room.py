@@ -358,14 +358,22 @@ class CleanRoom:
         )
         return f"ended well{_took(report.finished)}{read}"
 
-    def train(self, out: Path) -> TrainingReport:
-        """One run of the reference training in the rebuilt environment."""
+    def train(
+        self, out: Path, *, data: Path | None = None, variables: Mapping[str, str] | None = None
+    ) -> TrainingReport:
+        """One run of the reference training in the rebuilt environment.
+
+        Args:
+            out: An empty folder.
+            data: The ``data/`` of another version; by default this one's.
+            variables: What the training gets beside its usual ones.
+        """
         if self.environment_report is None or self._code is None:
             raise ValueError("the environment comes before the training")
         self.training_report = trainings.train(
             self.reference,
             self._code,
-            self.checkout / "data",
+            data or self.checkout / "data",
             out,
             self._folder / "environment",
             interpreter=self.environment_report.interpreter,
@@ -374,6 +382,7 @@ class CleanRoom:
             host_environment=self.settings.host_environment,
             progress=self.keep.progress,
             scratch=self._folder,
+            variables=variables,
         )
         return self.training_report
 

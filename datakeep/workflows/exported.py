@@ -1,0 +1,299 @@
+"""An answer of ``audit`` as a graph, from which ``exchange`` makes pages and formats."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from datakeep import __version__
+from datakeep.core.errors import DatakeepError
+from datakeep.exchange.answer import Answer, Dataset, Edge, Fact, Model, Text
+from datakeep.formats.model import ModelRecord
+from datakeep.formats.model_words import model_rows, read_in_words
+from datakeep.lineage import records
+from datakeep.workflows.audit import Audit, Auditor, gaps
+from datakeep.workflows.used_by import FileUsedBy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from datakeep.exchange.answer import How
+    from datakeep.lineage.backwards import Node, Way
+    from datakeep.lineage.records import Broken
+    from datakeep.workflows.audit import InputFacts, MadeOf
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.used_by import UsedBy
+
+
+def answer_of(
+    keep: Keep,
+    found: Audit | UsedBy | FileUsedBy,
+    subject: str,
+    *,
+    now: datetime,
+    tampered: Sequence[str] = (),
+) -> Answer | None:
+    """The answer as a graph; None where the keep has no record of the model.
+
+    Args:
+        keep: The keep that answered.
+        found: What it answered.
+        subject: As it was asked.
+        now: When.
+        tampered: What behind it is not as it was recorded, one line each.
+    """
+    graph = _Graph(keep, now, tampered)
+    if not isinstance(found, Audit):
+        graph.load(node for way in found.through for node in way.nodes if node.kind == "model")
+    if isinstance(found, Audit):
+        if found.made_of is None:
+            return None
+        graph.made_of(found.made_of)
+        return graph.answer(subject, "made of", f"model:{_label(found.made_of.record)}", found)
+    if isinstance(found, FileUsedBy):
+        return _of_file(graph, found, subject)
+    for record in found.records:
+        graph.went_into(record, found.dataset, found.version)
+    for way in (*found.derived, *found.through):
+        graph.way(way)
+    graph.close()
+    key = graph.asked_about(found.dataset, found.version)
+    return graph.answer(subject, "went into", key, found, unknown=found.open)
+
+
+def _of_file(graph: _Graph, found: FileUsedBy, subject: str) -> Answer:
+    for version in found.versions:
+        graph.dataset(found.dataset, version)
+    for one in found.models:
+        target = graph.model_called(one.model)
+        source = graph.dataset(*_parts(one.dataset_version))
+        graph.edge(source, target, "read", f"the file: {one.verdict}, because {one.why}")
+    for way in found.through:
+        graph.way(way)
+    only = found.versions[0] if len(found.versions) == 1 else None
+    unknown = [*found.open, *([f"not searched: {found.not_searched}"] if found.not_searched else [])]
+    graph.close()
+    key = graph.asked_about(found.dataset, only)
+    return graph.answer(subject, "went into", key, found, unknown=unknown, file=found.path)
+
+
+def _label(record: ModelRecord) -> str:
+    return f"{record.model}@{record.version}"
+
+
+def _parts(label: str) -> tuple[str, str | None]:
+    name, _, version = label.partition("@")
+    return name, version or None
+
+
+class _Graph:
+    """Nodes and edges, each once, in the order in which they were found."""
+
+    def __init__(self, keep: Keep, now: datetime, tampered: Sequence[str]) -> None:
+        self._keep, self._now = keep, now
+        self._tampered = tuple(f"whether this answer is true: {line}" for line in tampered)
+        self._auditor = Auditor(keep, now)
+        self._records: dict[tuple[str, str], ModelRecord] = {}
+        self._models: dict[str, Model] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._edges: dict[tuple[str, str, How], Edge] = {}
+
+    def answer(
+        self,
+        asked: str,
+        question: str,
+        subject: str,
+        found: Audit | UsedBy | FileUsedBy,
+        *,
+        unknown: Iterable[str] = (),
+        file: str | None = None,
+    ) -> Answer:
+        """All that was found, as one value."""
+        return Answer(
+            asked=asked,
+            question="made of" if question == "made of" else "went into",
+            subject=subject,
+            models=tuple(self._models.values()),
+            datasets=tuple(self._datasets.values()),
+            edges=tuple(self._edges.values()),
+            keep=self._keep.name,
+            keep_commit=self._keep.tree.commit,
+            at=self._now,
+            program=__version__,
+            sha256=found.sha256 if isinstance(found, Audit) else None,
+            file=file,
+            same_file=found.same_file if isinstance(found, Audit) else (),
+            unknown=(*self._tampered, *unknown, *_broken(found.broken)),
+        )
+
+    def load(self, nodes: Iterable[Node]) -> None:
+        """The records of many models are read at once; one that cannot be read is missed when it is asked for."""
+        names = {records.record_path(node.name, f"v{node.number}") for node in nodes if node.number}
+        for path, text in self._keep.tree.read_many(sorted(names)).items():
+            with suppress(DatakeepError):
+                record = ModelRecord.read(text, what=path)
+                if records.record_path(record.model, record.version) == path:
+                    self._records[record.model, record.version] = record
+
+    def edge(self, source: str, target: str, how: How, note: str = "") -> None:
+        """``source`` went into ``target``."""
+        self._edges.setdefault((source, target, how), Edge(source, target, how, note))
+
+    def made_of(self, made: MadeOf) -> str:
+        """The model, and all that it was made of."""
+        key = self._model(made.record, made.unknown)
+        for given in made.inputs:
+            self._read(self._input(given), key, made.record, given.given.dataset, given.given.version)
+        for base in made.base_models:
+            self.edge(self.made_of(base), key, "base")
+        answered = {name for base in made.base_models for name in (base.record.model, _label(base.record))}
+        for name in made.record.base_models:
+            if name not in answered:
+                self.edge(self.model_called(name), key, "base")
+        return key
+
+    def went_into(self, record: ModelRecord, dataset: str, version: str | None) -> None:
+        """The model of ``record`` read one or more versions of ``dataset``."""
+        key = self._model(record)
+        for given in record.inputs:
+            if given.dataset == dataset and version in (None, given.version):
+                self._read(self.dataset(dataset, given.version), key, record, dataset, given.version)
+
+    def way(self, way: Way) -> None:
+        """All steps of a way."""
+        for source, target in zip(way.nodes, way.nodes[1:], strict=False):
+            end = self._node(target)
+            how: How = (
+                "derived" if target.kind == "dataset" else "read" if source.kind == "dataset" else "base"
+            )
+            for start in self._starts(source, target):
+                record = self._models[end].record if how == "read" else None
+                if record is not None:
+                    self._read(start, end, record, *_parts(start.removeprefix("dataset:")))
+                else:
+                    self.edge(start, end, how)
+
+    def asked_about(self, name: str, version: str | None) -> str:
+        """The key of the dataset; as a whole it is a node only where no version of it is."""
+        if version or all(one.name != name for one in self._datasets.values()):
+            return self.dataset(name, version)
+        return Dataset(name, None).key
+
+    def close(self) -> None:
+        """What the nodes say of each other is an edge, also where the shortest way led elsewhere."""
+        for key, dataset in list(self._datasets.items()):
+            source = dataset.manifest.source if dataset.manifest else None
+            for parent in (source.parents if source else None) or ():
+                if (start := Dataset(*_parts(parent)).key) in self._datasets:
+                    self.edge(start, key, "derived")
+        for key, model in list(self._models.items()):
+            if model.record is None:
+                continue
+            for given in model.record.inputs:
+                if (start := Dataset(given.dataset, given.version).key) in self._datasets:
+                    self._read(start, key, model.record, given.dataset, given.version)
+            for base in model.record.base_models:
+                if (start := Model(*_parts(base)).key) in self._models:
+                    self.edge(start, key, "base")
+
+    def _starts(self, source: Node, target: Node) -> Sequence[str]:
+        """The node itself; for a dataset that was asked about as a whole, the versions that the target names."""
+        if source.number or source.kind != "dataset":
+            return [self._node(source)]
+        end = self._node(target)
+        named: list[tuple[str, str | None]] = []
+        if target.kind == "dataset" and (manifest := self._datasets[end].manifest):
+            parents = (manifest.source.parents if manifest.source else None) or ()
+            named = [_parts(parent) for parent in parents]
+        elif target.kind == "model" and (record := self._models[end].record):
+            named = [(given.dataset, given.version) for given in record.inputs]
+        return [self.dataset(*one) for one in named if one[0] == source.name] or [self._node(source)]
+
+    def _node(self, node: Node) -> str:
+        version = f"v{node.number}" if node.number else None
+        if node.kind == "dataset":
+            return self.dataset(node.name, version)
+        return self.model_called(str(node))
+
+    def dataset(self, name: str, version: str | None) -> str:
+        """The node of a version, with what its entry says."""
+        key = Dataset(name, version).key
+        if key in self._datasets:
+            return key
+        if version is None:
+            self._datasets[key] = Dataset(name, None)
+            return key
+        try:
+            facts = self._auditor.version(f"{name}@{version}")
+        except DatakeepError as error:
+            self._datasets[key] = Dataset(name, version, unknown=(f"everything about it: {error.what}",))
+            return key
+        return self._input(facts, parents=False)
+
+    def _input(self, found: InputFacts, *, parents: bool = True) -> str:
+        """The node of a version that was read, and those of its parents."""
+        given, entry = found.given, found.entry
+        key = Dataset(given.dataset, given.version).key
+        if key not in self._datasets:
+            texts = (("SQL", found.query), ("annotation rules", found.rules))
+            self._datasets[key] = Dataset(
+                given.dataset,
+                given.version,
+                given.commit,
+                given.content,
+                entry=entry,
+                manifest=entry.manifest_model() if entry else None,
+                facts=tuple(Fact(one.label, one.values, one.is_known) for one in found.facts),
+                texts=tuple(Text(title, body) for title, body in texts if body is not None),
+                proof_state=found.proofs.state if found.proofs else None,
+                proofs=_proofs(found),
+                newer=found.newer,
+                unknown=found.unknown,
+            )
+        for parent in found.parents if parents else ():
+            self.edge(self._input(parent), key, "derived")
+        return key
+
+    def model_called(self, label: str) -> str:
+        """The node of a model by its name, with its record if there is one."""
+        name, version = _parts(label)
+        if record := self._records.get((name, version or "")):
+            return self._model(record)
+        found = records.find_by_model(self._keep.tree, name, version)
+        record = next(iter(found.records), None)
+        if record is not None and (version is None or record.version == version):
+            return self._model(record)
+        key = Model(name, version).key
+        said = ("what it was made of: the keep has no usable record of it",)
+        self._models.setdefault(key, Model(name, version, unknown=said))
+        return key
+
+    def _model(self, record: ModelRecord, unknown: tuple[str, ...] | None = None) -> str:
+        """The node of a record; by default what it leaves out is what is not known of it."""
+        key = Model(record.model, record.version).key
+        if key not in self._models:
+            rows: dict[str, list[str]] = {}
+            for label, text in model_rows(record):
+                rows.setdefault(label, []).append(text)
+            facts = tuple(Fact(label, tuple(texts)) for label, texts in rows.items())
+            lacking = tuple(dict.fromkeys([*record.unknown, *gaps(record)])) if unknown is None else unknown
+            self._models[key] = Model(record.model, record.version, record, facts, lacking)
+        return key
+
+    def _read(self, source: str, target: str, record: ModelRecord, dataset: str, version: str | None) -> None:
+        """``record`` says that the model read this version; a version that the way alone knows has no words."""
+        given = next((one for one in record.inputs if (one.dataset, one.version) == (dataset, version)), None)
+        told = [read_in_words(given), given.because] if given else []
+        note = "; ".join(one for one in told if one)
+        self._edges.setdefault((source, target, "read"), Edge(source, target, "read", note, given))
+
+
+def _broken(broken: Sequence[Broken]) -> tuple[str, ...]:
+    return tuple(f"what {one.path} records: it cannot be read ({one.reason})" for one in broken)
+
+
+def _proofs(found: InputFacts) -> tuple[str, ...]:
+    if found.proofs is None:
+        return ()
+    return tuple(f"{one.standing.status}: {one.standing.reason} ({one.path})" for one in found.proofs.proofs)
