@@ -12,7 +12,6 @@ import signal
 import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +47,8 @@ _LOCAL_VARIABLES = frozenset(
         "GIT_QUARANTINE_PATH",
     }
 )
-#: GitPython sets these to English, which the rules for errors rely on.
-_LANGUAGE = frozenset({"LC_ALL", "LANGUAGE"})
+#: Messages are in English, which the rules for errors rely on; nobody is asked; ``*`` in a path is a star.
+_ALWAYS = {"LC_ALL": "C", "LANGUAGE": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1"}
 #: Settings that hold for every call, whatever the user's own configuration says.
 _SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -148,35 +147,33 @@ class GitRunner:
                 with suppress(BrokenPipeError):  # what a killed git did not read is of no interest
                     pipe.close()
 
-    def _start(self, arguments: Sequence[str], doing: str) -> Any:  # GitPython's wrapper is untyped
-        environment = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", **self.environment}
-        dropped = [
-            name
-            for name in os.environ
-            if (self.isolated or name in _LOCAL_VARIABLES)
-            and name not in environment
-            and name not in _LANGUAGE
-        ]
-        # GitPython only adds variables; env(1) takes away, and shows no value to `ps`.
-        unset = ["env", *(f"--unset={name}" for name in dropped)] if dropped else []
+    def _start(self, arguments: Sequence[str], doing: str) -> Any:  # a Popen whose pipes are all there
         settings = [part for setting in (*_SETTINGS, *self.settings) for part in ("-c", setting)]
         try:
-            wrapper = _git_class()(self.folder).execute(
-                [*unset, "git", *settings, *arguments],
-                istream=subprocess.PIPE,
-                as_process=True,
-                env=environment,
+            return subprocess.Popen(
+                ["git", *settings, *arguments],
+                cwd=self.folder,
+                env=self._variables(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=self.isolated,
             )
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and (self.folder is None or self.folder.is_dir()):
+                raise ProgramMissing(
+                    "git cannot be run", next_step="install git (Debian and Ubuntu: sudo apt install git)"
+                ) from error
             raise GitFault(
                 f"{doing}: {error}", next_step="check that the folder exists and can be entered"
             ) from error
-        # The wrapper would end the process as soon as it is forgotten; this class ends it itself.
-        process, wrapper.proc = wrapper.proc, None
-        return process
 
-    def _end(self, process: Any) -> None:  # a Popen of either kind
+    def _variables(self) -> dict[str, str]:
+        """The environment of git: what the host passes on, in English, and what was given."""
+        host = {} if self.isolated else {k: v for k, v in os.environ.items() if k not in _LOCAL_VARIABLES}
+        return {**host, **_ALWAYS, **self.environment}
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             if self.isolated:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -187,17 +184,6 @@ class GitRunner:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@cache
-def _git_class() -> Any:  # imported late: it is slow, and fails where git is missing
-    try:
-        from git.cmd import Git
-    except ImportError as error:
-        raise ProgramMissing(
-            "git cannot be run", next_step="install git (Debian and Ubuntu: sudo apt install git)"
-        ) from error
-    return Git
 
 
 def is_object_id(text: str) -> bool:
@@ -244,11 +230,14 @@ def check_url(url: str) -> str:
 
 
 def _unsafe_protocol(url: str) -> str | None:
-    git = _git_class()  # before the next line, which fails without a word about git where git is missing
+    # GitPython knows of new ones; a path and a usual URL need not wait for its import.
+    if "::" not in url and not url.lower().startswith("ext"):
+        return None
+    from git.cmd import Git
     from git.exc import UnsafeProtocolError
 
     try:
-        git.check_unsafe_protocols(url)
+        Git.check_unsafe_protocols(url)
     except UnsafeProtocolError:
         return "names a program to run as its transport"
     return None

@@ -77,12 +77,16 @@ def test_a_call_that_takes_too_long_is_ended(tmp_path):
         runner.run("nap")
 
 
-def test_missing_git_is_named(monkeypatch):
-    monkeypatch.setattr(command, "_git_class", command._git_class.__wrapped__)
-    monkeypatch.setitem(__import__("sys").modules, "git.cmd", None)
+def test_missing_git_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProgramMissing) as caught:
         GitRunner(None).run("version")
     assert "apt install git" in caught.value.next_step
+
+
+def test_git_never_runs_in_another_folder_than_the_one_named(tmp_path):
+    with pytest.raises(GitFault, match="not-there"):
+        GitRunner(tmp_path / "not-there").run("version")
 
 
 @pytest.mark.parametrize(
