@@ -49,6 +49,7 @@ class Part(BaseModel):
         populate_by_name=True,
         ser_json_inf_nan="strings",
         hide_input_in_errors=True,  # a password that is refused must not stand in a traceback
+        defer_build=True,  # a command needs few of the models, and each takes milliseconds to make
     )
 
     def unknown_fields(self) -> Iterator[tuple[str, type[Part]]]:
@@ -93,7 +94,8 @@ class Document(Part):
             InvalidFile: It does not parse or a value has a wrong type; lists every such field.
             UnknownFormat: It is another kind of file, or of a major version from the future.
         """
-        return cls.of(yaml.load(text, what=what), what=what)
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        return cls.of(yaml.load_plain(data, what=what), what=what)
 
     @classmethod
     def of(cls, data: dict[str, Any], *, what: str) -> Self:

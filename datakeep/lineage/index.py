@@ -9,12 +9,11 @@ broken, and takes nothing else away.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
-
-from filelock import FileLock, Timeout
 
 from datakeep.lineage import hashes, schema
 from datakeep.lineage.committed import PREFIXES, Place, Told, folded, place_of, texts, to_json, told, words
@@ -79,7 +78,7 @@ class Index:
             return cls._for_once(source, starting, "the keep's folder cannot be written")
         try:
             return cls(_kept(path, source, starting))
-        except Timeout:
+        except _AtWork:
             return cls._for_once(source, starting, "another process is making it")
         except sqlite3.OperationalError as error:
             if not schema.is_busy(error):
@@ -134,7 +133,7 @@ def _kept(path: Path, source: Source, starting: Callable[[int], None]) -> sqlite
         database = None
     if database is not None and schema.meta(database, "commit") == (source.commit or ""):
         return database
-    with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_S):
+    with _alone(path):
         if database is not None:
             try:
                 _update(database, source, starting)
@@ -153,6 +152,25 @@ def _kept(path: Path, source: Source, starting: Callable[[int], None]) -> sqlite
         database = schema.create(path)
         _update(database, source, starting)
         return database
+
+
+class _AtWork(Exception):
+    """Another process makes the index, and takes its time."""
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout  # late: an index that is up to date needs no lock
+
+    lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_S)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise _AtWork from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _made_meanwhile(path: Path) -> sqlite3.Connection | None:

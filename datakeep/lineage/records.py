@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from datakeep.core.errors import InvalidFile
 from datakeep.core.names import NAME, VERSION, version_number
-from datakeep.formats.model import ModelRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from datakeep.formats.model import ModelRecord
 
 FOLDER = "models/"
 
@@ -66,6 +67,14 @@ def names(reader: Reader) -> dict[str, tuple[str, ...]]:
     return {model: tuple(sorted(versions, key=version_number)) for model, versions in sorted(found.items())}
 
 
+def versions_of(reader: Reader, model: str) -> tuple[str, ...]:
+    """The versions of a model that have records, oldest first; only its own folder is listed."""
+    if not NAME.fullmatch(model):
+        return ()
+    found = [version for path in reader.list(f"{FOLDER}{model}/") if (version := _place(path)[1])]
+    return tuple(sorted(found, key=version_number))
+
+
 def all_records(reader: Reader, model: str | None = None) -> Found:
     """All records, or those of one model."""
     return _search(reader, f"{FOLDER}{model}/" if model else FOLDER, b"", lambda _: True)
@@ -73,7 +82,7 @@ def all_records(reader: Reader, model: str | None = None) -> Found:
 
 def find_by_model(reader: Reader, model: str, version: str | None = None) -> Found:
     """The record of a model's version, the newest by default."""
-    versions = names(reader).get(model, ())
+    versions = versions_of(reader, model)
     wanted = version or (versions[-1] if versions else None)
     if wanted not in versions:
         return Found()
@@ -124,6 +133,8 @@ def _search(reader: Reader, prefix: str, text: bytes, answers: Callable[[ModelRe
 
 
 def _record(data: bytes, path: str) -> ModelRecord:
+    from datakeep.formats.model import ModelRecord  # late: a keep without an answer needs none
+
     record = ModelRecord.read(data, what=path)
     if record_path(record.model, record.version) != path:
         raise InvalidFile(

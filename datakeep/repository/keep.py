@@ -13,7 +13,6 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import (
@@ -40,11 +39,13 @@ from datakeep.repository.objects import (
     resolve,
     walk_tree,
 )
+from datakeep.repository.refs import common_folder, position
 from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Plan, write_commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from filelock import BaseFileLock
 
@@ -195,7 +196,7 @@ class KeepRepository:
 
     def head(self) -> str | None:
         """The commit that this clone shows; None before the first."""
-        return resolve(self._git, "HEAD")
+        return position(self.root, "HEAD")
 
     def at(self, commit: str | None = None) -> KeepTree:
         """The files at ``commit``, or at the head."""
@@ -422,7 +423,7 @@ class KeepRepository:
         return is_ancestor(self._git, older, newer)
 
     def _git_folder(self) -> Path:
-        return Path(self._git.text("rev-parse", "--path-format=absolute", "--git-common-dir"))
+        return common_folder(self.root)
 
     def private_folder(self) -> Path:
         """``.datakeep/``, made if it is not there; git does not see it.

@@ -131,8 +131,8 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
 def _whatever(keep: Keep, subject: str, now: datetime) -> Audit | UsedBy:
     """Without a prefix the one thing that ``subject`` can mean."""
     name = subject.partition("@")[0]
-    is_model = bool(NAME.fullmatch(name)) and name in records.names(keep.tree)
-    is_dataset = bool(NAME.fullmatch(name)) and name in keep.datasets
+    is_model = bool(records.versions_of(keep.tree, name))
+    is_dataset = bool(NAME.fullmatch(name)) and bool(keep.versions(name))
     is_file = Path(subject).is_file()
     meanings = [
         *([f"model:{subject}"] if is_model else []),
@@ -196,7 +196,7 @@ def _all_broken(keep: Keep) -> tuple[Broken, ...]:
 
 def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
     name, at, version = subject.partition("@")
-    versions = records.names(keep.tree).get(name, ())
+    versions = records.versions_of(keep.tree, name)
     if not versions:
         near = nearest(name, records.names(keep.tree))
         hint = f"; did you mean {near!r}?" if near else ""

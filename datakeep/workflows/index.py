@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
-from datakeep.formats.version import VersionEntry
 from datakeep.lineage import schema
 from datakeep.lineage.index import Index, describe
-from datakeep.store import dvc_format
-from datakeep.store.interface import Capability
-from datakeep.store.verified import fetch_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from datakeep.formats.version import VersionEntry
     from datakeep.lineage.adding import Adding
     from datakeep.repository.dataset import DatasetRepository
     from datakeep.store.interface import Store
@@ -167,6 +164,7 @@ class _Collector:
     def _take_all(self, lacking: Mapping[str, Sequence[str]]) -> None:
         if not lacking:
             return
+        from datakeep.formats.version import VersionEntry
         from datakeep.lineage.adding import Adding, merge  # slow to import, and seldom needed
 
         adding = self._adding = Adding(self._database)
@@ -282,6 +280,7 @@ class _Collector:
         stores = self._stores()
         if md5 is None or not stores:
             return None
+        from datakeep.store.verified import fetch_object
         from datakeep.workflows.inventories import limit_of
 
         holding = self._keep.holding(entry)
@@ -297,6 +296,8 @@ class _Collector:
     def _stores(self) -> list[Store]:
         """The stores that may be asked: those of this machine; all, if fetching is asked for."""
         if self._stores_here is None:
+            from datakeep.store.interface import Capability
+
             stores = self._keep.stores()
             self._stores_here = [
                 store for store in stores if self._fetch or Capability.LOCAL in store.capabilities
@@ -322,6 +323,8 @@ def _is_here(entry: VersionEntry, files: dict[tuple[str, str], bytes]) -> bool:
 
 def _pointed(pointer: bytes | None, what: str) -> str | None:
     """The object that a ``.dvc`` file points to; None if it is none that can be read."""
+    from datakeep.store import dvc_format
+
     try:
         return dvc_format.parse_pointer_file(pointer, what=what).md5 if pointer is not None else None
     except DatakeepError:

@@ -7,14 +7,13 @@ from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
-from datakeep.attest.judge import About, Standing, judge
 from datakeep.core.errors import DatakeepError
 from datakeep.repository import working
-from datakeep.workflows.roster import roster_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from datakeep.attest.judge import Standing
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.working import Addition
     from datakeep.workflows.keep import Keep
@@ -141,6 +140,8 @@ class Judge:
         return Proofs(entry.dataset, entry.version, tuple(found))
 
     def _judge(self, path: str, envelope: bytes, entry: VersionEntry) -> Standing:
+        from datakeep.attest.judge import About, judge  # late: most versions of a large keep have no proof
+
         addition = self._additions.get(path)
         if addition is None:
             return _invalid("the keep's history does not tell when it came in")
@@ -160,6 +161,8 @@ class Judge:
         )
 
     def _people_at(self, commit: str) -> Roster:
+        from datakeep.workflows.roster import roster_of
+
         key = self._people_ids.get(commit, commit)
         if key not in self._people:
             self._people[key] = roster_of(self._keep.repository.at(commit))
@@ -167,4 +170,6 @@ class Judge:
 
 
 def _invalid(reason: str) -> Standing:
+    from datakeep.attest.judge import Standing
+
     return Standing("invalid", self_check=False, by=None, at=None, expires=None, reason=reason)
