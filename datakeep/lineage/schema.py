@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Another number is another format: such a database is made anew.
-FORMAT = "1"
+FORMAT = "2"
 _BUSY_S = 5.0
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -40,10 +40,19 @@ CREATE TABLE query (path TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID;
 CREATE TABLE object (name TEXT, path TEXT, what TEXT);
 CREATE INDEX object_name ON object (name);
 CREATE INDEX object_path ON object (path);
-CREATE TABLE looked (path TEXT PRIMARY KEY, stamp TEXT) WITHOUT ROWID;
+CREATE TABLE lost (path TEXT, how TEXT, name TEXT, number INTEGER);
+CREATE INDEX lost_name ON lost (how, name);
+CREATE INDEX lost_path ON lost (path);
+CREATE TABLE wanting (path TEXT PRIMARY KEY, dataset TEXT, number INTEGER, files INTEGER, sql INTEGER,
+                      fresh INTEGER) WITHOUT ROWID;
+CREATE INDEX wanting_files ON wanting (dataset, number) WHERE files;
+CREATE INDEX wanting_sql ON wanting (dataset, number) WHERE sql;
+CREATE INDEX wanting_fresh ON wanting (dataset, number) WHERE fresh;
+CREATE INDEX wanting_dataset ON wanting (dataset, number);
 CREATE TABLE doc (id INTEGER PRIMARY KEY, kind TEXT, name TEXT, field TEXT, number INTEGER, text TEXT,
                   folded TEXT);
 CREATE INDEX doc_name ON doc (kind, name, field);
+CREATE INDEX doc_alias ON doc (text) WHERE field = 'alias';
 CREATE VIRTUAL TABLE doc_text USING fts5 (folded, tokenize = 'trigram');
 CREATE TABLE word (word TEXT PRIMARY KEY, uses INTEGER);
 CREATE VIRTUAL TABLE word_text USING fts5 (word, tokenize = 'trigram');

@@ -7,15 +7,15 @@ What is not here is counted, so that an answer can say what was not searched.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
-from datakeep.lineage import schema
-from datakeep.lineage.index import Index, describe
+from datakeep.lineage import schema, wanting
+from datakeep.lineage.index import Index, Words, describe
+from datakeep.repository.dataset import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -118,20 +118,11 @@ def not_searched(
         dataset: Only those of one dataset.
         number: Only this version of it.
     """
-    lacking = {
-        "files": "NOT EXISTS (SELECT 1 FROM inventory i WHERE i.digest = v.inventory)",
-        "SQL": "EXISTS (SELECT 1 FROM doc d WHERE d.kind = 'dataset' AND d.name = v.dataset AND d.field = 'query')"
-        " AND NOT EXISTS (SELECT 1 FROM looked l WHERE l.path = v.path)",
-    }[what]
-    only = (" AND v.dataset = ?" if dataset else "") + (" AND v.number = ?" if number else "")
-    given = tuple(one for one in (dataset, number) if one)
-    where = f"FROM version v WHERE {lacking}{only}"
-    (count,) = index.database.execute(f"SELECT count(*) {where}", given).fetchone()  # our own words
+    count = wanting.count(index.database, what.lower(), dataset, number)
     if not count:
         return None
-    query = f"SELECT v.dataset, v.number {where} ORDER BY v.dataset, v.number DESC LIMIT 3"
-    names = tuple(f"{name}@v{number}" for name, number in index.database.execute(query, given))
-    return NotSearched(what, count, names)
+    names = wanting.some(index.database, what.lower(), dataset, number)
+    return NotSearched(what, count, tuple(names))
 
 
 class _Collector:
@@ -147,12 +138,14 @@ class _Collector:
     def collect(self) -> None:
         """All that is here (or can be fetched, if that is asked for) is in the index."""
         seen = self._seen()
-        if not self._fetch and schema.meta(self._database, "seen") == seen:
+        moved = schema.meta(self._database, "seen") != seen
+        if not (self._fetch or moved or wanting.fresh(self._database)):
             return
-        lacking = self._lacking()
+        lacking = self._lacking(moved=moved)
         try:
             with schema.transaction(self._database):
                 self._take_all(lacking)
+                wanting.all_seen(self._database)
                 schema.set_meta(self._database, "seen", seen)
         except sqlite3.OperationalError as error:
             if not schema.is_busy(error):
@@ -183,35 +176,22 @@ class _Collector:
             self._database.execute("BEGIN IMMEDIATE")
 
     def _seen(self) -> str:
-        """What the repositories here have, in short: it changes when one is fetched."""
-        total = hashlib.sha256((schema.meta(self._database, "commit") or "").encode())
-        for name, stamp in sorted(self._here().items()):
-            total.update(f"{name} {stamp}\n".encode())
-        return total.hexdigest()
-
-    def _here(self) -> dict[str, int]:
-        """The datasets whose repositories are here, and when their tags changed."""
+        """What the repositories here have, in short: it changes when one of them does."""
         folder = self._keep.cache("datasets")
-        found = {}
-        for one in folder.glob("[!.]*.git") if folder.is_dir() else ():
-            tags = one / "refs" / "tags"
-            packed = one / "packed-refs"
-            times = [place.stat().st_mtime_ns for place in (tags, packed) if place.exists()]
-            found[one.name.removesuffix(".git")] = max(times, default=0)
-        return found
+        try:
+            return f"{state_of(folder)} {folder.stat().st_mtime_ns}"
+        except OSError:
+            return ""
 
-    def _lacking(self) -> dict[str, list[str]]:
+    def _lacking(self, *, moved: bool) -> dict[str, list[str]]:
         """By dataset, the paths of the entries of versions that are not wholly known, and may be now."""
-        query = (
-            "SELECT v.dataset, v.path FROM version v LEFT JOIN looked l ON l.path = v.path "
-            "WHERE l.stamp IS NOT 'all' ORDER BY v.dataset, v.number"
-        )
-        here = self._here()
-        found: dict[str, list[str]] = {}
-        for dataset, path in self._database.execute(query):
-            if self._fetch or dataset in here:
-                found.setdefault(dataset, []).append(path)
-        return found
+        if self._fetch:
+            return wanting.by_dataset(self._database, wanting.all_datasets(self._database))
+        if not moved:
+            return wanting.by_dataset(self._database, wanting.fresh(self._database))
+        folder = self._keep.cache("datasets")
+        here = (one.name.removesuffix(".git") for one in folder.glob("[!.]*.git")) if folder.is_dir() else ()
+        return wanting.by_dataset(self._database, sorted(here))
 
     def _take(self, dataset: str, entries: Sequence[VersionEntry]) -> None:
         repository = self._keep.dataset_repository(dataset)
@@ -221,7 +201,9 @@ class _Collector:
             files = self._read(repository, some)
             found += sum(self._take_one(entry, files) for entry in some)
         if found:
-            describe(self._database, "dataset", dataset)
+            counts = Words(self._database)
+            describe(self._database, "dataset", dataset, counts)
+            counts.write()
 
     def _read(
         self, repository: DatasetRepository, entries: Sequence[VersionEntry]
@@ -242,7 +224,7 @@ class _Collector:
         if not _is_here(entry, files):
             return False
         path = f"register/{entry.dataset}/{entry.version}.yaml"
-        for table in ("query", "object", "looked"):
+        for table in ("query", "object"):
             self._database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608  # our own names
         query = _query(entry)
         if query and (text := files.get((entry.commit, query))) is not None:
@@ -252,7 +234,7 @@ class _Collector:
             if md5 := _pointed(files.get((entry.commit, name)), name):
                 self._database.execute("INSERT INTO object VALUES (?, ?, ?)", (md5, path, what))
         whole = self._take_inventory(entry, files)
-        self._database.execute("INSERT INTO looked VALUES (?, ?)", (path, "all" if whole else "read"))
+        wanting.looked(self._database, path, whole=whole)
         return True
 
     def _take_inventory(self, entry: VersionEntry, files: dict[tuple[str, str], bytes]) -> bool:
@@ -269,6 +251,7 @@ class _Collector:
             if data is None or self._adding is None:
                 return False
             self._adding.add(digest, checked(data, entry, by_digest=True))
+            wanting.listed(self._database, digest)
         except DatakeepError as error:
             if self._fetch:
                 self._faults.append(error.what)
