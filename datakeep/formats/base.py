@@ -95,13 +95,18 @@ class Document(Part):
             UnknownFormat: It is another kind of file, or of a major version from the future.
         """
         data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-        return cls.of(yaml.load_plain(data, what=what), what=what)
+        return cls.of_plain(yaml.load_plain(data, what=what), what=what)
 
     @classmethod
     def of(cls, data: dict[str, Any], *, what: str) -> Self:
         """The document in ``data``; errors as in :meth:`read`."""
+        return cls.of_plain(yaml.plain(data), what=what)
+
+    @classmethod
+    def of_plain(cls, data: dict[str, Any], *, what: str) -> Self:
+        """As :meth:`of`, of what holds nothing but plain types."""
         check_format(data, cls, what)
-        return validate(cls, yaml.plain(data), what)
+        return validate(cls, data, what)
 
     def check_strict(self, *, what: str) -> None:
         """Refuses fields that do not exist; for files that a user hands in.

@@ -82,7 +82,7 @@ def told(path: str, place: Place, text: bytes) -> Told:
 
     try:
         data = yaml.load_plain(text, what=path)
-        document = _formats()[place.kind].of(data, what=path)
+        document = _formats()[place.kind].of_plain(data, what=path)
     except InvalidFile as error:
         return Told(place, None, error.what)
     said = _says_it_is(document, place.kind)

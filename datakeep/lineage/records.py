@@ -77,7 +77,7 @@ def versions_of(reader: Reader, model: str) -> tuple[str, ...]:
 
 def all_records(reader: Reader, model: str | None = None) -> Found:
     """All records, or those of one model."""
-    return _search(reader, f"{FOLDER}{model}/" if model else FOLDER, b"", lambda _: True)
+    return _search(reader, reader.list(f"{FOLDER}{model}/" if model else FOLDER), b"", lambda _: True)
 
 
 def find_by_model(reader: Reader, model: str, version: str | None = None) -> Found:
@@ -86,7 +86,7 @@ def find_by_model(reader: Reader, model: str, version: str | None = None) -> Fou
     wanted = version or (versions[-1] if versions else None)
     if wanted not in versions:
         return Found()
-    return _search(reader, record_path(model, str(wanted)), b"", lambda _: True)
+    return _search(reader, [record_path(model, str(wanted))], b"", lambda _: True)
 
 
 def find_by_digest(reader: Reader, sha256: str) -> Found:
@@ -101,7 +101,7 @@ def find_by_digest(reader: Reader, sha256: str) -> Found:
     def made_it(record: ModelRecord) -> bool:
         return any(artifact.sha256 == wanted for artifact in record.artifacts)
 
-    return _search(reader, FOLDER, wanted.encode("ascii"), made_it)
+    return _search(reader, reader.list(FOLDER), wanted.encode("ascii"), made_it)
 
 
 def find_by_dataset(reader: Reader, dataset: str) -> Found:
@@ -110,14 +110,16 @@ def find_by_dataset(reader: Reader, dataset: str) -> Found:
     def used_it(record: ModelRecord) -> bool:
         return any(given.dataset == dataset for given in record.inputs)
 
-    return _search(reader, FOLDER, dataset.encode("utf-8"), used_it)
+    return _search(reader, reader.list(FOLDER), dataset.encode("utf-8"), used_it)
 
 
-def _search(reader: Reader, prefix: str, text: bytes, answers: Callable[[ModelRecord], bool]) -> Found:
-    """The records below ``prefix`` that hold ``text`` and for which ``answers`` is true."""
+def _search(
+    reader: Reader, among: Iterable[str], text: bytes, answers: Callable[[ModelRecord], bool]
+) -> Found:
+    """The records at the paths ``among`` that hold ``text`` and for which ``answers`` is true."""
     found: list[ModelRecord] = []
     broken: list[Broken] = []
-    paths = [path for path in reader.list(prefix) if _place(path)[0]]
+    paths = [path for path in among if _place(path)[0]]
     for path, data in reader.read_many(paths).items():
         if text not in data:
             continue

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from datakeep.lineage.committed import folded, words
+from datakeep.lineage.committed import folded
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,6 +29,8 @@ _MAX_WORDS = 400
 _LIKE_ENOUGH = 0.72
 _NEAR = 0.5
 _NUMBER = re.compile("[0-9]+")
+_LETTER = re.compile(r"\w")
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,13 @@ class Result:
         hits: What has every word.
         near: For each word that was found nowhere, words like it that there are.
         alone: For each word that was found, in how many subjects.
+        frequent: Words that are in more texts than were weighed: there may be more hits.
     """
 
     hits: tuple[Hit, ...]
     near: dict[str, tuple[str, ...]]
     alone: dict[str, int]
+    frequent: tuple[str, ...] = ()
 
 
 def search(database: sqlite3.Connection, asked: Sequence[str], kinds: Collection[str]) -> Result:
@@ -86,10 +90,11 @@ def search(database: sqlite3.Connection, asked: Sequence[str], kinds: Collection
     found: list[dict[tuple[str, str], Match]] = []
     near: dict[str, tuple[str, ...]] = {}
     alone: dict[str, int] = {}
+    frequent: list[str] = []
     for word in dict.fromkeys(folded(one).strip() for one in asked):
         if not word:
             continue
-        one = _of_word(database, word, kinds)
+        one = _of_word(database, word, kinds, frequent)
         if one:
             alone[word] = len(one)
         else:
@@ -98,30 +103,40 @@ def search(database: sqlite3.Connection, asked: Sequence[str], kinds: Collection
     common = set.intersection(*(set(one) for one in found)) if found else set()
     hits = [Hit(kind, name, tuple(one[kind, name] for one in found)) for kind, name in common]
     hits.sort(key=lambda hit: (-hit.worth, hit.kind, hit.name))
-    return Result(tuple(hits), near, alone)
+    return Result(tuple(hits), near, alone, tuple(dict.fromkeys(frequent)))
 
 
-def _of_word(database: sqlite3.Connection, word: str, kinds: Collection[str]) -> dict[tuple[str, str], Match]:
+def _of_word(
+    database: sqlite3.Connection, word: str, kinds: Collection[str], frequent: list[str]
+) -> dict[tuple[str, str], Match]:
     """The best match of one word in each subject; where there is none, of the words that it may be a typo of."""
-    found = _holding(database, word, kinds)
+    found = _holding(database, word, kinds, frequent)
     if found or len(word) < _TRIGRAM:
         return found
     for meant in _like(database, word, _LIKE_ENOUGH):
         likeness = difflib.SequenceMatcher(None, word, meant).ratio()
-        for subject, match in _holding(database, meant, kinds).items():
+        for subject, match in _holding(database, meant, kinds, frequent).items():
             weaker = replace(match, word=word, meant=meant, worth=match.worth * likeness / 2)
             if subject not in found or found[subject].worth < weaker.worth:
                 found[subject] = weaker
     return found
 
 
-def _holding(database: sqlite3.Connection, word: str, kinds: Collection[str]) -> dict[tuple[str, str], Match]:
-    found: dict[tuple[str, str], Match] = {}
-    for kind, name, field, number, text, plain in _texts(database, word, kinds):
+def _holding(
+    database: sqlite3.Connection, word: str, kinds: Collection[str], frequent: list[str]
+) -> dict[tuple[str, str], Match]:
+    best: dict[tuple[str, str], tuple[float, str, str, int]] = {}
+    texts = _texts(database, word, kinds)
+    if len(texts) >= _MAX_TEXTS:
+        frequent.append(word)
+    for kind, name, field, number, text, plain in texts:
         worth = _worth(word, field, plain)
-        if (kind, name) not in found or found[kind, name].worth < worth:
-            found[kind, name] = Match(word, field, text, number, worth)
-    return found
+        if (kind, name) not in best or best[kind, name][0] < worth:
+            best[kind, name] = (worth, field, text, number)
+    return {
+        subject: Match(word, field, text, number, worth)
+        for subject, (worth, field, text, number) in best.items()
+    }
 
 
 def _texts(
@@ -146,7 +161,18 @@ def _worth(word: str, field: str, text: str) -> float:
     worth = float(_WORTH.get(field, 1))
     if text == word:
         return 4 * worth
-    return worth * (2 if word in words(text) else 1.2 if text.startswith(word) else 1)
+    return worth * (2 if _is_word_of(word, text) else 1.2 if text.startswith(word) else 1)
+
+
+def _is_word_of(word: str, text: str) -> bool:
+    """Whether ``word`` is one of the words of a folded text; without taking all of them apart."""
+    at = text.find(word)
+    while at >= 0:
+        before, after = text[at - 1 : at] if at else "", text[at + len(word) : at + len(word) + 1]
+        if not (_LETTER.match(before) or _LETTER.match(after)):
+            return bool(_WORD.fullmatch(word))
+        at = text.find(word, at + 1)
+    return False
 
 
 def _like(database: sqlite3.Connection, word: str, likeness: float) -> list[str]:

@@ -147,6 +147,10 @@ class GitRunner:
                 with suppress(BrokenPipeError):  # what a killed git did not read is of no interest
                     pipe.close()
 
+    def start(self, *arguments: str, doing: str) -> Any:
+        """As :meth:`process`, for whoever ends it themselves."""
+        return self._start(arguments, doing)
+
     def _start(self, arguments: Sequence[str], doing: str) -> Any:  # a Popen whose pipes are all there
         settings = [part for setting in (*_SETTINGS, *self.settings) for part in ("-c", setting)]
         try:

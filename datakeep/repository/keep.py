@@ -39,6 +39,7 @@ from datakeep.repository.objects import (
     resolve,
     walk_tree,
 )
+from datakeep.repository.reading import ObjectReader
 from datakeep.repository.refs import common_folder, position
 from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Plan, write_commit
@@ -58,6 +59,8 @@ PRIVATE_FOLDER = ".datakeep"
 _ORIGIN_MAIN = "refs/remotes/origin/main"
 _MAIN = "refs/heads/main"
 _ATTEMPTS = 10
+#: Files that are read one by one through a process that is there already.
+_FEW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,9 @@ class LogEntry:
 class KeepTree:
     """The files of a keep at one commit; no files at all before the first."""
 
-    def __init__(self, git: GitRunner, commit: str | None) -> None:
+    def __init__(self, git: GitRunner, commit: str | None, reader: ObjectReader | None = None) -> None:
         self._git = git
+        self._reader = reader or ObjectReader(git)
         self.commit = commit
 
     def read(self, path: str) -> bytes | None:
@@ -96,11 +100,22 @@ class KeepTree:
         return self.read_many([path]).get(path)
 
     def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """The bytes of those of ``paths`` that exist, at the cost of one git process."""
-        return read_files(self._git, self.commit, list(paths)) if self.commit else {}
+        """The bytes of those of ``paths`` that exist, at the cost of one git process at most."""
+        asked = list(paths)
+        if self.commit and len(asked) <= _FEW:
+            read = {path: self._reader.read(f"{self.commit}:{path}") for path in asked}
+            if all(one and one[0] == b"blob" for one in read.values()):
+                return {path: one[1] for path, one in read.items() if one}
+        # Something is missing, or is no file, or is damaged: which of these, is told here.
+        return read_files(self._git, self.commit, asked) if self.commit else {}
 
     def list(self, prefix: str = "") -> list[str]:
         """The paths of all files below ``prefix`` (``register/orders/``), without submodules' contents."""
+        if self.commit and prefix.endswith("/") and prefix.count("/") > 1:  # of one dataset or model
+            tree = f"{self.commit}:{prefix.removesuffix('/')}"
+            found = self._reader.files(tree, prefix, id_bytes=len(self.commit) // 2)
+            if found is not None:
+                return found
         return [entry.path for entry in walk_tree(self._git, self.commit, prefix)] if self.commit else []
 
     def object_ids(self, prefixes: Sequence[str]) -> dict[str, str]:
@@ -133,6 +148,7 @@ class KeepRepository:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._git = GitRunner(root, settings=("fetch.fsckObjects=true",))
+        self._reader = ObjectReader(self._git)
         self._lock: BaseFileLock | None = None
 
     @classmethod
@@ -200,7 +216,7 @@ class KeepRepository:
 
     def at(self, commit: str | None = None) -> KeepTree:
         """The files at ``commit``, or at the head."""
-        return KeepTree(self._git, check_object_id(commit) if commit else self.head())
+        return KeepTree(self._git, check_object_id(commit) if commit else self.head(), self._reader)
 
     def read(self, path: str, at: str | None = None) -> bytes | None:
         """The bytes of a committed file at ``at`` or the head; None if there is none."""

@@ -163,7 +163,9 @@ class _Collector:
         adding = self._adding = Adding(self._database)
         for dataset, paths in lacking.items():
             entries = self._index.entries(paths)
-            self._take(dataset, [VersionEntry.of(one.data, what=one.path) for one in entries if one.data])
+            self._take(
+                dataset, [VersionEntry.of_plain(one.data, what=one.path) for one in entries if one.data]
+            )
             self._settle()
         adding.flush()
         merge(self._database)

@@ -41,7 +41,7 @@ def entries_at(keep: Keep, paths: Sequence[str]) -> dict[str, VersionEntry | Dat
 def _indexed(keep: Keep, paths: Sequence[str]) -> dict[str, VersionEntry | DatakeepError]:
     def question(index: Index) -> dict[str, VersionEntry | DatakeepError]:
         return {
-            entry.path: VersionEntry.of(entry.data, what=entry.path)
+            entry.path: VersionEntry.of_plain(entry.data, what=entry.path)
             for entry in index.entries(paths)
             if entry.data is not None
         }
