@@ -6,12 +6,13 @@ The sizes that are aimed at: --datasets 10000 --versions 100000 --models 100000 
 15 GB below --folder.
 
 What is generated, and what of it is less than real: the register and the model records lie in one commit, and no
-proofs are made. A dataset's words are mostly the same in all of its versions, of a vocabulary of some thousand words, few of
-which are frequent. Every version has an inventory of its own (git backend), whose paths are those of the version
-before and whose digests are all new, which is the worst case: no row is shared. The datasets' repositories, all of
-them in the clone's cache, borrow their objects from one store, made by one `git fast-import`; no bytes of data are
-made. Every query is a whole process, its start included; the index is warm but for the rows that say otherwise.
-CPU is user and system time of the process and of git's, which counts where others share the machine.
+proofs are made. A dataset's words are mostly the same in all of its versions, of a vocabulary of some thousand
+words, few of which are frequent. Every version has an inventory of its own (git backend), whose paths are those of
+the version before and whose digests are all new, which is the worst case: no row is shared. The datasets'
+repositories, all of them in the clone's cache, borrow their objects from one store, made by one `git fast-import`;
+no bytes of data are made. Every query is a whole process, its start included; the index is warm but for the rows
+that say otherwise. CPU is user and system time of the process and of git's, which counts where others share the
+machine.
 """
 
 from __future__ import annotations

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+#: A commit's id, and a sha256 as it stands in our files.
+COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
+SHA256_ID = r"^sha256:[0-9a-f]{64}$"
+
+
 def _date_or_datetime(value: Any) -> Any:
     if isinstance(value, str) and len(value) == len("2026-11-01"):
         try:

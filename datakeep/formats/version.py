@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from datakeep.core.names import NAME, VERSION
-from datakeep.formats.base import Document
-from datakeep.formats.manifest import Manifest
+from datakeep.formats.base import COMMIT, SHA256_ID, Document
 
-COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
-SHA256_ID = r"^sha256:[0-9a-f]{64}$"
+if TYPE_CHECKING:
+    from datakeep.formats.manifest import Manifest
 
 
 class VersionEntry(Document):
@@ -48,4 +47,6 @@ class VersionEntry(Document):
         Raises:
             InvalidFile: It does not hold what a manifest holds.
         """
+        from datakeep.formats.manifest import Manifest  # late: it is the largest of the models
+
         return Manifest.of(self.manifest, what=f"the manifest of {self.dataset}@{self.version}")

@@ -56,7 +56,8 @@ CREATE INDEX doc_alias ON doc (text) WHERE field = 'alias';
 CREATE VIRTUAL TABLE doc_text USING fts5 (folded, tokenize = 'trigram');
 CREATE TABLE word (word TEXT PRIMARY KEY, uses INTEGER);
 CREATE VIRTUAL TABLE word_text USING fts5 (word, tokenize = 'trigram');
-CREATE TABLE inventory (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, files INTEGER, patterns BLOB);
+CREATE TABLE inventory (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, files INTEGER, paths INTEGER,
+                        patterns BLOB);
 CREATE TABLE chunk (inventory INTEGER, first INTEGER, paths BLOB, PRIMARY KEY (inventory, first));
 CREATE TABLE segment (id INTEGER PRIMARY KEY, files INTEGER);
 CREATE TABLE block (id INTEGER PRIMARY KEY, kind TEXT, segment INTEGER, first BLOB, last BLOB, data BLOB);

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError, SourceUnreadable, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
-from datakeep.formats.model import ModelInput
 from datakeep.lineage import records
-from datakeep.store.hashing import hash_file
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import not_known, stated
 from datakeep.workflows.used_by import (
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from datakeep.formats.manifest import Manifest
-    from datakeep.formats.model import ModelRecord
+    from datakeep.formats.model import ModelInput, ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.records import Broken
     from datakeep.workflows.keep import Keep
@@ -172,6 +170,8 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
 
 
 def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
+    from datakeep.store.hashing import hash_file
+
     try:
         sha256 = hash_file(path.resolve())[2].hex()
     except OSError as error:
@@ -253,6 +253,8 @@ class _Auditor:
         self, manifest: Manifest, name: str, above: Sequence[str]
     ) -> tuple[tuple[InputFacts, ...], list[str]]:
         """What the parents of a derived version are, and which of them cannot be followed."""
+        from datakeep.formats.model import ModelInput
+
         found, unknown = [], []
         stated_parents = manifest.source.parents if manifest.source else None
         for parent in stated_parents or ():

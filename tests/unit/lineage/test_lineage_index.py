@@ -44,7 +44,7 @@ def model(
     given = [
         {
             "dataset": one.split("@")[0],
-            "version": one.split("@")[1],
+            "version": one.partition("@")[2] or "newest",
             "commit": "4f" * 20,
             "content": f"sha256:{'77' * 32}",
             "how": "observed",
@@ -114,7 +114,7 @@ def opened(path, repository) -> Index:
 def contents(index: Index) -> dict[str, list]:
     """All that the index says, without the numbers that it gave rows."""
     tables = {
-        "entry": "*", "version": "*", "artifact": "*", "leads": "*", "word": "*",
+        "entry": "*", "version": "*", "artifact": "*", "leads": "*", "lost": "*", "wanting": "*", "word": "*",
         "doc": "kind, name, field, number, text, folded",
     }  # fmt: skip
     said = {
@@ -182,9 +182,13 @@ def _made(path: str, seed: int) -> bytes:
     folder, name, *rest = path.removesuffix(".yaml").split("/")
     number = int(rest[0][1:]) if rest and rest[0].startswith("v") else 1
     if folder == "register":
-        return entry(name, number, title=f"title {seed % 3}", source={"kind": "derived", "parents": ["a@v1"]})
+        source = {"kind": "derived", "parents": ["a@v1"], **({"query": "q.sql"} if seed % 3 else {})}
+        aliases = ["old"] if seed % 5 == 1 else []
+        return entry(name, number, title=f"title {seed % 3}", source=source, aliases=aliases)
     if folder == "models":
-        return model(name, number, sha256=f"{seed % 3:064x}", bases=["base@v1"] if seed % 2 else [])
+        bases = [["base@v1"], ["m@v1"], []][seed % 3]
+        inputs = [["a@v1", "b"], ["old@v1"], ["gone@v2", "b@v2"]][seed % 3]
+        return model(name, number, sha256=f"{seed % 3:064x}", inputs=inputs, bases=bases)
     return b"format: datakeep/person/1\nname: Ken\nemail: ken@corp.example\nkeys: []\n"
 
 
