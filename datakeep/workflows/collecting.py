@@ -63,6 +63,8 @@ class Collector:
         self._database = index.database
         self._stores_here: list[Store] | None = None
         self._faults: list[str] = []
+        #: Datasets that can be found by more than before.
+        self._changed: set[str] = set()
 
     def collect(self) -> None:
         """All that is here (or can be fetched, if that is asked for) is in the index."""
@@ -107,23 +109,24 @@ class Collector:
         from datakeep.lineage.adding import Adding, merge  # slow to import, and seldom needed
 
         adding = Adding(self._database)
-        counts = Words(self._database)
-        found = 0
         for one in self._ahead(self._batches(lacking)):
-            found += sum(self._take(adding, entry, one) for entry in one.batch.entries)
-            if not one.batch.is_last:
-                continue
-            if found:
-                describe(self._database, "dataset", one.batch.dataset, counts)
-            found = 0
-            if adding.waiting_rows >= _COMMIT_ROWS:  # what was taken in is kept, whatever comes after
-                adding.flush()
-                counts.write()
+            for entry in one.batch.entries:
+                self._take(adding, entry, one)
+            if one.batch.is_last and adding.waiting_rows >= _COMMIT_ROWS:
+                self._settle(adding)  # what was taken in is kept, whatever comes after
                 self._database.execute("COMMIT")
                 self._database.execute("BEGIN IMMEDIATE")
-        adding.flush()
-        counts.write()
+        self._settle(adding)
         merge(self._database)
+
+    def _settle(self, adding: Adding) -> None:
+        """All that was taken in is in the tables, and can be found."""
+        adding.flush()
+        counts = Words(self._database)
+        for dataset in sorted(self._changed):
+            describe(self._database, "dataset", dataset, counts)
+        counts.write()
+        self._changed.clear()
 
     def _batches(self, lacking: Mapping[str, Sequence[str]]) -> Iterator[_Batch]:
         from datakeep.formats.version import VersionEntry
@@ -232,10 +235,11 @@ class Collector:
             ]
         return self._stores_here
 
-    def _take(self, adding: Adding, entry: VersionEntry, read: _Read) -> bool:
-        """Whether anything of a version was there; it is in the index then."""
+    def _take(self, adding: Adding, entry: VersionEntry, read: _Read) -> None:
+        """What was there of a version is in the index."""
         if not _is_here(entry, read.files, read.inventories):
-            return False
+            return
+        self._changed.add(entry.dataset)
         path = f"register/{entry.dataset}/{entry.version}.yaml"
         for table in ("query", "object"):
             self._database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608  # our own names
@@ -250,8 +254,9 @@ class Collector:
         inventory = read.inventories.get(digest)
         if inventory is not None and adding.add(digest, inventory):
             wanting.listed(self._database, digest)
+            same = "SELECT DISTINCT dataset FROM version WHERE inventory = ?"
+            self._changed.update(row[0] for row in self._database.execute(same, (digest,)))
         wanting.looked(self._database, path, whole=inventory is not None or self._knows(digest))
-        return True
 
 
 def _digest(entry: VersionEntry) -> str:
