@@ -40,11 +40,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one committed file says: its fields as plain JSON types, or why it cannot be read."""
+    """What one committed file says: its fields as plain JSON types, or why it cannot be read.
+
+    ``unfit`` says why the manifest of a version, whose entry can be read, is none.
+    """
 
     place: Place
     data: dict[str, Any] | None = None
     fault: str | None = None
+    unfit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,16 @@ def told(path: str, place: Place, text: bytes) -> Told:
     said = _says_it_is(document, place.kind)
     if said not in (None, f"{place.name}@v{place.number}"):
         return Told(place, None, f"{path} says that it is {said}")
-    return Told(place, data)
+    return Told(place, data, unfit=_unfit(document))
+
+
+def _unfit(document: Any) -> str | None:
+    if hasattr(document, "manifest_model"):
+        try:
+            document.manifest_model()
+        except InvalidFile as error:
+            return error.what
+    return None
 
 
 @cache

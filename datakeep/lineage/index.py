@@ -249,16 +249,19 @@ def _store(database: sqlite3.Connection, path: str, object_id: str, one: Told) -
         (path, object_id, place.kind, place.name, place.number, one.fault, to_json(data) if data else None),
     )
     if data and place.kind == "dataset":
-        _store_version(database, path, place, data)
+        _store_version(database, path, one, data)
     elif data and place.kind == "model":
         _store_model(database, path, data)
 
 
-def _store_version(database: sqlite3.Connection, path: str, place: Place, data: dict[str, Any]) -> None:
-    facts = (data["commit"], data["content"], data["inventory"].removeprefix("sha256:"), data["files"])
-    database.execute(
-        "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?)", (path, place.name, place.number, *facts)
-    )
+def _store_version(database: sqlite3.Connection, path: str, one: Told, data: dict[str, Any]) -> None:
+    place, backend = one.place, data["manifest"].get("backend")
+    facts = (
+        path, place.name, place.number, data["commit"], data["content"],
+        data["inventory"].removeprefix("sha256:"), data["files"], json.dumps(data["stores"]),
+        backend if isinstance(backend, str) else None, one.unfit,
+    )  # fmt: skip
+    database.execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", facts)
     wanting.note(database, path, place, data)
     source = data["manifest"].get("source")
     parents = source.get("parents") if isinstance(source, dict) else None

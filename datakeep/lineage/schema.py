@@ -24,7 +24,7 @@ CREATE INDEX entry_name ON entry (kind, name, number);
 CREATE INDEX entry_object ON entry (object);
 CREATE INDEX entry_fault ON entry (kind) WHERE fault IS NOT NULL;
 CREATE TABLE version (path TEXT PRIMARY KEY, dataset TEXT, number INTEGER, commit_id TEXT, content TEXT,
-                      inventory TEXT, files INTEGER) WITHOUT ROWID;
+                      inventory TEXT, files INTEGER, stores TEXT, backend TEXT, unfit TEXT) WITHOUT ROWID;
 CREATE INDEX version_commit ON version (commit_id);
 CREATE INDEX version_content ON version (content);
 CREATE INDEX version_inventory ON version (inventory);

@@ -146,7 +146,7 @@ def large(bench):
         f"models/m{number}/v1.yaml": record(f"m{number}", 1, ["orders@v1"], sha256=f"{number:064x}")
         for number in range(300)
     }
-    files |= {f"models/bad{number}/v1.yaml": "format: [" for number in range(50)}
+    files |= {f"models/bad{number}/v1.yaml": "inputs: [orders" for number in range(50)}
     files |= {f"register/bad{number}/v1.yaml": "no: entry" for number in range(50)}
     bench.commit(**files)
     return bench.reopen()
