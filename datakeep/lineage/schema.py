@@ -53,6 +53,7 @@ CREATE TABLE doc (id INTEGER PRIMARY KEY, kind TEXT, name TEXT, field TEXT, numb
                   folded TEXT);
 CREATE INDEX doc_name ON doc (kind, name, field);
 CREATE INDEX doc_alias ON doc (text) WHERE field = 'alias';
+CREATE INDEX doc_end ON doc (substr(folded, -2));
 CREATE VIRTUAL TABLE doc_text USING fts5 (folded, tokenize = 'trigram');
 CREATE TABLE word (word TEXT PRIMARY KEY, uses INTEGER);
 CREATE VIRTUAL TABLE word_text USING fts5 (word, tokenize = 'trigram');

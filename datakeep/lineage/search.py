@@ -26,6 +26,7 @@ _TRIGRAM = 3
 #: Texts looked at for one word, and words looked at for what was meant by one.
 _MAX_TEXTS = 20_000
 _MAX_WORDS = 400
+_MAX_PARTS = 500
 _LIKE_ENOUGH = 0.72
 _NEAR = 0.5
 _NUMBER = re.compile("[0-9]+")
@@ -145,15 +146,35 @@ def _texts(
     marks = ", ".join("?" * len(kinds))
     columns = "kind, name, field, number, text, doc.folded"
     wanted = f"kind IN ({marks}) AND field != 'path'"
-    if len(word) >= _TRIGRAM:
-        quoted = '"' + word.replace('"', '""') + '"'
-        query = (
+    parts = [word] if len(word) >= _TRIGRAM else _beginning(database, word)
+    if parts is not None:
+        by_part = (
             f"SELECT {columns} FROM doc_text JOIN doc ON doc.id = doc_text.rowid "  # noqa: S608  # our names
-            f"WHERE doc_text MATCH ? AND {wanted} LIMIT {_MAX_TEXTS}"
+            f"WHERE doc_text MATCH ? AND {wanted}"
         )
-        return database.execute(query, (quoted, *kinds)).fetchall()
+        asked = " OR ".join('"' + part.replace('"', '""') + '"' for part in parts)
+        found = database.execute(f"{by_part} LIMIT {_MAX_TEXTS}", (asked, *kinds)).fetchall() if parts else []
+        if len(word) < _TRIGRAM:
+            by_end = f"SELECT {columns} FROM doc WHERE substr(folded, -2) = ? AND {wanted} LIMIT {_MAX_TEXTS}"  # noqa: S608
+            found = list({*found, *database.execute(by_end, (word, *kinds))})[:_MAX_TEXTS]
+        return found
     query = f"SELECT {columns} FROM doc WHERE instr(folded, ?) AND {wanted} LIMIT {_MAX_TEXTS}"  # noqa: S608
     return database.execute(query, (word, *kinds)).fetchall()
+
+
+def _beginning(database: sqlite3.Connection, word: str) -> list[str] | None:
+    """The trigrams of the index that begin with the two characters of ``word``; None where that is of no use.
+
+    A text has the two characters in one of these, or at its end.
+    """
+    if len(word) != _TRIGRAM - 1:
+        return None
+    database.execute(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.part USING fts5vocab('main', 'doc_text', 'row')"
+    )
+    query = "SELECT term FROM temp.part WHERE term >= ? AND term <= ? LIMIT ?"
+    found = [row[0] for row in database.execute(query, (word, f"{word}\U0010ffff", _MAX_PARTS + 1))]
+    return found if len(found) <= _MAX_PARTS else None
 
 
 def _worth(word: str, field: str, text: str) -> float:

@@ -312,6 +312,22 @@ def test_words_are_found_in_any_script_with_a_typo_and_together(tmp_path, asked,
     assert names(index, *asked) == expected
 
 
+@given(
+    texts=st.lists(st.text('ab受注 "*-_é', min_size=1, max_size=6).filter(str.strip), max_size=20),
+    asked=st.text('ab受注"*-_é', min_size=2, max_size=2),
+)
+@settings(max_examples=30, deadline=None)
+def test_two_characters_are_found_wherever_they_are(texts, asked):
+    files = {
+        f"register/d{number}/v1.yaml": entry(f"d{number}", title=text) for number, text in enumerate(texts)
+    }
+    index = opened(None, Repository().at(files))
+    found = search(index.database, [asked], ["dataset"]).hits
+    expected = {f"d{number}" for number, text in enumerate(texts) if folded(asked) in folded(text.strip())}
+    assert {hit.name for hit in found if hit.matches[0].meant is None} == expected
+    index.close()
+
+
 def test_a_hit_says_where_and_until_which_version(tmp_path):
     index = opened(tmp_path / "i", Repository().at(FILES))
     (hit,) = search(index.database, ["2026"], ["dataset"]).hits

@@ -205,7 +205,10 @@ def test_a_half_written_index_is_made_anew(large):
 
 def test_lists_that_come_later_are_found_and_nothing_else_is_looked_at(bench):
     bench.register("orders", backend="git")
-    bench.register("pumps", backend="git")
+    other = bench.folder / "other"
+    other.mkdir()
+    (other / "a.txt").write_text("beta")
+    bench.register("pumps", backend="git", source=other)
     keep = bench.reopen()
     assert not whatis(keep, "sha256:" + "0" * 64).not_searched
     cache = keep.cache("datasets", "orders.git")
