@@ -375,7 +375,7 @@ def measure(bench: Bench, runs: int) -> list[str]:
     name = min(one.name for one in (bench.keep / "register").iterdir())
     questions = {
         "find, a word": ["find", "vibration"],
-        "find, two words and a typo": ["find", "vibraton", name.split("-", maxsplit=1)[0]],
+        "find, two words and a typo": ["find", "vibraton", name.rsplit("-", 1)[1]],
         "find, two Japanese characters": ["find", "受注"],
         "find, a file": ["find", "IMG_00000001", "--kind", "file"],
         "whatis, a hash": ["whatis", bench.hash or "0" * 64],

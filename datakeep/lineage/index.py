@@ -332,13 +332,24 @@ def describe(database: sqlite3.Connection, kind: str, name: str, counts: Words) 
         if query:
             found.setdefault(("SQL", query), number)
     if kind == "dataset":
-        digests = database.execute(
-            "SELECT DISTINCT inventory FROM version WHERE dataset = ?", (name,)
-        ).fetchall()
-        for pattern in sorted(hashes.patterns(database, (row[0] for row in digests))):
-            found.setdefault(("path", pattern), 0)
+        _describe_paths(database, name, counts)
     for (field, text), number in list(found.items())[:_MAX_DOCS]:
         _add_doc(database, (kind, name, field, number, text), counts)
+
+
+def _describe_paths(database: sqlite3.Connection, dataset: str, counts: Words) -> None:
+    """Renew the shapes of the paths of a dataset's files."""
+    for number, text in database.execute("SELECT id, folded FROM shape WHERE name = ?", (dataset,)):
+        database.execute("DELETE FROM shape_text WHERE rowid = ?", (number,))
+        counts.count(text, -1)
+    database.execute("DELETE FROM shape WHERE name = ?", (dataset,))
+    query = "SELECT DISTINCT inventory FROM version WHERE dataset = ?"
+    digests = [row[0] for row in database.execute(query, (dataset,))]
+    for pattern in sorted(hashes.patterns(database, digests))[:_MAX_DOCS]:
+        text = folded(pattern)
+        made = database.execute("INSERT INTO shape (name, folded) VALUES (?, ?)", (dataset, text))
+        database.execute("INSERT INTO shape_text (rowid, folded) VALUES (?, ?)", (made.lastrowid, text))
+        counts.count(text, 1)
 
 
 def _kind(text: str) -> Any:

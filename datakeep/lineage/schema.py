@@ -49,12 +49,23 @@ CREATE INDEX wanting_files ON wanting (dataset, number) WHERE files;
 CREATE INDEX wanting_sql ON wanting (dataset, number) WHERE sql;
 CREATE INDEX wanting_fresh ON wanting (dataset, number) WHERE fresh;
 CREATE INDEX wanting_dataset ON wanting (dataset, number);
+CREATE TABLE wanted (files INTEGER, sql INTEGER);
+INSERT INTO wanted VALUES (0, 0);
+CREATE TRIGGER wanting_more AFTER INSERT ON wanting BEGIN
+  UPDATE wanted SET files = files + new.files, sql = sql + new.sql; END;
+CREATE TRIGGER wanting_less AFTER DELETE ON wanting BEGIN
+  UPDATE wanted SET files = files - old.files, sql = sql - old.sql; END;
+CREATE TRIGGER wanting_other AFTER UPDATE OF files, sql ON wanting BEGIN
+  UPDATE wanted SET files = files + new.files - old.files, sql = sql + new.sql - old.sql; END;
 CREATE TABLE doc (id INTEGER PRIMARY KEY, kind TEXT, name TEXT, field TEXT, number INTEGER, text TEXT,
                   folded TEXT);
 CREATE INDEX doc_name ON doc (kind, name, field);
 CREATE INDEX doc_alias ON doc (text) WHERE field = 'alias';
 CREATE INDEX doc_end ON doc (substr(folded, -2));
 CREATE VIRTUAL TABLE doc_text USING fts5 (folded, tokenize = 'trigram');
+CREATE TABLE shape (id INTEGER PRIMARY KEY, name TEXT, folded TEXT);
+CREATE INDEX shape_name ON shape (name);
+CREATE VIRTUAL TABLE shape_text USING fts5 (folded, tokenize = 'trigram');
 CREATE TABLE word (word TEXT PRIMARY KEY, uses INTEGER);
 CREATE VIRTUAL TABLE word_text USING fts5 (word, tokenize = 'trigram');
 CREATE TABLE inventory (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, files INTEGER, paths INTEGER,

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 #: How much a hit in each field is worth; what is not here is worth one.
 _WORTH = {
     "name": 60, "alias": 40, "title": 25, "table": 15, "purpose": 12, "column": 12, "person": 12, "target": 12,
-    "class": 8, "file": 8, "SQL": 6, "query": 6, "path": 3,
+    "class": 8, "file": 8, "SQL": 6, "query": 6,
 }  # fmt: skip
 _TRIGRAM = 3
 #: Texts looked at for one word, and words looked at for what was meant by one.
-_MAX_TEXTS = 20_000
+_MAX_TEXTS = 10_000
+_MAX_MEANT_TEXTS = 2_000
 _MAX_WORDS = 400
 _MAX_PARTS = 500
 _LIKE_ENOUGH = 0.72
@@ -116,7 +117,7 @@ def _of_word(
         return found
     for meant in _like(database, word, _LIKE_ENOUGH):
         likeness = difflib.SequenceMatcher(None, word, meant).ratio()
-        for subject, match in _holding(database, meant, kinds, frequent).items():
+        for subject, match in _holding(database, meant, kinds, frequent, _MAX_MEANT_TEXTS).items():
             weaker = replace(match, word=word, meant=meant, worth=match.worth * likeness / 2)
             if subject not in found or found[subject].worth < weaker.worth:
                 found[subject] = weaker
@@ -124,11 +125,15 @@ def _of_word(
 
 
 def _holding(
-    database: sqlite3.Connection, word: str, kinds: Collection[str], frequent: list[str]
+    database: sqlite3.Connection,
+    word: str,
+    kinds: Collection[str],
+    frequent: list[str],
+    limit: int = _MAX_TEXTS,
 ) -> dict[tuple[str, str], Match]:
     best: dict[tuple[str, str], tuple[float, str, str, int]] = {}
-    texts = _texts(database, word, kinds)
-    if len(texts) >= _MAX_TEXTS:
+    texts = _texts(database, word, kinds, limit)
+    if len(texts) >= limit:
         frequent.append(word)
     for kind, name, field, number, text, plain in texts:
         worth = _worth(word, field, plain)
@@ -141,25 +146,26 @@ def _holding(
 
 
 def _texts(
-    database: sqlite3.Connection, word: str, kinds: Collection[str]
+    database: sqlite3.Connection, word: str, kinds: Collection[str], limit: int
 ) -> list[tuple[str, str, str, int, str, str]]:
+    """Up to ``limit`` texts that hold a folded word."""
     marks = ", ".join("?" * len(kinds))
     columns = "kind, name, field, number, text, doc.folded"
-    wanted = f"kind IN ({marks}) AND field != 'path'"
+    rest = f"kind IN ({marks}) LIMIT {limit}"
     parts = [word] if len(word) >= _TRIGRAM else _beginning(database, word)
-    if parts is not None:
-        by_part = (
-            f"SELECT {columns} FROM doc_text JOIN doc ON doc.id = doc_text.rowid "  # noqa: S608  # our names
-            f"WHERE doc_text MATCH ? AND {wanted}"
-        )
-        asked = " OR ".join('"' + part.replace('"', '""') + '"' for part in parts)
-        found = database.execute(f"{by_part} LIMIT {_MAX_TEXTS}", (asked, *kinds)).fetchall() if parts else []
-        if len(word) < _TRIGRAM:
-            by_end = f"SELECT {columns} FROM doc WHERE substr(folded, -2) = ? AND {wanted} LIMIT {_MAX_TEXTS}"  # noqa: S608
-            found = list({*found, *database.execute(by_end, (word, *kinds))})[:_MAX_TEXTS]
-        return found
-    query = f"SELECT {columns} FROM doc WHERE instr(folded, ?) AND {wanted} LIMIT {_MAX_TEXTS}"  # noqa: S608
-    return database.execute(query, (word, *kinds)).fetchall()
+    if parts is None:
+        query = f"SELECT {columns} FROM doc WHERE instr(folded, ?) AND {rest}"  # noqa: S608  # our names
+        return database.execute(query, (word, *kinds)).fetchall()
+    by_part = (
+        f"SELECT {columns} FROM doc_text JOIN doc ON doc.id = doc_text.rowid "  # noqa: S608  # our names
+        f"WHERE doc_text MATCH ? AND {rest}"
+    )
+    asked = " OR ".join('"' + part.replace('"', '""') + '"' for part in parts)
+    found = database.execute(by_part, (asked, *kinds)).fetchall() if parts else []
+    if len(word) < _TRIGRAM:
+        by_end = f"SELECT {columns} FROM doc WHERE substr(folded, -2) = ? AND {rest}"  # noqa: S608
+        found = list(dict.fromkeys([*found, *database.execute(by_end, (word, *kinds))]))[:limit]
+    return found
 
 
 def _beginning(database: sqlite3.Connection, word: str) -> list[str] | None:
@@ -218,9 +224,9 @@ def with_files(database: sqlite3.Connection, word: str) -> list[str]:
     if len(shape) >= _TRIGRAM:
         quoted = '"' + shape.replace('"', '""') + '"'
         query = (
-            "SELECT DISTINCT name FROM doc_text JOIN doc ON doc.id = doc_text.rowid "
-            "WHERE doc_text MATCH ? AND field = 'path' ORDER BY name"
+            "SELECT DISTINCT name FROM shape_text JOIN shape ON shape.id = shape_text.rowid "
+            "WHERE shape_text MATCH ? ORDER BY name"
         )
         return [row[0] for row in database.execute(query, (quoted,))]
-    query = "SELECT DISTINCT name FROM doc WHERE field = 'path' AND instr(folded, ?) ORDER BY name"
+    query = "SELECT DISTINCT name FROM shape WHERE instr(folded, ?) ORDER BY name"
     return [row[0] for row in database.execute(query, (shape,))]

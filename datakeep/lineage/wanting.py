@@ -64,6 +64,9 @@ def all_seen(database: sqlite3.Connection) -> None:
 
 def count(database: sqlite3.Connection, what: str, dataset: str | None, number: int | None) -> int:
     """How many versions lack ``files`` or ``sql``: of all datasets, one, or one version of one."""
+    if dataset is None and number is None:  # counted as versions come and go
+        files, sql = database.execute("SELECT files, sql FROM wanted").fetchone()
+        return int({"files": files, "sql": sql}[what])
     where, given = _where(what, dataset, number)
     return int(database.execute(f"SELECT count(*) FROM wanting WHERE {where}", given).fetchone()[0])  # noqa: S608
 

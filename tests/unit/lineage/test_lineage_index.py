@@ -115,7 +115,7 @@ def contents(index: Index) -> dict[str, list]:
     """All that the index says, without the numbers that it gave rows."""
     tables = {
         "entry": "*", "version": "*", "artifact": "*", "leads": "*", "lost": "*", "wanting": "*", "word": "*",
-        "doc": "kind, name, field, number, text, folded",
+        "doc": "kind, name, field, number, text, folded", "shape": "name, folded", "wanted": "*",
     }  # fmt: skip
     said = {
         table: sorted(map(repr, index.database.execute(f"SELECT {columns} FROM {table}")))

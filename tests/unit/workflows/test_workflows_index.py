@@ -36,6 +36,8 @@ _TABLES = {
     "query": "*",
     "object": "*",
     "doc": "kind, name, field, number, text, folded",
+    "shape": "name, folded",
+    "wanted": "*",
     "word": "word, uses",
     "inventory": "digest, files",
 }
