@@ -9,7 +9,7 @@ The only room that knows git. What it hands out:
 - :mod:`~datakeep.repository.submodules`: ``.gitmodules``, written fast and read with suspicion.
 - :mod:`~datakeep.repository.foreign`: cloning what someone else wrote.
 
-git's library is loaded with the first call of git, because that takes time.
+git is run directly; GitPython is asked only whether a URL names a program to run, and loaded only then.
 """
 
 from __future__ import annotations

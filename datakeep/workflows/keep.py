@@ -9,7 +9,6 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import (
     DamagedBytes,
     DatakeepError,
-    GitFault,
     InvalidFile,
     NotAKeep,
     UnknownName,
@@ -19,7 +18,7 @@ from datakeep.core.names import NAME, VERSION, Reference, nearest, parse_referen
 from datakeep.repository import vault, working
 from datakeep.repository.dataset import DatasetRepository
 from datakeep.repository.keep import PRIVATE_FOLDER, KeepRepository, KeepTree
-from datakeep.workflows.keep_facts import KeepFacts, facts_of, recall, remember
+from datakeep.workflows.keep_facts import Filled, KeepFacts, facts_of, recall, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from datakeep.workflows.roster import Roster
 
 KEEP_FILE = "keep.yaml"
-#: Of the register; more are listed in one go.
-_MANY_FOLDERS = 20
 
 
 def entry_path(dataset: str, version: str) -> str:
@@ -390,27 +387,12 @@ class Keep:
         """As :meth:`holding`, of the entry at ``path`` of the register, which names ``stores``."""
         known = [name for name, _ in self._facts.stores]
         named = [name for name in stores if name in known]
-        later = [name for name in known if name not in named and self._was_copied(name, path)]
+        later = [name for name in known if name not in named and self._filled.had(name, path)]
         return (*named, *later)
 
-    def _was_copied(self, store: str, path: str) -> bool:
-        """Whether ``path`` was in the register on the day on which a store that was added later was filled."""
-        filled_at = dict(self._facts.stores)[store]
-        if filled_at is None:
-            return False
-        folders = self._filled.setdefault(store, {})
-        folder = "register/" if len(folders) > _MANY_FOLDERS else f"{path.rpartition('/')[0]}/"
-        if folder not in folders:
-            try:
-                folders[folder] = set(self.repository.list(folder, at=filled_at))
-            except GitFault:  # a commit that this clone does not have proves nothing
-                folders[folder] = set()
-        return path in folders[folder]
-
     @cached_property
-    def _filled(self) -> dict[str, dict[str, set[str]]]:
-        """By store and folder what the register had; few folders are listed one by one, many together."""
-        return {}
+    def _filled(self) -> Filled:
+        return Filled(self.repository, self._facts)
 
     def stores_of(self, entry: VersionEntry) -> list[Store]:
         """All stores, those that should hold the version first: the order in which to ask them for it."""

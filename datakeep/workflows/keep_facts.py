@@ -13,12 +13,17 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from datakeep.core.errors import GitFault
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from datakeep.formats.keep import KeepFile
+    from datakeep.repository.keep import KeepRepository
 
 _FILE = "keep-facts.json"
+#: Of the register; more are listed in one go.
+_MANY_FOLDERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,31 @@ class KeepFacts:
 
     name: str
     stores: tuple[tuple[str, str | None], ...]
+
+
+class Filled:
+    """What the register had on the day on which a store that was added later was filled: its copies of that day.
+
+    Few folders of it are listed one by one, many together.
+    """
+
+    def __init__(self, repository: KeepRepository, facts: KeepFacts) -> None:
+        self._repository = repository
+        self._days = dict(facts.stores)
+        self._folders: dict[str, dict[str, set[str]]] = {}
+
+    def had(self, store: str, path: str) -> bool:
+        """Whether the entry at ``path`` was there on the day of ``store``; nothing was, if it had no such day."""
+        day = self._days[store]
+        if day is None:
+            return False
+        folders = self._folders.setdefault(store, {})
+        folder = "register/" if len(folders) > _MANY_FOLDERS else f"{path.rpartition('/')[0]}/"
+        if folder not in folders:
+            folders[folder] = set()
+            with contextlib.suppress(GitFault):  # a commit that this clone does not have proves nothing
+                folders[folder].update(self._repository.list(folder, at=day))
+        return path in folders[folder]
 
 
 def facts_of(file: KeepFile) -> KeepFacts:
