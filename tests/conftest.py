@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from world import COMMAND, FACTS, Person, World, make_world, write_orders, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# A run in the background (nohup, CI) may have been started with Ctrl-C ignored, which every command would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

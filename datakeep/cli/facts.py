@@ -105,6 +105,14 @@ def next_after(entry: VersionEntry) -> str:
     return f"next: datakeep verify {entry.dataset}"
 
 
+def already(entry: VersionEntry) -> str:
+    """What is said where another run was faster with the same contents."""
+    return (
+        f"nothing to record: {entry.registered_by} registered the same contents as "
+        f"{entry.dataset}@{entry.version} at the same time ({entry.message})"
+    )
+
+
 def command_line(*words: object, options: dict[str, Any]) -> str:
     """What the user typed, as a line to repeat: command and arguments, then the options."""
     import shlex

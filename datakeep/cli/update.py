@@ -11,6 +11,7 @@ import click
 from datakeep.cli.changes import change_data, show_changes
 from datakeep.cli.extraction import extraction_options, wanted
 from datakeep.cli.facts import (
+    already,
     asker,
     command_line,
     fact_options,
@@ -101,6 +102,8 @@ def call(
                 next_after(entry),
             ],
         )
+    if done.meanwhile:
+        return Answer(data, [already(entry)])
     if done.changes:
         return Answer(data, ["a dry run: nothing was recorded"])
     same = "the query gives the same rows as" if extraction else "nothing differs from"

@@ -14,7 +14,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: GNU coreutils escapes these in a file name, and marks the line with a leading backslash.
 _ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\r", b"\\r"))
@@ -45,12 +45,29 @@ def content_id(files: Iterable[tuple[str, bytes]]) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def content_id_of_sorted(parts: Iterable[Iterable[tuple[str, bytes]]]) -> str:
-    """As :func:`content_id`, of files that are sorted by their paths' bytes, given in parts."""
+def content_id_of_sorted(parts: Iterable[tuple[Sequence[str], bytes]]) -> str:
+    """As :func:`content_id`, of files that are sorted by their paths' bytes, given in parts.
+
+    Args:
+        parts: The paths of some files, and their digests one after the other, 32 bytes for each.
+    """
     total = hashlib.sha256()
-    for part in parts:
-        total.update(b"".join([listing_line(path, sha256) for path, sha256 in part]))
+    for paths, digests in parts:
+        total.update(_listing(paths, digests))
     return f"sha256:{total.hexdigest()}"
+
+
+def _listing(paths: Sequence[str], digests: bytes) -> bytes:
+    """The lines of :func:`listing_line`, together."""
+    text = "".join(paths)
+    if "\\" in text or not text.isprintable():
+        rows = (digests[at : at + 32] for at in range(0, len(digests), 32))
+        return b"".join([listing_line(path, sha256) for path, sha256 in zip(paths, rows, strict=True)])
+    shown = digests.hex()
+    starts = range(0, len(shown), 64)
+    return "".join(
+        [f"{shown[at : at + 64]}  {path}\n" for at, path in zip(starts, paths, strict=True)]
+    ).encode("utf-8")
 
 
 def sha256_id(data: bytes) -> str:

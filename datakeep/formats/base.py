@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
@@ -54,7 +55,7 @@ class Part(BaseModel):
         populate_by_name=True,
         ser_json_inf_nan="strings",
         hide_input_in_errors=True,  # a password that is refused must not stand in a traceback
-        defer_build=True,  # a command needs few of the models, and each takes milliseconds to make
+        defer_build=True,  # a command pays only for the models that it uses
     )
 
     def unknown_fields(self) -> Iterator[tuple[str, type[Part]]]:
@@ -160,6 +161,7 @@ def check_format(data: dict[str, Any], kind: type[Document], what: str) -> None:
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 
 
 def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
@@ -168,6 +170,8 @@ def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
     Raises:
         InvalidFile: Lists every field that has a wrong value, and what it should be.
     """
+    if not kind.__pydantic_complete__:
+        _build(kind)
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -177,6 +181,22 @@ def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
             next_step=f"correct {what}; `datakeep schema` prints what each field holds",
             things=faults,
         ) from error
+
+
+def _build(kind: type[BaseModel]) -> None:
+    """Build the validator of a model, without plugins: pydantic would read the metadata of every installed package.
+
+    Its switch is a variable of the environment, which is set for as long as that takes, so that neither models of
+    others in this process nor programs that it starts later miss a plugin.
+    """
+    if _PLUGINS in os.environ:
+        kind.model_rebuild()
+        return
+    os.environ[_PLUGINS] = "__all__"
+    try:
+        kind.model_rebuild()
+    finally:
+        del os.environ[_PLUGINS]
 
 
 def _faults(error: ValidationError, data: dict[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from datakeep.core import digests, paths
 from datakeep.core.errors import HostileRepository, InvalidFile, UnknownFormat
 from datakeep.core.patterns import splitter
+from datakeep.formats.columns import fixed, integer, integers, joined, texts, texts_or_null
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,10 +68,11 @@ class FileChanges:
 class Inventory:
     """Every file of a version; paths are unique, safe, and sorted by their UTF-8 bytes."""
 
-    __slots__ = ("table",)
+    __slots__ = ("_content", "table")
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
+        self._content: str | None = None
 
     @classmethod
     def of(cls, rows: Iterable[FileEntry]) -> Inventory:
@@ -82,11 +84,11 @@ class Inventory:
         ordered = sorted(rows, key=lambda row: row.path.encode("utf-8"))
         table = pa.table(
             [
-                pa.array([row.path for row in ordered], pa.string()),
-                pa.array([row.size_bytes for row in ordered], pa.int64()),
-                pa.array([row.md5 for row in ordered], pa.binary(16)),
-                pa.array([row.sha256 for row in ordered], pa.binary(32)),
-                pa.array([row.split for row in ordered], pa.string()).dictionary_encode(),
+                texts([row.path for row in ordered]),
+                integers([row.size_bytes for row in ordered]),
+                fixed(b"".join(row.md5 for row in ordered), len(ordered), 16),
+                fixed(b"".join(row.sha256 for row in ordered), len(ordered), 32),
+                texts_or_null([row.split for row in ordered]).dictionary_encode(),
             ],
             schema=SCHEMA,
         )
@@ -112,10 +114,10 @@ class Inventory:
         count = len(paths)
         table = pa.table(
             [
-                pa.array(paths, pa.string()),
-                pa.array(sizes, pa.int64()),
-                _digests(md5, count, 16),
-                _digests(sha256, count, 32),
+                texts(paths),
+                integers(sizes),
+                fixed(md5, count, 16),
+                fixed(sha256, count, 32),
                 pa.nulls(count, pa.string()).dictionary_encode(),
             ],
             schema=SCHEMA,
@@ -175,10 +177,12 @@ class Inventory:
 
     def content_id(self) -> str:
         """The content id of the listed files: ``sha256:`` and 64 hex digits."""
-        return digests.content_id_of_sorted(
-            zip(batch.column("path").to_pylist(), batch.column("sha256").to_pylist(), strict=True)
-            for batch in self.table.select(["path", "sha256"]).to_batches(max_chunksize=_BATCH_ROWS)
-        )
+        if self._content is None:
+            self._content = digests.content_id_of_sorted(
+                (batch.column("path").to_pylist(), joined(pa.chunked_array([batch.column("sha256")])))
+                for batch in self.table.select(["path", "sha256"]).to_batches(max_chunksize=_BATCH_ROWS)
+            )
+        return self._content
 
     def with_splits(self, patterns: Mapping[str, Sequence[str]]) -> Inventory:
         """The same files, each in the split whose patterns it matches; None where it matches none.
@@ -194,7 +198,7 @@ class Inventory:
         split_of = splitter(patterns)
         splits = [split_of(f"data/{path}") for path in self.table.column("path").to_pylist()]
         position = self.table.schema.get_field_index("split")
-        column = pa.array(splits, pa.string()).dictionary_encode()
+        column = texts_or_null(splits).dictionary_encode()
         return Inventory(self.table.set_column(position, SCHEMA.field("split"), column))
 
     def to_bytes(self) -> bytes:
@@ -222,12 +226,8 @@ def differences(old: Inventory, new: Inventory) -> FileChanges:
     return FileChanges(
         added=after.filter(pc.is_null(position)).to_pylist(),
         removed=before.filter(pc.invert(pc.is_in(before, value_set=after))).to_pylist(),
-        changed=after.filter(pc.fill_null(other, fill_value=False)).to_pylist(),
+        changed=after.filter(other).to_pylist(),
     )
-
-
-def _digests(data: bytes | bytearray, count: int, size_bytes: int) -> pa.Array:
-    return pa.Array.from_buffers(pa.binary(size_bytes), count, [None, pa.py_buffer(data)])
 
 
 #: One component that no machine takes for another, but for its case.
@@ -258,7 +258,7 @@ def _is_plain(column: pa.ChunkedArray) -> bool:
         return True
     plain = pc.and_(
         pc.match_substring_regex(column, _PLAIN_PATH),
-        pc.less_equal(pc.binary_length(column), paths.MAX_COMPONENT_BYTES),
+        pc.less_equal(pc.binary_length(column), integer(paths.MAX_COMPONENT_BYTES)),
     )
     if not pc.all(plain).as_py() or pc.any(pc.match_substring(column, "\n")).as_py():
         return False
@@ -270,7 +270,7 @@ def _is_plain(column: pa.ChunkedArray) -> bool:
     return (
         len(names) == len(folders)
         and pc.count_distinct(folded).as_py() == len(column)
-        and not pc.any(pc.is_in(folded, value_set=pa.array(sorted(names), pa.string()))).as_py()
+        and not pc.any(pc.is_in(folded, value_set=texts(sorted(names)))).as_py()
     )
 
 
@@ -300,7 +300,7 @@ def _read(data: bytes, what: str) -> pa.Table:
         raise _invalid(
             what, f"it is damaged ({str(fault).splitlines()[0][:200] if str(fault) else fault!r})"
         ) from fault
-    if pc.any(pc.less(table.column("size_bytes"), 0)).as_py():
+    if pc.any(pc.less(table.column("size_bytes"), integer(0))).as_py():
         raise _invalid(what, "it has a negative size")
     return table.replace_schema_metadata(SCHEMA.metadata)
 

@@ -8,20 +8,21 @@ The only room that knows git. What it hands out:
 - :mod:`~datakeep.repository.keep`: the keep, changed by transactions.
 - :mod:`~datakeep.repository.submodules`: ``.gitmodules``, written fast and read with suspicion.
 - :mod:`~datakeep.repository.foreign`: cloning what someone else wrote.
-
-git is run directly; GitPython is asked only whether a URL names a program to run, and loaded only then.
 """
 
 from __future__ import annotations
 
-from datakeep.repository.dataset import DatasetRepository, TagInfo
-from datakeep.repository.faults import NeverPushed, RepositoryMissing
-from datakeep.repository.foreign import Access, Checkout, Limits, clone
-from datakeep.repository.identity import Identity, identity
-from datakeep.repository.keep import Change, KeepRepository, KeepTree, LogEntry
-from datakeep.repository.objects import TreeEntry
-from datakeep.repository.submodules import Submodule
-from datakeep.repository.writing import Blob
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datakeep.repository.dataset import DatasetRepository, TagInfo
+    from datakeep.repository.faults import NeverPushed, RepositoryMissing
+    from datakeep.repository.foreign import Access, Checkout, Limits, clone
+    from datakeep.repository.identity import Identity
+    from datakeep.repository.keep import Change, KeepRepository, KeepTree, LogEntry
+    from datakeep.repository.objects import TreeEntry
+    from datakeep.repository.submodules import Submodule
+    from datakeep.repository.writing import Blob
 
 __all__ = [
     "Access",
@@ -40,5 +41,33 @@ __all__ = [
     "TagInfo",
     "TreeEntry",
     "clone",
-    "identity",
 ]
+
+#: Public name → its module, loaded when it is first asked for: a command pays only for what it uses.
+_LAZY = {
+    "Access": "foreign",
+    "Blob": "writing",
+    "Change": "keep",
+    "Checkout": "foreign",
+    "DatasetRepository": "dataset",
+    "Identity": "identity",
+    "KeepRepository": "keep",
+    "KeepTree": "keep",
+    "Limits": "foreign",
+    "LogEntry": "keep",
+    "NeverPushed": "faults",
+    "RepositoryMissing": "faults",
+    "Submodule": "submodules",
+    "TagInfo": "dataset",
+    "TreeEntry": "objects",
+    "clone": "foreign",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, loaded now."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

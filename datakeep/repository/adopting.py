@@ -68,7 +68,7 @@ class AdoptedRepository(DatasetRepository):
             AccessDenied: The right to push is missing.
         """
         with self._alone():
-            main = () if self._remote_has_main() else (f"{_TAKEN}HEAD:refs/heads/main",)
+            main = () if self._remote_refs("refs/heads/main") else (f"{_TAKEN}HEAD:refs/heads/main",)
             if push(self._git, self.url, (*main, *_GIVE)) != "taken":
                 return
         raise Conflict(

@@ -13,7 +13,7 @@ import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from datakeep.core.errors import GitFault, HostileRepository, ProgramMissing, StoreUnreachable
 from datakeep.core.secrets import strip_url
@@ -21,6 +21,7 @@ from datakeep.repository.faults import git_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from io import BufferedReader
 
 _OBJECT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 #: Variables that bind a git process to one repository (``git rev-parse --local-env-vars``). They are set
@@ -47,8 +48,10 @@ _LOCAL_VARIABLES = frozenset(
         "GIT_QUARANTINE_PATH",
     }
 )
-#: Messages are in English, which the rules for errors rely on; nobody is asked; ``*`` in a path is a star.
-_ALWAYS = {"LC_ALL": "C", "LANGUAGE": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1"}
+#: English, which the rules for errors rely on.
+_LANGUAGE = {"LC_ALL": "C", "LANGUAGE": "C"}
+#: Helpers of git for other transports: ``<helper>::<address>``, of which ``ext`` runs any program that it is told.
+_HELPER = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)?::|ext://")
 #: Settings that hold for every call, whatever the user's own configuration says.
 _SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -76,6 +79,14 @@ class Finished:
     def text(self) -> str:
         """Standard output as text, without the last line end."""
         return self.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+
+class Process(subprocess.Popen[bytes]):
+    """A git at work; all of its pipes are open."""
+
+    stdin: IO[bytes]
+    stdout: BufferedReader
+    stderr: IO[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +146,8 @@ class GitRunner:
         return self.run(*arguments, stdin=stdin, doing=doing).text
 
     @contextmanager
-    def process(self, *arguments: str, doing: str) -> Iterator[Any]:
-        """A running git with open pipes (a ``Popen``); it is ended when the block ends."""
+    def process(self, *arguments: str, doing: str) -> Iterator[Process]:
+        """A running git with open pipes; it is ended when the block ends."""
         process = self._start(arguments, doing)
         try:
             yield process
@@ -147,14 +158,14 @@ class GitRunner:
                 with suppress(BrokenPipeError):  # what a killed git did not read is of no interest
                     pipe.close()
 
-    def start(self, *arguments: str, doing: str) -> Any:
+    def start(self, *arguments: str, doing: str) -> Process:
         """As :meth:`process`, for whoever ends it themselves."""
         return self._start(arguments, doing)
 
-    def _start(self, arguments: Sequence[str], doing: str) -> Any:  # a Popen whose pipes are all there
+    def _start(self, arguments: Sequence[str], doing: str) -> Process:
         settings = [part for setting in (*_SETTINGS, *self.settings) for part in ("-c", setting)]
         try:
-            return subprocess.Popen(
+            return Process(
                 ["git", *settings, *arguments],
                 cwd=self.folder,
                 env=self._variables(),
@@ -164,7 +175,7 @@ class GitRunner:
                 start_new_session=self.isolated,
             )
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and (self.folder is None or self.folder.is_dir()):
+            if isinstance(error, FileNotFoundError) and error.filename == "git":
                 raise ProgramMissing(
                     "git cannot be run", next_step="install git (Debian and Ubuntu: sudo apt install git)"
                 ) from error
@@ -173,11 +184,13 @@ class GitRunner:
             ) from error
 
     def _variables(self) -> dict[str, str]:
-        """The environment of git: what the host passes on, in English, and what was given."""
-        host = {} if self.isolated else {k: v for k, v in os.environ.items() if k not in _LOCAL_VARIABLES}
-        return {**host, **_ALWAYS, **self.environment}
+        """The environment of a call."""
+        host = {} if self.isolated else os.environ
+        kept = {name: value for name, value in host.items() if name not in _LOCAL_VARIABLES}
+        fixed = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1"}
+        return {**kept, **_LANGUAGE, **fixed, **self.environment}
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _end(self, process: Process) -> None:
         with suppress(ProcessLookupError):
             if self.isolated:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -223,28 +236,14 @@ def check_url(url: str) -> str:
         reason = "holds a control character"
     elif (ssh := ssh_place(url)) and ssh.destination.startswith("-"):
         reason = "has a host name that could be read as an option of ssh"
-    else:
-        reason = _unsafe_protocol(url)
+    elif _HELPER.match(url):
+        reason = "names a program to run as its transport"
     if reason:
         raise HostileRepository(
             f"the repository address {strip_url(url)[:100]!r} {reason}",
             next_step="do not use it; ask who wrote it",
         )
     return url
-
-
-def _unsafe_protocol(url: str) -> str | None:
-    # GitPython knows of new ones; a path and a usual URL need not wait for its import.
-    if "::" not in url and not url.lower().startswith("ext"):
-        return None
-    from git.cmd import Git
-    from git.exc import UnsafeProtocolError
-
-    try:
-        Git.check_unsafe_protocols(url)
-    except UnsafeProtocolError:
-        return "names a program to run as its transport"
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,16 +18,18 @@ from datakeep.core.errors import Conflict, GitFault, HostileRepository
 from datakeep.core.names import VERSION
 from datakeep.core.secrets import strip_url
 from datakeep.repository.bundles import borrow, bundle
-from datakeep.repository.command import GitRunner, check_object_id, check_url
-from datakeep.repository.faults import RepositoryMissing, os_fault
+from datakeep.repository.command import GitRunner, check_object_id, check_url, is_object_id
+from datakeep.repository.faults import RepositoryMissing, git_fault, os_fault
 from datakeep.repository.locking import exclusive, remove_stale_locks
 from datakeep.repository.objects import (
     TreeEntry,
+    changed_files,
     is_ancestor,
     is_complete,
     read_blobs,
     read_files,
     resolve,
+    resolve_all,
     walk_tree,
 )
 from datakeep.repository.vault import push, require_base, transport_options
@@ -37,15 +39,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from datakeep.repository.command import Finished
     from datakeep.repository.identity import Identity
 
 __all__ = ["Blob", "DatasetRepository", "TagInfo"]
 
 _CLAIM_TIMEOUT_S = 3600
+_HELD_BYTES = 1 << 16
 _PENDING = "refs/datakeep/pending/"
 #: Beside the caches: a question about all of them need not look at each.
 _STATE = ".state"
 _HEAD = "refs/heads/main"
+#: What git says of a refspec whose branch is not there.
+_NO_MAIN = f"couldn't find remote ref {_HEAD}"
 _MIRROR = (f"+{_HEAD}:{_HEAD}", "+refs/tags/*:refs/tags/*")
 
 
@@ -84,6 +90,9 @@ class DatasetRepository:
         self.cache = cache
         self.url = check_url(url)
         self._git = GitRunner(cache, settings=("fetch.fsckObjects=true",))
+        self._has_fetched = False
+        #: Small files that were read, or None where there is none: a commit never changes.
+        self._read: dict[tuple[str, str], bytes | None] = {}
 
     def fetch(self) -> None:
         """The cache knows all versions in the vault, and no other. A damaged cache is made anew.
@@ -106,15 +115,16 @@ class DatasetRepository:
         self._fetch()
 
     def _fetch(self) -> None:
-        refspecs = _MIRROR if self._remote_has_main() else _MIRROR[1:]
         before = self._tags_stamp()
-        self._git.run(
-            "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
-            "--update-head-ok", *transport_options(self.url, "upload-pack"), "--", self.url, *refspecs,
-            doing=f"cannot fetch from {strip_url(self.url)}", url=self.url,
-        )  # fmt: skip
-        self._forget_published()
-        names = "".join(f"{commit}^{{tree}}\n" for commit in {*self._refs("refs/").values()})
+        finished = self._fetched(_MIRROR, allow=(0, 128))
+        if finished.exit_code and _NO_MAIN in finished.stderr:  # nothing was pushed there yet
+            finished = self._fetched(_MIRROR[1:], allow=(0, 128))
+        if finished.exit_code:
+            raise git_fault(finished.stderr, doing=f"cannot fetch from {strip_url(self.url)}", url=self.url)
+        self._has_fetched = True
+        refs = self._refs("refs/")
+        self._forget_published(refs)
+        names = "".join(f"{commit}^{{tree}}\n" for commit in {*refs.values()})
         if " missing" in self._git.text("cat-file", "--batch-check", stdin=names.encode()):
             raise GitFault(f"objects are missing in the cache {self.cache}", next_step=f"rm -r {self.cache}")
         if self._tags_stamp() != before:
@@ -124,15 +134,22 @@ class DatasetRepository:
         places = [self.cache / "refs" / "tags", self.cache / "packed-refs"]
         return [place.stat().st_mtime_ns if place.exists() else 0 for place in places]
 
-    def _forget_published(self) -> None:
+    def _fetched(self, refspecs: Sequence[str], *, allow: tuple[int, ...]) -> Finished:
+        return self._git.run(
+            "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
+            "--update-head-ok", *transport_options(self.url, "upload-pack"), "--", self.url, *refspecs,
+            allow=allow, doing=f"cannot fetch from {strip_url(self.url)}", url=self.url,
+        )  # fmt: skip
+
+    def _forget_published(self, refs: Mapping[str, str]) -> None:
         """What a run prepared and published, but was killed before it noted that, is no longer pending."""
-        done = [version for version in self._refs(_PENDING) if version in self.tags()]
+        pending = [name.removeprefix(_PENDING) for name in refs if name.startswith(_PENDING)]
+        done = [
+            version for version in pending if f"refs/tags/{version}" in refs and VERSION.fullmatch(version)
+        ]
         if done:
             stdin = "".join(f"delete {_PENDING}{version}\n" for version in done)
             self._git.run("update-ref", "--stdin", stdin=stdin.encode())
-
-    def _remote_has_main(self) -> bool:
-        return bool(self._remote_refs(_HEAD))
 
     def _remote_refs(self, *patterns: str) -> dict[str, str]:
         try:
@@ -158,6 +175,12 @@ class DatasetRepository:
             return {}
         return {name: commit for name, commit in self._refs("refs/tags/").items() if VERSION.fullmatch(name)}
 
+    def has_version(self, version: str) -> bool:
+        """Whether the vault has ``version``: as of the last fetch of this object, or else as of now, by a fetch."""
+        if not self._has_fetched and version in self.remote_tags():
+            self.fetch()
+        return version in self.tags() if self._has_fetched else False
+
     def remote_tags(self) -> dict[str, str]:
         """The commit of each version, as the vault says now."""
         refs = self._remote_refs("refs/tags/*")
@@ -179,12 +202,22 @@ class DatasetRepository:
     def read_many(self, commit: str, paths: Iterable[str]) -> dict[str, bytes]:
         """The bytes of those of ``paths`` that are files of ``commit``, at the cost of one git process."""
         asked = list(paths)
+        known = {path: self._read[commit, path] for path in asked if (commit, path) in self._read}
+        unread = [path for path in asked if path not in known]
+        if unread:
+            found = self._read_files(check_object_id(commit), unread)
+            known |= {path: found.get(path) for path in unread}
+            small = (path for path, data in known.items() if len(data or b"") <= _HELD_BYTES)
+            self._read |= {(commit, path): known[path] for path in small}
+        return {path: data for path in asked if (data := known[path]) is not None}
+
+    def _read_files(self, commit: str, paths: Sequence[str]) -> dict[str, bytes]:
         try:
-            return read_files(self._git, check_object_id(commit), asked)
+            return read_files(self._git, commit, paths)
         except GitFault:  # objects of the cache are damaged, which a fetch does not notice
             with self._alone():
                 self._remake()
-            return read_files(self._git, commit, asked)
+            return read_files(self._git, commit, paths)
 
     def read_here(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
         """The bytes of those of ``names`` (commit and path) that this clone's cache has; nobody is asked."""
@@ -196,6 +229,10 @@ class DatasetRepository:
     def entries(self, commit: str, prefix: str = "", *, sizes: bool = False) -> Iterator[TreeEntry]:
         """Every file, link and submodule of ``commit`` below ``prefix``."""
         return walk_tree(self._git, check_object_id(commit), prefix, sizes=sizes)
+
+    def changed(self, old: str, new: str) -> list[str]:
+        """The paths of all files that differ between two commits, sorted."""
+        return sorted(changed_files(self._git, check_object_id(old), check_object_id(new), ()))
 
     def paths(self, commit: str, prefix: str = "") -> list[str]:
         """The paths of everything that ``commit`` has below ``prefix``."""
@@ -244,8 +281,9 @@ class DatasetRepository:
                 ]
             plan = Plan(files=files, blobs=blobs or (), cleared=cleared, kept=tuple(kept))
             return write_commit(
-                self._git, parent, plan, message=message, identity=identity, when=when, alone=True
-            )
+                self._git, parent, plan,
+                message=message, identity=identity, when=when, git_folder=self.cache, alone=True,
+            )  # fmt: skip
 
     def _facts(self, commit: str, path: str) -> tuple[str, str, str] | None:
         listed = self._git.text(
@@ -294,10 +332,10 @@ class DatasetRepository:
             AccessDenied: The right to push is missing.
         """
         with self._alone():
-            tag = resolve(self._git, f"{_PENDING}{version}")
-            if tag is None:
+            pending = f"{_PENDING}{version}"
+            tag, commit = resolve_all(self._git, [pending, f"{pending}^{{commit}}"])
+            if tag is None or commit is None:
                 return self._published_before(version, None)
-            commit = self._git.text("rev-parse", "--verify", f"{tag}^{{commit}}")
             verdict = push(self._git, self.url, [f"{commit}:{_HEAD}", f"{tag}:refs/tags/{version}"])
             if verdict == "taken":
                 return self._published_before(version, commit)
@@ -402,12 +440,17 @@ class DatasetRepository:
             yield
 
     def _is_repository(self) -> bool:
-        return (self.cache / "HEAD").is_file() and (self.cache / "objects").is_dir()
+        """Whether git would take the cache for a repository, by its own rules (``is_git_directory``)."""
+        try:
+            head = (self.cache / "HEAD").read_text("ascii").strip()
+        except (OSError, ValueError):
+            return False
+        named = head.removeprefix("ref:").strip() if head.startswith("ref:") else None
+        is_head = named.startswith("refs/") if named is not None else is_object_id(head)
+        return is_head and (self.cache / "objects").is_dir() and (self.cache / "refs").is_dir()
 
     def _ensure_cache(self) -> None:
-        if self._is_repository() and (
-            self._git.run("rev-parse", "--resolve-git-dir", str(self.cache), allow=(0, 128)).exit_code == 0
-        ):
+        if self._is_repository():
             return
         staging = self.cache.with_name(f".{self.cache.name}.{os.getpid()}.new")
         try:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MARKER = Path(".datakeep/git-operation")
 _LOCKS = ("index.lock", "HEAD.lock", "refs/heads/main.lock", "logs/HEAD.lock")
 _MAIN = "refs/heads/main"
+ORIGIN_MAIN = "refs/remotes/origin/main"
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _NONE = "000000"
 #: More paths than this are not named on a command line.
@@ -44,16 +45,37 @@ class _Move:
     new_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Tips:
+    """What a clone shows, and what is published as of its last fetch; ``on_main``: it shows its branch main."""
+
+    on_main: bool
+    head: str | None
+    origin: str | None
+
+
+def tips(git: GitRunner) -> Tips:
+    """The newest commits of a clone; by one git process, where it shows its branch main."""
+    listed = git.text("for-each-ref", "--format=%(HEAD)%(refname) %(objectname)", _MAIN, ORIGIN_MAIN)
+    found = dict(line.lstrip("* ").split() for line in listed.splitlines())
+    origin = found.get(ORIGIN_MAIN)
+    if f"*{_MAIN} " in listed:
+        return Tips(on_main=True, head=found[_MAIN], origin=origin)
+    branch = git.run("symbolic-ref", "--quiet", "HEAD", allow=(0, 1)).text
+    return Tips(branch == _MAIN, resolve(git, "HEAD"), origin)
+
+
 def follow(git: GitRunner, root: Path, commit: str) -> str | None:
     """The clone at ``root`` shows ``commit``, a descendant of its head, and keeps uncommitted changes.
 
     Returns:
         Why it does not show it, in one sentence with what to do; None if it does.
     """
-    head = resolve(git, "HEAD")
+    found = tips(git)
+    head = found.head
     if head == commit:
         return None
-    if git.run("symbolic-ref", "--quiet", "HEAD", allow=(0, 1)).text != _MAIN:
+    if not found.on_main:
         return f"{root} does not follow the keep: run git -C {root} switch main, then git pull"
     moves = _moves(git, head, commit)
     if in_the_way := _dirty(git, root, moves):
@@ -71,7 +93,8 @@ def follow(git: GitRunner, root: Path, commit: str) -> str | None:
         except DatakeepError:
             marker.unlink(missing_ok=True)  # nothing has moved, and the lock that stopped us is another git's
             raise
-        _write(git, root, moves, head, commit)
+        _write(git, root, moves)
+        _move_branch(git, head, commit)
     except (DatakeepError, OSError) as error:
         return f"{root} does not show the newest commit yet ({error}): run datakeep status"
     # Only now: after a failure, as after a kill, the next run brings it to its end.
@@ -96,7 +119,9 @@ def finish_killed_move(git: GitRunner, root: Path) -> None:
             # Every path was clean when the move began, so whatever differs from `commit` is the kill's work.
             moves = _moves(git, head, commit)
             _stage(git, moves)
-            _write(git, root, moves, head, commit)
+            _write(git, root, moves)
+            if resolve(git, "HEAD") != commit:
+                _move_branch(git, head, commit)
         except OSError as error:
             raise os_fault(error, f"cannot write to the keep {root}", root) from error
     marker.unlink(missing_ok=True)
@@ -110,8 +135,8 @@ def _stage(git: GitRunner, moves: list[_Move]) -> None:
     git.run("update-index", "-z", "--index-info", stdin=index.encode("utf-8", "surrogateescape"))
 
 
-def _write(git: GitRunner, root: Path, moves: list[_Move], head: str | None, commit: str) -> None:
-    """The files, then the branch, are those of the new commit; each step can be repeated."""
+def _write(git: GitRunner, root: Path, moves: list[_Move]) -> None:
+    """The files are those of the new commit; each step can be repeated. The branch moves last."""
     for move in moves:
         if move.new_mode == _NONE:
             _remove(root, move)
@@ -121,8 +146,10 @@ def _write(git: GitRunner, root: Path, moves: list[_Move], head: str | None, com
     files = "".join(f"{move.path}\0" for move in moves if move.new_mode not in (_NONE, GITLINK))
     stdin = files.encode("utf-8", "surrogateescape")
     git.run("checkout-index", "--force", "--quiet", "-u", "-z", "--stdin", stdin=stdin)
-    if resolve(git, "HEAD") != commit:
-        git.run("update-ref", "-m", "datakeep: follow origin", _MAIN, commit, head or "0" * 40)
+
+
+def _move_branch(git: GitRunner, head: str | None, commit: str) -> None:
+    git.run("update-ref", "-m", "datakeep: follow origin", _MAIN, commit, head or "0" * 40)
 
 
 def _remove(root: Path, move: _Move) -> None:

@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import (
@@ -29,7 +30,7 @@ from datakeep.core.progress import Progress, Silent
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import RepositoryMissing, os_fault
-from datakeep.repository.following import finish_killed_move, follow
+from datakeep.repository.following import ORIGIN_MAIN, finish_killed_move, follow, tips
 from datakeep.repository.locking import marked, remove_stale_locks
 from datakeep.repository.objects import (
     changed_files,
@@ -37,6 +38,7 @@ from datakeep.repository.objects import (
     read_blobs,
     read_files,
     resolve,
+    resolve_all,
     walk_tree,
 )
 from datakeep.repository.reading import ObjectReader
@@ -56,7 +58,6 @@ __all__ = ["Change", "KeepRepository", "KeepTree", "LogEntry"]
 
 #: The folder of caches and states in a keep; everything in it can be deleted.
 PRIVATE_FOLDER = ".datakeep"
-_ORIGIN_MAIN = "refs/remotes/origin/main"
 _MAIN = "refs/heads/main"
 _ATTEMPTS = 10
 #: Files that are read one by one through a process that is there already.
@@ -143,7 +144,7 @@ class KeepTree:
 
 
 class KeepRepository:
-    """A clone of a keep, at ``root``."""
+    """A clone of a keep, at ``root``. Where it is published and what git is set to is looked up once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -194,7 +195,7 @@ class KeepRepository:
             next_step="name the keep's folder with -C DIR, or make a keep: datakeep init DIR",
         )
 
-    @property
+    @cached_property
     def url(self) -> str:
         """Where the keep is published: the URL of ``origin``, after this machine's own overrides."""
         finished = self._git.run("remote", "get-url", "--", "origin", allow=(0, 2, 128))
@@ -207,8 +208,14 @@ class KeepRepository:
 
     def setting(self, key: str) -> str | None:
         """A value of git's configuration, as this clone and this machine have it; None if unset."""
-        finished = self._git.run("config", "--get", key, allow=(0, 1))
-        return finished.text if finished.exit_code == 0 else None
+        return self._settings.get(key)
+
+    @cached_property
+    def _settings(self) -> dict[str, str]:
+        """All settings of ours; of one that is set several times, the last counts."""
+        listed = self._git.run("config", "-z", "--get-regexp", r"^datakeep\.", allow=(0, 1))
+        lines = listed.stdout.decode("utf-8", "surrogateescape").split("\0")
+        return {key: value for key, _, value in (line.partition("\n") for line in lines) if key}
 
     def head(self) -> str | None:
         """The commit that this clone shows; None before the first."""
@@ -235,8 +242,8 @@ class KeepRepository:
         try:
             with self.lock():
                 self._fetch()
-                origin = resolve(self._git, _ORIGIN_MAIN)
-                head = self.head()
+                found = tips(self._git)
+                head, origin = found.head, found.origin
                 if origin is None or (head and self._is_ancestor(origin, head)):
                     return None
                 if head and not self._is_ancestor(head, origin):
@@ -247,7 +254,7 @@ class KeepRepository:
 
     def is_published(self, commit: str) -> bool:
         """Whether ``commit`` is in the vault, as of the last fetch."""
-        origin = resolve(self._git, _ORIGIN_MAIN)
+        origin = resolve(self._git, ORIGIN_MAIN)
         known = resolve(self._git, f"{check_object_id(commit)}^{{commit}}")
         return bool(origin and known) and self._is_ancestor(commit, str(origin))
 
@@ -300,7 +307,7 @@ class KeepRepository:
             if lock.lock_counter > 1:
                 yield
                 return
-            git_folder = self._git_folder()
+            git_folder = self._git_folder
             doing = f"cannot write to the keep {self.root}"
             with marked(holder, git_folder, doing=doing, text=str(os.getpid())):
                 remove_stale_locks(git_folder)
@@ -316,11 +323,17 @@ class KeepRepository:
             Conflict, AccessDenied, StoreUnreachable: As :meth:`transact`, whose push would be refused.
         """
         with self.lock():
-            self._fetch()
             base = self._base()
-            if base:
-                push(self._git, self.url, [f"{base}:{_MAIN}"], remote="origin", dry_run=True)
-            return KeepTree(self._git, base)
+            # A push of what is the newest there already is refused if it is not, and if one may not push.
+            if base is None or self._try_push(base) == "taken":
+                self._fetch()
+                base = self._base()
+                if base:
+                    self._try_push(base)
+            return KeepTree(self._git, base, self._reader)
+
+    def _try_push(self, base: str) -> str:
+        return push(self._git, self.url, [f"{base}:{_MAIN}"], remote="origin", dry_run=True)
 
     def transact(
         self,
@@ -330,6 +343,7 @@ class KeepRepository:
         *,
         when: datetime | None = None,
         progress: Progress | None = None,
+        ready: bool = False,
     ) -> str:
         """What ``change`` asks for is committed and published; on any failure nothing is, here or there.
 
@@ -339,6 +353,8 @@ class KeepRepository:
             identity: The commit's author.
             when: The commit's time; now by default.
             progress: Is warned if the working tree could not follow.
+            ready: :meth:`require_ready` was asked a moment ago, so that what is published is only asked for again
+                if the push is refused.
 
         Returns:
             The published commit. If there was nothing to change, the one before.
@@ -352,9 +368,12 @@ class KeepRepository:
         with self.lock():
             url = self.url
             for attempt in range(_ATTEMPTS):
-                self._fetch()
+                if attempt or not ready:
+                    self._fetch()
                 base = self._base()
-                commit = self._commit(base, change(KeepTree(self._git, base)), message, identity, when)
+                commit = self._commit(
+                    base, change(KeepTree(self._git, base, self._reader)), message, identity, when
+                )
                 if self._publish(commit, url, progress or Silent()):
                     break
                 spread = random.uniform(0.01, 0.1)  # noqa: S311  # no secret depends on it
@@ -392,7 +411,7 @@ class KeepRepository:
         return self._is_at_origin(commit)
 
     def _is_at_origin(self, commit: str) -> bool:
-        return commit == resolve(self._git, _ORIGIN_MAIN)
+        return commit == resolve(self._git, ORIGIN_MAIN)
 
     def _fetch(self) -> None:
         url = self.url
@@ -408,13 +427,13 @@ class KeepRepository:
 
     def _base(self) -> str | None:
         """The newest of the local and the published branch."""
-        branch = self._git.run("symbolic-ref", "--quiet", "HEAD", allow=(0, 1)).text
-        if branch != _MAIN:
+        found = tips(self._git)
+        if not found.on_main:
             raise Conflict(
                 f"the keep {self.root} does not have its branch main checked out",
                 next_step=f"git -C {self.root} switch main",
             )
-        local, origin = self.head(), resolve(self._git, _ORIGIN_MAIN)
+        local, origin = found.head, found.origin
         if local is None or origin is None:
             return local or origin
         if self._is_ancestor(local, origin):
@@ -431,13 +450,19 @@ class KeepRepository:
     ) -> str:
         """The new commit; the base itself if ``change`` changes nothing."""
         plan = Plan(files=change.files, gitlinks=change.gitlinks)
-        commit = write_commit(self._git, base, plan, message=message, identity=identity, when=when)
-        trees = [resolve(self._git, f"{one}^{{tree}}") for one in (base, commit) if one]
+        if not plan.files and not plan.gitlinks and base:
+            return base
+        commit = write_commit(
+            self._git, base, plan,
+            message=message, identity=identity, when=when, git_folder=self._git_folder,
+        )  # fmt: skip
+        trees = resolve_all(self._git, [f"{one}^{{tree}}" for one in (commit, base) if one])
         return base if base and trees[0] == trees[1] else commit
 
     def _is_ancestor(self, older: str, newer: str) -> bool:
         return is_ancestor(self._git, older, newer)
 
+    @cached_property
     def _git_folder(self) -> Path:
         return common_folder(self.root)
 
@@ -448,7 +473,7 @@ class KeepRepository:
             AccessDenied, NoSpace: It cannot be made.
         """
         folder = self.root / PRIVATE_FOLDER
-        exclude = self._git_folder() / "info" / "exclude"
+        exclude = self._git_folder / "info" / "exclude"
         try:
             folder.mkdir(exist_ok=True)
             line = f"/{PRIVATE_FOLDER}/"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import GitFault, HostileRepository
+from datakeep.repository.command import is_object_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SYMLINK = "120000"
 GITLINK = "160000"
 _CHUNK_BYTES = 1 << 20
+_NAMED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,13 @@ def resolve(runner: GitRunner, name: str) -> str | None:
     return finished.text.splitlines()[-1] if finished.exit_code == 0 and finished.text else None
 
 
+def resolve_all(runner: GitRunner, names: Sequence[str]) -> list[str | None]:
+    """As :func:`resolve`, of objects that are here, by one git process."""
+    stdin = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
+    lines = runner.text("cat-file", "--batch-check=%(objectname)", stdin=stdin).splitlines()
+    return [line if is_object_id(line) else None for line in lines]
+
+
 def is_complete(runner: GitRunner, commit: str) -> bool:
     """Whether the repository has ``commit`` and everything that it leads to."""
     finished = runner.run("rev-list", "--objects", "--quiet", "--end-of-options", commit, allow=(0, 128))
@@ -47,7 +56,9 @@ def is_ancestor(runner: GitRunner, older: str, newer: str) -> bool:
     Raises:
         GitFault: One of them is not here, or damaged.
     """
-    return runner.run("merge-base", "--is-ancestor", older, newer, allow=(0, 1)).exit_code == 0
+    return older == newer or (
+        runner.run("merge-base", "--is-ancestor", older, newer, allow=(0, 1)).exit_code == 0
+    )
 
 
 def walk_tree(
@@ -121,11 +132,14 @@ def read_files(runner: GitRunner, commit: str, paths: Sequence[str]) -> dict[str
         return {}
     names = [f"{commit}:{path}" for path in asked]
     found: dict[str, bytes] = {}
+    missing = []
     for path, data in zip(asked, _batch(runner, names, f"cannot read files of {commit[:12]}"), strict=True):
         if data is None:
-            _refuse_damage(runner, commit, path)
+            missing.append(path)
         elif data[0] == b"blob":
             found[path] = data[1]
+    if missing:
+        _refuse_damage(runner, commit, missing)
     return found
 
 
@@ -187,8 +201,12 @@ def _digest(stream: IO[bytes], size_bytes: int) -> bytes:
     return digest.digest()
 
 
-def _refuse_damage(runner: GitRunner, commit: str, path: str) -> None:
-    if resolve(runner, f"{commit}^{{tree}}") is None or resolve(runner, f"{commit}:{path}") is not None:
+def _refuse_damage(runner: GitRunner, commit: str, paths: Sequence[str]) -> None:
+    """Refuse objects that are not here, although ``commit`` names them; it may also have no such paths at all."""
+    named = paths if len(paths) <= _NAMED_AT_ONCE else ()
+    listed = runner.run("ls-tree", "-r", "-t", "-z", "--full-tree", "--", commit, *named, allow=(0, 128))
+    there = {one.partition(b"\t")[2] for one in listed.stdout.split(b"\0")}
+    if listed.exit_code or not there.isdisjoint(path.encode("utf-8", "surrogateescape") for path in paths):
         raise GitFault(
             f"objects of commit {commit[:12]} are missing in {runner.folder}",
             next_step=f"look at it with: git -C {runner.folder} fsck",

@@ -72,6 +72,7 @@ def write_commit(
     message: str,
     identity: Identity,
     when: datetime,
+    git_folder: Path,
     alone: bool = False,
 ) -> str:
     """The id of a new commit on ``parent``; no ref points to it. A failure leaves nothing behind.
@@ -83,6 +84,7 @@ def write_commit(
         message: The commit message.
         identity: Author and committer.
         when: The time of both, with its zone.
+        git_folder: The bare repository, or the ``.git`` of a clone.
         alone: Nobody else writes to this repository, so that every half-written pack in it may be removed.
 
     Raises:
@@ -91,7 +93,6 @@ def write_commit(
     """
     ref = f"{_WRITING}{uuid.uuid4().hex}"
     doing = f"cannot write a commit in {runner.folder}"
-    git_folder = _git_folder(runner)
     _remove_leftovers(runner, git_folder, packs=alone)
     finished = False
     try:
@@ -108,7 +109,6 @@ def write_commit(
             exit_code = process.wait()
         if exit_code != 0:
             raise git_fault(stderr.decode("utf-8", "replace"), doing=doing)
-        runner.run("update-ref", "-d", ref)
         finished = True
         return check_object_id(stdout.decode().strip())
     finally:
@@ -142,7 +142,8 @@ def _write_stream(
             out.write(b"M 100644 inline %b\ndata %d\n%b\n" % (_quoted(path), len(data), data))
     for blob in plan.blobs:
         _write_blob(out, blob)
-    out.write(b"\nget-mark :1\ndone\n")
+    # Without its branch again, so that no ref is ever written.
+    out.write(b"\nget-mark :1\nreset %b\nfrom %b\n\ndone\n" % (ref.encode(), b"0" * 40))
 
 
 def _write_blob(out: IO[bytes], blob: Blob) -> None:
@@ -167,12 +168,6 @@ def _quoted(path: str) -> bytes:
     return b'"' + re.sub(rb'([\\"])', rb"\\\1", path.encode("utf-8")).replace(b"\n", b"\\n") + b'"'
 
 
-def _git_folder(runner: GitRunner) -> Path:
-    from pathlib import Path
-
-    return Path(runner.text("rev-parse", "--absolute-git-dir"))
-
-
 def _remove_leftovers(runner: GitRunner, git_folder: Path, *, packs: bool) -> None:
     """What an import that failed or was killed left: its report, half a pack, its ref."""
     # A git of ours that was interrupted leaves the lock of its ref, which nobody else ever takes.
@@ -180,5 +175,16 @@ def _remove_leftovers(runner: GitRunner, git_folder: Path, *, packs: bool) -> No
     for pattern in ("fast_import_crash_*", locks, *(["objects/pack/tmp_pack_*"] if packs else [])):
         for left in git_folder.glob(pattern):
             left.unlink(missing_ok=True)
-    for ref in runner.text("for-each-ref", "--format=%(refname)", _WRITING).split():
-        runner.run("update-ref", "-d", ref)
+    if _has_refs(git_folder):
+        for ref in runner.text("for-each-ref", "--format=%(refname)", _WRITING).split():
+            runner.run("update-ref", "-d", ref)
+
+
+def _has_refs(git_folder: Path) -> bool:
+    """Whether there may be refs of an import that was killed; git is asked for them only then."""
+    if (git_folder / "reftable").is_dir() or any(git_folder.glob(f"{_WRITING}*")):
+        return True
+    try:
+        return _WRITING.encode() in (git_folder / "packed-refs").read_bytes()
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)

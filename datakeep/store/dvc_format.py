@@ -31,6 +31,10 @@ FOLDER_GITIGNORE = "/config.local\n/tmp\n/cache\n"
 MAX_TREE_BYTES = 2 << 30
 
 
+#: A text as ``json.dumps`` writes it.
+_quoted = json.encoder.encode_basestring_ascii
+
+
 @dataclass(frozen=True, slots=True)
 class Pointer:
     """What a ``.dvc`` file says: the object's name (``….dir`` for a folder), and what it becomes."""
@@ -54,22 +58,17 @@ def object_key(dataset: str, md5: str) -> str:
 
 def tree_object(inventory: Inventory) -> bytes:
     """The ``.dir`` object of the inventory's files, equal to that of dvc_data's ``Tree.as_bytes``."""
-    table = inventory.table
     # The inventory's order, by UTF-8 bytes, is DVC's order, by code points. In parts, each without its brackets,
     # because a dictionary for each of a million files takes more memory than all else.
-    parts = [
-        json.dumps(
-            [
-                {"md5": md5.hex(), "relpath": path}
-                for path, md5 in zip(
-                    batch.column("path").to_pylist(), batch.column("md5").to_pylist(), strict=True
-                )
-            ]
-        )[1:-1].encode("ascii")
-        for batch in table.select(["path", "md5"]).to_batches(max_chunksize=_PART_ROWS)
-        if batch.num_rows
-    ]
-    return b"[" + b", ".join(parts) + b"]"
+    parts = []
+    for batch in inventory.table.select(["path", "md5"]).to_batches(max_chunksize=_PART_ROWS):
+        paths = batch.column("path").to_pylist()
+        names = [md5.hex() for md5 in batch.column("md5").to_pylist()]
+        rows = [
+            f'{{"md5": "{md5}", "relpath": {_quoted(path)}}}' for path, md5 in zip(paths, names, strict=True)
+        ]
+        parts.append(", ".join(rows).encode("ascii"))
+    return b"[" + b", ".join(filter(None, parts)) + b"]"
 
 
 def parse_tree_object(data: bytes, *, what: str) -> dict[str, str]:

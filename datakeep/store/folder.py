@@ -36,7 +36,7 @@ from datakeep.store.interface import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from datakeep.core.errors import DatakeepError
     from datakeep.store.examination import Check
@@ -155,6 +155,18 @@ class FolderStore(Store):
         with self.faults(f"tidy {prefix}"), contextlib.suppress(FileNotFoundError):
             for session in list(incoming.iterdir()):
                 _remove_if_dead(session)
+
+    def sizes_of(self, keys: Iterable[str]) -> Iterator[int | None]:
+        """See :meth:`Store.sizes_of`; in few steps, as it is asked for each of a million objects."""
+        root = f"{self.root}/"
+        with self.faults("read its objects"):
+            for key in keys:
+                try:
+                    found = os.stat(root + check_key(key))
+                except (FileNotFoundError, NotADirectoryError):
+                    yield None
+                else:
+                    yield found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def share(self, key: str, target: str, *, hard: bool = False) -> bool:
         """See :meth:`Store.share`."""

@@ -122,14 +122,19 @@ def _take_trusted(
     result: _Result,
 ) -> None:
     """Write down what is trusted, as far as every store is known to have the object, at its size."""
-    sizes = [store.size_of if keys is None else keys.get for store, keys in zip(stores, known, strict=True)]
+    names = trusted.md5.hex()
+    keys = [object_key(dataset, names[at : at + 32]) for at in range(0, len(names), 32)]
+    wanted = [files.sizes[at] for at in trusted.positions]
+    has_all = [True] * len(keys)
+    for store, there in zip(stores, known, strict=True):
+        sizes = store.sizes_of(keys) if there is None else map(there.get, keys)
+        has_all = [yes and size == one for yes, size, one in zip(has_all, sizes, wanted, strict=True)]
     is_left = bytearray(b"\1") * len(files)
     for number, at in enumerate(trusted.positions):
-        md5 = trusted.md5[16 * number : 16 * number + 16]
-        key = object_key(dataset, md5.hex())
-        if all(size_of(key) == files.sizes[at] for size_of in sizes):
+        if has_all[number]:
             is_left[at] = 0
-            result.put(at, md5, trusted.sha256[32 * number : 32 * number + 32])
+            result.md5[16 * at : 16 * at + 16] = trusted.md5[16 * number : 16 * number + 16]
+            result.sha256[32 * at : 32 * at + 32] = trusted.sha256[32 * number : 32 * number + 32]
     result.left = [at for at, left in enumerate(is_left) if left]
     trusted.used = len(files) - len(result.left)
 

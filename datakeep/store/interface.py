@@ -232,6 +232,10 @@ class Store(ABC):
         with self.faults(f"read {key}"):
             return self._size_of(key)
 
+    def sizes_of(self, keys: Iterable[str]) -> Iterator[int | None]:
+        """As :meth:`size_of`, of each of ``keys`` in their order."""
+        return map(self.size_of, keys)
+
     @contextlib.contextmanager
     def open_read(self, key: str) -> Iterator[Iterator[bytes]]:
         """The bytes of the object ``key``, in chunks, for the length of a ``with`` block.
@@ -280,6 +284,22 @@ class Store(ABC):
             check_key(key)
         with self.faults("write"):
             return self._begin(prefix, key)
+
+    def begin_with(self, prefix: str, key: str, data: bytes) -> Writer:
+        """A new object of the dataset ``prefix`` that holds ``data`` and waits for its commit.
+
+        As :meth:`begin`, ``write`` and ``finish``, in one step: it is taken for each of a million small files.
+        """
+        check_key(key)
+        with self.faults("write an object"):
+            writer = self._begin(prefix, key)
+            try:
+                writer._write(data)  # noqa: SLF001  (the public ones guard what is guarded here)
+                writer._finish()  # noqa: SLF001
+            except BaseException:
+                writer.discard()
+                raise
+        return writer
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Store ``data`` as the object ``key``, durably, unless there is one; whether it was stored.

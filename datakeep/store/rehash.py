@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from datakeep.formats.columns import integers, joined, texts
 from datakeep.formats.inventory import Inventory
 from datakeep.store.hashing import NO_SHA256, hash_batch
 from datakeep.store.pool import work
@@ -51,7 +51,7 @@ def rehash(
     found, other = walk(folder)
     progress.stage("re-hashing", total=len(inventory))
     listed = inventory.table.column("path").combine_chunks()
-    names = pa.array(found.paths, pa.string())
+    names = texts(found.paths)
     at = pc.index_in(listed, value_set=names)
     rows = pc.indices_nonzero(pc.is_valid(at))
     expected = Inventory(inventory.table.take(rows))
@@ -61,9 +61,7 @@ def rehash(
     wrong = [path for path, right in zip(files.paths, is_right, strict=True) if not right]
     if state is not None and trusted != len(files):
         good = [number for number, right in enumerate(is_right) if right]
-        state.save(
-            files.take(good), Inventory(expected.table.take(pa.array(good, pa.int64()))), began_ns=began_ns
-        )
+        state.save(files.take(good), Inventory(expected.table.take(integers(good))), began_ns=began_ns)
     report = RehashReport(
         matching=sum(is_right),
         missing=sorted(missing - other),
@@ -83,7 +81,7 @@ def _compare(
     files: SourceFiles, expected: Inventory, progress: Progress, state: HashState | None
 ) -> tuple[bytearray, int, int]:
     """Which of ``files`` are as expected, how many bytes were read for it, and how many files were not."""
-    sha256 = b"".join(expected.table.column("sha256").to_pylist())
+    sha256 = joined(expected.table.column("sha256"))
     sizes = expected.table.column("size_bytes").to_pylist()
     is_right = bytearray(len(files))
     if state is not None:

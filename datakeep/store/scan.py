@@ -93,15 +93,24 @@ class SourceFiles(Sequence[SourceFile]):
         self.inodes.append(inode)
         self.ctimes_ns.append(ctime_ns)
 
+    def extend(self, paths: Sequence[str], stats: Sequence[os.stat_result]) -> None:
+        """Many files more, which lie at their paths below ``root``."""
+        self.paths += paths
+        self.apart += [None] * len(paths)
+        self.sizes.extend([one.st_size for one in stats])
+        self.mtimes_ns.extend([one.st_mtime_ns for one in stats])
+        self.inodes.extend([one.st_ino for one in stats])
+        self.ctimes_ns.extend([one.st_ctime_ns for one in stats])
+
     def take(self, positions: Sequence[int]) -> SourceFiles:
         """Those at ``positions``, in that order."""
         return SourceFiles(
-            [self.paths[at] for at in positions],
-            [self.apart[at] for at in positions],
-            array("q", (self.sizes[at] for at in positions)),
-            array("q", (self.mtimes_ns[at] for at in positions)),
-            array("Q", (self.inodes[at] for at in positions)),
-            array("q", (self.ctimes_ns[at] for at in positions)),
+            list(map(self.paths.__getitem__, positions)),
+            list(map(self.apart.__getitem__, positions)),
+            array("q", map(self.sizes.__getitem__, positions)),
+            array("q", map(self.mtimes_ns.__getitem__, positions)),
+            array("Q", map(self.inodes.__getitem__, positions)),
+            array("q", map(self.ctimes_ns.__getitem__, positions)),
             root=self.root,
         )
 
@@ -213,30 +222,30 @@ class _Walk:
 
     def folder(self, root: Path) -> None:
         self.files.root = str(root)
-        waiting = [(root, "")]
+        waiting = [(str(root), "")]
         while waiting:
             folder, prefix = waiting.pop()
             try:
-                with os.scandir(folder) as listing:
-                    entries = list(listing)
+                entries = listed(folder)
             except OSError as fault:
-                self.unreadable.append(f"{_short(_printable(str(folder)))}: {fault.strerror}")
+                self.unreadable.append(f"{_short(_printable(folder))}: {fault.strerror}")
                 continue
             if not entries and prefix:
                 self.empty.append(prefix.rstrip("/"))
-            for entry in entries:
-                path = prefix + self._name(entry.name)
-                try:
-                    found = entry.stat(follow_symlinks=False)
-                except OSError as fault:  # its path is too long for this machine, or it went away
-                    self.unreadable.append(f"{_short(_printable(entry.path))}: {fault.strerror}")
-                    continue
-                if not stat.S_ISDIR(found.st_mode):
-                    self._take(path, entry.path, found, below=not self.normalise_names)
+            plain: list[tuple[str, os.stat_result]] = []
+            for name, found in entries:
+                path, place = prefix + self._name(name), f"{folder}/{name}"
+                if isinstance(found, OSError):  # its path is too long for this machine, or it went away
+                    self.unreadable.append(f"{_short(_printable(place))}: {found.strerror}")
+                elif stat.S_ISREG(found.st_mode) and self._is_own(found) and not self.normalise_names:
+                    plain.append((path, found))
+                elif not stat.S_ISDIR(found.st_mode):
+                    self._take(path, place, found, below=not self.normalise_names)
                 elif refusal := paths.refuse(path):
                     self.refused.append(refusal)
                 else:
-                    waiting.append((Path(entry.path), path + "/"))
+                    waiting.append((place, path + "/"))
+            self.files.extend([path for path, _ in plain], [found for _, found in plain])
 
     def file(self, source: Path) -> None:
         absolute = source.absolute()
@@ -260,9 +269,11 @@ class _Walk:
             self.files.add(path, apart, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
 
     def _may_read(self, origin: str, found: os.stat_result) -> bool:
+        return self._is_own(found) or os.access(origin, os.R_OK, effective_ids=True)
+
+    def _is_own(self, found: os.stat_result) -> bool:
         # What the mode says of one's own file needs no question, which would be one call more for each file.
-        own = found.st_uid == self.user and found.st_mode & stat.S_IRUSR
-        return bool(own) or os.access(origin, os.R_OK, effective_ids=True)
+        return found.st_uid == self.user and bool(found.st_mode & stat.S_IRUSR)
 
     def result(self, sources: Sequence[Path]) -> Scan:
         """The scan, if nothing speaks against it."""
@@ -299,6 +310,32 @@ class _Walk:
             shown = _first([repr(name) for name in sorted(names)])
             found.append(f"{have} impossible on Windows, where nobody can check the data out: {shown}")
         return found
+
+
+def listed(folder: str) -> list[tuple[str, os.stat_result | OSError]]:
+    """Everything in ``folder`` by name, as ``lstat`` has it, or why that does not tell.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    # Names below an open folder: the kernel need not find the way to each of a million files again.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as listing:
+            entries = list(listing)
+        try:
+            return [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+        except OSError:
+            return [(entry.name, _lstat(entry)) for entry in entries]
+    finally:
+        os.close(descriptor)
+
+
+def _lstat(entry: os.DirEntry[str]) -> os.stat_result | OSError:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError as fault:
+        return fault
 
 
 def _first(things: Sequence[str]) -> str:

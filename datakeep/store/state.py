@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datakeep.formats.columns import integer, integers, joined, texts
 from datakeep.store.unchanged import TICK_NS
 
 if TYPE_CHECKING:
@@ -75,23 +76,22 @@ class HashState:
         self._root = str(root.resolve())
         name = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32]
         self._file = cache / f"{name}.arrow"
+        self._stated: tuple[SourceFiles, pa.Table] | None = None  # asked for before and after the hashing
 
     def trusted(self, files: SourceFiles) -> Trusted:
         """Those of ``files`` that are still the ones that were hashed."""
         table = self._read()
-        now = _stats(files)
+        now = self._stats(files)
         at = pc.index_in(now.column("path"), value_set=table.column("path").combine_chunks())
         before = table.select(_STAT).take(at)
         same = pc.is_valid(at)
         for name in _STAT:
-            same = pc.and_(
-                same, pc.fill_null(pc.equal(now.column(name), before.column(name)), fill_value=False)
-            )
+            same = pc.and_(same, pc.equal(now.column(name), before.column(name)))
         rows = table.select(["md5", "sha256"]).take(pc.filter(at, same))
         return Trusted(
             pc.indices_nonzero(same).to_pylist(),
-            b"".join(rows.column("md5").to_pylist()),
-            b"".join(rows.column("sha256").to_pylist()),
+            joined(rows.column("md5")),
+            joined(rows.column("sha256")),
         )
 
     def save(self, files: SourceFiles, inventory: Inventory, *, began_ns: int) -> None:
@@ -102,11 +102,12 @@ class HashState:
             inventory: Their digests, in the same order.
             began_ns: The time before the first of them was read.
         """
-        table = _stats(files)
+        table = self._stats(files)
         for name in ("md5", "sha256"):
             table = table.append_column(_SCHEMA.field(name), inventory.table.column(name))
         old = pc.less(
-            pc.max_element_wise(table.column("mtime_ns"), table.column("ctime_ns")), began_ns - TICK_NS
+            pc.max_element_wise(table.column("mtime_ns"), table.column("ctime_ns")),
+            integer(began_ns - TICK_NS),
         )
         table = table.filter(old).select(_SCHEMA.names).cast(_SCHEMA)
         table = table.replace_schema_metadata({**(_SCHEMA.metadata or {}), b"root": os.fsencode(self._root)})
@@ -129,7 +130,7 @@ class HashState:
 
     def _read(self) -> pa.Table:
         """The rows, if all of the file is as it was written, for this folder."""
-        nothing = _SCHEMA.empty_table()
+        nothing = pa.Table.from_batches([], schema=_SCHEMA)
         try:
             data = self._file.read_bytes()
             if hashlib.sha256(memoryview(data)[32:]).digest() != data[:32]:
@@ -141,14 +142,19 @@ class HashState:
         ours = metadata.get(b"format") == FORMAT.encode() and metadata.get(b"root") == os.fsencode(self._root)
         return table if ours and table.schema.equals(_SCHEMA) else nothing
 
+    def _stats(self, files: SourceFiles) -> pa.Table:
+        if self._stated is None or self._stated[0] is not files:
+            self._stated = (files, _stats(files))
+        return self._stated[1]
+
 
 def _stats(files: SourceFiles) -> pa.Table:
     return pa.table(
         {
-            "path": pa.array(files.paths, pa.string()),
-            "size_bytes": pa.array(files.sizes, pa.int64()),
-            "mtime_ns": pa.array(files.mtimes_ns, pa.int64()),
-            "ctime_ns": pa.array(files.ctimes_ns, pa.int64()),
-            "inode": pa.array(files.inodes, pa.uint64()),
+            "path": texts(files.paths),
+            "size_bytes": integers(files.sizes),
+            "mtime_ns": integers(files.mtimes_ns),
+            "ctime_ns": integers(files.ctimes_ns),
+            "inode": integers(files.inodes, pa.uint64()),
         }
     )

@@ -190,7 +190,9 @@ class _Shelf:
 
     def has(self, md5: bytes, size_bytes: int) -> bool:
         """Whether nothing needs to be written."""
-        key = self.key(md5)
+        return self._has(self.key(md5), md5, size_bytes)
+
+    def _has(self, key: str, md5: bytes, size_bytes: int) -> bool:
         if key in self._finished:
             return True
         there = self._store.size_of(key) if self._known is None else self._known.get(key)
@@ -222,21 +224,21 @@ class _Shelf:
 
     def add(self, data: bytes, md5: bytes) -> None:
         """Write ``data``, unless it is there."""
-        if not self.has(md5, len(data)):
-            writer = self.begin(md5)
-            writer.write(data)
-            self._keep(writer, md5, len(data))
+        key = self.key(md5)
+        if not self._has(key, md5, len(data)):
+            writer = self._store.begin_with(self._dataset, key, data)
+            self._writers.append(writer)
+            self._settle(writer, key, len(data))
 
     def keep(self, writer: Writer, md5: bytes, size_bytes: int) -> None:
         """``writer`` holds the bytes of the object ``md5``."""
         if self.has(md5, size_bytes):
             writer.discard()
         else:
-            self._keep(writer, md5, size_bytes)
+            writer.finish()
+            self._settle(writer, self.key(md5), size_bytes)
 
-    def _keep(self, writer: Writer, md5: bytes, size_bytes: int) -> None:
-        key = self.key(md5)
-        writer.finish()
+    def _settle(self, writer: Writer, key: str, size_bytes: int) -> None:
         if self._syncs:
             self._finished[key] = writer
             return

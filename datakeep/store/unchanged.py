@@ -11,12 +11,13 @@ import contextlib
 import hashlib
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from datakeep.core.errors import DamagedBytes
 from datakeep.store.faults import folder_faults
-from datakeep.store.scan import SourceFiles
+from datakeep.store.scan import SourceFiles, listed
 
 _FORMAT = b"datakeep/seal/1"
 #: The coarsest clock of a file system in use (FAT's).
@@ -117,16 +118,22 @@ def walk(folder: Path) -> tuple[SourceFiles, set[str]]:
     waiting = [(str(folder), "")]
     while waiting:
         place, prefix = waiting.pop()
-        with folder_faults(Path(place), "list it"), os.scandir(place) as listing:
-            for entry in listing:
-                path = prefix + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append((entry.path, f"{path}/"))
-                elif entry.is_file(follow_symlinks=False) and _is_text(entry.name):
-                    found = entry.stat(follow_symlinks=False)
-                    regular.add(path, None, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
-                else:
-                    other.add(path)
+        names: list[str] = []
+        stats: list[os.stat_result] = []
+        with folder_faults(Path(place), "list it"):
+            entries = listed(place)
+        for name, found in entries:
+            if isinstance(found, OSError):
+                with folder_faults(Path(place), "list it"):
+                    raise found
+            if stat.S_ISREG(found.st_mode) and _is_text(name):
+                names.append(prefix + name)
+                stats.append(found)
+            elif stat.S_ISDIR(found.st_mode):
+                waiting.append((f"{place}/{name}", f"{prefix}{name}/"))
+            else:
+                other.add(prefix + name)
+        regular.extend(names, stats)
     return regular, other
 
 

@@ -364,9 +364,9 @@ class _Adoption:
         prepared = publisher.prepare(draft)
         prepared = replace(prepared, marks=before or prepared.marks)
         self.repository.publish_history()
-        entry = publisher.publish(prepared)
+        published = publisher.publish(prepared)
         self.repository.forget_history()
-        return Registered(entry, created=True, notes=(*contents.notes, *made.notes, *notes))
+        return Registered(published.entry, published.is_new, notes=(*contents.notes, *made.notes, *notes))
 
     def _early(self, request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The manifest as far as it does not take a look at the data, and the files that it names.

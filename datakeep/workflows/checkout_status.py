@@ -63,7 +63,7 @@ def checkout_status(
     head = working.head_of(place)
     entry = keep.readable_entry(reference)
     notes: list[str] = []
-    if head and "@" not in reference:
+    if head and "@" not in reference and head != entry.commit:
         entry = keep.at_commit(resolved.name, head) or entry
     if head and head != entry.commit:
         notes.append(f"it is at commit {head[:12]}, not that of {entry.dataset}@{entry.version}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,7 @@ class Keep:
         self.progress = progress
         self.tree = tree
         self._text = text
+        self._repositories: dict[str, DatasetRepository] = {}
 
     def require_whole(self) -> None:
         """The keep's settings can be read.
@@ -105,10 +107,13 @@ class Keep:
         return self._facts.name
 
     def look_again(self) -> None:
-        """Forget what was read: the head has moved."""
+        """Forget what was read, if the head has moved."""
+        now = self.repository.at()
+        if self.tree.commit == now.commit:
+            return
         for name in ("_versions", "_some_versions", "roster", "_filled"):
             self.__dict__.pop(name, None)
-        self.tree = self.repository.at()
+        self.tree = now
         text = self.tree.read(KEEP_FILE)
         if text is not None and text != self._text:
             self._text = text
@@ -246,10 +251,13 @@ class Keep:
 
     def at_commit(self, dataset: str, commit: str) -> VersionEntry | None:
         """The version of a dataset that is this commit; None if none is that can be read."""
-        from datakeep.formats.version import VersionEntry
-
-        found = self.entries_or_faults(dataset).values()
-        return next((one for one in found if isinstance(one, VersionEntry) and one.commit == commit), None)
+        texts = self.tree.read_many(entry_path(dataset, version) for version in self.versions(dataset))
+        for path, text in texts.items():
+            if commit.encode("ascii") in text:  # parsing all of them takes far longer
+                with contextlib.suppress(InvalidFile, DamagedBytes):
+                    if (entry := _entry(text, path)).commit == commit:
+                        return entry
+        return None
 
     def entries(self, dataset: str) -> list[VersionEntry]:
         """All entries of a dataset, oldest first."""
@@ -333,7 +341,10 @@ class Keep:
 
     def dataset_repository(self, name: str) -> DatasetRepository:
         """The dataset's repository in the vault, through a cache in this clone."""
-        return DatasetRepository(self.cache("datasets", f"{name}.git"), self.dataset_url(name))
+        if name not in self._repositories:
+            cache = self.cache("datasets", f"{name}.git")
+            self._repositories[name] = DatasetRepository(cache, self.dataset_url(name))
+        return self._repositories[name]
 
     def store_url(self, name: str, url: str) -> str:
         """The URL of a store on this machine: git's ``datakeep.store.<name>.url`` wins over keep.yaml."""

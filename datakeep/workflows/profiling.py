@@ -50,6 +50,8 @@ def profile_of(
     Raises:
         SourceFault: A table cannot be read to its end; the way out names ``--no-profile``.
     """
+    if not seen.tables:
+        return None
     from datakeep.extract.profile import profile
 
     tables = set(seen.tables)

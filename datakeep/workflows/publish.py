@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.digests import sha256_id
-from datakeep.core.errors import AlreadyExists, Conflict
+from datakeep.core.errors import AlreadyExists, Conflict, GitFault
 from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.card import CardFacts, card
@@ -120,6 +120,14 @@ class Prepared:
     stores: tuple[str, ...]
     unread: int = 0  #: files that did not change since they were last hashed, and were not read again
     marks: Mapping[str, bytes | None] = field(default_factory=dict)  #: of ``gc``, in the stores, from before
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The register's entry of a version; not ``is_new`` where another run entered the same a moment before."""
+
+    entry: VersionEntry
+    is_new: bool
 
 
 class Publisher:
@@ -303,8 +311,8 @@ class Publisher:
         repository = self.keep.dataset_repository(draft.name)
         return draft.before is not None and is_profiled(repository, draft.before.commit)
 
-    def publish(self, prepared: Prepared) -> VersionEntry:
-        """The version is in the vault and in the register.
+    def publish(self, prepared: Prepared) -> Published:
+        """The version is in the vault and in the register, by this run or by one with the same contents.
 
         Where its number was pushed before with other contents, and never registered, it gets the next one.
 
@@ -317,48 +325,56 @@ class Publisher:
             newest = self.keep.repository.require_ready()
             require_same_stores(self.keep, newest, prepared.stores)
             while True:
-                there = self._push(prepared)
-                if there is None:
+                there, is_ours = self._push(prepared)
+                if is_ours:
                     break
+                if equal := self._equal(prepared, there, newest):
+                    return Published(equal, is_new=False)
                 prepared = self._after(prepared, there, newest)
             with way_out(self.keep, self.without):
                 require_unswept(self.keep.stores(prepared.stores), prepared.marks)
-            entry = self.entry_of(prepared, prepared.repository.tags()[prepared.draft.version])
+            entry = self.entry_of(prepared, there.commit)
             if is_bundled(entry):
                 with way_out(self.keep, self.without):
                     put_bundle(self.keep, entry, self.keep.stores(prepared.stores))
+            equals: list[VersionEntry] = []
             self.keep.repository.transact(
-                lambda tree: self._registered(tree, entry, prepared),
+                lambda tree: self._registered(tree, entry, prepared, equals),
                 f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
                 self.who,
                 when=self.now,
                 progress=self.keep.progress,
+                ready=True,
             )
         self.keep.look_again()
+        if equals:
+            return Published(equals[-1], is_new=False)
         say_what_lacks(self.keep, entry)
-        return entry
+        return Published(entry, is_new=True)
 
-    def _push(self, prepared: Prepared) -> TagInfo | None:
-        """None if the vault has this version: ours, or an equal one of our own run that was killed.
+    def _push(self, prepared: Prepared) -> tuple[TagInfo, bool]:
+        """What the tag of this version in the vault says, and whether it is ours.
 
-        Otherwise what the tag of the other one says.
+        Ours is also an equal one of our own run that was killed.
         """
         draft, repository = prepared.draft, prepared.repository
-        if draft.version in repository.remote_tags():
-            repository.fetch()
-        else:
+        if not repository.has_version(draft.version):
             repository.tag(draft.version, prepared.commit, draft.message, self.who)
             try:
                 repository.publish(draft.version)
             except Conflict:
                 if draft.version not in repository.tags():
                     raise
-        there = repository.tags()[draft.version]
         info = repository.tag_info(draft.version)
-        if there == prepared.commit or info is None:
-            return None
-        same = repository.tree_id(there) == repository.tree_id(prepared.commit)
-        return None if same and info.tagger_email == self.who.email else info
+        if info is None:
+            raise GitFault(
+                f"{draft.version} of {draft.name} was pushed and is not there any more",
+                next_step="run the same command again",
+            )
+        if info.commit == prepared.commit:
+            return info, True
+        same = repository.tree_id(info.commit) == repository.tree_id(prepared.commit)
+        return info, same and info.tagger_email == self.who.email
 
     def _after(self, prepared: Prepared, there: TagInfo, newest: KeepTree) -> Prepared:
         """The same contents under the next number, after all that was pushed.
@@ -417,13 +433,24 @@ class Publisher:
         }
         return VersionEntry.of(fields, what=f"the entry of {draft.name}@{draft.version}")
 
-    def _registered(self, tree: KeepTree, entry: VersionEntry, prepared: Prepared) -> Change:
+    def _equal(self, prepared: Prepared, there: TagInfo, newest: KeepTree) -> VersionEntry | None:
+        """The entry of a version that somebody else registered with the same contents; None if there is none."""
+        path = entry_path(prepared.draft.name, prepared.draft.version)
+        trees = {prepared.repository.tree_id(one) for one in (there.commit, prepared.commit)}
+        text = newest.read(path) if len(trees) == 1 else None
+        return VersionEntry.read(text, what=path) if text else None
+
+    def _registered(
+        self, tree: KeepTree, entry: VersionEntry, prepared: Prepared, equals: list[VersionEntry]
+    ) -> Change:
+        """What enters the version; nothing where it is there, which ``equals`` is told."""
         require_same_stores(self.keep, tree, prepared.stores)
         path = entry_path(entry.dataset, entry.version)
         old = tree.read(path)
         if old is not None:
             before = VersionEntry.read(old, what=path)
             if before.commit == entry.commit:
+                equals.append(before)
                 return Change()
             raise _taken(before)
         files: dict[str, bytes | None] = {path: entry.dump().encode("utf-8")}

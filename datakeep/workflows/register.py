@@ -190,10 +190,10 @@ def _made(
         request.name, "v1", document, "registered", files={**files, **made}, source=found.files,
         state=state_of(keep, request.sources), deep=True,
     )  # fmt: skip
-    entry = publisher.publish(publisher.prepare(draft))
+    published = publisher.publish(publisher.prepare(draft))
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
     said = done.notes if done else facts.doubts(manifest, now)
-    return Registered(entry, created=True, notes=(*found.warnings, *seen.notes, *said, *notes))
+    return Registered(published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes))
 
 
 def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:

@@ -86,6 +86,7 @@ class Changes:
 class Updated:
     """The newest version that there is now; ``created`` is False where nothing changed, or on a dry run.
 
+    It is False, too, where the same was registered by another run at the same time: then ``meanwhile`` is True.
     ``unread`` files of the source did not change since they were last hashed, and were not read again.
     """
 
@@ -93,6 +94,7 @@ class Updated:
     changes: Changes
     created: bool
     unread: int = 0
+    meanwhile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +277,11 @@ def next_from(
         review(changes)
     if not changes or dry_run:
         return Updated(base.entry, changes, created=False, unread=prepared.unread)
-    entry = publisher.publish(prepared)
-    return Updated(entry, replace(changes, after=entry.version), created=True, unread=prepared.unread)
+    done = publisher.publish(prepared)
+    return Updated(
+        done.entry, replace(changes, after=done.entry.version),
+        created=done.is_new, unread=prepared.unread, meanwhile=not done.is_new,
+    )  # fmt: skip
 
 
 def _replaced(old: dict[str, Any], request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -385,9 +390,5 @@ _GENERATED = frozenset(
 
 def _documents(base: Base, prepared: Prepared) -> list[str]:
     """Files of the repository, data and generated ones apart, that differ between the two commits."""
-    old, new = (
-        {entry.path: entry.object_id for entry in base.repository.entries(commit)}
-        for commit in (base.entry.commit, prepared.commit)
-    )
-    differing = sorted(path for path in {*old, *new} if old.get(path) != new.get(path))
+    differing = base.repository.changed(base.entry.commit, prepared.commit)
     return [path for path in differing if path not in _GENERATED and not path.startswith("data/")]

@@ -154,6 +154,19 @@ def test_one_command_twice_in_one_clone_registers_once(clones, vault, sources, f
     assert list(registered(clones, vault)) == ["orders@v1"]
 
 
+def test_one_update_twice_says_once_that_it_made_a_version(clones, vault, sources, facts):
+    aiko, keep = clones[0]
+    aiko.datakeep("register", "orders", sources[0], "--backend", "dvc", *facts, cwd=keep)
+    (sources[0] / "new.txt").write_text("new\n")
+    command = ("update", "orders", sources[0], "-m", "more")
+    results = at_once((aiko, keep, command), (aiko, keep, command))
+    assert [code for code, _, _ in results] == [0, 0], results
+    said = sorted(out.splitlines()[0] for _, out, _ in results)
+    assert said[0].startswith(("nothing differs from orders@v2", "nothing to record: aiko@")), results
+    assert said[1] == "registered orders@v2: more", results
+    assert list(registered(clones, vault)) == ["orders@v1", "orders@v2"]
+
+
 def test_the_same_name_twice_in_one_clone_is_one_refusal(clones, vault, sources, facts):
     aiko, keep = clones[0]
     for turn in range(2):

@@ -15,6 +15,7 @@ from object_server import IDENTITIES, ObjectServer, credentials
 
 from datakeep.core.errors import AccessDenied, DatakeepError, NoSpace, StoreMissing, StoreUnreachable
 from datakeep.core.progress import Silent
+from datakeep.store.checking import Expected, check_deep, check_quick, check_stated, listing
 from datakeep.store.copying import copy_objects
 from datakeep.store.dvc_format import object_key
 from datakeep.store.fetch import fetch
@@ -129,6 +130,59 @@ def test_a_damaged_object_is_named_and_taken_from_another_store(s3, place, sourc
     copied = copy_objects(inventory, [good], store, "orders", Silent())
     assert (copied.copied, copied.unavailable) == (1, ()), "only the damaged one"
     assert fetch(inventory, [store], "orders", tmp_path / "healed", Silent()).unavailable == []
+
+
+def damaged(data, how, chance):
+    """What is left of an object; None if nothing is."""
+    at = chance.randrange(len(data))
+    return {
+        "flip": data[:at] + bytes([data[at] ^ (1 << chance.randrange(8))]) + data[at + 1 :],
+        "cut": data[:at], "grow": data + chance.randbytes(1 + at), "empty": b"", "delete": None,
+        "zeros": bytes(len(data)),
+    }[how]  # fmt: skip
+
+
+@pytest.mark.parametrize("damages", [40, pytest.param(1000, marks=pytest.mark.long)])
+def test_random_damages_of_a_bucket_are_all_found_and_nothing_else(s3, place, tmp_path, damages):
+    chance = random.Random(damages)
+    (tmp_path / "many").mkdir()
+    contents = [chance.randbytes(chance.randint(1, 4000)) for _ in range(damages * 3 // 2)]
+    for number, data in enumerate(contents):
+        (tmp_path / "many" / f"{number:04}.bin").write_bytes(data)
+    store = open_store("cloud", f"s3://{place}", endpoint_url=s3.endpoint_url)
+    inventory = ingest(scan([tmp_path / "many"]).files, [store], "orders", Silent())
+    expected = {
+        file.md5.hex(): Expected(file.md5.hex(), file.size_bytes, file.sha256, file.path)
+        for file in inventory.files
+    }
+    left = {}
+    for data in chance.sample(contents, damages):
+        name = hashlib.md5(data).hexdigest()
+        how = chance.choice(["flip", "flip", "cut", "grow", "empty", "delete", "zeros"])
+        left[name] = damaged(data, how, chance)
+    bucket, _, prefix = place.partition("/")
+    client = s3.client()
+    for name, data in left.items():
+        key = f"{prefix}/{object_key('orders', name)}"
+        if data is None:
+            client.delete_object(Bucket=bucket, Key=key)
+        else:
+            client.put_object(Bucket=bucket, Key=key, Body=data)
+    gone = {name for name, data in left.items() if data is None}
+    other = {
+        name for name, data in left.items() if data is not None and hashlib.md5(data).hexdigest() != name
+    }
+    found = check_deep(list(expected.values()), store, "orders", Silent())
+    assert (found.missing, set(found.wrong)) == (gone, other)
+    assert found.whole == set(expected) - gone - other
+    report = fetch(inventory, [store], "orders", tmp_path / "out", Silent())
+    assert sorted(report.unavailable) == sorted(expected[name].path for name in gone | other)
+    # The quick way knows the sizes, and never calls whole what it has not read.
+    quick = check_quick(expected.values(), listing(store, "orders"))
+    check_stated(expected, store, "orders", quick, Silent())
+    sized = {name for name in other if len(left[name]) != expected[name].size_bytes}
+    assert (quick.missing, quick.whole) == (gone, set())
+    assert sized <= set(quick.wrong) <= other
 
 
 def test_never_more_connections_than_asked(s3, place, source, tmp_path):

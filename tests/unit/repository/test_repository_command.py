@@ -77,7 +77,7 @@ def test_a_call_that_takes_too_long_is_ended(tmp_path):
         runner.run("nap")
 
 
-def test_missing_git_is_named(monkeypatch, tmp_path):
+def test_missing_git_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProgramMissing) as caught:
         GitRunner(None).run("version")

@@ -235,7 +235,7 @@ def test_a_push_rejected_for_rights_changes_nothing(keep, aiko, base, git):
 def test_settings_of_the_clone_are_read(keep, git):
     assert keep.setting("datakeep.store.main.url") is None
     git("config", "datakeep.store.main.url", "/mnt/elsewhere", cwd=keep.root)
-    assert keep.setting("datakeep.store.main.url") == "/mnt/elsewhere"
+    assert KeepRepository(keep.root).setting("datakeep.store.main.url") == "/mnt/elsewhere"
 
 
 def test_the_ten_thousandth_dataset_takes_no_more_calls_of_git(keep, aiko, monkeypatch):

@@ -1,5 +1,7 @@
 """Shared blocks save room, and are read and hashed like any other bytes."""
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -35,6 +37,41 @@ def cloning(monkeypatch):
         os.write(sink, os.pread(source, 1 << 20, 0))
 
     monkeypatch.setattr(blocks.fcntl, "ioctl", clone)
+
+
+def test_the_kernel_is_asked_to_clone_the_object_into_the_new_file(store, inventory, tmp_path, monkeypatch):
+    """``ioctl(target, FICLONE, object)``, for each object and in this order: the other way round would harm it."""
+    asked = []
+
+    def refuse(sink, request, source):
+        way = [fcntl.fcntl(one, fcntl.F_GETFL) & os.O_ACCMODE for one in (sink, source)]
+        asked.append((request, way, str(Path(f"/proc/self/fd/{source}").readlink()), os.fstat(sink).st_size))
+        os.write(sink, os.pread(source, 1 << 20, 0))
+
+    monkeypatch.setattr(blocks.fcntl, "ioctl", refuse)
+    assert fetch(inventory, [store], "orders", tmp_path / "out", Silent()).shared == 5
+    request = (1 << 30) | (4 << 16) | (0x94 << 8) | 9  # _IOW(0x94, 9, int) of linux/fs.h
+    places = {str(store.path_of(object_key("orders", file.md5.hex()))) for file in inventory.files}
+    assert {one[:1] + tuple(one[1]) for one in asked} == {(request, os.O_WRONLY, os.O_RDONLY)}
+    assert {place for _, _, place, _ in asked} == places
+    assert {size for *_, size in asked} == {0}
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.EPERM])
+def test_a_disk_that_cannot_clone_gets_copies_and_is_asked_once(
+    store, inventory, tmp_path, monkeypatch, number
+):
+    asked = []
+
+    def refuse(sink, _request, _source):
+        asked.append(sink)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(blocks.fcntl, "ioctl", refuse)
+    report = fetch(inventory, [store], "orders", tmp_path / "out", Silent())
+    assert (report.shared, report.unavailable, len(asked)) == (0, [], 1)
+    found = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert found == {path.name: path.read_bytes() for path in (tmp_path / "source").iterdir()}
 
 
 def harm(store, inventory):
