@@ -38,6 +38,9 @@ class ObjectReader:
             except (OSError, ValueError):  # git ended, as it does at some kinds of damage
                 self._process = None
                 return None
+            except BaseException:  # a Ctrl-C in between: the next answer would be that of this question
+                self._process = None
+                raise
 
     def _read(self, name: bytes) -> tuple[bytes, bytes] | None:
         if self._process is None:

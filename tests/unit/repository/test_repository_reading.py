@@ -105,6 +105,23 @@ def test_a_reader_whose_git_was_killed_goes_on_with_another(clone):
     assert reader.read("HEAD")
 
 
+def test_an_interrupted_question_is_not_answered_to_the_next_one(clone, monkeypatch):
+    reader = ObjectReader(GitRunner(clone))
+    commit = refs.position(clone, "HEAD")
+    assert reader.read("HEAD")
+    process = reader._process
+
+    class Interrupted:
+        def readline(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "stdout", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        reader.read("HEAD")
+    monkeypatch.undo()
+    assert reader.read(f"{commit}:register/orders/v1.yaml") == (b"blob", b"register/orders/v1.yaml")
+
+
 def test_damage_is_no_answer(clone):
     commit = refs.position(clone, "HEAD")
     blob = resolve(GitRunner(clone), f"{commit}:x\ty")
