@@ -33,4 +33,4 @@ setup:
 	@.ci/setup dev
 
 clean:  ## Remove what the other tasks made.
-	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -10,7 +10,8 @@ floor           rooms
                 errors into exit codes
 ``workflows``   one verb per file: init, register, update, reference, verify, audit, …
 rooms           ``store`` (bytes), ``repository`` (git), ``extract`` (what files hold), ``rerun`` (the clean
-                room), ``lineage`` (what models were made of), ``attest`` (keys, signatures, proofs)
+                room), ``lineage`` (what models were made of), ``attest`` (keys, signatures, proofs),
+                ``tracking`` (what MLflow and W&B tell)
 ``formats``     a pydantic model of every file on disk; beside it ``samples``, two real datasets
 ``core``        digests, names, path rules, verdicts, errors; pure, no I/O
 ==============  ==============================================================================================
@@ -106,6 +107,7 @@ def training(
     keep: str | os.PathLike[str] = ".",
     base: Sequence[str] = (),
     progress: Progress | None = None,
+    mlflow: str | bool | None = None,
 ) -> Training:
     """A block whose training is recorded: what it reads, what it measures, and the files that it leaves.
 
@@ -120,6 +122,8 @@ def training(
         keep: The keep's folder, or one in it.
         base: Recorded models that it starts from: ``["resnet@v1"]``.
         progress: Is told what is going on; by default lines on the standard error output.
+        mlflow: The tracking URI of an MLflow server to log to; by default the one that MLflow is set up for in this
+            process, or that ``MLFLOW_TRACKING_URI`` names, if any; ``False`` logs nothing.
 
     Returns:
         A context manager with ``use``, ``log`` and ``save``.
@@ -129,10 +133,11 @@ def training(
         NoIdentity: git does not know who you are.
         UsageError: The name is none, or another training's block is open.
         UnknownName: A base model has no record.
+        TrackerMissing: ``mlflow`` names a server, and MLflow's client is not installed.
     """
     import importlib
 
     made: Training = importlib.import_module("datakeep.workflows.training").Training(
-        model, keep, base, progress
+        model, keep, base, progress, mlflow
     )
     return made

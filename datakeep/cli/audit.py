@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_NO
-from datakeep.cli.model_lines import observed_in_words, read_in_words, undeclared_in_words
+from datakeep.cli.model_lines import (
+    TRACKERS,
+    observed_in_words,
+    read_in_words,
+    tracked_in_words,
+    undeclared_in_words,
+)
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
@@ -126,12 +132,13 @@ def _origin_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
 
 
 def _undeclared_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
+    what = "not registered" if record.origin in TRACKERS else "read undeclared"
     for undeclared in record.undeclared[:_SHOWN_UNDECLARED]:
-        yield "read undeclared", undeclared_in_words(undeclared)
+        yield what, undeclared_in_words(undeclared)
     count = max(record.undeclared_count or 0, len(record.undeclared))
     if count > _SHOWN_UNDECLARED:
         yield (
-            "read undeclared",
+            what,
             f"… and {count - _SHOWN_UNDECLARED:,} more (--json has those that are listed)",
         )
 
@@ -172,6 +179,8 @@ def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     )
     if record.proof:
         yield "proof", record.proof
+    if record.tracked:
+        yield "tracked", tracked_in_words(record.tracked)
     yield from _undeclared_rows(record)
 
 
@@ -184,6 +193,8 @@ def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
     yield indent + click.style(f"dataset {given.dataset}@{given.version}", bold=True) + f" ({given.how})"
     inner = indent + _INDENT
     rows = [("commit", given.commit), ("content id", given.content)]
+    if given.because:
+        rows.append(("because", given.because))
     if given.files_read:
         rows.append(("files read", read_in_words(given)))
     if found.newer:

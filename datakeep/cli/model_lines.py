@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from datakeep.formats.model import ModelInput, ModelRecord
+    from datakeep.formats.model import ModelInput, ModelRecord, TrackedRun
     from datakeep.workflows.recording import Recorded
 
 _SHOWN_UNDECLARED = 5
+TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
 
 
 def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
@@ -25,6 +26,11 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
     yield f"model {recorded.label}{status} {where}"
     for given in record.inputs:
         yield f"  {given.dataset}@{given.version}: {read_in_words(given)}"
+        if given.because:
+            yield f"    {given.because}"
+    if record.tracked:
+        yield f"  {tracked_in_words(record.tracked)}"
+        yield from _unmatched_lines(record)
     if record.undeclared_count:
         yield f"  undeclared inputs: {record.undeclared_count:,}"
         for entry in record.undeclared[:_SHOWN_UNDECLARED]:
@@ -46,13 +52,35 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
         yield f"next: datakeep audit model:{recorded.label}"
 
 
+def _unmatched_lines(record: ModelRecord) -> Iterator[str]:
+    """What a tracker's run names, and the register does not have."""
+    if record.origin in TRACKERS:
+        for entry in record.undeclared[:_SHOWN_UNDECLARED]:
+            yield f"    ! not in the register: {undeclared_in_words(entry)}"
+        if len(record.undeclared) > _SHOWN_UNDECLARED:
+            yield f"    … and {len(record.undeclared) - _SHOWN_UNDECLARED:,} more, in the record"
+        if not (record.inputs or record.undeclared):
+            yield "    ? it names no dataset; add what you know of it: --used NAME@V"
+
+
+def tracked_in_words(tracked: TrackedRun) -> str:
+    """Which run of which tracker it is."""
+    name = f" ({tracked.name})" if tracked.name else ""
+    of = f" of {tracked.experiment}" if tracked.experiment else ""
+    at = f" at {tracked.url}" if tracked.url else ""
+    further = f", and {counted(len(tracked.further), 'further run')}" if tracked.further else ""
+    return f"{TRACKERS[tracked.tracker]} run {tracked.run}{name}{of}{at}{further}"
+
+
 def undeclared_in_words(entry: dict[str, Any]) -> str:
     """One file that was read and belongs to no dataset that was given."""
     size_bytes = entry.get("size_bytes")
     parts = [counted(size_bytes, "byte")] if isinstance(size_bytes, int) else []
     parts += [f"sha256 {entry['sha256']}"] if "sha256" in entry else []
     parts += [f"in a checkout of {entry['of']}, which was not declared"] if "of" in entry else []
-    parts += [f"{key}: {entry[key]}" for key in ("withheld", "unreadable", "changed") if key in entry]
+    parts += [f"named by {entry['named']}"] if "named" in entry else []
+    keys = ("withheld", "unreadable", "changed", "digest", "guess")
+    parts += [f"{key}: {entry[key]}" for key in keys if key in entry]
     return ", ".join([str(entry.get("path")), *parts])
 
 
@@ -79,6 +107,9 @@ def observed_in_words(record: ModelRecord) -> str:
     """How it is known what was read."""
     if record.origin == "declared":
         return f"declared by {record.recorded_by or 'somebody'}; nothing was observed"
+    if record.origin in TRACKERS:
+        who = f"{TRACKERS[record.origin]}, recorded by {record.recorded_by or 'somebody'}"
+        return f"declared by {who}; nothing was observed"
     if record.observed is None:
         return "by its verification's own trace" if record.origin == "verification" else "not recorded"
     if record.observed.by == "strace":

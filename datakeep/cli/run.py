@@ -47,6 +47,12 @@ _STDOUT, _STDERR = 1, 2
     type=click.Path(path_type=Path),
     help="A new folder for what it leaves; {out} in the command, and DATAKEEP_OUT.",
 )
+@click.option(
+    "--mlflow",
+    metavar="URI",
+    help="Log it to this MLflow server; by default to that of MLFLOW_TRACKING_URI, if it is set.",
+)
+@click.option("--no-mlflow", is_flag=True, help="Log nothing to MLflow.")
 @click.argument("argv", metavar="-- COMMAND [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(
     session: Session,
@@ -54,6 +60,8 @@ def command(
     uses: tuple[str, ...],
     bases: tuple[str, ...],
     out: Path | None,
+    mlflow: str | None,
+    no_mlflow: bool,
     argv: tuple[str, ...],
 ) -> Answer:
     r"""Run a training and record what its model was made of, from what it was seen to read.
@@ -80,6 +88,8 @@ def command(
         out=out,
         environment=dict(os.environ),
         stdout=_STDERR if session.as_json else _STDOUT,
+        mlflow=mlflow,
+        no_mlflow=no_mlflow,
     )
     done = run(keep, order, identity(keep.root), about_to_start=session.close)
     for line in _lines(done, keep.root):

@@ -35,13 +35,17 @@ class FilesRead(Part):
 
 
 class ModelInput(Part):
-    """One dataset version that went into the model, and how that is known."""
+    """One dataset version that went into the model, and how that is known.
+
+    ``because`` is in words what a tracker said, and how that leads to this version.
+    """
 
     dataset: str
     version: str
     commit: str = Field(pattern=COMMIT)
     content: str = Field(pattern=SHA256_ID)
     how: Literal["observed", "given", "declared"]
+    because: str | None = None
     files_read: FilesRead | None = None
 
 
@@ -89,6 +93,20 @@ class Resources(Part):
     peak_rss_bytes: int | None = None
 
 
+class TrackedRun(Part):
+    """The run of a tracker of experiments that belongs to the model; ``url`` is where, without a password.
+
+    ``further`` are other runs that the same training logged.
+    """
+
+    tracker: Literal["mlflow", "wandb"]
+    run: str
+    name: str | None = None
+    experiment: str | None = None
+    url: str | None = None
+    further: list[str] = Field(default_factory=list)
+
+
 class ModelRecord(Document):
     """A model record as a whole."""
 
@@ -118,6 +136,7 @@ class ModelRecord(Document):
     observed: Observation | None = None
     seeds: dict[str, str] = Field(default_factory=dict)
     proof: str | None = None
+    tracked: TrackedRun | None = None
     recorded_at: str | None = None
     recorded_by: str | None = None
     unknown: list[str] = Field(default_factory=list)

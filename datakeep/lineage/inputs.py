@@ -48,6 +48,8 @@ _DATA_NAMES = re.compile(
     re.IGNORECASE,
 )
 PARAMETERS = re.compile(r"(?:^|/)params\.(?:ya?ml|json)$")
+#: What git and the trackers, which many trainings call, keep of their own in a home.
+_SETTINGS = re.compile(r"/(?:\.gitconfig|\.config/(?:git|mlflow|wandb)/[^/]*)$")
 #: Where keys and passwords lie; not even a digest of them is written down.
 _SECRET_PLACES = re.compile(
     r"/(?:\.ssh|\.aws|\.gnupg|\.kube|\.docker|\.azure|\.config/gcloud|\.kaggle|\.netrc|\.pgpass|\.git-credentials"
@@ -115,7 +117,9 @@ def _dataset_of(path: str, data: Mapping[str, str]) -> tuple[str | None, str]:
 
 
 def _class_of(path: str, places: Places, found: Classed) -> None:
-    if _is_software(path, places.prefixes):
+    if _SETTINGS.search(path) and not _DATA_NAMES.search(path):
+        found.system.append(path)
+    elif _is_software(path, places.prefixes):
         found.environment.append(path)
     elif any(is_below(path, folder) for folder in _SYSTEM) and not is_below(path, _SHARED_MEMORY):
         found.system.append(path)

@@ -61,25 +61,13 @@ def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
             "a record that names neither data nor a base model says nothing",
             next_step=f"datakeep record {said.model} FILE --used orders@v3",
         )
-    if said.code_url and find_secret(strip_url(said.code_url)):
-        raise UsageError("the URL of the code holds a secret", next_step="leave it out of --code-url")
-    inputs = []
-    for name in dict.fromkeys(said.uses):
-        entry = keep.entry(keep.resolve(name))
-        inputs.append(
-            ModelInput(
-                dataset=entry.dataset,
-                version=entry.version,
-                commit=entry.commit,
-                content=entry.content,
-                how="declared",
-            )
-        )
+    require_no_secret(said)
+    inputs = declared_inputs(keep, said.uses)
     bases = [f"{one.model}@{one.version}" for one in base_records(keep, said.bases)]
     made = ModelRecord(
         model=said.model,
         version="v1",
-        artifacts=_artifacts(said.files),
+        artifacts=artifacts_of(said.files),
         inputs=inputs,
         base_models=bases,
         code=ModelCode(url=said.code_url and strip_url(said.code_url), commit=said.code_commit),
@@ -95,7 +83,44 @@ def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
     return publish_or_keep(keep, made, {}, who)
 
 
-def _artifacts(files: Sequence[Path]) -> list[Artifact]:
+def require_no_secret(said: Declared) -> None:
+    """The URL of the code holds no secret but what can be taken out of it.
+
+    Raises:
+        UsageError: It does.
+    """
+    if said.code_url and find_secret(strip_url(said.code_url)):
+        raise UsageError("the URL of the code holds a secret", next_step="leave it out of --code-url")
+
+
+def declared_inputs(keep: Keep, uses: Sequence[str]) -> list[ModelInput]:
+    """The dataset versions that somebody names.
+
+    Raises:
+        UnknownName: There is no such dataset or version.
+    """
+    inputs = []
+    for name in dict.fromkeys(uses):
+        entry = keep.entry(keep.resolve(name))
+        inputs.append(
+            ModelInput(
+                dataset=entry.dataset,
+                version=entry.version,
+                commit=entry.commit,
+                content=entry.content,
+                how="declared",
+            )
+        )
+    return inputs
+
+
+def artifacts_of(files: Sequence[Path]) -> list[Artifact]:
+    """The files of a model, in their order, with size and digest.
+
+    Raises:
+        UsageError: Two have one name.
+        SourceMissing, SourceUnreadable: Of a file.
+    """
     names = [file.name for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(

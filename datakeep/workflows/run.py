@@ -25,6 +25,7 @@ from datakeep.workflows.observing import watch
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.run_record import Script, Seen, failure_of, record_of
+from datakeep.workflows.tracked import Mark, begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +55,8 @@ class Order:
         out: A new or empty folder in which it leaves its files.
         environment: The user's variables.
         stdout: Where its standard output goes, a descriptor.
+        mlflow: The tracking URI of an MLflow server; by default what ``MLFLOW_TRACKING_URI`` says.
+        no_mlflow: Nothing is logged to MLflow.
     """
 
     model: str
@@ -63,6 +66,8 @@ class Order:
     out: Path | None
     environment: Mapping[str, str]
     stdout: int = 1
+    mlflow: str | None = None
+    no_mlflow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         AccessDenied: Whoever runs it has departed.
         ProgramMissing: Its program does not exist.
         DamagedBytes, StoreUnreachable: The data cannot be had as registered.
+        TrackerMissing: An MLflow server is named, and its client is not installed.
     """
     check_name(order.model, what="model")
     if not order.argv:
@@ -109,6 +115,9 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     if out:
         environment[OUT_VARIABLE] = str(out)
     script = script_of(order.argv)
+    mark = Mark(order.environment)
+    tracking = begin(keep, order.environment, mark, uri=order.mlflow, off=order.no_mlflow)
+    environment |= {**mark.variables, **tracking.variables} if tracking else {}
     with own_room(keep) as room:
         trace = room / "trace"
         trace.mkdir()
@@ -127,7 +136,12 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         seen = _seen(order, given, bases, out, script, watching, ended, room)
         seen.printed = lines.found
         record, beside = record_of(keep, seen, who.email)
-    return Done(ended, publish_or_keep(keep, record, beside, who), tuple(given))
+    if tracking:
+        record = tracking.named(record)
+    recorded = publish_or_keep(keep, record, beside, who)
+    if tracking:
+        tracking.log(recorded)
+    return Done(ended, recorded, tuple(given))
 
 
 def _seen(
@@ -148,7 +162,7 @@ def _seen(
         base_models=[f"{base.model}@{base.version}" for base in bases],
         base_files={artifact.sha256 for base in bases for artifact in base.artifacts},
         out=out,
-        own=(os.path.realpath(room),),
+        own=(os.path.realpath(room), *_own_code()),
         environment=order.environment,
         observed=watching.observed,
         paths=paths_seen(watching),
@@ -159,6 +173,12 @@ def _seen(
             wall_s=f"{ended.wall_s:.3f}", cpu_s=f"{ended.cpu_s:.3f}", peak_rss_bytes=ended.peak_rss_bytes
         ),
     )
+
+
+def _own_code() -> list[str]:
+    """The modules of datakeep, of which MLflow loads one; its samples are data like any other."""
+    package = Path(__file__).resolve().parents[1]
+    return [str(path) for path in package.iterdir() if path.name != "samples"]
 
 
 def program_of(name: str, environment: Mapping[str, str]) -> str:

@@ -108,7 +108,7 @@ def add_undeclared(
         began_s: When the training began; what changed since may have been read with other bytes.
         known: Digests of files that are known as something else: those of the declared base models.
     """
-    finder = _Checkouts(keep)
+    finder = Checkouts(keep)
     there = [(path, status) for path in paths if (status := _regular(path)) is not None]
     keep.progress.stage("hashing what was read besides", total=min(len(there), MAX_UNDECLARED))
     for path, status in there:
@@ -153,7 +153,7 @@ def _digest(path: str) -> dict[str, Any]:
         return {"unreadable": error.strerror or str(error)}
 
 
-class _Checkouts:
+class Checkouts:
     """Knows the working copies of datasets that files lie in, other than those that were given."""
 
     def __init__(self, keep: Keep) -> None:

@@ -24,15 +24,17 @@ from datakeep.repository.code import work_tree
 from datakeep.repository.identity import identity
 from datakeep.rerun import audit_hook, injected, reads
 from datakeep.store.hashing import hash_file
+from datakeep.tracking import mlflow_server
 from datakeep.workflows.keep import open_keep
 from datakeep.workflows.observing import only_read
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.run import base_records, given_data
 from datakeep.workflows.run_record import Script, Seen, record_of
+from datakeep.workflows.tracked import Mark, begin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from datakeep.core.progress import Progress
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from datakeep.rerun.audit_hook import Watch
     from datakeep.workflows.given_data import Given
     from datakeep.workflows.recording import Recorded
+    from datakeep.workflows.tracked import Tracking
 
 _WHY = "strace cannot be put around a program that runs already"
 _BEFORE = "files that the program had read before the training's block began"
@@ -76,7 +79,12 @@ class Training:
     """
 
     def __init__(
-        self, model: str, keep: str | os.PathLike[str], base: Sequence[str], progress: Progress | None
+        self,
+        model: str,
+        keep: str | os.PathLike[str],
+        base: Sequence[str],
+        progress: Progress | None,
+        mlflow: str | bool | None = None,
     ) -> None:
         check_name(model, what="model")
         self._model = model
@@ -91,6 +99,9 @@ class Training:
         self._watch: Watch | None = None
         self._before: dict[str, str | None] = {}
         self._began_s = self._cpu_s = 0.0
+        self._mlflow = mlflow
+        self._mark = Mark(os.environ)
+        self._tracking: Tracking | None = None
         self.recorded: Recorded | None = None
 
     def __enter__(self) -> Self:
@@ -99,9 +110,11 @@ class Training:
                 f"the training of {_open_ones[0]} is still open, and what is read could be of either",
                 next_step="end its block first",
             )
+        self._tracking = self._begin_tracking()
         room = self._held.enter_context(own_room(self._keep)).resolve()
         _open_ones.append(self._model)
         self._held.callback(_open_ones.clear)
+        self._held.callback(_restored(self._mark.variables))
         changed = injected.inject(os.environ, room)
         self._before = {"PYTHONPATH": os.environ.get("PYTHONPATH")}
         self._folder, self._path = room, changed["PYTHONPATH"]
@@ -109,6 +122,10 @@ class Training:
         self._watch = audit_hook.install(str(room))
         os.environ["PYTHONPATH"] = self._path
         return self
+
+    def _begin_tracking(self) -> Tracking | None:
+        uri = self._mlflow if isinstance(self._mlflow, str) else None
+        return begin(self._keep, os.environ, self._mark, uri=uri, off=self._mlflow is False)
 
     @contextmanager
     def _unwatched(self) -> Iterator[None]:
@@ -213,7 +230,12 @@ class Training:
     def _record(self, failure: str | None) -> None:
         record, beside = record_of(self._keep, self._seen(failure), self._who.email)
         record = record.model_copy(update={"unknown": [*record.unknown, _BEFORE]})
+        tracking = self._tracking or self._begin_tracking()
+        if tracking:
+            record = tracking.named(record, open_run=mlflow_server.active_run_id())
         self.recorded = publish_or_keep(self._keep, record, beside, self._who)
+        if tracking:
+            tracking.log(self.recorded)
         where = f"only in {self.recorded.file}" if self.recorded.file else "recorded"
         status = f" failed ({failure})" if failure else ""
         self._keep.progress.note(f"model {self.recorded.label}{status} is {where}")
@@ -244,6 +266,21 @@ class Training:
             printed=self._metrics,
             artifacts=[*self._artifacts.values()],
         )
+
+
+def _restored(variables: Mapping[str, str]) -> Callable[[], None]:
+    """Sets variables of this process; what puts them back."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+
+    def restore() -> None:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    return restore
 
 
 def _number(name: str, value: Any) -> str:

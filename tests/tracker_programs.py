@@ -1,0 +1,118 @@
+"""Real trackers for tests: an MLflow server, and Weights & Biases offline, each in an environment of its own.
+
+The environments lie beside ``.venv`` and are made when they are first needed; ``trackers/*.txt`` pins what they have.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+_ROOT = Path(__file__).resolve().parents[1]
+_START_S = 300
+#: Ends all of its group when its standard input ends: when the tests are killed, too.
+_GUARD = '"$@" & read -r _; kill -KILL 0'
+
+
+def python_of(name: str) -> Path:
+    """The interpreter of the environment ``trackers/NAME.txt``, made if it is not there or another one's."""
+    folder = _ROOT / f".venv-{name}"
+    wanted = (_ROOT / "tests" / "trackers" / f"{name}.txt").read_text() + sys.version
+    stamp = folder / "made-of.txt"
+    with FileLock(_ROOT / f".venv-{name}.lock"):
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            pins = _ROOT / "tests" / "trackers" / f"{name}.txt"
+            _uv("venv", "--quiet", "--python", sys.executable, str(folder))
+            _uv(
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--python",
+                str(folder / "bin/python"),
+                "-r",
+                str(pins),
+            )
+            stamp.write_text(wanted)
+    return folder / "bin/python"
+
+
+def _uv(*arguments: str) -> None:
+    argv = [str(Path(sys.executable).parent / "uv"), *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=_ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+@dataclass
+class MlflowServer:
+    """One server on SQLite, on a loopback port of its own; :meth:`start` and :meth:`stop` can follow each other."""
+
+    folder: Path
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        python = python_of("mlflow")
+        if not self.port:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = int(probe.getsockname()[1])
+        server = [
+            str(python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self.folder}/runs.db",
+            "--artifacts-destination", f"{self.folder}/files",
+        ]  # fmt: skip
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        environment = kept | {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "PATH": f"{python.parent}{os.pathsep}{kept.get('PATH', os.defpath)}",
+        }
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["sh", "-c", _GUARD, "sh", *server], stdin=subprocess.PIPE, stdout=log, stderr=log,
+                cwd=self.folder, env=environment, start_new_session=True,
+            )  # fmt: skip
+        end = time.monotonic() + _START_S
+        while not self._answers():
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < end, (self.folder / "log").read_text()
+            time.sleep(0.2)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def client(self) -> Any:
+        """MLflow's own client."""
+        import mlflow
+
+        return mlflow.MlflowClient(tracking_uri=self.uri)
+
+    def stop(self) -> None:
+        """End it, and whatever it started."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+            self.process.wait(60)
+            self.process = None
