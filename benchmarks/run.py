@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bytes import section as bytes_section
+from overhead import section as overhead_section
 from s3 import section as s3_section
 from sql import section as sql_section
 
@@ -234,6 +235,7 @@ def main() -> None:
     lines = measure(options.runs)
     lines += ["", *bytes_section(options.runs, files=options.files, big=options.big, many=options.many)]
     lines += ["", *s3_section(options.runs, files=options.files // 5)]
+    lines += ["", *overhead_section(options.runs, files=options.files // 5)]
     lines += ["", *sql_section(options.runs, rows=options.rows, many=10 * options.rows)]
     if options.write:
         python = f"Python {platform.python_version()}"

@@ -106,6 +106,7 @@ def training(
     *,
     keep: str | os.PathLike[str] = ".",
     base: Sequence[str] = (),
+    out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     mlflow: str | bool | None = None,
 ) -> Training:
@@ -121,6 +122,9 @@ def training(
         model: Its name: lower-case letters, digits and ``-``.
         keep: The keep's folder, or one in it.
         base: Recorded models that it starts from: ``["resnet@v1"]``.
+        out: A new or empty folder; the files in it at the end of the block are in the record, each with its sha256,
+            and the numbers of its ``metrics.json``. It is ``t.out``, and ``DATAKEEP_OUT`` for programs that are
+            started in the block. Without it, :meth:`Training.save` names files one by one.
         progress: Is told what is going on; by default lines on the standard error output.
         mlflow: The tracking URI of an MLflow server to log to; by default the one that MLflow is set up for in this
             process, or that ``MLFLOW_TRACKING_URI`` names, if any; ``False`` logs nothing.
@@ -133,11 +137,12 @@ def training(
         NoIdentity: git does not know who you are.
         UsageError: The name is none, or another training's block is open.
         UnknownName: A base model has no record.
+        AlreadyExists, AccessDenied: ``out`` is a file or not empty, or cannot be made.
         TrackerMissing: ``mlflow`` names a server, and MLflow's client is not installed.
     """
     import importlib
 
     made: Training = importlib.import_module("datakeep.workflows.training").Training(
-        model, keep, base, progress, mlflow
+        model, keep, base, progress, out, mlflow
     )
     return made

@@ -11,6 +11,7 @@ import pytest
 from file_servers import DavHost, SshHost
 from object_server import ObjectServer, credentials
 from postgres_server import PostgresServer, load_flights
+from server_process import running
 from world import COMMAND, FACTS, Person, World, make_world, write_orders, write_training
 
 if TYPE_CHECKING:
@@ -30,12 +31,8 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
     """A real S3 server that the whole test run shares; each test takes a bucket of its own."""
-    server = ObjectServer(tmp_path_factory.mktemp("s3"))
-    server.start()
-    try:
+    with running(ObjectServer(tmp_path_factory.mktemp("s3"))) as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture
@@ -51,12 +48,8 @@ def s3(s3_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> ObjectServer
 @pytest.fixture(scope="session")
 def ssh_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHost]:
     """A real SSH server that the whole test run shares; each test takes a folder of its own."""
-    host = SshHost(tmp_path_factory.mktemp("ssh"))
-    host.start()
-    try:
+    with running(SshHost(tmp_path_factory.mktemp("ssh"))) as host:
         yield host
-    finally:
-        host.kill()
 
 
 @pytest.fixture
@@ -70,12 +63,8 @@ def ssh(ssh_host: SshHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 @pytest.fixture(scope="session")
 def dav_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DavHost]:
     """A real WebDAV server that the whole test run shares; each test takes a folder of its own."""
-    host = DavHost(tmp_path_factory.mktemp("dav"))
-    host.start()
-    try:
+    with running(DavHost(tmp_path_factory.mktemp("dav"))) as host:
         yield host
-    finally:
-        host.kill()
 
 
 @pytest.fixture
@@ -161,12 +150,8 @@ def trained(aiko: Person, keep: Path, orders: Path, training: Path, facts: tuple
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL server that the whole test run shares; each test takes a database or schema of its own."""
-    server = PostgresServer()
-    try:
-        server.start()
+    with running(PostgresServer()) as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="session")

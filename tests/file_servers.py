@@ -20,17 +20,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from server_process import ended, free_port, start_server
 
 _START_S = 30
 #: Who may do anything on the WebDAV server.
 DAV_USER, DAV_PASSWORD = "keeper", "keeper-Secret-0123"
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody uses now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _answers(port: int) -> bool:
@@ -75,7 +69,7 @@ class _Server:
         self.port = self.port or free_port()
         argv = self.argv()
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = start_server(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONUTF8": "1"},
             )  # fmt: skip
@@ -92,7 +86,12 @@ class _Server:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(one, signal.SIGKILL)
             self.process.wait()
+            ended(self.process)
             self.process = None
+
+    def remove(self) -> None:
+        """End it; its folder is the caller's."""
+        self.kill()
 
     def place(self) -> Path:
         """The folder of a store that nobody else uses; its parent is there, and it is not."""

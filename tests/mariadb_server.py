@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,15 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from server_process import ended, free_port, start_server
+
 #: Escapes are needed in a URL, and nothing else looks like it: a message that repeats it is found.
 PASSWORD = "pw-Geheim/4711@x"
 _START_S = 60
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _program(name: str) -> str:
@@ -44,7 +39,7 @@ class MariadbServer:
         """Make it if it is new, start it, and wait until it answers."""
         if new := not (self.folder / "data").exists():
             self._make()
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         argv = [
             _program("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data", f"--port={self.port}",
             "--bind-address=127.0.0.1", f"--socket={self.folder}/socket", "--skip-name-resolve",
@@ -52,7 +47,7 @@ class MariadbServer:
             "--max-allowed-packet=64M", "--character-set-server=utf8mb4", *self._user(),
         ]  # fmt: skip
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+            self.process = start_server(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         end = time.monotonic() + _START_S
         while not self._answers("" if new else PASSWORD):
             assert self.process.poll() is None, (self.folder / "log").read_text()
@@ -112,6 +107,7 @@ class MariadbServer:
         if self.process is not None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait(_START_S)
+            ended(self.process)
             self.process = None
 
     def remove(self) -> None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from server_process import ended, start_server
+
 #: Name of the right to its keys: who may do anything, who may only read, who may write but not list.
 IDENTITIES = {
     "admin": ("admin-key", "admin-Secret-0123", ["Admin", "Read", "Write", "List", "Tagging"]),
@@ -79,7 +81,7 @@ class ObjectServer:
             "-admin.ui=false", "-volume.max=20", *options,
         ]  # fmt: skip
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = start_server(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
             )  # fmt: skip
@@ -90,7 +92,12 @@ class ObjectServer:
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            ended(self.process)
             self.process = None
+
+    def remove(self) -> None:
+        """End it; its folder is the caller's."""
+        self.kill()
 
     def client(self, who: str = "admin") -> Any:
         """boto3's client, signed in as ``who``: another implementation than the one that is tested."""

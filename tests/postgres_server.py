@@ -8,7 +8,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from server_process import ended, free_port, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,13 +41,6 @@ def binaries() -> Path:
     return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", str(path))]).parent
 
 
-def free_port() -> int:
-    """A port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class PostgresServer:
     """One server; :meth:`start` and :meth:`kill` can follow each other, the data stay."""
@@ -68,7 +62,7 @@ class PostgresServer:
         ]  # fmt: skip
         log = (self.folder / "log").open("ab")
         with log:
-            self.process = subprocess.Popen(argv, stdout=log, stderr=log, **self._unprivileged())
+            self.process = start_server(argv, stdout=log, stderr=log, **self._unprivileged())
         end = time.monotonic() + _START_S
         while not self._answers():
             running = self.process.poll() is None
@@ -128,6 +122,7 @@ class PostgresServer:
         if self.process is not None:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(_START_S)
+            ended(self.process)
             self.process = None
 
     def remove(self) -> None:

@@ -51,6 +51,8 @@ class Standing:
         expires: From when it no longer holds; None if it never held, or never ends.
         reason: One sentence: why it is not valid, or what it shows.
         statement: What was signed; None if invalid.
+        contradicts: It is invalid because it was changed, or because it says other things than the register or
+            its own signature do; a key that does not count is no such reason.
     """
 
     status: Status
@@ -60,6 +62,7 @@ class Standing:
     expires: datetime | None
     reason: str
     statement: Statement | None = None
+    contradicts: bool = False
 
 
 def judge(
@@ -87,20 +90,23 @@ def judge(
     """
     opened = open_envelope(envelope, {handle: _lines(person) for handle, person in people_at_commit})
     if opened.statement is None:
-        return _invalid(f"{opened.verdict}: {opened.detail}{_perhaps_of(opened, unreadable or {})}")
+        reason = f"{opened.verdict}: {opened.detail}{_perhaps_of(opened, unreadable or {})}"
+        return _invalid(reason, contradicts=opened.verdict != "unknown key")
     statement = opened.statement
+    if contradiction := _wrong_subject(statement, about) or _wrong_signer(opened, statement):
+        return _invalid(contradiction, contradicts=True)
     problem = (
-        _wrong_subject(statement, about)
-        or _wrong_signer(opened, statement)
-        or _perhaps_anothers(opened, people_at_commit, unreadable or {})
+        _perhaps_anothers(opened, people_at_commit, unreadable or {})
         or _wrong_time(statement, now)
         or _wrong_key(opened, statement, people_at_commit, committed_at)
     )
     return _invalid(problem) if problem else _weigh(statement, now, renew_every)
 
 
-def _invalid(reason: str) -> Standing:
-    return Standing("invalid", self_check=False, by=None, at=None, expires=None, reason=reason)
+def _invalid(reason: str, *, contradicts: bool = False) -> Standing:
+    return Standing(
+        "invalid", self_check=False, by=None, at=None, expires=None, reason=reason, contradicts=contradicts
+    )
 
 
 def _lines(person: Person) -> list[str]:

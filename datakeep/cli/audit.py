@@ -11,6 +11,7 @@ import click
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.model_lines import (
     TRACKERS,
+    gpu_in_words,
     observed_in_words,
     read_in_words,
     tracked_in_words,
@@ -19,6 +20,7 @@ from datakeep.cli.model_lines import (
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
+from datakeep.cli.tampered_lines import tampered_data, tampered_lines
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
 
     A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
     of it: which models it went into, directly, through base models, and through derived datasets. Exit code 3:
-    the keep has no record of it.
+    the keep has no record of it, or what the answer comes from was changed since it was recorded.
 
     \b
     Example:
@@ -50,10 +52,24 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
       datakeep audit dataset:orders
       datakeep audit orders@v3:train/a.csv
     """
-    from datakeep.workflows.audit import Audit, audit
+    from datakeep.workflows.audit import audit
+    from datakeep.workflows.tampering import behind_an_audit
+
+    keep, now = session.keep(), datetime.now(UTC)
+    found = audit(keep, subject, now=now, fetch=fetch)
+    changed = behind_an_audit(keep, found, now=now)
+    answer = _answer(found)
+    return Answer(
+        {**answer.data, "tampered": tampered_data(changed)},
+        [*tampered_lines(changed), *answer.lines],
+        EXIT_NO if changed else answer.code,
+    )
+
+
+def _answer(found: Audit | UsedBy | FileUsedBy) -> Answer:
+    from datakeep.workflows.audit import Audit
     from datakeep.workflows.used_by import FileUsedBy
 
-    found = audit(session.keep(), subject, now=datetime.now(UTC), fetch=fetch)
     if isinstance(found, FileUsedBy):
         return Answer(_file_data(found), list(_file_lines(found)))
     if not isinstance(found, Audit):
@@ -173,6 +189,7 @@ def _model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     resources = record.resources
     peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
     yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"
+    yield from (("GPU use", gpu_in_words(used)) for used in resources.gpus or ())
     yield (
         "recorded",
         f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})",

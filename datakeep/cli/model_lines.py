@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from datakeep.formats.model import ModelInput, ModelRecord, TrackedRun
+    from datakeep.formats.model import GpuUse, ModelInput, ModelRecord, TrackedRun
     from datakeep.workflows.recording import Recorded
 
 _SHOWN_UNDECLARED = 5
@@ -120,3 +120,13 @@ def observed_in_words(record: ModelRecord) -> str:
             "open in C, and other programs, is missing"
         )
     return f"nothing was observed ({record.observed.why})"
+
+
+def gpu_in_words(used: GpuUse) -> str:
+    """How one GPU was used while the training ran."""
+    peak = "unknown" if used.peak_memory_bytes is None else f"{used.peak_memory_bytes:,} bytes"
+    before = "" if used.memory_before_bytes is None else f" ({used.memory_before_bytes:,} before it began)"
+    busy = "unknown" if used.utilisation_percent is None else f"{used.utilisation_percent} %"
+    looks = counted(used.samples, "look")
+    name = f"{used.gpu} {used.name or ''}".rstrip()
+    return f"{name}: peak memory {peak}{before}, busy {busy} in the mean of {looks}, whoever used it"

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.profile import profile_lines
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
+from datakeep.cli.tampered_lines import tampered_data, tampered_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,7 @@ def command(session: Session, reference: str) -> Answer:
 
     What nobody stated is shown as "not stated", and unknown as "unknown". The profile of its tables has a line for
     each column, with small bars: how the values are spread from the least to the greatest, or the frequent ones.
+    Exit code 3: its entry or a proof was changed since it was recorded.
 
     \b
     Example:
@@ -33,9 +36,16 @@ def command(session: Session, reference: str) -> Answer:
       datakeep show orders@v2 --json
     """
     from datakeep.workflows.show import show
+    from datakeep.workflows.tampering import behind_a_version
 
-    shown = show(session.keep(), reference, now=datetime.now(UTC))
-    return Answer(_data(shown), list(_lines(shown)))
+    keep = session.keep()
+    shown = show(keep, reference, now=datetime.now(UTC))
+    changed = behind_a_version(keep, shown.entry, shown.proofs)
+    return Answer(
+        {**_data(shown), "tampered": tampered_data(changed)},
+        [*tampered_lines(changed), *_lines(shown)],
+        EXIT_NO if changed else 0,
+    )
 
 
 def _lines(shown: Shown) -> Iterator[str]:

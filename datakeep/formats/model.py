@@ -85,12 +85,24 @@ class Observation(Part):
     why: str | None = None
 
 
+class GpuUse(Part):
+    """How one whole GPU was used while the training ran, whoever used it, as seen in ``samples`` looks."""
+
+    gpu: int = Field(ge=0)
+    name: str | None = None
+    memory_before_bytes: int | None = Field(default=None, ge=0)
+    peak_memory_bytes: int | None = Field(default=None, ge=0)
+    utilisation_percent: str | None = None
+    samples: int = Field(ge=0)
+
+
 class Resources(Part):
     """What the training took; numbers as decimal text."""
 
     wall_s: str | None = None
     cpu_s: str | None = None
     peak_rss_bytes: int | None = None
+    gpus: list[GpuUse] | None = None
 
 
 class TrackedRun(Part):

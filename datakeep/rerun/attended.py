@@ -17,16 +17,19 @@ import sys
 import termios
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import ProgramMissing
 from datakeep.rerun import attendant
+from datakeep.rerun.gpu_use import Sampler
 from datakeep.rerun.process import memory_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from datakeep.rerun.gpu_use import GpuUsed
 
 _CHUNK_BYTES = 64 * 2**10
 _SIGNALLED = 128
@@ -51,6 +54,7 @@ class Ended:
         wall_s: Seconds from start to end.
         cpu_s: CPU seconds of it and of all processes that it waited for, user and system.
         peak_rss_bytes: The most memory that any one of them held.
+        gpus: How the GPUs were used meanwhile, if there are any.
     """
 
     exit_code: int
@@ -60,6 +64,7 @@ class Ended:
     wall_s: float
     cpu_s: float
     peak_rss_bytes: int
+    gpus: tuple[GpuUsed, ...] = ()
 
 
 @dataclass(slots=True)
@@ -133,11 +138,13 @@ def run(
                 os.close(number)
         pump = threading.Thread(target=_pump, args=(ours, stdout, lines), daemon=True)
         pump.start()
-        interrupted = _attend(process, ours)
-        wall_s = time.monotonic() - started
+        with Sampler() as sampler:
+            interrupted = _attend(process, ours)
+            wall_s = time.monotonic() - started
         pump.join(_DRAIN_S)
         lines.end()
-        return _verdict(process, report_out, interrupted=interrupted, wall_s=wall_s)
+        ended = _verdict(process, report_out, interrupted=interrupted, wall_s=wall_s)
+        return replace(ended, gpus=sampler.used)
 
 
 def _start(order: int, report: int, stdout: int, mask: set[int | signal.Signals]) -> subprocess.Popen[bytes]:

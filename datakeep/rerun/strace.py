@@ -23,7 +23,6 @@ FILE_NAME = "strace.txt"
 _LIMIT_BYTES = 2 * 2**30
 _LINE_BYTES = 64 * 2**10
 
-_LINE = re.compile(r"^(?P<pid>\d+)\s+(?P<rest>.*)$")
 _UNFINISHED = " <unfinished ...>"
 _RESUMED = re.compile(r"^<\.\.\. \w+ resumed>(?P<rest>.*)$")
 _TEXT = r'"(?P<path>(?:[^"\\]|\\.)*)"(?:\.\.\.)?'
@@ -97,14 +96,13 @@ def _whole(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Whole system calls; one that another process interrupted is put together again."""
     begun: dict[str, str] = {}
     for line in lines:
-        found = _LINE.match(line)
-        if not found:
+        pid, _, rest = line.partition(" ")
+        if not pid.isdecimal():
             continue
-        pid, rest = found["pid"], found["rest"]
-        resumed = _RESUMED.match(rest)
+        rest = rest.lstrip(" ")
         if rest.endswith(_UNFINISHED):
             begun[pid] = rest.removesuffix(_UNFINISHED)
-        elif resumed:
+        elif rest.startswith("<") and (resumed := _RESUMED.match(rest)):
             yield pid, begun.pop(pid, "") + resumed["rest"]
         else:
             yield pid, rest
@@ -135,4 +133,6 @@ def bytes_of(escaped: str) -> bytes:
 
 def text_of(escaped: str) -> str:
     """A path that strace escaped, without its note that the file is gone."""
+    if "\\" not in escaped:
+        return escaped.removesuffix(" (deleted)")
     return bytes_of(escaped).decode("utf-8", "surrogateescape").removesuffix(" (deleted)")

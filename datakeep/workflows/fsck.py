@@ -5,6 +5,7 @@ Repair copies what another store has whole, re-verifies it, and keeps the bad by
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import time
@@ -17,6 +18,7 @@ from datakeep.store.checking import Checked, Expected, check_deep, check_quick, 
 from datakeep.workflows.bundles import chain, check_bundles, is_bundled
 from datakeep.workflows.checked_before import CheckedBefore
 from datakeep.workflows.fsck_git import check_git, unregistered
+from datakeep.workflows.fsck_records import check_inventory, check_records
 from datakeep.workflows.fsck_report import Complaint, Copies, Fsck, InStore, Lost, Plan
 from datakeep.workflows.inventories import INVENTORY, load_inventory
 from datakeep.workflows.last_fsck import remember
@@ -61,8 +63,9 @@ def fsck(
     """
     keep.refresh()
     found = Fsck(plan.deep)
-    entries = list(_entries(keep, plan))
+    entries = list(_entries(keep, plan, found))
     check_git(keep, entries, found, repair=plan.repair)
+    check_records(keep, entries, found, now=now())
     found.unregistered = [] if plan.names else unregistered(keep)
     versions = [version for entry in entries if (version := _version(keep, entry, found))]
     before = CheckedBefore(keep.cache("fsck"))
@@ -81,13 +84,19 @@ def fsck(
     return found
 
 
-def _entries(keep: Keep, plan: Plan) -> Iterator[VersionEntry]:
+def _entries(keep: Keep, plan: Plan, found: Fsck) -> Iterator[VersionEntry]:
+    """The versions that are asked for; one whose entry cannot be read is a complaint, and hides no other."""
     for name in plan.names or keep.datasets:
         reference = keep.resolve(name)
         if "@" in name:
             yield keep.entry(reference)
-        else:
-            yield from keep.entries(reference.name)
+            continue
+        for version, entry in keep.entries_or_faults(reference.name).items():
+            if isinstance(entry, DatakeepError):
+                label = f"{reference.name}@{version}"
+                found.complaints.append(Complaint(label, entry.what, entry.next_step))
+            else:
+                yield entry
 
 
 def _stores(keep: Keep, names: Sequence[str]) -> list[Store]:
@@ -97,6 +106,10 @@ def _stores(keep: Keep, names: Sequence[str]) -> list[Store]:
 
 def _version(keep: Keep, entry: VersionEntry, found: Fsck) -> _Version | None:
     if entry.manifest.get("backend") == "git":
+        with contextlib.suppress(
+            DatakeepError
+        ):  # what its repository lacks, and its bundles, is said elsewhere
+            check_inventory(entry, load_inventory(keep, entry), found)
         return None
     label = f"{entry.dataset}@{entry.version}"
     try:
@@ -107,6 +120,7 @@ def _version(keep: Keep, entry: VersionEntry, found: Fsck) -> _Version | None:
         return None
     tree = dvc_format.tree_object(inventory)
     tree_name = f"{hashlib.md5(tree, usedforsecurity=False).hexdigest()}.dir"
+    check_inventory(entry, inventory, found)
     found.complaints += _misfits(keep, entry, inventory, tree_name, pointer)
     sha256 = bytes.fromhex(entry.inventory.removeprefix("sha256:"))
     expected = {

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, AlreadyExists, ProgramMissing, UnknownName, UsageError
 from datakeep.core.names import VERSION, check_name, environment_variable, nearest
-from datakeep.formats.model import Resources
 from datakeep.lineage import records
 from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
 from datakeep.workflows.given_data import provide
+from datakeep.workflows.keep import entry_path
 from datakeep.workflows.observing import seen as paths_seen
 from datakeep.workflows.observing import watch
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
-from datakeep.workflows.run_record import Script, Seen, failure_of, record_of
+from datakeep.workflows.run_record import Script, Seen, failure_of, record_of, resources_of
 from datakeep.workflows.tracked import Mark, begin
+from datakeep.workflows.written_once import tampered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -169,8 +170,8 @@ def _seen(
         began_s=watching.began_s,
         failure=failure_of(ended.exit_code, ended.signal),
         exit_code=ended.exit_code,
-        resources=Resources(
-            wall_s=f"{ended.wall_s:.3f}", cpu_s=f"{ended.cpu_s:.3f}", peak_rss_bytes=ended.peak_rss_bytes
+        resources=resources_of(
+            wall_s=ended.wall_s, cpu_s=ended.cpu_s, peak_rss_bytes=ended.peak_rss_bytes, gpus=ended.gpus
         ),
     )
 
@@ -238,7 +239,10 @@ def given_data(keep: Keep, uses: Sequence[str]) -> list[Given]:
                 f"--uses names {name} twice, and {environment_variable(name)} can lead to one of them only",
                 next_step=f"name one version of {name}; run once for each",
             )
-    given = [provide(keep, keep.entry(label)) for label in labels]
+    entries = [keep.entry(label) for label in labels]
+    for changed in tampered(keep, [entry_path(entry.dataset, entry.version) for entry in entries]):
+        keep.progress.warn(f"{changed.what} ({'; '.join(changed.evidence)})")
+    given = [provide(keep, entry) for entry in entries]
     for one in given:
         how = "fetched and verified" if one.fetched else "verified, was here already"
         keep.progress.note(f"{one.label}: {len(one.inventory)} files, {how}")

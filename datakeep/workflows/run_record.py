@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.arguments import options_of, seeds_of, without_secrets
 from datakeep.core.secrets import find_secret_in_patch
-from datakeep.formats.model import Artifact, ModelCode, ModelEnvironment, ModelRecord, Resources
+from datakeep.formats.model import Artifact, GpuUse, ModelCode, ModelEnvironment, ModelRecord, Resources
 from datakeep.lineage import inputs
 from datakeep.repository.code import DIFF_LIMIT_BYTES, uncommitted_diff
 from datakeep.rerun import artifacts, host, metrics
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from datakeep.formats.model import Observation, Origin
     from datakeep.repository.code import WorkTree
+    from datakeep.rerun.gpu_use import GpuUsed
     from datakeep.workflows.given_data import Given
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.run_inputs import Inputs
@@ -72,7 +73,8 @@ class Seen:
         failure: Why it failed, in words; None if it did not.
         exit_code: Its own; None for a block of Python.
         resources: What it took.
-        printed: Numbers that it printed or logged, by name.
+        printed: Numbers that it printed, by name.
+        logged: Numbers that it logged itself, which win over all others.
         artifacts: Files that it saved one by one.
     """
 
@@ -92,8 +94,28 @@ class Seen:
     exit_code: int | None
     resources: Resources
     printed: Mapping[str, str] = field(default_factory=dict)
+    logged: Mapping[str, str] = field(default_factory=dict)
     artifacts: Sequence[Artifact] = ()
     origin: Origin = "run"
+
+
+def resources_of(
+    *, wall_s: float, cpu_s: float, peak_rss_bytes: int, gpus: Sequence[GpuUsed] = ()
+) -> Resources:
+    """What a training took, as its record has it."""
+    used = [
+        GpuUse(
+            gpu=one.index,
+            name=one.name,
+            memory_before_bytes=one.memory_before_bytes,
+            peak_memory_bytes=one.peak_memory_bytes,
+            utilisation_percent=None if one.utilisation_percent is None else f"{one.utilisation_percent:.1f}",
+            samples=one.samples,
+        )
+        for one in gpus
+    ]
+    took = Resources(wall_s=f"{wall_s:.3f}", cpu_s=f"{cpu_s:.3f}", peak_rss_bytes=peak_rss_bytes)
+    return took.model_copy(update={"gpus": used}) if used else took
 
 
 def failure_of(exit_code: int, number: int | None) -> str | None:
@@ -127,7 +149,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         code=code,
         command=without_secrets(seen.argv),
         parameters=parameters,
-        metrics=_metrics(seen, unknown),
+        metrics={**_metrics(seen, unknown), **seen.logged},
         environment=environment,
         resources=seen.resources,
         origin=seen.origin,
@@ -211,6 +233,8 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
         return left
     found, passed_over = artifacts.collect(seen.out)
     unknown += [f"a file that the training left: {said}" for said in passed_over[:10]]
+    in_out = {(one.sha256, Path(one.path).name) for one in found}
+    left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
     return left + [Artifact(path=one.path, sha256=one.sha256, size_bytes=one.size_bytes) for one in found]
 
 

@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any, Self
 from datakeep.core.errors import DatakeepError, SourceMissing, SourceUnreadable, UsageError
 from datakeep.core.names import check_name
 from datakeep.core.secrets import find_secret
-from datakeep.formats.model import Artifact, Observation, Resources
+from datakeep.formats.model import Artifact, Observation
 from datakeep.repository.code import work_tree
 from datakeep.repository.identity import identity
 from datakeep.rerun import audit_hook, injected, reads
+from datakeep.rerun.gpu_use import Sampler
 from datakeep.store.hashing import hash_file
 from datakeep.tracking import mlflow_server
 from datakeep.workflows.keep import open_keep
 from datakeep.workflows.observing import only_read
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
-from datakeep.workflows.run import base_records, given_data
-from datakeep.workflows.run_record import Script, Seen, record_of
+from datakeep.workflows.run import OUT_VARIABLE, base_records, given_data, out_folder, variables_of
+from datakeep.workflows.run_record import Script, Seen, record_of, resources_of
 from datakeep.workflows.tracked import Mark, begin
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 _WHY = "strace cannot be put around a program that runs already"
 _BEFORE = "files that the program had read before the training's block began"
 _FAILURE_CHARACTERS = 200
+_MANY = 1000
 _open_ones: list[str] = []
 
 
@@ -54,7 +56,9 @@ class Printed:
     """Reports to the standard error output, a line for each thing that should be seen."""
 
     def stage(self, name: str, *, total: int | None = None, unit: str = "files") -> None:
-        """Not shown."""
+        """A line, where it will take a while."""
+        if total is not None and total >= _MANY:
+            sys.stderr.write(f"datakeep: {name}: {total:,} {unit}\n")
 
     def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
         """Not shown."""
@@ -75,6 +79,7 @@ class Training:
     """A training that is being recorded; made by :func:`datakeep.training`, whose page has the example.
 
     Attributes:
+        out: The folder whose files at the end of the block are in the record (absolute); None if none was named.
         recorded: After the block, where the record is: ``t.recorded.label`` is ``churn@v7``.
     """
 
@@ -84,6 +89,7 @@ class Training:
         keep: str | os.PathLike[str],
         base: Sequence[str],
         progress: Progress | None,
+        out: str | os.PathLike[str] | None = None,
         mlflow: str | bool | None = None,
     ) -> None:
         check_name(model, what="model")
@@ -97,8 +103,11 @@ class Training:
         self._artifacts: dict[str, Artifact] = {}
         self._held = ExitStack()
         self._watch: Watch | None = None
+        self._sampler = Sampler()
+        self._variables: dict[str, str] = {}
         self._before: dict[str, str | None] = {}
         self._began_s = self._cpu_s = 0.0
+        self.out = out_folder(Path(out) if out is not None else None)
         self._mlflow = mlflow
         self._mark = Mark(os.environ)
         self._tracking: Tracking | None = None
@@ -115,12 +124,16 @@ class Training:
         _open_ones.append(self._model)
         self._held.callback(_open_ones.clear)
         self._held.callback(_restored(self._mark.variables))
-        changed = injected.inject(os.environ, room)
-        self._before = {"PYTHONPATH": os.environ.get("PYTHONPATH")}
-        self._folder, self._path = room, changed["PYTHONPATH"]
+        self._variables["PYTHONPATH"] = injected.inject(os.environ, room)["PYTHONPATH"]
+        if self.out:
+            self._variables[OUT_VARIABLE] = str(self.out)
+        self._folder = room
+        self._held.enter_context(self._sampler)
         self._began_s, self._cpu_s = time.time(), _cpu_s()
         self._watch = audit_hook.install(str(room))
-        os.environ["PYTHONPATH"] = self._path
+        if self._sampler.thread_id is not None:
+            self._watch.busy.add(self._sampler.thread_id)  # what that thread opens is ours
+        self._set()
         return self
 
     def _begin_tracking(self) -> Tracking | None:
@@ -140,14 +153,19 @@ class Training:
             yield
         finally:
             self._watch.active = True
-            os.environ["PYTHONPATH"] = self._path
+            self._set()
+
+    def _set(self) -> None:
+        """What programs that are started in the block are told."""
+        self._before = {name: os.environ.get(name) for name in self._variables}
+        os.environ.update(self._variables)
 
     def _restore(self) -> None:
-        before = self._before["PYTHONPATH"]
-        if before is None:
-            os.environ.pop("PYTHONPATH", None)
-        else:
-            os.environ["PYTHONPATH"] = before
+        for name, before in self._before.items():
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
 
     def use(self, dataset: str) -> Path:
         """The folder with the files of a dataset version: every byte verified, read-only.
@@ -173,6 +191,7 @@ class Training:
                 )
             if known is None:
                 known = self._given[label.name] = given_data(self._keep, [str(label)])[0]
+                self._variables |= variables_of([known])
             return known.data
 
     def log(self, **metrics: float) -> None:
@@ -250,7 +269,7 @@ class Training:
             given=list(self._given.values()),
             base_models=[f"{base.model}@{base.version}" for base in self._bases],
             base_files={artifact.sha256 for base in self._bases for artifact in base.artifacts},
-            out=None,
+            out=self.out,
             own=(str(self._keep.cache().resolve()), str(Path(__file__).resolve().parents[1])),
             environment=os.environ,
             observed=Observation(by="audit-hook", why=_WHY),
@@ -258,12 +277,13 @@ class Training:
             began_s=self._began_s,
             failure=failure,
             exit_code=None,
-            resources=Resources(
-                wall_s=f"{time.time() - self._began_s:.3f}",
-                cpu_s=f"{_cpu_s() - self._cpu_s:.3f}",
+            resources=resources_of(
+                wall_s=time.time() - self._began_s,
+                cpu_s=_cpu_s() - self._cpu_s,
                 peak_rss_bytes=peak,
+                gpus=self._sampler.used,
             ),
-            printed=self._metrics,
+            logged=self._metrics,
             artifacts=[*self._artifacts.values()],
         )
 

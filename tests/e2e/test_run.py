@@ -577,6 +577,45 @@ def test_who_may_not_push_gets_a_file_that_is_handed_in(code: Code) -> None:
     code.world.aiko.datakeep("record", "--hand-in", code.path, cwd=code.world.keep, code=14)
 
 
+def test_the_use_of_gpus_is_sampled(code: Code, tmp_path: Path) -> None:
+    """nvidia-smi, of two GPUs: one gets busier with each look, the other does not tell how busy it is."""
+    tools = tmp_path / "gpu-tools"
+    tools.mkdir()
+    (tools / "nvidia-smi").write_text(
+        f"""#!/bin/sh
+case "$1" in
+--query-gpu=index,*)
+  echo look >> {tools}/looks; n=$(wc -l < {tools}/looks)
+  echo "0, NVIDIA Sample 4, $((n * 1024)), $((n * 20))"; echo "1, NVIDIA Sample 4, 10, [N/A]";;
+--query-gpu=name,*) echo "NVIDIA Sample 4, 550.1";;
+*) echo "CUDA Version : 12.4";;
+esac
+"""
+    )
+    (tools / "nvidia-smi").chmod(0o755)
+    code.write("import time; open(DATA + '/train/open.csv').read(); time.sleep(2.2)\n")
+    before = dict(code.world.aiko.extra)
+    code.world.aiko.extra["PATH"] = (
+        f"{Path(sys.executable).parent}{os.pathsep}{tools}{os.pathsep}{os.environ['PATH']}"
+    )
+    try:
+        record = code.run().data["record"]
+    finally:
+        code.world.aiko.extra.clear()
+        code.world.aiko.extra.update(before)
+    first, second = record["resources"]["gpus"]
+    looks = first["samples"]
+    assert looks >= 2
+    assert first["memory_before_bytes"] == 2**30
+    assert first["peak_memory_bytes"] == (looks + 1) * 2**30
+    assert first["utilisation_percent"] == f"{20 * (2 + looks + 1) / 2:.1f}"
+    assert (second["peak_memory_bytes"], second["utilisation_percent"]) == (10 * 2**20, None)
+    assert record["environment"]["cuda"] == "12.4"
+    said = code.world.aiko.datakeep("audit", "model:m", cwd=code.world.keep).out
+    assert f"in the mean of {looks} looks, whoever used it" in said
+    assert read_of(code.world, code.run()) == {"train/open.csv"}
+
+
 def test_a_base_model_is_followed_and_a_declared_one_is_shown_as_declared(code: Code) -> None:
     aiko, keep = code.world.aiko, code.world.keep
     weights = code.folder / "resnet.bin"

@@ -39,7 +39,7 @@ class Script:
 
     def run(self, text: str, code: int = 0) -> Ran:
         (self.folder / "train.py").write_text(
-            HEAD + text.replace("KEEP", repr(str(self.world.keep))), "utf-8"
+            HEAD + text.replace("=KEEP", f"={str(self.world.keep)!r}"), "utf-8"
         )
         return self.world.aiko.run("python", "train.py", cwd=self.folder, code=code)
 
@@ -87,6 +87,30 @@ def test_what_is_read_measured_and_saved_is_in_the_record(script: Script) -> Non
     assert "files that the program had read before the training's block began" in record.unknown
     assert record.environment.package_count
     assert record.status == "completed"
+
+
+def test_a_folder_for_its_files_is_that_of_a_run(script: Script) -> None:
+    """New or empty; all that lies in it at the end is in the record, each file once; programs are told of both."""
+    ran = script.run(
+        "with datakeep.training(model='block', keep=KEEP, out='runs/7') as t:\n"
+        "    data = t.use('orders')\n"
+        "    assert os.environ['DATAKEEP_DATA_ORDERS'] == str(data)\n"
+        "    assert os.environ['DATAKEEP_OUT'] == str(t.out) and os.path.isabs(t.out)\n"
+        "    (t.out / 'deep').mkdir()\n"
+        "    for name in ('model.bin', 'deep/more.bin', 'metrics.json'):\n"
+        '        (t.out / name).write_text(\'{"accuracy": 0.25, "loss": 1}\')\n'
+        "    t.log(accuracy=0.5); t.save('runs/7/model.bin')\n"
+        "print([name for name in os.environ if name.startswith('DATAKEEP_')])\n"
+    )
+    assert ran.out == "[]\n"
+    record = script.records()[-1]
+    assert [one.path for one in record.artifacts] == ["deep/more.bin", "metrics.json", "model.bin"]
+    assert record.metrics == {"accuracy": "0.5", "loss": "1"}
+    assert record.undeclared == []
+    known = len(script.records())
+    said = script.run("datakeep.training(model='block', keep=KEEP, out='runs/7')\n", code=1).err
+    assert "runs/7 is not empty" in said
+    assert len(script.records()) == known
 
 
 def test_an_error_in_the_block_leaves_a_failed_record_and_is_raised(script: Script) -> None:

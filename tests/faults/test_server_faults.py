@@ -19,7 +19,8 @@ from types import SimpleNamespace
 
 import pytest
 from fault_proxy import FaultProxy
-from file_servers import DAV_PASSWORD, DAV_USER, DavHost, SshHost, free_port
+from file_servers import DAV_PASSWORD, DAV_USER, DavHost, SshHost
+from server_process import free_port
 
 from datakeep.core.errors import AccessDenied, NetworkMissing, NoSpace, StoreUnreachable
 from datakeep.core.progress import Silent

@@ -38,6 +38,35 @@ def test_files_of_the_first_release_are_read(kind: type[Document]) -> None:
     assert kind.read(document.dump(), what="x") == document
 
 
+@pytest.mark.parametrize("name", ["model-run", "model-declared"])
+def test_records_of_a_run_and_declared_ones_are_read(name: str) -> None:
+    """Every field that the first release writes has a meaning, and none is lost or changed on the way."""
+    text = (V1 / f"{name}.yaml").read_bytes()
+    record = ModelRecord.read(text, what=name)
+    record.check_strict(what=name)
+    assert record.to_dict() == yaml.plain(yaml.load(text, what=name))
+    assert ModelRecord.read(record.dump(), what=name) == record
+
+
+def test_a_record_of_a_run_says_what_was_seen() -> None:
+    record = ModelRecord.read((V1 / "model-run.yaml").read_bytes(), what="x")
+    read, given = record.inputs
+    assert read.files_read
+    assert (read.files_read.count, read.files_read.of, read.files_read.kept) == (
+        12,
+        503,
+        "read/orders@v3.txt",
+    )
+    assert (given.how, given.files_read) == ("given", None)
+    assert [min(one) for one in record.undeclared] == ["path", "of", "path", "changed"]
+    assert record.metrics["loss"] == "1e-05"
+    assert record.observed
+    assert (record.status, record.exit_code, record.observed.by) == ("failed", 3, "audit-hook")
+    busy, silent = record.resources.gpus or []
+    assert (busy.peak_memory_bytes, busy.utilisation_percent) == (8 * 2**30, "81.5")
+    assert silent.peak_memory_bytes is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_later_version_adds_is_kept(kind: type[Document]) -> None:
     later = {"later": {"a": [1, "日本"]}}

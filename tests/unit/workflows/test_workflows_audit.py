@@ -10,6 +10,7 @@ import pytest
 from datakeep.core.errors import UnknownName, UsageError
 from datakeep.formats.model import ModelRecord
 from datakeep.workflows.audit import audit
+from datakeep.workflows.tampering import behind_an_audit
 
 SQL = "SELECT id, 金額 FROM sales.orders\n"
 
@@ -193,3 +194,39 @@ def test_a_derived_dataset_leads_to_the_sql_of_its_parent_and_a_lost_parent_is_s
     (given,) = ask(modelled, "model:made").made_of.inputs
     assert given.parents == ()
     assert any("what its parent orders@v1 was made of" in line for line in given.unknown)
+
+
+def test_a_chain_of_base_models_and_derived_data_ends_at_the_sql_and_a_missing_link_is_said(modelled):
+    """raw (SQL) → features → base → tuned → final."""
+    raw = modelled.entry
+    modelled.entry = modelled.register(
+        "features", source__kind="derived", source__origin=None, source__command="make features",
+        source__parents=["orders@v1"],
+    )  # fmt: skip
+    modelled.record(model="base", data=b"base")
+    modelled.entry = raw
+    modelled.record(model="tuned", data=b"tuned", base_models=["base@v1"], inputs=[])
+    modelled.record(model="final", data=b"final", base_models=["tuned@v1"], inputs=[])
+    found = ask(modelled, "model:final")
+    assert behind_an_audit(modelled.keep, found, now=modelled.now) == ()
+    tuned = found.made_of.base_models[0]
+    assert tuned.base_models[0].inputs[0].parents[0].query == SQL
+    modelled.commit(**{"models/tuned/v1.yaml": None})
+    found = ask(modelled, "model:final")
+    assert found.made_of.base_models == ()
+    assert any("tuned@v1 was made of" in line for line in found.made_of.unknown)
+    (gone,) = behind_an_audit(modelled.keep, found, now=modelled.now)
+    assert gone.what == "models/tuned/v1.yaml was deleted after it was recorded"
+
+
+def test_a_hundred_broken_entries_and_records_take_nothing_else_away(modelled):
+    broken = {f"register/broken-{number}/v1.yaml": "format: [" for number in range(100)}
+    broken |= {f"models/broken-{number}/v1.yaml": f"sha256: {number}" for number in range(100)}
+    modelled.commit(**broken)
+    found = ask(modelled, modelled.model)
+    assert found.made_of.record.model == "churn"
+    assert found.made_of.inputs[0].query == SQL
+    assert behind_an_audit(modelled.keep, found, now=modelled.now) == ()
+    assert [one.model for one in ask(modelled, "dataset:orders").records] == ["churn"]
+    modelled.model.write_bytes(b"another")
+    assert len(ask(modelled, modelled.model).broken) == 100

@@ -1,0 +1,130 @@
+"""Whether what an answer comes from is what was once recorded; asked of each answer, and by ``fsck`` of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datakeep.lineage.records import FOLDER, all_records, record_path
+from datakeep.workflows.audit import Audit
+from datakeep.workflows.contradictions import Doubts
+from datakeep.workflows.keep import entry_path
+from datakeep.workflows.standings import Judge
+from datakeep.workflows.used_by import FileUsedBy, UsedBy
+from datakeep.workflows.written_once import tampered, warn_of_a_short_history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from datakeep.formats.model import ModelRecord
+    from datakeep.formats.version import VersionEntry
+    from datakeep.workflows.audit import InputFacts, MadeOf
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.standings import Proofs
+    from datakeep.workflows.written_once import Tampered
+
+
+def behind_an_audit(keep: Keep, found: Audit | UsedBy | FileUsedBy, *, now: datetime) -> tuple[Tampered, ...]:
+    """What was changed, or contradicts itself, of all records, entries and proofs that an audit's answer tells of.
+
+    Args:
+        keep: The keep.
+        found: The answer.
+        now: The time at which proofs are weighed.
+    """
+    warn_of_a_short_history(keep)
+    if isinstance(found, Audit) and found.made_of is None:
+        # Any record that was changed might have told.
+        return tuple(one for one in tampered(keep) if one.path.startswith(FOLDER))
+    files = _Files(keep)
+    judge = Judge(keep, now)
+    if isinstance(found, Audit) and found.made_of is not None:
+        files.take_model(found.made_of)
+    elif isinstance(found, UsedBy):
+        files.take_used(found.dataset, (found.version,) if found.version else keep.versions(found.dataset))
+        for record in found.records:
+            files.take_record(record)
+    elif isinstance(found, FileUsedBy):
+        files.take_used(found.dataset, found.versions)
+        files.paths.update(record_path(*one.model.split("@")) for one in found.models)
+    doubts = Doubts(keep, lambda entry: files.proofs.get(_label(entry)) or judge.proofs(entry))
+    told = list(tampered(keep, files.paths))
+    told += [one for record in files.records for one in doubts.of_record(record)]
+    told += [one for proofs in files.proofs.values() for one in doubts.of_proofs(proofs)]
+    return tuple(dict.fromkeys(told))
+
+
+def behind_a_version(keep: Keep, entry: VersionEntry, proofs: Proofs) -> tuple[Tampered, ...]:
+    """As :func:`behind_an_audit`, of one version's register entry and proofs."""
+    warn_of_a_short_history(keep)
+    paths = [entry_path(entry.dataset, entry.version), *(proof.path for proof in proofs.proofs)]
+    doubts = Doubts(keep, lambda _: proofs)
+    return tuple(dict.fromkeys([*tampered(keep, paths), *doubts.of_proofs(proofs)]))
+
+
+def behind_everything(keep: Keep, entries: Sequence[VersionEntry], *, now: datetime) -> tuple[Tampered, ...]:
+    """All that was changed in the keep, and where its records and the proofs of ``entries`` contradict the rest."""
+    warn_of_a_short_history(keep)
+    judge = Judge(keep, now)
+    proofs = {_label(entry): judge.proofs(entry) for entry in entries if judge.has_proofs(entry.dataset)}
+    doubts = Doubts(keep, lambda entry: proofs.get(_label(entry)) or judge.proofs(entry), entries)
+    told = list(tampered(keep))
+    told += [one for record in all_records(keep.tree).records for one in doubts.of_record(record)]
+    told += [one for proven in proofs.values() for one in doubts.of_proofs(proven)]
+    return tuple(dict.fromkeys(told))
+
+
+def _label(entry: VersionEntry) -> str:
+    return f"{entry.dataset}@{entry.version}"
+
+
+class _Files:
+    """The files of a keep that an answer comes from, those that are missing among them."""
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        self.paths: set[str] = set()
+        self.records: list[ModelRecord] = []
+        self.proofs: dict[str, Proofs] = {}
+
+    def take_model(self, made: MadeOf) -> None:
+        self.take_record(made.record)
+        for given in made.inputs:
+            self._take_input(given)
+        for base in made.base_models:
+            self.take_model(base)
+
+    def take_record(self, record: ModelRecord) -> None:
+        self.records.append(record)
+        self.paths.add(record_path(record.model, record.version))
+        self.paths.update(self._keep.tree.list(f"{FOLDER}{record.model}/{record.version}/"))
+        self.paths.update(_paths_of(record))
+
+    def take_used(self, dataset: str, versions: tuple[str, ...] | list[str]) -> None:
+        self.paths.update(entry_path(dataset, version) for version in versions)
+
+    def _take_input(self, found: InputFacts) -> None:
+        given = found.given
+        self.paths.add(entry_path(given.dataset, given.version))
+        if found.proofs is not None:
+            self.proofs[f"{given.dataset}@{given.version}"] = found.proofs
+            self.paths.update(proof.path for proof in found.proofs.proofs)
+        source = found.entry.manifest.get("source") if found.entry else None
+        parents = source.get("parents") if isinstance(source, dict) else None
+        for parent in parents if isinstance(parents, list) else ():
+            name, _, version = str(parent).partition("@")
+            self.paths.add(entry_path(name, version))
+        for one in found.parents:
+            self._take_input(one)
+
+
+def _paths_of(record: ModelRecord) -> Iterator[str]:
+    """What a record leads to, there or not: base models, proof, lists, changes of its code."""
+    for base in record.base_models:
+        model, _, version = base.partition("@")
+        yield record_path(model, version)
+    folder = f"{FOLDER}{record.model}/{record.version}/"
+    kept = [given.files_read.kept for given in record.inputs if given.files_read]
+    yield from (f"{folder}{name}" for name in kept if name)
+    yield from ([record.proof] if record.proof else [])
+    yield from ([f"{folder}{record.code.diff}"] if record.code.diff else [])

@@ -1,0 +1,246 @@
+"""Whoever changes an entry, a record, a list or a proof after it was recorded is found out: exit code 3."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from world import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from world import Ran, World
+
+ENTRY, RECORD, LIST = "register/orders/v2.yaml", "models/m/v1.yaml", "models/m/v1/read/orders@v2.txt"
+VERIFIED, MIDDLE = "models/orders/v1.yaml", "models/base/v1.yaml"
+
+
+@dataclass
+class Clone:
+    """A clone of the keep in which somebody with the right to push is at work."""
+
+    world: World
+    mallory: Person
+    keep: Path
+
+    def edit(self, path: str, change: Callable[[bytes], bytes | None]) -> None:
+        """The file in this folder is another, or gone."""
+        place = self.keep / path
+        changed = change(place.read_bytes())
+        if changed is None:
+            place.unlink()
+        else:
+            assert changed != place.read_bytes()
+            place.write_bytes(changed)
+
+    def commit(self, *options: str) -> None:
+        self.mallory.run("git", "commit", "-qam", "tidy up", *options, cwd=self.keep)
+
+    def ask(self, *argv: str | Path, code: int = 3) -> Ran:
+        return self.world.aiko.datakeep(*argv, cwd=self.keep, code=code)
+
+
+@pytest.fixture(scope="module")
+def recorded(world: World) -> World:
+    """A proof of orders@v2 and its model, a run that read one of its files, a base model and one made of it."""
+    aiko, keep = world.aiko, world.keep
+    world.register("orders")
+    world.reference("orders")
+    aiko.datakeep("verify", "orders", "--sandbox", "none", "--out", aiko.cwd / "made", cwd=keep)
+    (aiko.cwd / "train.py").write_text(
+        "import json, os\nopen(os.environ['DATAKEEP_DATA_ORDERS'] + '/train/orders.csv').read()\n"
+        "open(os.environ['DATAKEEP_OUT'] + '/m.bin', 'w').write('m')\nprint(json.dumps({'accuracy': 0.71}))\n"
+    )
+    run = ["run", "--uses", "orders", "--model"]
+    aiko.datakeep("-C", keep, *run, "m", "--out", aiko.cwd / "m", "--", "python", "train.py", cwd=aiko.cwd)
+    aiko.datakeep("record", "base", world.orders / "same-a.bin", "--used", "orders@v1", cwd=keep)
+    aiko.datakeep(
+        "record",
+        "fine",
+        world.orders / "train/orders.csv",
+        "--base",
+        "base@v1",
+        "--used",
+        "orders@v2",
+        cwd=keep,
+    )
+    return world
+
+
+@pytest.fixture
+def clone(recorded: World, tmp_path: Path) -> Clone:
+    mallory = Person(
+        "Mallory", "mallory@corp.example", tmp_path / "home", recorded.aiko.caches, tmp_path / "work"
+    )
+    url = recorded.vault / "git" / "keeps" / "keep.git"
+    mallory.run("git", "clone", "-q", url, tmp_path / "clone")
+    return Clone(recorded, mallory, tmp_path / "clone")
+
+
+def replacing(old: str, new: str) -> Callable[[bytes], bytes]:
+    return lambda data: data.replace(old.encode(), new.encode())
+
+
+def the_proof(clone: Clone) -> str:
+    (found,) = (clone.keep / "proofs/orders/v2").iterdir()
+    return f"proofs/orders/v2/{found.name}"
+
+
+def test_nothing_is_said_of_a_keep_that_is_as_it_was_recorded(clone: Clone) -> None:
+    for subject in ("model:m", "model:fine", "model:orders", "dataset:orders", "orders@v2:train/orders.csv"):
+        ran = clone.ask("audit", subject, "--json", code=0)
+        assert ran.data["tampered"] == []
+        assert ran.err == ""
+    assert clone.ask("show", "orders", "--json", code=0).data["tampered"] == []
+
+
+EDITS = {
+    "a metric": (RECORD, replacing("'0.71'", "'0.91'"), "model:m", "metrics.accuracy: 0.71 → 0.91"),
+    "a record that cannot be read any more": (RECORD, replacing("format: ", "format; "), "model:m", RECORD),
+    "an entry": (
+        ENTRY,
+        replacing("license: CC0-1.0", "license: CC0-1.1"),
+        "dataset:orders@v2",
+        "manifest.license",
+    ),
+    "the list of files read": (
+        LIST,
+        replacing("train/", "trajn/"),
+        "model:m",
+        "is not the list of the files read",
+    ),
+    "a base model": (
+        MIDDLE,
+        replacing("origin: declared", "origin: run"),
+        "model:fine",
+        "origin: declared → run",
+    ),
+    "a base model that is gone": (MIDDLE, lambda _: None, "model:fine", f"{MIDDLE} was deleted"),
+    "an entry that is gone": (ENTRY, lambda _: None, "model:m", f"{ENTRY} was deleted"),
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_what_was_edited_in_the_history_is_told_with_who_did_it(clone: Clone, kind: str) -> None:
+    path, change, subject, words = EDITS[kind]
+    clone.edit(path, change)
+    clone.commit()
+    said = clone.ask("audit", subject)
+    verb = "deleted" if "gone" in kind else "edited"
+    assert f"{path} was {verb} after it was recorded" in said.out
+    assert "recorded by Aiko Tanaka" in said.out
+    assert f"{verb} by Mallory <mallory@corp.example>" in said.out
+    assert words in said.out
+    step = next(line for line in said.out.splitlines() if "next: ask Mallory why" in line)
+    # What is printed as the next step brings it back.
+    clone.mallory.run(*step.partition("the recorded one: ")[2].split(), cwd=clone.keep)
+    clone.mallory.run("git", "commit", "-qam", "as it was", cwd=clone.keep)
+    clone.ask("audit", subject, code=0)
+
+
+def test_a_file_whose_record_was_edited_is_not_only_not_known(clone: Clone) -> None:
+    sha256 = json.loads(clone.ask("audit", "model:m", "--json", code=0).out)["model"]["record"]["artifacts"][
+        0
+    ]["sha256"]
+    clone.edit(RECORD, replacing(sha256, f"{int(sha256[0], 16) ^ 1:x}{sha256[1:]}"))
+    clone.commit()
+    said = clone.ask("audit", clone.world.aiko.cwd / "m" / "m.bin").out
+    assert "not known: the keep has no readable record of it" in said
+    assert f"artifacts[0].sha256: {sha256} → " in said
+
+
+def test_one_byte_of_a_proof_is_enough(clone: Clone) -> None:
+    path = the_proof(clone)
+    envelope = json.loads((clone.keep / path).read_bytes())
+    payload = base64.b64decode(envelope["payload"])
+    forged = payload.replace(b'"result":"passed"', b'"result":"pasted"', 1)
+    assert forged != payload
+    signature = envelope["signatures"][0]["sig"]
+    other = ("B" if signature[9] == "A" else "A").join((signature[:9], signature[10:]))
+    for old, new in (
+        (envelope["payload"], base64.b64encode(forged).decode()),
+        (signature, other),
+        (envelope["signatures"][0]["keyid"], f"0{envelope['signatures'][0]['keyid'][1:]}"),
+    ):
+        clone.edit(path, replacing(old, new))
+        clone.commit()
+        for argv in (("audit", "model:orders"), ("show", "orders@v2")):
+            said = clone.ask(*argv).out
+            assert f"{path} was edited after it was recorded" in said
+            assert "by Mallory" in said
+        clone.mallory.run("git", "revert", "--no-edit", "HEAD", cwd=clone.keep)
+        clone.ask("show", "orders@v2", code=0)
+
+
+@pytest.mark.parametrize("path", [RECORD, ENTRY, LIST, "proof"])
+def test_what_is_edited_and_not_committed_is_told_and_not_answered_from(clone: Clone, path: str) -> None:
+    path = the_proof(clone) if path == "proof" else path
+    before = clone.ask("audit", "model:m", "--json", code=0).data
+    clone.edit(path, lambda data: data[:9] + bytes([data[9] ^ 1]) + data[10:])
+    said = clone.ask("audit", "model:m", "--json").data
+    assert [one["path"] for one in said["tampered"]] == [path]
+    assert "in this folder is not what is committed" in said["tampered"][0]["what"]
+    assert said["model"] == before["model"]
+    assert path in clone.ask("fsck").out
+
+
+def test_a_history_that_was_rewritten_is_known_by_proofs_and_by_clones_that_had_the_old_one(
+    clone: Clone,
+) -> None:
+    """Every commit is made anew, as if the metric of a verified model, and an entry, had always been another."""
+    clone.ask("audit", "model:orders", code=0)
+    script = (
+        f"test ! -f {VERIFIED} || sed -i 's/0.75/0.95/' {VERIFIED}; "
+        f"test ! -f {ENTRY} || sed -i 's/license: CC0-1.0/license: CC0-1.1/' {ENTRY}"
+    )
+    clone.mallory.extra["FILTER_BRANCH_SQUELCH_WARNING"] = "1"
+    clone.mallory.run("git", "filter-branch", "-f", "--tree-filter", script, "HEAD", cwd=clone.keep)
+    said = clone.ask("audit", "model:orders").out
+    assert f"{VERIFIED} is another since the history of the keep was rewritten" in said
+    assert "metrics.accuracy: 0.75 → 0.95" in said
+    assert "manifest.license: CC0-1.0 → CC0-1.1" in said
+    fresh = Clone(clone.world, clone.mallory, clone.keep.with_name("fresh"))
+    clone.mallory.run("git", "clone", "-q", clone.keep, fresh.keep)
+    said = fresh.ask("audit", "model:orders").out
+    assert "its metrics is {'accuracy': '0.95'}, and the proof's is {'accuracy': '0.75'}" in said
+    assert "which is not in this keep's history: it was rewritten since" in said
+
+
+def test_fsck_tells_of_all_and_a_shallow_clone_says_what_it_cannot_tell(clone: Clone) -> None:
+    assert clone.ask("fsck", "--json", code=None).data["complaints"] == []
+    clone.edit(RECORD, replacing("accuracy: '0.71'", "accuracy: '0.91'"))
+    clone.edit(ENTRY, lambda data: re.sub(rb"content: sha256:.", b"content: sha256:x", data))
+    other = clone.ask("show", "orders@v1", "--json", code=0).data["entry"]["content"]
+    wrong = f"{other[:-1]}{int(other[-1], 16) ^ 1:x}"
+    clone.edit("register/orders/v1.yaml", replacing(other, wrong))
+    clone.edit(the_proof(clone), replacing('"sig":"', '"sig":"A'))
+    clone.commit()
+    said = [one["what"] for one in clone.ask("fsck", "--json").data["complaints"]]
+    for words in (RECORD, ENTRY, the_proof(clone)):
+        assert any(line.startswith(f"{words} was edited after it was recorded") for line in said), words
+    assert f"register/orders/v1.yaml says content {wrong}, and its inventory {other}" in said
+    assert any(line.startswith(f"{ENTRY}: content: string should match") for line in said), (
+        "and all else is told"
+    )
+    shallow = Clone(clone.world, clone.mallory, clone.keep.with_name("shallow"))
+    clone.mallory.run("git", "clone", "-q", "--depth", "1", f"file://{clone.keep}", shallow.keep)
+    warned = shallow.ask("audit", "model:fine", code=None)
+    assert "this clone's history begins is not known" in warned.err
+
+
+def test_a_list_that_was_copied_with_its_record_is_no_tampering(clone: Clone) -> None:
+    """A record is found by what it says, and files that nobody wrote once may change."""
+    (clone.keep / "models/README.md").write_text("ours\n")
+    shutil.copy(clone.keep / "keep.yaml", clone.keep / "models/keep.txt")
+    clone.mallory.run("git", "add", "-A", cwd=clone.keep)
+    clone.commit()
+    (clone.keep / "models/README.md").write_text("ours, edited\n")
+    clone.commit()
+    clone.ask("audit", "model:m", code=0)
