@@ -43,7 +43,8 @@ def command(
     """
     from datakeep.workflows.find import find
 
-    found = find(session.keep(), words, kind=kind, fetch=fetch)
+    shown = None if session.as_json else limit
+    found = find(session.keep(), words, kind=kind, fetch=fetch, limit=shown)
     code = 0 if found.found else EXIT_NO
     return Answer(_data(found), list(_lines(found, limit)), code)
 
@@ -52,8 +53,8 @@ def _lines(found: Findings, limit: int) -> Iterator[str]:
     asked = " ".join(found.words)
     for one in found.found[:limit]:
         yield from _found_lines(one)
-    if len(found.found) > limit:
-        yield f"… and {counted(len(found.found) - limit, 'more')} (all with --json, or --limit)"
+    if found.total > limit:
+        yield f"… and {counted(found.total - limit, 'more')} (all with --json, or --limit)"
     if not found.found:
         yield f"nothing has {'all of: ' if len(found.words) > 1 else ''}{asked}"
         yield from (f"  {word}: alone in {counted(count, 'thing')}" for word, count in found.alone.items())

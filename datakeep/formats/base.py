@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+#: A commit's id, and a sha256 as it stands in our files.
+COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
+SHA256_ID = r"^sha256:[0-9a-f]{64}$"
+
+
 def _date_or_datetime(value: Any) -> Any:
     if isinstance(value, str) and len(value) == len("2026-11-01"):
         try:
@@ -95,13 +100,19 @@ class Document(Part):
             InvalidFile: It does not parse or a value has a wrong type; lists every such field.
             UnknownFormat: It is another kind of file, or of a major version from the future.
         """
-        return cls.of(yaml.load(text, what=what), what=what)
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        return cls.of_plain(yaml.load_plain(data, what=what), what=what)
 
     @classmethod
     def of(cls, data: dict[str, Any], *, what: str) -> Self:
         """The document in ``data``; errors as in :meth:`read`."""
+        return cls.of_plain(yaml.plain(data), what=what)
+
+    @classmethod
+    def of_plain(cls, data: dict[str, Any], *, what: str) -> Self:
+        """As :meth:`of`, of what holds nothing but plain types."""
         check_format(data, cls, what)
-        return validate(cls, yaml.plain(data), what)
+        return validate(cls, data, what)
 
     def check_strict(self, *, what: str) -> None:
         """Refuses fields that do not exist; for files that a user hands in.

@@ -141,7 +141,7 @@ class Inventory:
         """
         table = _read(data, what)
         column = table.column("path")
-        refused = [] if _is_plain(column) else paths.refusals(column.to_pylist())
+        refused = [] if _is_known_plain(column) else paths.refusals(column.to_pylist())
         if refused:
             raise HostileRepository(
                 f"{what} names {refused[0]}" + (f", and {len(refused) - 1} more" if len(refused) > 1 else ""),
@@ -233,6 +233,20 @@ def differences(old: Inventory, new: Inventory) -> FileChanges:
 #: One component that no machine takes for another, but for its case.
 _PLAIN_PART = r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*"
 _PLAIN_PATH = rf"^{_PLAIN_PART}(/{_PLAIN_PART})*$"
+
+
+#: The paths that were last found to be plain: from version to version most datasets keep theirs.
+_LAST_PLAIN: list[pa.ChunkedArray] = []
+
+
+def _is_known_plain(column: pa.ChunkedArray) -> bool:
+    """As :func:`_is_plain`, which is not asked twice in a row about the same paths."""
+    if any(column.equals(last) for last in _LAST_PLAIN):
+        return True
+    is_plain = _is_plain(column)
+    if len(column) <= _BATCH_ROWS:  # more would hold memory for long
+        _LAST_PLAIN[:] = [column] if is_plain else []
+    return is_plain
 
 
 def _is_plain(column: pa.ChunkedArray) -> bool:

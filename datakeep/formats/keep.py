@@ -9,8 +9,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from datakeep.core.names import NAME
 from datakeep.core.secrets import find_secret
-from datakeep.formats.base import Document, Part
-from datakeep.formats.version import COMMIT
+from datakeep.formats.base import COMMIT, Document, Part
 
 #: What a manifest must state, unless the keep's policy says otherwise.
 REQUIRED = ("purpose", "owner", "source", "annotation", "privacy.personal", "license", "access")

@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from datakeep.core.names import NAME, VERSION
-from datakeep.formats.base import Document, Part
-from datakeep.formats.version import COMMIT, SHA256_ID
+from datakeep.formats.base import COMMIT, SHA256_ID, Document, Part
 
 Origin = Literal["run", "verification", "declared", "mlflow", "wandb"]
 

@@ -14,6 +14,14 @@ from functools import cache, lru_cache
 from typing import Any
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+#: What is text by the rules of both: it begins with a letter and is no word of YAML, or is a day, a moment or a
+#: digest (no number has these letters, but one that begins with 0x).
+_TEXT = re.compile(
+    r"(?!(?i:true|false|null|yes|no|on|off|y|n)\Z)[A-Za-z/\x80-\U0010ffff].*"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+(Z|[+-][0-9:]+)?)?"
+    r"|(?!0[xX])[0-9][0-9a-f]*[acdf][0-9a-f]*",
+    re.DOTALL,
+)
 #: What the two read differently, or may: such a text is not read here.
 _DOUBTFUL = re.compile(
     "[&*!%#\\\\\t\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]|<<|[|>](?![-+]?\n)|^---|^\\.\\.\\.|\\? ",
@@ -72,7 +80,11 @@ def _key(node: Any) -> str:
 
 @lru_cache(maxsize=65_536)
 def _plain(text: str) -> Any:
-    """What a value without quotes means, by the rules of the other parser."""
+    """What a value without quotes means, by the rules of the other parser, which most values need not ask."""
+    if _TEXT.fullmatch(text):
+        return text
+    if _INTEGER.fullmatch(text) and text != "-0":
+        return int(text)
     tag = _resolver()(text)
     if tag == f"{_TAG}str":
         return text
@@ -80,8 +92,6 @@ def _plain(text: str) -> Any:
         return None
     if tag == f"{_TAG}bool" and text in ("true", "false"):
         return text == "true"
-    if tag == f"{_TAG}int" and _INTEGER.fullmatch(text) and text != "-0":
-        return int(text)
     raise Doubt
 
 
@@ -110,5 +120,15 @@ def _loader() -> Any:
         def __init__(self, text: str) -> None:
             CParser.__init__(self, text)
             BaseResolver.__init__(self)
+
+        def resolve(self, kind: Any, value: Any, implicit: Any) -> str:  # noqa: ARG002  (PyYAML's signature)
+            """What a value means is not asked of PyYAML, which knows YAML 1.1."""
+            return _TAG
+
+        def descend_resolver(self, current_node: Any, current_index: Any) -> None:
+            """Nothing depends on where a value stands."""
+
+        def ascend_resolver(self) -> None:
+            """Likewise."""
 
     return Loader

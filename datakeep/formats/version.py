@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from datakeep.core.names import NAME, VERSION
-from datakeep.formats.base import Document
+from datakeep.formats.base import COMMIT, SHA256_ID, Document
 
 if TYPE_CHECKING:
     from datakeep.formats.manifest import Manifest
-
-COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
-SHA256_ID = r"^sha256:[0-9a-f]{64}$"
 
 
 class VersionEntry(Document):
@@ -50,6 +47,6 @@ class VersionEntry(Document):
         Raises:
             InvalidFile: It does not hold what a manifest holds.
         """
-        from datakeep.formats.manifest import Manifest
+        from datakeep.formats.manifest import Manifest  # late: it is the largest of the models
 
         return Manifest.of(self.manifest, what=f"the manifest of {self.dataset}@{self.version}")

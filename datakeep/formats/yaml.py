@@ -10,15 +10,14 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.representer import RoundTripRepresenter
-from ruamel.yaml.resolver import VersionedResolver
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile
 from datakeep.formats import plain_yaml
+
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
 
 MAX_SIZE_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
@@ -34,34 +33,40 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 #: Longer integers are refused: Python itself does not print them.
 _MAX_INTEGER_BITS = 1024
-#: What a parser of YAML raises, of its own or by mistake, when a document contradicts itself.
-_PARSER_FAULTS = (YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError)
+#: What a parser of YAML raises by mistake, beside its own errors, when a document contradicts itself.
+_MISTAKES = (RecursionError, ValueError, TypeError, LookupError, AttributeError)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
-class _DatesAreText(VersionedResolver):
-    """YAML 1.2 without the implicit timestamp: ``2026-11-01`` loads as that text and is written as it was."""
+@cache
+def _rules() -> tuple[Any, Any]:
+    """How values are read, and how they are written; made late, since most files are read without this parser."""
+    from ruamel.yaml.representer import RoundTripRepresenter
+    from ruamel.yaml.resolver import VersionedResolver
 
-    def add_version_implicit_resolver(self, version: Any, tag: Any, regexp: Any, first: Any) -> None:
-        if str(tag) != _TIMESTAMP:
-            super().add_version_implicit_resolver(version, tag, regexp, first)
+    class DatesAreText(VersionedResolver):
+        """YAML 1.2 without the implicit timestamp: ``2026-11-01`` loads as that text and is written as it was."""
 
+        def add_version_implicit_resolver(self, version: Any, tag: Any, regexp: Any, first: Any) -> None:
+            if str(tag) != _TIMESTAMP:
+                super().add_version_implicit_resolver(version, tag, regexp, first)
 
-class _Quotes(RoundTripRepresenter):
-    """Quotes text with Unicode's other line ends, which readers of unquoted YAML turn into spaces."""
+    class Quotes(RoundTripRepresenter):
+        """Quotes text with Unicode's other line ends, which readers of unquoted YAML turn into spaces."""
 
-    def represent_str(self, data: Any) -> Any:
-        style = '"' if _LINE_ENDS.search(data) else None
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+        def represent_str(self, data: Any) -> Any:
+            style = '"' if _LINE_ENDS.search(data) else None
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
-
-_Quotes.add_representer(str, _Quotes.represent_str)
+    Quotes.add_representer(str, Quotes.represent_str)
+    return DatesAreText, Quotes
 
 
 def _yaml() -> YAML:
+    from ruamel.yaml import YAML
+
     yaml = YAML(typ="rt")
-    yaml.Resolver = _DatesAreText
-    yaml.Representer = _Quotes
+    yaml.Resolver, yaml.Representer = _rules()
     yaml.composer.warn_double_anchors = False
     yaml.preserve_quotes = True
     yaml.allow_unicode = True
@@ -82,6 +87,8 @@ def load(text: str | bytes, *, what: str) -> dict[str, Any]:
             bomb (more than 200,000 keys and values once its aliases are expanded), or holds what neither JSON nor a
             terminal can show. Names line and column.
     """
+    from ruamel.yaml.error import YAMLError
+
     size_bytes = len(text)
     if size_bytes > MAX_SIZE_BYTES:
         raise InvalidFile(
@@ -94,7 +101,7 @@ def load(text: str | bytes, *, what: str) -> dict[str, Any]:
         data = _yaml().load(text)
     except UnicodeDecodeError as error:
         raise InvalidFile(f"{what} is not UTF-8 text", next_step=f"save {what} as UTF-8") from error
-    except _PARSER_FAULTS as error:
+    except (YAMLError, *_MISTAKES) as error:
         raise InvalidFile(f"{what} is not valid YAML{_place(error)}", next_step=f"correct {what}") from error
     if not isinstance(data, dict):
         raise InvalidFile(

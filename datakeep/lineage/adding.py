@@ -40,6 +40,8 @@ class Adding:
         self._keys: dict[Algorithm, list[pa.Array]] = {name: [] for name in ALGORITHMS}
         self._places: list[pa.Array] = []
         self._rows = 0
+        #: The paths of the inventory before, and its number: most versions change the bytes of few files.
+        self._before: tuple[pa.Array, int] | None = None
 
     @property
     def waiting_rows(self) -> int:
@@ -53,16 +55,26 @@ class Adding:
             return False
         paths = inventory.table.column("path").combine_chunks()
         cursor = self._database.execute(
-            "INSERT INTO inventory (digest, files, patterns) VALUES (?, ?, ?)",
-            (digest, len(inventory), _packed(_patterns(paths))),
+            "INSERT INTO inventory (digest, files) VALUES (?, ?)", (digest, len(inventory))
         )
         number = int(cursor.lastrowid or 0)
-        for first in range(0, len(paths), CHUNK_ROWS):
-            part = paths.slice(first, CHUNK_ROWS)
-            self._database.execute("INSERT INTO chunk VALUES (?, ?, ?)", (number, first, _packed(part)))
+        self._add_paths(number, paths)
         for first in range(0, len(paths), self._limit):
             self._take(inventory, number, first, min(self._limit, len(paths) - first))
         return True
+
+    def _add_paths(self, number: int, paths: pa.Array) -> None:
+        """Keep the paths of an inventory, or say whose they are if they are those of the one before."""
+        if self._before and self._before[0].equals(paths):
+            whose = self._before[1]
+            self._database.execute("UPDATE inventory SET paths = ? WHERE number = ?", (whose, number))
+            return
+        self._before = (paths, number)
+        facts = (number, _packed(_patterns(paths)), number)
+        self._database.execute("UPDATE inventory SET paths = ?, patterns = ? WHERE number = ?", facts)
+        for first in range(0, len(paths), CHUNK_ROWS):
+            part = paths.slice(first, CHUNK_ROWS)
+            self._database.execute("INSERT INTO chunk VALUES (?, ?, ?)", (number, first, _packed(part)))
 
     def _take(self, inventory: Inventory, number: int, first: int, count: int) -> None:
         if self._rows + count > self._limit:

@@ -111,15 +111,10 @@ def _open(database: sqlite3.Connection, reached_already: Iterable[Node]) -> Iter
     known = set(reached_already)
     for how, kind in (("base", "model"), ("input", "dataset"), ("parent", "dataset")):
         query = (
-            "SELECT e.kind, e.name, e.number, l.name, l.number FROM leads l JOIN entry e ON e.path = l.path "
-            "WHERE l.how = ? AND NOT EXISTS (SELECT 1 FROM entry m WHERE m.kind = ? AND m.name = l.name "
-            "AND (m.number = l.number OR l.number = 0) AND m.fault IS NULL) "
-            "AND NOT EXISTS (SELECT 1 FROM doc d WHERE d.kind = ? AND d.field = 'alias' AND d.text = l.name) "
-            "ORDER BY e.name, e.number LIMIT ?"
+            "SELECT e.kind, e.name, e.number, l.name, l.number FROM lost l JOIN entry e ON e.path = l.path "
+            "WHERE l.how = ? ORDER BY e.name, e.number LIMIT ?"
         )
-        for of_kind, name, number, missing, missing_number in database.execute(
-            query, (how, kind, kind, _MAX_OPEN)
-        ):
+        for of_kind, name, number, missing, missing_number in database.execute(query, (how, _MAX_OPEN)):
             node = Node(of_kind, name, number)
             if node in known or "://" in missing or missing.startswith("external:") or missing == "unknown":
                 continue

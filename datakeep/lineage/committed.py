@@ -9,14 +9,11 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from datakeep.core.errors import InvalidFile
 from datakeep.core.names import NAME, VERSION, version_number
-from datakeep.formats import yaml
-from datakeep.formats.model import ModelRecord
-from datakeep.formats.person import Person
-from datakeep.formats.version import VersionEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +24,6 @@ Kind = Literal["dataset", "model", "person", "proof"]
 #: What of a keep is in the index.
 PREFIXES = ("register/", "models/", "people/", "proofs/")
 _KINDS: dict[str, Kind] = {"register": "dataset", "models": "model", "people": "person", "proofs": "proof"}
-_FORMATS: dict[str, type[Document]] = {"dataset": VersionEntry, "model": ModelRecord, "person": Person}
 _WORD = re.compile(r"\w+")
 #: A longer text is cut: what it is about stands at its beginning.
 _MAX_TEXT = 100_000
@@ -44,11 +40,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one committed file says: its fields as plain JSON types, or why it cannot be read."""
+    """What one committed file says: its fields as plain JSON types, or why it cannot be read.
+
+    ``unfit`` says why the manifest of a version, whose entry can be read, is none.
+    """
 
     place: Place
     data: dict[str, Any] | None = None
     fault: str | None = None
+    unfit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +82,41 @@ def told(path: str, place: Place, text: bytes) -> Told:
     """What the file at ``path`` says. Of a proof only its name counts: what it is worth is judged elsewhere."""
     if place.kind == "proof":
         return Told(place, {})
+    from datakeep.formats import yaml
+
     try:
         data = yaml.load_plain(text, what=path)
-        document = _FORMATS[place.kind].of(data, what=path)
+        document = _formats()[place.kind].of_plain(data, what=path)
     except InvalidFile as error:
         return Told(place, None, error.what)
-    said = _says_it_is(document)
+    said = _says_it_is(document, place.kind)
     if said not in (None, f"{place.name}@v{place.number}"):
         return Told(place, None, f"{path} says that it is {said}")
-    return Told(place, data)
+    return Told(place, data, unfit=_unfit(document))
 
 
-def _says_it_is(document: Document) -> str | None:
-    if isinstance(document, VersionEntry):
-        return f"{document.dataset}@{document.version}"
-    if isinstance(document, ModelRecord):
-        return f"{document.model}@{document.version}"
+def _unfit(document: Any) -> str | None:
+    if hasattr(document, "manifest_model"):
+        try:
+            document.manifest_model()
+        except InvalidFile as error:
+            return error.what
     return None
+
+
+@cache
+def _formats() -> dict[
+    str, type[Document]
+]:  # imported late: a question about an index that is there needs none
+    from datakeep.formats.model import ModelRecord
+    from datakeep.formats.person import Person
+    from datakeep.formats.version import VersionEntry
+
+    return {"dataset": VersionEntry, "model": ModelRecord, "person": Person}
+
+
+def _says_it_is(document: Any, kind: Kind) -> str | None:
+    return f"{getattr(document, kind)}@{document.version}" if kind in ("dataset", "model") else None
 
 
 def texts(place: Place, data: dict[str, Any]) -> Iterator[Text]:

@@ -25,6 +25,8 @@ KEY_BYTES = 16
 PLACE_BYTES = 8
 CHUNK_ROWS = 16_384
 SEPARATOR = "\0"
+#: Inventories of the same paths share the pieces in which these are kept.
+_CHUNKS = "SELECT c.paths FROM inventory i JOIN chunk c ON c.inventory = i.paths WHERE i.number = ?"
 
 
 def find(database: sqlite3.Connection, name: Algorithm, digits: str) -> Iterator[tuple[int, int]]:
@@ -64,17 +66,14 @@ def _rows(data: bytes, low: bytes, high: bytes) -> Iterator[tuple[int, int]]:
 def path_of(database: sqlite3.Connection, inventory: int, row: int) -> str:
     """The path of one row of an inventory."""
     first = row - row % CHUNK_ROWS
-    (data,) = database.execute(
-        "SELECT paths FROM chunk WHERE inventory = ? AND first = ?", (inventory, first)
-    ).fetchone()
+    (data,) = database.execute(f"{_CHUNKS} AND c.first = ?", (inventory, first)).fetchone()
     return _unpacked(data)[row - first]
 
 
 def paths_holding(database: sqlite3.Connection, inventory: int, word: str, limit: int) -> list[str]:
     """Up to ``limit`` paths of an inventory that hold ``word``, which is folded."""
     found: list[str] = []
-    query = "SELECT paths FROM chunk WHERE inventory = ? ORDER BY first"
-    for (data,) in database.execute(query, (inventory,)):
+    for (data,) in database.execute(f"{_CHUNKS} ORDER BY c.first", (inventory,)):
         text = _unpacked_text(data)
         if word in folded(text):
             found += [path for path in text.split(SEPARATOR) if word in folded(path)]
@@ -85,21 +84,21 @@ def paths_holding(database: sqlite3.Connection, inventory: int, word: str, limit
 
 def has_path(database: sqlite3.Connection, inventory: int, path: str) -> bool:
     """Whether an inventory lists ``path``."""
-    query = "SELECT paths FROM chunk WHERE inventory = ? ORDER BY first"
     wanted = f"{SEPARATOR}{path}{SEPARATOR}"
     return any(
         wanted in f"{SEPARATOR}{_unpacked_text(data)}{SEPARATOR}"
-        for (data,) in database.execute(query, (inventory,))
+        for (data,) in database.execute(f"{_CHUNKS} ORDER BY c.first", (inventory,))
     )
 
 
 def patterns(database: sqlite3.Connection, digests: Iterable[str]) -> set[str]:
     """The shapes of the paths of several inventories: each number is written as 0."""
     found: set[str] = set()
-    for digest in digests:
-        row = database.execute("SELECT patterns FROM inventory WHERE digest = ?", (digest,)).fetchone()
-        if row and row[0]:
-            found.update(_unpacked(row[0]))
+    query = "SELECT paths FROM inventory WHERE digest = ?"
+    whose = {row[0] for digest in digests for row in database.execute(query, (digest,))}
+    for number in whose:
+        for (packed,) in database.execute("SELECT patterns FROM inventory WHERE number = ?", (number,)):
+            found.update(_unpacked(packed))
     return found
 
 

@@ -9,14 +9,14 @@ broken, and takes nothing else away.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from filelock import FileLock, Timeout
-
-from datakeep.lineage import hashes, schema
+from datakeep.lineage import hashes, lost, schema, wanting
 from datakeep.lineage.committed import PREFIXES, Place, Told, folded, place_of, texts, to_json, told, words
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _READ_AT_ONCE = 500
+#: Words that are counted in memory at once.
+_MAX_WORDS = 200_000
 _LOCK_S = 10.0
 #: Of a subject's texts; more are of no use to find it by.
 _MAX_DOCS = 20_000
@@ -79,7 +81,7 @@ class Index:
             return cls._for_once(source, starting, "the keep's folder cannot be written")
         try:
             return cls(_kept(path, source, starting))
-        except Timeout:
+        except _AtWork:
             return cls._for_once(source, starting, "another process is making it")
         except sqlite3.OperationalError as error:
             if not schema.is_busy(error):
@@ -134,7 +136,7 @@ def _kept(path: Path, source: Source, starting: Callable[[int], None]) -> sqlite
         database = None
     if database is not None and schema.meta(database, "commit") == (source.commit or ""):
         return database
-    with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_S):
+    with _alone(path):
         if database is not None:
             try:
                 _update(database, source, starting)
@@ -155,6 +157,25 @@ def _kept(path: Path, source: Source, starting: Callable[[int], None]) -> sqlite
         return database
 
 
+class _AtWork(Exception):
+    """Another process makes the index, and takes its time."""
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout  # late: an index that is up to date needs no lock
+
+    lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_S)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise _AtWork from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _made_meanwhile(path: Path) -> sqlite3.Connection | None:
     try:
         return schema.connect(path)
@@ -170,12 +191,22 @@ def _update(database: sqlite3.Connection, source: Source, starting: Callable[[in
         return
     changed = _changed(database, source, before)
     starting(sum(1 for one in changed.values() if one))
+    touched: set[tuple[str, str]] = {
+        (place.kind, place.name) for path in changed if (place := place_of(path))
+    }
     with schema.transaction(database):
+        datasets = [name for kind, name in touched if kind == "dataset"]
+        renamed = lost.aliases(database, datasets)
         _forget(database, changed)
-        touched = _take(database, source, {path: one for path, one in changed.items() if one})
-        touched |= {(place.kind, place.name) for path in changed if (place := place_of(path))}
+        _take(database, source, {path: one for path, one in changed.items() if one})
+        counts = Words(database)
         for kind, name in sorted(touched):
-            describe(database, kind, name)
+            describe(database, kind, name, counts)
+        counts.write()
+        lost.renew(
+            database,
+            touched | renamed | lost.aliases(database, datasets) | lost.named_by(database, changed),
+        )
         schema.set_meta(database, "commit", commit)
 
 
@@ -192,14 +223,13 @@ def _changed(database: sqlite3.Connection, source: Source, before: str | None) -
 
 def _forget(database: sqlite3.Connection, paths: Iterable[str]) -> None:
     for path in paths:
-        for table in ("entry", "version", "artifact", "leads", "query", "object", "looked"):
+        for table in ("entry", "version", "artifact", "leads", "lost", "query", "object", "wanting"):
             database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608  # our own names
 
 
-def _take(database: sqlite3.Connection, source: Source, wanted: Mapping[str, str]) -> set[tuple[str, str]]:
-    """Read the objects of ``wanted``; returns the subjects that they tell of."""
+def _take(database: sqlite3.Connection, source: Source, wanted: Mapping[str, str]) -> None:
+    """Read the objects of ``wanted``."""
     paths = list(wanted)
-    touched: set[tuple[str, str]] = set()
     for first in range(0, len(paths), _READ_AT_ONCE):
         some = paths[first : first + _READ_AT_ONCE]
         found = source.read_objects([wanted[path] for path in some])
@@ -210,8 +240,6 @@ def _take(database: sqlite3.Connection, source: Source, wanted: Mapping[str, str
             data = found.get(wanted[path])
             missing = Told(place, None, f"{path} cannot be read: its object is missing or damaged")
             _store(database, path, wanted[path], told(path, place, data) if data is not None else missing)
-            touched.add((place.kind, place.name))
-    return touched
 
 
 def _store(database: sqlite3.Connection, path: str, object_id: str, one: Told) -> None:
@@ -221,17 +249,21 @@ def _store(database: sqlite3.Connection, path: str, object_id: str, one: Told) -
         (path, object_id, place.kind, place.name, place.number, one.fault, to_json(data) if data else None),
     )
     if data and place.kind == "dataset":
-        _store_version(database, path, place, data)
+        _store_version(database, path, one, data)
     elif data and place.kind == "model":
         _store_model(database, path, data)
 
 
-def _store_version(database: sqlite3.Connection, path: str, place: Place, data: dict[str, Any]) -> None:
-    facts = (data["commit"], data["content"], data["inventory"].removeprefix("sha256:"), data["files"])
-    database.execute(
-        "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?)", (path, place.name, place.number, *facts)
-    )
-    source = data["manifest"].get("source") if isinstance(data["manifest"], dict) else None
+def _store_version(database: sqlite3.Connection, path: str, one: Told, data: dict[str, Any]) -> None:
+    place, backend = one.place, data["manifest"].get("backend")
+    facts = (
+        path, place.name, place.number, data["commit"], data["content"],
+        data["inventory"].removeprefix("sha256:"), data["files"], json.dumps(data["stores"]),
+        backend if isinstance(backend, str) else None, one.unfit,
+    )  # fmt: skip
+    database.execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", facts)
+    wanting.note(database, path, place, data)
+    source = data["manifest"].get("source")
     parents = source.get("parents") if isinstance(source, dict) else None
     for parent in parents if isinstance(parents, list) else ():
         _lead(database, path, "parent", str(parent))
@@ -254,13 +286,35 @@ def _lead(database: sqlite3.Connection, path: str, how: str, reference: str) -> 
     database.execute("INSERT INTO leads VALUES (?, ?, ?, ?)", (path, how, name, number))
 
 
-def describe(database: sqlite3.Connection, kind: str, name: str) -> None:
+class Words:
+    """How often each word of the index is used: counted in memory, written in one go."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._steps: Counter[str] = Counter()
+
+    def count(self, text: str, step: int) -> None:
+        """The words of a folded text are used once more, or once less."""
+        for word in set(words(text)):
+            self._steps[word] += step
+        if len(self._steps) > _MAX_WORDS:
+            self.write()
+
+    def write(self) -> None:
+        """All that was counted is in the index."""
+        for word, step in self._steps.items():
+            if step:
+                _count_word(self._database, word, step)
+        self._steps.clear()
+
+
+def describe(database: sqlite3.Connection, kind: str, name: str, counts: Words) -> None:
     """Renew the texts that a subject is found by: each text once, with the newest version that has it."""
     for number, text in database.execute(
         "SELECT id, folded FROM doc WHERE kind = ? AND name = ?", (kind, name)
     ):
         database.execute("DELETE FROM doc_text WHERE rowid = ?", (number,))
-        _count_words(database, text, -1)
+        counts.count(text, -1)
     database.execute("DELETE FROM doc WHERE kind = ? AND name = ?", (kind, name))
     if kind == "proof":
         return
@@ -278,36 +332,46 @@ def describe(database: sqlite3.Connection, kind: str, name: str) -> None:
         if query:
             found.setdefault(("SQL", query), number)
     if kind == "dataset":
-        digests = database.execute(
-            "SELECT DISTINCT inventory FROM version WHERE dataset = ?", (name,)
-        ).fetchall()
-        for pattern in sorted(hashes.patterns(database, (row[0] for row in digests))):
-            found.setdefault(("path", pattern), 0)
+        _describe_paths(database, name, counts)
     for (field, text), number in list(found.items())[:_MAX_DOCS]:
-        _add_doc(database, (kind, name, field, number, text))
+        _add_doc(database, (kind, name, field, number, text), counts)
+
+
+def _describe_paths(database: sqlite3.Connection, dataset: str, counts: Words) -> None:
+    """Renew the shapes of the paths of a dataset's files."""
+    for number, text in database.execute("SELECT id, folded FROM shape WHERE name = ?", (dataset,)):
+        database.execute("DELETE FROM shape_text WHERE rowid = ?", (number,))
+        counts.count(text, -1)
+    database.execute("DELETE FROM shape WHERE name = ?", (dataset,))
+    query = "SELECT DISTINCT inventory FROM version WHERE dataset = ?"
+    digests = [row[0] for row in database.execute(query, (dataset,))]
+    for pattern in sorted(hashes.patterns(database, digests))[:_MAX_DOCS]:
+        text = folded(pattern)
+        made = database.execute("INSERT INTO shape (name, folded) VALUES (?, ?)", (dataset, text))
+        database.execute("INSERT INTO shape_text (rowid, folded) VALUES (?, ?)", (made.lastrowid, text))
+        counts.count(text, 1)
 
 
 def _kind(text: str) -> Any:
     return text
 
 
-def _add_doc(database: sqlite3.Connection, facts: tuple[str, str, str, int, str]) -> None:
+def _add_doc(database: sqlite3.Connection, facts: tuple[str, str, str, int, str], counts: Words) -> None:
     text = folded(facts[-1])
     made = database.execute(
         "INSERT INTO doc (kind, name, field, number, text, folded) VALUES (?, ?, ?, ?, ?, ?)", (*facts, text)
     )
     database.execute("INSERT INTO doc_text (rowid, folded) VALUES (?, ?)", (made.lastrowid, text))
-    _count_words(database, text, 1)
+    counts.count(text, 1)
 
 
-def _count_words(database: sqlite3.Connection, text: str, step: int) -> None:
-    for word in set(words(text)):
-        row = database.execute("SELECT rowid, uses FROM word WHERE word = ?", (word,)).fetchone()
-        if row is None:
-            made = database.execute("INSERT INTO word VALUES (?, ?)", (word, step))
-            database.execute("INSERT INTO word_text (rowid, word) VALUES (?, ?)", (made.lastrowid, word))
-        elif row[1] + step > 0:
-            database.execute("UPDATE word SET uses = ? WHERE rowid = ?", (row[1] + step, row[0]))
-        else:
-            database.execute("DELETE FROM word WHERE rowid = ?", (row[0],))
-            database.execute("DELETE FROM word_text WHERE rowid = ?", (row[0],))
+def _count_word(database: sqlite3.Connection, word: str, step: int) -> None:
+    row = database.execute("SELECT rowid, uses FROM word WHERE word = ?", (word,)).fetchone()
+    if row is None:
+        made = database.execute("INSERT INTO word VALUES (?, ?)", (word, step))
+        database.execute("INSERT INTO word_text (rowid, word) VALUES (?, ?)", (made.lastrowid, word))
+    elif row[1] + step > 0:
+        database.execute("UPDATE word SET uses = ? WHERE rowid = ?", (row[1] + step, row[0]))
+    else:
+        database.execute("DELETE FROM word WHERE rowid = ?", (row[0],))
+        database.execute("DELETE FROM word_text WHERE rowid = ?", (row[0],))

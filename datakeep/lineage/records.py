@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from datakeep.core.errors import InvalidFile
 from datakeep.core.names import NAME, VERSION, version_number
-from datakeep.formats.model import ModelRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from datakeep.formats.model import ModelRecord
 
 FOLDER = "models/"
 
@@ -66,18 +67,26 @@ def names(reader: Reader) -> dict[str, tuple[str, ...]]:
     return {model: tuple(sorted(versions, key=version_number)) for model, versions in sorted(found.items())}
 
 
+def versions_of(reader: Reader, model: str) -> tuple[str, ...]:
+    """The versions of a model that have records, oldest first; only its own folder is listed."""
+    if not NAME.fullmatch(model):
+        return ()
+    found = [version for path in reader.list(f"{FOLDER}{model}/") if (version := _place(path)[1])]
+    return tuple(sorted(found, key=version_number))
+
+
 def all_records(reader: Reader, model: str | None = None) -> Found:
     """All records, or those of one model."""
-    return _search(reader, f"{FOLDER}{model}/" if model else FOLDER, b"", lambda _: True)
+    return _search(reader, reader.list(f"{FOLDER}{model}/" if model else FOLDER), b"", lambda _: True)
 
 
 def find_by_model(reader: Reader, model: str, version: str | None = None) -> Found:
     """The record of a model's version, the newest by default."""
-    versions = names(reader).get(model, ())
+    versions = versions_of(reader, model)
     wanted = version or (versions[-1] if versions else None)
     if wanted not in versions:
         return Found()
-    return _search(reader, record_path(model, str(wanted)), b"", lambda _: True)
+    return _search(reader, [record_path(model, str(wanted))], b"", lambda _: True)
 
 
 def find_by_digest(reader: Reader, sha256: str) -> Found:
@@ -92,7 +101,7 @@ def find_by_digest(reader: Reader, sha256: str) -> Found:
     def made_it(record: ModelRecord) -> bool:
         return any(artifact.sha256 == wanted for artifact in record.artifacts)
 
-    return _search(reader, FOLDER, wanted.encode("ascii"), made_it)
+    return _search(reader, reader.list(FOLDER), wanted.encode("ascii"), made_it)
 
 
 def find_by_dataset(reader: Reader, dataset: str) -> Found:
@@ -101,14 +110,16 @@ def find_by_dataset(reader: Reader, dataset: str) -> Found:
     def used_it(record: ModelRecord) -> bool:
         return any(given.dataset == dataset for given in record.inputs)
 
-    return _search(reader, FOLDER, dataset.encode("utf-8"), used_it)
+    return _search(reader, reader.list(FOLDER), dataset.encode("utf-8"), used_it)
 
 
-def _search(reader: Reader, prefix: str, text: bytes, answers: Callable[[ModelRecord], bool]) -> Found:
-    """The records below ``prefix`` that hold ``text`` and for which ``answers`` is true."""
+def _search(
+    reader: Reader, among: Iterable[str], text: bytes, answers: Callable[[ModelRecord], bool]
+) -> Found:
+    """The records at the paths ``among`` that hold ``text`` and for which ``answers`` is true."""
     found: list[ModelRecord] = []
     broken: list[Broken] = []
-    paths = [path for path in reader.list(prefix) if _place(path)[0]]
+    paths = [path for path in among if _place(path)[0]]
     for path, data in reader.read_many(paths).items():
         if text not in data:
             continue
@@ -124,6 +135,8 @@ def _search(reader: Reader, prefix: str, text: bytes, answers: Callable[[ModelRe
 
 
 def _record(data: bytes, path: str) -> ModelRecord:
+    from datakeep.formats.model import ModelRecord  # late: a keep without an answer needs none
+
     record = ModelRecord.read(data, what=path)
     if record_path(record.model, record.version) != path:
         raise InvalidFile(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Another number is another format: such a database is made anew.
-FORMAT = "1"
+FORMAT = "2"
 _BUSY_S = 5.0
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -24,7 +24,7 @@ CREATE INDEX entry_name ON entry (kind, name, number);
 CREATE INDEX entry_object ON entry (object);
 CREATE INDEX entry_fault ON entry (kind) WHERE fault IS NOT NULL;
 CREATE TABLE version (path TEXT PRIMARY KEY, dataset TEXT, number INTEGER, commit_id TEXT, content TEXT,
-                      inventory TEXT, files INTEGER) WITHOUT ROWID;
+                      inventory TEXT, files INTEGER, stores TEXT, backend TEXT, unfit TEXT) WITHOUT ROWID;
 CREATE INDEX version_commit ON version (commit_id);
 CREATE INDEX version_content ON version (content);
 CREATE INDEX version_inventory ON version (inventory);
@@ -40,14 +40,36 @@ CREATE TABLE query (path TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID;
 CREATE TABLE object (name TEXT, path TEXT, what TEXT);
 CREATE INDEX object_name ON object (name);
 CREATE INDEX object_path ON object (path);
-CREATE TABLE looked (path TEXT PRIMARY KEY, stamp TEXT) WITHOUT ROWID;
+CREATE TABLE lost (path TEXT, how TEXT, name TEXT, number INTEGER);
+CREATE INDEX lost_name ON lost (how, name);
+CREATE INDEX lost_path ON lost (path);
+CREATE TABLE wanting (path TEXT PRIMARY KEY, dataset TEXT, number INTEGER, files INTEGER, sql INTEGER,
+                      fresh INTEGER) WITHOUT ROWID;
+CREATE INDEX wanting_files ON wanting (dataset, number) WHERE files;
+CREATE INDEX wanting_sql ON wanting (dataset, number) WHERE sql;
+CREATE INDEX wanting_fresh ON wanting (dataset, number) WHERE fresh;
+CREATE INDEX wanting_dataset ON wanting (dataset, number);
+CREATE TABLE wanted (files INTEGER, sql INTEGER);
+INSERT INTO wanted VALUES (0, 0);
+CREATE TRIGGER wanting_more AFTER INSERT ON wanting BEGIN
+  UPDATE wanted SET files = files + new.files, sql = sql + new.sql; END;
+CREATE TRIGGER wanting_less AFTER DELETE ON wanting BEGIN
+  UPDATE wanted SET files = files - old.files, sql = sql - old.sql; END;
+CREATE TRIGGER wanting_other AFTER UPDATE OF files, sql ON wanting BEGIN
+  UPDATE wanted SET files = files + new.files - old.files, sql = sql + new.sql - old.sql; END;
 CREATE TABLE doc (id INTEGER PRIMARY KEY, kind TEXT, name TEXT, field TEXT, number INTEGER, text TEXT,
                   folded TEXT);
 CREATE INDEX doc_name ON doc (kind, name, field);
+CREATE INDEX doc_alias ON doc (text) WHERE field = 'alias';
+CREATE INDEX doc_end ON doc (substr(folded, -2));
 CREATE VIRTUAL TABLE doc_text USING fts5 (folded, tokenize = 'trigram');
+CREATE TABLE shape (id INTEGER PRIMARY KEY, name TEXT, folded TEXT);
+CREATE INDEX shape_name ON shape (name);
+CREATE VIRTUAL TABLE shape_text USING fts5 (folded, tokenize = 'trigram');
 CREATE TABLE word (word TEXT PRIMARY KEY, uses INTEGER);
 CREATE VIRTUAL TABLE word_text USING fts5 (word, tokenize = 'trigram');
-CREATE TABLE inventory (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, files INTEGER, patterns BLOB);
+CREATE TABLE inventory (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, files INTEGER, paths INTEGER,
+                        patterns BLOB);
 CREATE TABLE chunk (inventory INTEGER, first INTEGER, paths BLOB, PRIMARY KEY (inventory, first));
 CREATE TABLE segment (id INTEGER PRIMARY KEY, files INTEGER);
 CREATE TABLE block (id INTEGER PRIMARY KEY, kind TEXT, segment INTEGER, first BLOB, last BLOB, data BLOB);

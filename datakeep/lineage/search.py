@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from datakeep.lineage.committed import folded, words
+from datakeep.lineage.committed import folded
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 #: How much a hit in each field is worth; what is not here is worth one.
 _WORTH = {
     "name": 60, "alias": 40, "title": 25, "table": 15, "purpose": 12, "column": 12, "person": 12, "target": 12,
-    "class": 8, "file": 8, "SQL": 6, "query": 6, "path": 3,
+    "class": 8, "file": 8, "SQL": 6, "query": 6,
 }  # fmt: skip
 _TRIGRAM = 3
 #: Texts looked at for one word, and words looked at for what was meant by one.
-_MAX_TEXTS = 20_000
+_MAX_TEXTS = 10_000
+_MAX_MEANT_TEXTS = 2_000
 _MAX_WORDS = 400
+_MAX_PARTS = 500
 _LIKE_ENOUGH = 0.72
 _NEAR = 0.5
 _NUMBER = re.compile("[0-9]+")
+_LETTER = re.compile(r"\w")
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,13 @@ class Result:
         hits: What has every word.
         near: For each word that was found nowhere, words like it that there are.
         alone: For each word that was found, in how many subjects.
+        frequent: Words that are in more texts than were weighed: there may be more hits.
     """
 
     hits: tuple[Hit, ...]
     near: dict[str, tuple[str, ...]]
     alone: dict[str, int]
+    frequent: tuple[str, ...] = ()
 
 
 def search(database: sqlite3.Connection, asked: Sequence[str], kinds: Collection[str]) -> Result:
@@ -86,10 +92,11 @@ def search(database: sqlite3.Connection, asked: Sequence[str], kinds: Collection
     found: list[dict[tuple[str, str], Match]] = []
     near: dict[str, tuple[str, ...]] = {}
     alone: dict[str, int] = {}
+    frequent: list[str] = []
     for word in dict.fromkeys(folded(one).strip() for one in asked):
         if not word:
             continue
-        one = _of_word(database, word, kinds)
+        one = _of_word(database, word, kinds, frequent)
         if one:
             alone[word] = len(one)
         else:
@@ -98,47 +105,82 @@ def search(database: sqlite3.Connection, asked: Sequence[str], kinds: Collection
     common = set.intersection(*(set(one) for one in found)) if found else set()
     hits = [Hit(kind, name, tuple(one[kind, name] for one in found)) for kind, name in common]
     hits.sort(key=lambda hit: (-hit.worth, hit.kind, hit.name))
-    return Result(tuple(hits), near, alone)
+    return Result(tuple(hits), near, alone, tuple(dict.fromkeys(frequent)))
 
 
-def _of_word(database: sqlite3.Connection, word: str, kinds: Collection[str]) -> dict[tuple[str, str], Match]:
+def _of_word(
+    database: sqlite3.Connection, word: str, kinds: Collection[str], frequent: list[str]
+) -> dict[tuple[str, str], Match]:
     """The best match of one word in each subject; where there is none, of the words that it may be a typo of."""
-    found = _holding(database, word, kinds)
+    found = _holding(database, word, kinds, frequent)
     if found or len(word) < _TRIGRAM:
         return found
     for meant in _like(database, word, _LIKE_ENOUGH):
         likeness = difflib.SequenceMatcher(None, word, meant).ratio()
-        for subject, match in _holding(database, meant, kinds).items():
+        for subject, match in _holding(database, meant, kinds, frequent, _MAX_MEANT_TEXTS).items():
             weaker = replace(match, word=word, meant=meant, worth=match.worth * likeness / 2)
             if subject not in found or found[subject].worth < weaker.worth:
                 found[subject] = weaker
     return found
 
 
-def _holding(database: sqlite3.Connection, word: str, kinds: Collection[str]) -> dict[tuple[str, str], Match]:
-    found: dict[tuple[str, str], Match] = {}
-    for kind, name, field, number, text, plain in _texts(database, word, kinds):
+def _holding(
+    database: sqlite3.Connection,
+    word: str,
+    kinds: Collection[str],
+    frequent: list[str],
+    limit: int = _MAX_TEXTS,
+) -> dict[tuple[str, str], Match]:
+    best: dict[tuple[str, str], tuple[float, str, str, int]] = {}
+    texts = _texts(database, word, kinds, limit)
+    if len(texts) >= limit:
+        frequent.append(word)
+    for kind, name, field, number, text, plain in texts:
         worth = _worth(word, field, plain)
-        if (kind, name) not in found or found[kind, name].worth < worth:
-            found[kind, name] = Match(word, field, text, number, worth)
-    return found
+        if (kind, name) not in best or best[kind, name][0] < worth:
+            best[kind, name] = (worth, field, text, number)
+    return {
+        subject: Match(word, field, text, number, worth)
+        for subject, (worth, field, text, number) in best.items()
+    }
 
 
 def _texts(
-    database: sqlite3.Connection, word: str, kinds: Collection[str]
+    database: sqlite3.Connection, word: str, kinds: Collection[str], limit: int
 ) -> list[tuple[str, str, str, int, str, str]]:
+    """Up to ``limit`` texts that hold a folded word."""
     marks = ", ".join("?" * len(kinds))
     columns = "kind, name, field, number, text, doc.folded"
-    wanted = f"kind IN ({marks}) AND field != 'path'"
-    if len(word) >= _TRIGRAM:
-        quoted = '"' + word.replace('"', '""') + '"'
-        query = (
-            f"SELECT {columns} FROM doc_text JOIN doc ON doc.id = doc_text.rowid "  # noqa: S608  # our names
-            f"WHERE doc_text MATCH ? AND {wanted} LIMIT {_MAX_TEXTS}"
-        )
-        return database.execute(query, (quoted, *kinds)).fetchall()
-    query = f"SELECT {columns} FROM doc WHERE instr(folded, ?) AND {wanted} LIMIT {_MAX_TEXTS}"  # noqa: S608
-    return database.execute(query, (word, *kinds)).fetchall()
+    rest = f"kind IN ({marks}) LIMIT {limit}"
+    parts = [word] if len(word) >= _TRIGRAM else _beginning(database, word)
+    if parts is None:
+        query = f"SELECT {columns} FROM doc WHERE instr(folded, ?) AND {rest}"  # noqa: S608  # our names
+        return database.execute(query, (word, *kinds)).fetchall()
+    by_part = (
+        f"SELECT {columns} FROM doc_text JOIN doc ON doc.id = doc_text.rowid "  # noqa: S608  # our names
+        f"WHERE doc_text MATCH ? AND {rest}"
+    )
+    asked = " OR ".join('"' + part.replace('"', '""') + '"' for part in parts)
+    found = database.execute(by_part, (asked, *kinds)).fetchall() if parts else []
+    if len(word) < _TRIGRAM:
+        by_end = f"SELECT {columns} FROM doc WHERE substr(folded, -2) = ? AND {rest}"  # noqa: S608
+        found = list(dict.fromkeys([*found, *database.execute(by_end, (word, *kinds))]))[:limit]
+    return found
+
+
+def _beginning(database: sqlite3.Connection, word: str) -> list[str] | None:
+    """The trigrams of the index that begin with the two characters of ``word``; None where that is of no use.
+
+    A text has the two characters in one of these, or at its end.
+    """
+    if len(word) != _TRIGRAM - 1:
+        return None
+    database.execute(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.part USING fts5vocab('main', 'doc_text', 'row')"
+    )
+    query = "SELECT term FROM temp.part WHERE term >= ? AND term <= ? LIMIT ?"
+    found = [row[0] for row in database.execute(query, (word, f"{word}\U0010ffff", _MAX_PARTS + 1))]
+    return found if len(found) <= _MAX_PARTS else None
 
 
 def _worth(word: str, field: str, text: str) -> float:
@@ -146,7 +188,18 @@ def _worth(word: str, field: str, text: str) -> float:
     worth = float(_WORTH.get(field, 1))
     if text == word:
         return 4 * worth
-    return worth * (2 if word in words(text) else 1.2 if text.startswith(word) else 1)
+    return worth * (2 if _is_word_of(word, text) else 1.2 if text.startswith(word) else 1)
+
+
+def _is_word_of(word: str, text: str) -> bool:
+    """Whether ``word`` is one of the words of a folded text; without taking all of them apart."""
+    at = text.find(word)
+    while at >= 0:
+        before, after = text[at - 1 : at] if at else "", text[at + len(word) : at + len(word) + 1]
+        if not (_LETTER.match(before) or _LETTER.match(after)):
+            return bool(_WORD.fullmatch(word))
+        at = text.find(word, at + 1)
+    return False
 
 
 def _like(database: sqlite3.Connection, word: str, likeness: float) -> list[str]:
@@ -171,9 +224,9 @@ def with_files(database: sqlite3.Connection, word: str) -> list[str]:
     if len(shape) >= _TRIGRAM:
         quoted = '"' + shape.replace('"', '""') + '"'
         query = (
-            "SELECT DISTINCT name FROM doc_text JOIN doc ON doc.id = doc_text.rowid "
-            "WHERE doc_text MATCH ? AND field = 'path' ORDER BY name"
+            "SELECT DISTINCT name FROM shape_text JOIN shape ON shape.id = shape_text.rowid "
+            "WHERE shape_text MATCH ? ORDER BY name"
         )
         return [row[0] for row in database.execute(query, (quoted,))]
-    query = "SELECT DISTINCT name FROM doc WHERE field = 'path' AND instr(folded, ?) ORDER BY name"
+    query = "SELECT DISTINCT name FROM shape WHERE instr(folded, ?) ORDER BY name"
     return [row[0] for row in database.execute(query, (shape,))]

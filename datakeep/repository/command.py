@@ -158,6 +158,10 @@ class GitRunner:
                 with suppress(BrokenPipeError):  # what a killed git did not read is of no interest
                     pipe.close()
 
+    def start(self, *arguments: str, doing: str) -> Process:
+        """As :meth:`process`, for whoever ends it themselves."""
+        return self._start(arguments, doing)
+
     def _start(self, arguments: Sequence[str], doing: str) -> Process:
         settings = [part for setting in (*_SETTINGS, *self.settings) for part in ("-c", setting)]
         try:

@@ -7,8 +7,9 @@ tag, so that a kill leaves nothing that looks like a version.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -47,6 +48,8 @@ __all__ = ["Blob", "DatasetRepository", "TagInfo"]
 _CLAIM_TIMEOUT_S = 3600
 _HELD_BYTES = 1 << 16
 _PENDING = "refs/datakeep/pending/"
+#: Beside the caches: a question about all of them need not look at each.
+_STATE = ".state"
 _HEAD = "refs/heads/main"
 #: What git says of a refspec whose branch is not there.
 _NO_MAIN = f"couldn't find remote ref {_HEAD}"
@@ -61,6 +64,19 @@ class TagInfo:
     tagger_email: str | None
     when: datetime
     message: str
+
+
+def state_of(folder: Path) -> str:
+    """What stands for all caches in ``folder``: it is another text after a version came or went in one of them."""
+    try:
+        return (folder / _STATE).read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _has_changed(folder: Path) -> None:
+    with suppress(OSError):
+        (folder / _STATE).write_text(secrets.token_hex(8), "ascii")
 
 
 class DatasetRepository:
@@ -100,6 +116,7 @@ class DatasetRepository:
         self._fetch()
 
     def _fetch(self) -> None:
+        before = self._tags_stamp()
         finished = self._fetched(_MIRROR, allow=(0, 128))
         if finished.exit_code and _NO_MAIN in finished.stderr:  # nothing was pushed there yet
             finished = self._fetched(_MIRROR[1:], allow=(0, 128))
@@ -111,6 +128,12 @@ class DatasetRepository:
         names = "".join(f"{commit}^{{tree}}\n" for commit in {*refs.values()})
         if " missing" in self._git.text("cat-file", "--batch-check", stdin=names.encode()):
             raise GitFault(f"objects are missing in the cache {self.cache}", next_step=f"rm -r {self.cache}")
+        if self._tags_stamp() != before:
+            _has_changed(self.cache.parent)
+
+    def _tags_stamp(self) -> list[int]:
+        places = [self.cache / "refs" / "tags", self.cache / "packed-refs"]
+        return [place.stat().st_mtime_ns if place.exists() else 0 for place in places]
 
     def _fetched(self, refspecs: Sequence[str], *, allow: tuple[int, ...]) -> Finished:
         return self._git.run(
@@ -330,6 +353,7 @@ class DatasetRepository:
                 f"update {_HEAD} {commit}\nupdate refs/tags/{version} {tag}\ndelete {_PENDING}{version}\n"
             )
             self._git.run("update-ref", "--stdin", stdin=updates.encode())
+            _has_changed(self.cache.parent)
             return verdict
 
     def _published_before(self, version: str, commit: str | None) -> Literal["already there"]:

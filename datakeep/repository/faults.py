@@ -48,11 +48,11 @@ class RepositoryDamaged(GitFault):
 
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
-_Rule = tuple[re.Pattern[str], type[DatakeepError], str, str]
+_Rule = tuple[str, type[DatakeepError], str, str]
 
 
 def _rule(pattern: str, kind: type[DatakeepError], cause: str, next_step: str) -> _Rule:
-    return re.compile(pattern, re.IGNORECASE), kind, cause, next_step
+    return pattern, kind, cause, next_step
 
 
 # The first rule that fits wins: the causes come before the general sentences that git adds to them.
@@ -154,7 +154,7 @@ def git_fault(stderr: str, *, doing: str, url: str | None = None) -> DatakeepErr
     said = evidence(stderr)
     shown = strip_url(url) if url else "this repository"
     for pattern, kind, cause, next_step in _RULES:
-        if pattern.search(stderr):
+        if re.search(pattern, stderr, re.IGNORECASE):
             return kind(f"{doing}: {cause} ({said})", next_step=next_step.replace("{url}", shown))
     return GitFault(
         f"{doing}: git failed ({said or 'it gave no reason'})",

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import (
@@ -42,11 +41,14 @@ from datakeep.repository.objects import (
     resolve_all,
     walk_tree,
 )
+from datakeep.repository.reading import ObjectReader
+from datakeep.repository.refs import common_folder, position
 from datakeep.repository.vault import push, require_base, transport_options
 from datakeep.repository.writing import Plan, write_commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from filelock import BaseFileLock
 
@@ -58,6 +60,8 @@ __all__ = ["Change", "KeepRepository", "KeepTree", "LogEntry"]
 PRIVATE_FOLDER = ".datakeep"
 _MAIN = "refs/heads/main"
 _ATTEMPTS = 10
+#: Files that are read one by one through a process that is there already.
+_FEW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,9 @@ class LogEntry:
 class KeepTree:
     """The files of a keep at one commit; no files at all before the first."""
 
-    def __init__(self, git: GitRunner, commit: str | None) -> None:
+    def __init__(self, git: GitRunner, commit: str | None, reader: ObjectReader | None = None) -> None:
         self._git = git
+        self._reader = reader or ObjectReader(git)
         self.commit = commit
 
     def read(self, path: str) -> bytes | None:
@@ -96,11 +101,22 @@ class KeepTree:
         return self.read_many([path]).get(path)
 
     def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """The bytes of those of ``paths`` that exist, at the cost of one git process."""
-        return read_files(self._git, self.commit, list(paths)) if self.commit else {}
+        """The bytes of those of ``paths`` that exist, at the cost of one git process at most."""
+        asked = list(paths)
+        if self.commit and len(asked) <= _FEW:
+            read = {path: self._reader.read(f"{self.commit}:{path}") for path in asked}
+            if all(one and one[0] == b"blob" for one in read.values()):
+                return {path: one[1] for path, one in read.items() if one}
+        # Something is missing, or is no file, or is damaged: which of these, is told here.
+        return read_files(self._git, self.commit, asked) if self.commit else {}
 
     def list(self, prefix: str = "") -> list[str]:
         """The paths of all files below ``prefix`` (``register/orders/``), without submodules' contents."""
+        if self.commit and prefix.endswith("/") and prefix.count("/") > 1:  # of one dataset or model
+            tree = f"{self.commit}:{prefix.removesuffix('/')}"
+            found = self._reader.files(tree, prefix, id_bytes=len(self.commit) // 2)
+            if found is not None:
+                return found
         return [entry.path for entry in walk_tree(self._git, self.commit, prefix)] if self.commit else []
 
     def object_ids(self, prefixes: Sequence[str]) -> dict[str, str]:
@@ -133,6 +149,7 @@ class KeepRepository:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._git = GitRunner(root, settings=("fetch.fsckObjects=true",))
+        self._reader = ObjectReader(self._git)
         self._lock: BaseFileLock | None = None
 
     @classmethod
@@ -202,11 +219,11 @@ class KeepRepository:
 
     def head(self) -> str | None:
         """The commit that this clone shows; None before the first."""
-        return resolve(self._git, "HEAD")
+        return position(self.root, "HEAD")
 
     def at(self, commit: str | None = None) -> KeepTree:
         """The files at ``commit``, or at the head."""
-        return KeepTree(self._git, check_object_id(commit) if commit else self.head())
+        return KeepTree(self._git, check_object_id(commit) if commit else self.head(), self._reader)
 
     def read(self, path: str, at: str | None = None) -> bytes | None:
         """The bytes of a committed file at ``at`` or the head; None if there is none."""
@@ -313,7 +330,7 @@ class KeepRepository:
                 base = self._base()
                 if base:
                     self._try_push(base)
-            return KeepTree(self._git, base)
+            return KeepTree(self._git, base, self._reader)
 
     def _try_push(self, base: str) -> str:
         return push(self._git, self.url, [f"{base}:{_MAIN}"], remote="origin", dry_run=True)
@@ -354,7 +371,9 @@ class KeepRepository:
                 if attempt or not ready:
                     self._fetch()
                 base = self._base()
-                commit = self._commit(base, change(KeepTree(self._git, base)), message, identity, when)
+                commit = self._commit(
+                    base, change(KeepTree(self._git, base, self._reader)), message, identity, when
+                )
                 if self._publish(commit, url, progress or Silent()):
                     break
                 spread = random.uniform(0.01, 0.1)  # noqa: S311  # no secret depends on it
@@ -445,7 +464,7 @@ class KeepRepository:
 
     @cached_property
     def _git_folder(self) -> Path:
-        return Path(self._git.text("rev-parse", "--path-format=absolute", "--git-common-dir"))
+        return common_folder(self.root)
 
     def private_folder(self) -> Path:
         """``.datakeep/``, made if it is not there; git does not see it.

@@ -18,6 +18,7 @@ from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url
 from datakeep.repository.faults import os_fault
 from datakeep.repository.objects import resolve
+from datakeep.repository.refs import position
 from datakeep.repository.vault import transport_options
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def divergence(root: Path) -> Divergence | None:
 
 def known_behind(root: Path) -> int:
     """How many commits the clone at ``root`` has fetched from its origin and does not show; nobody is asked."""
+    if position(root, "HEAD") == position(root, _ORIGIN_MAIN):
+        return 0
     listed = GitRunner(root).run("rev-list", "--count", f"HEAD..{_ORIGIN_MAIN}", "--", allow=(0, 128))
     return int(listed.text) if listed.exit_code == 0 else 0
 

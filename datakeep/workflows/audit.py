@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError, SourceUnreadable, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
-from datakeep.formats.model import ModelInput
 from datakeep.lineage import records
-from datakeep.store.hashing import hash_file
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import not_known, stated
 from datakeep.workflows.used_by import (
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from datakeep.formats.manifest import Manifest
-    from datakeep.formats.model import ModelRecord
+    from datakeep.formats.model import ModelInput, ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.records import Broken
     from datakeep.workflows.keep import Keep
@@ -131,8 +129,8 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
 def _whatever(keep: Keep, subject: str, now: datetime) -> Audit | UsedBy:
     """Without a prefix the one thing that ``subject`` can mean."""
     name = subject.partition("@")[0]
-    is_model = bool(NAME.fullmatch(name)) and name in records.names(keep.tree)
-    is_dataset = bool(NAME.fullmatch(name)) and name in keep.datasets
+    is_model = bool(records.versions_of(keep.tree, name))
+    is_dataset = bool(NAME.fullmatch(name)) and bool(keep.versions(name))
     is_file = Path(subject).is_file()
     meanings = [
         *([f"model:{subject}"] if is_model else []),
@@ -172,6 +170,8 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
 
 
 def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
+    from datakeep.store.hashing import hash_file
+
     try:
         sha256 = hash_file(path.resolve())[2].hex()
     except OSError as error:
@@ -196,7 +196,7 @@ def _all_broken(keep: Keep) -> tuple[Broken, ...]:
 
 def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
     name, at, version = subject.partition("@")
-    versions = records.names(keep.tree).get(name, ())
+    versions = records.versions_of(keep.tree, name)
     if not versions:
         near = nearest(name, records.names(keep.tree))
         hint = f"; did you mean {near!r}?" if near else ""
@@ -261,6 +261,8 @@ class Auditor:
         self, manifest: Manifest, name: str, above: Sequence[str]
     ) -> tuple[tuple[InputFacts, ...], list[str]]:
         """What the parents of a derived version are, and which of them cannot be followed."""
+        from datakeep.formats.model import ModelInput
+
         found, unknown = [], []
         stated_parents = manifest.source.parents if manifest.source else None
         for parent in stated_parents or ():

@@ -17,6 +17,7 @@ from datakeep.store.checking import Checked
 from datakeep.store.interface import CHUNK_BYTES
 from datakeep.store.quarantine import quarantine
 from datakeep.workflows.inventories import INVENTORY, checked
+from datakeep.workflows.parsed import BUNDLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ def bundle_key(entry: VersionEntry) -> str:
 
 def is_bundled(entry: VersionEntry) -> bool:
     """Whether the stores hold the version as a bundle: the other backend's bytes are objects of their own."""
-    return entry.manifest.get("backend") == "git"
+    return entry.manifest.get("backend") == BUNDLED
 
 
 def chain(keep: Keep, dataset: str) -> list[VersionEntry]:

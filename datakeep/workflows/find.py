@@ -63,6 +63,7 @@ class Findings:
         alone: For each word that is somewhere, in how many things.
         not_searched: What could not be looked through, one line each.
         broken: Files of the keep that cannot be read, and so may hold an answer.
+        total: How many things have all the words; ``found`` may be the first of them only.
     """
 
     words: tuple[str, ...]
@@ -71,9 +72,17 @@ class Findings:
     alone: dict[str, int]
     not_searched: tuple[str, ...]
     broken: tuple[tuple[str, str], ...]
+    total: int
 
 
-def find(keep: Keep, words: Sequence[str], *, kind: FindKind | None = None, fetch: bool = False) -> Findings:
+def find(
+    keep: Keep,
+    words: Sequence[str],
+    *,
+    kind: FindKind | None = None,
+    fetch: bool = False,
+    limit: int | None = None,
+) -> Findings:
     """What of the keep has all of ``words``.
 
     Args:
@@ -81,6 +90,7 @@ def find(keep: Keep, words: Sequence[str], *, kind: FindKind | None = None, fetc
         words: As they were typed; each may be a part of a word, or hold spaces.
         kind: Only such things.
         fetch: Get the file lists and SQL that are not here first.
+        limit: Name so many of what was found, the best; None names all.
 
     Raises:
         UsageError: There is no word.
@@ -89,7 +99,7 @@ def find(keep: Keep, words: Sequence[str], *, kind: FindKind | None = None, fetc
     if not asked:
         raise UsageError("no word to search for", next_step="datakeep find WORDS…")
     keep.warn_if_behind()
-    return ask(keep, lambda index: _Finder(index, asked, kind).findings(), fetch=fetch)
+    return ask(keep, lambda index: _Finder(index, asked, kind).findings(limit), fetch=fetch)
 
 
 class _Finder:
@@ -99,7 +109,7 @@ class _Finder:
         self._index, self._words, self._kind = index, words, kind
         self._skipped: list[str] = []
 
-    def findings(self) -> Findings:
+    def findings(self, limit: int | None) -> Findings:
         kinds = [one for one in KINDS if one != "file" and self._kind in (None, one)]
         result = search(self._index.database, self._words, kinds) if kinds else Result((), {}, {})
         files = self._files() if self._kind in (None, "file") else []
@@ -109,13 +119,17 @@ class _Finder:
         if self._kind in (None, "dataset"):
             lacking.append(not_searched(self._index, "SQL"))
         broken = [one for kind in kinds for one in self._index.broken(kind)]
+        for word in result.frequent:
+            self._skipped.append(f"some of the very many texts that have {word!r}: add another word")
+        found = [*(self._found(hit) for hit in result.hits[:limit]), *files]
         return Findings(
             self._words,
-            (*(self._found(hit) for hit in result.hits), *files),
+            tuple(found[:limit]),
             result.near,
             result.alone,
             (*(str(one) for one in lacking if one), *self._skipped),
             tuple(broken),
+            len(result.hits) + len(files),
         )
 
     def _found(self, hit: Hit) -> Found:

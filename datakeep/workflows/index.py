@@ -1,43 +1,29 @@
-"""The index of a keep, opened for a question; and what it knows of inventories and SQL, taken in where they are.
+"""The index of a keep, opened for a question.
 
-The register alone makes most of it. The files of a version and the text of its SQL lie in the dataset's repository
-and the stores: they are taken in where this machine has them already, and fetched only when that is asked for.
-What is not here is counted, so that an answer can say what was not searched.
+The register alone makes most of it; :mod:`datakeep.workflows.collecting` adds the lists of files and SQL that this
+machine has. What is not here is counted, so that an answer can say what was not searched.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
-from datakeep.formats.version import VersionEntry
-from datakeep.lineage import schema
-from datakeep.lineage.index import Index, describe
-from datakeep.store import dvc_format
-from datakeep.store.interface import Capability
-from datakeep.store.verified import fetch_object
+from datakeep.lineage import schema, wanting
+from datakeep.lineage.index import Index
+from datakeep.workflows.collecting import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from datakeep.lineage.adding import Adding
-    from datakeep.repository.dataset import DatasetRepository
-    from datakeep.store.interface import Store
     from datakeep.workflows.keep import Keep
 
 #: Reading so many files takes long enough to say so.
 _WORTH_SAYING = 200
-INVENTORY = "inventory.parquet"
-_POINTERS = {f"{INVENTORY}.dvc": "the inventory", "data.dvc": "the list of the files (a .dir object)"}
-#: Inventories of the git backend that are read by one git process, and held in memory at once.
-_READ_AT_ONCE = 20
-#: Rows that one transaction takes in.
-_COMMIT_ROWS = 1_500_000
 _Answer = TypeVar("_Answer")
 
 
@@ -85,7 +71,7 @@ def _asked(keep: Keep, question: Callable[[Index], _Answer], *, fetch: bool, fil
     index = _open(keep)
     try:
         if files:
-            _Collector(keep, index, fetch=fetch).collect()
+            Collector(keep, index, fetch=fetch).collect()
         return question(index)
     finally:
         index.close()
@@ -121,208 +107,8 @@ def not_searched(
         dataset: Only those of one dataset.
         number: Only this version of it.
     """
-    lacking = {
-        "files": "NOT EXISTS (SELECT 1 FROM inventory i WHERE i.digest = v.inventory)",
-        "SQL": "EXISTS (SELECT 1 FROM doc d WHERE d.kind = 'dataset' AND d.name = v.dataset AND d.field = 'query')"
-        " AND NOT EXISTS (SELECT 1 FROM looked l WHERE l.path = v.path)",
-    }[what]
-    only = (" AND v.dataset = ?" if dataset else "") + (" AND v.number = ?" if number else "")
-    given = tuple(one for one in (dataset, number) if one)
-    where = f"FROM version v WHERE {lacking}{only}"
-    (count,) = index.database.execute(f"SELECT count(*) {where}", given).fetchone()  # our own words
+    count = wanting.count(index.database, what.lower(), dataset, number)
     if not count:
         return None
-    query = f"SELECT v.dataset, v.number {where} ORDER BY v.dataset, v.number DESC LIMIT 3"
-    names = tuple(f"{name}@v{number}" for name, number in index.database.execute(query, given))
-    return NotSearched(what, count, names)
-
-
-class _Collector:
-    """Takes in what the repositories and stores have of the versions that the index knows no files of."""
-
-    def __init__(self, keep: Keep, index: Index, *, fetch: bool) -> None:
-        self._keep, self._index, self._fetch = keep, index, fetch
-        self._database = index.database
-        self._adding: Adding | None = None
-        self._stores_here: list[Store] | None = None
-        self._faults: list[str] = []
-
-    def collect(self) -> None:
-        """All that is here (or can be fetched, if that is asked for) is in the index."""
-        seen = self._seen()
-        if not self._fetch and schema.meta(self._database, "seen") == seen:
-            return
-        lacking = self._lacking()
-        try:
-            with schema.transaction(self._database):
-                self._take_all(lacking)
-                schema.set_meta(self._database, "seen", seen)
-        except sqlite3.OperationalError as error:
-            if not schema.is_busy(error):
-                raise
-        if self._faults:
-            more = f" (and {len(self._faults) - 1} more)" if len(self._faults) > 1 else ""
-            self._keep.progress.warn(f"not fetched: {self._faults[0]}{more}")
-
-    def _take_all(self, lacking: Mapping[str, Sequence[str]]) -> None:
-        if not lacking:
-            return
-        from datakeep.lineage.adding import Adding, merge  # slow to import, and seldom needed
-
-        adding = self._adding = Adding(self._database)
-        for dataset, paths in lacking.items():
-            entries = self._index.entries(paths)
-            self._take(dataset, [VersionEntry.of(one.data, what=one.path) for one in entries if one.data])
-            self._settle()
-        adding.flush()
-        merge(self._database)
-
-    def _settle(self) -> None:
-        """What was taken in is kept, whatever comes after."""
-        if self._adding and self._adding.waiting_rows >= _COMMIT_ROWS:
-            self._adding.flush()
-            self._database.execute("COMMIT")
-            self._database.execute("BEGIN IMMEDIATE")
-
-    def _seen(self) -> str:
-        """What the repositories here have, in short: it changes when one is fetched."""
-        total = hashlib.sha256((schema.meta(self._database, "commit") or "").encode())
-        for name, stamp in sorted(self._here().items()):
-            total.update(f"{name} {stamp}\n".encode())
-        return total.hexdigest()
-
-    def _here(self) -> dict[str, int]:
-        """The datasets whose repositories are here, and when their tags changed."""
-        folder = self._keep.cache("datasets")
-        found = {}
-        for one in folder.glob("[!.]*.git") if folder.is_dir() else ():
-            tags = one / "refs" / "tags"
-            packed = one / "packed-refs"
-            times = [place.stat().st_mtime_ns for place in (tags, packed) if place.exists()]
-            found[one.name.removesuffix(".git")] = max(times, default=0)
-        return found
-
-    def _lacking(self) -> dict[str, list[str]]:
-        """By dataset, the paths of the entries of versions that are not wholly known, and may be now."""
-        query = (
-            "SELECT v.dataset, v.path FROM version v LEFT JOIN looked l ON l.path = v.path "
-            "WHERE l.stamp IS NOT 'all' ORDER BY v.dataset, v.number"
-        )
-        here = self._here()
-        found: dict[str, list[str]] = {}
-        for dataset, path in self._database.execute(query):
-            if self._fetch or dataset in here:
-                found.setdefault(dataset, []).append(path)
-        return found
-
-    def _take(self, dataset: str, entries: Sequence[VersionEntry]) -> None:
-        repository = self._keep.dataset_repository(dataset)
-        found = 0
-        for first in range(0, len(entries), _READ_AT_ONCE):
-            some = entries[first : first + _READ_AT_ONCE]
-            files = self._read(repository, some)
-            found += sum(self._take_one(entry, files) for entry in some)
-        if found:
-            describe(self._database, "dataset", dataset)
-
-    def _read(
-        self, repository: DatasetRepository, entries: Sequence[VersionEntry]
-    ) -> dict[tuple[str, str], bytes]:
-        wanted = [(entry.commit, name) for entry in entries for name in _names(entry)]
-        try:
-            files = repository.read_here(wanted)
-            if self._fetch and any(not _is_here(entry, files) for entry in entries):
-                repository.fetch()
-                files = repository.read_here(wanted)
-            return files
-        except DatakeepError as error:
-            self._faults.append(error.what)
-            return {}
-
-    def _take_one(self, entry: VersionEntry, files: dict[tuple[str, str], bytes]) -> bool:
-        """Whether anything of a version was there."""
-        if not _is_here(entry, files):
-            return False
-        path = f"register/{entry.dataset}/{entry.version}.yaml"
-        for table in ("query", "object", "looked"):
-            self._database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608  # our own names
-        query = _query(entry)
-        if query and (text := files.get((entry.commit, query))) is not None:
-            shown = text.decode("utf-8", "replace")
-            self._database.execute("INSERT INTO query VALUES (?, ?)", (path, shown))
-        for name, what in _POINTERS.items():
-            if md5 := _pointed(files.get((entry.commit, name)), name):
-                self._database.execute("INSERT INTO object VALUES (?, ?, ?)", (md5, path, what))
-        whole = self._take_inventory(entry, files)
-        self._database.execute("INSERT INTO looked VALUES (?, ?)", (path, "all" if whole else "read"))
-        return True
-
-    def _take_inventory(self, entry: VersionEntry, files: dict[tuple[str, str], bytes]) -> bool:
-        digest = entry.inventory.removeprefix("sha256:")
-        known = self._database.execute("SELECT 1 FROM inventory WHERE digest = ?", (digest,)).fetchone()
-        if known:
-            return True
-        from datakeep.workflows.inventories import checked
-
-        data = files.get((entry.commit, INVENTORY))
-        try:
-            if data is None:
-                data = self._from_store(entry, files.get((entry.commit, f"{INVENTORY}.dvc")))
-            if data is None or self._adding is None:
-                return False
-            self._adding.add(digest, checked(data, entry, by_digest=True))
-        except DatakeepError as error:
-            if self._fetch:
-                self._faults.append(error.what)
-            return False
-        return True
-
-    def _from_store(self, entry: VersionEntry, pointer: bytes | None) -> bytes | None:
-        md5 = _pointed(pointer, f"{INVENTORY}.dvc")
-        stores = self._stores()
-        if md5 is None or not stores:
-            return None
-        from datakeep.workflows.inventories import limit_of
-
-        holding = self._keep.holding(entry)
-        return fetch_object(
-            md5,
-            sorted(stores, key=lambda store: store.name not in holding),
-            entry.dataset,
-            sha256=bytes.fromhex(entry.inventory.removeprefix("sha256:")),
-            limit_bytes=limit_of(entry),
-            what=f"the inventory of {entry.dataset}@{entry.version}",
-        )
-
-    def _stores(self) -> list[Store]:
-        """The stores that may be asked: those of this machine; all, if fetching is asked for."""
-        if self._stores_here is None:
-            stores = self._keep.stores()
-            self._stores_here = [
-                store for store in stores if self._fetch or Capability.LOCAL in store.capabilities
-            ]
-        return self._stores_here
-
-
-def _query(entry: VersionEntry) -> str | None:
-    source = entry.manifest.get("source")
-    path = source.get("query") if isinstance(source, dict) else None
-    return path if isinstance(path, str) else None
-
-
-def _names(entry: VersionEntry) -> list[str]:
-    """The files of a dataset's repository that the index is interested in."""
-    names = ["dataset.yaml", *([query] if (query := _query(entry)) else [])]
-    return names + ([INVENTORY] if entry.manifest.get("backend") == "git" else list(_POINTERS))
-
-
-def _is_here(entry: VersionEntry, files: dict[tuple[str, str], bytes]) -> bool:
-    return any((entry.commit, name) in files for name in _names(entry))
-
-
-def _pointed(pointer: bytes | None, what: str) -> str | None:
-    """The object that a ``.dvc`` file points to; None if it is none that can be read."""
-    try:
-        return dvc_format.parse_pointer_file(pointer, what=what).md5 if pointer is not None else None
-    except DatakeepError:
-        return None
+    names = wanting.some(index.database, what.lower(), dataset, number)
+    return NotSearched(what, count, tuple(names))

@@ -10,31 +10,29 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import (
     DamagedBytes,
     DatakeepError,
-    GitFault,
     InvalidFile,
     NotAKeep,
     UnknownName,
     UsageError,
 )
-from datakeep.core.names import VERSION, Reference, nearest, parse_reference, version_number
-from datakeep.formats.keep import KeepFile
-from datakeep.formats.version import VersionEntry
+from datakeep.core.names import NAME, VERSION, Reference, nearest, parse_reference, version_number
 from datakeep.repository import vault, working
 from datakeep.repository.dataset import DatasetRepository
 from datakeep.repository.keep import PRIVATE_FOLDER, KeepRepository, KeepTree
-from datakeep.store.opening import open_store
-from datakeep.workflows.roster import Roster, roster_of
+from datakeep.workflows.keep_facts import Filled, KeepFacts, facts_of, recall, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from datakeep.core.progress import Progress
-    from datakeep.formats.keep import StoreEntry
+    from datakeep.formats.keep import KeepFile, StoreEntry
     from datakeep.formats.person import Person
+    from datakeep.formats.version import VersionEntry
     from datakeep.repository.identity import Identity
     from datakeep.store.interface import Store
+    from datakeep.workflows.roster import Roster
 
 KEEP_FILE = "keep.yaml"
 
@@ -59,19 +57,44 @@ def open_keep(folder: Path, progress: Progress) -> Keep:
             f"the keep at {repository.root} has no commit with a keep.yaml",
             next_step=f"finish its creation: datakeep init {repository.root}",
         )
-    keep = Keep(repository, KeepFile.read(text, what=str(repository.root / KEEP_FILE)), progress)
-    keep.tree = tree
+    keep = Keep(repository, tree, text, progress)
+    keep.require_whole()
     return keep
 
 
 class Keep:
     """A clone of a keep; read at its head, so that what is seen is what was committed."""
 
-    def __init__(self, repository: KeepRepository, file: KeepFile, progress: Progress) -> None:
+    def __init__(self, repository: KeepRepository, tree: KeepTree, text: bytes, progress: Progress) -> None:
         self.repository = repository
-        self.file = file
         self.progress = progress
+        self.tree = tree
+        self._text = text
         self._repositories: dict[str, DatasetRepository] = {}
+
+    def require_whole(self) -> None:
+        """The keep's settings can be read.
+
+        Raises:
+            InvalidFile: They cannot.
+        """
+        _ = self._facts
+
+    @cached_property
+    def file(self) -> KeepFile:
+        """The keep's settings."""
+        from datakeep.formats.keep import KeepFile  # late: most questions do not need them
+
+        return KeepFile.read(self._text, what=str(self.root / KEEP_FILE))
+
+    @cached_property
+    def _facts(self) -> KeepFacts:
+        """What questions need of the settings."""
+        known = recall(self.cache(), self._text)
+        if known is None:
+            known = facts_of(self.file)
+            remember(self.cache(), self._text, known)
+        return known
 
     @property
     def root(self) -> Path:
@@ -81,24 +104,22 @@ class Keep:
     @property
     def name(self) -> str:
         """The keep's name."""
-        return self.file.name
-
-    @cached_property
-    def tree(self) -> KeepTree:
-        """The files at the head, as of the first look; see :meth:`look_again`."""
-        return self.repository.at()
+        return self._facts.name
 
     def look_again(self) -> None:
         """Forget what was read, if the head has moved."""
         now = self.repository.at()
-        if "tree" in self.__dict__ and self.tree.commit == now.commit:
+        if self.tree.commit == now.commit:
             return
-        for name in ("tree", "_versions", "roster", "_filled"):
+        for name in ("_versions", "_some_versions", "roster", "_filled"):
             self.__dict__.pop(name, None)
         self.tree = now
         text = self.tree.read(KEEP_FILE)
-        if text is not None:
-            self.file = KeepFile.read(text, what=str(self.root / KEEP_FILE))
+        if text is not None and text != self._text:
+            self._text = text
+            for name in ("file", "_facts"):
+                self.__dict__.pop(name, None)
+            self.require_whole()
 
     def refresh(self) -> None:
         """Follow what is published; if that is impossible now, a warning says so."""
@@ -109,12 +130,12 @@ class Keep:
 
     @cached_property
     def _versions(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for path in self.tree.list("register/"):
-            parts = path.removesuffix(".yaml").split("/")
-            if len(parts) == 3 and path.endswith(".yaml") and VERSION.fullmatch(parts[2]):
-                found.setdefault(parts[1], []).append(parts[2])
-        return {name: sorted(versions, key=version_number) for name, versions in sorted(found.items())}
+        return _versions_in(self.tree.list("register/"))
+
+    @cached_property
+    def _some_versions(self) -> dict[str, list[str]]:
+        """Of the datasets that were asked for by name: a question about one need not list all."""
+        return {}
 
     @property
     def datasets(self) -> list[str]:
@@ -123,7 +144,12 @@ class Keep:
 
     def versions(self, dataset: str) -> list[str]:
         """The versions of a dataset, oldest first; none if it is not registered."""
-        return self._versions.get(dataset, [])
+        if "_versions" in self.__dict__ or not NAME.fullmatch(dataset):
+            return self._versions.get(dataset, [])
+        if dataset not in self._some_versions:
+            found = _versions_in(self.tree.list(f"register/{dataset}/"))
+            self._some_versions[dataset] = found.get(dataset, [])
+        return self._some_versions[dataset]
 
     def resolve(self, text: str) -> Reference:
         """The version that ``orders`` or ``orders@v3`` means; an earlier name (alias) works as well.
@@ -133,7 +159,7 @@ class Keep:
             UnknownName: There is no such dataset or version; says what is near.
         """
         wanted = parse_reference(text.removeprefix("dataset:"))
-        name = wanted.name if wanted.name in self._versions else self._by_alias(wanted.name)
+        name = wanted.name if self.versions(wanted.name) else self._by_alias(wanted.name)
         versions = self.versions(name)
         if wanted.version and wanted.version not in versions:
             said, pull = self.elsewhere()
@@ -204,6 +230,8 @@ class Keep:
 
     def _older(self, dataset: str, fault: DatakeepError) -> VersionEntry | None:
         """The newest version that can be read, where the newest cannot."""
+        from datakeep.formats.version import VersionEntry
+
         found = [one for one in self.entries_or_faults(dataset).values() if isinstance(one, VersionEntry)]
         shown = f"the newest that can be read is {found[-1].version}" if found else "no other can be read"
         self.progress.warn(f"{fault.what}; of {dataset} {shown}")
@@ -243,6 +271,7 @@ class Keep:
         Args:
             holding: Only entries whose text has all of these; parsing ten thousand others takes a minute.
         """
+        from datakeep.formats.version import VersionEntry
         from datakeep.workflows.parsed import entries_at
 
         needles = [text.encode("utf-8") for text in holding]
@@ -268,6 +297,8 @@ class Keep:
     @cached_property
     def roster(self) -> Roster:
         """Who is who, and whose files cannot be read."""
+        from datakeep.workflows.roster import roster_of
+
         return roster_of(self.tree)
 
     @property
@@ -333,6 +364,8 @@ class Keep:
         url = self.store_url(entry.name, entry.url)
         moved = url != entry.url
         connections = self.repository.setting(f"datakeep.store.{entry.name}.connections") or ""
+        from datakeep.store.opening import open_store
+
         return open_store(
             entry.name,
             url,
@@ -344,6 +377,8 @@ class Keep:
 
     def recorded_stores(self) -> list[Store]:
         """All stores where keep.yaml says that they are, which is what gets written down."""
+        from datakeep.store.opening import open_store
+
         return [
             open_store(store.name, store.url, endpoint_url=store.endpoint_url, region=store.region)
             for store in self.file.vault.stores
@@ -357,20 +392,18 @@ class Keep:
         that was given up and taken again means the new place, rightly.
         """
         path = entry_path(entry.dataset, entry.version)
-        known = [store.name for store in self.file.vault.stores]
-        named = [name for name in entry.stores if name in known]
-        later = [name for name in known if name not in named and path in self._filled.get(name, ())]
+        return self.holding_at(path, entry.stores)
+
+    def holding_at(self, path: str, stores: Sequence[str]) -> tuple[str, ...]:
+        """As :meth:`holding`, of the entry at ``path`` of the register, which names ``stores``."""
+        known = [name for name, _ in self._facts.stores]
+        named = [name for name in stores if name in known]
+        later = [name for name in known if name not in named and self._filled.had(name, path)]
         return (*named, *later)
 
     @cached_property
-    def _filled(self) -> dict[str, set[str]]:
-        """The register as of the day on which each store that was added later was filled."""
-        found = {}
-        for store in self.file.vault.stores:
-            with contextlib.suppress(GitFault):  # a commit that this clone does not have proves nothing
-                if store.filled_at:
-                    found[store.name] = set(self.repository.list("register/", at=store.filled_at))
-        return found
+    def _filled(self) -> Filled:
+        return Filled(self.repository, self._facts)
 
     def stores_of(self, entry: VersionEntry) -> list[Store]:
         """All stores, those that should hold the version first: the order in which to ask them for it."""
@@ -436,7 +469,19 @@ class Keep:
         return handle
 
 
+def _versions_in(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Dataset to its versions, oldest first, of paths of the register."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        parts = path.removesuffix(".yaml").split("/")
+        if len(parts) == 3 and path.endswith(".yaml") and VERSION.fullmatch(parts[2]):
+            found.setdefault(parts[1], []).append(parts[2])
+    return {name: sorted(versions, key=version_number) for name, versions in sorted(found.items())}
+
+
 def _entry(text: bytes, path: str) -> VersionEntry:
+    from datakeep.formats.version import VersionEntry
+
     entry = VersionEntry.read(text, what=path)
     if path != entry_path(entry.dataset, entry.version):
         raise DamagedBytes(

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, InvalidFile
-from datakeep.formats.person import Person
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from datakeep.formats.person import Person
     from datakeep.repository.identity import Identity
     from datakeep.repository.keep import KeepTree
 
@@ -109,6 +109,8 @@ def has_departed(person: Person, day: date) -> bool:
 
 def roster_of(tree: KeepTree) -> Roster:
     """Who is who, of a keep's files; one that cannot be read takes nobody else away."""
+    from datakeep.formats.person import Person
+
     texts = tree.read_many([path for path in tree.list(FOLDER) if path.endswith(".yaml")])
     people: dict[str, Person] = {}
     unreadable = []

@@ -7,20 +7,23 @@ from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
-from datakeep.attest.judge import About, Standing, judge
 from datakeep.core.errors import DatakeepError
+from datakeep.core.names import NAME
 from datakeep.repository import working
-from datakeep.workflows.roster import roster_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
+    from datakeep.attest.judge import Standing
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.working import Addition
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.roster import Roster
 
 FOLDER = "proofs/"
+#: So many are asked about one by one; after that, all proofs are listed.
+_MANY_DATASETS = 20
 #: ``proven``: someone other than the owner passed, by their newest verification; ``self-checked``: the owner
 #: only; ``expired``: nobody's holds any more; ``failed``: see :attr:`Proofs.state`; ``unproven``: no proofs.
 State = Literal["proven", "self-checked", "expired", "failed", "unproven"]
@@ -103,6 +106,8 @@ class Judge:
         self._keep = keep
         self._now = now
         self._people: dict[str, Roster] = {}
+        #: What was listed dataset by dataset, as long as these are few.
+        self._listed: dict[str, dict[str, list[str]]] = {}
 
     @cached_property
     def _additions(self) -> dict[str, Addition]:
@@ -114,26 +119,26 @@ class Judge:
         commits = {addition.commit for addition in self._additions.values()}
         return working.folder_ids(self._keep.root, sorted(commits), "people") if commits else {}
 
+    def _paths(self, dataset: str) -> dict[str, list[str]]:
+        """The folder of each version of a dataset to its proofs."""
+        if len(self._listed) >= _MANY_DATASETS or not NAME.fullmatch(dataset):
+            return self._all_paths.get(dataset, {})
+        if dataset not in self._listed:
+            listed = self._keep.tree.list(f"{FOLDER}{dataset}/")
+            self._listed[dataset] = _by_dataset(listed).get(dataset, {})
+        return self._listed[dataset]
+
     @cached_property
-    def _paths(self) -> dict[str, list[str]]:
-        """The folder of each version to its proofs."""
-        found: dict[str, list[str]] = {}
-        for path in self._keep.tree.list(FOLDER):
-            if path.endswith(".dsse.json"):
-                found.setdefault(path.rpartition("/")[0], []).append(path)
-        return found
+    def _all_paths(self) -> dict[str, dict[str, list[str]]]:
+        return _by_dataset(self._keep.tree.list(FOLDER))
 
     def has_proofs(self, dataset: str) -> bool:
         """Whether any version of a dataset has any proof, whatever it is worth."""
-        return dataset in self._proved
-
-    @cached_property
-    def _proved(self) -> set[str]:
-        return {folder.split("/")[1] for folder in self._paths}
+        return bool(self._paths(dataset))
 
     def proofs(self, entry: VersionEntry) -> Proofs:
         """The proofs of one version."""
-        paths = self._paths.get(f"{FOLDER}{entry.dataset}/{entry.version}", [])
+        paths = self._paths(entry.dataset).get(f"{FOLDER}{entry.dataset}/{entry.version}", [])
         texts = self._keep.tree.read_many(paths)
         found = [ProofStanding(path, self._judge(path, texts[path], entry)) for path in paths]
         found.sort(key=lambda one: one.path, reverse=True)
@@ -141,6 +146,8 @@ class Judge:
         return Proofs(entry.dataset, entry.version, tuple(found))
 
     def _judge(self, path: str, envelope: bytes, entry: VersionEntry) -> Standing:
+        from datakeep.attest.judge import About, judge  # late: most versions of a large keep have no proof
+
         addition = self._additions.get(path)
         if addition is None:
             return _invalid("the keep's history does not tell when it came in")
@@ -160,11 +167,25 @@ class Judge:
         )
 
     def _people_at(self, commit: str) -> Roster:
+        from datakeep.workflows.roster import roster_of
+
         key = self._people_ids.get(commit, commit)
         if key not in self._people:
             self._people[key] = roster_of(self._keep.repository.at(commit))
         return self._people[key]
 
 
+def _by_dataset(listed: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """By dataset, the folder of each version to its proofs."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for path in listed:
+        if path.endswith(".dsse.json"):
+            folder = path.rpartition("/")[0]
+            found.setdefault(folder.split("/")[1], {}).setdefault(folder, []).append(path)
+    return found
+
+
 def _invalid(reason: str) -> Standing:
+    from datakeep.attest.judge import Standing
+
     return Standing("invalid", self_check=False, by=None, at=None, expires=None, reason=reason)

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING
 from datakeep.core.counts import counted
 from datakeep.core.errors import (
     AccessDenied,
-    DamagedBytes,
     DatakeepError,
     GitFault,
-    InvalidFile,
     StoreUnreachable,
 )
 from datakeep.formats.version import VersionEntry
 from datakeep.repository import working
 from datakeep.repository.command import local_path
 from datakeep.workflows.alike import proven_alike
-from datakeep.workflows.bundles import is_bundled
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.last_fsck import recall
-from datakeep.workflows.parsed import entries_at, unreadable_records
+from datakeep.workflows.parsed import BUNDLED, Brief, briefs_at, entries_at, unreadable_records
 from datakeep.workflows.roster import same_email
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.takers import fill_command
@@ -61,11 +58,11 @@ class KeepStatus:
 
 def keep_status(keep: Keep, *, now: datetime) -> KeepStatus:
     """What needs attention in the keep, in the order in which to mend it."""
-    readable: list[VersionEntry] = []
+    readable: list[Brief] = []
     findings = [*_clone(keep), *_vault(keep), *_entries(keep, readable), *_people(keep), *_records(keep)]
     findings += _last_fsck(keep, {(found.kind, found.thing) for found in findings})
     judge = Judge(keep, now)
-    for entry in _newest(readable):
+    for entry in _newest(keep, readable):
         findings += [*_ownership(keep, entry), *_proofs(keep, entry, judge)]
     findings += _copies(keep, readable)
     return KeepStatus(keep.name, len(keep.datasets), tuple(findings))
@@ -151,33 +148,24 @@ def _people(keep: Keep) -> Iterator[Finding]:
         yield Finding("broken-person", one.path, what, one.next_step)
 
 
-def _entries(keep: Keep, readable: list[VersionEntry]) -> Iterator[Finding]:
+def _entries(keep: Keep, readable: list[Brief]) -> Iterator[Finding]:
     """Register entries that cannot be read; the others are added to ``readable``."""
     paths = [entry_path(name, version) for name in keep.datasets for version in keep.versions(name)]
-    for path, one in entries_at(keep, paths).items():
-        fault = _fault(one, path)
-        if fault:
-            yield Finding("broken-entry", path, fault, f"restore it from history: git log -- {path}")
-        elif isinstance(one, VersionEntry):
+    for one in briefs_at(keep, paths):
+        if one.fault:
+            yield Finding(
+                "broken-entry", one.path, one.fault, f"restore it from history: git log -- {one.path}"
+            )
+        else:
             readable.append(one)
 
 
-def _fault(one: VersionEntry | DatakeepError, path: str) -> str | None:
-    """Why a register entry cannot be read; None if it can."""
-    if isinstance(one, DamagedBytes):
-        return f"{path} names another version"
-    if not isinstance(one, VersionEntry):
-        return one.what
-    try:
-        one.manifest_model()
-    except InvalidFile as error:
-        return error.what
-    return None
-
-
-def _newest(readable: Sequence[VersionEntry]) -> Iterator[VersionEntry]:
+def _newest(keep: Keep, readable: Sequence[Brief]) -> Iterator[VersionEntry]:
     """The newest entry of each dataset that can be read; :func:`_entries` reports the others."""
-    yield from {entry.dataset: entry for entry in readable}.values()
+    newest = {one.dataset: one.path for one in readable}
+    for entry in entries_at(keep, list(newest.values())).values():
+        if isinstance(entry, VersionEntry):
+            yield entry
 
 
 def _records(keep: Keep) -> Iterator[Finding]:
@@ -235,13 +223,13 @@ def _proofs(keep: Keep, entry: VersionEntry, judge: Judge) -> Iterator[Finding]:
     yield Finding(proofs.state, name, what, step or f"datakeep verify {name}")
 
 
-def _copies(keep: Keep, entries: Sequence[VersionEntry]) -> Iterator[Finding]:
+def _copies(keep: Keep, entries: Sequence[Brief]) -> Iterator[Finding]:
     """Versions with too few copies, those of a dataset that lack the same as one finding."""
     wanted, stores = keep.file.policy.copies, [store.name for store in keep.file.vault.stores]
     short: dict[tuple[str, int, str | None], list[str]] = {}
     for entry in entries:
-        holding = keep.holding(entry)
-        count = len(holding) + is_bundled(entry)  # of the git backend the git base is one
+        holding = keep.holding_at(entry.path, entry.stores)
+        count = len(holding) + (entry.backend == BUNDLED)  # of the git backend the git base is one
         if count < wanted:
             lacking = next((name for name in stores if name not in holding), None)
             short.setdefault((entry.dataset, count, lacking), []).append(entry.version)

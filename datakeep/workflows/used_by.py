@@ -194,7 +194,7 @@ def file_of(keep: Keep, subject: str) -> tuple[str, str] | None:
     name, at, version = reference.partition("@")
     if not colon or not path or not NAME.fullmatch(name) or (at and not VERSION.fullmatch(version)):
         return None
-    if name not in keep.datasets and not (at or keep.dataset_once_called(name)):
+    if not keep.versions(name) and not (at or keep.dataset_once_called(name)):
         return None
     return reference, path.removeprefix("data/") if path.startswith("data/") else path
 

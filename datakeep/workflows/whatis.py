@@ -12,12 +12,10 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import SourceUnreadable, UsageError
-from datakeep.formats.version import VersionEntry
 from datakeep.lineage import hashes
-from datakeep.store.hashing import hash_file
 from datakeep.workflows.index import ask, not_searched
 
 if TYPE_CHECKING:
@@ -161,6 +159,8 @@ def _by_name(subject: str) -> _Wanted | None:
 def _of_file(path: Path, named: _Wanted | None) -> _Wanted:
     """What a file of this machine is looked for as: its bytes; and its name, if that is an object's."""
     try:
+        from datakeep.store.hashing import hash_file  # late: a question about a hash needs it not
+
         size_bytes, md5, sha256 = hash_file(path.resolve())
         digests: list[tuple[str | None, str]] = [("sha256", sha256.hex()), ("md5", md5.hex())]
         if size_bytes <= _MAX_COMMITTED_BYTES:
@@ -320,12 +320,8 @@ class _Finder:
         entry = self._index.entry(f"register/{dataset}/v{ordered[-1]}.yaml")
         if entry is None or entry.data is None:
             return made
-        found = VersionEntry.of(entry.data, what=entry.path)
-        owner = found.owner
-        shown = f"{owner.get('name')} <{owner.get('email')}>" if owner else None
-        return replace(
-            made, owner=shown, repository=found.repository, stores=tuple(self._keep.holding(found))
-        )
+        stores = self._keep.holding_at(entry.path, entry.data["stores"])
+        return replace(made, owner=_owner(entry.data), repository=entry.data["repository"], stores=stores)
 
     def _prefix(self) -> Iterator[str]:
         """Whose prefix of a store an object lies in that no version is known to have."""
@@ -333,9 +329,14 @@ class _Finder:
         query = "SELECT data FROM entry WHERE kind = 'dataset' AND name = ? AND data IS NOT NULL ORDER BY number DESC"
         row = self._rows(query, (dataset,)).fetchone() if dataset else None
         if row:
-            owner = VersionEntry.of(json.loads(row[0]), what=f"the entry of {dataset}").owner
-            whose = f"{owner.get('name')} <{owner.get('email')}>" if owner else "an owner who is not stated"
+            whose = _owner(json.loads(row[0])) or "an owner who is not stated"
             yield f"it lies where the objects of the dataset {dataset} lie, of {whose}"
+
+
+def _owner(entry: dict[str, Any]) -> str | None:
+    """The owner that the manifest in a register entry states; the index holds only what was found to be whole."""
+    owner = entry["manifest"].get("owner")
+    return f"{owner.get('name')} <{owner.get('email')}>" if isinstance(owner, dict) and owner else None
 
 
 def _range(digits: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import math
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml.nodes import ScalarNode
 
 from datakeep.core.errors import InvalidFile
 from datakeep.formats import plain_yaml, yaml
@@ -89,3 +90,21 @@ def test_a_plain_file_is_read_without_doubt():
     }
     with pytest.raises(plain_yaml.Doubt):
         plain_yaml.read(f"a: {math.pi}")
+
+
+@given(
+    st.text("0123456789abcdefxo_.eE+-:TZtnyfNYFO~/ あ", min_size=1, max_size=9).map(str.strip).filter(bool)
+)
+@example("0xfade")
+@example("2026-11-20T03:10:00+09:00")
+@example("4f" * 20)
+@example("-0")
+def test_what_is_not_asked_of_the_other_parser_means_the_same_to_it(text):
+    tag = str(yaml.resolver().resolve(ScalarNode, text, (True, False)))
+    try:
+        value = plain_yaml._plain(text)
+    except plain_yaml.Doubt:
+        return
+    kinds = {"str": str, "int": int, "bool": bool, "null": type(None)}
+    assert type(value) is kinds[tag.rpartition(":")[2]]
+    assert not isinstance(value, str) or value == text

@@ -44,7 +44,7 @@ def model(
     given = [
         {
             "dataset": one.split("@")[0],
-            "version": one.split("@")[1],
+            "version": one.partition("@")[2] or "newest",
             "commit": "4f" * 20,
             "content": f"sha256:{'77' * 32}",
             "how": "observed",
@@ -114,8 +114,8 @@ def opened(path, repository) -> Index:
 def contents(index: Index) -> dict[str, list]:
     """All that the index says, without the numbers that it gave rows."""
     tables = {
-        "entry": "*", "version": "*", "artifact": "*", "leads": "*", "word": "*",
-        "doc": "kind, name, field, number, text, folded",
+        "entry": "*", "version": "*", "artifact": "*", "leads": "*", "lost": "*", "wanting": "*", "word": "*",
+        "doc": "kind, name, field, number, text, folded", "shape": "name, folded", "wanted": "*",
     }  # fmt: skip
     said = {
         table: sorted(map(repr, index.database.execute(f"SELECT {columns} FROM {table}")))
@@ -182,9 +182,13 @@ def _made(path: str, seed: int) -> bytes:
     folder, name, *rest = path.removesuffix(".yaml").split("/")
     number = int(rest[0][1:]) if rest and rest[0].startswith("v") else 1
     if folder == "register":
-        return entry(name, number, title=f"title {seed % 3}", source={"kind": "derived", "parents": ["a@v1"]})
+        source = {"kind": "derived", "parents": ["a@v1"], **({"query": "q.sql"} if seed % 3 else {})}
+        aliases = ["old"] if seed % 5 == 1 else []
+        return entry(name, number, title=f"title {seed % 3}", source=source, aliases=aliases)
     if folder == "models":
-        return model(name, number, sha256=f"{seed % 3:064x}", bases=["base@v1"] if seed % 2 else [])
+        bases = [["base@v1"], ["m@v1"], []][seed % 3]
+        inputs = [["a@v1", "b"], ["old@v1"], ["gone@v2", "b@v2"]][seed % 3]
+        return model(name, number, sha256=f"{seed % 3:064x}", inputs=inputs, bases=bases)
     return b"format: datakeep/person/1\nname: Ken\nemail: ken@corp.example\nkeys: []\n"
 
 
@@ -306,6 +310,22 @@ def test_broken_files_are_there_as_broken_and_hide_nothing(tmp_path):
 def test_words_are_found_in_any_script_with_a_typo_and_together(tmp_path, asked, expected):
     index = opened(tmp_path / "i", Repository().at(FILES))
     assert names(index, *asked) == expected
+
+
+@given(
+    texts=st.lists(st.text('ab受注 "*-_é', min_size=1, max_size=6).filter(str.strip), max_size=20),
+    asked=st.text('ab受注"*-_é', min_size=2, max_size=2),
+)
+@settings(max_examples=30, deadline=None)
+def test_two_characters_are_found_wherever_they_are(texts, asked):
+    files = {
+        f"register/d{number}/v1.yaml": entry(f"d{number}", title=text) for number, text in enumerate(texts)
+    }
+    index = opened(None, Repository().at(files))
+    found = search(index.database, [asked], ["dataset"]).hits
+    expected = {f"d{number}" for number, text in enumerate(texts) if folded(asked) in folded(text.strip())}
+    assert {hit.name for hit in found if hit.matches[0].meant is None} == expected
+    index.close()
 
 
 def test_a_hit_says_where_and_until_which_version(tmp_path):

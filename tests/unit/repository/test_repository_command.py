@@ -84,6 +84,11 @@ def test_missing_git_is_named(tmp_path, monkeypatch):
     assert "apt install git" in caught.value.next_step
 
 
+def test_git_never_runs_in_another_folder_than_the_one_named(tmp_path):
+    with pytest.raises(GitFault, match="not-there"):
+        GitRunner(tmp_path / "not-there").run("version")
+
+
 @pytest.mark.parametrize(
     ("stderr", "kind"),
     [

@@ -1,0 +1,151 @@
+"""What git's own files and one long-lived process of it tell is what git itself tells."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import subprocess
+
+import pytest
+
+from datakeep.repository import refs
+from datakeep.repository.command import GitRunner
+from datakeep.repository.objects import resolve, walk_tree
+from datakeep.repository.reading import ObjectReader
+
+
+@pytest.fixture
+def clone(tmp_path, git):
+    """A clone with a few commits, odd names, nested folders and a pinned submodule."""
+    root = tmp_path / "clone"
+    git("init", "-q", "-b", "main", root)
+    for path in (
+        "register/orders/v1.yaml",
+        "register/orders/deep/a b/c.txt",
+        "register/画像/v1.yaml",
+        "x\ty",
+    ):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path)
+    git("-C", root, "add", ".")
+    git("-C", root, "update-index", "--add", "--cacheinfo", f"160000,{'4f' * 20},register/orders/pinned")
+    git("-C", root, "commit", "-q", "-m", "x")
+    git("-C", root, "update-ref", "refs/remotes/origin/main", "HEAD")
+    return root
+
+
+def both(root, ref):
+    return refs.position(root, ref), resolve(GitRunner(root), ref)
+
+
+def asks_git(root, ref, monkeypatch):
+    """Whether git had to be asked."""
+    asked = []
+    with monkeypatch.context() as patched:
+        patched.setattr(refs, "resolve", lambda *given: asked.append(given))
+        refs.position(root, ref)
+    return bool(asked)
+
+
+@pytest.mark.parametrize(
+    "state", ["loose", "packed", "packed, then moved", "detached", "branch with a slash", "unborn"]
+)
+def test_a_position_is_what_git_says(clone, git, state, monkeypatch):
+    if state.startswith("packed"):
+        git("-C", clone, "pack-refs", "--all")
+        assert not (clone / ".git/refs/heads/main").exists()
+    if state == "packed, then moved":
+        git("-C", clone, "commit", "-q", "--allow-empty", "-m", "y")
+    if state == "detached":
+        git("-C", clone, "checkout", "-q", "--detach")
+    if state == "branch with a slash":
+        git("-C", clone, "checkout", "-q", "-b", "a/b")
+    if state == "unborn":
+        git("-C", clone, "checkout", "-q", "--orphan", "new")
+    for ref in ("HEAD", "refs/remotes/origin/main", "refs/heads/not-there"):
+        found, expected = both(clone, ref)
+        assert found == expected
+    assert asks_git(clone, "HEAD", monkeypatch) == (state in ("branch with a slash", "unborn"))
+
+
+def test_what_is_not_plain_is_left_to_git(clone, git, tmp_path, monkeypatch):
+    git("-C", clone, "worktree", "add", "-q", "-b", "other", tmp_path / "tree")
+    git("-C", tmp_path / "tree", "commit", "-q", "--allow-empty", "-m", "z")
+    found, expected = both(tmp_path / "tree", "HEAD")
+    assert found == expected != refs.position(clone, "HEAD")
+    assert refs.common_folder(tmp_path / "tree") == refs.common_folder(clone) == clone / ".git"
+    (clone / ".git/refs/remotes/origin/main").write_text("ref: refs/heads/main\n")
+    found, expected = both(clone, "refs/remotes/origin/main")
+    assert found == expected is not None
+    assert asks_git(clone, "refs/remotes/origin/main", monkeypatch)
+    (clone / ".git/refs/heads/main").write_text("garbage")
+    assert refs.position(clone, "HEAD") is None
+
+
+def test_a_reader_gives_what_git_gives(clone):
+    reader = ObjectReader(GitRunner(clone))
+    commit = refs.position(clone, "HEAD")
+    assert reader.read(f"{commit}:register/orders/v1.yaml") == (b"blob", b"register/orders/v1.yaml")
+    assert reader.read(f"{commit}:register/画像/v1.yaml") == (b"blob", "register/画像/v1.yaml".encode())
+    for wrong in (f"{commit}:register/none.yaml", "", "HEAD\nHEAD", f"{commit}:x\ty missing", "ab" * 20):
+        assert reader.read(wrong) is None
+    for folder in ("register", "register/orders"):
+        expected = [entry.path for entry in walk_tree(GitRunner(clone), commit, f"{folder}/")]
+        assert reader.files(f"{commit}:{folder}", f"{folder}/", id_bytes=20) == expected
+    assert reader.files(f"{commit}:register/none", "register/none/", id_bytes=20) is None
+    assert reader.files(f"{commit}:register/orders/v1.yaml", "x/", id_bytes=20) is None
+
+
+def test_a_reader_whose_git_was_killed_goes_on_with_another(clone):
+    reader = ObjectReader(GitRunner(clone))
+    assert reader.read("HEAD")
+    reader._process.kill()
+    reader._process.wait()
+    assert reader.read("HEAD") is None
+    assert reader.read("HEAD")
+
+
+def test_an_interrupted_question_is_not_answered_to_the_next_one(clone, monkeypatch):
+    reader = ObjectReader(GitRunner(clone))
+    commit = refs.position(clone, "HEAD")
+    assert reader.read("HEAD")
+    process = reader._process
+
+    class Interrupted:
+        def readline(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "stdout", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        reader.read("HEAD")
+    monkeypatch.undo()
+    assert reader.read(f"{commit}:register/orders/v1.yaml") == (b"blob", b"register/orders/v1.yaml")
+
+
+def test_damage_is_no_answer(clone):
+    commit = refs.position(clone, "HEAD")
+    blob = resolve(GitRunner(clone), f"{commit}:x\ty")
+    path = clone / ".git" / "objects" / blob[:2] / blob[2:]
+    path.chmod(0o644)
+    path.write_bytes(b"garbage")
+    reader = ObjectReader(GitRunner(clone))
+    assert reader.read(f"{commit}:x\ty") is None
+    assert reader.read(f"{commit}:register/orders/v1.yaml") is not None
+
+
+def test_no_process_is_left_behind(clone):
+    reader = ObjectReader(GitRunner(clone))
+    assert reader.read("HEAD")
+    process = reader._process
+    assert process.poll() is None
+    del reader
+    gc.collect()
+    assert process.returncode == 0
+
+
+def test_a_folder_that_is_gone_is_no_other_folder(clone):
+    reader = ObjectReader(GitRunner(clone))
+    shutil.rmtree(clone)
+    with pytest.raises(Exception, match="clone"):
+        reader.read("HEAD")
+    assert subprocess.run(["git", "-C", clone, "status"], capture_output=True, check=False).returncode == 128
