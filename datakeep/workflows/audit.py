@@ -261,8 +261,6 @@ class Auditor:
         self, manifest: Manifest, name: str, above: Sequence[str]
     ) -> tuple[tuple[InputFacts, ...], list[str]]:
         """What the parents of a derived version are, and which of them cannot be followed."""
-        from datakeep.formats.model import ModelInput
-
         found, unknown = [], []
         stated_parents = manifest.source.parents if manifest.source else None
         for parent in stated_parents or ():
@@ -319,6 +317,8 @@ class Auditor:
 
 
 def _given(entry: VersionEntry) -> ModelInput:
+    from datakeep.formats.model import ModelInput
+
     return ModelInput(
         dataset=entry.dataset,
         version=entry.version,
