@@ -221,7 +221,7 @@ SOURCES = [
         "unsafe-path",
         ("same name",),
     ),
-    Case("path-too-long", registers(deep), "source-unreadable", ("File name too long",)),
+    Case("path-too-long", registers(deep), "unsafe-path", ("is longer than", "shorten it")),
 ]
 
 FILES = [
