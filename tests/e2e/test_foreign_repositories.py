@@ -403,7 +403,8 @@ def test_address_of_the_training_code(attacker: Attacker, victim: Callable[[], V
 def test_what_show_prints_to_be_typed_is_quoted(attacker: Attacker, victim: Callable[[], Victim]) -> None:
     attacker.change_yaml(ENTRY, lambda data: data.update(repository=f"x; touch {attacker.canary}"))
     ken = victim()
-    shown = ken.calls.datakeep("show", "orders", cwd=ken.clone).out
+    shown = ken.calls.datakeep("show", "orders", cwd=ken.clone, code=3).out
+    assert "register/orders/v1.yaml was edited after it was recorded" in shown
     line = next(line for line in shown.splitlines() if "git clone" in line)
     typed = line[line.index("git clone") : line.index("; its README")]
     assert (
@@ -424,7 +425,8 @@ def test_terminal_codes_in_a_register_entry(attacker: Attacker, victim: Callable
 def test_a_proof_that_is_none(attacker: Attacker, victim: Callable[[], Victim], text: str) -> None:
     attacker.write(attacker.keep, {"proofs/orders/v1/2026-11-23T070411Z-ken.dsse.json": text.encode()})
     ken = victim()
-    shown = ken.calls.datakeep("show", "orders", cwd=ken.clone)
+    shown = ken.calls.datakeep("show", "orders", cwd=ken.clone, code=3)
+    assert "proves nothing: malformed" in shown.out
     assert "- invalid" in shown.out
 
 
