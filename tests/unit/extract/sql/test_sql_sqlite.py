@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from databases import extracted, statement
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 
 from datakeep.core.errors import AccessDenied, UsageError
@@ -86,6 +86,7 @@ def test_every_value_of_a_column_of_one_class_or_of_numbers_is_the_one_that_sqli
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@example(values=[2**53 + 2, 0.5])  # a double beyond those that Arrow makes of whole numbers
 @given(
     values=some.lists(
         some.none() | some.integers(-(2**63), 2**63 - 1) | some.floats(allow_nan=False) | some.text(),
