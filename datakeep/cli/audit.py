@@ -18,6 +18,7 @@ from datakeep.formats.model_words import model_rows, pairs, read_in_words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Way
     from datakeep.workflows.audit import Audit, InputFacts, MadeOf
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
@@ -169,7 +170,7 @@ def _made_lines(made: MadeOf, indent: str) -> Iterator[str]:
     yield indent + click.style(f"model {record.model}@{record.version}", bold=True)
     yield from (indent + _INDENT + line for line in table(map(_styled, model_rows(record))))
     for given in made.inputs:
-        yield from _input_lines(given, indent + _INDENT)
+        yield from _input_lines(given, indent + _INDENT, record)
     for base in made.base_models:
         yield f"{indent}{_INDENT}base model:"
         yield from _made_lines(base, indent + 2 * _INDENT)
@@ -189,7 +190,7 @@ def _styled(row: tuple[str, str]) -> tuple[str, str]:
     )
 
 
-def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
+def _input_lines(found: InputFacts, indent: str, record: ModelRecord | None = None) -> Iterator[str]:
     given = found.given
     yield indent + click.style(f"dataset {given.dataset}@{given.version}", bold=True) + f" ({given.how})"
     inner = indent + _INDENT
@@ -197,7 +198,7 @@ def _input_lines(found: InputFacts, indent: str) -> Iterator[str]:
     if given.because:
         rows.append(("because", given.because))
     if given.files_read:
-        rows.append(("files read", read_in_words(given)))
+        rows.append(("files read", read_in_words(given, record)))
     if found.newer:
         rows.append(("newer", f"{found.newer} is the newest version now"))
     yield from (inner + line for line in table(rows))

@@ -53,9 +53,9 @@ def _lines(found: Policy) -> Iterator[str]:
             yield f"  … and {len(complaints) - _SHOWN:,} more (all with --json)"
     yield from _test_lines(found)
     if found.unseen:
-        yield f"what else they read was not observed: {_models(found.unseen)}"
+        yield f"what else they read was not fully observed: {_models(found.unseen)}"
     if found.unknown_files:
-        yield f"which files of their data they read is not known: {_models(found.unknown_files)}"
+        yield f"which files of their data they read is not fully known: {_models(found.unknown_files)}"
     yield _verdict(found)
 
 
@@ -94,7 +94,7 @@ def _verdict(found: Policy) -> str:
     if not found.models:
         return f"no recorded model{failed}: nothing to judge"
     count = f"all {found.models:,} models" if found.models > 1 else "the one model"
-    blind = "; " + "see above what was not observed" if found.unseen or found.unknown_files else ""
+    blind = "; " + "see above what was not fully observed" if found.unseen or found.unknown_files else ""
     return (
         f"{count}: data owned, proven, not expired, of known privacy, declared, and no test split was trained on"
         f"{blind}{failed}"

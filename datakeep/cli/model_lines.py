@@ -30,7 +30,7 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
     where = f"is only in {recorded.file}: {recorded.not_pushed}" if recorded.file else "is recorded"
     yield f"model {recorded.label}{status} {where}"
     for given in record.inputs:
-        yield f"  {given.dataset}@{given.version}: {read_in_words(given)}"
+        yield f"  {given.dataset}@{given.version}: {read_in_words(given, record)}"
         if given.because:
             yield f"    {given.because}"
     if record.tracked:

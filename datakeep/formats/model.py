@@ -152,3 +152,13 @@ class ModelRecord(Document):
     recorded_at: str | None = None
     recorded_by: str | None = None
     unknown: list[str] = Field(default_factory=list)
+
+    @property
+    def misses_reads(self) -> bool:
+        """Whether files may have been read that nobody saw: a file that is not among the read ones may be one."""
+        return self.observed is not None and self.observed.by != "strace"
+
+    def knows_files_of(self, given: ModelInput) -> bool:
+        """Whether the files of ``given`` that are counted as read are known to be all that were."""
+        read = given.files_read
+        return read is not None and (not self.misses_reads or read.count == read.of)

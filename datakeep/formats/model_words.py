@@ -16,6 +16,9 @@ _SHOWN_UNDECLARED = 20
 #: What writes runs down that are taken over as records, by the record's ``origin``.
 TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
 
+#: What is said where a file was not seen to be read, and that is no "no".
+MISSED = "as far as was seen; what libraries read in C, as Arrow and DuckDB do, was not"
+
 
 def tracked_in_words(tracked: TrackedRun) -> str:
     """Which run of which tracker it is."""
@@ -38,8 +41,15 @@ def undeclared_in_words(entry: dict[str, Any]) -> str:
     return ", ".join([str(entry.get("path")), *parts])
 
 
-def read_in_words(given: ModelInput) -> str:
-    """How much of a dataset was read."""
+def read_in_words(given: ModelInput, record: ModelRecord | None = None) -> str:
+    """How much of a dataset was read; ``record`` is the one that says so, by which it is known who watched."""
+    said = _read(given)
+    if record is None or given.files_read is None or record.knows_files_of(given):
+        return said
+    return f"{said}, {MISSED}"
+
+
+def _read(given: ModelInput) -> str:
     read = given.files_read
     if given.how == "declared":
         return "declared; nobody saw what was read"

@@ -138,11 +138,17 @@ def _data(old: ModelRecord, new: ModelRecord, datasets: tuple[DatasetChange, ...
         section.changed += one.changed
         section.same += one.same
         section.unknown += one.unknown
-    section.changed += undeclared_changes(old, new)
+    said, is_certain = undeclared_changes(old, new)
+    if said:
+        (section.changed if is_certain else section.unknown).append(said)
     blind = [label_of(one) for one in (old, new) if not _is_observed(one)]
     if blind:
         where = section.nowhere if len(blind) == 2 else section.unknown
-        where.append(f"what else {' and '.join(blind)} read: nobody saw it")
+        partly = all(
+            one.observed and one.observed.by == "audit-hook" for one in (old, new) if not _is_observed(one)
+        )
+        seen = "an audit hook saw a part of it" if partly else "nobody saw it"
+        where.append(f"what else {' and '.join(blind)} read: {seen}")
     lacking = [label_of(one) for one in (old, new) if not one.inputs]
     if lacking:
         (section.nowhere if len(lacking) == 2 else section.unknown).append(
@@ -153,7 +159,7 @@ def _data(old: ModelRecord, new: ModelRecord, datasets: tuple[DatasetChange, ...
 
 def _is_observed(record: ModelRecord) -> bool:
     if record.observed is not None:
-        return record.observed.by != "nothing"
+        return not record.misses_reads
     return record.origin == "verification"
 
 

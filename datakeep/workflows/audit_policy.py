@@ -77,8 +77,8 @@ class Policy:
         failed: Trainings that failed, and left none to judge.
         complaints: By kind, then by what they are about.
         test_reads: Of each dataset that has a test split.
-        unseen: Models of which nobody saw what else they read.
-        unknown_files: Models of which it is not known which files they read.
+        unseen: Models of which nobody saw, or not fully, what else they read.
+        unknown_files: Models of which it is not known, or not fully, which files they read.
     """
 
     models: int
@@ -154,7 +154,7 @@ class _Judging:
             tuple(
                 name
                 for name, record in judged.items()
-                if any(given.files_read is None for given in record.inputs)
+                if not all(record.knows_files_of(given) for given in record.inputs)
             ),
         )
 
@@ -224,9 +224,11 @@ class _Judging:
             for given in record.inputs:
                 read = given.files_read
                 runs[given.dataset] += 1
-                unknown[given.dataset] += read is None or bool(read.count and not read.splits)
                 names = [split for split, count in (read.splits if read else {}).items() if count]
-                if tests := [split for split in names if is_test(split)]:
+                tests = [split for split in names if is_test(split)]
+                unseen = not tests and not record.knows_files_of(given)
+                unknown[given.dataset] += unseen or read is None or bool(read.count and not read.splits)
+                if tests:
                     reading[given.dataset] += 1
                     splits.setdefault(given.dataset, set()).update(tests)
         for dataset, found in sorted(splits.items()):
@@ -234,7 +236,7 @@ class _Judging:
 
 
 def _is_seen(record: ModelRecord) -> bool:
-    """Whether somebody saw what the training read beside what it was given."""
+    """Whether somebody saw all that the training read beside what it was given."""
     if record.observed is not None:
-        return record.observed.by != "nothing"
+        return not record.misses_reads
     return record.origin == "verification"

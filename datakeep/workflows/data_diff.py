@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName
 from datakeep.formats.inventory import differences
+from datakeep.formats.model_words import MISSED
 from datakeep.repository.scratch import scratch
 from datakeep.workflows.bytes_here import BytesHere
 from datakeep.workflows.used_by import listed_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from datakeep.extract.comparison import Comparison
@@ -115,17 +116,20 @@ class _Differ:
             self._reads(found, before, after, old, new)
             return
         found.next_step = _diff_step(before, after)
-        if old.read is not None and old.read == new.read:
+        if old.read is not None and old.read == new.read and old.is_all and new.is_all:
             found.same.append(
                 f"{_name(before)} → {_name(after)}, but what was read of them has the same bytes: {_read(after)}"
             )
             return
         found.changed.append(f"{_name(before)} → {_name(after)}")
         self._files(found, old, new)
+        counts = f"files read: {_read(before)} → {_read(after)}"
         if _read(before) == _read(after):
             found.same.append(f"files read: {_read(after)}")
+        elif None in (before.files_read, after.files_read) or (old.is_all and new.is_all):
+            found.changed.append(counts)
         else:
-            found.changed.append(f"files read: {_read(before)} → {_read(after)}")
+            found.unknown.append(f"{counts}, {MISSED}")
         if None in (before.files_read, after.files_read):
             lacking = [
                 one for one, given in ((self._old, before), (self._new, after)) if not given.files_read
@@ -133,16 +137,18 @@ class _Differ:
             found.unknown += [_unknown_reads(found.dataset, one) for one in lacking]
 
     def _side(self, given: ModelInput, record: ModelRecord) -> _Side:
+        is_all = record.knows_files_of(given)
         try:
             entry = self._keep.entry(f"{given.dataset}@{given.version}")
             if (entry.commit, entry.content) != (given.commit, given.content):
-                return _Side(None, None, "the register has other contents under this version", None)
+                said = "the register has other contents under this version"
+                return _Side(None, None, said, None, is_all)
             ((_, inventory),) = self._here.inventories([entry])
         except DatakeepError as error:
-            return _Side(None, None, error.what, None)
+            return _Side(None, None, error.what, None, is_all)
         if isinstance(inventory, str):
-            return _Side(entry, None, inventory, None)
-        return _Side(entry, inventory, "", _files_read(self._keep, record, given, inventory))
+            return _Side(entry, None, inventory, None, is_all)
+        return _Side(entry, inventory, "", _files_read(self._keep, record, given, inventory), is_all)
 
     def _reads(
         self, found: DatasetChange, before: ModelInput, after: ModelInput, old: _Side, new: _Side
@@ -153,16 +159,26 @@ class _Differ:
             lacking = [record for record, read in ((self._old, one), (self._new, other)) if read is None]
             found.unknown += [_unknown_reads(found.dataset, record) for record in lacking]
             return
+        counts = f"{_read(before)} → {_read(after)}"
         if old.read is not None and new.read is not None and old.read != new.read:
             more, less = len(new.read.keys() - old.read.keys()), len(old.read.keys() - new.read.keys())
-            counts = f"{_read(before)} → {_read(after)}"
-            found.changed.append(
-                f"of {_name(after)} other files were read: {more:,} more, {less:,} less ({counts})"
-            )
+            said = f"of {_name(after)} other files were read: {more:,} more, {less:,} less ({counts})"
+            # A file that one of them read is a difference only where all that the other read is known.
+            is_certain = bool((more and old.is_all) or (less and new.is_all))
         elif (one.count, one.splits, one.list) != (other.count, other.splits, other.list):
-            found.changed.append(f"of {_name(after)} other files were read: {_read(before)} → {_read(after)}")
-        elif before.version == after.version:
-            found.same.append(f"{_name(after)}; files read: {_read(after)}")
+            said = f"of {_name(after)} other files were read: {counts}"
+            is_certain = old.is_all and new.is_all
+        else:
+            if before.version == after.version:
+                found.same.append(f"{_name(after)}; files read: {_read(after)}")
+            if old.is_all != new.is_all:
+                partly = self._new if old.is_all else self._old
+                found.unknown.append(f"{_unknown_reads(found.dataset, partly)} besides, {MISSED}")
+            return
+        if is_certain:
+            found.changed.append(said)
+        if not (old.is_all and new.is_all):
+            found.unknown.append(f"which files of {_name(after)} each read: {counts}, {MISSED}")
 
     def _files(self, found: DatasetChange, old: _Side, new: _Side) -> None:
         if old.inventory is None or new.inventory is None:
@@ -223,12 +239,16 @@ class _Differ:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One model's version: what of it is here, why not, and path to sha256 of what was read, if that is known."""
+    """One model's version: what of it is here, why not, and path to sha256 of what was read, if that is known.
+
+    ``is_all`` is whether nothing else of it can have been read.
+    """
 
     entry: VersionEntry | None
     inventory: Inventory | None
     why: str
     read: dict[str, bytes] | None
+    is_all: bool
 
 
 def _name(given: ModelInput) -> str:
@@ -330,15 +350,22 @@ def _rows_data(found: Comparison) -> dict[str, Any]:
     }
 
 
-def undeclared_changes(old: ModelRecord, new: ModelRecord) -> Iterator[str]:
-    """What was read that belongs to no dataset, by one of them only."""
+def undeclared_changes(old: ModelRecord, new: ModelRecord) -> tuple[str | None, bool]:
+    """What was read that belongs to no dataset, by one of them only; and whether that is certain."""
     before, after = (
         {(str(one.get("path")), str(one.get("sha256"))) for one in record.undeclared} for record in (old, new)
     )
-    if before != after:
-        yield (
-            f"undeclared inputs: {len(after - before):,} that only {new.model}@{new.version} read, "
-            f"{len(before - after):,} that only {old.model}@{old.version} did"
+    more, less = len(after - before), len(before - after)
+    counts = old.undeclared_count or 0, new.undeclared_count or 0
+    if more or less:
+        said = (
+            f"undeclared inputs: {more:,} that only {new.model}@{new.version} read, "
+            f"{less:,} that only {old.model}@{old.version} did"
         )
-    elif (old.undeclared_count or 0) != (new.undeclared_count or 0):
-        yield f"undeclared inputs: {counted(old.undeclared_count or 0, 'file')} → {new.undeclared_count or 0:,}"
+    elif counts[0] != counts[1]:
+        said = f"undeclared inputs: {counted(counts[0], 'file')} → {counts[1]:,}"
+        more, less = max(counts[1] - counts[0], 0), max(counts[0] - counts[1], 0)
+    else:
+        return None, True
+    is_certain = bool((more and not old.misses_reads) or (less and not new.misses_reads))
+    return (said if is_certain else f"{said}, {MISSED}"), is_certain

@@ -284,7 +284,7 @@ class _Graph:
     def _read(self, source: str, target: str, record: ModelRecord, dataset: str, version: str | None) -> None:
         """``record`` says that the model read this version; a version that the way alone knows has no words."""
         given = next((one for one in record.inputs if (one.dataset, one.version) == (dataset, version)), None)
-        told = [read_in_words(given), given.because] if given else []
+        told = [read_in_words(given, record), given.because] if given else []
         note = "; ".join(one for one in told if one)
         self._edges.setdefault((source, target, "read"), Edge(source, target, "read", note, given))
 

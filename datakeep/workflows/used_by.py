@@ -14,6 +14,7 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName
 from datakeep.core.names import NAME, VERSION, nearest, version_number
 from datakeep.core.patterns import splitter
+from datakeep.formats.model_words import MISSED
 from datakeep.lineage import backwards, hashes, records
 from datakeep.lineage.committed import folded
 from datakeep.workflows.index import NotSearched, ask, not_searched
@@ -297,11 +298,12 @@ def verdict_of(
     if read is None:
         return "not known", "the record does not say which files were read"
     if read.count == 0:
-        return "not read", "no file of this version was read"
+        return _absent(record, "no file of this version was read")
     if (listed := listed_files(keep, record, read)) is not None:
         found = listed.intersection(paths)
         it = ("it is" if found else "it is not") if one else f"{len(found):,} of them are"
-        return ("read" if found else "not read"), f"{it} in the record's list of the files that were read"
+        why = f"{it} in the record's list of the files that were read"
+        return ("read", why) if found else _absent(record, why)
     try:
         entry = keep.entry(f"{given.dataset}@{given.version}")
         splits = entry.manifest_model().splits
@@ -318,11 +320,16 @@ def verdict_of(
     found_splits = {split_of(f"data/{path}") if split_of else None for path in paths}
     if read.splits and None not in found_splits and not found_splits & set(read.splits):
         names = ", ".join(sorted(map(str, found_splits)))
-        return "not read", f"no file of {'its' if one else 'their'} split {names} was read"
+        return _absent(record, f"no file of {'its' if one else 'their'} split {names} was read")
     return (
         "not known",
         f"{read.count:,} of {counted(entry.files, 'file')} were read; which, the keep does not tell",
     )
+
+
+def _absent(record: ModelRecord, why: str) -> tuple[Verdict, str]:
+    """What it means that a file is not among those that were read: no more than the one who watched could see."""
+    return ("not known", f"{why}, {MISSED}") if record.misses_reads else ("not read", why)
 
 
 def listed_files(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] | None:

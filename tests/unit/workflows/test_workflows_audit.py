@@ -10,6 +10,9 @@ import pytest
 from datakeep.core.errors import UnknownName, UsageError
 from datakeep.formats.model import ModelRecord
 from datakeep.workflows.audit import audit
+from datakeep.workflows.audit_diff import audit_diff
+from datakeep.workflows.audit_policy import audit_policy
+from datakeep.workflows.exported import answer_of
 from datakeep.workflows.tampering import behind_an_audit
 
 SQL = "SELECT id, 金額 FROM sales.orders\n"
@@ -230,3 +233,42 @@ def test_a_hundred_broken_entries_and_records_take_nothing_else_away(modelled):
     assert [one.model for one in ask(modelled, "dataset:orders").records] == ["churn"]
     modelled.model.write_bytes(b"another")
     assert len(ask(modelled, modelled.model).broken) == 100
+
+
+HOOKED = {"origin": "run", "observed": {"by": "audit-hook", "why": "the process was running already"}}
+
+
+def test_what_an_audit_hook_did_not_see_is_not_known_and_what_it_saw_is_read(modelled):
+    entry = modelled.entry
+    none = {"files_read": {"count": 0, "of": entry.files}}
+    modelled.record(model="seen", data=b"s", given=none, origin="run", observed={"by": "strace"})
+    modelled.record(model="hooked", data=b"h", given=none, **HOOKED)
+    whole = {"files_read": {"count": entry.files, "of": entry.files}}
+    modelled.record(model="whole", data=b"w", given=whole, **HOOKED)
+    told = {one.model: one for one in ask(modelled, "orders@v1:a.txt").models}
+    verdicts = {name: told[f"{name}@v1"].verdict for name in ("seen", "hooked", "whole")}
+    assert verdicts == {"seen": "not read", "hooked": "not known", "whole": "read"}
+    assert "Arrow" in told["hooked@v1"].why
+    found = ask(modelled, "model:hooked")
+    graph = answer_of(modelled.keep, found, "model:hooked", now=modelled.now)
+    assert "as far as was seen" in next(graph.into("model:hooked@v1")).note
+    policy = audit_policy(modelled.keep, now=modelled.now)
+    assert set(policy.unseen) == {"hooked@v1", "whole@v1"}
+    assert "hooked@v1" in policy.unknown_files
+    assert not {"seen@v1", "whole@v1"} & set(policy.unknown_files)
+
+
+def test_what_an_audit_hook_did_not_see_is_no_cause_of_a_difference(modelled):
+    count = modelled.entry.files
+    whole, none = ({"files_read": {"count": number, "of": count}} for number in (count, 0))
+    modelled.record(model="seen", given=whole, origin="run", observed={"by": "strace"})
+    modelled.record(model="blind", given=none, origin="run", observed={"by": "strace"})
+    modelled.record(model="hooked", given=none, undeclared=[], **HOOKED)
+    modelled.record(model="saw", given=whole, **HOOKED)
+    assert audit_diff(modelled.keep, "seen@v1", "blind@v1").causes == ("data",)
+    found = audit_diff(modelled.keep, "seen@v1", "hooked@v1")
+    assert found.causes == ()
+    assert any("which files of orders@v1 each read" in line for line in found.unknown)
+    assert audit_diff(modelled.keep, "hooked@v1", "seen@v1").causes == ()
+    # What the hook did see was read.
+    assert audit_diff(modelled.keep, "blind@v1", "saw@v1").causes == ("data",)
