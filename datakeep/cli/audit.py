@@ -12,7 +12,7 @@ from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
-from datakeep.cli.tampered_lines import tampered_data, tampered_lines
+from datakeep.cli.tampered_lines import distrusted
 from datakeep.formats.model_words import model_rows, pairs, read_in_words
 
 if TYPE_CHECKING:
@@ -108,13 +108,8 @@ def _made_or_used(session: Session, subject: str, export: Export, *, fetch: bool
     keep, now = session.keep(), datetime.now(UTC)
     found = audit(keep, subject, now=now, fetch=fetch)
     changed = behind_an_audit(keep, found, now=now)
-    answer = _answer(found)
-    shown = Answer(
-        {**answer.data, "tampered": tampered_data(changed)},
-        [*tampered_lines(changed), *answer.lines],
-        EXIT_NO if changed else answer.code,
-    )
-    return exported(keep, found, subject, shown, export, now, [one.what for one in changed])
+    shown = distrusted(_answer(found), changed)
+    return exported(keep, found, subject, shown, export, now, changed)
 
 
 def _answer(found: Audit | UsedBy | FileUsedBy) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
+from datakeep.cli.tampered_lines import distrusted
 from datakeep.workflows.recorded_models import label_of
 
 if TYPE_CHECKING:
@@ -23,11 +25,15 @@ _SHOWN = 20
 def answer(session: Session, subjects: Sequence[str], *, fetch: bool) -> Answer:
     """What differs between two models; 0 if nothing does."""
     from datakeep.workflows.audit_diff import audit_diff
+    from datakeep.workflows.tampering import behind_some
 
     if len(subjects) != 2:
         raise click.UsageError("--diff compares two models: datakeep audit --diff churn@v6 churn@v7")
-    found = audit_diff(session.keep(), *subjects, fetch=fetch)
-    return Answer(_data(found), list(_lines(found, fetch=fetch)), 0 if found.is_same else EXIT_NO)
+    keep = session.keep()
+    found = audit_diff(keep, *subjects, fetch=fetch)
+    changed = behind_some(keep, (found.old, found.new), (), now=datetime.now(UTC))
+    answered = Answer(_data(found), list(_lines(found, fetch=fetch)), 0 if found.is_same else EXIT_NO)
+    return distrusted(answered, changed)
 
 
 def _lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:

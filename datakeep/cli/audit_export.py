@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.printable import printable
 from datakeep.cli.session import Answer
+from datakeep.cli.tampered_lines import tampered_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from datakeep.workflows.audit import Audit
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
+    from datakeep.workflows.written_once import Tampered
 
 FORMATS = ("openlineage", "prov", "cyclonedx")
 
@@ -102,7 +105,7 @@ def exported(
     shown: Answer,
     export: Export,
     now: datetime,
-    tampered: Sequence[str],
+    tampered: Sequence[Tampered],
 ) -> Answer:
     """``shown``, or what takes its place, once the page and the format are written.
 
@@ -133,11 +136,14 @@ def exported(
         click.echo(_for_this_terminal(formed), nl=False)
         for file in texts:
             click.echo(f"wrote {file}", err=True)
+        for line in tampered_lines(tampered):
+            click.echo(printable(line), err=True)
         return Answer({}, (), shown.code)
     lines = [f"wrote {file} ({len(text.encode('utf-8')):,} bytes)" for file, text in texts.items()]
     lacking = len(graph.not_known())
     lines.append(f"in it: {len(graph.nodes)} datasets and models, {lacking} lines of what is not known")
-    return Answer({**shown.data, "written": [str(file) for file in texts]}, lines, shown.code)
+    data = {**shown.data, "written": [str(file) for file in texts]}
+    return Answer(data, [*tampered_lines(tampered), *lines], shown.code)
 
 
 def _formed(graph: Graph, form: str) -> str:

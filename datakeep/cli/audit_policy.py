@@ -10,6 +10,7 @@ import click
 
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.session import Answer, Session, table
+from datakeep.cli.tampered_lines import distrusted
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ def answer(session: Session, subjects: Sequence[str]) -> Answer:
     if subjects:
         raise click.UsageError("--policy judges all models of the keep: name none")
     found = audit_policy(session.keep(), now=datetime.now(UTC))
-    return Answer(_data(found), list(_lines(found)), EXIT_NO if found.complaints else 0)
+    answered = Answer(_data(found), list(_lines(found)), EXIT_NO if found.complaints else 0)
+    return distrusted(answered, found.changed)
 
 
 def _lines(found: Policy) -> Iterator[str]:
-    for kind, some in groupby(found.complaints, key=lambda one: one.kind):
+    told = [one for one in found.complaints if one.kind != "tampered"]  # those stand before all else
+    for kind, some in groupby(told, key=lambda one: one.kind):
         complaints = list(some)
         yield click.style(f"{_HEADS[kind]}:", bold=True)
         for one in complaints[:_SHOWN]:

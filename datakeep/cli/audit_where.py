@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
+from datakeep.cli.tampered_lines import distrusted
 from datakeep.core.counts import counted
 from datakeep.core.errors import UsageError
 
@@ -27,6 +29,7 @@ _MAX_BYTES = 1 << 20
 def answer(session: Session, condition: str, subjects: Sequence[str], *, fetch: bool, rehash: bool) -> Answer:
     """Which versions, files and models have such rows; 3 if none that was searched has."""
     from datakeep.workflows.audit_where import audit_where
+    from datakeep.workflows.tampering import behind_some
 
     if condition == "-":
         condition = sys.stdin.read(_MAX_BYTES)
@@ -35,8 +38,12 @@ def answer(session: Session, condition: str, subjects: Sequence[str], *, fetch: 
             "rows are looked for in datasets and versions, not in one file",
             next_step="datakeep audit orders@v3 --where 'customer_id = 4711'",
         )
-    found = audit_where(session.keep(), condition, subjects, fetch=fetch, rehash=rehash)
-    return Answer(_data(found), list(_lines(found, fetch=fetch)), 0 if found.search.having else EXIT_NO)
+    keep = session.keep()
+    found = audit_where(keep, condition, subjects, fetch=fetch, rehash=rehash)
+    models = [*(one.model for one in found.models), *(str(way.end) for way in found.through)]
+    changed = behind_some(keep, found.records, found.asked, now=datetime.now(UTC), models=models)
+    code = 0 if found.search.having else EXIT_NO
+    return distrusted(Answer(_data(found), list(_lines(found, fetch=fetch)), code), changed)
 
 
 def _lines(found: RowsUsedBy, *, fetch: bool) -> Iterator[str]:

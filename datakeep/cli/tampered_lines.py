@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.boundary import EXIT_NO
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from datakeep.cli.session import Answer
     from datakeep.workflows.written_once import Tampered
 
 _SHOWN = 10
@@ -30,6 +32,16 @@ def tampered_lines(found: Sequence[Tampered]) -> Iterator[str]:
             yield f"      next: {one.next_step}"
     if len(found) > _SHOWN:
         yield f"  … and {len(found) - _SHOWN:,} more (all with --json)"
+
+
+def distrusted(answer: Answer, found: Sequence[Tampered]) -> Answer:
+    """``answer`` with what is not as recorded before it, as ``tampered`` in its data, and as its exit code."""
+    return replace(
+        answer,
+        data={**answer.data, "tampered": tampered_data(found)},
+        lines=[*tampered_lines(found), *answer.lines],
+        code=EXIT_NO if found else answer.code,
+    )
 
 
 def tampered_data(found: Sequence[Tampered]) -> list[dict[str, Any]]:

@@ -41,6 +41,14 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why the answer is not to be trusted; ``evidence`` says what was changed, by whom and when, a line each."""
+
+    what: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """A version of a dataset; without ``version`` it is any of them.
 
@@ -142,6 +150,7 @@ class Answer:
         file: The path in the dataset, where one file was asked about.
         same_file: Other records of the same file.
         unknown: What is not known of the whole, one line each.
+        doubts: What behind it is not as it was recorded.
     """
 
     asked: str
@@ -158,6 +167,7 @@ class Answer:
     file: str | None = None
     same_file: tuple[str, ...] = ()
     unknown: tuple[str, ...] = field(default=())
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def nodes(self) -> tuple[Model | Dataset, ...]:

@@ -38,6 +38,7 @@ def page(answer: Answer) -> str:
     title = _title(answer, label)
     body = element(
         "body",
+        _doubts(answer),
         _head(answer, title),
         _picture(answer, anchors),
         _unknown(answer),
@@ -68,6 +69,21 @@ def _meta(answer: Answer, title: str) -> Markup:
         element("title", title),
         element("style", Markup(style)),
     )
+
+
+def _doubts(answer: Answer) -> Markup | None:
+    """Before all else, since what follows may not be true."""
+    if not answer.doubts:
+        return None
+    count = counted(len(answer.doubts), "thing")
+    head = f"Do not trust this answer: {count} behind it {'is' if len(answer.doubts) == 1 else 'are'} not as recorded"
+    items = (
+        element("li", one.what, element("ul", *(element("li", line) for line in one.evidence)))
+        if one.evidence
+        else element("li", one.what)
+        for one in answer.doubts
+    )
+    return element("section", element("strong", head, class_="bad"), element("ul", *items), class_="unknown")
 
 
 def _title(answer: Answer, label: str) -> str:

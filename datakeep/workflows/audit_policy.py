@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from datakeep.core.counts import counted
 from datakeep.core.names import version_number
 from datakeep.formats.model import ModelRecord
+from datakeep.formats.version import VersionEntry
 from datakeep.workflows.index import ask
+from datakeep.workflows.keep import entry_path
+from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.policy_facts import DataFacts, is_test
 from datakeep.workflows.recorded_models import label_of
+from datakeep.workflows.tampering import behind_everything
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,9 +28,10 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelInput
     from datakeep.lineage.index import Index
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.written_once import Tampered
 
-Kind = Literal["broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split"]
-KINDS: tuple[Kind, ...] = ("broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split")
+Kind = Literal["tampered", "broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _MAX_DEPTH = 10
 
 
@@ -79,6 +84,7 @@ class Policy:
         test_reads: Of each dataset that has a test split.
         unseen: Models of which nobody saw, or not fully, what else they read.
         unknown_files: Models of which it is not known, or not fully, which files they read.
+        changed: What of the keep is not as it was recorded, each a complaint too.
     """
 
     models: int
@@ -87,6 +93,7 @@ class Policy:
     test_reads: tuple[TestReads, ...]
     unseen: tuple[str, ...]
     unknown_files: tuple[str, ...]
+    changed: tuple[Tampered, ...] = ()
 
 
 def audit_policy(keep: Keep, *, now: datetime) -> Policy:
@@ -98,7 +105,14 @@ def audit_policy(keep: Keep, *, now: datetime) -> Policy:
     """
     keep.warn_if_behind()
     records, broken = ask(keep, _records, files=False)
-    return _Judging(keep, records, broken, now).policy()
+    changed = behind_everything(keep, _entries(keep), now=now)
+    return _Judging(keep, records, broken, changed, now).policy()
+
+
+def _entries(keep: Keep) -> list[VersionEntry]:
+    """All that can be read; one that cannot is complained of with its models."""
+    paths = [entry_path(name, version) for name in keep.datasets for version in keep.versions(name)]
+    return [one for one in entries_at(keep, paths).values() if isinstance(one, VersionEntry)]
 
 
 def _records(index: Index) -> tuple[dict[str, ModelRecord], list[tuple[str, str]]]:
@@ -124,8 +138,10 @@ class _Judging:
         keep: Keep,
         records: Mapping[str, ModelRecord],
         broken: Sequence[tuple[str, str]],
+        changed: Sequence[Tampered],
         now: datetime,
     ) -> None:
+        self._changed = changed
         self._keep, self._records, self._broken = keep, records, broken
         self._facts = DataFacts(keep, now, self._inputs(records.values()))
         self._found: dict[tuple[Kind, str, str], _Found] = {}
@@ -136,6 +152,8 @@ class _Judging:
 
     def policy(self) -> Policy:
         judged = {name: record for name, record in self._records.items() if record.status != "failed"}
+        for one in self._changed:
+            self._complain("tampered", one.path, one.what, one.next_step or f"git log -p -- {one.path}", None)
         for path, reason in self._broken:
             self._complain("broken", path, reason, f"restore it from history: git log -- {path}", None)
         for name, record in judged.items():
@@ -156,6 +174,7 @@ class _Judging:
                 for name, record in judged.items()
                 if not all(record.knows_files_of(given) for given in record.inputs)
             ),
+            tuple(self._changed),
         )
 
     def _complain(self, kind: Kind, about: str, what: str, next_step: str, model: str | None) -> None:

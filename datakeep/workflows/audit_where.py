@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from datakeep.core.conditions import parse_condition
@@ -11,12 +11,14 @@ from datakeep.core.errors import UnknownName
 from datakeep.core.names import nearest, version_number
 from datakeep.lineage import records
 from datakeep.workflows.index import ask
+from datakeep.workflows.recorded_models import label_of
 from datakeep.workflows.rows_where import search_rows
 from datakeep.workflows.used_by import FileRead, SomeFiles, candidates, models_through, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Node, Reached, Way
     from datakeep.lineage.index import Index
     from datakeep.lineage.records import Broken
@@ -36,15 +38,19 @@ class RowsUsedBy:
         through: Models that these versions reached through others, likewise.
         open: Where a way ends at a record that is missing or broken.
         broken: Model records that cannot be read, and might have told more.
+        asked: Dataset and version, all that were asked about.
+        records: Of the models.
     """
 
     columns: tuple[str, ...]
     search: Search
-    models: tuple[FileRead, ...]
-    derived: tuple[Way, ...]
-    through: tuple[Way, ...]
-    open: tuple[str, ...]
-    broken: tuple[Broken, ...]
+    models: tuple[FileRead, ...] = ()
+    derived: tuple[Way, ...] = ()
+    through: tuple[Way, ...] = ()
+    open: tuple[str, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    asked: tuple[tuple[str, str], ...] = ()
+    records: tuple[ModelRecord, ...] = ()
 
 
 def audit_where(
@@ -66,10 +72,12 @@ def audit_where(
     """
     condition = parse_condition(text)
     keep.warn_if_behind()
-    found = search_rows(keep, condition, _versions(keep, subjects), fetch=fetch, rehash=rehash)
+    versions = _versions(keep, subjects)
+    found = search_rows(keep, condition, versions, fetch=fetch, rehash=rehash)
     _require_column(condition.columns, found)
-    models, derived, through, opened, broken = _used_by(keep, found.having)
-    return RowsUsedBy(condition.columns, found, models, derived, through, opened, broken)
+    asked = tuple((name, version) for name, some in versions.items() for version in some)
+    answer = RowsUsedBy(condition.columns, found, asked=asked)
+    return _used_by(keep, answer) if found.having else answer
 
 
 def _versions(keep: Keep, subjects: Sequence[str]) -> dict[str, list[str]]:
@@ -104,11 +112,8 @@ def _near(name: str, columns: Sequence[str]) -> str | None:
     return folded.get(name.casefold()) or nearest(name, columns)
 
 
-def _used_by(
-    keep: Keep, having: Sequence[HavingVersion]
-) -> tuple[tuple[FileRead, ...], tuple[Way, ...], tuple[Way, ...], tuple[str, ...], tuple[Broken, ...]]:
-    if not having:
-        return (), (), (), (), ()
+def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
+    having = answer.search.having
 
     def question(index: Index) -> list[tuple[list[str], Reached]]:
         return [candidates(index, one.dataset, version_number(one.version)) for one in having]
@@ -137,7 +142,15 @@ def _used_by(
         if way in ways and str(way.end) not in direct
     )
     opened = tuple(dict.fromkeys(line for _, reached in answers for line in reached.open))
-    return models, derived, tuple(dict.fromkeys(through)), opened, used.broken
+    return replace(
+        answer,
+        models=models,
+        derived=derived,
+        through=tuple(dict.fromkeys(through)),
+        open=opened,
+        broken=used.broken,
+        records=tuple(record for record in used.records if label_of(record) in direct),
+    )
 
 
 def _shortest(ways: Sequence[Way], having: Sequence[HavingVersion]) -> list[Way]:

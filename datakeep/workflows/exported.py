@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from datakeep import __version__
 from datakeep.core.errors import DatakeepError
-from datakeep.exchange.answer import Answer, Dataset, Edge, Fact, Model, Text
+from datakeep.exchange.answer import Answer, Dataset, Doubt, Edge, Fact, Model, Text
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.model_words import model_rows, read_in_words
 from datakeep.lineage import records
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datakeep.workflows.audit import InputFacts, MadeOf
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.used_by import UsedBy
+    from datakeep.workflows.written_once import Tampered
 
 
 def answer_of(
@@ -32,7 +33,7 @@ def answer_of(
     subject: str,
     *,
     now: datetime,
-    tampered: Sequence[str] = (),
+    tampered: Sequence[Tampered] = (),
 ) -> Answer | None:
     """The answer as a graph; None where the keep has no record of the model.
 
@@ -41,7 +42,7 @@ def answer_of(
         found: What it answered.
         subject: As it was asked.
         now: When.
-        tampered: What behind it is not as it was recorded, one line each.
+        tampered: What behind it is not as it was recorded.
     """
     graph = _Graph(keep, now, tampered)
     if not isinstance(found, Audit):
@@ -90,9 +91,9 @@ def _parts(label: str) -> tuple[str, str | None]:
 class _Graph:
     """Nodes and edges, each once, in the order in which they were found."""
 
-    def __init__(self, keep: Keep, now: datetime, tampered: Sequence[str]) -> None:
+    def __init__(self, keep: Keep, now: datetime, tampered: Sequence[Tampered]) -> None:
         self._keep, self._now = keep, now
-        self._tampered = tuple(f"whether this answer is true: {line}" for line in tampered)
+        self._tampered = tuple(Doubt(one.what, one.evidence) for one in tampered)
         self._auditor = Auditor(keep, now)
         self._records: dict[tuple[str, str], ModelRecord] = {}
         self._models: dict[str, Model] = {}
@@ -110,6 +111,7 @@ class _Graph:
         file: str | None = None,
     ) -> Answer:
         """All that was found, as one value."""
+        doubts = (f"whether this answer is true: {one.what}" for one in self._tampered)
         return Answer(
             asked=asked,
             question="made of" if question == "made of" else "went into",
@@ -124,7 +126,8 @@ class _Graph:
             sha256=found.sha256 if isinstance(found, Audit) else None,
             file=file,
             same_file=found.same_file if isinstance(found, Audit) else (),
-            unknown=(*self._tampered, *unknown, *_broken(found.broken)),
+            unknown=(*doubts, *unknown, *_broken(found.broken)),
+            doubts=self._tampered,
         )
 
     def load(self, nodes: Iterable[Node]) -> None:

@@ -13,7 +13,7 @@ from datakeep.workflows.used_by import FileUsedBy, UsedBy
 from datakeep.workflows.written_once import tampered, warn_of_a_short_history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from datakeep.formats.model import ModelRecord
@@ -51,6 +51,36 @@ def behind_an_audit(keep: Keep, found: Audit | UsedBy | FileUsedBy, *, now: date
     told = list(tampered(keep, files.paths))
     told += [one for record in files.records for one in doubts.of_record(record)]
     told += [one for proofs in files.proofs.values() for one in doubts.of_proofs(proofs)]
+    return tuple(dict.fromkeys(told))
+
+
+def behind_some(
+    keep: Keep,
+    records: Iterable[ModelRecord],
+    versions: Iterable[tuple[str, str]],
+    *,
+    now: datetime,
+    models: Iterable[str] = (),
+) -> tuple[Tampered, ...]:
+    """As :func:`behind_an_audit`, of these model records with all that they lead to, and of register entries.
+
+    Args:
+        keep: The keep.
+        records: Of models.
+        versions: Dataset and version, each.
+        now: The time at which proofs are weighed.
+        models: Further models by name, ``churn@v7``, of which the record alone is meant.
+    """
+    warn_of_a_short_history(keep)
+    files = _Files(keep)
+    for record in records:
+        files.take_record(record)
+        files.paths.update(entry_path(given.dataset, given.version) for given in record.inputs)
+    files.paths.update(entry_path(dataset, version) for dataset, version in versions)
+    files.paths.update(record_path(*name.split("@")) for name in models if "@" in name)
+    doubts = Doubts(keep, Judge(keep, now).proofs)
+    told = list(tampered(keep, files.paths))
+    told += [one for record in files.records for one in doubts.of_record(record)]
     return tuple(dict.fromkeys(told))
 
 

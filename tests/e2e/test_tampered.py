@@ -145,6 +145,38 @@ def test_what_was_edited_in_the_history_is_told_with_who_did_it(clone: Clone, ki
     clone.ask("audit", subject, code=0)
 
 
+def test_every_question_of_audit_and_every_form_of_the_answer_tells_an_edit_first(clone: Clone) -> None:
+    clone.edit(RECORD, replacing("'0.71'", "'0.91'"))
+    clone.commit()
+    head = "do not trust this answer: 1 thing behind it is not as recorded"
+    for argv in (("--diff", "m", "fine"), ("--policy",)):
+        said = clone.ask("audit", *argv)
+        assert said.out.startswith(head), argv
+        assert "edited by Mallory <mallory@corp.example>" in said.out
+        (one,) = clone.ask("audit", *argv, "--json").data["tampered"]
+        assert one["path"] == RECORD
+    complaints = clone.ask("audit", "--policy", "--json").data["complaints"]
+    assert [one["about"] for one in complaints if one["kind"] == "tampered"] == [RECORD]
+    page = clone.mallory.cwd / "m.html"
+    assert clone.ask("audit", "model:m", "--html", page).out.startswith(head)
+    body = page.read_text("utf-8").partition("<body>")[2]
+    banner, _, rest = body.partition("<header>")
+    assert "Do not trust this answer" in banner
+    assert "edited by Mallory &lt;mallory@corp.example&gt;" in banner
+    assert "Do not trust" not in rest
+    said = clone.ask("audit", "model:m", "--format", "openlineage")
+    assert head in said.err
+    assert head not in said.out
+
+
+def test_rows_that_are_looked_for_behind_an_edited_entry_are_told_after_the_edit(clone: Clone) -> None:
+    clone.edit(ENTRY, replacing("license: CC0-1.0", "license: CC0-1.1"))
+    clone.commit()
+    asked = ("audit", "orders", "--where", "id = 1")
+    assert clone.ask(*asked).out.startswith("do not trust this answer: ")
+    assert ENTRY in [one["path"] for one in clone.ask(*asked, "--json").data["tampered"]]
+
+
 def test_a_file_whose_record_was_edited_is_not_only_not_known(clone: Clone) -> None:
     sha256 = json.loads(clone.ask("audit", "model:m", "--json", code=0).out)["model"]["record"]["artifacts"][
         0
