@@ -10,6 +10,7 @@ from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
 from datakeep.core.names import check_name
 from datakeep.core.secrets import find_secret, strip_url
 from datakeep.formats.model import Artifact, ModelCode, ModelEnvironment, ModelInput, ModelRecord, Resources
+from datakeep.formats.yaml import showable_path
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.run import base_records
@@ -138,5 +139,5 @@ def artifacts_of(files: Sequence[Path]) -> list[Artifact]:
                 f"{file} is no file that can be read ({error.strerror or error})",
                 next_step="name the model's file itself",
             ) from error
-        found.append(Artifact(path=file.name, sha256=sha256.hex(), size_bytes=size_bytes))
+        found.append(Artifact(path=showable_path(file.name), sha256=sha256.hex(), size_bytes=size_bytes))
     return found

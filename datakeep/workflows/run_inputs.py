@@ -143,7 +143,7 @@ def _regular(path: str) -> os.stat_result | None:
 
 
 def _shown(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+    return yaml.showable_path(path)
 
 
 def _digest(path: str) -> dict[str, Any]:

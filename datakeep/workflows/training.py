@@ -20,6 +20,7 @@ from datakeep.core.errors import DatakeepError, SourceMissing, SourceUnreadable,
 from datakeep.core.names import check_name
 from datakeep.core.secrets import find_secret
 from datakeep.formats.model import Artifact, Observation
+from datakeep.formats.yaml import showable_path
 from datakeep.repository.code import work_tree
 from datakeep.repository.identity import identity
 from datakeep.rerun import audit_hook, injected, reads
@@ -227,7 +228,9 @@ class Training:
             except OSError as error:
                 what = f"{file} is no file that can be read ({error.strerror or error})"
                 raise SourceUnreadable(what, next_step="name the model's file itself") from error
-            self._artifacts[name] = Artifact(path=name, sha256=sha256.hex(), size_bytes=size_bytes)
+            self._artifacts[name] = Artifact(
+                path=showable_path(name), sha256=sha256.hex(), size_bytes=size_bytes
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -349,6 +349,28 @@ def test_a_training_that_fails_leaves_a_failed_record_and_its_exit_code(code: Co
     assert "FAILED (ended by signal SIGKILL)" in said
 
 
+def test_names_that_no_terminal_shows_are_escaped_and_the_record_is_read_again(code: Code) -> None:
+    (code.folder / "odd\x1b\n.csv").write_text("x")
+    (code.folder / "params.json").write_text(json.dumps({"a\x07": "b\x1b", "big": 2**2000}))
+    code.write(
+        "open(OUT + '/mo\\x1b[31mdel\\nb.bin', 'w').write('m'); open('odd\\x1b\\n.csv').read()\n"
+        "open('params.json').read(); print('{\"acc\\\\u001b\": 0.5}')\n"
+    )
+    ran = code.run(command=("python", "train.py", "--name", "x\x1by"))
+    record = ran.data["record"]
+    assert record["artifacts"][0]["path"] == r"mo\x1b[31mdel\nb.bin"
+    assert record["parameters"]["name"] == r"x\x1by"
+    assert record["parameters"]["params.json"][r"a\x07"] == r"b\x1b"
+    assert record["metrics"] == {r"acc\x1b": "0.5"}
+    assert r"odd\x1b\n.csv" in str([Path(one["path"]).name for one in record["undeclared"]]).replace(
+        "\\\\", "\\"
+    )
+    said = code.world.aiko.datakeep("audit", f"model:{ran.data['model']}", cwd=code.world.keep).out
+    assert r"mo\x1b[31mdel\nb.bin" in said
+    file = code.folder / "out0" / "mo\x1b[31mdel\nb.bin"
+    assert ran.data["model"] in code.world.aiko.datakeep("audit", file, cwd=code.world.keep).out
+
+
 @pytest.mark.parametrize(
     ("options", "command", "said"),
     [
