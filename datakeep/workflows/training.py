@@ -112,6 +112,7 @@ class Training:
         self._mlflow = mlflow
         self._mark = Mark(os.environ)
         self._tracking: Tracking | None = None
+        self._refused: DatakeepError | None = None
         self.recorded: Recorded | None = None
 
     def __enter__(self) -> Self:
@@ -156,6 +157,16 @@ class Training:
             self._watch.active = True
             self._set()
 
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """What is raised here is no failure of the training, as long as that has left nothing."""
+        try:
+            yield
+        except DatakeepError as error:
+            if not (self._metrics or self._artifacts):
+                self._refused = error
+            raise
+
     def _set(self) -> None:
         """What programs that are started in the block are told."""
         self._before = {name: os.environ.get(name) for name in self._variables}
@@ -183,7 +194,12 @@ class Training:
             DamagedBytes: A file is whole in no store.
             StoreUnreachable, AccessDenied, NoSpace: The data cannot be had, or not be put here.
         """
-        with self._unwatched():
+        with self._unwatched(), self._faults():
+            if not isinstance(dataset, str):
+                raise UsageError(
+                    f"a dataset is named by text, not by {type(dataset).__name__}",
+                    next_step="t.use('orders@v3')",
+                )
             label = self._keep.resolve(dataset)
             known = self._given.get(label.name)
             if known is not None and known.entry.version != label.version:
@@ -206,7 +222,13 @@ class Training:
             UsageError: A value is no finite number.
         """
         for name, value in metrics.items():
-            self._metrics[name] = _number(name, value)
+            number = _plain_number(value)
+            if number is None:
+                with self._faults():
+                    raise _no_number(name, value)
+            if not number.is_finite():
+                raise _no_number(name, value)
+            self._metrics[name] = str(number)
 
     def save(self, file: str | os.PathLike[str]) -> None:
         """A file is one that the training left: its size and sha256, as they are now, go into the record.
@@ -241,6 +263,9 @@ class Training:
         with self._held:
             if isinstance(error, KeyboardInterrupt | GeneratorExit):
                 self._keep.progress.note("interrupted; nothing was recorded")
+                return
+            if error is not None and error is self._refused:
+                self._keep.progress.note(f"nothing was recorded: {self._refused.what}")
                 return
             try:
                 self._record(_failure(error))
@@ -306,18 +331,22 @@ def _restored(variables: Mapping[str, str]) -> Callable[[], None]:
     return restore
 
 
-def _number(name: str, value: Any) -> str:
+def _plain_number(value: Any) -> Decimal | None:
+    """A scalar as it was given, finite or not; None if it is none."""
     plain = value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+    if isinstance(plain, bool) or not isinstance(plain, int | float | str | Decimal):
+        return None
     try:
-        exact = Decimal(str(plain)) if isinstance(plain, int | float | str | Decimal) else Decimal("NaN")
+        return Decimal(str(plain))
     except InvalidOperation:
-        exact = Decimal("NaN")
-    if isinstance(plain, bool) or not exact.is_finite():
-        raise UsageError(
-            f"the metric {name} is {str(value)[:60]}, not a finite number",
-            next_step=f"log a number: t.log({name}=0.93)",
-        )
-    return str(exact)
+        return None
+
+
+def _no_number(name: str, value: Any) -> UsageError:
+    return UsageError(
+        f"the metric {name} is {str(value)[:60]}, not a finite number",
+        next_step=f"log a number: t.log({name}=0.93)",
+    )
 
 
 def _cpu_s() -> float:
