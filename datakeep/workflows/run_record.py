@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.arguments import options_of, seeds_of, without_secrets
+from datakeep.core.arguments import options_of, seeds_of, without_program_text, without_secrets
 from datakeep.core.secrets import find_secret_in_patch
 from datakeep.formats.model import Artifact, GpuUse, ModelCode, ModelEnvironment, ModelRecord, Resources
 from datakeep.formats.yaml import showable, showable_path
@@ -42,11 +42,13 @@ class Script:
         folder: The folder of the script, or the one that the training was started in.
         path: The script; None if the command names none.
         tree: Its git work tree; None if it lies in none.
+        is_known: False where the command names no script and was run in the keep, which is nobody's code.
     """
 
     folder: Path
     path: Path | None
     tree: WorkTree | None
+    is_known: bool = True
 
     @property
     def root(self) -> str:
@@ -133,7 +135,9 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     unknown = list(found.unknown)
     code, diff = _code(seen, classed.code if classed else [], unknown)
     left = _artifacts(seen, unknown)
-    parameters = showable({**options_of(without_secrets(seen.argv[1:])), **found.parameters})
+    parameters = showable(
+        {**options_of(without_secrets(without_program_text(seen.argv))), **found.parameters}
+    )
     seeds = seeds_of(parameters) | {
         name: seen.environment[name] for name in ("PYTHONHASHSEED",) if name in seen.environment
     }
@@ -203,6 +207,9 @@ def _places(seen: Seen, paths: Sequence[str]) -> inputs.Places:
 
 def _code(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[ModelCode, bytes]:
     tree, script = seen.script.tree, seen.script.path
+    if not seen.script.is_known:
+        unknown.append("the code: the command names no script, and it was run in the keep")
+        return ModelCode(), b""
     if tree is None:
         unknown.append("the commit of the code, which lies in no git work tree")
         return ModelCode(path=showable_path(str(script or seen.script.folder))), b""

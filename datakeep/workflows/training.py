@@ -31,7 +31,14 @@ from datakeep.workflows.keep import open_keep
 from datakeep.workflows.observing import only_read
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
-from datakeep.workflows.run import OUT_VARIABLE, base_records, given_data, out_folder, variables_of
+from datakeep.workflows.run import (
+    OUT_VARIABLE,
+    base_records,
+    given_data,
+    out_folder,
+    script_here,
+    variables_of,
+)
 from datakeep.workflows.run_record import Script, Seen, record_of, resources_of
 from datakeep.workflows.tracked import Mark, begin
 
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelRecord
     from datakeep.rerun.audit_hook import Watch
     from datakeep.workflows.given_data import Given
+    from datakeep.workflows.keep import Keep
     from datakeep.workflows.recording import Recorded
     from datakeep.workflows.tracked import Tracking
 
@@ -292,8 +300,8 @@ class Training:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return Seen(
             model=self._model,
-            argv=[sys.executable, *([] if "ipykernel" in sys.modules else sys.argv)],
-            script=_script(),
+            argv=_argv(),
+            script=_script(self._keep),
             given=list(self._given.values()),
             base_models=[f"{base.model}@{base.version}" for base in self._bases],
             base_files={artifact.sha256 for base in self._bases for artifact in base.artifacts},
@@ -354,13 +362,18 @@ def _cpu_s() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
-def _script() -> Script:
+def _argv() -> list[str]:
+    if "ipykernel" in sys.modules:
+        return [sys.executable]
+    return [sys.executable, *(sys.orig_argv[1:] if sys.argv[:1] == ["-c"] else sys.argv)]
+
+
+def _script(keep: Keep) -> Script:
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     if file and Path(file).is_file() and "ipykernel" not in sys.modules:
         path = Path(file).resolve()
         return Script(path.parent, path, work_tree(path.parent))
-    here = Path.cwd().resolve()
-    return Script(here, None, work_tree(here))
+    return script_here(keep)
 
 
 def _modules() -> set[str]:

@@ -381,7 +381,8 @@ def test_names_that_no_terminal_shows_are_escaped_and_the_record_is_read_again(c
         (("--out", "train.py"), ("true",), "is a file"),
         (("--out", "."), ("true",), "not empty"),
         ((), ("no-such-program",), "cannot be found"),
-        ((), ("cat", "{mani}"), "nothing says what it is"),
+        ((), ("cat", "{mani}"), "nothing says what {mani} is"),
+        ((), ("cat", "--data={dta}"), "nothing says what {dta} is"),
         (("--nonsense",), ("true",), "no such option"),
     ],
 )
@@ -390,7 +391,25 @@ def test_failures_of_datakeeps_own_are_125(code: Code, options, command, said) -
     ran = code.run(*options, command=command, code=125)
     assert said in ran.data["error"]["what"].lower() or said in ran.data["error"]["what"]
     assert ran.data["error"]["exit_code"] == 125
-    assert {path.name for path in set(code.folder.iterdir()) - before} <= {"out0"}
+    assert set(code.folder.iterdir()) == before
+
+
+def test_a_place_that_is_not_known_is_told_by_its_neighbours(code: Code) -> None:
+    world = code.world
+    assert code.run(command=("cat", "{dta}"), code=125).data["error"]["next"] == "did you mean {data}?"
+    world.register("wine", "git")
+    two = code.argv("--uses", "wine", "--uses", "many", command=("cat", "{data}"))
+    ran = world.aiko.datakeep(*two, cwd=code.folder, code=125)
+    assert ran.data["error"]["next"] == "use {wine} or {many}"
+
+
+def test_the_keep_itself_is_nobodys_code(code: Code) -> None:
+    world = code.world
+    argv = ("run", "--json", "--model", "k", "--uses", "many", "--", "python", "-c", "lr=1", "--depth", "3")
+    record = world.aiko.datakeep(*argv, cwd=world.keep).data["record"]
+    assert record["code"] == {}
+    assert record["parameters"] == {"depth": "3"}
+    assert any("it was run in the keep" in one for one in record["unknown"])
 
 
 def _records(world: World) -> set[str]:
