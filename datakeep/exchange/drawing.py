@@ -57,7 +57,8 @@ def graph(answer: Answer, anchors: Mapping[str, str]) -> Markup | None:
         markerHeight=8,
         orient="auto",
     )
-    named = f"{counted(len(answer.datasets), 'dataset')} and {counted(len(answer.models), 'model')}, and what went into what"
+    datasets, models = counted(len(answer.datasets), "dataset"), counted(len(answer.models), "model")
+    named = f"{datasets} and {models}, and what went into what"
     return element(
         "svg",
         element("title", named),

@@ -673,5 +673,6 @@ def test_a_base_model_is_followed_and_a_declared_one_is_shown_as_declared(code: 
     assert "base model:" in said
     assert "many@v1" in said
     aiko.datakeep("record", "resnet", weights, cwd=keep, code=2)
+    aiko.datakeep("record", "resnet", weights, "--used", "many", "--code-commit", "abc", cwd=keep, code=2)
     aiko.datakeep("record", "resnet", code.folder, "--used", "many", cwd=keep, code=16)
     aiko.datakeep("record", "resnet", weights, "--used", "many", "--metric", "top1=high", cwd=keep, code=2)
