@@ -195,7 +195,7 @@ def test_a_full_store_leaves_no_repository(queries: Queries, tmp_path: Path) -> 
     found: dict[str, Any] = json.loads(ran.out)
     assert found["code"] == 19, found
     error = error_of(Ran(found["code"], found["out"], found["err"]))
-    assert "has too little room: 3." in error.what
+    assert "are needed, " in error.what
     assert sorted(path.name for path in base.iterdir() if not path.name.endswith(".lock")) == before
     queries.run(*command)
 
