@@ -126,7 +126,7 @@ class DatasetRepository:
                 require_base(self.url)
             raise fault
         self._has_fetched = True
-        refs = self._refs("refs/")
+        refs = {f"refs/{name}": commit for name, commit in self._refs("refs/").items()}
         self._forget_published(refs)
         names = "".join(f"{commit}^{{tree}}\n" for commit in {*refs.values()})
         if " missing" in self._git.text("cat-file", "--batch-check", stdin=names.encode()):
