@@ -132,9 +132,9 @@ def test_what_a_killed_run_had_published_is_no_longer_pending_after_a_fetch(orde
     git(
         orders.cache, "update-ref", "refs/datakeep/pending/v1", "refs/tags/v1"
     )  # as a kill after the push leaves it
-    git(orders.cache, "update-ref", "refs/datakeep/pending/v2", "refs/tags/v1")  # one that nobody published
+    git("update-ref", "refs/datakeep/pending/v2", "refs/tags/v1", cwd=orders.cache)
     orders.fetch()
-    assert git(orders.cache, "for-each-ref", "--format=%(refname)", "refs/datakeep/").split() == [
+    assert git("for-each-ref", "--format=%(refname)", "refs/datakeep/", cwd=orders.cache).split() == [
         "refs/datakeep/pending/v2"
     ]
 
