@@ -129,9 +129,8 @@ def test_an_unreadable_source_leaves_nothing(orders, aiko, now):
 
 def test_what_a_killed_run_had_published_is_no_longer_pending_after_a_fetch(orders, aiko, now, git):
     publish(orders, "v1", aiko, now, files={"dataset.yaml": b"name: orders\n"})
-    git(
-        orders.cache, "update-ref", "refs/datakeep/pending/v1", "refs/tags/v1"
-    )  # as a kill after the push leaves it
+    # As a kill after the push leaves it; and one that nobody published.
+    git("update-ref", "refs/datakeep/pending/v1", "refs/tags/v1", cwd=orders.cache)
     git("update-ref", "refs/datakeep/pending/v2", "refs/tags/v1", cwd=orders.cache)
     orders.fetch()
     assert git("for-each-ref", "--format=%(refname)", "refs/datakeep/", cwd=orders.cache).split() == [
