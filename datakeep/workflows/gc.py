@@ -184,8 +184,9 @@ def _leave_doubtful(known: References, sweep: Sweep, swept: Swept) -> None:
         are = "is" if len(keys) == 1 else "are"
         swept.kept.append(
             f"{dataset}: all of its objects are kept{f', {count:,} of them in doubt' if count else ''}: "
-            f"a commit refers to a list of files ({keys[0]}{more}) that {are} whole in no store, so it is not known what it needs; "
-            "whoever has the list sends it with `dvc push --all-commits`, or deletes the branch or tag that needs it"
+            f"a commit refers to a list of files ({keys[0]}{more}) that {are} whole in no store, "
+            "so it is not known what it needs; whoever has the list sends it with `dvc push --all-commits`, "
+            "or deletes the branch or tag that needs it"
         )
 
 
