@@ -46,7 +46,10 @@ def take_older(
     Raises:
         AccessDenied, StoreUnreachable: A store does not take them.
     """
-    named = dict.fromkeys(one for text in texts for one in _outputs(text))
+    named: dict[ForeignObject, bool] = {}
+    for text in texts:
+        for one, is_kept in _outputs(text):
+            named[one] = named.get(one, False) or is_kept
     folders = [one for one in named if one.is_folder]
     places.look_for(folders)
     lacking: set[str] = set()
@@ -58,18 +61,19 @@ def take_older(
         files += [ForeignObject(md5, one.legacy) for md5 in rows or ()]
     wanted = {one.md5: one for one in files if one.md5 not in taken}
     if lists_only:
-        return [*_left_out(len(wanted)), *_behind(len(lacking), places)]
+        return [*_left_out(len(wanted)), *_behind(lacking, places)]
     places.look_for(wanted.values())
     held = {md5: one for md5, one in wanted.items() if places.is_held(one)}
-    lacking |= wanted.keys() - held.keys()
+    unsure = {one.md5 for one, is_kept in named.items() if not is_kept}
+    lacking |= wanted.keys() - held.keys() - unsure
     try:
         places.take(held, [], stores, dataset, called={md5: md5 for md5 in held})
     except DamagedBytes as error:
         lacking |= set(error.things)
     except NoSpace as error:
         count = counted(len(held), "object")
-        return [f"{count} of older commits stay where they are: {error.what}", *_behind(len(lacking), places)]
-    return _behind(len(lacking), places)
+        return [f"{count} of older commits stay where they are: {error.what}", *_behind(lacking, places)]
+    return _behind(lacking, places)
 
 
 def _listed(
@@ -94,15 +98,24 @@ def _left_out(count: int) -> list[str]:
     return [f"{counted(count, 'object')} of older commits or other outputs {was} not copied, as --data chose"]
 
 
-def _behind(count: int, places: ForeignObjects) -> list[str]:
-    if not count:
+def _behind(lacking: Collection[str], places: ForeignObjects) -> list[str]:
+    if not lacking:
         return []
-    said = f"{counted(count, 'object')} that only older commits name stay{'s' if count == 1 else ''} behind"
-    return [f"{said} ({places.lacking()}): their data cannot be had from this keep"]
+    many = len(lacking) != 1
+    lists = sum(name.endswith(".dir") for name in lacking)
+    further = f", {counted(lists, 'list')} of further files among them" if lists else ""
+    said = (
+        f"{counted(len(lacking), 'object')} that only older commits name stay{'' if many else 's'} behind{further} "
+        f"({places.lacking()}): their data cannot be had from this keep"
+    )
+    return [said]
 
 
-def _outputs(text: bytes) -> Iterator[ForeignObject]:
-    """The objects of a pointer file's outputs; what cannot be read names none."""
+def _outputs(text: bytes) -> Iterator[tuple[ForeignObject, bool]]:
+    """The objects of a pointer file's outputs; what cannot be read names none.
+
+    With each, whether DVC keeps it for certain: of a file in ``dvc.lock`` only ``dvc.yaml`` says that git has it.
+    """
     try:
         data = yaml.load(text, what="an older pointer file")
     except DatakeepError:
@@ -116,4 +129,5 @@ def _outputs(text: bytes) -> Iterator[ForeignObject]:
             if isinstance(raw, dict) and raw.get("cache") is not False:
                 match = _NAME.fullmatch(str(raw.get("md5")))
                 if match:
-                    yield ForeignObject(match[1], raw.get("hash") != "md5", match[2] is not None)
+                    is_kept = match[2] is not None or stage is data
+                    yield ForeignObject(match[1], raw.get("hash") != "md5", match[2] is not None), is_kept

@@ -11,6 +11,7 @@ from datakeep.core.errors import AccessDenied
 from datakeep.store.folder import FolderStore
 from datakeep.workflows.fsck import Plan, fsck
 from datakeep.workflows.status import keep_status
+from datakeep.workflows.vault_check import check_stores
 from datakeep.workflows.vault_stores import add_store, places
 
 DEEP = Plan(deep=True)
@@ -110,6 +111,17 @@ def test_a_read_only_store_is_listed_as_such(two, read_only):
         ("main", True),
         ("nas", False),
     ]
+
+
+def test_vault_check_says_that_a_store_is_read_only(two, read_only):
+    rights = {
+        one.name: check.what
+        for one in check_stores(two.keep)
+        for check in one.checks
+        if check.name == "rights"
+    }
+    assert rights["nas"].startswith("read-only: ")
+    assert not rights["main"].startswith("read-only")
 
 
 def test_more_places_are_asked_for_only_where_there_are_too_few(two):
