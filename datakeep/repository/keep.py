@@ -338,7 +338,11 @@ class KeepRepository:
             return KeepTree(self._git, base, self._reader)
 
     def _try_push(self, base: str) -> str:
-        return push(self._git, self.url, [f"{base}:{_MAIN}"], remote="origin", dry_run=True)
+        try:
+            return push(self._git, self.url, [f"{base}:{_MAIN}"], remote="origin", dry_run=True)
+        except RepositoryMissing:
+            require_base(self.url)
+            raise
 
     def transact(
         self,
