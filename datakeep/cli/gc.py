@@ -104,7 +104,8 @@ def _lines(done: Swept, sweep: Sweep) -> Iterator[str]:
         yield f"{store} also holds what this keep does not know: {', '.join(names[:5])}{more}"
     yield from done.kept
     if not done.found:
-        yield "everything is referred to by an entry, a branch or a tag"
+        if not done.kept:
+            yield "everything is referred to by an entry, a branch or a tag"
     elif sweep.delete:
         rest = len(done.found) - len(done.deleted)
         yield (

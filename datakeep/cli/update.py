@@ -27,7 +27,7 @@ from datakeep.cli.session import Answer, Session, command
 @command(name="update")
 @click.argument("name")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("-m", "--message", metavar="WHY", required=True, help="Why there is a new version.")
+@click.option("-m", "--message", metavar="WHY", help="Why there is a new version; a dry run needs none.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option(
     "--deep",
@@ -42,7 +42,7 @@ from datakeep.cli.session import Answer, Session, command
 @without_option
 @fact_options
 def call(
-    session: Session, name: str, sources: tuple[Path, ...], message: str, dry_run: bool, **options: Any
+    session: Session, name: str, sources: tuple[Path, ...], message: str | None, dry_run: bool, **options: Any
 ) -> Answer:
     r"""Make the next version of a dataset: new data, new facts, or both.
 
@@ -54,6 +54,10 @@ def call(
       datakeep update orders --caveat 'batch entry until May' -m 'found while cleaning'
       datakeep update orders --rerun --param day=2026-12-01 -m 'November added'
     """
+    if message is None:
+        if not dry_run:
+            raise click.UsageError("Missing option '-m' / '--message'.")
+        message = "a dry run"
     stated = given(options)
     extraction = wanted({**options, "sources": sources}, stated, rerun=options["rerun"])
     if extraction is not None or sources:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 WITHHELD = "(withheld)"
 _OPTION = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"\+{0,2}(?P<name>[A-Za-z][\w.-]*)=(?P<value>.*)", re.DOTALL)
+#: What takes the text of a program as an argument.
+_INTERPRETER = re.compile(r"(?:.*/)?(?:(?P<c>python[\d.]*|pypy3?|(?:ba|da|z|k)?sh)|perl|ruby|node|Rscript)")
 _SEED = re.compile(r"(?:.*[-_.])?(?:seed|random[-_]state)", re.IGNORECASE)
 
 
@@ -50,6 +52,25 @@ def options_of(argv: Sequence[str]) -> dict[str, str | bool]:
             found[name] = argument
             name = None
     return found
+
+
+def without_program_text(argv: Sequence[str]) -> list[str]:
+    """The arguments of ``python -c TEXT …`` and its like that are the program's own; all others as they are.
+
+    Args:
+        argv: The program and its arguments.
+    """
+    for at, word in enumerate(argv):
+        interpreter = _INTERPRETER.fullmatch(word)
+        if not interpreter:
+            continue
+        text = "c" if interpreter["c"] else "e"
+        rest = at + 1
+        while rest < len(argv) and argv[rest].startswith("-") and not argv[rest].startswith("--"):
+            if argv[rest][-1] == text and argv[rest][1:].isalpha():
+                return list(argv[rest + 2 :])
+            rest += 2 if argv[rest] in ("-W", "-X") else 1
+    return list(argv[1:])
 
 
 def seeds_of(parameters: Mapping[str, object]) -> dict[str, str]:

@@ -11,7 +11,8 @@ are no drops themselves, each different content counted once:
   deviation, and at least ``allowed``), where there are three or more: so one early version that was bad does not
   excuse all later ones.
 
-The first version is never a drop: there is nothing to hold it against.
+The first version is never a drop: there is nothing to hold it against. One with the same content as the version just
+before it is none either: the fall was that version's.
 """
 
 from __future__ import annotations
@@ -87,13 +88,15 @@ def judge(
     sign = -1 if less_is_better else 1
     earlier: dict[str, Decimal] = {}
     found = []
+    before = None
     for content, value in values:
         limit = _limit(list(earlier.values()), noise, tolerance, margin)
         turned = None if value is None else sign * value
-        is_drop = turned is not None and limit is not None and turned < limit
-        found.append(Judged(value, None if limit is None else sign * limit, is_drop))
-        if turned is not None and not is_drop:
+        is_worse = turned is not None and limit is not None and turned < limit
+        found.append(Judged(value, None if limit is None else sign * limit, is_worse and content != before))
+        if turned is not None and not is_worse:
             earlier[content] = turned
+        before = content
     return found
 
 

@@ -6,6 +6,7 @@ import unicodedata
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.exchange.answer import Model
 from datakeep.exchange.layout import layered
 from datakeep.exchange.markup import Markup, element
@@ -56,7 +57,8 @@ def graph(answer: Answer, anchors: Mapping[str, str]) -> Markup | None:
         markerHeight=8,
         orient="auto",
     )
-    named = f"{len(answer.datasets)} datasets and {len(answer.models)} models, and what went into what"
+    datasets, models = counted(len(answer.datasets), "dataset"), counted(len(answer.models), "model")
+    named = f"{datasets} and {models}, and what went into what"
     return element(
         "svg",
         element("title", named),

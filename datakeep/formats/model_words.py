@@ -56,12 +56,14 @@ def _read(given: ModelInput) -> str:
     if read is None:
         return "which files were read is not known"
     if read.of is not None and read.count == read.of:
-        count = f"all {counted(read.count, 'file')} read"
+        count = f"all {counted(read.count, 'file')} read" if read.count != 1 else "its 1 file read"
     elif not read.count:
         count = f"given, and nothing read of its {counted(read.of or 0, 'file')}"
     else:
-        count = f"{read.count:,}" + (
-            f" of {counted(read.of, 'file')} read" if read.of is not None else " files read"
+        count = (
+            f"{counted(read.count, 'file')} read"
+            if read.of is None
+            else f"{read.count:,} of {counted(read.of, 'file')} read"
         )
     splits = ", ".join(f"{name} {number:,}" for name, number in read.splits.items())
     return f"{count} ({splits})" if splits else count
@@ -153,7 +155,8 @@ def model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     yield "environment", _environment_row(record)
     resources = record.resources
     peak = "unknown" if resources.peak_rss_bytes is None else f"{resources.peak_rss_bytes:,} bytes"
-    yield "resources", f"{resources.wall_s or '?'} s, CPU {resources.cpu_s or '?'} s, peak memory {peak}"
+    wall, cpu = (f"{took} s" if took else "unknown" for took in (resources.wall_s, resources.cpu_s))
+    yield "resources", f"time {wall}, CPU {cpu}, peak memory {peak}"
     yield from (("GPU use", gpu_in_words(used)) for used in resources.gpus or ())
     yield (
         "recorded",

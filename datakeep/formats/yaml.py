@@ -31,6 +31,8 @@ _LINE_ENDS = re.compile("[\r\x85\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: What a terminal obeys instead of showing it; tab and line ends are fine.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
+#: What would make two lines of a file's name.
+_BREAKS = re.compile("[\t\n\r\x85\u2028\u2029]")
 #: Longer integers are refused: Python itself does not print them.
 _MAX_INTEGER_BITS = 1024
 #: What a parser of YAML raises by mistake, beside its own errors, when a document contradicts itself.
@@ -150,6 +152,32 @@ def unshowable(text: str) -> str | None:
     if not text.isascii() and _SURROGATE.search(text):
         return "half a character (a lone surrogate, or bytes that are not UTF-8)"
     return "a control character" if _CONTROL.search(text) else None
+
+
+def showable(value: Any) -> Any:
+    r"""``value`` with all that could not be read again written as it is escaped: ``\x1b``, a number as text.
+
+    Args:
+        value: Plain dicts, lists and scalars; keys are escaped too.
+    """
+    if isinstance(value, dict):
+        return {showable(key): showable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [showable(inner) for inner in value]
+    if isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
+        return hex(value)
+    if not isinstance(value, str) or unshowable(value) is None:
+        return value
+    return _CONTROL.sub(_escaped, _SURROGATE.sub(_escaped, value))
+
+
+def showable_path(path: str) -> str:
+    """A file's name on one line, with what could not be read again as escapes."""
+    return str(showable(_BREAKS.sub(_escaped, path)))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def _check_scalar(value: Any, what: str) -> None:

@@ -121,9 +121,12 @@ class DatasetRepository:
         if finished.exit_code and _NO_MAIN in finished.stderr:  # nothing was pushed there yet
             finished = self._fetched(_MIRROR[1:], allow=(0, 128))
         if finished.exit_code:
-            raise git_fault(finished.stderr, doing=f"cannot fetch from {strip_url(self.url)}", url=self.url)
+            fault = git_fault(finished.stderr, doing=f"cannot fetch from {strip_url(self.url)}", url=self.url)
+            if isinstance(fault, RepositoryMissing):
+                require_base(self.url)
+            raise fault
         self._has_fetched = True
-        refs = self._refs("refs/")
+        refs = {f"refs/{name}": commit for name, commit in self._refs("refs/").items()}
         self._forget_published(refs)
         names = "".join(f"{commit}^{{tree}}\n" for commit in {*refs.values()})
         if " missing" in self._git.text("cat-file", "--batch-check", stdin=names.encode()):

@@ -369,9 +369,12 @@ def _room(url: str, access: Access) -> Iterator[dict[str, str]]:
     """The whole environment of git, while a clone lasts: an empty home, and a configuration of our own."""
     with scratch() as home:
         config = home / "gitconfig"
-        config.write_text(_config_text(url, access), "utf-8")
         empty = home / "home"
-        empty.mkdir()
+        try:
+            config.write_text(_config_text(url, access), "utf-8")
+            empty.mkdir()
+        except OSError as error:
+            raise os_fault(error, f"cannot write temporary files to {home.parent}", home.parent) from error
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(empty),

@@ -179,9 +179,14 @@ class KeepRepository:
         """The keep that ``path`` lies in.
 
         Raises:
-            NotAKeep: Neither ``path`` nor a folder above it has a ``keep.yaml``, or it is in no git.
+            NotAKeep: ``path`` is no folder, neither it nor a folder above it has a ``keep.yaml``, or it is in no git.
         """
-        start = path.absolute()
+        start = path.resolve()  # the folder above `a/../b` is that of `b`, wherever `a` leads
+        if not start.is_dir():
+            raise NotAKeep(
+                f"{start} is not a folder" if start.exists() else f"there is no folder {start}",
+                next_step="name the keep's folder with -C DIR, or make a keep: datakeep init DIR",
+            )
         for folder in (start, *start.parents):
             if (folder / "keep.yaml").is_file():
                 if not (folder / ".git").exists():
@@ -333,7 +338,11 @@ class KeepRepository:
             return KeepTree(self._git, base, self._reader)
 
     def _try_push(self, base: str) -> str:
-        return push(self._git, self.url, [f"{base}:{_MAIN}"], remote="origin", dry_run=True)
+        try:
+            return push(self._git, self.url, [f"{base}:{_MAIN}"], remote="origin", dry_run=True)
+        except RepositoryMissing:
+            require_base(self.url)
+            raise
 
     def transact(
         self,

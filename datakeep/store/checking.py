@@ -91,6 +91,14 @@ def check_quick(expected: Iterable[Expected], present: Mapping[str, int]) -> Che
     return found
 
 
+def check_obstacles(store: Store, dataset: str, found: Checked) -> None:
+    """What ``found`` has as missing is wrong, if something else lies in its place."""
+    for name in sorted(found.missing):
+        if what := store.obstacle(object_key(dataset, name)):
+            found.missing.discard(name)
+            found.wrong[name] = what
+
+
 def check_stated(
     expected: Mapping[str, Expected], store: Store, dataset: str, found: Checked, progress: Progress
 ) -> None:

@@ -102,7 +102,8 @@ def _check_space(wanted: Sequence[FileEntry], target: Store, dataset: str) -> No
     )
     if missing > free:
         raise NoSpace(
-            f"{target} has too little room: {show_size(missing)} are needed, {show_size(free)} are free",
+            f"need {show_size(missing - free)} more on {target}: "
+            f"{show_size(missing)} are needed, {show_size(free)} are free",
             next_step="make room there, or choose another place, then run the same command again",
         )
 

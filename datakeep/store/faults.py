@@ -71,7 +71,8 @@ def require_space(size_bytes: int, folders: Sequence[Path]) -> None:
         wanted[device] += size_bytes
         if wanted[device] > free:
             raise NoSpace(
-                f"{folder} has too little room: {show_size(wanted[device])} are needed, {show_size(free)} are free",
+                f"need {show_size(wanted[device] - free)} more on {folder}: "
+                f"{show_size(wanted[device])} are needed, {show_size(free)} are free",
                 next_step="make room there, then run the same command again",
             )
 

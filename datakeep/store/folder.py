@@ -34,6 +34,7 @@ from datakeep.store.interface import (
     Writer,
     check_key,
 )
+from datakeep.store.quarantine import QUARANTINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -203,6 +204,18 @@ class FolderStore(Store):
             self._session = _Session(self.root, self.path_of(prefix) / _INCOMING, prefix)
         return self._session.folder
 
+    def obstacle(self, key: str) -> str | None:
+        """See :meth:`Store.obstacle`."""
+        return "a folder lies in its place" if os.path.isdir(self.place_of(key)) else None
+
+    def put_aside(self, key: str) -> None:
+        """Move the folder that lies in the place of the object ``key`` to the bad copies of its dataset."""
+        dataset, _, rest = key.partition("/")
+        aside = self.path_of(f"{dataset}/{QUARANTINE}")
+        _make_folders(self.root, aside)
+        name = "".join(rest.split("/")[-2:])
+        os.rename(self.place_of(key), aside / f"{name}-folder-{secrets.token_hex(4)}")
+
     def _temporary(self, prefix: str) -> str:
         """A name that this session has not given before, in a folder that nobody else writes to."""
         folder = self.incoming(prefix)
@@ -353,6 +366,9 @@ class _FolderWriter(Writer):
             os.replace(self._temporary, target)
         except FileNotFoundError:
             _make_folders(self._folder_store.root, Path(target).parent)
+            os.replace(self._temporary, target)
+        except IsADirectoryError:
+            self._folder_store.put_aside(key)
             os.replace(self._temporary, target)
         self._temporary = None
 

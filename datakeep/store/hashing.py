@@ -189,7 +189,7 @@ def read_small(origin: str, size_bytes: int, mtime_ns: int, inode: int) -> bytes
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        raise changed(origin, "is gone") from None
+        raise changed(origin, "vanished") from None
     except OSError as fault:
         raise _unreadable(origin, fault) from fault
     if (before.st_size, before.st_mtime_ns, before.st_ino) != expected or len(data) != size_bytes:
@@ -262,7 +262,7 @@ class HashingReader:
             self._file = open_regular(self._source.origin)
         except FileNotFoundError:
             self._digests.close()
-            raise changed(self._source.origin, "is gone") from None
+            raise changed(self._source.origin, "vanished") from None
         except OSError as fault:
             self._digests.close()
             raise _unreadable(self._source.origin, fault) from fault

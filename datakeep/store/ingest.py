@@ -229,7 +229,8 @@ def _check_space(files: SourceFiles, stores: Sequence[Store], present: Sequence[
         asked = needed[store.volume() or store.name]
         if free is not None and asked > free:
             raise NoSpace(
-                f"{store} has too little room: {show_size(asked)} are needed, {show_size(free)} are free",
+                f"need {show_size(asked - free)} more on {store}: "
+                f"{show_size(asked)} are needed, {show_size(free)} are free",
                 next_step="make room there, or use another store, then run the same command again",
             )
 

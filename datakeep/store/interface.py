@@ -432,6 +432,10 @@ class Store(ABC):
             next_step="fetch it from another copy, or ask who registered it to register it again",
         )
 
+    def obstacle(self, key: str) -> str | None:  # noqa: ARG002  (only a file system has such)
+        """What lies in the place of the object ``key`` and is none, in words; None if nothing does."""
+        return None
+
     @contextlib.contextmanager
     def faults(self, action: str) -> Iterator[None]:
         """A block whose :class:`OSError` leaves it as what it means; ``action`` says what was tried."""

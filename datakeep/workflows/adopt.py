@@ -20,10 +20,12 @@ from datakeep.core.names import check_name
 from datakeep.core.secrets import strip_url
 from datakeep.formats.manifest import Manifest
 from datakeep.repository.adopting import AdoptedRepository
+from datakeep.repository.pointers import pointer_files
 from datakeep.store import dvc_format, dvc_repository
 from datakeep.store.foreign_objects import ForeignObject, ForeignObjects, damaged
 from datakeep.store.scan import Scan, SourceFile, SourceFiles
 from datakeep.workflows import facts
+from datakeep.workflows.adopted_history import take_older
 from datakeep.workflows.adopted_source import find, taken_over
 from datakeep.workflows.adopted_tree import (
     Tip,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from datakeep.repository.foreign import Access
     from datakeep.repository.identity import Identity
     from datakeep.store.dvc_repository import Output
+    from datakeep.store.interface import Store
     from datakeep.workflows.adopted_source import Source
     from datakeep.workflows.adopted_tree import Layout
     from datakeep.workflows.keep import Keep
@@ -80,6 +83,7 @@ class _Contents:
         places: Where the objects are; None for a repository without DVC.
         notes: What a person should know, one sentence each.
         outputs: What DVC's pointers say of the objects.
+        partly: Outputs were left out.
     """
 
     chosen: dict[str, str]
@@ -87,6 +91,7 @@ class _Contents:
     places: ForeignObjects | None = None
     notes: list[str] = field(default_factory=list)
     outputs: Sequence[Output] = ()
+    partly: bool = False
 
     @property
     def backend(self) -> str:
@@ -296,11 +301,19 @@ class _Adoption:
         # Of a folder of which only a part is taken, the number of files says nothing.
         partly = {path[:at] for path in left for at, mark in enumerate(path) if mark == "/"}
         told = [one for one in among if one.path not in partly]
-        return _Contents(chosen, taken, objects, notes, told)
+        return _Contents(chosen, taken, objects, notes, told, partly=bool(left))
 
-    def _objects(self) -> ForeignObjects:
+    def _objects(self, scratch: str = "objects") -> ForeignObjects:
         places = dvc_repository.places(self.tip.read(".dvc/config"), self.source.folder)
-        return ForeignObjects(places.stores, places.unusable, self.scratch / "objects", self.keep.progress)
+        return ForeignObjects(places.stores, places.unusable, self.scratch / scratch, self.keep.progress)
+
+    def _take_older(self, contents: _Contents, stores: Sequence[Store]) -> list[str]:
+        """The objects of older commits are in the stores as well; what a person should know of it."""
+        return take_older(
+            pointer_files(str(self.keep.cache("datasets", f"{self.request.name}.git"))),
+            self._objects("older"), stores, self.request.name,
+            taken={one.md5 for one in contents.objects.values()}, lists_only=contents.partly,
+        )  # fmt: skip
 
     def _listed(self, outputs: Sequence[Output], objects: ForeignObjects) -> dict[str, ForeignObject]:
         """Path in the repository to object, of every file of every output.
@@ -345,6 +358,7 @@ class _Adoption:
                 inventory, read = contents.places.take(
                     contents.objects, own, stores, name, called=contents.chosen
                 )
+                contents.notes.extend(self._take_older(contents, stores))
             sizes = {contents.chosen[file.path]: file.size_bytes for file in inventory.files}
             dvc_repository.require_counts(contents.outputs, sizes)
             found = SourceFiles.of(read)

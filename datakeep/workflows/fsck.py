@@ -12,9 +12,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import AccessDenied, DatakeepError, NoSpace
+from datakeep.core.errors import DatakeepError
 from datakeep.store import dvc_format
-from datakeep.store.checking import Checked, Expected, check_deep, check_quick, check_stated, listing
+from datakeep.store.checking import (
+    Checked,
+    Expected,
+    check_deep,
+    check_obstacles,
+    check_quick,
+    check_stated,
+    listing,
+)
 from datakeep.workflows.bundles import chain, check_bundles, is_bundled
 from datakeep.workflows.checked_before import CheckedBefore
 from datakeep.workflows.fsck_git import check_git, unregistered
@@ -246,6 +254,7 @@ class _Look:
         present = listing(store, dataset)
         expected = {item.name: item for version in versions for item in version.expected}
         checked = check_quick(expected.values(), present)
+        check_obstacles(store, dataset, checked)
         if self._plan.deep:
             checked = self._read(store, dataset, expected, present, checked)
         else:
@@ -301,7 +310,7 @@ class _Look:
     ) -> set[str]:
         try:
             return mend(self._keep, store, dataset, bad, [version.inventory for version in versions])
-        except (AccessDenied, NoSpace) as error:
+        except DatakeepError as error:
             self._complain(store, f"{dataset} in it could not be repaired: {error.what}", error)
             return set()
 

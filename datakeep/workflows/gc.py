@@ -101,7 +101,7 @@ def gc(keep: Keep, sweep: Sweep) -> Swept:
     Raises:
         UnknownName: ``only`` names no dataset of the keep.
         StillNeeded: Something is deleted only while all versions are whole, with the copies that the policy asks for.
-        DamagedBytes, GitFault, StoreUnreachable, AccessDenied, InvalidFile: Something that may refer to objects
+        GitFault, StoreUnreachable, AccessDenied, InvalidFile: Something that may refer to objects
             cannot be read.
         Conflict: Someone pushed meanwhile.
     """
@@ -120,6 +120,7 @@ def gc(keep: Keep, sweep: Sweep) -> Swept:
     swept = Swept()
     for store in stores:
         swept.found += _unreferenced(keep, store, sweep, known, began[store.name], swept)
+    _leave_doubtful(known, sweep, swept)
     if sweep.delete:
         _require_same_refs(keep, known)
         for store in stores:
@@ -169,6 +170,24 @@ def _unreferenced(
                 )
     if unknown:
         swept.unknown[store.name] = sorted(unknown)
+
+
+def _leave_doubtful(known: References, sweep: Sweep, swept: Swept) -> None:
+    """Objects that a list of files may name which cannot be read are not taken for unreferenced; it is said."""
+    doubtful = [one for one in swept.found if one.kind == "object" and one.dataset in known.unread]
+    swept.found = [one for one in swept.found if one not in doubtful]
+    for dataset, keys in sorted(known.unread.items()):
+        if sweep.only and dataset not in sweep.only:
+            continue
+        count = sum(one.dataset == dataset for one in doubtful)
+        more = f" and {len(keys) - 1:,} more" if len(keys) > 1 else ""
+        are = "is" if len(keys) == 1 else "are"
+        swept.kept.append(
+            f"{dataset}: all of its objects are kept{f', {count:,} of them in doubt' if count else ''}: "
+            f"a commit refers to a list of files ({keys[0]}{more}) that {are} whole in no store, "
+            "so it is not known what it needs; whoever has the list sends it with `dvc push --all-commits`, "
+            "or deletes the branch or tag that needs it"
+        )
 
 
 def _kind(dataset: str, rest: str, key: str, known: References) -> str | None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.digests import sha256_id
-from datakeep.core.errors import AlreadyExists, Conflict, DatakeepError, GitFault
+from datakeep.core.errors import Conflict, DatakeepError, GitFault
 from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.card import CardFacts, card
@@ -319,7 +319,7 @@ class Publisher:
         Raises:
             Conflict: Someone else made this version at the same time; or the clone of the keep is not on its
                 branch main, or went another way than its origin. Then nothing was pushed.
-            AlreadyExists: The register has it by now, with other contents.
+            Conflict: The register has it by now, with other contents.
         """
         with prepared.repository.claiming():
             newest = self.keep.repository.require_ready()
@@ -380,7 +380,7 @@ class Publisher:
         """The same contents under the next number, after all that was pushed.
 
         Raises:
-            AlreadyExists: The other one is registered by now.
+            Conflict: The other one is registered by now.
             Conflict: It may be about to be.
         """
         draft, repository = prepared.draft, prepared.repository
@@ -492,9 +492,9 @@ class Publisher:
         return vault.create_bare(self.keep.dataset_url(name), self.keep.file.vault.create_command, name=name)
 
 
-def _taken(before: VersionEntry, ours: Draft) -> AlreadyExists:
+def _taken(before: VersionEntry, ours: Draft) -> Conflict:
     is_query = (ours.document.get("source") or {}).get("extraction") is not None
-    return AlreadyExists(
+    return Conflict(
         f"{before.dataset}@{before.version} was registered at the same time by {before.registered_by}",
         next_step=f"datakeep show {before.dataset}; then make yours the next version: "
         f"datakeep update {before.dataset} {'--sql FILE --database URL' if is_query else 'SOURCE'} -m WHY",

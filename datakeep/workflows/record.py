@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
 from datakeep.core.names import check_name
 from datakeep.core.secrets import find_secret, strip_url
+from datakeep.formats.base import COMMIT
 from datakeep.formats.model import Artifact, ModelCode, ModelEnvironment, ModelInput, ModelRecord, Resources
+from datakeep.formats.yaml import showable_path
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.run import base_records
@@ -61,7 +64,7 @@ def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
             "a record that names neither data nor a base model says nothing",
             next_step=f"datakeep record {said.model} FILE --used orders@v3",
         )
-    require_no_secret(said)
+    require_code(said)
     inputs = declared_inputs(keep, said.uses)
     bases = [f"{one.model}@{one.version}" for one in base_records(keep, said.bases)]
     made = ModelRecord(
@@ -83,12 +86,17 @@ def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
     return publish_or_keep(keep, made, {}, who)
 
 
-def require_no_secret(said: Declared) -> None:
-    """The URL of the code holds no secret but what can be taken out of it.
+def require_code(said: Declared) -> None:
+    """The URL of the code holds no secret but what can be taken out of it, and its commit is a commit's id.
 
     Raises:
-        UsageError: It does.
+        UsageError: It does, or is none.
     """
+    if said.code_commit is not None and not re.fullmatch(COMMIT, said.code_commit):
+        raise UsageError(
+            f"--code-commit {said.code_commit[:80]!r} is no commit's id, which has 40 or 64 hex digits",
+            next_step="name it in full: git rev-parse HEAD prints it",
+        )
     if said.code_url and find_secret(strip_url(said.code_url)):
         raise UsageError("the URL of the code holds a secret", next_step="leave it out of --code-url")
 
@@ -138,5 +146,5 @@ def artifacts_of(files: Sequence[Path]) -> list[Artifact]:
                 f"{file} is no file that can be read ({error.strerror or error})",
                 next_step="name the model's file itself",
             ) from error
-        found.append(Artifact(path=file.name, sha256=sha256.hex(), size_bytes=size_bytes))
+        found.append(Artifact(path=showable_path(file.name), sha256=sha256.hex(), size_bytes=size_bytes))
     return found

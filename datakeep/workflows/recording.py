@@ -17,6 +17,7 @@ from datakeep.core.digests import sha256_id
 from datakeep.core.errors import AccessDenied, DatakeepError, InvalidFile, NoSpace
 from datakeep.core.names import NAME, VERSION, next_version
 from datakeep.formats.model import ModelRecord
+from datakeep.formats.yaml import showable
 from datakeep.repository.faults import os_fault
 from datakeep.repository.keep import Change
 from datakeep.workflows.inventories import path_list_id
@@ -71,6 +72,7 @@ def publish(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: I
     Raises:
         DatakeepError: It could not be; then nothing is in the keep, here or there.
     """
+    record = readable(record)
     made = [record]
 
     def change(tree: KeepTree) -> Change:
@@ -89,12 +91,33 @@ def publish(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: I
     return Recorded(made[0])
 
 
+def readable(record: ModelRecord) -> ModelRecord:
+    """The record as it can be read again: what it has of control characters is escaped.
+
+    Raises:
+        InvalidFile: It could not be read again all the same, by a fault of datakeep's.
+    """
+    plain = {"format": record.format_line(), **record.model_dump(by_alias=True, exclude_unset=True)}
+    try:
+        told = ModelRecord.of_plain(showable(plain), what=_RECORD)
+        ModelRecord.read(told.dump(), what=_RECORD)
+    except InvalidFile as error:
+        raise InvalidFile(
+            f"a fault in datakeep: the record of {record.model} could not be read again ({error.what}); "
+            "nothing was recorded",
+            next_step="report it, with the line above; the training's files are where it left them",
+        ) from error
+    return told
+
+
 def publish_or_keep(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity) -> Recorded:
     """As :func:`publish`; where that fails, the record is in a file of the current folder: no work is lost.
 
     Raises:
         NoSpace, AccessDenied: The file cannot be written either.
+        InvalidFile: As :func:`readable`.
     """
+    record = readable(record)
     try:
         return publish(keep, record, beside, who)
     except DatakeepError as error:

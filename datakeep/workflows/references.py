@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DamagedBytes, DatakeepError
+from datakeep.core.errors import DatakeepError
 from datakeep.repository.pointers import all_refs, pointer_files
 from datakeep.store.dvc_format import MAX_TREE_BYTES, object_key
 from datakeep.workflows.bundles import FOLDER, bundle_key, is_bundled
@@ -36,11 +36,14 @@ class References:
         names: Of objects, in any dataset: one may have been taken over from another.
         bundles: Keys of bundles, of registered versions.
         refs: Each dataset's refs, as of the walk.
+        unread: Keys of the lists of files, by dataset, that it refers to and no store has whole: whatever else lies
+            under the dataset's prefix may be in one of them.
     """
 
     names: set[str] = field(default_factory=set)
     bundles: set[str] = field(default_factory=set)
     refs: dict[str, dict[str, str]] = field(default_factory=dict)
+    unread: dict[str, list[str]] = field(default_factory=dict)
 
     def has_object(self, name: str) -> bool:
         """Whether something refers to the object ``name``, or to one that differs in being a list of files only."""
@@ -57,7 +60,6 @@ def references(keep: Keep) -> References:
     """What the register and all refs of all registered datasets refer to.
 
     Raises:
-        DamagedBytes: A list of files that is referred to is whole in no store: what it lists is not known.
         InvalidFile, GitFault, StoreUnreachable, AccessDenied: An entry or a repository cannot be read.
     """
     found = References()
@@ -70,8 +72,12 @@ def references(keep: Keep) -> References:
         named = {name for text in pointer_files(url) for name in _names(text)}
         found.names |= named
         for name in sorted(named):
-            if name.endswith(".dir"):
-                found.names.update(_names(_list_of_files(name, dataset, stores)))
+            if not name.endswith(".dir"):
+                continue
+            if (listed := _list_of_files(name, dataset, stores)) is None:
+                found.unread.setdefault(dataset, []).append(object_key(dataset, name))
+            else:
+                found.names.update(_names(listed))
         keep.progress.advance()
     return found
 
@@ -80,7 +86,8 @@ def _names(text: bytes) -> Iterator[str]:
     return (match.decode("ascii").lower() for match in _NAME.findall(text))
 
 
-def _list_of_files(name: str, dataset: str, stores: list[Store]) -> bytes:
+def _list_of_files(name: str, dataset: str, stores: list[Store]) -> bytes | None:
+    """The list, hashed; None if no store has it whole."""
     key = object_key(dataset, name)
     for store in stores:
         try:
@@ -94,8 +101,4 @@ def _list_of_files(name: str, dataset: str, stores: list[Store]) -> bytes:
             continue
         if hashlib.md5(data, usedforsecurity=False).hexdigest() == name.removesuffix(".dir"):
             return data
-    raise DamagedBytes(
-        f"a branch or tag of {dataset} refers to a list of files ({key}) that is whole in no store, so it is not "
-        "known what it needs",
-        next_step="whoever pushed it must run `dvc push` too, or delete the branch; then run the command again",
-    )
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,8 @@ def write_report(file: Path, data: bytes, *, force: bool = False) -> None:
             partial.write_bytes(data)
             partial.replace(target)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that is read-only has no part of it either
+            partial.unlink(missing_ok=True)
 
 
 def check_place(file: Path, *, force: bool = False) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.errors import AccessDenied, AlreadyExists, ProgramMissing, UnknownName, UsageError
 from datakeep.core.names import VERSION, check_name, environment_variable, nearest
 from datakeep.lineage import records
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 OUT_VARIABLE = "DATAKEEP_OUT"
 _TOKEN = re.compile(r"\{([a-z0-9][a-z0-9-]*)\}")
+#: A place alone, or as the value of an option.
+_ARGUMENT = re.compile(r"(?P<before>[+\w.-]+=)?" + _TOKEN.pattern.replace("(", "(?P<name>", 1))
 _SCRIPT = re.compile(r"\.(?:py|pyw|sh|bash|R|r|jl|lua|ipynb|js|ts|pl|rb)$")
 
 
@@ -109,15 +112,18 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     keep.require_not_departed(who, datetime.now(UTC))
     program = program_of(order.argv[0], order.environment)
     bases = base_records(keep, order.bases)
-    given = given_data(keep, order.uses)
+    labels = [keep.resolve(name) for name in order.uses]
+    _check_tokens(order.argv, list(dict.fromkeys(label.name for label in labels)), order.out)
+    _check_out(order.out)
+    script = script_of(order.argv, keep)
+    mark = Mark(order.environment)
+    tracking = begin(keep, order.environment, mark, uri=order.mlflow, off=order.no_mlflow)
+    given = given_data(keep, [str(label) for label in labels])
     out = out_folder(order.out)
     argv = _filled((program, *order.argv[1:]), given, out)
     environment = {**order.environment, **variables_of(given)}
     if out:
         environment[OUT_VARIABLE] = str(out)
-    script = script_of(order.argv)
-    mark = Mark(order.environment)
-    tracking = begin(keep, order.environment, mark, uri=order.mlflow, off=order.no_mlflow)
     environment |= {**mark.variables, **tracking.variables} if tracking else {}
     with own_room(keep) as room:
         trace = room / "trace"
@@ -245,7 +251,7 @@ def given_data(keep: Keep, uses: Sequence[str]) -> list[Given]:
     given = [provide(keep, entry) for entry in entries]
     for one in given:
         how = "fetched and verified" if one.fetched else "verified, was here already"
-        keep.progress.note(f"{one.label}: {len(one.inventory)} files, {how}")
+        keep.progress.note(f"{one.label}: {counted(len(one.inventory), 'file')}, {how}")
     return given
 
 
@@ -265,21 +271,63 @@ def out_folder(out: Path | None) -> Path | None:
         return None
     try:
         out.mkdir(parents=True, exist_ok=True)
-        taken = any(out.iterdir())
-    except (FileExistsError, NotADirectoryError) as error:
-        raise AlreadyExists(
-            f"--out {out} is a file, or lies in one", next_step="name a new folder"
-        ) from error
+    except (FileExistsError, NotADirectoryError):
+        pass  # the check says what is in the way
     except OSError as error:
         raise AccessDenied(
-            f"--out {out} cannot be made: {error.strerror}", next_step="name a folder that you can write to"
+            f"the folder {out} cannot be made: {error.strerror}",
+            next_step="name a folder that you can write to",
+        ) from error
+    _check_out(out)
+    return Path(os.path.abspath(out))  # noqa: PTH100  (the training may change its folder; a link stays one)
+
+
+def _check_out(out: Path | None) -> None:
+    """Errors as :func:`out_folder`; nothing is made."""
+    try:
+        taken = out is not None and any(out.iterdir())
+    except FileNotFoundError:
+        return
+    except NotADirectoryError as error:
+        raise AlreadyExists(f"{out} is a file, or lies in one", next_step="name a new folder") from error
+    except OSError as error:
+        raise AccessDenied(
+            f"the folder {out} cannot be read: {error.strerror}", next_step="name a new folder"
         ) from error
     if taken:
         raise AlreadyExists(
-            f"--out {out} is not empty, and an old result could be taken for a new one",
+            f"the folder {out} is not empty, and an old result could be taken for a new one",
             next_step="name a new folder",
         )
-    return Path(os.path.abspath(out))  # noqa: PTH100  (the training may change its folder; a link stays one)
+
+
+def _check_tokens(argv: Sequence[str], datasets: Sequence[str], out: Path | None) -> None:
+    """Every ``{orders}`` that stands alone has a meaning; of ``--data={orderz}``, those that are near a known one.
+
+    Raises:
+        UsageError: One has none.
+    """
+    known = [*datasets, *(["data"] if len(datasets) == 1 else []), *(["out"] if out else [])]
+    for argument in argv:
+        found = _ARGUMENT.fullmatch(argument)
+        if found is None or found["name"] in known:
+            continue
+        name = found["name"]
+        near = nearest(name, known)
+        if name == "data" and len(datasets) > 1:
+            next_step = f"use {' or '.join(f'{{{dataset}}}' for dataset in datasets)}"
+        elif near:
+            next_step = f"did you mean {{{near}}}?"
+        elif found["before"]:
+            continue  # it may well be the program's own
+        else:
+            missing = {"out": "--out DIR", "data": "--uses NAME"}.get(name, f"--uses {name}")
+            next_step = f"add {missing} before --"
+        raise UsageError(
+            f"the command has {argument}, and nothing says what {{{name}}} is"
+            + (f"; known are {', '.join(f'{{{one}}}' for one in known)}" if known else ""),
+            next_step=next_step,
+        )
 
 
 def _filled(argv: Sequence[str], given: Sequence[Given], out: Path | None) -> tuple[str, ...]:
@@ -289,23 +337,25 @@ def _filled(argv: Sequence[str], given: Sequence[Given], out: Path | None) -> tu
         tokens.setdefault("data", str(given[0].data))
     if out:
         tokens.setdefault("out", str(out))
-    for argument in argv:
-        lone = _TOKEN.fullmatch(argument)
-        if lone and lone[1] not in tokens:
-            missing = "--out DIR" if lone[1] == "out" else f"--uses {lone[1]}"
-            raise UsageError(
-                f"the command has {argument}, and nothing says what it is"
-                + (f"; known are {', '.join(f'{{{name}}}' for name in tokens)}" if tokens else ""),
-                next_step=f"add {missing} before --",
-            )
     return tuple(_TOKEN.sub(lambda found: tokens.get(found[1], found[0]), argument) for argument in argv)
 
 
-def script_of(argv: Sequence[str]) -> Script:
-    """Where the code of a command is: the first of its arguments that is a script, else the current folder."""
+def script_of(argv: Sequence[str], keep: Keep) -> Script:
+    """Where the code of a command is: the first of its arguments that is a script, else the current folder.
+
+    The keep's own repository is nobody's code, only a place that commands are run in.
+    """
     for argument in argv:
         if _SCRIPT.search(argument) and Path(argument).is_file():
             path = Path(argument).resolve()
             return Script(path.parent, path, work_tree(path.parent))
+    return script_here(keep)
+
+
+def script_here(keep: Keep) -> Script:
+    """The code of a command that names no script: the current folder, unless that is the keep's."""
     here = Path.cwd().resolve()
-    return Script(here, None, work_tree(here))
+    tree = work_tree(here)
+    if tree and tree.root == keep.root.resolve():
+        return Script(here, None, None, is_known=False)
+    return Script(here, None, tree)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.arguments import WITHHELD
+from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import find_secret, is_secret_name
 from datakeep.formats import yaml
@@ -82,7 +83,7 @@ def _files_read(given: Given, paths: set[str], found: Inputs) -> FilesRead:
     read = sorted(paths & split_of.keys())
     stray = len(paths) - len(read)
     if stray:
-        found.unknown.append(f"{stray} files in the folder of {given.label} that are not of this version")
+        found.unknown.append(f"{counted(stray, 'file')} in the folder of {given.label}, not of this version")
     kept = None
     if 0 < len(read) < len(split_of):
         kept = f"read/{given.label}.txt"
@@ -143,7 +144,7 @@ def _regular(path: str) -> os.stat_result | None:
 
 
 def _shown(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+    return yaml.showable_path(path)
 
 
 def _digest(path: str) -> dict[str, Any]:

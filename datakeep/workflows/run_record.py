@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.arguments import options_of, seeds_of, without_secrets
+from datakeep.core.arguments import options_of, seeds_of, without_program_text, without_secrets
 from datakeep.core.secrets import find_secret_in_patch
 from datakeep.formats.model import Artifact, GpuUse, ModelCode, ModelEnvironment, ModelRecord, Resources
+from datakeep.formats.yaml import showable, showable_path
 from datakeep.lineage import inputs
 from datakeep.repository.code import DIFF_LIMIT_BYTES, uncommitted_diff
 from datakeep.rerun import artifacts, host, metrics
@@ -41,11 +42,13 @@ class Script:
         folder: The folder of the script, or the one that the training was started in.
         path: The script; None if the command names none.
         tree: Its git work tree; None if it lies in none.
+        is_known: False where the command names no script and was run in the keep, which is nobody's code.
     """
 
     folder: Path
     path: Path | None
     tree: WorkTree | None
+    is_known: bool = True
 
     @property
     def root(self) -> str:
@@ -132,7 +135,9 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     unknown = list(found.unknown)
     code, diff = _code(seen, classed.code if classed else [], unknown)
     left = _artifacts(seen, unknown)
-    parameters = {**options_of(without_secrets(seen.argv[1:])), **found.parameters}
+    parameters = showable(
+        {**options_of(without_secrets(without_program_text(seen.argv))), **found.parameters}
+    )
     seeds = seeds_of(parameters) | {
         name: seen.environment[name] for name in ("PYTHONHASHSEED",) if name in seen.environment
     }
@@ -147,9 +152,9 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         undeclared_count=found.undeclared_count,
         base_models=list(seen.base_models),
         code=code,
-        command=without_secrets(seen.argv),
+        command=showable(without_secrets(seen.argv)),
         parameters=parameters,
-        metrics={**_metrics(seen, unknown), **seen.logged},
+        metrics=showable({**_metrics(seen, unknown), **seen.logged}),
         environment=environment,
         resources=seen.resources,
         origin=seen.origin,
@@ -160,7 +165,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         seeds=seeds,
         recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
         recorded_by=who,
-        unknown=unknown,
+        unknown=showable(unknown),
     )
     beside = {UNCOMMITTED: diff, PACKAGES: packages}
     return record, found.lists | {name: data for name, data in beside.items() if data}
@@ -202,13 +207,16 @@ def _places(seen: Seen, paths: Sequence[str]) -> inputs.Places:
 
 def _code(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[ModelCode, bytes]:
     tree, script = seen.script.tree, seen.script.path
+    if not seen.script.is_known:
+        unknown.append("the code: the command names no script, and it was run in the keep")
+        return ModelCode(), b""
     if tree is None:
         unknown.append("the commit of the code, which lies in no git work tree")
-        return ModelCode(path=str(script or seen.script.folder)), b""
+        return ModelCode(path=showable_path(str(script or seen.script.folder))), b""
     start = script or seen.script.folder
     path = os.path.relpath(os.path.realpath(start), tree.root)
     diff = uncommitted_diff(tree, [*read, *([path] if script else [])])
-    code = ModelCode(url=tree.url, commit=tree.commit, path=path)
+    code = ModelCode(url=tree.url, commit=tree.commit, path=showable_path(path))
     if not diff:
         return code, b""
     dirty = f"sha256:{hashlib.sha256(diff).hexdigest()}"
@@ -236,7 +244,9 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
     unknown += [f"a file that the training left: {said}" for said in passed_over[:10]]
     in_out = {(one.sha256, Path(one.path).name) for one in found}
     left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
-    return left + [Artifact(path=one.path, sha256=one.sha256, size_bytes=one.size_bytes) for one in found]
+    return left + [
+        Artifact(path=showable_path(one.path), sha256=one.sha256, size_bytes=one.size_bytes) for one in found
+    ]
 
 
 def _metrics(seen: Seen, unknown: list[str]) -> dict[str, str]:

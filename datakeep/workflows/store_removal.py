@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,13 +66,13 @@ def remove_store(
             f"{name} is the keep's only store", next_step="add another one first: datakeep vault add NAME URL"
         )
     seen = _seen(keep.tree)
-    short = _require_copies(keep, name, below_policy=below_policy)
+    short = _require_copies(keep, name, message, below_policy=below_policy)
 
     def change(tree: KeepTree) -> Change:
         if _seen(tree) != seen:
             raise Conflict(
                 "versions were registered, or keep.yaml was changed, while the copies were looked for",
-                next_step=f"run it again: datakeep vault remove {name}",
+                next_step=f"run it again: datakeep vault remove {name}{_because(message)}",
             )
         return Change(files={KEEP_FILE: _without(tree, name)})
 
@@ -88,7 +89,7 @@ def _seen(tree: KeepTree) -> tuple[bytes | None, frozenset[str]]:
     return tree.read(KEEP_FILE), frozenset(tree.list("register/"))
 
 
-def _require_copies(keep: Keep, name: str, *, below_policy: bool) -> tuple[str, ...]:
+def _require_copies(keep: Keep, name: str, message: str, *, below_policy: bool) -> tuple[str, ...]:
     """The versions that will have too few copies without the store ``name``.
 
     Raises:
@@ -116,10 +117,14 @@ def _require_copies(keep: Keep, name: str, *, below_policy: bool) -> tuple[str, 
             f"{_versions(len(short))} would have fewer copies than the {keep.file.policy.copies} that the "
             f"policy asks for: {_some(short)}",
             next_step="add another store first (datakeep vault add NAME URL), or say that it is meant: "
-            f"datakeep vault remove {name} --below-policy",
+            f"datakeep vault remove {name} --below-policy{_because(message)}",
             things=short,
         )
     return tuple(short)
+
+
+def _because(message: str) -> str:
+    return f" -m {shlex.quote(message)}" if message.strip() else ""
 
 
 def _count(copies: Copies) -> int:

@@ -18,7 +18,7 @@ from datakeep.formats.model import ModelCode, ModelEnvironment, ModelRecord, Res
 from datakeep.store.hashing import hash_file
 from datakeep.tracking import wandb_run
 from datakeep.workflows import named_data
-from datakeep.workflows.record import artifacts_of, declared_inputs, require_no_secret
+from datakeep.workflows.record import artifacts_of, declared_inputs, require_code
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.run import base_records
 
@@ -65,7 +65,7 @@ def record_tracked(keep: Keep, said: Declared, where: TrackedBy, who: Identity) 
     """
     check_name(said.model, what="model")
     keep.require_not_departed(who, datetime.now(UTC))
-    require_no_secret(said)
+    require_code(said)
     left = artifacts_of(said.files)
     told = _told(where)
     _say_if_recorded(keep, told)

@@ -20,6 +20,7 @@ from datakeep.core.errors import DatakeepError, SourceMissing, SourceUnreadable,
 from datakeep.core.names import check_name
 from datakeep.core.secrets import find_secret
 from datakeep.formats.model import Artifact, Observation
+from datakeep.formats.yaml import showable_path
 from datakeep.repository.code import work_tree
 from datakeep.repository.identity import identity
 from datakeep.rerun import audit_hook, injected, reads
@@ -30,7 +31,14 @@ from datakeep.workflows.keep import open_keep
 from datakeep.workflows.observing import only_read
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
-from datakeep.workflows.run import OUT_VARIABLE, base_records, given_data, out_folder, variables_of
+from datakeep.workflows.run import (
+    OUT_VARIABLE,
+    base_records,
+    given_data,
+    out_folder,
+    script_here,
+    variables_of,
+)
 from datakeep.workflows.run_record import Script, Seen, record_of, resources_of
 from datakeep.workflows.tracked import Mark, begin
 
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelRecord
     from datakeep.rerun.audit_hook import Watch
     from datakeep.workflows.given_data import Given
+    from datakeep.workflows.keep import Keep
     from datakeep.workflows.recording import Recorded
     from datakeep.workflows.tracked import Tracking
 
@@ -111,6 +120,7 @@ class Training:
         self._mlflow = mlflow
         self._mark = Mark(os.environ)
         self._tracking: Tracking | None = None
+        self._refused: DatakeepError | None = None
         self.recorded: Recorded | None = None
 
     def __enter__(self) -> Self:
@@ -155,6 +165,16 @@ class Training:
             self._watch.active = True
             self._set()
 
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """What is raised here is no failure of the training, as long as that has left nothing."""
+        try:
+            yield
+        except DatakeepError as error:
+            if not (self._metrics or self._artifacts):
+                self._refused = error
+            raise
+
     def _set(self) -> None:
         """What programs that are started in the block are told."""
         self._before = {name: os.environ.get(name) for name in self._variables}
@@ -182,7 +202,12 @@ class Training:
             DamagedBytes: A file is whole in no store.
             StoreUnreachable, AccessDenied, NoSpace: The data cannot be had, or not be put here.
         """
-        with self._unwatched():
+        with self._unwatched(), self._faults():
+            if not isinstance(dataset, str):
+                raise UsageError(
+                    f"a dataset is named by text, not by {type(dataset).__name__}",
+                    next_step="t.use('orders@v3')",
+                )
             label = self._keep.resolve(dataset)
             known = self._given.get(label.name)
             if known is not None and known.entry.version != label.version:
@@ -205,7 +230,13 @@ class Training:
             UsageError: A value is no finite number.
         """
         for name, value in metrics.items():
-            self._metrics[name] = _number(name, value)
+            number = _plain_number(value)
+            if number is None:
+                with self._faults():
+                    raise _no_number(name, value)
+            if not number.is_finite():
+                raise _no_number(name, value)
+            self._metrics[name] = str(number)
 
     def save(self, file: str | os.PathLike[str]) -> None:
         """A file is one that the training left: its size and sha256, as they are now, go into the record.
@@ -227,7 +258,9 @@ class Training:
             except OSError as error:
                 what = f"{file} is no file that can be read ({error.strerror or error})"
                 raise SourceUnreadable(what, next_step="name the model's file itself") from error
-            self._artifacts[name] = Artifact(path=name, sha256=sha256.hex(), size_bytes=size_bytes)
+            self._artifacts[name] = Artifact(
+                path=showable_path(name), sha256=sha256.hex(), size_bytes=size_bytes
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -238,6 +271,9 @@ class Training:
         with self._held:
             if isinstance(error, KeyboardInterrupt | GeneratorExit):
                 self._keep.progress.note("interrupted; nothing was recorded")
+                return
+            if error is not None and error is self._refused:
+                self._keep.progress.note(f"nothing was recorded: {self._refused.what}")
                 return
             try:
                 self._record(_failure(error))
@@ -264,8 +300,8 @@ class Training:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return Seen(
             model=self._model,
-            argv=[sys.executable, *([] if "ipykernel" in sys.modules else sys.argv)],
-            script=_script(),
+            argv=_argv(),
+            script=_script(self._keep),
             given=list(self._given.values()),
             base_models=[f"{base.model}@{base.version}" for base in self._bases],
             base_files={artifact.sha256 for base in self._bases for artifact in base.artifacts},
@@ -303,18 +339,22 @@ def _restored(variables: Mapping[str, str]) -> Callable[[], None]:
     return restore
 
 
-def _number(name: str, value: Any) -> str:
+def _plain_number(value: Any) -> Decimal | None:
+    """A scalar as it was given, finite or not; None if it is none."""
     plain = value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+    if isinstance(plain, bool) or not isinstance(plain, int | float | str | Decimal):
+        return None
     try:
-        exact = Decimal(str(plain)) if isinstance(plain, int | float | str | Decimal) else Decimal("NaN")
+        return Decimal(str(plain))
     except InvalidOperation:
-        exact = Decimal("NaN")
-    if isinstance(plain, bool) or not exact.is_finite():
-        raise UsageError(
-            f"the metric {name} is {str(value)[:60]}, not a finite number",
-            next_step=f"log a number: t.log({name}=0.93)",
-        )
-    return str(exact)
+        return None
+
+
+def _no_number(name: str, value: Any) -> UsageError:
+    return UsageError(
+        f"the metric {name} is {str(value)[:60]}, not a finite number",
+        next_step=f"log a number: t.log({name}=0.93)",
+    )
 
 
 def _cpu_s() -> float:
@@ -322,13 +362,18 @@ def _cpu_s() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
-def _script() -> Script:
+def _argv() -> list[str]:
+    if "ipykernel" in sys.modules:
+        return [sys.executable]
+    return [sys.executable, *(sys.orig_argv[1:] if sys.argv[:1] == ["-c"] else sys.argv)]
+
+
+def _script(keep: Keep) -> Script:
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     if file and Path(file).is_file() and "ipykernel" not in sys.modules:
         path = Path(file).resolve()
         return Script(path.parent, path, work_tree(path.parent))
-    here = Path.cwd().resolve()
-    return Script(here, None, work_tree(here))
+    return script_here(keep)
 
 
 def _modules() -> set[str]:

@@ -6,7 +6,6 @@ fetched afresh and re-hashed, and trained in the clean room, as ``verify`` does 
 
 from __future__ import annotations
 
-import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.criteria import less_is_better
 from datakeep.core.errors import DatakeepError, NoSpace, ProgramMissing, TrainingFault, UsageError
-from datakeep.core.names import version_number
 from datakeep.core.trend import judge, mean, spread
 from datakeep.extract.baseline import trivial_baseline
 from datakeep.workflows.blame import LayerFailed, no_reference
@@ -23,6 +21,7 @@ from datakeep.workflows.clean_room import CleanRoom
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.trained_before import Scored, TrainedBefore
 from datakeep.workflows.trend_changes import changed_in, rows_of
+from datakeep.workflows.trend_wanted import chosen_versions, require_likely, unreported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 NOISE_RUNS = 3
 #: What a repeated training may take its random state from; a first run has no such variable.
 SEED_VARIABLE = "DATAKEEP_SEED"
-_RANGE = re.compile(r"(?P<first>v[1-9][0-9]*)?(?P<dots>\.\.)?(?P<last>v[1-9][0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +159,10 @@ def trend(
     reference = last.manifest_model().reference
     if reference is None:
         raise no_reference(keep, last)
-    chosen = _chosen(keep, last, wanted.versions)
+    chosen = chosen_versions(keep, last, wanted.versions)
     with own_room(keep) as folder:
         trainer = _Trainer(keep, last, reference, settings, folder, wanted.metric)
+        trainer.check_metric(chosen)
         results: dict[str, _Result] = {}
         for entry in chosen:
             if entry.content not in results:
@@ -174,43 +173,10 @@ def trend(
     return _answer(keep, last, reference, chosen, results, wanted, trainer)
 
 
-def _chosen(keep: Keep, last: VersionEntry, text: str | None) -> list[VersionEntry]:
-    """The versions that are asked for, oldest first."""
-    versions = keep.versions(last.dataset)
-    versions = versions[: versions.index(last.version) + 1]
-    if text is not None:
-        wanted: set[str] = set()
-        for part in text.split(","):
-            wanted |= set(_between(part.strip(), versions, last.dataset))
-        versions = [version for version in versions if version in wanted]
-    return [keep.entry(f"{last.dataset}@{version}") for version in versions]
-
-
-def _between(part: str, versions: Sequence[str], dataset: str) -> list[str]:
-    found = _RANGE.fullmatch(part)
-    if not part or found is None:
-        raise UsageError(
-            f"--versions {part!r} is no range of versions",
-            next_step="write it as --versions v1,v3..v5, or v3..",
-        )
-    first, last = found["first"], found["last"]
-    if not found["dots"]:
-        last = first or last
-    low = version_number(first) if first else 1
-    high = version_number(last) if last else version_number(versions[-1])
-    within = [version for version in versions if low <= version_number(version) <= high]
-    if not within:
-        raise UsageError(
-            f"--versions {part} names no version of {dataset} up to {versions[-1]}",
-            next_step=f"datakeep log {dataset} lists them",
-        )
-    return within
-
-
 def _meant(last: VersionEntry, reference: ReferenceTraining) -> list[str]:
     """The metrics that are meant where none is named, best first."""
     task = last.manifest_model().task
-    return [*([task.metric] if task and task.metric else []), *reference.expect]
+    return [*([task.metric] if task and task.metric else []), *reference.expect, *reference.baseline]
 
 
 def _said(entry: VersionEntry, result: _Result, metric: str | None) -> str:
@@ -238,6 +204,7 @@ class _Trainer:
         self._meant = _meant(last, reference)
         self.metric = metric
         self.trained = 0
+        self._is_reported = False
 
     def run(self, entry: VersionEntry, runs: int) -> _Result:
         """The training on one version, ``runs`` times at most: two that agree exactly say that there is no noise."""
@@ -247,9 +214,23 @@ class _Trainer:
             if scored is None:
                 self._train_rest(self._prepared(), entry, result, runs)
                 break
-            self._choose(scored.metrics)
             result.scored.append(scored)
+            self._choose(scored.metrics)
         return result
+
+    def check_metric(self, chosen: Sequence[VersionEntry]) -> None:
+        """The metric that was named is one that the training reports, as far as that is known before it.
+
+        Raises:
+            UsageError: It is not.
+        """
+        if self.metric is None:
+            return
+        for entry in chosen:
+            if scored := self._before.get(entry.content, 0):
+                self._choose(scored.metrics)
+                return
+        require_likely(self.metric, self._meant, self._last)
 
     def _train_rest(self, room: CleanRoom, entry: VersionEntry, result: _Result, runs: int) -> None:
         """The runs that are not kept from before; each is kept as soon as it has ended."""
@@ -260,9 +241,10 @@ class _Trainer:
                 scored = self._train(room, entry, data, place / f"out-{seed}", seed)
                 self._before.put(entry.content, seed, scored)
                 result.scored.append(scored)
+                self._choose(scored.metrics)
         except LayerFailed as failure:
             result.failed = failure.fault.what
-        except (NoSpace, ProgramMissing):
+        except (NoSpace, ProgramMissing, UsageError):
             raise
         except DatakeepError as error:
             result.failed = error.what
@@ -303,13 +285,19 @@ class _Trainer:
         shutil.rmtree(out, ignore_errors=True)
         if report.problem is not None:
             raise TrainingFault(report.problem.what, next_step=report.problem.next_step)
-        self._choose(report.metrics)
         return Scored(report.metrics, self._trivial(data, report.metrics))
 
     def _choose(self, metrics: Mapping[str, Decimal]) -> None:
-        """Where none was named: the first that is meant and reported, else the first that is reported."""
+        """Where none was named: the first that is meant and reported, else the first that is reported.
+
+        Raises:
+            UsageError: The first result that there is has nothing of the metric that was named.
+        """
         if self.metric is None:
             self.metric = next((name for name in self._meant if name in metrics), next(iter(metrics)))
+        if not self._is_reported and self.metric not in metrics:
+            raise unreported(self.metric, list(metrics), self._last)
+        self._is_reported = True
 
     def _trivial(self, data: Path, metrics: Mapping[str, Decimal]) -> dict[str, Decimal]:
         task = self._last.manifest_model().task
@@ -341,12 +329,6 @@ def _answer(
             things=[f"{entry.version}: {results[entry.content].failed}" for entry in chosen],
         )
     metric = trainer.metric or reported[0]
-    if metric not in reported:
-        names = ", ".join(dict.fromkeys(reported))
-        raise UsageError(
-            f"the training reports no metric {metric!r}; it reports {names}",
-            next_step=f"datakeep trend {last.dataset} --metric {reported[0]}",
-        )
     falls = less_is_better(metric) if wanted.lower_is_better is None else wanted.lower_is_better
     runs = {content: result.of(metric) for content, result in results.items()}
     repeated = {content: found for content, found in runs.items() if len(found) > 1}

@@ -130,7 +130,7 @@ def update(
 
     Raises:
         UnknownName: There is no such dataset.
-        Conflict, AlreadyExists: Someone else made the next version meanwhile.
+        Conflict: Someone else made the next version meanwhile.
         DatakeepError: As ``register``.
     """
     if not message.strip():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DatakeepError
+from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.store.examination import Check, Outcome
 
 if TYPE_CHECKING:
@@ -56,9 +56,21 @@ def _volume(store: Store) -> str | None:
 def _examined(keep: Keep, store: Store, volumes: dict[str, str | None]) -> list[Check]:
     try:
         store.check(keep=keep.name)
-        return [*_apart(keep, store, volumes), *store.examine()]
+        return [*_apart(keep, store, volumes), *_with_rights(keep, store, store.examine())]
     except DatakeepError as error:
         return [Check("reachable", Outcome.BAD, error.what, error.next_step)]
+
+
+def _with_rights(keep: Keep, store: Store, found: list[Check]) -> list[Check]:
+    """What was found, where this user can write there; else that, in the place of who else can."""
+    try:
+        store.check(keep=keep.name, writable=True)
+    except AccessDenied as error:
+        return [
+            *(one for one in found if one.name != "rights"),
+            Check("rights", Outcome.BAD, f"read-only: {error.what}", error.next_step),
+        ]
+    return found
 
 
 def _apart(keep: Keep, store: Store, volumes: dict[str, str | None]) -> list[Check]:

@@ -276,6 +276,51 @@ def test_some_outputs_can_be_chosen(
     assert files_in(tmp_path / "out/data") == {path: OUTPUTS[path] for path in kept}
 
 
+@pytest.fixture
+def of_two_commits(world: World, tmp_path: Path) -> Repository:
+    """One folder, whose older commit has a file that the newest has not; all of it only in the remote."""
+    made = Repository(world.aiko, tmp_path / "legs", "main")
+    made.dvc("init", "-q")
+    made.dvc("remote", "add", "-d", "main", tmp_path / "remote")
+    for files in ({"legs/a.csv": b"a\n", "legs/old.csv": b"old\n"}, {"legs/a.csv": b"a\nb\n"}):
+        made.write(files)
+        made.dvc("add", "-q", "legs")
+        made.commit("more")
+        made.dvc("push", "-q")
+        (made.folder / "legs/old.csv").unlink(missing_ok=True)
+        if len(files) == 2:
+            (made.folder / "legs/new.csv").write_bytes(b"new\n")
+    shutil.rmtree(made.folder / ".dvc/cache")
+    return made
+
+
+def test_objects_of_older_commits_come_too(
+    world: World, calls: Quick, adopt, of_two_commits: Repository, tmp_path: Path
+) -> None:
+    assert not [
+        note for note in adopt(of_two_commits.folder, "legs", "--json").data["notes"] if "older" in note
+    ]
+    kept = {path.read_bytes() for path in (world.vault / "data/legs/files").rglob("*") if path.is_file()}
+    theirs = {path.read_bytes() for path in (tmp_path / "remote/files").rglob("*") if path.is_file()}
+    assert b"old\n" in theirs
+    assert theirs <= kept
+    assert "everything is referred to" in calls.datakeep("gc", "--dry-run", cwd=world.keep).out
+
+
+def test_objects_of_older_commits_that_stay_behind_are_counted_and_gc_goes_on(
+    world: World, calls: Quick, adopt, of_two_commits: Repository, tmp_path: Path
+) -> None:
+    for path in (tmp_path / "remote/files").rglob("*"):
+        if path.is_file() and b"old" in path.read_bytes():
+            path.unlink()
+    notes = adopt(of_two_commits.folder, "lame", "--json").data["notes"]
+    said = (
+        "1 object that only older commits name stays behind, 1 list of further files among them (missing in"
+    )
+    assert any(note.startswith(said) for note in notes)
+    assert "lame: all of its objects are kept" in calls.datakeep("gc", cwd=world.keep).out
+
+
 def test_every_missing_and_damaged_object_is_named(
     adopt, refused, of_dvc: Repository, tmp_path: Path
 ) -> None:

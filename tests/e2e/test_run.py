@@ -349,6 +349,28 @@ def test_a_training_that_fails_leaves_a_failed_record_and_its_exit_code(code: Co
     assert "FAILED (ended by signal SIGKILL)" in said
 
 
+def test_names_that_no_terminal_shows_are_escaped_and_the_record_is_read_again(code: Code) -> None:
+    (code.folder / "odd\x1b\n.csv").write_text("x")
+    (code.folder / "params.json").write_text(json.dumps({"a\x07": "b\x1b", "big": 2**2000}))
+    code.write(
+        "open(OUT + '/mo\\x1b[31mdel\\nb.bin', 'w').write('m'); open('odd\\x1b\\n.csv').read()\n"
+        "open('params.json').read(); print('{\"acc\\\\u001b\": 0.5}')\n"
+    )
+    ran = code.run(command=("python", "train.py", "--name", "x\x1by"))
+    record = ran.data["record"]
+    assert record["artifacts"][0]["path"] == r"mo\x1b[31mdel\nb.bin"
+    assert record["parameters"]["name"] == r"x\x1by"
+    assert record["parameters"]["params.json"][r"a\x07"] == r"b\x1b"
+    assert record["metrics"] == {r"acc\x1b": "0.5"}
+    assert r"odd\x1b\n.csv" in str([Path(one["path"]).name for one in record["undeclared"]]).replace(
+        "\\\\", "\\"
+    )
+    said = code.world.aiko.datakeep("audit", f"model:{ran.data['model']}", cwd=code.world.keep).out
+    assert r"mo\x1b[31mdel\nb.bin" in said
+    file = code.folder / "out0" / "mo\x1b[31mdel\nb.bin"
+    assert ran.data["model"] in code.world.aiko.datakeep("audit", file, cwd=code.world.keep).out
+
+
 @pytest.mark.parametrize(
     ("options", "command", "said"),
     [
@@ -359,7 +381,8 @@ def test_a_training_that_fails_leaves_a_failed_record_and_its_exit_code(code: Co
         (("--out", "train.py"), ("true",), "is a file"),
         (("--out", "."), ("true",), "not empty"),
         ((), ("no-such-program",), "cannot be found"),
-        ((), ("cat", "{mani}"), "nothing says what it is"),
+        ((), ("cat", "{mani}"), "nothing says what {mani} is"),
+        ((), ("cat", "--data={dta}"), "nothing says what {dta} is"),
         (("--nonsense",), ("true",), "no such option"),
     ],
 )
@@ -368,7 +391,25 @@ def test_failures_of_datakeeps_own_are_125(code: Code, options, command, said) -
     ran = code.run(*options, command=command, code=125)
     assert said in ran.data["error"]["what"].lower() or said in ran.data["error"]["what"]
     assert ran.data["error"]["exit_code"] == 125
-    assert {path.name for path in set(code.folder.iterdir()) - before} <= {"out0"}
+    assert set(code.folder.iterdir()) == before
+
+
+def test_a_place_that_is_not_known_is_told_by_its_neighbours(code: Code) -> None:
+    world = code.world
+    assert code.run(command=("cat", "{dta}"), code=125).data["error"]["next"] == "did you mean {data}?"
+    world.register("wine", "git")
+    two = code.argv("--uses", "wine", "--uses", "many", command=("cat", "{data}"))
+    ran = world.aiko.datakeep(*two, cwd=code.folder, code=125)
+    assert ran.data["error"]["next"] == "use {wine} or {many}"
+
+
+def test_the_keep_itself_is_nobodys_code(code: Code) -> None:
+    world = code.world
+    argv = ("run", "--json", "--model", "k", "--uses", "many", "--", "python", "-c", "lr=1", "--depth", "3")
+    record = world.aiko.datakeep(*argv, cwd=world.keep).data["record"]
+    assert record["code"] == {}
+    assert record["parameters"] == {"depth": "3"}
+    assert any("it was run in the keep" in one for one in record["unknown"])
 
 
 def _records(world: World) -> set[str]:
@@ -632,5 +673,6 @@ def test_a_base_model_is_followed_and_a_declared_one_is_shown_as_declared(code: 
     assert "base model:" in said
     assert "many@v1" in said
     aiko.datakeep("record", "resnet", weights, cwd=keep, code=2)
+    aiko.datakeep("record", "resnet", weights, "--used", "many", "--code-commit", "abc", cwd=keep, code=2)
     aiko.datakeep("record", "resnet", code.folder, "--used", "many", cwd=keep, code=16)
     aiko.datakeep("record", "resnet", weights, "--used", "many", "--metric", "top1=high", cwd=keep, code=2)

@@ -157,3 +157,23 @@ def test_what_cannot_be_is_an_error_that_says_so(script: Script, line: str, erro
         code=-2,
     )
     assert said in ran.out
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "is_recorded"),
+    [
+        ("t.use('orderz')", "UnknownName", False),
+        ("t.use(3)", "UsageError", False),
+        ("t.log(accuracy='x')", "UsageError", False),
+        ("t.log(loss=0.5); t.log(accuracy='x')", "UsageError", True),
+        ("t.log(accuracy=float('nan'))", "UsageError", True),
+    ],
+)
+def test_a_typo_before_anything_was_trained_leaves_no_record(
+    script: Script, line: str, error: str, is_recorded: bool
+) -> None:
+    before = len(script.records())
+    ran = script.run(f"with datakeep.training(model='block', keep=KEEP) as t:\n    {line}\n", code=1)
+    assert error in ran.err
+    assert ("nothing was recorded" in ran.err) is not is_recorded
+    assert len(script.records()) == before + is_recorded

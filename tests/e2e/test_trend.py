@@ -180,6 +180,20 @@ def plain(new_world: Callable[..., World]) -> World:
     return world
 
 
+def test_a_metric_that_is_not_reported_is_refused_at_once(plain: World) -> None:
+    def said(metric: str) -> str:
+        args = ("trend", "orders@v4", "--metric", metric, "--versions", "v3..")
+        return plain.aiko.datakeep(*args, cwd=plain.keep, code=2).err
+
+    refused = said("scor")
+    assert "did you mean 'score'? It states accuracy, score" in refused
+    assert "training on" not in refused
+    stopped = said("f1")
+    assert "it reports score, rmse" in stopped
+    assert stopped.count("training on") == 1
+    shutil.rmtree(plain.keep / ".datakeep" / "trend")
+
+
 def test_which_versions_and_which_metric(plain: World) -> None:
     found = asked(plain, "orders@v4", code=3)
     assert (found["metric"], found["drops"], float(found["noise"])) == ("score", ["v4"], 0)
@@ -193,6 +207,8 @@ def test_which_versions_and_which_metric(plain: World) -> None:
         assert (again["drops"], again["trained"]) == (drops, 0), args
     said = plain.aiko.datakeep("trend", "orders@v4", "--metric", "f1", cwd=plain.keep, code=2).err
     assert "it reports score, rmse" in said
+    said = plain.aiko.datakeep("trend", "orders@v4", "--versions", "v2..v9", cwd=plain.keep, code=2).err
+    assert "orders has no version v9 up to v4; it has v1, v2, v3, v4" in said
     for options in (("--versions", "v9"), ("--versions", "1-3"), ("--margin", "much"), ("--plot", "x.gif")):
         plain.aiko.datakeep("trend", "orders@v4", *options, cwd=plain.keep, code=2)
 

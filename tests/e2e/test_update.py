@@ -83,9 +83,7 @@ def test_a_dry_run_shows_all_and_records_nothing(
     name, _ = shop
     (tmp_path / "orders.csv").write_text("id,late\n1,yes\n")
     before = state(world)
-    ran = calls.datakeep(
-        "update", name, tmp_path, "--license", "CC0-1.0", "-m", "why", "--dry-run", cwd=world.keep
-    )
+    ran = calls.datakeep("update", name, tmp_path, "--license", "CC0-1.0", "--dry-run", cwd=world.keep)
     for line in (
         "1 file removed: old.txt", "1 file changed: orders.csv", "columns.amount: removed type: int64",
         "license: internal → CC0-1.0", "contents.rows: 2 → 1",

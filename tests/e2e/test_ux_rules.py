@@ -500,7 +500,7 @@ def test_rule_8_space_is_checked_first_and_nothing_is_left(kept: World, tmp_path
     argv = ("unshare", "-Urm", "bash", "-c", script, "x", disk, tmp_path / "keep", big, *STATED)
     ran = kept.aiko.run(*argv, code=19)
     assert re.search(
-        r"error: .*/disk/store.* has too little room: [0-9.]+ MB are needed, [0-9.]+ [kM]?B", ran.err
+        r"error: need [0-9.]+ MB more on .*/disk/store.*: [0-9.]+ MB are needed, [0-9.]+ [kM]?B", ran.err
     )
     assert [Path(line).name for line in ran.out.split()] == ["datakeep-store.json"]
     assert kept.aiko.datakeep("list", "--json", cwd=tmp_path / "keep").data["datasets"] == []

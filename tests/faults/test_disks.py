@@ -123,7 +123,7 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on_later(aiko, trained, b
         else:
             assert (full["code"], again["code"]) == (0, 0), (name, full, again)
         if name in foreseen:
-            assert "need " in full["error"]["what"], (name, full)
+            assert "needed" in full["error"]["what"], (name, full)
             assert "MB more on" in full["error"]["what"]
     if place == "git base":  # what a verification found is not lost with the place for it
         lost = answers["verify"][0]

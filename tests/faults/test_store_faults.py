@@ -178,7 +178,7 @@ def test_a_full_disk_is_foreseen(tmp_path):
     found = on_a_small_disk(tmp_path, "full")
     assert found["id"] == "no-space"
     assert re.search(
-        r"store 'nas' .* has too little room: 7\.1 MB are needed, 1\.1 MB are free", found["what"]
+        r"need 6\.1 MB more on store 'nas' .*: 7\.1 MB are needed, 1\.1 MB are free", found["what"]
     )
     assert found["left"] == []
 

@@ -90,7 +90,9 @@ def as_array(values: Sequence[Any], target: Any, name: str, first_row: int, *, a
     wanted = next((kind for kind, arrow in _ARROW.items() if arrow == str(target)), "")
     if not kinds <= {wanted}:
         _check(values, wanted, name, first_row)
-        if wanted == "real":  # Arrow takes no whole number above 2**53 as a double, even one that has its equal
+        if (
+            wanted == "real"
+        ):  # Arrow takes no whole number above 2**53 as a double, even one that has its equal
             values = [float(value) if type(value) is int else value for value in values]
     return pa.array(values, target)
 

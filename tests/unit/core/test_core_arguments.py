@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datakeep.core.arguments import WITHHELD, options_of, seeds_of, without_secrets
+from datakeep.core.arguments import WITHHELD, options_of, seeds_of, without_program_text, without_secrets
 from datakeep.core.secrets import find_secret_in_patch
 
 
@@ -57,3 +57,19 @@ def test_seeds_are_found_by_their_names() -> None:
 def test_a_secret_in_a_patch_is_found(name: str, line: str, found: bool) -> None:
     patch = f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n@@ -0,0 +1 @@\n{line}\n"
     assert (find_secret_in_patch(patch) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("command", "own"),
+    [
+        (["python", "-c", "lr=1", "--depth", "3"], ["--depth", "3"]),
+        (["/usr/bin/python3.11", "-W", "error", "-Ic", "lr=1"], []),
+        (["uv", "run", "python", "-c", "lr=1"], []),
+        (["python", "train.py", "-c", "a.yaml"], ["train.py", "-c", "a.yaml"]),
+        (["sh", "-e", "train.sh", "lr=1"], ["-e", "train.sh", "lr=1"]),
+        (["bash", "-ec", "lr=1"], []),
+        (["./train", "-c", "a.yaml"], ["-c", "a.yaml"]),
+    ],
+)
+def test_the_text_of_a_program_has_no_parameters(command: list[str], own: list[str]) -> None:
+    assert without_program_text(command) == own

@@ -69,6 +69,16 @@ def test_the_same_content_counts_once() -> None:
     assert judge([*same, ("two", Decimal("0.795"))], noise=Decimal(0))[-1].is_drop is False
 
 
+def test_a_version_with_the_same_data_as_the_drop_before_it_is_no_second_drop() -> None:
+    points = [
+        ("one", Decimal("0.8")),
+        ("two", Decimal("0.6")),
+        ("two", Decimal("0.6")),
+        ("three", Decimal("0.6")),
+    ]
+    assert [one.is_drop for one in judge(points, noise=Decimal(0))] == [False, True, False, True]
+
+
 def test_spread_and_mean() -> None:
     runs = [Decimal("0.61"), Decimal("0.625"), Decimal("0.615")]
     assert spread(runs) == Decimal("0.015")

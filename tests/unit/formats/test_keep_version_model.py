@@ -10,7 +10,8 @@ from datakeep.core.errors import InvalidFile, UnknownFormat
 from datakeep.formats import yaml
 from datakeep.formats.keep import REQUIRED, KeepFile
 from datakeep.formats.manifest import Manifest
-from datakeep.formats.model import ModelRecord
+from datakeep.formats.model import ModelInput, ModelRecord
+from datakeep.formats.model_words import read_in_words
 from datakeep.formats.person import Person
 from datakeep.formats.version import VersionEntry
 
@@ -36,6 +37,21 @@ def test_files_of_the_first_release_are_read(kind: type[Document]) -> None:
     document = kind.read((V1 / f"{kind.kind}.yaml").read_bytes(), what="x")
     document.check_strict(what="x")
     assert kind.read(document.dump(), what="x") == document
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        ({"count": 1}, "1 file read"),
+        ({"count": 1, "of": 1}, "its 1 file read"),
+        ({"count": 2, "of": 2}, "all 2 files read"),
+        ({"count": 1, "of": 2}, "1 of 2 files read"),
+    ],
+)
+def test_how_much_was_read_in_words(read: dict[str, int], said: str) -> None:
+    given = {"dataset": "o", "version": "v1", "commit": "0" * 40, "content": f"sha256:{'0' * 64}"}
+    found = ModelInput.model_validate({**given, "how": "observed", "files_read": read})
+    assert read_in_words(found) == said
 
 
 @pytest.mark.parametrize("name", ["model-run", "model-declared"])

@@ -127,6 +127,17 @@ def test_an_unreadable_source_leaves_nothing(orders, aiko, now):
     assert orders.write(None, "x", aiko, now, files={}, blobs=[blob("data/a", b"aaa")])
 
 
+def test_what_a_killed_run_had_published_is_no_longer_pending_after_a_fetch(orders, aiko, now, git):
+    publish(orders, "v1", aiko, now, files={"dataset.yaml": b"name: orders\n"})
+    # As a kill after the push leaves it; and one that nobody published.
+    git("update-ref", "refs/datakeep/pending/v1", "refs/tags/v1", cwd=orders.cache)
+    git("update-ref", "refs/datakeep/pending/v2", "refs/tags/v1", cwd=orders.cache)
+    orders.fetch()
+    assert git("for-each-ref", "--format=%(refname)", "refs/datakeep/", cwd=orders.cache).split() == [
+        "refs/datakeep/pending/v2"
+    ]
+
+
 @pytest.mark.parametrize("lock", ["refs/datakeep/writing/ab.lock", "packed-refs.lock"])
 def test_an_interrupt_stays_one_where_git_left_its_lock(orders, aiko, now, git, lock):
     """A Ctrl-C ends git too, in the middle of removing the ref of an unfinished commit."""

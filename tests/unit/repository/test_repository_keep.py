@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,18 @@ def test_create_and_open(tmp_path, keep, git):
     (tmp_path / "home/keep.yaml").write_text("x")
     with pytest.raises(NotAKeep, match="not a git repository"):
         KeepRepository.open(tmp_path / "home")
+
+
+def test_a_folder_beside_the_keep_is_not_in_it(tmp_path, keep, monkeypatch):
+    (keep.root.parent / "plain").mkdir()
+    monkeypatch.chdir(keep.root)
+    with pytest.raises(NotAKeep, match=f"there is no folder {keep.root.parent}/nowhere$"):
+        KeepRepository.open(Path("../nowhere"))
+    with pytest.raises(NotAKeep, match="in it or above it"):
+        KeepRepository.open(Path("../plain"))
+    with pytest.raises(NotAKeep, match=r"keep\.yaml is not a folder"):
+        KeepRepository.open(Path("keep.yaml"))
+    assert KeepRepository.open(Path("../plain/..") / keep.root.name).root == keep.root
 
 
 def test_a_transaction_is_published_and_shown(keep, git, aiko, now):

@@ -140,7 +140,7 @@ class Small(FolderStore):
 def test_space_is_counted_before_the_first_byte(source, stores):
     small = Small("small", stores[0].root)
     with pytest.raises(
-        NoSpace, match=r"store 'small' .* too little room: 9\.1 MB are needed, 1\.0 MB are free"
+        NoSpace, match=r"need 8\.1 MB more on store 'small' .*: 9\.1 MB are needed, 1\.0 MB are free"
     ) as caught:
         ingest(scan([source]).files, [small], "orders", Silent())
     assert caught.value.next_step.startswith("make room")

@@ -11,6 +11,7 @@ from datakeep.core.errors import AccessDenied
 from datakeep.store.folder import FolderStore
 from datakeep.workflows.fsck import Plan, fsck
 from datakeep.workflows.status import keep_status
+from datakeep.workflows.vault_check import check_stores
 from datakeep.workflows.vault_stores import add_store, places
 
 DEEP = Plan(deep=True)
@@ -76,6 +77,23 @@ def test_a_list_of_files_that_no_store_has_is_made_anew(two):
     assert {path: path.read_bytes() for path in listings} == kept
 
 
+def test_a_folder_in_the_place_of_an_object_is_named_and_put_aside(two):
+    [path] = objects_of(two.nas, "壱".encode())
+    damage(two.nas)
+    path.unlink()
+    path.mkdir()
+    (path / "inside").write_text("not ours to delete")
+    for plan in (Plan(), DEEP):
+        [_, state] = fsck(two.keep, plan).versions
+        assert "data/画像/一.txt: a folder lies in its place" in str(state)
+    found = fsck(two.keep, Plan(deep=True, repair=True))
+    assert found.is_clean
+    assert [(state.store, state.whole) for state in found.versions] == [("main", 4), ("nas", 4)]
+    assert path.read_text() == "壱"
+    [kept] = (two.nas / "orders/datakeep/quarantine").glob("*-folder-*")
+    assert (kept / "inside").read_text() == "not ours to delete"
+
+
 def test_a_read_only_store_is_checked_all_the_same(two, read_only):
     found = fsck(two.keep, Plan(repair=True))
     assert found.is_clean
@@ -93,6 +111,17 @@ def test_a_read_only_store_is_listed_as_such(two, read_only):
         ("main", True),
         ("nas", False),
     ]
+
+
+def test_vault_check_says_that_a_store_is_read_only(two, read_only):
+    rights = {
+        one.name: check.what
+        for one in check_stores(two.keep)
+        for check in one.checks
+        if check.name == "rights"
+    }
+    assert rights["nas"].startswith("read-only: ")
+    assert not rights["main"].startswith("read-only")
 
 
 def test_more_places_are_asked_for_only_where_there_are_too_few(two):

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from datakeep.core.errors import Conflict, DamagedBytes, DatakeepError, GitFault, StillNeeded, UnknownName
+from datakeep.core.errors import Conflict, DatakeepError, GitFault, StillNeeded, UnknownName
 from datakeep.core.progress import Silent
 from datakeep.repository import pointers
 from datakeep.repository.dataset import DatasetRepository
@@ -145,14 +145,25 @@ def test_a_branch_and_its_history_are_references(two):
     assert keys(sweep(two).deleted) == both(gone)
 
 
-def test_a_list_of_files_that_cannot_be_read_stops_everything(two):
+def test_a_list_of_files_that_cannot_be_read_keeps_its_dataset_whole_and_no_other(two):
     two.register()
-    stray(two)
+    two.register("pairs")
+    kept, gone = stray(two), stray(two, "pairs")
     on_a_branch(two, "12" * 16, listing=True)
     age(two)
-    for delete in (False, True):
-        with pytest.raises(DamagedBytes, match="a branch or tag of orders"):
-            gc(two.keep, Sweep(delete=delete))
+    looked = gc(two.keep, Sweep())
+    assert keys(looked.found) == both(gone)
+    done = sweep(two)
+    assert keys(done.deleted) == both(gone)
+    assert all((store / kept).exists() for store in stores(two))
+    [why] = done.kept
+    assert why.startswith(
+        "orders: all of its objects are kept, 2 of them in doubt: a commit refers to a list of"
+    )
+    assert f"orders/files/md5/12/{'12' * 15}.dir" in why
+    assert "dvc push --all-commits" in why
+    assert sweep(two, only=("pairs",)).kept == []
+    assert sweep(two, only=("orders",)).deleted == []
 
 
 def test_merges_refer_to_what_they_dropped_and_to_what_came_with_them(two):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from datakeep.core.errors import AlreadyExists
+from datakeep.core.errors import Conflict
 from datakeep.core.progress import Silent
 from datakeep.repository.identity import Identity
 from datakeep.workflows.keep import open_keep
@@ -61,7 +61,7 @@ def test_other_contents_at_the_same_time_are_refused(bench, apart):
     (other / "b.txt").write_text("b")
     (bench.source / "a.txt").write_text("beta")
     mine = clone(bench) if apart else open_keep(bench.keep.root, Silent())
-    with pytest.raises(AlreadyExists, match=r"orders@v2 was registered at the same time by aiko@"):
+    with pytest.raises(Conflict, match=r"orders@v2 was registered at the same time by aiko@"):
         updated(
             mine, bench.source, KEN, meanwhile=lambda changes: updated(bench.keep, other, AIKO, why="first")
         )
