@@ -338,7 +338,8 @@ def test_a_broken_entry_and_a_broken_record_are_said(filled):
     (clone / "register" / "contacts" / "v1.yaml").write_text("format: [")
     (clone / "models" / "first" / "v1.yaml").write_text("format: [")
     aiko.run("git", "commit", "-qam", "broken", cwd=clone)
-    data = where(filled, "customer_id = 4711", cwd=clone)
+    data = where(filled, "customer_id = 4711", cwd=clone, code=3)
+    assert {one["path"] for one in data["tampered"]} == {"register/contacts/v1.yaml"}
     assert [one["version"] for one in data["not_searched"]] == ["contacts@v1"]
     assert [one["path"] for one in data["broken"]] == ["models/first/v1.yaml"]
     assert ("contacts@v2", "people.csv") in files_of(data)
