@@ -83,12 +83,16 @@ class Dataset:
     @property
     def label(self) -> str:
         """``orders@v3``."""
-        return f"{self.name}@{self.version}" if self.version else self.name
+        return _label(self.name, self.version)
 
     @property
     def key(self) -> str:
         """Unique among all nodes."""
         return f"dataset:{self.label}"
+
+
+def _label(name: str, version: str | None) -> str:
+    return f"{name}@{version}" if version else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class Model:
     @property
     def label(self) -> str:
         """``churn@v7``."""
-        return f"{self.name}@{self.version}" if self.version else self.name
+        return _label(self.name, self.version)
 
     @property
     def key(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field
 
 from datakeep.core.names import NAME, VERSION
 from datakeep.formats.base import COMMIT, SHA256_ID, Document, Part
+
+if TYPE_CHECKING:
+    from datakeep.formats.version import VersionEntry
 
 Origin = Literal["run", "verification", "declared", "mlflow", "wandb"]
 
@@ -47,6 +50,29 @@ class ModelInput(Part):
     how: Literal["observed", "given", "declared"]
     because: str | None = None
     files_read: FilesRead | None = None
+
+    @classmethod
+    def declared(cls, entry: VersionEntry, because: str | None = None) -> Self:
+        """The version of ``entry``, of which somebody says that it went in."""
+        said: dict[str, Any] = (
+            {} if because is None else {"because": because}
+        )  # what is not set is not written
+        return cls(**_names(entry), how="declared", **said)
+
+    @classmethod
+    def handed_over(cls, entry: VersionEntry, files_read: FilesRead | None) -> Self:
+        """The version of ``entry``, which the training was given; without ``files_read``, nobody saw what it read."""
+        how: Literal["given", "observed"] = "given" if files_read is None else "observed"
+        return cls(**_names(entry), how=how, files_read=files_read)
+
+
+def _names(entry: VersionEntry) -> dict[str, Any]:
+    return {
+        "dataset": entry.dataset,
+        "version": entry.version,
+        "commit": entry.commit,
+        "content": entry.content,
+    }
 
 
 class ModelCode(Part):

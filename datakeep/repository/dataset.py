@@ -19,7 +19,7 @@ from datakeep.core.names import VERSION
 from datakeep.core.secrets import strip_url
 from datakeep.repository.bundles import borrow, bundle
 from datakeep.repository.command import GitRunner, check_object_id, check_url, is_object_id
-from datakeep.repository.faults import RepositoryMissing, git_fault, os_fault
+from datakeep.repository.faults import git_fault, os_fault
 from datakeep.repository.locking import exclusive, remove_stale_locks
 from datakeep.repository.objects import (
     TreeEntry,
@@ -33,7 +33,7 @@ from datakeep.repository.objects import (
     resolve_all,
     walk_tree,
 )
-from datakeep.repository.vault import push, require_base, transport_options
+from datakeep.repository.vault import base_first, push, transport_options
 from datakeep.repository.writing import Blob, Plan, write_commit
 
 if TYPE_CHECKING:
@@ -121,10 +121,10 @@ class DatasetRepository:
         if finished.exit_code and _NO_MAIN in finished.stderr:  # nothing was pushed there yet
             finished = self._fetched(_MIRROR[1:], allow=(0, 128))
         if finished.exit_code:
-            fault = git_fault(finished.stderr, doing=f"cannot fetch from {strip_url(self.url)}", url=self.url)
-            if isinstance(fault, RepositoryMissing):
-                require_base(self.url)
-            raise fault
+            with base_first(self.url):
+                raise git_fault(
+                    finished.stderr, doing=f"cannot fetch from {strip_url(self.url)}", url=self.url
+                )
         self._has_fetched = True
         refs = {f"refs/{name}": commit for name, commit in self._refs("refs/").items()}
         self._forget_published(refs)
@@ -156,14 +156,11 @@ class DatasetRepository:
             self._git.run("update-ref", "--stdin", stdin=stdin.encode())
 
     def _remote_refs(self, *patterns: str) -> dict[str, str]:
-        try:
+        with base_first(self.url):
             finished = GitRunner(None).run(
                 "ls-remote", *transport_options(self.url, "upload-pack"), "--quiet", "--", self.url, *patterns,
                 doing=f"cannot fetch from {strip_url(self.url)}", url=self.url,
             )  # fmt: skip
-        except RepositoryMissing:
-            require_base(self.url)
-            raise
         lines = (line.partition("\t") for line in finished.text.splitlines())
         return {name: object_id for object_id, _, name in lines}
 

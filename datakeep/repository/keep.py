@@ -29,7 +29,7 @@ from datakeep.core.interrupts import deferred
 from datakeep.core.progress import Progress, Silent
 from datakeep.core.secrets import strip_url
 from datakeep.repository.command import GitRunner, check_object_id, check_url
-from datakeep.repository.faults import RepositoryMissing, os_fault
+from datakeep.repository.faults import os_fault
 from datakeep.repository.following import ORIGIN_MAIN, finish_killed_move, follow, tips
 from datakeep.repository.locking import marked, remove_stale_locks
 from datakeep.repository.objects import (
@@ -43,7 +43,7 @@ from datakeep.repository.objects import (
 )
 from datakeep.repository.reading import ObjectReader
 from datakeep.repository.refs import common_folder, position
-from datakeep.repository.vault import push, require_base, transport_options
+from datakeep.repository.vault import base_first, push, transport_options
 from datakeep.repository.writing import Plan, write_commit
 
 if TYPE_CHECKING:
@@ -338,11 +338,8 @@ class KeepRepository:
             return KeepTree(self._git, base, self._reader)
 
     def _try_push(self, base: str) -> str:
-        try:
+        with base_first(self.url):
             return push(self._git, self.url, [f"{base}:{_MAIN}"], remote="origin", dry_run=True)
-        except RepositoryMissing:
-            require_base(self.url)
-            raise
 
     def transact(
         self,
@@ -424,15 +421,12 @@ class KeepRepository:
 
     def _fetch(self) -> None:
         url = self.url
-        try:
+        with base_first(url):
             self._git.run(
                 "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
                 *transport_options(url, "upload-pack"), "--", "origin",
                 doing=f"cannot fetch the keep from {strip_url(url)}", url=url,
             )  # fmt: skip
-        except RepositoryMissing:
-            require_base(url)
-            raise
 
     def _base(self) -> str | None:
         """The newest of the local and the published branch."""

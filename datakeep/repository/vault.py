@@ -190,6 +190,16 @@ def has_refs(path: Path) -> bool:
     return packed.exists() or any(one.is_file() for one in (path / "refs").rglob("*"))
 
 
+@contextmanager
+def base_first(url: str) -> Iterator[None]:
+    """Where there is no repository at ``url``, a git base that is missing or not mounted is said instead."""
+    try:
+        yield
+    except RepositoryMissing:
+        require_base(url)
+        raise
+
+
 def require_base(url: str) -> None:
     """The git base of the repository ``url`` is there, if it is a folder: the mount point alone is empty.
 

@@ -250,7 +250,7 @@ class Auditor:
         Raises:
             UnknownName, InvalidFile: There is no such version, or its entry cannot be read.
         """
-        return self._input(_given(self._keep.entry(name)))
+        return self._input(_declared(self._keep.entry(name)))
 
     def _base(self, name: str) -> ModelRecord | None:
         model, _, version = name.partition("@")
@@ -271,7 +271,7 @@ class Auditor:
             except DatakeepError as error:
                 unknown.append(f"what its parent {parent} was made of: {error.what}")
                 continue
-            found.append(self._input(_given(entry), (*above, name)))
+            found.append(self._input(_declared(entry), (*above, name)))
         return tuple(found), unknown
 
     def _input(self, given: ModelInput, above: Sequence[str] = ()) -> InputFacts:
@@ -316,16 +316,10 @@ class Auditor:
         return (data.decode("utf-8", "replace"), None) if data is not None else (None, "it is not there")
 
 
-def _given(entry: VersionEntry) -> ModelInput:
-    from datakeep.formats.model import ModelInput
+def _declared(entry: VersionEntry) -> ModelInput:
+    from datakeep.formats.model import ModelInput  # late: most questions do not need the models
 
-    return ModelInput(
-        dataset=entry.dataset,
-        version=entry.version,
-        commit=entry.commit,
-        content=entry.content,
-        how="declared",
-    )
+    return ModelInput.declared(entry)
 
 
 def gaps(record: ModelRecord) -> list[str]:

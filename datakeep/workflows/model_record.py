@@ -79,14 +79,7 @@ def _input(room: CleanRoom) -> ModelInput:
     if read is not None:
         splits = _splits(room, read)
         seen = FilesRead(count=len(read), splits=splits, list=path_list_id(list(read)))
-    return ModelInput(
-        dataset=entry.dataset,
-        version=entry.version,
-        commit=entry.commit,
-        content=entry.content,
-        how="given" if seen is None else "observed",
-        files_read=seen,
-    )
+    return ModelInput.handed_over(entry, seen)
 
 
 def _splits(room: CleanRoom, read: tuple[str, ...]) -> dict[str, int]:

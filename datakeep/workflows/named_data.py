@@ -72,7 +72,8 @@ def match(keep: Keep, told: Told) -> Matched:
             entry = fit.versions[0]
             if (
                 taken.setdefault(
-                    label := f"{entry.dataset}@{entry.version}", made := _input(entry, fit.because)
+                    label := f"{entry.dataset}@{entry.version}",
+                    made := ModelInput.declared(entry, fit.because),
                 )
                 is made
             ):
@@ -85,17 +86,6 @@ def match(keep: Keep, told: Told) -> Matched:
     if found.unmatched and matcher.not_searched:
         found.unknown.append(f"whether these are registered files: not searched were {matcher.not_searched}")
     return found
-
-
-def _input(entry: VersionEntry, because: str) -> ModelInput:
-    return ModelInput(
-        dataset=entry.dataset,
-        version=entry.version,
-        commit=entry.commit,
-        content=entry.content,
-        how="declared",
-        because=because,
-    )
 
 
 class _Matcher:

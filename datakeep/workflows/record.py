@@ -107,19 +107,7 @@ def declared_inputs(keep: Keep, uses: Sequence[str]) -> list[ModelInput]:
     Raises:
         UnknownName: There is no such dataset or version.
     """
-    inputs = []
-    for name in dict.fromkeys(uses):
-        entry = keep.entry(keep.resolve(name))
-        inputs.append(
-            ModelInput(
-                dataset=entry.dataset,
-                version=entry.version,
-                commit=entry.commit,
-                content=entry.content,
-                how="declared",
-            )
-        )
-    return inputs
+    return [ModelInput.declared(keep.entry(keep.resolve(name))) for name in dict.fromkeys(uses)]
 
 
 def artifacts_of(files: Sequence[Path]) -> list[Artifact]:

@@ -61,16 +61,7 @@ def given_inputs(given: Sequence[Given], read: Mapping[str, set[str]] | None) ->
         files_read = None
         if read is not None:
             files_read = _files_read(one, read.get(one.label, set()), found)
-        found.datasets.append(
-            ModelInput(
-                dataset=one.entry.dataset,
-                version=one.entry.version,
-                commit=one.entry.commit,
-                content=one.entry.content,
-                how="given" if files_read is None else "observed",
-                files_read=files_read,
-            )
-        )
+        found.datasets.append(ModelInput.handed_over(one.entry, files_read))
     return found
 
 

@@ -114,7 +114,7 @@ class Training:
         self._watch: Watch | None = None
         self._sampler = Sampler()
         self._variables: dict[str, str] = {}
-        self._before: dict[str, str | None] = {}
+        self._restore: Callable[[], None] = lambda: None
         self._began_s = self._cpu_s = 0.0
         self.out = out_folder(Path(out) if out is not None else None)
         self._mlflow = mlflow
@@ -177,15 +177,7 @@ class Training:
 
     def _set(self) -> None:
         """What programs that are started in the block are told."""
-        self._before = {name: os.environ.get(name) for name in self._variables}
-        os.environ.update(self._variables)
-
-    def _restore(self) -> None:
-        for name, before in self._before.items():
-            if before is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = before
+        self._restore = _restored(self._variables)
 
     def use(self, dataset: str) -> Path:
         """The folder with the files of a dataset version: every byte verified, read-only.

@@ -202,13 +202,19 @@ def _no_decimal(rule: Rule, row: int, value: str, target: Any) -> NotExact:
     )
 
 
-def _digits_for(value: str, target: Any) -> tuple[int, int] | None:
-    """Precision and scale that hold ``value`` and all that ``target`` does; None if Arrow has no such decimal."""
+def _finite(value: str) -> Decimal | None:
+    """The number that ``value`` writes; None of no number, NaN and infinities."""
     try:
         number = Decimal(value)
     except InvalidOperation:
         return None
-    if not number.is_finite():
+    return number if number.is_finite() else None
+
+
+def _digits_for(value: str, target: Any) -> tuple[int, int] | None:
+    """Precision and scale that hold ``value`` and all that ``target`` does; None if Arrow has no such decimal."""
+    number = _finite(value)
+    if number is None:
         return None
     _, digits, exponent = number.as_tuple()
     scale = max(target.scale, -int(exponent))
@@ -218,11 +224,8 @@ def _digits_for(value: str, target: Any) -> tuple[int, int] | None:
 
 def _decimal_of(value: str, target: Any) -> Decimal | None:
     """The number that ``value`` writes, if ``target`` has it."""
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        return None
-    if not number.is_finite():
+    number = _finite(value)
+    if number is None:
         return None
     sign, digits, exponent = number.as_tuple()
     significant = "".join(map(str, digits)).strip("0")
