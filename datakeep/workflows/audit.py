@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DatakeepError, SourceUnreadable, UnknownName, UsageError
+from datakeep.core.errors import DatakeepError, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
 from datakeep.lineage import records
 from datakeep.workflows.standings import Judge
@@ -21,8 +21,9 @@ from datakeep.workflows.used_by import (
     broken_records,
     file_of,
     file_used_by,
-    find_by_digest,
+    find_by_file,
     nearest_files,
+    newest_of,
     used_by,
 )
 
@@ -170,21 +171,12 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
 
 
 def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
-    from datakeep.store.hashing import hash_file
-
-    try:
-        sha256 = hash_file(path.resolve())[2].hex()
-    except OSError as error:
-        raise SourceUnreadable(
-            f"{path} cannot be read ({error.strerror or error})",
-            next_step="make it readable, then run the same command again",
-        ) from error
+    sha256, found = find_by_file(keep, path)
     asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
-    found = find_by_digest(keep, sha256)
     if not found.records:
         guesses = nearest_files(keep, path.resolve())
         return Audit(asked, sha256, None, broken=_all_broken(keep), guesses=guesses)
-    newest = max(found.records, key=lambda record: (record.recorded_at or "", record.model, record.version))
+    newest = newest_of(found)
     others = tuple(f"{one.model}@{one.version}" for one in found.records if one is not newest)
     return Audit(asked, sha256, Auditor(keep, now).made_of(newest), others, found.broken)
 

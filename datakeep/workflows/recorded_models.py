@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import InvalidFile, SourceUnreadable, UnknownName
+from datakeep.core.errors import InvalidFile, UnknownName
 from datakeep.core.names import VERSION, nearest
 from datakeep.lineage import records
-from datakeep.store.hashing import hash_file
-from datakeep.workflows.used_by import find_by_digest
+from datakeep.workflows.used_by import find_by_file, newest_of
 
 if TYPE_CHECKING:
     from datakeep.formats.model import ModelRecord
@@ -60,14 +59,7 @@ def _of_file(keep: Keep, subject: str) -> ModelRecord:
             f"there is no model and no file {subject!r}{hint}",
             next_step=f"datakeep audit model:{near}" if near else "datakeep find --kind model NAME",
         )
-    try:
-        sha256 = hash_file(path.resolve())[2].hex()
-    except OSError as error:
-        raise SourceUnreadable(
-            f"{path} cannot be read ({error.strerror or error})",
-            next_step="make it readable, then run it again",
-        ) from error
-    found = find_by_digest(keep, sha256)
+    _, found = find_by_file(keep, path)
     if not found.records:
         raise UnknownName(f"{path} is not known: no record has it", next_step=f"datakeep audit {path}")
-    return max(found.records, key=lambda one: (one.recorded_at or "", one.model, one.version))
+    return newest_of(found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import DatakeepError, UnknownName
+from datakeep.core.errors import DatakeepError, SourceUnreadable, UnknownName
 from datakeep.core.names import NAME, VERSION, nearest, version_number
 from datakeep.core.patterns import splitter
 from datakeep.formats.model_words import MISSED
@@ -117,6 +117,29 @@ def find_by_digest(keep: Keep, sha256: str) -> Found:
         return [row[0] for row in index.database.execute(query, (sha256,))] + _broken_paths(index)
 
     return records.find_by_digest(SomeFiles(keep.tree, ask(keep, question, files=False)), sha256)
+
+
+def find_by_file(keep: Keep, path: Path) -> tuple[str, Found]:
+    """The sha256 of a file of this machine, and the records of models that have it.
+
+    Raises:
+        SourceUnreadable: It cannot be read.
+    """
+    from datakeep.store.hashing import hash_file  # late: most questions name no file
+
+    try:
+        sha256 = hash_file(path.resolve())[2].hex()
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path} cannot be read ({error.strerror or error})",
+            next_step="make it readable, then run the same command again",
+        ) from error
+    return sha256, find_by_digest(keep, sha256)
+
+
+def newest_of(found: Found) -> ModelRecord:
+    """Of several records of one file, the one that was made last."""
+    return max(found.records, key=lambda one: (one.recorded_at or "", one.model, one.version))
 
 
 def broken_records(keep: Keep) -> tuple[Broken, ...]:

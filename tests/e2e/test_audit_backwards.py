@@ -6,7 +6,7 @@ import hashlib
 import json
 
 import pytest
-from world import FACTS
+from world import FACTS, commit_files
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,7 @@ def filled(new_world):
 
 
 def commit(world, files):
-    for path, text in files.items():
-        place = world.keep / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, "utf-8")
-    world.aiko.run("git", "add", "-A", "models", cwd=world.keep)
-    world.aiko.run("git", "commit", "-qm", "records", cwd=world.keep)
+    commit_files(world.aiko, world.keep, files)
 
 
 def record(world, name, inputs, *, bases=(), data=None):

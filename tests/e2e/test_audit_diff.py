@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from seen import Quick
-from world import FACTS, LOCK, Ran
+from world import FACTS, LOCK, Ran, commit_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,12 +59,7 @@ class Runs:
 
     def commit(self, files):
         """Put records and other files into the keep, behind its back."""
-        for path, text in files.items():
-            place = self.world.keep / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, "utf-8")
-        for argv in (("add", "-A", "models"), ("commit", "-qm", "records")):
-            self.world.aiko.run("git", *argv, cwd=self.world.keep)
+        commit_files(self.world.aiko, self.world.keep, files)
 
     def stored(self, reference):
         """The record of a model, as it lies in the keep."""

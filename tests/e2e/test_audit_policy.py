@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from seen import Quick
-from world import FACTS, Ran
+from world import FACTS, Ran, commit_files
 
 from datakeep.core.progress import Silent
 from datakeep.workflows.audit_policy import audit_policy
@@ -44,13 +44,7 @@ def complaints(data):
 
 
 def commit(world, files, folder=None):
-    keep = folder or world.keep
-    for path, text in files.items():
-        place = keep / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, "utf-8")
-    world.aiko.run("git", "add", "-A", "models", "register", cwd=keep)
-    world.aiko.run("git", "commit", "-qm", "changed", cwd=keep)
+    commit_files(world.aiko, folder or world.keep, files, "changed")
 
 
 def record(world, name, reference, read, **more):

@@ -15,7 +15,7 @@ import pytest
 from fault_proxy import FaultProxy
 from object_server import credentials
 from seen import Quick
-from world import FACTS, Ran
+from world import FACTS, Ran, commit_files
 
 PRELOADED = (
     "pyarrow.parquet", "pyarrow.dataset", "datakeep.workflows.extraction", "datakeep.workflows.audit_where",
@@ -97,12 +97,7 @@ def fill(world, calls):
 
 
 def commit(world, files):
-    for path, text in files.items():
-        place = world.keep / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, "utf-8")
-    world.aiko.run("git", "add", "-A", "models", cwd=world.keep)
-    world.aiko.run("git", "commit", "-qm", "records", cwd=world.keep)
+    commit_files(world.aiko, world.keep, files)
     world.aiko.run("git", "push", "-q", cwd=world.keep)
 
 
