@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import time
@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from server_process import ended, free_port, start_server
 
 _ROOT = Path(__file__).resolve().parents[1]
 _START_S = 300
-#: Ends all of its group when its standard input ends: when the tests are killed, too.
-_GUARD = '"$@" & read -r _; kill -KILL 0'
 
 
 def python_of(name: str) -> Path:
@@ -72,9 +71,7 @@ class MlflowServer:
         """Start it, and wait until it answers."""
         python = python_of("mlflow")
         if not self.port:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = int(probe.getsockname()[1])
+            self.port = free_port()
         server = [
             str(python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
             "--backend-store-uri", f"sqlite:///{self.folder}/runs.db",
@@ -87,8 +84,8 @@ class MlflowServer:
             "PATH": f"{python.parent}{os.pathsep}{kept.get('PATH', os.defpath)}",
         }
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                ["sh", "-c", _GUARD, "sh", *server], stdin=subprocess.PIPE, stdout=log, stderr=log,
+            self.process = start_server(
+                server, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.folder, env=environment, start_new_session=True,
             )  # fmt: skip
         end = time.monotonic() + _START_S
@@ -112,7 +109,8 @@ class MlflowServer:
 
     def stop(self) -> None:
         """End it, and whatever it started."""
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)  # a group of its own: its workers are in it
             self.process.wait(60)
+            ended(self.process)
             self.process = None
