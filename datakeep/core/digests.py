@@ -73,3 +73,9 @@ def _listing(paths: Sequence[str], digests: bytes) -> bytes:
 def sha256_id(data: bytes) -> str:
     """``sha256:`` and the digest of ``data`` in hex."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def path_list_id(paths: Sequence[str]) -> str:
+    """The digest of a list of paths: sha256 of the sorted paths, one per line."""
+    lines = "".join(f"{path}\n" for path in sorted(paths))
+    return f"sha256:{hashlib.sha256(lines.encode('utf-8')).hexdigest()}"

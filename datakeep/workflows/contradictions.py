@@ -10,12 +10,11 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
+from datakeep.core.digests import path_list_id
 from datakeep.core.errors import DatakeepError
 from datakeep.lineage.records import record_path
 from datakeep.repository import edits
-from datakeep.workflows.inventories import path_list_id
 from datakeep.workflows.keep import entry_path
-from datakeep.workflows.model_record import difference
 from datakeep.workflows.written_once import Tampered
 
 if TYPE_CHECKING:
@@ -129,6 +128,8 @@ class Doubts:
         entry = self._entry(f"{given.dataset}@{given.version}") if given else None
         if entry is None:
             return
+        from datakeep.workflows.model_record import difference  # late: few models come from a verification
+
         proof = next((one for one in self._proofs(entry).proofs if one.path == record.proof), None)
         if proof is None:
             yield f"its proof, {record.proof}, is missing"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
 from datakeep.core.digests import sha256_id
 from datakeep.core.errors import DamagedBytes
-from datakeep.formats.inventory import Inventory
 from datakeep.store import dvc_format
 from datakeep.store.verified import fetch_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from datakeep.formats.inventory import Inventory
     from datakeep.formats.version import VersionEntry
     from datakeep.store.interface import Store
     from datakeep.workflows.keep import Keep
@@ -80,6 +79,8 @@ def checked(data: bytes | None, entry: VersionEntry, *, by_digest: bool = False)
         raise DamagedBytes(
             f"{what} {said}", next_step=f"datakeep verify {entry.dataset}@{entry.version} tells who must act"
         )
+    from datakeep.formats.inventory import Inventory  # late: a question that needs no list needs no Arrow
+
     inventory = Inventory.from_bytes(data, what=what)
     if by_digest:
         return inventory
@@ -92,9 +93,3 @@ def checked(data: bytes | None, entry: VersionEntry, *, by_digest: bool = False)
             next_step=f"ask {entry.registered_by}, who registered it: the entry contradicts its inventory",
         )
     return inventory
-
-
-def path_list_id(paths: Sequence[str]) -> str:
-    """The digest of a list of paths: sha256 of the sorted paths, one per line."""
-    lines = "".join(f"{path}\n" for path in sorted(paths))
-    return f"sha256:{hashlib.sha256(lines.encode('utf-8')).hexdigest()}"

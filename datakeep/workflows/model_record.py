@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.digests import path_list_id
 from datakeep.core.names import VERSION, next_version
 from datakeep.formats.model import (
     Artifact,
@@ -16,7 +17,6 @@ from datakeep.formats.model import (
     ModelRecord,
     Resources,
 )
-from datakeep.workflows.inventories import path_list_id
 
 if TYPE_CHECKING:
     from datakeep.formats.proof import Statement

@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.digests import sha256_id
+from datakeep.core.digests import path_list_id, sha256_id
 from datakeep.core.errors import AccessDenied, DatakeepError, InvalidFile, NoSpace
 from datakeep.core.names import NAME, VERSION, next_version
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.yaml import showable
 from datakeep.repository.faults import os_fault
 from datakeep.repository.keep import Change
-from datakeep.workflows.inventories import path_list_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.arguments import WITHHELD
 from datakeep.core.counts import counted
+from datakeep.core.digests import path_list_id
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import find_secret, is_secret_name
 from datakeep.formats import yaml
@@ -18,7 +19,6 @@ from datakeep.formats.model import FilesRead, ModelInput
 from datakeep.lineage import inputs
 from datakeep.repository import working
 from datakeep.store.hashing import hash_file
-from datakeep.workflows.inventories import path_list_id
 
 if TYPE_CHECKING:
     import os
