@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.repository.command import GitRunner, check_object_id
 from datakeep.repository.objects import changed_files, is_ancestor, resolve
+from datakeep.repository.refs import is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,4 +138,7 @@ def _moment(seconds: str) -> datetime:
 
 def is_shallow(root: Path) -> bool:
     """Whether the clone at ``root`` lacks the beginning of its history."""
+    if is_plain(root / ".git"):  # what git itself looks at; it takes an empty file for none
+        shallow = root / ".git" / "shallow"
+        return shallow.is_file() and shallow.stat().st_size > 0
     return GitRunner(root).text("rev-parse", "--is-shallow-repository") == "true"

@@ -41,7 +41,7 @@ from datakeep.repository.objects import (
     resolve_all,
     walk_tree,
 )
-from datakeep.repository.reading import ObjectReader
+from datakeep.repository.reading import Doubt, ObjectReader
 from datakeep.repository.refs import common_folder, position
 from datakeep.repository.vault import base_first, push, transport_options
 from datakeep.repository.writing import Plan, write_commit
@@ -103,17 +103,36 @@ class KeepTree:
     def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
         """The bytes of those of ``paths`` that exist, at the cost of one git process at most."""
         asked = list(paths)
-        if self.commit and len(asked) <= _FEW:
-            read = {path: self._reader.read(f"{self.commit}:{path}") for path in asked}
-            if all(one and one[0] == b"blob" for one in read.values()):
-                return {path: one[1] for path, one in read.items() if one}
-        # Something is missing, or is no file, or is damaged: which of these, is told here.
-        return read_files(self._git, self.commit, asked) if self.commit else {}
+        if not self.commit:
+            return {}
+        if len(asked) > _FEW:
+            return read_files(self._git, self.commit, asked)
+        found: dict[str, bytes] = {}
+        rest: list[str] = []
+        for path in asked:
+            name = self._object_at(path)
+            one = self._reader.read(name) if name else None
+            if one and one[0] == b"blob":
+                found[path] = one[1]
+            elif name:
+                rest.append(path)
+        # Something is no file, or is damaged: which of these, is told here.
+        return found | read_files(self._git, self.commit, rest) if rest else found
+
+    def _object_at(self, path: str) -> str | None:
+        """A name for the object at ``path``; None if there certainly is none."""
+        try:
+            entry = self._reader.find(self.commit or "", path)
+        except Doubt:
+            return f"{self.commit}:{path}"
+        return entry.object_id if entry else None
 
     def list(self, prefix: str = "") -> list[str]:
         """The paths of all files below ``prefix`` (``register/orders/``), without submodules' contents."""
         if self.commit and prefix.endswith("/") and prefix.count("/") > 1:  # of one dataset or model
-            tree = f"{self.commit}:{prefix.removesuffix('/')}"
+            tree = self._object_at(prefix)
+            if tree is None:
+                return []
             found = self._reader.files(tree, prefix, id_bytes=len(self.commit) // 2)
             if found is not None:
                 return found

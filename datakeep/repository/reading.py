@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
 
 _TREE = b"40000"
 _END_S = 5
+#: Folders that are remembered; a question reads a few dozen.
+_MAX_FOLDERS = 1000
+#: A path that git takes as it stands.
+_IS_PLAIN = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*(?:/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)*/?")
+
+
+class Entry(NamedTuple):
+    """One entry of a folder: its mode, as git writes it, and its object."""
+
+    mode: bytes
+    object_id: str
+
+
+class Doubt(Exception):
+    """Whether there is something is not for the reader to say."""
 
 
 class ObjectReader:
@@ -27,6 +43,7 @@ class ObjectReader:
         self._runner = runner
         self._process: Any = None
         self._lock = threading.Lock()
+        self._folders: dict[str, dict[str, Entry]] = {}
 
     def read(self, name: str) -> tuple[bytes, bytes] | None:
         """Kind and bytes of the object ``name`` (an object id, or ``commit:path``); None if it cannot be read."""
@@ -70,7 +87,11 @@ class ObjectReader:
         if found is None or found[0] != b"tree":
             return None
         paths: list[str] = []
-        for mode, name, object_id in _entries(found[1], id_bytes):
+        try:
+            entries = list(_entries(found[1], id_bytes))
+        except ValueError:
+            return None
+        for mode, name, object_id in entries:
             path = f"{prefix}{name}"
             if mode != _TREE:
                 paths.append(path)
@@ -81,15 +102,52 @@ class ObjectReader:
             paths += below
         return paths
 
+    def find(self, commit: str, path: str) -> Entry | None:
+        """What ``commit`` has at ``path``; None if it certainly has nothing there.
+
+        Each folder on the way is read once: git alone would read all of them again for every file.
+
+        Raises:
+            Doubt: A folder cannot be read, or ``path`` is one that git might take otherwise.
+        """
+        if not _IS_PLAIN.fullmatch(path):
+            raise Doubt
+        found = Entry(_TREE, f"{commit}^{{tree}}")
+        for name in path.rstrip("/").split("/"):
+            if found.mode != _TREE:
+                return None
+            below = self._folder(found.object_id, id_bytes=len(commit) // 2).get(name)
+            if below is None:
+                return None
+            found = below
+        return found
+
+    def _folder(self, tree: str, *, id_bytes: int) -> dict[str, Entry]:
+        if tree not in self._folders:
+            read = self.read(tree)
+            if read is None or read[0] != b"tree":
+                raise Doubt
+            if len(self._folders) >= _MAX_FOLDERS:
+                self._folders.clear()
+            try:
+                entries = {name: Entry(mode, one) for mode, name, one in _entries(read[1], id_bytes)}
+            except ValueError as error:
+                raise Doubt from error
+            self._folders[tree] = entries
+        return self._folders[tree]
+
 
 def _entries(tree: bytes, id_bytes: int) -> Iterator[tuple[bytes, str, str]]:
-    """Mode, name and object id of each entry of a tree object."""
-    at = 0
-    while at < len(tree):
-        space, end = tree.index(b" ", at), tree.index(b"\0", at)
-        name = tree[space + 1 : end].decode("utf-8", "surrogateescape")
-        yield tree[at:space], name, tree[end + 1 : end + 1 + id_bytes].hex()
-        at = end + 1 + id_bytes
+    """Mode, name and object id of each entry of a tree object.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = re.findall(rb"([0-7]+) ([^\0]+)\0(.{%d})" % id_bytes, tree, re.DOTALL)
+    if sum(len(mode) + len(name) for mode, name, _ in found) + len(found) * (2 + id_bytes) != len(tree):
+        raise ValueError("not a tree")
+    for mode, name, object_id in found:
+        yield mode, name.decode("utf-8", "surrogateescape"), object_id.hex()
 
 
 def _end(process: Any) -> None:

@@ -33,19 +33,20 @@ def position(root: Path, ref: str) -> str | None:
 def common_folder(root: Path) -> Path:
     """Git's folder of the clone at ``root``, which all of its working trees share."""
     folder = root / ".git"
-    if _is_plain(folder):
+    if is_plain(folder):
         return folder
     return Path(GitRunner(root).text("rev-parse", "--path-format=absolute", "--git-common-dir"))
 
 
-def _is_plain(folder: Path) -> bool:
+def is_plain(folder: Path) -> bool:
+    """Whether ``folder`` is git's folder of a repository of its own, with one working tree."""
     return (folder / "HEAD").is_file() and not (folder / "commondir").exists()
 
 
 def _plain(folder: Path, ref: str) -> str | None:
     """The id, where git's files say it plainly; None says nothing."""
     try:
-        if not _is_plain(folder) or (folder / "reftable").exists():
+        if not is_plain(folder) or (folder / "reftable").exists():
             return None
         if ref == "HEAD":
             text = (folder / "HEAD").read_text("ascii")

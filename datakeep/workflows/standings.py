@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from datakeep.core.errors import DatakeepError
 from datakeep.core.names import NAME
-from datakeep.repository import working
+from datakeep.workflows.came_in import came_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from datakeep.attest.judge import Standing
     from datakeep.formats.version import VersionEntry
-    from datakeep.repository.working import Addition
+    from datakeep.workflows.came_in import CameIn
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.roster import Roster
 
@@ -110,14 +110,8 @@ class Judge:
         self._listed: dict[str, dict[str, list[str]]] = {}
 
     @cached_property
-    def _additions(self) -> dict[str, Addition]:
-        return working.additions(self._keep.root, FOLDER)
-
-    @cached_property
-    def _people_ids(self) -> dict[str, str]:
-        """For the commit of each addition, the id of its ``people/``, which many of them share."""
-        commits = {addition.commit for addition in self._additions.values()}
-        return working.folder_ids(self._keep.root, sorted(commits), "people") if commits else {}
+    def _came_in(self) -> CameIn:
+        return came_in(self._keep, FOLDER)
 
     def _paths(self, dataset: str) -> dict[str, list[str]]:
         """The folder of each version of a dataset to its proofs."""
@@ -148,7 +142,7 @@ class Judge:
     def _judge(self, path: str, envelope: bytes, entry: VersionEntry) -> Standing:
         from datakeep.attest.judge import About, judge  # late: most versions of a large keep have no proof
 
-        addition = self._additions.get(path)
+        addition = self._came_in.addition(path)
         if addition is None:
             return _invalid("the keep's history does not tell when it came in")
         about = About(entry.dataset, entry.version, entry.commit, entry.inventory.removeprefix("sha256:"))
@@ -169,7 +163,7 @@ class Judge:
     def _people_at(self, commit: str) -> Roster:
         from datakeep.workflows.roster import roster_of
 
-        key = self._people_ids.get(commit, commit)
+        key = self._came_in.people_id(commit)
         if key not in self._people:
             self._people[key] = roster_of(self._keep.repository.at(commit))
         return self._people[key]
