@@ -1,9 +1,11 @@
 """The questions over a large keep: a generated keep, real queries through the command line, medians and p95.
 
-Usage: python benchmarks/audit.py [--datasets N] [--versions N] [--models N] [--files N] [--runs N] [--write FILE]
+Usage: python benchmarks/audit.py [--datasets N] [--versions N] [--models N] [--files N] [--runs N] [--minutes N]
+                                  [--folder DIR] [--write FILE]
 
 The sizes that are aimed at: --datasets 10000 --versions 100000 --models 100000 --files 100000000, which takes about
-15 GB below --folder.
+15 GB below --folder. The table in --write's file grows with each question, so that a run that is interrupted, or
+whose --minutes are over, leaves what it has.
 
 What is generated, and what of it is less than real: the register and the model records lie in one commit, and no
 proofs are made. A dataset's words are mostly the same in all of its versions, of a vocabulary of some thousand
@@ -26,6 +28,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -351,48 +354,99 @@ class Bench:
         self._run("git", "commit", "-qm", "one more")
 
 
-def measure(bench: Bench, runs: int) -> list[str]:
-    """The table, one line per question."""
-    lines = ["| question | median | p95 | CPU, median | peak memory |", "|---|---|---|---|---|"]
+class Report:
+    """The table, written as it grows, so that an interrupted run leaves what it had; and the time that is left."""
 
-    def row(name: str, took: list[Took]) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._started = time.monotonic()
+        self._load = os.getloadavg()[0]
+        self._notes: list[str] = []
+        self._rows = ["| question | median | p95 | CPU, median | peak memory |", "|---|---|---|---|---|"]
+        self.write("interrupted: the keep was being generated")
+
+    def is_over(self) -> bool:
+        """Whether no further question is to be begun."""
+        return time.monotonic() - self._started > self._options.minutes * 60
+
+    def row(self, name: str, took: list[Took]) -> None:
+        """One question more."""
+        if not took:
+            self.note(f"Not measured, since the time was over: {name}.")
+            return
         times = sorted(one.wall_s for one in took)
         late = times[min(len(times) - 1, int(0.95 * len(times)))]
         cpu = statistics.median(one.cpu_s for one in took)
         peak = max(one.peak_bytes for one in took) / 1e6
         middle = statistics.median(times)
-        lines.append(f"| {name} | {middle:.2f} s | {late:.2f} s | {cpu:.2f} s | {peak:.0f} MB |")
-        print(lines[-1], flush=True)
+        self._rows.append(f"| {name} | {middle:.2f} s | {late:.2f} s | {cpu:.2f} s | {peak:.0f} MB |")
+        print(self._rows[-1], flush=True)
+        self.write("interrupted after the last row")
+
+    def note(self, text: str) -> None:
+        """A line below the table."""
+        self._notes.append(text)
+        print(text, flush=True)
+
+    def write(self, unfinished: str | None = None) -> None:
+        """What there is so far, in its file."""
+        if not self._options.write:
+            return
+        size = (
+            f"{self._options.datasets:,} datasets, {self._options.versions:,} versions, "
+            f"{self._options.models:,} model records, {self._options.files:,} inventory rows"
+        )
+        machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+        head = (
+            f"## Questions over a large keep\n\n{size}; {datetime.now(UTC):%Y-%m-%d}; {machine}; load average "
+            f"{self._load:.1f} at the beginning, {os.getloadavg()[0]:.1f} at the end.\n\n"
+        )
+        notes = [*self._notes, *([f"Not whole: {unfinished}."] if unfinished else [])]
+        below = "\n" + "\n".join(notes) + "\n" if notes else ""
+        temporary = self._options.write.with_name(f"{self._options.write.name}.new")
+        temporary.write_text(head + "\n".join(self._rows) + "\n" + below, "utf-8")
+        temporary.replace(self._options.write)
+
+
+def measure(bench: Bench, runs: int, report: Report) -> None:
+    """Every question; the most wanted first, since the time may be over."""
+
+    def times(*argv: str, count: int = runs) -> list[Took]:
+        took: list[Took] = []
+        while len(took) < count and not report.is_over():
+            took.append(bench.timed(*argv))
+        return took
 
     bench.forget()
-    row("full rebuild of the index (whatis, without one)", [bench.timed("whatis", bench.hash or "0" * 64)])
+    report.row(
+        "full rebuild of the index (whatis, without one)", times("whatis", bench.hash or "0" * 64, count=1)
+    )
     size = bench.index_size() / 1e6
-    took = []
-    for number in range(runs):
-        bench.new_record(number)
-        took.append(bench.timed("whatis", "0" * 64))
-    row("whatis after one new record (the index follows)", took)
+    each = ""
+    if rows := bench.options.files:
+        each = f" For each row of an inventory that is {size * 1e6 / rows:.0f} bytes, the register included."
+    report.note(f"The index takes {size:.0f} MB.{each}")
     name = min(one.name for one in (bench.keep / "register").iterdir())
     questions = {
+        "audit of a model": ["audit", "model:model-0@v1"],
+        "audit of a dataset": ["audit", f"dataset:{name}"],
+        "whatis, a hash": ["whatis", bench.hash or "0" * 64],
         "find, a word": ["find", "vibration"],
         "find, two words and a typo": ["find", "vibraton", name.rsplit("-", 1)[1]],
         "find, two Japanese characters": ["find", "受注"],
         "find, a file": ["find", "IMG_00000001", "--kind", "file"],
-        "whatis, a hash": ["whatis", bench.hash or "0" * 64],
-        "audit of a dataset": ["audit", f"dataset:{name}"],
-        "audit of a model": ["audit", "model:model-0@v1"],
     }
     for question, argv in questions.items():
-        bench.timed(*argv)
-        row(f"{question} (`{argv[0]}`)", [bench.timed(*argv) for _ in range(runs)])
+        if not report.is_over():
+            bench.timed(*argv)
+        report.row(f"{question} (`{argv[0]}`)", times(*argv))
+    took: list[Took] = []
+    while len(took) < runs and not report.is_over():
+        bench.new_record(len(took))
+        took.append(bench.timed("whatis", "0" * 64))
+    report.row("whatis after one new record (the index follows)", took)
     for command in ("list", "status"):
-        row(f"`{command}`", [bench.timed(command) for _ in range(min(3, runs))])
-    lines.append(f"\nThe index takes {size:.0f} MB.")
-    if rows := bench.options.files:
-        lines[-1] += (
-            f" For each row of an inventory that is {size * 1e6 / rows:.0f} bytes, the register included."
-        )
-    return lines
+        report.row(f"`{command}`", times(command, count=min(3, runs)))
 
 
 def main() -> None:
@@ -408,26 +462,37 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=11, help="counted runs of each question")
     parser.add_argument("--folder", type=Path, help="where the keep is made (default: a temporary folder)")
     parser.add_argument("--write", type=Path, help="write the table here as well")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=35,
+        help="no further question is begun after so many, generating included",
+    )
     options = parser.parse_args()
+    report = Report(options)
+    # Told to end, it cleans up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="datakeep-audit-", dir=options.folder))
     try:
         bench = Bench(folder, options)
+        _require_space(folder, options)
         started = time.perf_counter()
         # In a process of its own: what this one holds would be counted as the memory of each child.
         with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             bench.hash = pool.submit(bench.generate).result()
-        print(f"generated in {time.perf_counter() - started:.0f} s", flush=True)
-        lines = measure(bench, options.runs)
+        report.note(f"Generated in {time.perf_counter() - started:.0f} s.")
+        measure(bench, options.runs, report)
+        report.write()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if options.write:
-        machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-        size = (
-            f"{options.datasets:,} datasets, {options.versions:,} versions, {options.models:,} model records, "
-            f"{options.files:,} inventory rows"
-        )
-        head = f"## Questions over a large keep\n\n{size}; {datetime.now(UTC):%Y-%m-%d}; {machine}.\n\n"
-        options.write.write_text(head + "\n".join(lines) + "\n", "utf-8")
+
+
+def _require_space(folder: Path, options: argparse.Namespace) -> None:
+    """Rather now than after half an hour: repositories and index, and as much again while the index is written."""
+    need = 200 * options.files + 20_000 * (options.versions + options.models) + 10_000 * options.datasets
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise SystemExit(f"{folder} has {free / 1e9:.0f} GB free, and about {need / 1e9:.0f} GB are needed")
 
 
 if __name__ == "__main__":

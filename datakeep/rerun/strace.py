@@ -25,13 +25,13 @@ _LINE_BYTES = 64 * 2**10
 
 _UNFINISHED = " <unfinished ...>"
 _RESUMED = re.compile(r"^<\.\.\. \w+ resumed>(?P<rest>.*)$")
-_TEXT = r'"(?P<path>(?:[^"\\]|\\.)*)"(?:\.\.\.)?'
+_TEXT = r'"(?P<path>[^"\\]*(?:\\.[^"\\]*)*)"(?:\.\.\.)?'
 _OPENED = re.compile(
     r"^(?:open|openat|openat2|creat)\("
-    r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<folder>(?:[^>\\]|\\.)*)>)?, )?"
+    r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<folder>[^>\\]*(?:\\.[^>\\]*)*)>)?, )?"
     + _TEXT
     + r"(?:, (?P<flags>.*))?\)\s+= (?P<result>-?\d+)"
-    r"(?:<(?P<real>(?:[^>\\]|\\.)*)>)?(?: (?P<error>E[A-Z]+) .*)?$"
+    r"(?:<(?P<real>[^>\\]*(?:\\.[^>\\]*)*)>)?(?: (?P<error>E[A-Z]+) .*)?$"
 )
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"a": b"\a", b"b": b"\b"}
@@ -114,8 +114,10 @@ def opened(call: str) -> Opened | None:
     if found is None:
         return None
     folder = text_of(found["folder"]) if found["folder"] else None
-    asked = posixpath.normpath(posixpath.join(folder or "/", text_of(found["path"])))
-    path = text_of(found["real"]) if found["real"] else asked
+    if found["real"]:
+        path = text_of(found["real"])
+    else:
+        path = posixpath.normpath(posixpath.join(folder or "/", text_of(found["path"])))
     failed = (found["error"] or "failed") if int(found["result"]) < 0 else None
     return Opened(path, folder, found["flags"] or "O_WRONLY|O_CREAT|O_TRUNC", failed)
 
