@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import date, datetime
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -162,6 +164,7 @@ def check_format(data: dict[str, Any], kind: type[Document], what: str) -> None:
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+_FINDER = "pydantic.plugin._loader"
 
 
 def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
@@ -187,16 +190,24 @@ def _build(kind: type[BaseModel]) -> None:
     """Build the validator of a model, without plugins: pydantic would read the metadata of every installed package.
 
     Its switch is a variable of the environment, which is set for as long as that takes, so that neither models of
-    others in this process nor programs that it starts later miss a plugin.
+    others in this process nor programs that it starts later miss a plugin. Its finder of plugins, which loads the
+    reader of metadata before it looks at the switch, is not loaded either, unless somebody has.
     """
     if _PLUGINS in os.environ:
         kind.model_rebuild()
         return
+    nothing = None
+    if _FINDER not in sys.modules:
+        nothing = ModuleType(_FINDER)
+        nothing.__dict__["get_plugins"] = tuple
+        sys.modules[_FINDER] = nothing
     os.environ[_PLUGINS] = "__all__"
     try:
         kind.model_rebuild()
     finally:
         del os.environ[_PLUGINS]
+        if nothing is not None and sys.modules.get(_FINDER) is nothing:
+            del sys.modules[_FINDER]
 
 
 def _faults(error: ValidationError, data: dict[str, Any]) -> list[str]:

@@ -14,7 +14,6 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.lineage import schema, wanting
 from datakeep.lineage.index import Index
-from datakeep.workflows.collecting import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +70,8 @@ def _asked(keep: Keep, question: Callable[[Index], _Answer], *, fetch: bool, fil
     index = _open(keep)
     try:
         if files:
+            from datakeep.workflows.collecting import Collector  # late: most audits need no lists
+
             Collector(keep, index, fetch=fetch).collect()
         return question(index)
     finally:
