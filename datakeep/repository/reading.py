@@ -43,7 +43,7 @@ class ObjectReader:
         self._runner = runner
         self._process: Any = None
         self._lock = threading.Lock()
-        self._folders: dict[str, dict[str, Entry]] = {}
+        self._folders: dict[str, dict[bytes, tuple[bytes, bytes]]] = {}
 
     def read(self, name: str) -> tuple[bytes, bytes] | None:
         """Kind and bytes of the object ``name`` (an object id, or ``commit:path``); None if it cannot be read."""
@@ -116,13 +116,14 @@ class ObjectReader:
         for name in path.rstrip("/").split("/"):
             if found.mode != _TREE:
                 return None
-            below = self._folder(found.object_id, id_bytes=len(commit) // 2).get(name)
+            below = self._folder(found.object_id, id_bytes=len(commit) // 2).get(name.encode("ascii"))
             if below is None:
                 return None
-            found = below
+            found = Entry(below[0], below[1].hex())
         return found
 
-    def _folder(self, tree: str, *, id_bytes: int) -> dict[str, Entry]:
+    def _folder(self, tree: str, *, id_bytes: int) -> dict[bytes, tuple[bytes, bytes]]:
+        """Name to mode and object of each entry, as they stand there: of ten thousand a few are looked at."""
         if tree not in self._folders:
             read = self.read(tree)
             if read is None or read[0] != b"tree":
@@ -130,10 +131,11 @@ class ObjectReader:
             if len(self._folders) >= _MAX_FOLDERS:
                 self._folders.clear()
             try:
-                entries = {name: Entry(mode, one) for mode, name, one in _entries(read[1], id_bytes)}
+                self._folders[tree] = {
+                    name: (mode, one) for mode, name, one in _raw_entries(read[1], id_bytes)
+                }
             except ValueError as error:
                 raise Doubt from error
-            self._folders[tree] = entries
         return self._folders[tree]
 
 
@@ -143,11 +145,15 @@ def _entries(tree: bytes, id_bytes: int) -> Iterator[tuple[bytes, str, str]]:
     Raises:
         ValueError: It is none.
     """
+    for mode, name, object_id in _raw_entries(tree, id_bytes):
+        yield mode, name.decode("utf-8", "surrogateescape"), object_id.hex()
+
+
+def _raw_entries(tree: bytes, id_bytes: int) -> list[tuple[bytes, bytes, bytes]]:
     found = re.findall(rb"([0-7]+) ([^\0]+)\0(.{%d})" % id_bytes, tree, re.DOTALL)
     if sum(len(mode) + len(name) for mode, name, _ in found) + len(found) * (2 + id_bytes) != len(tree):
         raise ValueError("not a tree")
-    for mode, name, object_id in found:
-        yield mode, name.decode("utf-8", "surrogateescape"), object_id.hex()
+    return found
 
 
 def _end(process: Any) -> None:
