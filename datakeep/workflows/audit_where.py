@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.conditions import parse_condition
 from datakeep.core.counts import counted
-from datakeep.core.errors import UnknownName
+from datakeep.core.errors import ImpossibleValue, UnknownName
 from datakeep.core.names import nearest, version_number
 from datakeep.lineage import records
 from datakeep.workflows.index import ask
@@ -67,6 +67,7 @@ def audit_where(
 
     Raises:
         UsageError: It is no condition.
+        ImpossibleValue: All that was asked about is here, and none of it could be searched for such a value.
         UnknownName: There is no such dataset or version; or all that was asked about was searched, and no table of
             it has such a column.
     """
@@ -75,6 +76,7 @@ def audit_where(
     versions = _versions(keep, subjects)
     found = search_rows(keep, condition, versions, fetch=fetch, rehash=rehash)
     _require_column(condition.columns, found)
+    _require_possible(found)
     asked = tuple((name, version) for name, some in versions.items() for version in some)
     answer = RowsUsedBy(condition.columns, found, asked=asked)
     return _used_by(keep, answer) if found.having else answer
@@ -104,6 +106,24 @@ def _require_column(columns: Sequence[str], found: Search) -> None:
         f"no table has a column {absent[0]!r}: {counted(numbers.different, 'different file')} of "
         f"{counted(numbers.versions, 'version')} searched" + (f"; did you mean {near!r}?" if near else ""),
         next_step=f"name one of: {', '.join(found.columns[:10])}",
+    )
+
+
+def _require_possible(found: Search) -> None:
+    """Where no file with such a column could be searched, and only because of the value, it was mistyped."""
+    numbers = found.numbers
+    fit = numbers.different - numbers.lacking - numbers.impossible
+    others = [one for one in found.unsearched if not one.otherwise]
+    things = [
+        *(f"{one.version}: {one.column} is {one.type}: {one.why}" for one in found.impossible),
+        *(f"{one.version}: {one.why}" for one in found.unsearched if one.otherwise),
+    ]
+    if fit or others or not things:
+        return
+    raise ImpossibleValue(
+        f"no row was looked for, since no row can have the value as it was typed: {things[0]}",
+        next_step="type it as the column's type has it (datakeep show NAME@V lists the columns), and ask again",
+        things=things if len(things) > 1 else (),
     )
 
 
