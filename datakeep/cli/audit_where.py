@@ -41,7 +41,9 @@ def answer(session: Session, condition: str, subjects: Sequence[str], *, fetch: 
     keep = session.keep()
     found = audit_where(keep, condition, subjects, fetch=fetch, rehash=rehash)
     models = [*(one.model for one in found.models), *(str(way.end) for way in found.through)]
-    changed = behind_some(keep, found.records, found.asked, now=datetime.now(UTC), models=models)
+    changed = behind_some(
+        keep, found.records, found.asked, now=datetime.now(UTC), models=models, broken=found.broken
+    )
     code = {"yes": 0, "no": EXIT_NO, "not known": EXIT_INCOMPLETE}[_verdict(found.search)]
     return distrusted(Answer(_data(found), list(_lines(found, fetch=fetch)), code), changed)
 

@@ -13,7 +13,16 @@ from datakeep.lineage import records
 from datakeep.workflows.index import ask
 from datakeep.workflows.recorded_models import label_of
 from datakeep.workflows.rows_where import search_rows
-from datakeep.workflows.used_by import FileRead, SomeFiles, candidates, models_through, verdict_of
+from datakeep.workflows.used_by import (
+    FileRead,
+    SomeFiles,
+    broken_records,
+    candidates,
+    models_through,
+    undeclared_of,
+    verdict_of,
+    verdict_of_undeclared,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +88,7 @@ def audit_where(
     _require_possible(found)
     asked = tuple((name, version) for name, some in versions.items() for version in some)
     answer = RowsUsedBy(condition.columns, found, asked=asked)
-    return _used_by(keep, answer) if found.having else answer
+    return _used_by(keep, answer) if found.having else replace(answer, broken=broken_records(keep))
 
 
 def _versions(keep: Keep, subjects: Sequence[str]) -> dict[str, list[str]]:
@@ -151,6 +160,17 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
         for record in used.records
         for given in record.inputs
         if (one := versions.get((given.dataset, given.version)))
+    )
+    models += tuple(
+        FileRead(
+            label_of(record),
+            f"{one.dataset}@{one.version}",
+            *verdict_of_undeclared(record, one.dataset, one.version, [file.path for file in one.files]),
+        )
+        for record in used.records
+        for one in having
+        if one.version in undeclared_of(record, one.dataset)
+        and not any((given.dataset, given.version) == (one.dataset, one.version) for given in record.inputs)
     )
     direct = {one.model for one in models}
     ways = _shortest([way for _, reached in answers for way in reached.ways], having)

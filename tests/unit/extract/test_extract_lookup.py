@@ -101,7 +101,8 @@ def test_every_type_has_the_rows_that_have_the_value_and_no_other(parquet, condi
 @pytest.mark.parametrize(
     ("condition", "why"),
     [
-        ("list = 3", "lists or objects"), ("at = 3", "at: .* in quotes"), ("at = '12 h'", "2026-11-01T09:00:00"), ("yes = 1", "true and false"),
+        ("list = 3", "lists or objects"), ("at = 3", "at: .* in quotes"), ("at = '12 h'", "2026-11-01T09:00:00"),
+        ("yes = 1", "true and false"),
         ("i64 = '4,711'", "without separators"), ("day = '01.02.2020'", "'2026-11-01'"),
         ("at = '2026-01-01T01:00:00Z'", "may have none"), ("zoned = '2026-01-01T01:00:00'", "needs one"),
         ("day = '2020-01-02T00:00Z'", "no zone"),
@@ -116,12 +117,16 @@ def test_what_cannot_be_told_is_no_no(parquet, condition, why):
     ("condition", "type_name", "why"),
     [
         ("day = '2020-02-31'", "date32[day]", "no such day"), ("day = 'x'", "date32[day]", "'2026-11-01'"),
-        ("at = '2026-01-01T25:00'", "timestamp[us]", "no such time"), ("clock = '24:00'", "time64[us]", "no such time"),
+        ("at = '2026-01-01T25:00'", "timestamp[us]", "no such time"),
+        ("clock = '24:00'", "time64[us]", "no such time"),
         ("i64 = 'x'", "int64", "the value is none"), ("f64 IN ('x', 'K1')", "double", "the value is none"),
-        ("yes = 'x'", "bool", "neither"), ("uuid = 'x'", "uuid", "16 bytes"), ("i8 = 5 AND i64 = 'x'", "int64", "none"),
+        ("yes = 'x'", "bool", "neither"), ("uuid = 'x'", "uuid", "16 bytes"),
+        ("i8 = 5 AND i64 = 'x'", "int64", "none"),
     ],
 )  # fmt: skip
-def test_a_value_that_no_column_of_the_type_can_hold_is_told_with_the_type(parquet, condition, type_name, why):
+def test_a_value_that_no_column_of_the_type_can_hold_is_told_with_the_type(
+    parquet, condition, type_name, why
+):
     found = look(parquet, condition)
     assert found.rows == 0
     assert found.impossible[1] == type_name
