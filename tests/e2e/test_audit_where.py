@@ -361,8 +361,8 @@ def test_a_broken_entry_and_a_broken_record_are_said(filled):
     edited = {"register/contacts/v1.yaml", "models/first/v1.yaml"}
     assert {one["path"] for one in data["tampered"]} == edited
     # As in every other form, and where the answer is no as well.
-    data = where(filled, "customer_id = -1", "mixed", cwd=clone, code=3)
-    assert {one["path"] for one in data["tampered"]} == {"models/first/v1.yaml"}
+    none = where(filled, "customer_id = -1", "mixed", cwd=clone, code=3)
+    assert {one["path"] for one in none["tampered"]} == {"models/first/v1.yaml"}
     assert [one["version"] for one in data["not_searched"]] == ["contacts@v1"]
     assert [one["path"] for one in data["broken"]] == ["models/first/v1.yaml"]
     assert ("contacts@v2", "people.csv") in files_of(data)
