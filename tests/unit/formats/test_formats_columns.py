@@ -91,3 +91,22 @@ def test_a_model_is_built_without_plugins_and_leaves_the_environment_as_it_was(m
     monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "other")
     assert validate(Later, {"number": 3}, "it").number == 3
     assert os.environ["PYDANTIC_DISABLE_PLUGINS"] == "other"
+
+
+def test_building_a_model_leaves_its_plugins_to_be_found_by_others():
+    code = """
+import sys
+from datakeep.formats.model import ModelRecord
+from datakeep.formats.base import validate
+from datakeep.core.errors import InvalidFile
+try:
+    validate(ModelRecord, {}, "it")
+except InvalidFile:
+    print("importlib.metadata" in sys.modules, "pydantic.plugin._loader" in sys.modules)
+import pydantic
+class Mine(pydantic.BaseModel):
+    number: int
+print(hasattr(sys.modules["pydantic.plugin._loader"], "PYDANTIC_ENTRY_POINT_GROUP"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["False False", "True"]

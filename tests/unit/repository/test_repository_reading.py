@@ -8,10 +8,12 @@ import subprocess
 
 import pytest
 
+from datakeep.core.errors import GitFault
 from datakeep.repository import refs
 from datakeep.repository.command import GitRunner
+from datakeep.repository.keep import KeepTree
 from datakeep.repository.objects import resolve, walk_tree
-from datakeep.repository.reading import ObjectReader
+from datakeep.repository.reading import Doubt, ObjectReader
 
 
 @pytest.fixture
@@ -94,6 +96,51 @@ def test_a_reader_gives_what_git_gives(clone):
         assert reader.files(f"{commit}:{folder}", f"{folder}/", id_bytes=20) == expected
     assert reader.files(f"{commit}:register/none", "register/none/", id_bytes=20) is None
     assert reader.files(f"{commit}:register/orders/v1.yaml", "x/", id_bytes=20) is None
+
+
+def test_what_is_found_in_remembered_folders_is_what_git_finds(clone):
+    reader = ObjectReader(GitRunner(clone))
+    commit = refs.position(clone, "HEAD")
+    for path in ("register/orders/v1.yaml", "register/orders/", "register", "register/orders/pinned"):
+        found = reader.find(commit, path)
+        assert found is not None
+        assert found.object_id == resolve(GitRunner(clone), f"{commit}:{path.rstrip('/')}")
+    for path in ("register/none.yaml", "none/v1.yaml", "register/orders/v1.yaml/x", "orders", "v1.yaml"):
+        assert reader.find(commit, path) is None
+    for path in (
+        "register/../register/orders/v1.yaml",
+        "./register",
+        "/register",
+        "register//orders",
+        "x\ty",
+    ):
+        with pytest.raises(Doubt):
+            reader.find(commit, path)
+    with pytest.raises(Doubt):
+        reader.find("ab" * 20, "register")
+
+
+def test_a_name_within_another_entry_is_not_taken_for_one(clone, git):
+    (clone / "names").mkdir()
+    (clone / "names" / "a 100644 b").write_text("x")
+    git("-C", clone, "add", ".")
+    git("-C", clone, "commit", "-q", "-m", "y")
+    assert ObjectReader(GitRunner(clone)).find(refs.position(clone, "HEAD"), "names/b") is None
+
+
+@pytest.mark.parametrize("damage", ["cut off", "gone"])
+def test_a_damaged_folder_is_not_taken_for_an_empty_one(clone, damage):
+    commit = refs.position(clone, "HEAD")
+    tree = resolve(GitRunner(clone), f"{commit}:register/orders")
+    path = clone / ".git" / "objects" / tree[:2] / tree[2:]
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:10]) if damage == "cut off" else path.unlink()
+    files = KeepTree(GitRunner(clone), commit)
+    with pytest.raises(GitFault):
+        files.read("register/orders/v2.yaml")
+    with pytest.raises(GitFault):
+        files.list("register/orders/")
+    assert files.read("nothing/v2.yaml") is None
 
 
 def test_a_reader_whose_git_was_killed_goes_on_with_another(clone):

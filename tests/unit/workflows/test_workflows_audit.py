@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -272,3 +274,28 @@ def test_what_an_audit_hook_did_not_see_is_no_cause_of_a_difference(modelled):
     assert audit_diff(modelled.keep, "hooked@v1", "seen@v1").causes == ()
     # What the hook did see was read.
     assert audit_diff(modelled.keep, "blind@v1", "saw@v1").causes == ("data",)
+
+
+@pytest.mark.parametrize("subject", ["dataset:orders", "dataset:orders@v1", "model:churn"])
+def test_an_audit_needs_no_arrow_and_one_process_of_git(bench, subject):
+    bench.register("orders", backend="git")
+    record(bench)
+    argv = ["datakeep", "audit", subject, "-C", str(bench.keep.root)]
+    code = (
+        "import sys, subprocess\n"
+        "started, start = [], subprocess.Popen.__init__\n"
+        "def noted(self, *given, **named): started.append(given); start(self, *given, **named)\n"
+        "subprocess.Popen.__init__ = noted\n"
+        f"sys.argv = {argv!r}\n"
+        "from datakeep.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('loaded', len(started), *sorted(sys.modules))"
+    )
+    for _ in range(2):  # the first makes the index, and looks through the history
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    _, count, *loaded = done.stdout.splitlines()[-1].split()
+    assert count == "1", done.stdout
+    assert "datakeep.formats.model" in loaded
+    tops = {name.partition(".")[0] for name in loaded}
+    assert not tops & {"pyarrow", "numpy", "ruamel", "rich_click", "boto3", "obstore", "dvc", "cryptography"}
+    assert "importlib.metadata" not in loaded

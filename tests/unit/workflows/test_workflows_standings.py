@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
+import pytest
+
+from datakeep.repository import working
 from datakeep.workflows import people
 from datakeep.workflows.listing import list_datasets
 from datakeep.workflows.show import show
@@ -46,6 +50,36 @@ def test_a_proof_expires_by_the_policy(bench):
     bench.prove(entry)
     assert standings(bench.keep, entry, now=bench.now + timedelta(days=179)).state == "proven"
     assert standings(bench.keep, entry, now=bench.now + timedelta(days=181)).state == "expired"
+
+
+def test_when_proofs_came_in_is_remembered_of_one_head(bench, monkeypatch):
+    entry = bench.register()
+    bench.prove(entry)
+    before = state(bench, entry)
+    walks = []
+    walk = working.additions
+    monkeypatch.setattr(working, "additions", lambda *given: walks.append(given) or walk(*given))
+    assert state(bench, entry) == before
+    assert walks == []
+    bench.prove(entry, "aiko")
+    assert len(state(bench, entry).proofs) == 2
+    assert state(bench, entry).state == "proven"
+    assert len(walks) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "HEAD", "another head"])
+def test_a_memory_that_is_damaged_or_of_another_head_is_not_believed(bench, text):
+    entry = bench.register()
+    bench.prove(entry)
+    before = state(bench, entry)
+    cache = bench.keep.cache("proofs-came-in.json")
+    data = json.loads(cache.read_text())
+    data |= {"commit": "ab" * 20} if text == "another head" else {}
+    data["files"] = dict.fromkeys(data["files"], 7 if text == "HEAD" else 0)
+    data["commits"] = [["ab" * 20, 0, ""]] if text == "another head" else data["commits"]
+    cache.write_text(json.dumps(data) if "HEAD" in text or "head" in text else text)
+    assert state(bench, entry) == before
+    assert before.state == "proven"
 
 
 def test_a_proof_of_another_version_or_a_changed_one_proves_nothing(bench):
