@@ -278,7 +278,7 @@ def test_what_an_audit_hook_did_not_see_is_no_cause_of_a_difference(modelled):
 
 @pytest.mark.parametrize("subject", ["dataset:orders", "dataset:orders@v1", "model:churn"])
 def test_an_audit_needs_no_arrow_and_one_process_of_git(bench, subject):
-    bench.register("orders", backend="git")
+    bench.entry = bench.register("orders", backend="git")
     record(bench)
     argv = ["datakeep", "audit", subject, "-C", str(bench.keep.root)]
     code = (
