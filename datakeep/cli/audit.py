@@ -125,16 +125,16 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
     if not isinstance(found, Audit):
         return Answer(_used_data(found), list(_used_lines(found)))
     if found.made_of is None:
-        return Answer(_data(found), list(_unknown_lines(found)), 0 if found.files else EXIT_NO)
+        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if found.files else EXIT_NO)
     return Answer(_data(found), list(_lines(found)))
 
 
-def _unknown_lines(found: Audit) -> Iterator[str]:
+def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
     if found.files:
         yield f"{found.asked}: no model's file on record; it is a registered dataset's own"
         yield f"  sha256 {found.sha256}"
         for file in found.files:
-            yield from _file_lines(file, found.asked)
+            yield from _file_lines(file, subject)
         return
     yield f"{found.asked}: not known: the keep has no readable record of it"
     if found.sha256:
@@ -142,7 +142,7 @@ def _unknown_lines(found: Audit) -> Iterator[str]:
     yield from _broken_lines(found)
     if found.not_searched:
         yield f"whether it is a registered dataset's own file was not searched in {found.not_searched}"
-        yield f"  datakeep audit {quote(found.asked)} --fetch gets them"
+        yield f"  datakeep audit {quote(subject)} --fetch gets them"
     if found.guesses:
         yield "a guess, no more: a model that was saved again has other bytes; the nearest on record are"
         yield from some(found.guesses, mark="~")

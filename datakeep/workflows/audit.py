@@ -117,7 +117,7 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
         subject: A model's file, ``MODEL``, ``MODEL@V``, a name behind ``model:`` or ``dataset:``, or a file of a
             dataset: ``orders@v3:train/a.csv``, or ``orders:train/a.csv`` for all versions that have it.
         now: The time at which proofs are weighed.
-        fetch: Get the file lists that are not here, for the question about a file.
+        fetch: Get the file lists that are not here, for the question about a file of a dataset.
 
     Raises:
         UsageError: The name could mean several things.
@@ -132,10 +132,10 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
         return file_used_by(keep, *of_file, fetch=fetch)
     if kind == "dataset" and name:
         return used_by(keep, name)
-    return _whatever(keep, subject, now)
+    return _whatever(keep, subject, now, fetch=fetch)
 
 
-def _whatever(keep: Keep, subject: str, now: datetime) -> Audit | UsedBy:
+def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit | UsedBy:
     """Without a prefix the one thing that ``subject`` can mean."""
     name, _, version = subject.partition("@")
     models = records.versions_of(keep.tree, name)
@@ -161,7 +161,7 @@ def _whatever(keep: Keep, subject: str, now: datetime) -> Audit | UsedBy:
     if is_dataset:
         return used_by(keep, subject)
     if is_file:
-        return _by_file(keep, Path(subject), now)
+        return _by_file(keep, Path(subject), now, fetch=fetch)
     if Path(subject).is_dir():
         raise UsageError(
             f"{subject} is a folder; a model is known by its file",
@@ -183,13 +183,13 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
     )
 
 
-def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
+def _by_file(keep: Keep, path: Path, now: datetime, *, fetch: bool) -> Audit:
     sha256, found = find_by_file(keep, path)
     asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
     if not found.records:
         from datakeep.workflows.registered_file import registered_file  # late: only for what no record has
 
-        files, lacking = registered_file(keep, sha256)
+        files, lacking = registered_file(keep, sha256, fetch=fetch)
         guesses = () if files else nearest_files(keep, path.resolve())
         broken = _all_broken(keep)
         return Audit(asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking)

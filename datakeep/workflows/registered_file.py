@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 _MAX_ROWS, _MAX_FILES = 2000, 20
 
 
-def registered_file(keep: Keep, sha256: str) -> tuple[tuple[FileUsedBy, ...], NotSearched | None]:
+def registered_file(
+    keep: Keep, sha256: str, *, fetch: bool = False
+) -> tuple[tuple[FileUsedBy, ...], NotSearched | None]:
     """Each path of a dataset under which versions have these bytes, with their models; and what was not searched."""
 
     def question(index: Index) -> tuple[dict[tuple[str, str], set[str]], NotSearched | None]:
         return _versions_with(index, sha256), not_searched(index)
 
-    found, lacking = ask(keep, question)
+    found, lacking = ask(keep, question, fetch=fetch)
     files = []
     for (dataset, path), some in sorted(found.items())[:_MAX_FILES]:
         used = file_used_by(keep, dataset, path)

@@ -138,6 +138,16 @@ def test_a_clone_without_the_lists_says_so_instead_of_no(filled):
     assert "raw:train/orders.csv is in v1" in done.out
 
 
+def test_whose_file_it_is_is_told_as_not_searched_where_the_lists_are_not_here(filled):
+    ken = filled.ken
+    ken.run("git", "clone", "-q", filled.vault / "git" / "keeps" / "keep.git", "bare", cwd=ken.cwd)
+    file = filled.orders / "train" / "orders.csv"
+    done = ken.datakeep("audit", file, cwd=ken.cwd / "bare", code=3)
+    assert "was not searched in the file lists of 2 versions" in done.out
+    hint = next(line for line in done.out.splitlines() if line.endswith("gets them")).split()
+    assert "it is a registered dataset's own" in ken.datakeep(*hint[1:-2], cwd=ken.cwd / "bare").out
+
+
 def test_a_file_of_a_dataset_is_told_to_be_one_with_the_models_that_read_it(filled):
     file = filled.aiko.cwd / "found.csv"
     file.write_bytes((filled.orders / "train" / "orders.csv").read_bytes())
