@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.changes import shorten
@@ -16,9 +17,10 @@ from datakeep.core.errors import DatakeepError
 from datakeep.workflows.data_diff import DatasetChange, dataset_changes, undeclared_changes
 from datakeep.workflows.recorded_models import label_of, record_named
 from datakeep.workflows.recording import PACKAGES, is_packages
+from datakeep.workflows.told_alike import command_alike, teller
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from datakeep.formats.model import ModelRecord
     from datakeep.workflows.keep import Keep
@@ -175,7 +177,11 @@ def _code(old: ModelRecord, new: ModelRecord) -> Section:
     before, after = old.code, new.code
     section.compare("repository", before.url, after.url)
     section.compare("commit", *(one.commit and one.commit[:12] for one in (before, after)))
-    section.compare("path", before.path, after.path)
+    name = _name_of(after.path)
+    if before.path != after.path and name == _name_of(before.path) and not (before.commit or after.commit):
+        section.unknown.append(f"what {name} said, which lay in two folders and in no git work tree")
+    else:
+        section.compare("path", before.path, after.path)
     dirty = [one.dirty or ("none" if one.commit else None) for one in (before, after)]
     if dirty[0] != dirty[1] and None not in dirty:
         section.compare("changes that were not committed", *(_uncommitted(one) for one in (old, new)))
@@ -185,6 +191,10 @@ def _code(old: ModelRecord, new: ModelRecord) -> Section:
         f"commit {before.commit[:12]}" + (f", with {_uncommitted(old)}" if before.dirty else "")
     )
     return section
+
+
+def _name_of(path: str | None) -> str | None:
+    return None if path is None else PurePosixPath(path).name
 
 
 def _uncommitted(record: ModelRecord) -> str:
@@ -212,9 +222,10 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
     before, after = (
         {name: value for name, value in _flat(one.parameters) if name not in names} for one in (old, new)
     )
+    tell_old, tell_new = teller(old), teller(new)
     told = [bool(one.command or one.parameters) for one in (old, new)]
     for name in sorted({*before, *after}) if all(told) else ():
-        if before.get(name) != after.get(name):
+        if not _alike(before.get(name), after.get(name), tell_old, tell_new):
             shown = [one.get(name, "not set") for one in (before, after)]
             parameters.changed.append(f"{name}: {shorten(shown[0])} → {shorten(shown[1])}")
             parameters.details[name] = {"old": before.get(name), "new": after.get(name)}
@@ -226,8 +237,15 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
         where = parameters.unknown if any(told) else parameters.nowhere
         where.append(f"parameters and command of {' and '.join(_untold(told, old, new))}")
     elif old.command != new.command and not (parameters.changed or seeds.changed):
-        parameters.compare("command", " ".join(old.command), " ".join(new.command))
+        parameters.compare("command", *(" ".join(command_alike(one)) for one in (old, new)))
     return parameters, seeds
+
+
+def _alike(
+    old: str | None, new: str | None, tell_old: Callable[[str], str], tell_new: Callable[[str], str]
+) -> bool:
+    """Whether two values mean the same; which data a place leads to is told of the data."""
+    return old == new or (old is not None and new is not None and tell_old(old) == tell_new(new))
 
 
 def _untold(told: list[bool], *records: ModelRecord) -> list[str]:

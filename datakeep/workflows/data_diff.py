@@ -13,6 +13,7 @@ from datakeep.formats.inventory import differences
 from datakeep.formats.model_words import MISSED
 from datakeep.repository.scratch import scratch
 from datakeep.workflows.bytes_here import BytesHere
+from datakeep.workflows.told_alike import bytes_alike
 from datakeep.workflows.used_by import listed_files
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def dataset_changes(
     names = sorted({one.dataset for record in (old, new) for one in record.inputs})
     with scratch() as folder:
         here = BytesHere(keep, fetch=fetch, scratch=folder)
-        return tuple(_Differ(keep, here, folder, old, new).dataset(name) for name in names)
+        differ = _Differ(keep, here, folder, old, new)
+        return tuple(found for name in names if (found := differ.dataset(name)))
 
 
 class _Differ:
@@ -89,10 +91,14 @@ class _Differ:
         self._keep, self._here, self._folder = keep, here, folder
         self._old, self._new = old, new
 
-    def dataset(self, name: str) -> DatasetChange:
-        """What became of the dataset ``name``."""
+    def dataset(self, name: str) -> DatasetChange | None:
+        """What became of the dataset ``name``; None where that is told of another one, which has its bytes."""
         before = [one for one in self._old.inputs if one.dataset == name]
         after = [one for one in self._new.inputs if one.dataset == name]
+        if before and not after:
+            after = self._twins(before, self._new, self._old)
+        elif after and self._twins(after, self._old, self._new):
+            return None
         found = DatasetChange(name, tuple(one.version for one in before), tuple(one.version for one in after))
         if len(before) == len(after) == 1:
             self._one(found, before[0], after[0])
@@ -105,14 +111,28 @@ class _Differ:
             found.unknown.append(f"which files of {name} were read: several versions of it were given")
         return found
 
+    @staticmethod
+    def _twins(given: list[ModelInput], record: ModelRecord, other: ModelRecord) -> list[ModelInput]:
+        """The one input of ``record`` that is this very data under the name of a dataset that ``other`` lacks."""
+        there, here = (
+            [
+                one
+                for one in some.inputs
+                if one.content == given[0].content
+                and all(one.dataset != lacks.dataset for lacks in rest.inputs)
+            ]
+            for some, rest in ((record, other), (other, record))
+        )
+        return there if len(there) == len(here) == 1 else []
+
     def _one(self, found: DatasetChange, before: ModelInput, after: ModelInput) -> None:
         same_bytes = before.content == after.content
         sides = [self._side(before, self._old), self._side(after, self._new)]
         old, new = sides
         if same_bytes:
-            if before.version != after.version:
+            if _name(before) != _name(after):
                 found.same.append(f"{_name(before)} and {_name(after)} have the same bytes")
-                found.next_step = _diff_step(before, after)
+                found.next_step = _diff_step(before, after) if before.dataset == after.dataset else None
             self._reads(found, before, after, old, new)
             return
         found.next_step = _diff_step(before, after)
@@ -169,7 +189,7 @@ class _Differ:
             said = f"of {_name(after)} other files were read: {counts}"
             is_certain = old.is_all and new.is_all
         else:
-            if before.version == after.version:
+            if _name(before) == _name(after):
                 found.same.append(f"{_name(after)}; files read: {_read(after)}")
             if old.is_all != new.is_all:
                 partly = self._new if old.is_all else self._old
@@ -352,9 +372,7 @@ def _rows_data(found: Comparison) -> dict[str, Any]:
 
 def undeclared_changes(old: ModelRecord, new: ModelRecord) -> tuple[str | None, bool]:
     """What was read that belongs to no dataset, by one of them only; and whether that is certain."""
-    before, after = (
-        {(str(one.get("path")), str(one.get("sha256"))) for one in record.undeclared} for record in (old, new)
-    )
+    before, after = (bytes_alike(record.undeclared).keys() for record in (old, new))
     more, less = len(after - before), len(before - after)
     counts = old.undeclared_count or 0, new.undeclared_count or 0
     if more or less:
