@@ -17,10 +17,10 @@ from datakeep.core.errors import DatakeepError
 from datakeep.workflows.data_diff import DatasetChange, dataset_changes, undeclared_changes
 from datakeep.workflows.recorded_models import label_of, record_named
 from datakeep.workflows.recording import PACKAGES, is_packages
-from datakeep.workflows.told_alike import command_alike, teller
+from datakeep.workflows.told_alike import are_alike, same_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from datakeep.formats.model import ModelRecord
     from datakeep.workflows.keep import Keep
@@ -222,10 +222,10 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
     before, after = (
         {name: value for name, value in _flat(one.parameters) if name not in names} for one in (old, new)
     )
-    tell_old, tell_new = teller(old), teller(new)
+    alike = are_alike(old, new)
     told = [bool(one.command or one.parameters) for one in (old, new)]
     for name in sorted({*before, *after}) if all(told) else ():
-        if not _alike(before.get(name), after.get(name), tell_old, tell_new):
+        if not alike(before.get(name), after.get(name)):
             shown = [one.get(name, "not set") for one in (before, after)]
             parameters.changed.append(f"{name}: {shorten(shown[0])} → {shorten(shown[1])}")
             parameters.details[name] = {"old": before.get(name), "new": after.get(name)}
@@ -236,16 +236,9 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
     if not all(told):
         where = parameters.unknown if any(told) else parameters.nowhere
         where.append(f"parameters and command of {' and '.join(_untold(told, old, new))}")
-    elif old.command != new.command and not (parameters.changed or seeds.changed):
-        parameters.compare("command", *(" ".join(command_alike(one)) for one in (old, new)))
+    elif not (parameters.changed or seeds.changed or same_command(old, new)):
+        parameters.compare("command", " ".join(old.command), " ".join(new.command))
     return parameters, seeds
-
-
-def _alike(
-    old: str | None, new: str | None, tell_old: Callable[[str], str], tell_new: Callable[[str], str]
-) -> bool:
-    """Whether two values mean the same; which data a place leads to is told of the data."""
-    return old == new or (old is not None and new is not None and tell_old(old) == tell_new(new))
 
 
 def _untold(told: list[bool], *records: ModelRecord) -> list[str]:

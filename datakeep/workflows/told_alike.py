@@ -21,29 +21,48 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<braced>DATAKEEP_\w+)\}|(?P<bare>DATAKEEP_\w+
 _PYTHON = re.compile(r"python[\d.]*")
 
 
-def teller(record: ModelRecord) -> Callable[[str], str]:
-    """What makes of a word of the record's command, or of a parameter's text, the one that is compared.
+def are_alike(old: ModelRecord, new: ModelRecord) -> Callable[[str | None, str | None], bool]:
+    """Whether two values of a parameter mean the same; which data a place leads to is told of the data.
 
     Args:
-        record: Its inputs say which dataset ``{data}`` is, its code where the script lies in the work tree.
+        old: The record that the first value is of: its inputs say which dataset ``{data}`` is.
+        new: That of the second.
     """
+    tell_old, tell_new = _teller(old), _teller(new)
+
+    def alike(before: str | None, after: str | None) -> bool:
+        if before is None or after is None:
+            return before is after
+        return bool(tell_old(before) & tell_new(after))
+
+    return alike
+
+
+def _teller(record: ModelRecord) -> Callable[[str], set[str]]:
+    """What makes of a word all that it could have been typed as."""
     datasets = list(dict.fromkeys(given.dataset for given in record.inputs))
     meant = {environment_variable(name): f"{{{name}}}" for name in datasets} | {"DATAKEEP_OUT": "{out}"}
     checkout = _checkout(record)
 
-    def told(text: str) -> str:
-        text = _VARIABLE.sub(lambda found: meant.get(found["braced"] or found["bare"], found[0]), text)
-        if len(datasets) == 1:
-            text = text.replace("{data}", f"{{{datasets[0]}}}")
-        return text.replace(f"{checkout}/", "") if checkout else text
+    def told(text: str) -> set[str]:
+        named = _VARIABLE.sub(lambda found: meant.get(found["braced"] or found["bare"], found[0]), text)
+        named = named.replace(f"{checkout}/", "") if checkout else named
+        if len(datasets) != 1:
+            return {text, named}
+        only = f"{{{datasets[0]}}}"
+        return {text, named.replace("{data}", only), named.replace(only, "{data}")}
 
     return told
 
 
-def command_alike(record: ModelRecord) -> list[str]:
-    """The command as :func:`teller` tells it; the interpreter by its name, since its version is environment."""
-    told = teller(record)
-    words = [told(word) for word in record.command]
+def same_command(old: ModelRecord, new: ModelRecord) -> bool:
+    """Whether two commands mean the same; the interpreter goes by its name, since its version is environment."""
+    before, after, alike = _words(old), _words(new), are_alike(old, new)
+    return len(before) == len(after) and all(map(alike, before, after))
+
+
+def _words(record: ModelRecord) -> list[str]:
+    words = list(record.command)
     if words:
         words[0] = _PYTHON.sub("python", PurePosixPath(words[0]).name)
     return [_script(word, record) for word in words]
