@@ -30,8 +30,9 @@ def stated_splits(option: str, texts: Iterable[str]) -> dict[str, list[str]]:
     for text in texts:
         name, _, pattern = (part.strip() for part in text.partition("="))
         if not name or not pattern or name in ("group", "time"):
-            what = f"names the column {name}" if pattern else "is no split"
-            way = f"--split-{name} {shlex.quote(pattern)}" if pattern else f"{option} 'train=data/train/**'"
+            is_column = name and pattern
+            what = f"names the column {name}" if is_column else "is no split"
+            way = f"--split-{name} {shlex.quote(pattern)}" if is_column else f"{option} 'train=data/train/**'"
             raise UsageError(f"{option} {text!r} {what}", next_step=f"write {way}")
         found.setdefault(name, []).append(pattern)
     for name, patterns in found.items():
