@@ -142,9 +142,9 @@ class SqlBench(Bench):
 
 def _datakeep(url: str, text: str) -> None:
     """An extraction, as ``register`` makes it, without what comes after it."""
-    from datakeep.cli.lean import without_pandas
+    from datakeep.cli.lean import lean_arrow
 
-    without_pandas()
+    lean_arrow()
     from datakeep.core.progress import Silent
     from datakeep.extract.sql.interface import Exactness
     from datakeep.extract.sql.opening import open_database
