@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +15,9 @@ if TYPE_CHECKING:
 _THREADS = "OPENBLAS_NUM_THREADS"
 
 
-class _Hidden(MetaPathFinder):
+class _Hidden:
+    """A finder, as ``sys.meta_path`` has them: of these names it says that nobody has them."""
+
     def __init__(self, names: Collection[str]) -> None:
         self._names = names
 
