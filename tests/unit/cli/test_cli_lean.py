@@ -56,6 +56,17 @@ def test_what_somebody_says_of_numpys_threads_holds() -> None:
     assert _said(program) == ["2"]
 
 
+def test_arrow_has_no_memory_apart_unless_somebody_says_so() -> None:
+    program = (
+        "from datakeep.cli.lean import lean_arrow; lean_arrow(); import pyarrow; "
+        "print(pyarrow.default_memory_pool().backend_name)"
+    )
+    name = "ARROW_DEFAULT_MEMORY_POOL"
+    env = {key: value for key, value in os.environ.items() if key != name}
+    assert _said(program, env) == ["system"]
+    assert _said(program, env | {name: "mimalloc"}) == ["mimalloc"]
+
+
 def test_arrow_would_load_it() -> None:
     """Once it does not, the detour is not needed any more."""
     assert "pandas" in _said(WITHOUT)
