@@ -129,8 +129,8 @@ def test_no_rows_are_refused_unless_they_are_allowed(queries: Queries, url: str)
     [
         ("s.x", "duckdb", "sqlite", "is an SQLite database", "sqlite:///{}"),
         ("d.x", "sqlite", "duckdb", "is a DuckDB database", "duckdb:///{}"),
-        ("p.x", "sqlite", "parquet", "is a file of data, no database", "duckdb: and name the file in the query: FROM "),
-        ("p.x", "duckdb", "parquet", "is a file of data, no database", "duckdb: and name the file in the query: FROM "),
+        ("p.x", "sqlite", "parquet", "is a file of data, no database", "duckdb: and name the file in the query"),
+        ("p.x", "duckdb", "parquet", "is a file of data, no database", "duckdb: and name the file in the query"),
         ("a.csv", "sqlite", "id\n1\n", "is a file of data, no database", "FROM '{}'"),
         ("a.csv", "duckdb", "id\n1\n", "is a file of data, no database", "FROM '{}'"),
         ("a.txt", "duckdb", "words", "not a valid DuckDB database file", "name a file that DuckDB made"),

@@ -112,7 +112,10 @@ def of_another_kind(path: Path, own: str) -> tuple[str, str] | None:
             head = opened.read(16)
     except OSError:
         return None
-    meant = {b"SQLite format 3": ("sqlite", "an SQLite database, not one of DuckDB's"), b"DUCK": ("duckdb", "a DuckDB database, not one of SQLite's")}
+    meant = {
+        b"SQLite format 3": ("sqlite", "an SQLite database, not one of DuckDB's"),
+        b"DUCK": ("duckdb", "a DuckDB database, not one of SQLite's"),
+    }
     for start, (scheme, what) in meant.items():
         if head.startswith(start) or head[8:12] == start:
             return None if scheme == own else (what, f"write its URL as {scheme}:///{path.absolute()}")
