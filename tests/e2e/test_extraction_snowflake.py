@@ -36,7 +36,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnowflakeServer
             " (id NUMBER(38,0), name VARCHAR, price NUMBER(38,18), day DATE, seen TIMESTAMP_NTZ)",
             "INSERT INTO PLANT.PUBLIC.ORDERS VALUES"
             " (1, '東京', 12345678901234567890.123456789012345678, '2026-01-01', '2026-01-01 09:30:00.123456'),"
-            " (2, NULL, -0.5, '2026-02-01', '0001-01-01 00:00:00'), (3, 'x', NULL, NULL, '2026-03-01 00:00:00')",
+            " (2, NULL, -0.5, '2026-02-01', '2026-02-01 00:00:00.5'), (3, 'x', NULL, NULL, '2026-03-01 00:00:00')",
+        )
+        server.do(
+            "CREATE TABLE PLANT.PUBLIC.FAR (id NUMBER(38,0), seen TIMESTAMP_NTZ)",
+            "INSERT INTO PLANT.PUBLIC.FAR VALUES (1, '2026-01-01 00:00:00'), (2, '0001-01-01 00:00:00')",
         )
         yield server
     finally:
@@ -50,13 +54,13 @@ def test_a_query_becomes_a_version_and_is_run_again(queries: Queries, server: Sn
     at = datetime(2026, 1, 1, 9, 30, 0, 123456)  # noqa: DTZ001  (TIMESTAMP_NTZ has no zone)
     assert queries.rows("orders") == [
         (1, "東京", price, date(2026, 1, 1), at),
-        (2, None, Decimal("-0.5"), date(2026, 2, 1), datetime(1, 1, 1)),  # noqa: DTZ001
+        (2, None, Decimal("-0.5"), date(2026, 2, 1), datetime(2026, 2, 1, 0, 0, 0, 500000)),  # noqa: DTZ001
     ]
     source = queries.source("orders")
     assert source["database"].startswith("snowflake://aiko@account/PLANT/PUBLIC?")
     assert source["extraction"]["server"] == "Snowflake 0.fake"
     (read,) = source["extraction"]["tables"]
-    assert (read["name"], read["columns"]) == ("PUBLIC.ORDERS", ["day", "id", "name", "price", "seen"])
+    assert (read["name"], read["columns"]) == ("PUBLIC.ORDERS", ["DAY", "ID", "NAME", "PRICE", "SEEN"])
     assert "same content" in queries.run("reextract", "orders", "--against", server.url()).out
     server.do("UPDATE PLANT.PUBLIC.ORDERS SET name = '大阪' WHERE id = 1")
     said = queries.run("reextract", "orders", "--against", server.url(), code=3).out
@@ -69,7 +73,7 @@ def test_a_query_becomes_a_version_and_is_run_again(queries: Queries, server: Sn
     ("condition", "value", "ids"),
     [
         ("day < :v", "v=2026-01-15", [1]),
-        ("seen > :v", "v=2026-01-01T09:30:00", [1, 3]),
+        ("seen > :v", "v=2026-01-15T09:30:00", [2, 3]),
         ("price = :v", "v=-0.5", [2]),
         ("price = :v", "v=12345678901234567890.123456789012345678", [1]),
         ("id < :v", "v:double=2.5", [1, 2]),
@@ -111,3 +115,13 @@ def test_faults_are_one_clear_error(
     assert words in error.what
     assert PASSWORD not in error.text
     assert queries.everything() == before
+
+
+def test_a_value_on_which_the_driver_stops_does_not_end_the_rows_in_silence(
+    queries: Queries, server: SnowflakeServer
+) -> None:
+    """Mostly without an error: then the server's own count tells."""
+    for _ in range(3):
+        error = error_of(queries.register("far", "SELECT id, seen FROM PUBLIC.FAR", server.url(), code=34))
+        assert "overflows" in error.what or "the database has 2 rows for the query" in error.what
+    assert queries.versions("far") == []

@@ -1,4 +1,4 @@
-"""Snowflake, through its ADBC driver. Untried against an account."""
+"""Snowflake, through its ADBC driver. Tried against a stand-in server (tests/snowflake_server), not an account."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ class SnowflakeDatabase(Warehouse):
     what, extra, package = "Snowflake", "snowflake", "adbc_driver_snowflake"
     place = re.compile(r"line (?P<line>\d+) at position (?P<column>\d+)")
     first_column = 0
+    counts = True
     types: ClassVar[Mapping[str, str]] = {
         "text": "VARCHAR", "integer": "NUMBER(38, 0)", "decimal": "NUMBER(38, 9)", "double": "DOUBLE",
         "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP_NTZ",

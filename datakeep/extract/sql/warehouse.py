@@ -47,6 +47,7 @@ class Warehouse(Database):
         place: How its messages tell the place of a fault: groups ``line`` and ``column``.
         first_column: The number of a line's first column in them.
         types: What it calls each type of a parameter.
+        counts: Whether the driver tells the number of a result's rows before they come.
     """
 
     what: str
@@ -55,6 +56,7 @@ class Warehouse(Database):
     place: re.Pattern[str]
     first_column: int
     types: ClassVar[Mapping[str, str]]
+    counts: ClassVar[bool] = False
 
     @abstractmethod
     def options(self) -> dict[str, str]:
@@ -196,9 +198,9 @@ class WarehouseSession(Session):
                 reader = interruptible(lambda: _executed(cursor, text, values), partial(_cancel, cursor))
             check_columns(reader.schema.names, exactness)
             with ahead(iter(reader), partial(_cancel, cursor)) as batches:
-                yield WarehouseResult(
-                    reader.schema, batches, exactness, partial(self.faults, statement.text, started=True)
-                )
+                guard = partial(self.faults, statement.text, started=True)
+                total = cursor.rowcount if self._warehouse.counts else None
+                yield WarehouseResult(reader.schema, batches, exactness, guard, total)
 
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """What INFORMATION_SCHEMA has of each name."""
@@ -237,10 +239,13 @@ class WarehouseSession(Session):
 class WarehouseResult:
     """Rows on their way; what Arrow and Parquet have is kept as the driver gives it, checked value for value."""
 
-    def __init__(self, schema: Any, batches: Iterator[Any], exactness: Exactness, guard: Any) -> None:
+    def __init__(
+        self, schema: Any, batches: Iterator[Any], exactness: Exactness, guard: Any, total: int | None = None
+    ) -> None:
         import pyarrow as pa
 
         self._batches = batches
+        self._total = total
         self._guard = guard
         fields, columns = [], []
         for field in schema:
@@ -259,12 +264,22 @@ class WarehouseResult:
             with self._guard():
                 batch = next(self._batches, None)
             if batch is None:
+                self._check_total(row - 1)
                 return
             arrays = [
                 _converted(array, field, row) for array, field in zip(batch.columns, self.schema, strict=True)
             ]
             yield pa.record_batch(arrays, schema=self.schema)
             row += batch.num_rows
+
+    def _check_total(self, rows: int) -> None:
+        """A driver that fails on a value can end the rows without an error: then some are missing."""
+        if self._total is not None and self._total >= 0 and rows != self._total:
+            raise QueryFailed(
+                f"the database has {self._total:,} rows for the query, and {rows:,} came: the driver stopped at one "
+                "that it cannot hold, as with a moment outside of the years 1677 to 2262",
+                next_step="CAST such a column to text in the query, or run it again",
+            )
 
 
 def _kept(field: Any, exactness: Exactness) -> tuple[Any, str | None]:
@@ -320,5 +335,6 @@ _DENIED = re.compile(
 #: What the drivers, in Go, say before why a request failed: its whole URL.
 _REQUEST = re.compile(r'\b(?:Get|Post) "[^"]*": ')
 _UNREACHABLE = re.compile(
-    r"dial tcp|no such host|connection re(?:fused|set)|i/o timeout|TLS handshake|context deadline exceeded|HTTP Status: 5|\bEOF\b"
+    r"dial tcp|no such host|connection re(?:fused|set)|i/o timeout|TLS handshake|context deadline exceeded"
+    r"|HTTP Status: 5|\bEOF\b"
 )
