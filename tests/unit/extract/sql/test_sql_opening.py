@@ -10,10 +10,10 @@ from databases import extracted
 
 from datakeep.core.errors import UsageError
 from datakeep.extract.sql.alchemy import AlchemyDatabase
+from datakeep.extract.sql.alchemy_kinds import kind_of
 from datakeep.extract.sql.bigquery import BigqueryDatabase
 from datakeep.extract.sql.duckdb_file import DuckdbDatabase
 from datakeep.extract.sql.faults import DatabaseUnreachable, DriverMissing
-from datakeep.extract.sql.alchemy_kinds import kind_of
 from datakeep.extract.sql.opening import open_database
 from datakeep.extract.sql.postgres import PostgresDatabase
 from datakeep.extract.sql.snowflake import SnowflakeDatabase
