@@ -35,6 +35,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from started import ended
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -196,16 +198,8 @@ class Bench:
 
     def _run(self, *argv: str, cwd: Path | None = None, codes: tuple[int, ...] = (0,)) -> Took:
         """Run a program to its end."""
-        started = time.perf_counter()
-        with tempfile.TemporaryFile() as output:
-            process = subprocess.Popen(argv, cwd=cwd or self.keep, env=self.env, stdout=output, stderr=output)
-            _, status, usage = os.wait4(process.pid, 0)
-            wall_s = time.perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode not in codes:
-                output.seek(0)
-                raise SystemExit(f"{' '.join(argv)}: {process.returncode}\n{output.read().decode()[-2000:]}")
-        return Took(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+        found = ended(argv, cwd=cwd or self.keep, env=self.env, codes=codes)
+        return Took(found["wall_s"], found["cpu_s"], int(found["peak_bytes"]))
 
     def generate(self) -> str:
         """Fill the keep; returns the sha256 of a file of it, empty if there are no file lists."""

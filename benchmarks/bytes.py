@@ -15,7 +15,6 @@ import random
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from started import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,10 +59,9 @@ class Side:
 
     def once(self, bench: Bench) -> None:
         self.prepare()
-        started = time.perf_counter()
-        for argv in self.commands:
-            self.peak_bytes = max(self.peak_bytes, bench.run(*argv))
-        self.times_s.append(time.perf_counter() - started)
+        found = [bench.ended(*argv) for argv in self.commands]
+        self.peak_bytes = max(self.peak_bytes, *(int(one["peak_bytes"]) for one in found))
+        self.times_s.append(sum(one["wall_s"] for one in found))
 
     @property
     def median_s(self) -> float:
@@ -93,16 +93,11 @@ class Bench:
 
     def run(self, *argv: str) -> int:
         """Run it to its end; the most memory that one of its processes held, in bytes."""
-        with tempfile.TemporaryFile() as output:
-            process = subprocess.Popen(argv, cwd=self.folder, env=self.env, stdout=output, stderr=output)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode != 0:
-                output.seek(0)
-                raise SystemExit(
-                    f"{' '.join(argv)} ended with {process.returncode}\n{output.read().decode()}"
-                )
-        return usage.ru_maxrss * 1024
+        return int(self.ended(*argv)["peak_bytes"])
+
+    def ended(self, *argv: str) -> dict[str, float]:
+        """Run it to its end; what it took."""
+        return ended(argv, cwd=self.folder, env=self.env)
 
     def shell(self, text: str) -> list[str]:
         return ["sh", "-c", text.format("data")]

@@ -13,10 +13,8 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +23,7 @@ from bytes import section as bytes_section
 from overhead import section as overhead_section
 from s3 import section as s3_section
 from sql import section as sql_section
+from started import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,10 +56,9 @@ class Side:
     def once(self, env: dict[str, str]) -> None:
         self.prepare()
         cwd, commands = self.cwd(), self.commands()
-        started, peak = time.perf_counter(), 0
-        for argv in commands:
-            peak = max(peak, _finish(argv, cwd, env))
-        self.runs.append(Run(time.perf_counter() - started, peak))
+        found = [ended(argv, cwd=cwd, env=env) for argv in commands]
+        peak = max(int(one["peak_bytes"]) for one in found)
+        self.runs.append(Run(sum(one["wall_s"] for one in found), peak))
 
     @property
     def wall_s(self) -> float:
@@ -69,17 +67,6 @@ class Side:
     @property
     def peak_mb(self) -> float:
         return statistics.median(run.peak_rss_bytes for run in self.runs) / 1e6
-
-
-def _finish(argv: Sequence[str], cwd: Path, env: dict[str, str]) -> int:
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(list(argv), cwd=cwd, env=env, stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            output.seek(0)
-            raise SystemExit(f"{' '.join(argv)} ended with {process.returncode}\n{output.read().decode()}")
-    return usage.ru_maxrss * 1024
 
 
 class Bench:
@@ -112,7 +99,7 @@ class Bench:
         return place
 
     def call(self, *argv: str, cwd: Path) -> None:
-        _finish(argv, cwd, self.env)
+        ended(argv, cwd=cwd, env=self.env)
 
     def new_keep(self) -> None:
         keep = self.fresh("keep")

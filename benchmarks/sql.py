@@ -142,9 +142,13 @@ class SqlBench(Bench):
 
 def _datakeep(url: str, text: str) -> None:
     """An extraction, as ``register`` makes it, without what comes after it."""
-    from datakeep.cli.lean import without_pandas
+    import gc
 
-    without_pandas()
+    from datakeep.cli import COLLECTED
+    from datakeep.cli.lean import lean_arrow
+
+    gc.set_threshold(*COLLECTED)
+    lean_arrow()
     from datakeep.core.progress import Silent
     from datakeep.extract.sql.interface import Exactness
     from datakeep.extract.sql.opening import open_database
@@ -155,6 +159,7 @@ def _datakeep(url: str, text: str) -> None:
     statement = parse(text, database.address.dialect)
     with database.session() as session, session.run(statement, {}, Exactness()) as result:
         write_parts(result, Path("out"), progress=Silent(), keys=("flight_id",))
+    gc.freeze()
 
 
 def _write(batches: Iterator[Any]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 import datakeep
-from datakeep.cli.boundary import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_NO, EXIT_OF_RUN
+from datakeep.cli.boundary import EXIT_FAULT, EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_NO, EXIT_OF_RUN
 from datakeep.cli.group import datakeep as program
 from datakeep.core.errors import DatakeepError, UsageError, families
 from datakeep.formats.schema import KINDS, schema
@@ -48,6 +48,8 @@ _FIXED = {
     EXIT_FAULT: "a fault in datakeep itself; it prints where, so that you can report it",
     UsageError.exit_code: "wrong usage: the command line cannot be understood",
     EXIT_NO: "the question was answered: no. A verification failed, something needs attention, versions differ",
+    EXIT_INCOMPLETE: "the question could not be answered in full: something was not searched that may change the "
+    "answer. It is no 'no'. The answer says what was not searched, and how to get it",
     EXIT_OF_RUN: "`datakeep run` only: datakeep's own failure, whatever it is; a training's own code is passed on",
     EXIT_INTERRUPTED: "interrupted (Ctrl-C); nothing was recorded, run the same command again",
 }
@@ -146,7 +148,7 @@ def exit_codes_page() -> str:
     known = [family for family in families() if family.exit_code not in _FIXED]
     codes = _FIXED | {family.exit_code: f"`{family.id()}`: {_meaning(family)}" for family in known}
     table = "".join(f"| {code} | {_cell(_escaped(meaning))} |\n" for code, meaning in sorted(codes.items()))
-    leaves = "".join(_leaves(family) for family in known)
+    leaves = "".join(_leaves(family) for family in (*UsageError.__subclasses__(), *known))
     return f"{_EXIT_HEAD}{table}\n## All kinds of errors\n\n| exit | id | meaning |\n|---|---|---|\n{leaves}"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from datakeep.cli.audit_export import Export, export_options, exported
-from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
@@ -52,10 +53,11 @@ def command(
 
     A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
     of it: which models it went into, directly, through base models, and through derived datasets. Exit code 3:
-    the keep has no record of it, or what the answer comes from was changed since it was recorded.
+    the keep has no record of it, or what the answer comes from was changed since it was recorded; 4: it is not
+    known, since not all could be searched.
 
-    --where asks the same of rows, by their values; 3: there are none in what was searched. --diff tells what
-    differs between two models; 3: something. --policy names models whose data is unowned, unproven, expired, of
+    --where asks the same of rows, by their values; 3: there are none, 4: none in what could be searched. --diff tells
+    what differs between two models; 3: something. --policy names models whose data is unowned, unproven, expired, of
     unknown privacy, undeclared, or of a test split; 3: there is one.
 
     \b
@@ -108,29 +110,39 @@ def _made_or_used(session: Session, subject: str, export: Export, *, fetch: bool
     keep, now = session.keep(), datetime.now(UTC)
     found = audit(keep, subject, now=now, fetch=fetch)
     changed = behind_an_audit(keep, found, now=now)
-    shown = distrusted(_answer(found), changed)
+    shown = distrusted(_answer(found, subject), changed)
     return exported(keep, found, subject, shown, export, now, changed)
 
 
-def _answer(found: Audit | UsedBy | FileUsedBy) -> Answer:
+def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
     """The answer on the terminal."""
     from datakeep.workflows.audit import Audit
     from datakeep.workflows.used_by import FileUsedBy
 
     if isinstance(found, FileUsedBy):
-        return Answer(_file_data(found), list(_file_lines(found)))
+        code = EXIT_INCOMPLETE if found.not_searched else 0
+        return Answer(_file_data(found), list(_file_lines(found, subject)), code)
     if not isinstance(found, Audit):
         return Answer(_used_data(found), list(_used_lines(found)))
     if found.made_of is None:
-        return Answer(_data(found), list(_unknown_lines(found)), EXIT_NO)
+        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if found.files else EXIT_NO)
     return Answer(_data(found), list(_lines(found)))
 
 
-def _unknown_lines(found: Audit) -> Iterator[str]:
+def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
+    if found.files:
+        yield f"{found.asked}: no model's file on record; it is a registered dataset's own"
+        yield f"  sha256 {found.sha256}"
+        for file in found.files:
+            yield from _file_lines(file, subject)
+        return
     yield f"{found.asked}: not known: the keep has no readable record of it"
     if found.sha256:
         yield f"  sha256 {found.sha256}"
     yield from _broken_lines(found)
+    if found.not_searched:
+        yield f"whether it is a registered dataset's own file was not searched in {found.not_searched}"
+        yield f"  datakeep audit {quote(subject)} --fetch gets them"
     if found.guesses:
         yield "a guess, no more: a model that was saved again has other bytes; the nearest on record are"
         yield from some(found.guesses, mark="~")
@@ -151,7 +163,11 @@ def _lines(found: Audit) -> Iterator[str]:
         return
     if found.sha256:
         yield f"{found.asked}: sha256 {found.sha256}"
-    yield from _made_lines(found.made_of, "")
+    if found.differing:
+        yield click.style("the records of this file name different data:", fg="yellow")
+        yield from some(found.differing, mark="!")
+        yield f"what follows is the newest one that was completed: {_called(found.made_of.record)}"
+    yield from _made_lines(found.made_of, "", set())
     if found.same_file:
         yield f"the same file is also recorded as {', '.join(found.same_file)}"
     yield from _broken_lines(found)
@@ -160,19 +176,23 @@ def _lines(found: Audit) -> Iterator[str]:
         yield f"next: datakeep checkout {given[0].dataset}@{given[0].version} DEST gets its data"
 
 
-def _made_lines(made: MadeOf, indent: str) -> Iterator[str]:
+def _called(record: ModelRecord) -> str:
+    return f"{record.model}@{record.version}" + (" (FAILED)" if record.status == "failed" else "")
+
+
+def _made_lines(made: MadeOf, indent: str, told: set[str]) -> Iterator[str]:
     record = made.record
     yield indent + click.style(f"model {record.model}@{record.version}", bold=True)
     yield from (indent + _INDENT + line for line in table(map(_styled, model_rows(record))))
     for given in made.inputs:
-        yield from _input_lines(given, indent + _INDENT, record)
+        yield from _input_lines(given, indent + _INDENT, told, record)
     for base in made.base_models:
         yield f"{indent}{_INDENT}base model:"
-        yield from _made_lines(base, indent + 2 * _INDENT)
+        yield from _made_lines(base, indent + 2 * _INDENT, told)
     yield f"{indent}{_INDENT}not known:"
     yield from (
         indent + _INDENT + line
-        for line in some(made.unknown or ["nothing is said to be"], mark="?", limit=50)
+        for line in some(_grouped(made.unknown) or ["nothing is said to be"], mark="?", limit=50)
     )
 
 
@@ -185,7 +205,22 @@ def _styled(row: tuple[str, str]) -> tuple[str, str]:
     )
 
 
-def _input_lines(found: InputFacts, indent: str, record: ModelRecord | None = None) -> Iterator[str]:
+def _grouped(unknown: Sequence[str]) -> list[str]:
+    """What nobody stated in one line, what is stated as unknown in one; the rest as it is."""
+    lines: dict[str, list[str]] = {}
+    for line in unknown:
+        name, colon, state = line.rpartition(": ")
+        if colon and state in ("not stated", "unknown"):
+            lines.setdefault(state, []).append(name)
+        else:
+            lines[line] = []
+    return [f"{key}: {', '.join(names)}" if names else key for key, names in lines.items()]
+
+
+def _input_lines(
+    found: InputFacts, indent: str, told: set[str], record: ModelRecord | None = None
+) -> Iterator[str]:
+    """A dataset version; what is ``told`` already, as of a parent of two, is named only."""
     given = found.given
     yield indent + click.style(f"dataset {given.dataset}@{given.version}", bold=True) + f" ({given.how})"
     inner = indent + _INDENT
@@ -193,11 +228,16 @@ def _input_lines(found: InputFacts, indent: str, record: ModelRecord | None = No
     if given.because:
         rows.append(("because", given.because))
     if given.files_read:
-        rows.append(("files read", read_in_words(given, record)))
+        rows.append(("extent", read_in_words(given, record)))
     if found.newer:
         rows.append(("newer", f"{found.newer} is the newest version now"))
     yield from (inner + line for line in table(rows))
-    yield from fact_lines(found.facts, indent=inner)
+    name = f"{given.dataset}@{given.version}"
+    if name in told and found.entry:
+        yield f"{inner}(what is known of {name} stands above)"
+        return
+    told.add(name)
+    yield from fact_lines([one for one in found.facts if one.is_known], indent=inner)
     for what, text in (("SQL", found.query), ("annotation rules", found.rules)):
         if text is not None:
             yield f"{inner}{what}:"
@@ -206,10 +246,10 @@ def _input_lines(found: InputFacts, indent: str, record: ModelRecord | None = No
         yield from proof_lines(found.proofs, indent=inner)
     if found.unknown:
         yield f"{inner}not known:"
-        yield from (f"{inner}  ? {line}" for line in found.unknown)
+        yield from (f"{inner}  ? {line}" for line in _grouped(found.unknown))
     for parent in found.parents:
         yield f"{inner}derived from:"
-        yield from _input_lines(parent, inner + _INDENT)
+        yield from _input_lines(parent, inner + _INDENT, told)
 
 
 def _data(found: Audit) -> dict[str, Any]:
@@ -219,6 +259,9 @@ def _data(found: Audit) -> dict[str, Any]:
         "known": found.made_of is not None,
         "model": _made_data(found.made_of) if found.made_of else None,
         "same_file": list(found.same_file),
+        "differing": list(found.differing),
+        "registered_files": [_file_data(one) for one in found.files],
+        "not_searched": [str(found.not_searched)] if found.not_searched else [],
         "guesses": list(found.guesses),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }
@@ -256,9 +299,7 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         rows = [
             (
                 f"{record.model}@{record.version}",
-                ", ".join(
-                    f"{one.dataset}@{one.version}" for one in record.inputs if one.dataset == found.dataset
-                ),
+                ", ".join(_versions_read(record, found.dataset)),
                 (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
                 pairs(record.metrics),
             )
@@ -276,6 +317,14 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         yield f"next: datakeep audit model:{found.through[0].end}"
 
 
+def _versions_read(record: ModelRecord, dataset: str) -> list[str]:
+    from datakeep.workflows.used_by import undeclared_of
+
+    declared = [f"{dataset}@{one.version}" for one in record.inputs if one.dataset == dataset]
+    read = [f"{dataset}@{one}" for one in undeclared_of(record, dataset)]
+    return declared + [f"{one} (read without being declared)" for one in read if one not in declared]
+
+
 def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
     if ways:
         yield head
@@ -289,17 +338,17 @@ def _open_lines(found: UsedBy | FileUsedBy) -> Iterator[str]:
         yield from some(found.open, mark="?")
 
 
-def _file_lines(found: FileUsedBy) -> Iterator[str]:
+def _file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
     name = f"{found.dataset}:{found.path}"
     if found.versions:
         yield f"{name} is in {', '.join(found.versions)}"
     if found.not_searched:
         yield f"not searched: {found.not_searched}"
-        yield "  datakeep audit --fetch gets them"
+        yield f"  datakeep audit {quote(subject)} --fetch gets them"
     if found.models:
         rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "USED", "THE FILE", "BECAUSE")))
-    elif found.versions:
+    elif found.versions or found.not_searched:
         yield "no recorded model used these versions itself"
     head = "through others these versions went into (whether this file did is not known):"
     yield from _way_lines(found.through, head)
@@ -334,6 +383,7 @@ def _used_data(found: UsedBy) -> dict[str, Any]:
         "dataset": found.dataset,
         "version": found.version,
         "models": [record.to_dict() for record in found.records],
+        "versions_read": {_called(one): _versions_read(one, found.dataset) for one in found.records},
         "derived": _ways_data(found.derived),
         "through": _ways_data(found.through),
         "unknown": list(found.open),

@@ -26,6 +26,7 @@ _HEADS = {
     "privacy": "of unknown privacy",
     "undeclared": "read from undeclared inputs",
     "test-split": "trained on a test split",
+    "test-read": "read a test split beside other data: trained on it, or only scored",
 }
 _MODELS = 4
 _SHOWN = 50
@@ -99,7 +100,8 @@ def _verdict(found: Policy) -> str:
     count = f"all {found.models:,} models" if found.models > 1 else "the one model"
     blind = "; " + "see above what was not fully observed" if found.unseen or found.unknown_files else ""
     return (
-        f"{count}: data owned, proven, not expired, of known privacy, declared, and no test split was trained on"
+        f"{count}: data owned, proven, not expired, of known privacy, declared, "
+        "and no test split was read beside other data"
         f"{blind}{failed}"
     )
 

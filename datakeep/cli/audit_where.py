@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.tampered_lines import distrusted
@@ -27,7 +27,7 @@ _MAX_BYTES = 1 << 20
 
 
 def answer(session: Session, condition: str, subjects: Sequence[str], *, fetch: bool, rehash: bool) -> Answer:
-    """Which versions, files and models have such rows; 3 if none that was searched has."""
+    """Which versions, files and models have such rows; 3 if none has, 4 if that is not known."""
     from datakeep.workflows.audit_where import audit_where
     from datakeep.workflows.tampering import behind_some
 
@@ -41,9 +41,16 @@ def answer(session: Session, condition: str, subjects: Sequence[str], *, fetch: 
     keep = session.keep()
     found = audit_where(keep, condition, subjects, fetch=fetch, rehash=rehash)
     models = [*(one.model for one in found.models), *(str(way.end) for way in found.through)]
-    changed = behind_some(keep, found.records, found.asked, now=datetime.now(UTC), models=models)
-    code = 0 if found.search.having else EXIT_NO
+    changed = behind_some(
+        keep, found.records, found.asked, now=datetime.now(UTC), models=models, broken=found.broken
+    )
+    code = {"yes": 0, "no": EXIT_NO, "not known": EXIT_INCOMPLETE}[_verdict(found.search)]
     return distrusted(Answer(_data(found), list(_lines(found, fetch=fetch)), code), changed)
+
+
+def _verdict(search: Search) -> str:
+    """A "no" is only one where all was searched."""
+    return "yes" if search.having else "not known" if search.unsearched else "no"
 
 
 def _lines(found: RowsUsedBy, *, fetch: bool) -> Iterator[str]:
@@ -98,13 +105,14 @@ def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
 def _nothing(found: RowsUsedBy) -> str:
     numbers = found.search.numbers
     if not numbers.different and found.search.unsearched:
-        return "nothing was searched: no table of the versions asked about is on this machine"
+        return "not known: nothing was searched, for the reasons below; this is no 'no'"
     if not numbers.different:
         return f"not found: there is no table in {counted(numbers.versions, 'version')}"
     said = "not found"
     if found.search.unsearched:
         return (
-            f"{said} in what was searched; {_unsearched_count(found.search)} not searched, which is no 'no'"
+            f"not known: {said} in what was searched, but {_unsearched_count(found.search)} not searched; "
+            "this is no 'no'"
         )
     if found.search.others:
         return f"{said} in any table"
@@ -116,7 +124,8 @@ def _unsearched_count(search: Search) -> str:
     unknown = [one for one in search.unsearched if not one.files]
     parts = [counted(files, "file")] if files else []
     parts += [f"{counted(len(unknown), 'version')} whose files are not known"] if unknown else []
-    return " and ".join(parts)
+    single = files + len(unknown) == 1
+    return f"{' and '.join(parts)} {'was' if single else 'were'}"
 
 
 def _searched_lines(search: Search) -> Iterator[str]:
@@ -141,8 +150,22 @@ def _searched_lines(search: Search) -> Iterator[str]:
     if numbers.lacking:
         yield f"  without such a column: {numbers.lacking:,}"
         yield from _near_lines(search)
+    for line in _impossible_lines(search):
+        yield f"  {line}"
     for remark, files in search.remarks.items():
         yield f"  {remark} (in {counted(files, 'file')})"
+
+
+def _impossible_lines(search: Search) -> Iterator[str]:
+    if search.impossible:
+        yield "cannot hold such a value, and so have no such row:"
+        yield from some(
+            [
+                f"{one.version}: {counted(one.files, 'file')}: {one.column} is {one.type}: {one.why}"
+                for one in search.impossible
+            ],
+            mark="-",
+        )
 
 
 def _near_lines(search: Search) -> Iterator[str]:
@@ -156,7 +179,7 @@ def _unsearched_lines(search: Search, *, fetch: bool) -> Iterator[str]:
     if search.unsearched:
         yield click.style("not searched:", fg="yellow")
         yield from some([_unsearched(one) for one in search.unsearched], mark="?")
-        if not fetch:
+        if not fetch and any(not one.otherwise for one in search.unsearched):
             yield "  with --fetch, what is not on this machine is got from the vault"
     if search.others:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in list(search.others.items())[:10])
@@ -167,7 +190,8 @@ def _unsearched(one: Unsearched) -> str:
     if not one.files:
         return f"{one.version}: {one.why}"
     if not one.such_as:
-        return f"{one.version}: all {counted(one.files, 'file')}: {one.why}"
+        files = f"all {counted(one.files, 'file')}" if one.files > 1 else "its 1 file"
+        return f"{one.version}: {files}: {one.why}"
     shown = ", ".join(f"data/{path}" for path in one.such_as[:2]) + (" …" if one.files > 2 else "")
     return f"{one.version}: {counted(one.files, 'file')} ({shown}): {one.why}"
 
@@ -177,6 +201,8 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
     return {
         "columns": list(found.columns),
         "found": bool(search.having),
+        "answer": _verdict(search),
+        "complete": not search.unsearched,
         "versions": [
             {
                 "dataset": one.dataset,
@@ -198,6 +224,7 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
             "files": numbers.files,
             "different": numbers.different,
             "without_column": numbers.lacking,
+            "cannot_hold": numbers.impossible,
             "read_whole": numbers.through,
             "read_in_parts": numbers.in_parts,
             "row_groups": {
@@ -210,6 +237,17 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
         "not_searched": [
             {"version": one.version, "why": one.why, "files": one.files, "such_as": list(one.such_as)}
             for one in search.unsearched
+        ],
+        "cannot_hold": [
+            {
+                "version": one.version,
+                "column": one.column,
+                "type": one.type,
+                "why": one.why,
+                "files": one.files,
+                "such_as": list(one.such_as),
+            }
+            for one in search.impossible
         ],
         "no_tables": dict(search.others),
         "remarks": dict(search.remarks),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 EXIT_FAULT = 1
 EXIT_USAGE = 2
 EXIT_NO = 3
+#: Neither yes nor no: what could not be looked at may change the answer.
+EXIT_INCOMPLETE = 4
 EXIT_INTERRUPTED = 130
 #: Every failure of `datakeep run` itself, so that all others are the training's.
 EXIT_OF_RUN = 125

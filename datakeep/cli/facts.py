@@ -61,6 +61,8 @@ def _sentence(meaning: str) -> str:
 
 
 def _settings(fact: Fact) -> dict[str, Any]:
+    if fact.kind == "splits":
+        return {"multiple": True, "metavar": "NAME=PATTERN"}
     if fact.kind in ("people", "list", "caveats"):
         return {"multiple": True, "metavar": "TEXT"}
     if fact.kind == "choice":

@@ -10,7 +10,7 @@ import click
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.comparing import comparison_lines
 from datakeep.cli.extraction import once, parameter_option, timeout_option
-from datakeep.cli.lean import without_pandas
+from datakeep.cli.lean import lean_arrow
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
 
@@ -48,7 +48,7 @@ def command(
       datakeep reextract orders@v3
       datakeep reextract orders --against postgresql://replica.corp.example/sales
     """
-    without_pandas()
+    lean_arrow()
     from datakeep.workflows.reextract import reextract
 
     keep = session.keep()

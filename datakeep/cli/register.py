@@ -18,7 +18,7 @@ from datakeep.cli.facts import (
     profile_option,
     without_option,
 )
-from datakeep.cli.lean import without_pandas
+from datakeep.cli.lean import lean_arrow
 from datakeep.cli.session import Answer, Session, command, size
 from datakeep.core.counts import counted
 
@@ -56,7 +56,7 @@ def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any)
     extraction = wanted({**options, "sources": sources}, stated)
     if extraction is None and not sources:
         raise click.UsageError("Missing argument 'SOURCE...', or --sql FILE --database URL.")
-    without_pandas()
+    lean_arrow()
     from datakeep.repository.identity import identity
     from datakeep.workflows.register import Request, register
 

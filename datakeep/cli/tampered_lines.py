@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def distrusted(answer: Answer, found: Sequence[Tampered]) -> Answer:
         answer,
         data={**answer.data, "tampered": tampered_data(found)},
         lines=[*tampered_lines(found), *answer.lines],
-        code=EXIT_NO if found else answer.code,
+        # What is incomplete stays so: 3 could be taken for a "no".
+        code=EXIT_NO if found and answer.code != EXIT_INCOMPLETE else answer.code,
     )
 
 

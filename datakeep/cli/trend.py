@@ -298,6 +298,8 @@ def _changed_lines(changed: Changed) -> Iterator[str]:
     old, new = changed.rows
     if old != new:
         yield f"rows: {'?' if old is None else f'{old:,}'} → {'?' if new is None else f'{new:,}'}"
+    if changed.by_row:
+        yield changed.by_row
     yield from (f"split {name}: {was:,} → {now:,} files" for name, (was, now) in changed.splits.items())
     yield from some([f"columns: {change}" for change in difference.columns], mark="~", limit=5)
     yield from some([f"manifest: {change}" for change in difference.fields], mark="~", limit=5)
@@ -357,6 +359,7 @@ def _changed_data(changed: Changed) -> dict[str, Any]:
         if files
         else None,
         "rows": list(changed.rows),
+        "by_row": changed.by_row,
         "splits": {name: list(counts) for name, counts in changed.splits.items()},
         "columns": [str(change) for change in difference.columns] if difference else [],
         "manifest": [str(change) for change in difference.fields] if difference else [],

@@ -20,7 +20,7 @@ from datakeep.cli.facts import (
     profile_option,
     without_option,
 )
-from datakeep.cli.lean import without_pandas
+from datakeep.cli.lean import lean_arrow
 from datakeep.cli.session import Answer, Session, command
 
 
@@ -61,7 +61,7 @@ def call(
     stated = given(options)
     extraction = wanted({**options, "sources": sources}, stated, rerun=options["rerun"])
     if extraction is not None or sources:
-        without_pandas()
+        lean_arrow()
     from datakeep.repository.identity import identity
     from datakeep.workflows.register import Request
     from datakeep.workflows.update import update

@@ -163,6 +163,8 @@ class _Parser:
         one = self._next
         if one.kind == "odd":
             why = one.text
+        elif one.text == "," and self._place and self._tokens[self._place - 1].kind == "number":
+            why = "a number is typed with a point, 3.5; what a file writes otherwise, in 'single quotes'"
         elif one.kind == "word" and one.text.lower() in _NOT_ASKED:
             why = _NOT_ASKED[one.text.lower()]
         elif one.text in ("<", ">", "<=", ">=", "<>", "!="):

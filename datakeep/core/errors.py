@@ -53,6 +53,10 @@ class UsageError(DatakeepError):
     exit_code = 2
 
 
+class ImpossibleValue(UsageError):
+    """No row can have the value that is looked for: it is none of the column's type. Names column and type."""
+
+
 class NotAKeep(DatakeepError):
     """The folder is not a keep, or not one that this version can read."""
 

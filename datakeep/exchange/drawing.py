@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: More nodes than this are no picture any more; the tables have them.
 MOST_NODES = 300
+#: Up to this width a picture may be shrunk to that of the page; a wider one would be too small to be read.
+_FITS = 1800
 _LETTER, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 8, 46, 150, 22, 12
 _LONGEST = 34
 #: For a reader that does not apply the page's style inside a picture.
@@ -69,7 +71,7 @@ def graph(answer: Answer, anchors: Mapping[str, str]) -> Markup | None:
         width=width,
         height=height,
         role="img",
-        class_="graph",
+        class_="graph fits" if width <= _FITS else "graph",
     )
 
 

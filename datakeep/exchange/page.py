@@ -124,7 +124,7 @@ def _picture(answer: Answer, anchors: Mapping[str, str]) -> Markup:
     legend = element(
         "p",
         "Boxes with round ends are models. A dashed line is data derived from other data; a dashed box has no record "
-        "in this keep.",
+        "in this keep. What is wider than the page can be moved sideways.",
         class_="faint",
     )
     return element(

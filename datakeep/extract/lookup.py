@@ -58,6 +58,7 @@ class Looked:
         columns: The file's own columns, where it lacks one.
         remarks: How the values were taken, where that is not plain.
         groups: Of Parquet.
+        impossible: Why no value of a column can be the one that is asked for: the column, its type, the reason.
     """
 
     rows: int
@@ -65,6 +66,7 @@ class Looked:
     columns: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     groups: RowGroups = RowGroups()
+    impossible: tuple[str, str, str] | None = None
 
 
 Way = Literal["parts", "whole"]

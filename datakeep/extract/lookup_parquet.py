@@ -22,12 +22,12 @@ from datakeep.core.errors import SourceMalformed
 from datakeep.extract.bloom import BloomFilter
 from datakeep.extract.lookup import Looked, RowGroups
 from datakeep.extract.matching import matches, scalars_of
-from datakeep.extract.typed import CannotTell, sought
+from datakeep.extract.typed import CannotTell, shown_type, sought
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from datakeep.core.conditions import Condition
+    from datakeep.core.conditions import Condition, Test
     from datakeep.extract.typed import Sought
 
 _BATCH_ROWS, _LEAST_ROWS = 65_536, 64
@@ -48,9 +48,12 @@ def look(shown: str, file: IO[bytes], condition: Condition) -> Looked:
             return Looked(0, lacking, tuple(schema.names))
         _check(shown, schema, metadata, condition)
         asked = [
-            _Asked(test.column, sought(test.values, schema.field(test.column).type))
-            for test in condition.tests
+            _Asked(test.column, _sought(test, schema.field(test.column).type)) for test in condition.tests
         ]
+        if never := next((one for one in asked if one.sought.impossible), None):
+            type_name = shown_type(schema.field(never.column).type)
+            why = never.sought.impossible
+            return Looked(0, impossible=(never.column, type_name, why))
         remarks = tuple(
             dict.fromkeys(f"{one.column}: {remark}" for one in asked for remark in one.sought.remarks)
         )
@@ -59,6 +62,13 @@ def look(shown: str, file: IO[bytes], condition: Condition) -> Looked:
         left = [group for group in possible if not _is_excluded(file, metadata, group, asked)]
         told = RowGroups(len(groups), len(groups) - len(possible), len(possible) - len(left))
         return Looked(_rows(file, metadata, schema, left, asked), remarks=remarks, groups=told)
+
+
+def _sought(test: Test, arrow_type: Any) -> Sought:
+    try:
+        return sought(test.values, arrow_type)
+    except CannotTell as error:
+        raise type(error)(f"{test.column}: {error}") from error
 
 
 class _Open:

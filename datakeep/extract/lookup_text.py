@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from datakeep.core.errors import SourceMalformed
 from datakeep.extract.csv_file import CsvReader
 from datakeep.extract.jsonlines_file import lines_of
 from datakeep.extract.lookup import Looked
+from datakeep.extract.separated import Masks, Rows, any_separated, numbers
 from datakeep.extract.typed import CannotTell
 
 if TYPE_CHECKING:
@@ -47,13 +49,38 @@ def _look_csv(shown: str, file: Path, reader: CsvReader, condition: Condition) -
     if any(header.count(name) > 1 for name in condition.columns):
         raise CannotTell("more than one column has this name")
     rows = 0
+    odd = False
     for batch in reader.texts(shown, file, list(condition.columns)):
         mask = None
         for test in condition.tests:
-            same = _same_texts(batch.column(test.column), test)
+            array = batch.column(test.column)
+            odd = odd or (bool(_numbers(test)) and any_separated(array))
+            same = _same_texts(array, test)
             mask = same if mask is None else pc.and_(mask, same)
         rows += pc.sum(mask).as_py() or 0
-    return Looked(rows)
+    return _look_at_separated(shown, file, reader, condition) if odd else Looked(rows)
+
+
+def _numbers(test: Test) -> list[Decimal]:
+    return [value.number for value in test.values if value.kind == "number"]
+
+
+def _look_at_separated(shown: str, file: Path, reader: CsvReader, condition: Condition) -> Looked:
+    """Once more, with numbers as they may be written; what they may mean is known at the end."""
+    rows = Rows()
+    for batch in reader.texts(shown, file, list(condition.columns)):
+        masks = []
+        for test in condition.tests:
+            array = batch.column(test.column)
+            found = Masks.plain(_same_texts(array, test))
+            if wanted := _numbers(test):
+                rows.learn(array)
+                others = replace(test, values=tuple(one for one in test.values if one.kind != "number"))
+                found = numbers(array, wanted).or_(_same_texts(array, others))
+            masks.append(found)
+        rows.add(masks)
+    count, how = rows.found()
+    return Looked(count, remarks=(how,))
 
 
 def _same_texts(array: Any, test: Test) -> Any:

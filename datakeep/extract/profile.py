@@ -10,7 +10,7 @@ the column says which figures are approximate. Ranges, means, counts and lengths
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
@@ -19,6 +19,7 @@ from datakeep.formats.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from datakeep.core.progress import Progress
@@ -65,9 +66,10 @@ def profile(
     progress.stage("profile", total=len(read), unit="files")
     profiled = columns[:PROFILED_COLUMNS]
     when, why_not = _time_column(profiled, time)
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _THREADS)) as pool:
+    threads = min(len(os.sched_getaffinity(0)), _THREADS)
+    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as reading:
         tally = Tally(profiled, when, pool.map)
-        taken = sum(_take(tally, path, file, columns, progress) for path, file in read)
+        taken = sum(_take(tally, path, file, columns, progress, reading) for path, file in read)
     if not taken:
         return None
     notes = [why_not] if why_not else []
@@ -82,13 +84,17 @@ def profile(
     return Profile.model_validate({"format": Profile.format_line(), **stated})
 
 
-def _take(tally: Any, path: str, file: Path, columns: Sequence[Column], progress: Progress) -> bool:
+def _take(
+    tally: Any, path: str, file: Path, columns: Sequence[Column], progress: Progress, reading: Executor
+) -> bool:
     """Whether the file has the columns; then all of its rows were counted."""
     kind = tabular.extension(path)
     asked = {column.name for column in columns}
     text = {column.name for column in columns if column.type == "string"}
     taken = False
-    for batch in tabular.reader_of(kind).batches(path, file, text):
+    batches = tabular.reader_of(kind).batches(path, file, text)
+    # Of text formats a batch can be large, and one is in memory at a time.
+    for batch in _ahead(batches, reading) if kind in ("parquet", "pq") else batches:
         names = set(batch.schema.names)
         # An object of JSON need not have every key; a table has all of its columns everywhere.
         fits = names <= asked if kind in tabular.KEYED else names == asked
@@ -99,6 +105,17 @@ def _take(tally: Any, path: str, file: Path, columns: Sequence[Column], progress
             tally.add(part)
     progress.advance()
     return taken
+
+
+def _ahead(batches: Iterator[Any], reading: Executor) -> Iterator[Any]:
+    """The same, each read while the one before it is counted; nothing is read any more when it is left."""
+    following = reading.submit(next, batches, None)
+    try:
+        while (batch := following.result()) is not None:
+            following = reading.submit(next, batches, None)
+            yield batch
+    finally:
+        wait([following])
 
 
 def _parts(batch: Any) -> Iterator[Any]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from datakeep.core.conditions import Value
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+#: Digits with something between them: a number, as it may be written elsewhere.
+_GROUPED = re.compile(r"[+-]?\d+([.,' _\u00a0\u202f’]\d+)+")
 _MOMENT = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?"
 )
@@ -35,6 +37,14 @@ class CannotTell(Exception):
     """What the value means in a column of this type is not clear; the reason, in words."""
 
 
+class AskOtherwise(CannotTell):
+    """It would be clear if the value were typed in another way; the reason says how, and repeats no value."""
+
+
+class _Impossible(Exception):
+    """No value of such a column can be this one, by its very form; the reason, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sought:
     """The values of one test, in a column's own type.
@@ -43,11 +53,13 @@ class Sought:
         type: Arrow's type in which they are compared; that of the column, or of what it stores.
         values: Those that a value of the column can be at all.
         remarks: How they were taken, and how many no value of the column can be; no value is repeated.
+        impossible: Why none of them can be a value of such a column, by its very form; empty if one can.
     """
 
     type: Any
     values: tuple[Any, ...]
     remarks: tuple[str, ...]
+    impossible: str = ""
 
 
 def sought(values: Iterable[Value], arrow_type: Any) -> Sought:
@@ -60,8 +72,13 @@ def sought(values: Iterable[Value], arrow_type: Any) -> Sought:
     found: list[Any] = []
     remarks: dict[str, None] = {}
     unfit = 0
+    impossible: list[str] = []
     for value in values:
-        taken, remark = _taken(value, stored)
+        try:
+            taken, remark = _taken(value, stored)
+        except _Impossible as error:
+            impossible.append(str(error))
+            taken, remark = None, None
         if taken is None:
             unfit += 1
             continue
@@ -71,7 +88,8 @@ def sought(values: Iterable[Value], arrow_type: Any) -> Sought:
     if unfit:
         count = "the value" if unfit == 1 and not found else f"{unfit:,} of the values"
         remarks[f"no {shown_type(arrow_type)} is {count} that was asked for"] = None
-    return Sought(stored, tuple(found), tuple(remarks))
+    never = impossible[0] if len(impossible) == unfit and not found and impossible else ""
+    return Sought(stored, tuple(found), tuple(remarks), never)
 
 
 def shown_type(arrow_type: Any) -> str:
@@ -122,16 +140,18 @@ def _taken(value: Value, target: Any) -> tuple[Any, str | None]:
         return _truth(value)
     if kinds.is_temporal(target):
         return _moment(value, target), None
-    number = _number(value)
-    taken = None if number is None else _of_number(number, target)
+    taken = _of_number(_number(value), target)
     remark = "a text was taken for the number that it says" if value.kind == "text" else None
     return taken, remark
 
 
-def _number(value: Value) -> Decimal | None:
-    if value.kind == "truth" or not _NUMBER.fullmatch(value.text.strip()):
-        return None
-    return Decimal(value.text.strip())
+def _number(value: Value) -> Decimal:
+    text = value.text.strip()
+    if value.kind != "truth" and _NUMBER.fullmatch(text):
+        return Decimal(text)
+    if _GROUPED.fullmatch(text):
+        raise AskOtherwise("a number is asked for without separators and with a point, as 1234.5")
+    raise _Impossible("the column has numbers, and the value is none")
 
 
 def _of_number(number: Decimal, target: Any) -> Any:
@@ -155,7 +175,9 @@ def _of_number(number: Decimal, target: Any) -> Any:
 def _truth(value: Value) -> tuple[Any, str | None]:
     word = value.text.strip().lower()
     if word not in ("true", "false"):
-        return None, None
+        if value.kind == "number" or word in ("0", "1", "yes", "no", "t", "f", "y", "n"):
+            raise AskOtherwise("the column has true and false: ask for one of these words")
+        raise _Impossible("the column has true and false, and the value is neither")
     return word == "true", None if value.kind == "truth" else "a text was taken for true or false"
 
 
@@ -165,29 +187,35 @@ def _bytes(text: str, width: int) -> tuple[Any, str | None]:
     if len(digits) == 2 * width and re.fullmatch("[0-9a-fA-F]+", digits):
         return (uuid.UUID(digits).bytes if width == 16 else bytes.fromhex(digits)), None
     data = text.encode("utf-8")
-    return (data, "it was compared with bytes, as UTF-8") if len(data) == width else (None, None)
+    if len(data) != width:
+        raise _Impossible(f"the value is not of {width} bytes: a UUID or hexadecimal digits are asked for")
+    return data, "it was compared with bytes, as UTF-8"
 
 
 def _moment(value: Value, target: Any) -> Any:
     """A day, time or moment as the integer that the column stores."""
-    if value.kind != "text":
-        raise CannotTell(f"the column is {target}: a day or time is asked for in quotes, as '2026-11-01'")
+    example = "09:00:00" if kinds.is_time(target) else "2026-11-01"
+    if kinds.is_timestamp(target):
+        example += "T09:00:00" + ("+09:00" if target.tz else "")
+    if value.kind == "number":
+        raise AskOtherwise(f"the column is {target}, which is asked for in quotes, as '{example}'")
     text = value.text.strip()
-    if kinds.is_time(target):
-        match = _TIME.fullmatch(text)
-        return None if match is None else _in_unit(_clock_ns(*match.groups()), target.unit)
-    found = _MOMENT.fullmatch(text)
+    found = (_TIME if kinds.is_time(target) else _MOMENT).fullmatch(text)
+    if found is None and any(map(str.isdigit, text)):  # it may be one as it is written elsewhere
+        raise AskOtherwise(f"the column is {target}, which is asked for as '{example}'")
     if found is None:
-        raise CannotTell(f"the column is {target}: a moment is asked for as '2026-11-01T09:00:00'")
+        raise _Impossible(f"the column is {target}, which is asked for as '{example}'")
+    if kinds.is_time(target):
+        return _in_unit(_clock_ns(*found.groups()), target.unit)
     nanoseconds, zoned = _nanoseconds(found)
     if kinds.is_date(target):
         days, rest = divmod(nanoseconds, _DAY_NS)
         if zoned:
-            raise CannotTell("the column holds days: a day has no zone")
+            raise AskOtherwise("the column holds days: a day has no zone, and is asked for as '2026-11-01'")
         return None if rest else days if kinds.is_date32(target) else days * 86_400_000
     if bool(target.tz) != zoned:
         lacks = "has a zone, so the value needs one: '2026-11-01T09:00:00+09:00'"
-        raise CannotTell(f"the column {lacks if target.tz else 'has no zone, so the value may have none'}")
+        raise AskOtherwise(f"the column {lacks if target.tz else 'has no zone, so the value may have none'}")
     return _in_unit(nanoseconds, target.unit)
 
 
@@ -197,12 +225,16 @@ def _nanoseconds(found: re.Match[str]) -> tuple[int, bool]:
     try:
         start = datetime(int(year), int(month), int(day))  # noqa: DTZ001  (the zone is taken off below)
     except ValueError:
-        raise CannotTell("there is no such day in the calendar") from None
+        raise _Impossible(
+            "there is no such day in the calendar; a day is asked for as '2026-11-01'"
+        ) from None
     nanoseconds = (start - _EPOCH).days * _DAY_NS + _clock_ns(hour, minute, second, fraction)
     return nanoseconds - _offset_ns(zone), zone is not None
 
 
 def _clock_ns(hour: str | None, minute: str | None, second: str | None, fraction: str | None) -> int:
+    if int(hour or 0) > 23 or int(minute or 0) > 59 or int(second or 0) > 59:
+        raise _Impossible("there is no such time of a day; a time is asked for as '09:00:00'")
     whole = int(hour or 0) * 3600 + int(minute or 0) * 60 + int(second or 0)
     return whole * 10**9 + int((fraction or "0").ljust(9, "0"))
 

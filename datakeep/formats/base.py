@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 #: A commit's id, and a sha256 as it stands in our files.
 COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 SHA256_ID = r"^sha256:[0-9a-f]{64}$"
+#: How many places of a misplaced field are named, and how deep they are looked for.
+_NAMED = 3
+_DEPTH = 3
 
 
 def _date_or_datetime(value: Any) -> Any:
@@ -120,7 +124,7 @@ class Document(Part):
         Raises:
             MisspelledField: Names each such field and the one that was probably meant.
         """
-        faults = [_misspelled(path, kind) for path, kind in self.unknown_fields()]
+        faults = [_misspelled(path, kind, type(self)) for path, kind in self.unknown_fields()]
         if faults:
             raise MisspelledField(
                 f"{what}: {faults[0]}",
@@ -133,12 +137,35 @@ class Document(Part):
         return yaml.dump({"format": self.format_line(), **self.to_dict()})
 
 
-def _misspelled(path: str, kind: type[Part]) -> str:
+def _misspelled(path: str, kind: type[Part], document: type[Document]) -> str:
     known = [field.alias or name for name, field in kind.model_fields.items()]
-    near = nearest(path.rpartition(".")[2], known)
+    word = path.rpartition(".")[2]
+    elsewhere = [place for place in _places(document) if place.rpartition(".")[2] == word and "." in place]
+    if elsewhere and word not in known:
+        meant = " or ".join(map(repr, elsewhere[:_NAMED]))
+        return f"there is no field {path!r}; did you mean {meant}?"
+    near = nearest(word, known)
     return f"there is no field {path!r}" + (
         f"; did you mean {near!r}?" if near else f"; known are {', '.join(known)}"
     )
+
+
+def _places(kind: type[Part], prefix: str = "", depth: int = 0) -> Iterator[str]:
+    """The dotted path of every field of a model and of the models in it, those in lists apart."""
+    for name, field in kind.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        yield path
+        for inner in _models_in(field.annotation) if depth < _DEPTH else ():
+            yield from _places(inner, f"{path}.", depth + 1)
+
+
+def _models_in(annotation: Any) -> Iterator[type[Part]]:
+    """The models that a field may hold as its value; what stands in lists and mappings has no path of its own."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType, Annotated):
+        for one in get_args(annotation):
+            yield from _models_in(one)
 
 
 def check_format(data: dict[str, Any], kind: type[Document], what: str) -> None:

@@ -87,7 +87,7 @@ def _is_same(one: Node, other: Node) -> bool:
 
 def _from(database: sqlite3.Connection, node: Node, *, is_start: bool) -> Iterator[Node]:
     """What was made of ``node`` in one step; a reference without a version may mean any."""
-    hows = ("input", "parent") if node.kind == "dataset" else ("base",)
+    hows = ("input", "undeclared", "parent") if node.kind == "dataset" else ("base",)
     for name in (node.name, *(_aliases(database, node.name) if node.kind == "dataset" else ())):
         for how in hows:
             query = (
@@ -109,7 +109,13 @@ def _aliases(database: sqlite3.Connection, dataset: str) -> list[str]:
 def _open(database: sqlite3.Connection, reached_already: Iterable[Node]) -> Iterator[str]:
     """Models and datasets made of something that the keep has no readable record of."""
     known = set(reached_already)
-    for how, kind in (("base", "model"), ("input", "dataset"), ("parent", "dataset")):
+    whats = {
+        "base": ("model", "the base model"),
+        "input": ("dataset", "the dataset"),
+        "undeclared": ("dataset", "undeclared files of the dataset"),
+        "parent": ("dataset", "the parent"),
+    }
+    for how, (kind, what) in whats.items():
         query = (
             "SELECT e.kind, e.name, e.number, l.name, l.number FROM lost l JOIN entry e ON e.path = l.path "
             "WHERE l.how = ? ORDER BY e.name, e.number LIMIT ?"
@@ -119,5 +125,4 @@ def _open(database: sqlite3.Connection, reached_already: Iterable[Node]) -> Iter
             if node in known or "://" in missing or missing.startswith("external:") or missing == "unknown":
                 continue
             lost = Node(kind, missing, missing_number)
-            what = {"base": "the base model", "input": "the dataset", "parent": "the parent"}[how]
             yield f"{of_kind} {node} was made of {what} {lost}, whose record is missing or broken"

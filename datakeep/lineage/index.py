@@ -275,6 +275,8 @@ def _store_model(database: sqlite3.Connection, path: str, data: dict[str, Any]) 
         database.execute("INSERT INTO artifact VALUES (?, ?, ?, ?)", row)
     for given in data["inputs"]:
         _lead(database, path, "input", f"{given['dataset']}@{given['version']}")
+    for label in sorted({str(one["of"]) for one in data.get("undeclared") or [] if one.get("of")}):
+        _lead(database, path, "undeclared", label)
     for base in data.get("base_models") or []:
         _lead(database, path, "base", str(base))
 

@@ -105,10 +105,13 @@ def find_by_digest(reader: Reader, sha256: str) -> Found:
 
 
 def find_by_dataset(reader: Reader, dataset: str) -> Found:
-    """The records of the models that used any version of a dataset."""
+    """The records of the models that used any version of a dataset, or read of a checkout without declaring it."""
 
     def used_it(record: ModelRecord) -> bool:
-        return any(given.dataset == dataset for given in record.inputs)
+        names = [given.dataset for given in record.inputs]
+        return dataset in names or any(
+            str(one.get("of")).partition("@")[0] == dataset for one in record.undeclared
+        )
 
     return _search(reader, reader.list(FOLDER), dataset.encode("utf-8"), used_it)
 

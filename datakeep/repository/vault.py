@@ -251,9 +251,10 @@ def _make_bare(path: Path) -> None:
             "init", "--quiet", "--bare", "--initial-branch=main", "--template=", *shared, "--", str(staging),
             doing=f"cannot create the repository {path}",
         )  # fmt: skip
-        runner = GitRunner(staging)
-        for key, value in _BARE_SETTINGS.items():
-            runner.run("config", key, value)
+        # As `git config` would, which takes one setting at a time: a process for each.
+        lines = ("[{}]\n\t{} = {}\n".format(*key.split("."), value) for key, value in _BARE_SETTINGS.items())
+        with (staging / "config").open("a", encoding="utf-8") as config:
+            config.writelines(lines)
         hook = staging / "hooks" / "update"
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(_UPDATE_HOOK, encoding="utf-8")

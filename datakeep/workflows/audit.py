@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
 from datakeep.lineage import records
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelInput, ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.records import Broken
+    from datakeep.workflows.index import NotSearched
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.standings import Proofs
     from datakeep.workflows.stated import Stated
@@ -91,6 +93,9 @@ class Audit:
         same_file: Other records of the same file, as ``MODEL@V``.
         broken: Records that may hold an answer, but cannot be read.
         guesses: Recorded files of the same name or size, where the file itself is not known; no more than guesses.
+        differing: If the records of the same file name different data, what each of them names.
+        files: What the file is in registered datasets, where no record of a model has it, and which models read it.
+        not_searched: Whose lists of files are not here, if the file was looked for in them.
     """
 
     asked: str
@@ -99,6 +104,9 @@ class Audit:
     same_file: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
     guesses: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+    files: tuple[FileUsedBy, ...] = ()
+    not_searched: NotSearched | None = None
 
 
 def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Audit | UsedBy | FileUsedBy:
@@ -109,7 +117,7 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
         subject: A model's file, ``MODEL``, ``MODEL@V``, a name behind ``model:`` or ``dataset:``, or a file of a
             dataset: ``orders@v3:train/a.csv``, or ``orders:train/a.csv`` for all versions that have it.
         now: The time at which proofs are weighed.
-        fetch: Get the file lists that are not here, for the question about a file.
+        fetch: Get the file lists that are not here, for the question about a file of a dataset.
 
     Raises:
         UsageError: The name could mean several things.
@@ -124,14 +132,19 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
         return file_used_by(keep, *of_file, fetch=fetch)
     if kind == "dataset" and name:
         return used_by(keep, name)
-    return _whatever(keep, subject, now)
+    return _whatever(keep, subject, now, fetch=fetch)
 
 
-def _whatever(keep: Keep, subject: str, now: datetime) -> Audit | UsedBy:
+def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit | UsedBy:
     """Without a prefix the one thing that ``subject`` can mean."""
-    name = subject.partition("@")[0]
-    is_model = bool(records.versions_of(keep.tree, name))
-    is_dataset = bool(NAME.fullmatch(name)) and bool(keep.versions(name))
+    name, _, version = subject.partition("@")
+    models = records.versions_of(keep.tree, name)
+    versions = keep.versions(name) if NAME.fullmatch(name) else []
+    is_model, is_dataset = bool(models), bool(versions)
+    if is_model and is_dataset and (version in models) != (version in versions):
+        is_model, is_dataset = version in models, version in versions
+        other = f"the {'dataset' if is_model else 'model'} {name} has no version {version}"
+        keep.progress.note(f"{subject} is the {'model' if is_model else 'dataset'}: {other}")
     is_file = Path(subject).is_file()
     meanings = [
         *([f"model:{subject}"] if is_model else []),
@@ -148,7 +161,7 @@ def _whatever(keep: Keep, subject: str, now: datetime) -> Audit | UsedBy:
     if is_dataset:
         return used_by(keep, subject)
     if is_file:
-        return _by_file(keep, Path(subject), now)
+        return _by_file(keep, Path(subject), now, fetch=fetch)
     if Path(subject).is_dir():
         raise UsageError(
             f"{subject} is a folder; a model is known by its file",
@@ -170,15 +183,37 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
     )
 
 
-def _by_file(keep: Keep, path: Path, now: datetime) -> Audit:
+def _by_file(keep: Keep, path: Path, now: datetime, *, fetch: bool) -> Audit:
     sha256, found = find_by_file(keep, path)
     asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
     if not found.records:
-        guesses = nearest_files(keep, path.resolve())
-        return Audit(asked, sha256, None, broken=_all_broken(keep), guesses=guesses)
+        from datakeep.workflows.registered_file import registered_file  # late: only for what no record has
+
+        files, lacking = registered_file(keep, sha256, fetch=fetch)
+        guesses = () if files else nearest_files(keep, path.resolve())
+        broken = _all_broken(keep)
+        return Audit(asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking)
     newest = newest_of(found)
-    others = tuple(f"{one.model}@{one.version}" for one in found.records if one is not newest)
-    return Audit(asked, sha256, Auditor(keep, now).made_of(newest), others, found.broken)
+    rest = [one for one in found.records if one is not newest]
+    others = tuple(_label(one) + (" (failed)" if one.status == "failed" else "") for one in rest)
+    made_of = Auditor(keep, now).made_of(newest)
+    return Audit(asked, sha256, made_of, others, found.broken, differing=_differing([newest, *rest]))
+
+
+def _label(record: ModelRecord) -> str:
+    return f"{record.model}@{record.version}"
+
+
+def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
+    """What each record names as its data, where they do not name the same."""
+    named = {}
+    for record in found:
+        data = sorted({f"{one.dataset}@{one.version}" for one in record.inputs}) + sorted(record.base_models)
+        undeclared = max(record.undeclared_count or 0, len(record.undeclared))
+        data += [counted(undeclared, "undeclared file")] if undeclared else []
+        failed = " (failed)" if record.status == "failed" else ""
+        named[_label(record) + failed] = ", ".join(data) or "no data"
+    return tuple(f"{one}: {data}" for one, data in named.items()) if len({*named.values()}) > 1 else ()
 
 
 def _all_broken(keep: Keep) -> tuple[Broken, ...]:

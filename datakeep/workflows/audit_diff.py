@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.changes import shorten
@@ -16,6 +17,7 @@ from datakeep.core.errors import DatakeepError
 from datakeep.workflows.data_diff import DatasetChange, dataset_changes, undeclared_changes
 from datakeep.workflows.recorded_models import label_of, record_named
 from datakeep.workflows.recording import PACKAGES, is_packages
+from datakeep.workflows.told_alike import are_alike, same_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -175,7 +177,11 @@ def _code(old: ModelRecord, new: ModelRecord) -> Section:
     before, after = old.code, new.code
     section.compare("repository", before.url, after.url)
     section.compare("commit", *(one.commit and one.commit[:12] for one in (before, after)))
-    section.compare("path", before.path, after.path)
+    name = _name_of(after.path)
+    if before.path != after.path and name == _name_of(before.path) and not (before.commit or after.commit):
+        section.unknown.append(f"what {name} said, which lay in two folders and in no git work tree")
+    else:
+        section.compare("path", before.path, after.path)
     dirty = [one.dirty or ("none" if one.commit else None) for one in (before, after)]
     if dirty[0] != dirty[1] and None not in dirty:
         section.compare("changes that were not committed", *(_uncommitted(one) for one in (old, new)))
@@ -185,6 +191,10 @@ def _code(old: ModelRecord, new: ModelRecord) -> Section:
         f"commit {before.commit[:12]}" + (f", with {_uncommitted(old)}" if before.dirty else "")
     )
     return section
+
+
+def _name_of(path: str | None) -> str | None:
+    return None if path is None else PurePosixPath(path).name
 
 
 def _uncommitted(record: ModelRecord) -> str:
@@ -212,9 +222,10 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
     before, after = (
         {name: value for name, value in _flat(one.parameters) if name not in names} for one in (old, new)
     )
+    alike = are_alike(old, new)
     told = [bool(one.command or one.parameters) for one in (old, new)]
     for name in sorted({*before, *after}) if all(told) else ():
-        if before.get(name) != after.get(name):
+        if not alike(before.get(name), after.get(name)):
             shown = [one.get(name, "not set") for one in (before, after)]
             parameters.changed.append(f"{name}: {shorten(shown[0])} → {shorten(shown[1])}")
             parameters.details[name] = {"old": before.get(name), "new": after.get(name)}
@@ -225,7 +236,7 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
     if not all(told):
         where = parameters.unknown if any(told) else parameters.nowhere
         where.append(f"parameters and command of {' and '.join(_untold(told, old, new))}")
-    elif old.command != new.command and not (parameters.changed or seeds.changed):
+    elif not (parameters.changed or seeds.changed or same_command(old, new)):
         parameters.compare("command", " ".join(old.command), " ".join(new.command))
     return parameters, seeds
 

@@ -14,6 +14,7 @@ from datakeep.core.counts import counted
 from datakeep.core.names import version_number
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.version import VersionEntry
+from datakeep.lineage.records import record_path
 from datakeep.workflows.index import ask
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.parsed import entries_at
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.written_once import Tampered
 
-Kind = Literal["tampered", "broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split"]
+Kind = Literal[
+    "tampered", "broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split", "test-read"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _MAX_DEPTH = 10
 
@@ -185,13 +188,15 @@ class _Judging:
     def _judge(self, name: str, record: ModelRecord) -> None:
         self._undeclared(name, record)
         for given in record.inputs:
-            self._test_split(name, given)
-        for given in self._all_inputs(name, record, (name,)):
-            self._input(name, given)
+            self._test_split(name, record, given)
+        for owner, given in self._all_inputs(name, record, (name,)):
+            self._input(name, owner, given)
 
-    def _all_inputs(self, name: str, record: ModelRecord, above: tuple[str, ...]) -> Iterator[ModelInput]:
-        """The data of a model and of its base models."""
-        yield from record.inputs
+    def _all_inputs(
+        self, name: str, record: ModelRecord, above: tuple[str, ...]
+    ) -> Iterator[tuple[ModelRecord, ModelInput]]:
+        """The data of a model and of its base models, each with the record that tells of it."""
+        yield from ((record, given) for given in record.inputs)
         for base in record.base_models:
             found = self._base(base)
             if found is None:
@@ -217,20 +222,27 @@ class _Judging:
             step = f"datakeep audit model:{name}; register the data, and name it with --uses"
             self._complain("undeclared", name, what, step, name)
 
-    def _test_split(self, name: str, given: ModelInput) -> None:
-        """A run that read nothing but a test split has learned nothing from it: it evaluates."""
-        splits = given.files_read.splits if given.files_read else {}
-        read = {split: count for split, count in splits.items() if count and is_test(split)}
-        if read and any(count and not is_test(split) for split, count in splits.items()):
-            about = f"{given.dataset}@{given.version}"
-            split = ", ".join(sorted(read))
-            what = (
-                f"the training read its test split ({split}) too; whether it learned from it nobody can tell"
-            )
-            step = f"datakeep audit model:{name}; evaluate in a run of its own"
+    def _test_split(self, name: str, record: ModelRecord, given: ModelInput) -> None:
+        """Training on a test split is told from scoring on it only where there was nothing else to learn from."""
+        read = [split for split in _splits_read(given) if is_test(split)]
+        if not read:
+            return
+        about, split = f"{given.dataset}@{given.version}", ", ".join(sorted(read))
+        if only_test_read(record):
+            what = f"it read the test split ({split}) and no other data, and left a model"
+            step = f"datakeep audit model:{name}; train on another split"
             self._complain("test-split", about, what, step, name)
+        elif not all(is_test(other) for other in _splits_read(given)):
+            what = f"the run that made it read the test split ({split}) too, to score or to train: nobody can tell"
+            step = f"datakeep audit model:{name}; score in a run of its own, which reads no other split"
+            self._complain("test-read", about, what, step, name)
 
-    def _input(self, name: str, given: ModelInput) -> None:
+    def _input(self, name: str, owner: ModelRecord, given: ModelInput) -> None:
+        if self._facts.contradicts(given):
+            path = record_path(owner.model, owner.version)
+            for doubt in self._changed:
+                if doubt.path == path:
+                    self._complain("tampered", path, doubt.what, "", name)
         for one in self._facts.of(given):
             self._complain(one.kind, one.about, one.what, one.next_step, name)
 
@@ -252,6 +264,27 @@ class _Judging:
                     splits.setdefault(given.dataset, set()).update(tests)
         for dataset, found in sorted(splits.items()):
             yield TestReads(dataset, tuple(sorted(found)), reading[dataset], unknown[dataset], runs[dataset])
+
+
+def _splits_read(given: ModelInput) -> list[str]:
+    """The splits of which at least one file was read."""
+    return [split for split, count in (given.files_read.splits if given.files_read else {}).items() if count]
+
+
+def only_test_read(record: ModelRecord) -> bool:
+    """Whether a model can have learned from a test split alone: its run left files, and read nothing else.
+
+    A run that loads a model, as a base model or as a file, evaluates it; files of no split may hold anything.
+    """
+    if not record.artifacts or record.base_models or record.undeclared or record.undeclared_count:
+        return False
+    for given in record.inputs:
+        read = given.files_read
+        if read is None or not record.knows_files_of(given):
+            return False
+        if sum(read.splits.values()) != read.count or not all(map(is_test, _splits_read(given))):
+            return False
+    return True
 
 
 def _is_seen(record: ModelRecord) -> bool:

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.conditions import parse_condition
 from datakeep.core.counts import counted
-from datakeep.core.errors import UnknownName
+from datakeep.core.errors import ImpossibleValue, UnknownName
 from datakeep.core.names import nearest, version_number
 from datakeep.lineage import records
 from datakeep.workflows.index import ask
 from datakeep.workflows.recorded_models import label_of
 from datakeep.workflows.rows_where import search_rows
-from datakeep.workflows.used_by import FileRead, SomeFiles, candidates, models_through, verdict_of
+from datakeep.workflows.used_by import (
+    FileRead,
+    SomeFiles,
+    broken_records,
+    candidates,
+    models_through,
+    undeclared_of,
+    verdict_of,
+    verdict_of_undeclared,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +76,7 @@ def audit_where(
 
     Raises:
         UsageError: It is no condition.
+        ImpossibleValue: All that was asked about is here, and none of it could be searched for such a value.
         UnknownName: There is no such dataset or version; or all that was asked about was searched, and no table of
             it has such a column.
     """
@@ -75,9 +85,10 @@ def audit_where(
     versions = _versions(keep, subjects)
     found = search_rows(keep, condition, versions, fetch=fetch, rehash=rehash)
     _require_column(condition.columns, found)
+    _require_possible(found)
     asked = tuple((name, version) for name, some in versions.items() for version in some)
     answer = RowsUsedBy(condition.columns, found, asked=asked)
-    return _used_by(keep, answer) if found.having else answer
+    return _used_by(keep, answer) if found.having else replace(answer, broken=broken_records(keep))
 
 
 def _versions(keep: Keep, subjects: Sequence[str]) -> dict[str, list[str]]:
@@ -107,6 +118,24 @@ def _require_column(columns: Sequence[str], found: Search) -> None:
     )
 
 
+def _require_possible(found: Search) -> None:
+    """Where no file with such a column could be searched, and only because of the value, it was mistyped."""
+    numbers = found.numbers
+    fit = numbers.different - numbers.lacking - numbers.impossible
+    others = [one for one in found.unsearched if not one.otherwise]
+    things = [
+        *(f"{one.version}: {one.column} is {one.type}: {one.why}" for one in found.impossible),
+        *(f"{one.version}: {one.why}" for one in found.unsearched if one.otherwise),
+    ]
+    if fit or others or not things:
+        return
+    raise ImpossibleValue(
+        f"no row was looked for, since no row can have the value as it was typed: {things[0]}",
+        next_step="type it as the column's type has it (datakeep show NAME@V lists the columns), and ask again",
+        things=things if len(things) > 1 else (),
+    )
+
+
 def _near(name: str, columns: Sequence[str]) -> str | None:
     folded = {column.casefold(): column for column in columns}
     return folded.get(name.casefold()) or nearest(name, columns)
@@ -131,6 +160,17 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
         for record in used.records
         for given in record.inputs
         if (one := versions.get((given.dataset, given.version)))
+    )
+    models += tuple(
+        FileRead(
+            label_of(record),
+            f"{one.dataset}@{one.version}",
+            *verdict_of_undeclared(record, one.dataset, one.version, [file.path for file in one.files]),
+        )
+        for record in used.records
+        for one in having
+        if one.version in undeclared_of(record, one.dataset)
+        and not any((given.dataset, given.version) == (one.dataset, one.version) for given in record.inputs)
     )
     direct = {one.model for one in models}
     ways = _shortest([way for _, reached in answers for way in reached.ways], having)

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import DatakeepError, UnknownName
+from datakeep.core.errors import DatakeepError
 from datakeep.formats.inventory import differences
 from datakeep.formats.model_words import MISSED
 from datakeep.repository.scratch import scratch
 from datakeep.workflows.bytes_here import BytesHere
+from datakeep.workflows.rows_diff import rows_between, rows_data, rows_in_words
+from datakeep.workflows.told_alike import bytes_alike
 from datakeep.workflows.used_by import listed_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from datakeep.extract.comparison import Comparison
-    from datakeep.formats.inventory import FileChanges, FileEntry, Inventory
+    from datakeep.formats.inventory import FileChanges, Inventory
     from datakeep.formats.model import ModelInput, ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.workflows.keep import Keep
-
-#: More bytes of tables on one side are not compared row by row.
-_MAX_BYTES = 8 << 30
 
 
 @dataclass(slots=True)
@@ -70,7 +66,7 @@ class DatasetChange:
             "same": list(self.same),
             "unknown": list(self.unknown),
             "files": files,
-            "rows": _rows_data(self.rows) if self.rows else None,
+            "rows": rows_data(self.rows) if self.rows else None,
         }
 
 
@@ -81,7 +77,8 @@ def dataset_changes(
     names = sorted({one.dataset for record in (old, new) for one in record.inputs})
     with scratch() as folder:
         here = BytesHere(keep, fetch=fetch, scratch=folder)
-        return tuple(_Differ(keep, here, folder, old, new).dataset(name) for name in names)
+        differ = _Differ(keep, here, folder, old, new)
+        return tuple(found for name in names if (found := differ.dataset(name)))
 
 
 class _Differ:
@@ -89,10 +86,14 @@ class _Differ:
         self._keep, self._here, self._folder = keep, here, folder
         self._old, self._new = old, new
 
-    def dataset(self, name: str) -> DatasetChange:
-        """What became of the dataset ``name``."""
+    def dataset(self, name: str) -> DatasetChange | None:
+        """What became of the dataset ``name``; None where that is told of another one, which has its bytes."""
         before = [one for one in self._old.inputs if one.dataset == name]
         after = [one for one in self._new.inputs if one.dataset == name]
+        if before and not after:
+            after = self._twins(before, self._new, self._old)
+        elif after and self._twins(after, self._old, self._new):
+            return None
         found = DatasetChange(name, tuple(one.version for one in before), tuple(one.version for one in after))
         if len(before) == len(after) == 1:
             self._one(found, before[0], after[0])
@@ -105,14 +106,28 @@ class _Differ:
             found.unknown.append(f"which files of {name} were read: several versions of it were given")
         return found
 
+    @staticmethod
+    def _twins(given: list[ModelInput], record: ModelRecord, other: ModelRecord) -> list[ModelInput]:
+        """The one input of ``record`` that is this very data under the name of a dataset that ``other`` lacks."""
+        there, here = (
+            [
+                one
+                for one in some.inputs
+                if one.content == given[0].content
+                and all(one.dataset != lacks.dataset for lacks in rest.inputs)
+            ]
+            for some, rest in ((record, other), (other, record))
+        )
+        return there if len(there) == len(here) == 1 else []
+
     def _one(self, found: DatasetChange, before: ModelInput, after: ModelInput) -> None:
         same_bytes = before.content == after.content
         sides = [self._side(before, self._old), self._side(after, self._new)]
         old, new = sides
         if same_bytes:
-            if before.version != after.version:
+            if _name(before) != _name(after):
                 found.same.append(f"{_name(before)} and {_name(after)} have the same bytes")
-                found.next_step = _diff_step(before, after)
+                found.next_step = _diff_step(before, after) if before.dataset == after.dataset else None
             self._reads(found, before, after, old, new)
             return
         found.next_step = _diff_step(before, after)
@@ -169,7 +184,7 @@ class _Differ:
             said = f"of {_name(after)} other files were read: {counts}"
             is_certain = old.is_all and new.is_all
         else:
-            if before.version == after.version:
+            if _name(before) == _name(after):
                 found.same.append(f"{_name(after)}; files read: {_read(after)}")
             if old.is_all != new.is_all:
                 partly = self._new if old.is_all else self._old
@@ -191,50 +206,14 @@ class _Differ:
             f"{len(found.files.changed):,} changed"
         )
         try:
-            found.rows, why_not = self._rows(old, new)
+            sides = [(side.entry, side.inventory) for side in (old, new) if side.entry and side.inventory]
+            found.rows, why_not = rows_between(self._keep, self._here, self._folder, *sides)
         except DatakeepError as error:
             why_not = error.what
         if found.rows is None:
             found.unknown.append(f"rows of {found.dataset} that changed: not compared, {why_not}")
         else:
             found.changed.append(rows_in_words(found.rows))
-
-    def _rows(self, old: _Side, new: _Side) -> tuple[Comparison | None, str]:
-        """How the rows of tables differ that are not the same in both; or why they are not compared."""
-        from datakeep.extract.compare import compare
-
-        assert old.entry and new.entry and old.inventory and new.inventory  # noqa: S101, PT018  (both were found)
-        before, after = _other_tables(old.inventory, new.inventory)
-        if not (before and after):
-            return None, "no table changed"
-        if max(sum(file.size_bytes for file in some) for some in (before, after)) > _MAX_BYTES:
-            return None, f"the tables that changed have more than {_MAX_BYTES >> 30} GB"
-        sides = []
-        for side, entry, files in (("old", old.entry, before), ("new", new.entry, after)):
-            paths, why = self._held(side, entry, files)
-            if why:
-                return None, why
-            sides.append(paths)
-        columns = new.entry.manifest.get("columns") or []
-        keys = [column["name"] for column in columns if isinstance(column, dict) and column.get("key")]
-        told = partial(compare, *sides, personal=True, progress=self._keep.progress, scratch=self._folder)
-        try:
-            return told(keys=keys), ""
-        except UnknownName:  # neither side has the key any more
-            return told(), ""
-
-    def _held(
-        self, side: str, entry: VersionEntry, files: Sequence[FileEntry]
-    ) -> tuple[list[tuple[str, Path]], str]:
-        """Each of ``files`` where it can be read, every byte of it the registered one; or why one cannot."""
-        held = []
-        for number, (file, copies) in enumerate(self._here.each(entry, files, in_parts=[False] * len(files))):
-            place = self._folder / f"{side}-{number}"
-            path, why = self._here.whole(file, copies, place)
-            if path is None:
-                return [], f"data/{file.path} of {entry.dataset}@{entry.version}: {why}"
-            held.append((f"data/{file.path}", path))
-        return held, ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,71 +269,9 @@ def _files_read(
     return rows if paths is None or len(rows) == len(paths) else None
 
 
-def _other_tables(old: Inventory, new: Inventory) -> tuple[list[FileEntry], list[FileEntry]]:
-    """The tables of each side that the other lacks; with one that both have, where a side would have none."""
-    from datakeep.extract.tabular import TABULAR, extension
-
-    before, after = ([file for file in side.files if extension(file.path) in TABULAR] for side in (old, new))
-    removed, common = _beyond(before, after)
-    added, _ = _beyond(after, before)
-    if bool(removed) != bool(added) and common:
-        base = min(common, key=lambda file: file.size_bytes)
-        twin = next(file for file in after if file.sha256 == base.sha256)
-        return [*removed, base], [*added, twin]
-    return removed, added
-
-
-def _beyond(
-    files: Sequence[FileEntry], others: Sequence[FileEntry]
-) -> tuple[list[FileEntry], list[FileEntry]]:
-    """Those of ``files`` whose bytes ``others`` do not have as often, and the rest."""
-    left = Counter(file.sha256 for file in others)
-    beyond: list[FileEntry] = []
-    common: list[FileEntry] = []
-    for file in files:
-        (common if left[file.sha256] > 0 else beyond).append(file)
-        left[file.sha256] -= 1
-    return beyond, common
-
-
-def rows_in_words(found: Comparison) -> str:
-    """What a comparison found, in one line."""
-    if found.by == "key":
-        how, changed = f" by {', '.join(found.keys)}", f", {found.changed:,} changed"
-    else:
-        how, changed = f", as wholes ({found.why_by_row or 'no key is stated'})", ""
-    said = f"rows{how}: {found.added:,} added, {found.removed:,} removed{changed}"
-    columns = [
-        f"{len(some):,} {word}"
-        for some, word in (
-            (found.columns_added, "added"),
-            (found.columns_removed, "removed"),
-            (found.types_changed, "of another type"),
-        )
-        if some
-    ]
-    return said + (f"; columns: {', '.join(columns)}" if columns else "")
-
-
-def _rows_data(found: Comparison) -> dict[str, Any]:
-    """Without the numbers of all rows: only tables that differ were compared."""
-    return {
-        "by": found.by,
-        "keys": list(found.keys),
-        "added": found.added,
-        "removed": found.removed,
-        "changed": found.changed,
-        "columns_added": [name for name, _ in found.columns_added],
-        "columns_removed": [name for name, _ in found.columns_removed],
-        "types_changed": [name for name, _, _ in found.types_changed],
-    }
-
-
 def undeclared_changes(old: ModelRecord, new: ModelRecord) -> tuple[str | None, bool]:
     """What was read that belongs to no dataset, by one of them only; and whether that is certain."""
-    before, after = (
-        {(str(one.get("path")), str(one.get("sha256"))) for one in record.undeclared} for record in (old, new)
-    )
+    before, after = (bytes_alike(record.undeclared).keys() for record in (old, new))
     more, less = len(after - before), len(before - after)
     counts = old.undeclared_count or 0, new.undeclared_count or 0
     if more or less:

@@ -12,7 +12,7 @@ from datakeep.formats.model import ModelRecord
 from datakeep.formats.model_words import model_rows, read_in_words
 from datakeep.lineage import records
 from datakeep.workflows.audit import Audit, Auditor, gaps
-from datakeep.workflows.used_by import FileUsedBy
+from datakeep.workflows.used_by import FileUsedBy, undeclared_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -162,6 +162,9 @@ class _Graph:
         for given in record.inputs:
             if given.dataset == dataset and version in (None, given.version):
                 self._read(self.dataset(dataset, given.version), key, record, dataset, given.version)
+        for undeclared in undeclared_of(record, dataset):
+            if version in (None, undeclared):
+                self.edge(self.dataset(dataset, undeclared), key, "read", "read without being declared")
 
     def way(self, way: Way) -> None:
         """All steps of a way."""

@@ -17,6 +17,7 @@ from datakeep.core.secrets import find_secret
 from datakeep.formats import yaml
 from datakeep.formats.base import is_after
 from datakeep.formats.manifest import Manifest, Personal, SourceKind
+from datakeep.workflows.splits import stated_splits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from datakeep.formats.manifest import Source
 
-Kind = Literal["text", "person", "people", "list", "file", "caveats", "choice"]
+Kind = Literal["text", "person", "people", "list", "file", "caveats", "choice", "splits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,16 @@ FACTS: tuple[Fact, ...] = (
     Fact("annotation.classes", "--class", "a class of the labels; may be repeated", "list"),
     Fact("annotation.annotators", "--annotator", "who annotated; may be repeated", "list"),
     Fact(
+        "splits",
+        "--split",
+        "the files of a split, as 'train=data/train/**'; may be repeated, replaces the split of that name",
+        "splits",
+    ),
+    Fact(
+        "splits.group", "--split-group", "the column whose values must not be in two splits, as customer_id"
+    ),
+    Fact("splits.time", "--split-time", "the column by which the splits follow each other in time"),
+    Fact(
         "caveats",
         "--caveat",
         "something that misleads who does not know it; may be repeated, adds to those stated",
@@ -97,7 +108,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("access.granted_by", "--access-granted-by", "who grants it"),
 )
 #: Stated one by one over the years: an option adds to them, and only a manifest file replaces them.
-_ADDED = frozenset({"aliases", "stewards", "caveats"})
+_ADDED = frozenset({"aliases", "stewards", "caveats", "splits"})
 BY_PATH = {fact.path: fact for fact in FACTS}
 _PERSON = re.compile(r"\s*([^<>]+?)\s*<([^<>\s]+@[^<>\s]+)>\s*")
 #: What each kind of source must state beside the day.
@@ -123,6 +134,8 @@ def value_of(fact: Fact, given: Any) -> Any:
         return [_person(fact, text) for text in given]
     if fact.kind == "caveats":
         return [{"what": text} for text in given]
+    if fact.kind == "splits":
+        return stated_splits(fact.option, given)
     if fact.kind == "list":
         return list(given)
     if fact.kind == "choice" and given not in fact.choices:
@@ -167,7 +180,7 @@ def state(document: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Write the facts ``given`` (dotted field to option's text) into the manifest ``document``.
 
     ``annotation.none`` and ``annotation.rules`` exclude each other: the one that is given replaces the other.
-    Aliases, stewards and caveats are added to those that are there.
+    Aliases, stewards, caveats and splits are added to those that are there.
 
     Raises:
         UsageError: A value is malformed, or both kinds of annotation are given.
@@ -210,8 +223,11 @@ def _checked(fact: Fact, given: Any) -> Any:
     return value
 
 
-def _added(old: Any, new: list[Any]) -> list[Any]:
-    """``old`` with what of ``new`` it lacks; a person or caveat that is there takes over what is given."""
+def _added(old: Any, new: Any) -> Any:
+    """``old`` with what of ``new`` it lacks; a person, caveat or split that is there takes over what is given."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        old.update(new)
+        return old
     if not isinstance(old, list):
         return new
     there = {_key(item): item for item in old}
@@ -336,7 +352,7 @@ def _answer(fact: Fact, suggestion: str | None, ask: Ask) -> dict[str, Any]:
             stated, value = BY_PATH["annotation.none"], reason.strip()
         else:
             stated, value = fact, text
-        given: Any = [value] if fact.kind in ("people", "list", "caveats") else value
+        given: Any = [value] if fact.kind in ("people", "list", "caveats", "splits") else value
         try:
             check_writable({stated.path: given})
             _checked(stated, given)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import datakeep
 from datakeep.core.errors import DatakeepError, SourceMalformed
 from datakeep.extract.lookup import Looked, RowGroups, look_in_parts, look_through
-from datakeep.extract.typed import CannotTell
+from datakeep.extract.typed import AskOtherwise, CannotTell
 
 if TYPE_CHECKING:
     from typing import Self
@@ -132,7 +132,7 @@ def _answer(shown: str, copy: Copy, condition: Condition, scratch: Path, *, part
         with copy.open() as opened:
             return {"looked": asdict(look_in_parts(shown, opened, condition))}
     except CannotTell as error:
-        return {"cannot_tell": str(error)}
+        return {"cannot_tell": str(error), "ask_otherwise": isinstance(error, AskOtherwise)}
     except DatakeepError as error:
         return {"error": error.what}
     except MemoryError:
@@ -144,7 +144,7 @@ def _answer(shown: str, copy: Copy, condition: Condition, scratch: Path, *, part
 
 def _told(answer: dict[str, Any]) -> Looked:
     if "cannot_tell" in answer:
-        raise CannotTell(answer["cannot_tell"])
+        raise (AskOtherwise if answer["ask_otherwise"] else CannotTell)(answer["cannot_tell"])
     if "error" in answer:
         raise SourceMalformed(answer["error"], next_step="datakeep fsck tells which copies are whole")
     found = answer["looked"]
@@ -154,4 +154,5 @@ def _told(answer: dict[str, Any]) -> Looked:
         tuple(found["columns"]),
         tuple(found["remarks"]),
         RowGroups(**found["groups"]),
+        tuple(found["impossible"]) if found["impossible"] else None,
     )

@@ -83,13 +83,13 @@ class DataFacts:
         return None
 
     def of(self, given: ModelInput) -> tuple[Objection, ...]:
-        """What is to be said against what a model was given."""
+        """What is to be said against what a model was given; nothing where :meth:`contradicts` is true of it."""
+        return () if self.contradicts(given) else self._of(given.dataset, given.version)
+
+    def contradicts(self, given: ModelInput) -> bool:
+        """Whether the register has other contents under this version, which is a complaint about the record."""
         entry = self._entry(given.dataset, given.version)
-        if entry is not None and (entry.commit, entry.content) != (given.commit, given.content):
-            name = f"{given.dataset}@{given.version}"
-            what = "the register has other contents under this version than the model was made of"
-            return (Objection("broken", name, what, f"git log -- register/{given.dataset}"),)
-        return self._of(given.dataset, given.version)
+        return entry is not None and (entry.commit, entry.content) != (given.commit, given.content)
 
     def _of(self, name: str, version: str) -> tuple[Objection, ...]:
         key = (name, version)

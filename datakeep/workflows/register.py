@@ -16,7 +16,7 @@ from datakeep.formats.manifest import Manifest
 from datakeep.store.hashing import hash_file
 from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
-from datakeep.workflows import attachments, facts
+from datakeep.workflows import attachments, facts, splits
 from datakeep.workflows.extraction import extracted, first_query, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.parents import check_parents
@@ -181,6 +181,7 @@ def _made(
     if done is not None:
         done.describe(document)
     refuse_git_control(document, found)
+    splits.require_files(request.given.get("splits") or (), found.files.paths)
     document, manifest = _complete(keep, request, document, suggestions(found.files, who))
     files |= attach_asked(document, files)
     made, notes = profiled(request, found.files, seen, document, files, keep)
@@ -192,7 +193,10 @@ def _made(
     published = publisher.first(draft)
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
     said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
-    return Registered(published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes))
+    likely = splits.hint(request.name, document.get("splits"), found.files.paths)
+    return Registered(
+        published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes, *likely)
+    )
 
 
 def state_of(keep: Keep, sources: Sequence[Path]) -> HashState | None:

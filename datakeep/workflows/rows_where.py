@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from datakeep.core.errors import DatakeepError
 from datakeep.extract.lookup import RowGroups, way_of
 from datakeep.extract.tabular import extension
-from datakeep.extract.typed import CannotTell
+from datakeep.extract.typed import AskOtherwise, CannotTell
 from datakeep.formats.version import VersionEntry
 from datakeep.repository.scratch import scratch
 from datakeep.store.hashing import hash_file
@@ -59,9 +59,34 @@ class HavingVersion:
 
 @dataclass(frozen=True, slots=True)
 class Unsearched:
-    """Files of a version that were not searched, for one reason; ``such_as`` are a few of them, none of all files."""
+    """Files of a version that were not searched, for one reason; ``such_as`` are a few of them, none of all files.
+
+    ``otherwise`` is whether they would be if the value were typed in another way.
+    """
 
     version: str
+    why: str
+    files: int
+    such_as: tuple[str, ...]
+    otherwise: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """Files of a version of which no row can have the value, by the type of a column: a "no" that is told.
+
+    Attributes:
+        version: As ``orders@v3``.
+        column: Its name.
+        type: Its type there.
+        why: What is wrong with the value there; it is not repeated.
+        files: How many.
+        such_as: A few of them.
+    """
+
+    version: str
+    column: str
+    type: str
     why: str
     files: int
     such_as: tuple[str, ...]
@@ -76,6 +101,7 @@ class Searched:
         files: Tables, in all these versions.
         different: Of other bytes than each other; each of them was read once.
         lacking: Of the different ones, those without a column of the condition.
+        impossible: Of them, those of which no value of a column can be the one that was asked for.
         through: Of them, those that were read to their end and had the registered sha256.
         in_parts: Of them, those of which only parts were read, so that footer and statistics were believed.
         groups: Their row groups.
@@ -85,6 +111,7 @@ class Searched:
     files: int = 0
     different: int = 0
     lacking: int = 0
+    impossible: int = 0
     through: int = 0
     in_parts: int = 0
     groups: RowGroups = field(default_factory=RowGroups)
@@ -101,6 +128,7 @@ class Search:
         numbers: What was searched.
         columns: Columns of files that lack the one that was asked for: which may have been meant.
         remarks: How the values were taken, and in how many files so.
+        impossible: What cannot have such a value.
     """
 
     having: tuple[HavingVersion, ...]
@@ -109,6 +137,7 @@ class Search:
     numbers: Searched
     columns: tuple[str, ...]
     remarks: Mapping[str, int]
+    impossible: tuple[Impossible, ...] = ()
 
 
 def search_rows(
@@ -133,12 +162,13 @@ class _Searcher:
         self._bytes = BytesHere(keep, fetch=fetch, scratch=folder)
         self._known: dict[bytes, Looked] = {}
         self._failed: dict[tuple[str, bytes], str] = {}
-        self._by_content: dict[tuple[str, str], tuple[tuple[HavingFile, ...], int, Counter[str]]] = {}
+        self._otherwise: set[tuple[str, bytes]] = set()
         self._others: dict[str, set[bytes]] = {}
         self._columns: Counter[str] = Counter()
         self._remarks: Counter[str] = Counter()
         self._numbers = Searched()
         self._unsearched: list[Unsearched] = []
+        self._impossible: list[Impossible] = []
 
     def search(self, versions: Mapping[str, Sequence[str]]) -> Search:
         paths = [entry_path(name, version) for name, some in versions.items() for version in some]
@@ -159,10 +189,13 @@ class _Searcher:
             self._numbers,
             tuple(self._columns),
             dict(self._remarks),
+            tuple(self._impossible),
         )
 
-    def _miss(self, version: str, why: str, files: int = 0, such_as: Sequence[str] = ()) -> None:
-        self._unsearched.append(Unsearched(version, why, files, tuple(such_as[:_NAMED])))
+    def _miss(
+        self, version: str, why: str, files: int = 0, such_as: Sequence[str] = (), *, otherwise: bool = False
+    ) -> None:
+        self._unsearched.append(Unsearched(version, why, files, tuple(such_as[:_NAMED]), otherwise))
 
     def _dataset(self, entries: Sequence[VersionEntry]) -> Iterator[HavingVersion]:
         for entry, inventory in self._bytes.inventories(entries):
@@ -183,16 +216,23 @@ class _Searcher:
             if file.sha256 not in self._known and (entry.dataset, file.sha256) not in self._failed
         }
         self._look_at(entry, list(new.values()))
-        missed: dict[str, list[str]] = {}
+        missed: dict[tuple[str, bool], list[str]] = {}
+        impossible: dict[tuple[str, str, str], list[str]] = {}
         found = []
         for file in tables:
             looked = self._known.get(file.sha256)
             if looked is None:
-                missed.setdefault(self._failed[entry.dataset, file.sha256], []).append(file.path)
+                key = (entry.dataset, file.sha256)
+                missed.setdefault((self._failed[key], key in self._otherwise), []).append(file.path)
+            elif looked.impossible:
+                impossible.setdefault(looked.impossible, []).append(file.path)
             elif looked.rows:
                 found.append(HavingFile(file.path, looked.rows))
-        for why, paths in missed.items():
-            self._miss(_label(entry), why, len(paths), paths)
+        for (why, otherwise), paths in missed.items():
+            self._miss(_label(entry), why, len(paths), paths, otherwise=otherwise)
+        for (column, kind, why), paths in impossible.items():
+            such_as = tuple(paths[:_NAMED])
+            self._impossible.append(Impossible(_label(entry), column, kind, why, len(paths), such_as))
         return tuple(found)
 
     def _is_table(self, file: FileEntry) -> bool:
@@ -210,7 +250,12 @@ class _Searcher:
                 if isinstance(copy, str):
                     whys.append(copy)
                     continue
-                why = self._try(file, copy)
+                try:
+                    why = self._try(file, copy)
+                except AskOtherwise as error:  # of every other copy it would be the same
+                    self._otherwise.add((entry.dataset, file.sha256))
+                    self._failed[entry.dataset, file.sha256] = str(error)
+                    break
                 if why is None:
                     break
                 whys.append(why)
@@ -219,11 +264,17 @@ class _Searcher:
                 self._failed[entry.dataset, file.sha256] = said
 
     def _try(self, file: FileEntry, copy: Copy) -> str | None:
-        """Why the copy tells nothing; None if it told."""
+        """Why the copy tells nothing; None if it told.
+
+        Raises:
+            AskOtherwise: The value must be typed in another way for it.
+        """
         parts = way_of(file.path) == "parts"
         try:
             proven = copy.proven or self._is_proven(file, copy, whole=self._rehash or not parts)
             looked = self._apart.look(f"data/{file.path}", copy, parts=parts)
+        except AskOtherwise:
+            raise
         except CannotTell as error:
             return f"{error}"
         except _Damaged as error:
@@ -261,6 +312,7 @@ class _Searcher:
         numbers.through += not parts
         numbers.groups += looked.groups
         numbers.lacking += bool(looked.lacking)
+        numbers.impossible += bool(looked.impossible)
         self._columns.update(looked.columns)
         self._remarks.update(looked.remarks)
 

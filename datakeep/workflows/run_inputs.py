@@ -101,10 +101,13 @@ def add_undeclared(
         known: Digests of files that are known as something else: those of the declared base models.
     """
     finder = Checkouts(keep)
+    listed: set[str] = set()
     there = [(path, status) for path in paths if (status := _regular(path)) is not None]
     keep.progress.stage("hashing what was read besides", total=min(len(there), MAX_UNDECLARED))
     for path, status in there:
-        if len(found.undeclared) >= MAX_UNDECLARED:
+        of = finder.version_of(path)
+        # What is beyond the limit is counted, but of each version one file is listed: it is asked for by that.
+        if len(found.undeclared) >= MAX_UNDECLARED and (of is None or of in listed):
             found.undeclared_count += 1
             continue
         entry: dict[str, Any] = {"path": _shown(path), "size_bytes": status.st_size}
@@ -117,8 +120,9 @@ def add_undeclared(
             continue
         if status.st_mtime >= began_s:
             entry["changed"] = "during the training or since; the digest is of what is there now"
-        if of := finder.version_of(path):
+        if of:
             entry["of"] = of
+            listed.add(of)
         found.undeclared.append(entry)
         found.undeclared_count += 1
     if found.undeclared_count > len(found.undeclared):

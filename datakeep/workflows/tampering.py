@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from datakeep.formats.model import ModelRecord
     from datakeep.formats.version import VersionEntry
+    from datakeep.lineage.records import Broken
     from datakeep.workflows.audit import InputFacts, MadeOf
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.standings import Proofs
@@ -47,6 +48,7 @@ def behind_an_audit(keep: Keep, found: Audit | UsedBy | FileUsedBy, *, now: date
     elif isinstance(found, FileUsedBy):
         files.take_used(found.dataset, found.versions)
         files.paths.update(record_path(*one.model.split("@")) for one in found.models)
+    files.paths.update(one.path for one in found.broken)
     doubts = Doubts(keep, lambda entry: files.proofs.get(_label(entry)) or judge.proofs(entry))
     told = list(tampered(keep, files.paths))
     told += [one for record in files.records for one in doubts.of_record(record)]
@@ -61,6 +63,7 @@ def behind_some(
     *,
     now: datetime,
     models: Iterable[str] = (),
+    broken: Iterable[Broken] = (),
 ) -> tuple[Tampered, ...]:
     """As :func:`behind_an_audit`, of these model records with all that they lead to, and of register entries.
 
@@ -70,6 +73,7 @@ def behind_some(
         versions: Dataset and version, each.
         now: The time at which proofs are weighed.
         models: Further models by name, ``churn@v7``, of which the record alone is meant.
+        broken: Records that cannot be read: somebody may have made them so.
     """
     warn_of_a_short_history(keep)
     files = _Files(keep)
@@ -78,6 +82,7 @@ def behind_some(
         files.paths.update(entry_path(given.dataset, given.version) for given in record.inputs)
     files.paths.update(entry_path(dataset, version) for dataset, version in versions)
     files.paths.update(record_path(*name.split("@")) for name in models if "@" in name)
+    files.paths.update(one.path for one in broken)
     doubts = Doubts(keep, Judge(keep, now).proofs)
     told = list(tampered(keep, files.paths))
     told += [one for record in files.records for one in doubts.of_record(record)]

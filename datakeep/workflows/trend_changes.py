@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError
+from datakeep.repository.scratch import scratch
+from datakeep.workflows.bytes_here import BytesHere
 from datakeep.workflows.diff import Difference, diff
 from datakeep.workflows.inventories import load_inventory
+from datakeep.workflows.rows_diff import rows_between, rows_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +29,7 @@ class Changed:
         difference: Files, columns, manifest and profile; None where that cannot be told now.
         splits: Split to how many files it had and has, where that changed.
         rows: Rows before and now.
+        by_row: Which rows differ, in words; None where that cannot be told, or no table is another one.
         fault: Why it cannot be told.
     """
 
@@ -34,6 +38,7 @@ class Changed:
     splits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     rows: tuple[int | None, int | None] = (None, None)
     fault: str | None = None
+    by_row: str | None = None
 
 
 def changed_in(keep: Keep, entry: VersionEntry) -> Changed:
@@ -51,7 +56,19 @@ def changed_in(keep: Keep, entry: VersionEntry) -> Changed:
         for name in sorted(counts.keys() | now.keys())
         if counts[name] != now[name]
     }
-    return Changed(before, found, splits, (rows_of(old), rows_of(entry)))
+    return Changed(before, found, splits, (rows_of(old), rows_of(entry)), by_row=_by_row(keep, old, entry))
+
+
+def _by_row(keep: Keep, old: VersionEntry, new: VersionEntry) -> str | None:
+    """Which rows differ, of tables that can be had; their bytes were fetched for the training a moment ago."""
+    try:
+        with scratch() as folder:
+            here = BytesHere(keep, fetch=True, scratch=folder)
+            sides = [(entry, load_inventory(keep, entry)) for entry in (old, new)]
+            found, _ = rows_between(keep, here, folder, *sides)
+    except DatakeepError:
+        return None
+    return rows_in_words(found) if found else None
 
 
 def rows_of(entry: VersionEntry) -> int | None:

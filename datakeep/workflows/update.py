@@ -29,6 +29,7 @@ from datakeep.workflows.register import (
     state_of,
     suggestions,
 )
+from datakeep.workflows.splits import require_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -159,6 +160,9 @@ def update(
     with contextlib.ExitStack() as stack:
         found, seen = _new_source(keep, request, base, document, files, stack, who=who, now=now)
         source = found.files if found else None
+        if stated := given.get("splits"):
+            paths = found.files.paths if found else base.inventory.table.column("path").to_pylist()
+            require_files(stated, paths)
         _complete(keep, request, base, document, suggestions(source or (), who), now)
         now = max(now, ended(document)) if request.extraction else now
         files |= _profile(keep, base, request, document, files, source, seen)

@@ -15,12 +15,13 @@ from datakeep.core.errors import DatakeepError, SourceUnreadable, UnknownName
 from datakeep.core.names import NAME, VERSION, nearest, version_number
 from datakeep.core.patterns import splitter
 from datakeep.formats.model_words import MISSED
+from datakeep.formats.yaml import showable_path
 from datakeep.lineage import backwards, hashes, records
 from datakeep.lineage.committed import folded
 from datakeep.workflows.index import NotSearched, ask, not_searched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from datakeep.formats.model import FilesRead, ModelInput, ModelRecord
@@ -138,8 +139,26 @@ def find_by_file(keep: Keep, path: Path) -> tuple[str, Found]:
 
 
 def newest_of(found: Found) -> ModelRecord:
-    """Of several records of one file, the one that was made last."""
-    return max(found.records, key=lambda one: (one.recorded_at or "", one.model, one.version))
+    """Of several records of one file, the one that was made last; a failed training only if there is no other."""
+    return max(
+        found.records,
+        key=lambda one: (
+            one.status != "failed",
+            one.recorded_at or "",
+            one.model,
+            version_number(one.version),
+        ),
+    )
+
+
+def undeclared_of(record: ModelRecord, dataset: str) -> dict[str, list[str]]:
+    """By version of the dataset, the files that were read of its checkouts without being declared: whole paths."""
+    found: dict[str, list[str]] = {}
+    for one in record.undeclared:
+        name, _, version = str(one.get("of") or "").partition("@")
+        if name == dataset and version:
+            found.setdefault(version, []).append(str(one.get("path")))
+    return found
 
 
 def broken_records(keep: Keep) -> tuple[Broken, ...]:
@@ -188,6 +207,7 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
         record
         for record in used.records
         if any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
+        or any(version in (None, one) for one in undeclared_of(record, found.name))
     )
     return UsedBy(
         found.name,
@@ -207,7 +227,7 @@ def models_through(reached: Reached) -> tuple[Way, ...]:
 
 def candidates(index: Index, dataset: str, number: int | None) -> tuple[list[str], Reached]:
     """The records that name a dataset, those that cannot be read, and all that it leads to."""
-    query = "SELECT DISTINCT path FROM leads WHERE how = 'input' AND name = ?"
+    query = "SELECT DISTINCT path FROM leads WHERE how IN ('input', 'undeclared') AND name = ?"
     paths = [row[0] for row in index.database.execute(query, (dataset,))]
     return paths + _broken_paths(index), backwards.reached(index.database, dataset, number)
 
@@ -239,14 +259,17 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
     version = found.version if "@" in reference else None
     number = version_number(version) if version else None
 
-    def question(index: Index) -> tuple[list[int], NotSearched | None, list[str], Reached, list[str]]:
+    def question(
+        index: Index,
+    ) -> tuple[list[int], list[int], NotSearched | None, list[str], Reached, list[str]]:
         having = _having(index, found.name, number, path)
+        unlisted = _unlisted(index, found.name, number)
         lacking = not_searched(index, "files", found.name, number)
         near = [] if having else _near_paths(index, found.name, path)
         paths, reached = candidates(index, found.name, number)
-        return having, lacking, paths, reached, near
+        return having, unlisted, lacking, paths, reached, near
 
-    having, lacking, paths, reached, near = ask(keep, question, fetch=fetch)
+    having, unlisted, lacking, paths, reached, near = ask(keep, question, fetch=fetch)
     if not having and not lacking:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownName(
@@ -255,14 +278,53 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
         )
     versions = tuple(f"v{one}" for one in having)
     used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name)
+    perhaps = {f"v{one}" for one in unlisted}
     models = tuple(
-        _file_read(keep, record, given, path)
+        one
         for record in used.records
-        for given in record.inputs
-        if given.dataset == found.name and given.version in versions
+        for one in _readers(keep, record, found.name, path, known={*versions}, perhaps=perhaps)
     )
-    through = tuple(way for way in models_through(reached) if version or _begins_in(way, having))
+    through = tuple(
+        way for way in models_through(reached) if version or _begins_in(way, [*having, *unlisted])
+    )
     return FileUsedBy(found.name, path, versions, models, through, reached.open, lacking, used.broken)
+
+
+def _unlisted(index: Index, dataset: str, number: int | None) -> list[int]:
+    """The versions whose lists of files are not here."""
+    query = "SELECT number FROM wanting WHERE dataset = ? AND files ORDER BY number"
+    found = [row[0] for row in index.database.execute(query, (dataset,))]
+    return [one for one in found if number in (None, one)]
+
+
+def _readers(
+    keep: Keep, record: ModelRecord, dataset: str, path: str, *, known: set[str], perhaps: set[str]
+) -> Iterator[FileRead]:
+    """What a model read of a file in the versions that are ``known`` to have it, and of those that may."""
+    for given in record.inputs:
+        if given.dataset == dataset and given.version in known | perhaps:
+            yield _file_read(keep, record, given, path, may_lack=given.version not in known)
+    declared = {given.version for given in record.inputs if given.dataset == dataset}
+    for version in undeclared_of(record, dataset):
+        if version in (known | perhaps) - declared:
+            label = f"{record.model}@{record.version}"
+            yield FileRead(
+                label, f"{dataset}@{version}", *verdict_of_undeclared(record, dataset, version, [path])
+            )
+
+
+def verdict_of_undeclared(
+    record: ModelRecord, dataset: str, version: str, paths: Sequence[str]
+) -> tuple[Verdict, str]:
+    """As :func:`verdict_of`, of what was read of a checkout without being declared."""
+    read = undeclared_of(record, dataset).get(version, [])
+    ends = tuple(f"/data/{showable_path(path)}" for path in paths)
+    if any(one.endswith(ends) for one in read):
+        return "read", "read without being declared, from a checkout"
+    why = "other files of a checkout were read without being declared"
+    if (record.undeclared_count or 0) > len(record.undeclared):
+        return "not known", f"{why}; not all that were read are listed"
+    return _absent(record, why)
 
 
 def _begins_in(way: Way, numbers: list[int]) -> bool:
@@ -302,8 +364,13 @@ def _near_paths(index: Index, dataset: str, path: str) -> list[str]:
     return [near] if near else []
 
 
-def _file_read(keep: Keep, record: ModelRecord, given: ModelInput, path: str) -> FileRead:
-    verdict, why = verdict_of(keep, record, given, [path])
+def _file_read(keep: Keep, record: ModelRecord, given: ModelInput, path: str, *, may_lack: bool) -> FileRead:
+    read = given.files_read
+    if may_lack and not (read and (not read.count or listed_files(keep, record, read) is not None)):
+        verdict: Verdict = "not known"
+        why = "whether this version has the file, and so whether it was read, is not known here"
+    else:
+        verdict, why = verdict_of(keep, record, given, [path])
     return FileRead(
         f"{record.model}@{record.version}",
         f"{given.dataset}@{given.version}",
@@ -318,26 +385,32 @@ def verdict_of(
     """What the record tells of one file; of several, whether any of them was read."""
     read = given.files_read
     one = len(paths) == 1
+    was = "was" if read and read.count == 1 else "were"
     if read is None:
         return "not known", "the record does not say which files were read"
     if read.count == 0:
         return _absent(record, "no file of this version was read")
     if (listed := listed_files(keep, record, read)) is not None:
         found = listed.intersection(paths)
-        it = ("it is" if found else "it is not") if one else f"{len(found):,} of them are"
+        it = (
+            ("it is" if found else "it is not")
+            if one
+            else f"{len(found):,} of them {'is' if len(found) == 1 else 'are'}"
+        )
         why = f"{it} in the record's list of the files that were read"
         return ("read", why) if found else _absent(record, why)
     try:
         entry = keep.entry(f"{given.dataset}@{given.version}")
         splits = entry.manifest_model().splits
     except DatakeepError as error:
-        return "not known", f"{counted(read.count, 'file')} of it were read; {error.what}"
+        return "not known", f"{counted(read.count, 'file')} of it {was} read; {error.what}"
     if read.count == entry.files:
-        return "read", f"all {counted(entry.files, 'file')} of this version were read"
+        whole = f"all {entry.files:,} files of this version were" if entry.files != 1 else "its 1 file was"
+        return "read", f"{whole} read"
     if read.count + len(paths) > entry.files:
         return (
             "read",
-            f"{read.count:,} of {counted(entry.files, 'file')} were read, more than there are without them",
+            f"{read.count:,} of {counted(entry.files, 'file')} {was} read, more than there are without them",
         )
     split_of = splitter(splits.patterns) if splits else None
     found_splits = {split_of(f"data/{path}") if split_of else None for path in paths}
@@ -346,7 +419,7 @@ def verdict_of(
         return _absent(record, f"no file of {'its' if one else 'their'} split {names} was read")
     return (
         "not known",
-        f"{read.count:,} of {counted(entry.files, 'file')} were read; which, the keep does not tell",
+        f"{read.count:,} of {counted(entry.files, 'file')} {was} read; which, the keep does not tell",
     )
 
 

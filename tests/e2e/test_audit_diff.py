@@ -281,3 +281,51 @@ def test_damaged_bytes_are_not_compared(runs):
         assert "damaged in store main: other bytes than were registered" in found["unknown"][0]
     finally:
         place.write_bytes(data)
+
+
+def test_the_same_folder_and_the_same_script_by_other_names_are_no_change(runs):
+    aiko, keep = runs.world.aiko, runs.world.keep
+    aiko.run("cp", "-r", runs.code, "elsewhere", cwd=aiko.cwd)
+    aiko.datakeep(
+        "run", "--model", "placed", "--uses", "tab@v3", "--out", aiko.cwd / "placed-1", "--", "python",
+        runs.code / "train.py", "--data", "{data}", "--out", "{out}", "--lr", "0.2", "--seed", "2", cwd=keep,
+    )  # fmt: skip
+    aiko.datakeep(
+        "-C", keep, "run", "--model", "placed", "--uses", "tab@v3", "--out", aiko.cwd / "placed-2", "--", "python3",
+        "train.py", "--data", "{tab}", "--out", "{out}", "--lr", "0.2", "--seed", "2", cwd=aiko.cwd / "elsewhere",
+    )  # fmt: skip
+    data = runs.diff("placed@v1", "placed@v2", code=0)
+    assert (data["same"], data["changed"]) == (True, [])
+    # Another variable for the same folder; the same bytes as another dataset; undeclared files elsewhere.
+    record = runs.stored("placed@v2")
+    shell = {
+        **record, "version": "v3", "parameters": {**record["parameters"], "data": "${DATAKEEP_DATA_TAB}"},
+        "command": ["$DATAKEEP_DATA_TAB" if word == "{tab}" else word for word in record["command"]],
+    }  # fmt: skip
+    renamed = {
+        **record,
+        "version": "v4",
+        "inputs": [{**record["inputs"][0], "dataset": "table", "version": "v1"}],
+    }
+    renamed["command"] = ["{table}" if word == "{tab}" else word for word in record["command"]]
+    renamed["parameters"] = {**record["parameters"], "data": "{table}"}
+    strays = [
+        {**record, "version": f"v{number}", "undeclared": [{"path": f"/{folder}/a.csv", "sha256": "0" * 64}]}
+        for number, folder in ((5, "one"), (6, "two"))
+    ]
+    runs.commit(
+        {f"models/placed/{one['version']}.yaml": json.dumps(one) for one in (shell, renamed, *strays)}
+    )
+    assert runs.diff("placed@v2", "placed@v3")["same"]  # exit code 3: these records lack their lists
+    assert runs.diff("placed@v5", "placed@v6")["same"]
+    found = runs.diff("placed@v2", "placed@v4")
+    assert found["changed"] == []
+    assert "tab@v3 and table@v1 have the same bytes" in found["sections"]["data"]["same"]
+    # A script of another name is another one.
+    other = {
+        **record,
+        "version": "v7",
+        "command": [w.replace("train.py", "tune.py") for w in record["command"]],
+    }
+    runs.commit({"models/placed/v7.yaml": json.dumps(other)})
+    assert runs.diff("placed@v2", "placed@v7")["changed"] == ["parameters"]

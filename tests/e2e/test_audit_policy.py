@@ -101,6 +101,9 @@ def bad(world):
         "models/fine/v1.yaml": record(world, "fine", "good@v2", train),
         "models/evaluation/v1.yaml": record(world, "evaluation", "good@v2", only),
         "models/peeked/v1.yaml": record(world, "peeked", "good@v2", both),
+        "models/learned/v1.yaml": record(
+            world, "learned", "good@v2", only, artifacts=[{"path": "m.bin", "sha256": "1" * 64, "size_bytes": 3}]
+        ),
         "models/crashed/v1.yaml": record(world, "crashed", "good@v2", both, status="failed", failure="exit code 1"),
         "models/stray/v1.yaml": record(
             world, "stray", "good@v2", train, undeclared=[{"path": "/tmp/x.csv"}], undeclared_count=3
@@ -124,33 +127,36 @@ def test_each_fault_is_one_complaint_with_its_models_and_what_to_type(bad):
     data = policy(bad)
     found = complaints(data)
     assert found == {
-        ("tampered", "models/other/v1.yaml"): [],
+        ("tampered", "models/other/v1.yaml"): ["other@v1"],  # once, and not as a broken entry too
         ("broken", "models/torn/v1.yaml"): [],
         ("broken", "absent@v1"): ["lost@v1"],
-        ("broken", "good@v2"): ["other@v1"],
         ("unproven", "dim@v1"): ["murky@v1", "tuned@v1"],
         ("unproven", "child@v1"): ["grandchild@v1"],
         ("privacy", "dim@v1"): ["grandchild@v1", "murky@v1", "tuned@v1"],
         ("expired", "dim@v1"): ["grandchild@v1", "murky@v1", "tuned@v1"],
         ("undeclared", "stray@v1"): ["stray@v1"],
-        ("test-split", "good@v2"): ["peeked@v1"],
+        ("test-split", "good@v2"): ["learned@v1"],
+        ("test-read", "good@v2"): ["peeked@v1"],
     }
     assert all(one["next"] for one in data["complaints"])
-    assert (data["models"], data["failed_trainings"]) == (11, 1)
+    assert (data["models"], data["failed_trainings"]) == (12, 1)
     assert data["not_observed"] == ["blind@v1"]
     assert data["files_not_known"] == ["blind@v1"]
 
 
 def test_runs_that_read_the_test_split_are_counted_failed_ones_too(bad):
     (reads,) = policy(bad)["test_splits"]
-    # peeked, crashed and evaluation; what blind read is not known.
-    assert (reads["dataset"], reads["splits"], reads["runs_reading"]) == ("good", ["test"], 3)
+    # peeked, learned, crashed and evaluation; what blind read is not known.
+    assert (reads["dataset"], reads["splits"], reads["runs_reading"]) == ("good", ["test"], 4)
     assert reads["runs_not_known"] == 1
     shown = bad.calls.datakeep("audit", "--policy", cwd=bad.keep, code=3).out
     for words in (
-        "recorded runs that read a test split:", "3 of 10 runs", "trained on a test split:",
-        "! good@v2: the training read its test split (test) too", "it read 3 files that no dataset declares, such as",
-        "models: peeked@v1", "10 complaints; 7 of 11 models concerned (1 failed training left out)",
+        "recorded runs that read a test split:", "4 of 11 runs", "trained on a test split:",
+        "! good@v2: it read the test split (test) and no other data, and left a model",
+        "read a test split beside other data: trained on it, or only scored:",
+        "! good@v2: the run that made it read the test split (test) too, to score or to train: nobody can tell",
+        "it read 3 files that no dataset declares, such as",
+        "models: peeked@v1", "10 complaints; 8 of 12 models concerned (1 failed training left out)",
         "their data they read is not fully known: blind@v1",
     ):  # fmt: skip
         assert words in shown, words

@@ -203,6 +203,7 @@ def test_a_version_without_the_value_is_not_read(filled, tmp_path):
 def test_nothing_found_is_3_and_an_unknown_column_11_with_the_near_one(filled):
     data = where(filled, "customer_id = 4711", "orders@v2", code=3)
     assert (data["found"], data["versions"], data["models"], data["not_searched"]) == (False, [], [], [])
+    assert (data["answer"], data["complete"]) == ("no", True)
     done = filled.calls.datakeep("audit", "orders", "--where", "customer_id = -1", cwd=filled.keep, code=3)
     assert "not found anywhere" in done.out
     done = filled.calls.datakeep("audit", "mixed", "--where", "customer_id = -1", cwd=filled.keep, code=3)
@@ -211,6 +212,28 @@ def test_nothing_found_is_3_and_an_unknown_column_11_with_the_near_one(filled):
     assert "did you mean 'customer_id'" in done.err
     done = filled.calls.datakeep("audit", "--where", "customer_id > 4711", cwd=filled.keep, code=2)
     assert "at character 13" in done.err
+
+
+def test_a_value_that_the_column_cannot_hold_is_a_usage_error_unless_another_version_may_have_it(filled):
+    secret = "no-number-of-mine"
+    done = filled.calls.datakeep(
+        "audit", "orders", "--where", f"customer_id = '{secret}'", "--json", cwd=filled.keep, code=2
+    )
+    assert done.data["error"]["id"] == "impossible-value"
+    assert "orders@v1: customer_id is int64" in done.data["error"]["what"]
+    assert secret not in done.out
+    # Texts elsewhere may be it: then orders is a "no" that is told.
+    data = where(filled, f"customer_id = '{secret}'", code=3)
+    assert [(one["version"], one["type"]) for one in data["cannot_hold"]] == [
+        ("orders@v1", "int64"),
+        ("orders@v2", "int64"),
+    ]
+    assert data["answer"] == "no"
+    shown = filled.calls.datakeep(
+        "audit", "--where", f"customer_id = '{secret}'", cwd=filled.keep, code=3
+    ).out
+    assert "cannot hold such a value, and so have no such row:" in shown
+    assert secret not in shown
 
 
 def test_the_value_is_written_nowhere(filled):
@@ -272,15 +295,16 @@ def object_of(world, dataset, data):
 def test_what_is_damaged_or_missing_is_not_searched_and_never_no(filled, name, change, why):
     mixed = filled.aiko.cwd / "mixed"
     with changed(object_of(filled, "mixed", (mixed / name).read_bytes()), change):
-        data = where(filled, "customer_id = -4711", "mixed", code=3)
+        data = where(filled, "customer_id = -4711", "mixed", code=4)
         (lost,) = data["not_searched"]
         assert lost["version"] == "mixed@v1"
         assert lost["such_as"] == [name]
+        assert (data["answer"], data["complete"]) == ("not known", False)
         assert why in lost["why"]
         shown = filled.calls.datakeep(
-            "audit", "mixed", "--where", "customer_id = -4711", cwd=filled.keep, code=3
+            "audit", "mixed", "--where", "customer_id = -4711", cwd=filled.keep, code=4
         )
-        assert "not found in what was searched; 1 file not searched, which is no 'no'" in shown.out
+        assert "not found in what was searched, but 1 file was not searched; this is no 'no'" in shown.out
         assert where(filled, "customer_id = 4711")["found"] is True
 
 
@@ -290,7 +314,7 @@ def test_a_flipped_byte_that_parquet_does_not_notice_is_noticed_with_rehash(fill
     place = object_of(filled, "orders", data)
     with changed(place, lambda data: data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]):
         assert where(filled, "customer_id = 4711", "orders@v2", code=3)["not_searched"] == []
-        data = where(filled, "customer_id = 4711", "orders@v2", "--rehash", code=3)
+        data = where(filled, "customer_id = 4711", "orders@v2", "--rehash", code=4)
         assert "damaged in store main" in data["not_searched"][0]["why"]
     assert where(filled, "customer_id = 4711", "orders@v2", "--rehash", code=3)["not_searched"] == []
 
@@ -299,9 +323,9 @@ def test_a_clone_searches_what_is_here_and_fetches_when_told_to(filled):
     ken = filled.ken
     ken.run("git", "clone", "-q", filled.vault / "git" / "keeps" / "keep.git", "theirs", cwd=ken.cwd)
     theirs = ken.cwd / "theirs"
-    done = ken.datakeep("audit", "--where", "customer_id = 4711", cwd=theirs, code=3)
-    assert "nothing was searched" in done.out
-    assert "orders@v1: all 1 file: its repository is not on this machine" in done.out
+    done = ken.datakeep("audit", "--where", "customer_id = 4711", cwd=theirs, code=4)
+    assert "nothing was searched, for the reasons below; this is no 'no'" in done.out
+    assert "orders@v1: its 1 file: its repository is not on this machine" in done.out
     assert "--fetch" in done.out
     data = where(filled, "customer_id = 4711", "--fetch", person=ken, cwd=theirs)
     assert len(files_of(data)) == 6
@@ -334,7 +358,11 @@ def test_a_broken_entry_and_a_broken_record_are_said(filled):
     (clone / "models" / "first" / "v1.yaml").write_text("format: [")
     aiko.run("git", "commit", "-qam", "broken", cwd=clone)
     data = where(filled, "customer_id = 4711", cwd=clone, code=3)
-    assert {one["path"] for one in data["tampered"]} == {"register/contacts/v1.yaml"}
+    edited = {"register/contacts/v1.yaml", "models/first/v1.yaml"}
+    assert {one["path"] for one in data["tampered"]} == edited
+    # As in every other form, and where the answer is no as well.
+    none = where(filled, "customer_id = -1", "mixed", cwd=clone, code=3)
+    assert {one["path"] for one in none["tampered"]} == {"models/first/v1.yaml"}
     assert [one["version"] for one in data["not_searched"]] == ["contacts@v1"]
     assert [one["path"] for one in data["broken"]] == ["models/first/v1.yaml"]
     assert ("contacts@v2", "people.csv") in files_of(data)
@@ -353,7 +381,7 @@ def test_from_a_bucket_only_what_is_needed_is_fetched(new_world, s3_server):
             "--no-profile", *SQL_FACTS, cwd=keep,
         )  # fmt: skip
         calls.datakeep("register", "plain", world.orders, "--backend", "dvc", *FACTS, cwd=keep)
-        data = where(world, "customer_id = 4711", code=3)
+        data = where(world, "customer_id = 4711", code=4)
         assert {one["why"] for one in data["not_searched"]} == {
             "it is in store main, which is not on this machine"
         }
@@ -371,7 +399,7 @@ def test_from_a_bucket_only_what_is_needed_is_fetched(new_world, s3_server):
             )["Contents"] if one["Key"].endswith(md5_key(world.orders / "train" / "orders.csv"))
         )  # fmt: skip
         s3_server.client().put_object(Bucket=place.partition("/")[0], Key=key, Body=b"id,amount\n1,2\n")
-        data = where(world, "id = 39", "plain", "--fetch", code=3)
+        data = where(world, "id = 39", "plain", "--fetch", code=4)
         assert "damaged in store main" in data["not_searched"][0]["why"]
         calls.close()
 

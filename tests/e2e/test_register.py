@@ -193,3 +193,23 @@ def test_every_byte_is_read_once_however_many_stores_take_it(
             assert "mmap(" not in line
             read[found[1]] += int(found[2])
     assert read == sizes
+
+
+def test_splits_are_stated_by_options_and_pointed_out_where_none_is(world: World, calls: Quick) -> None:
+    before = state(world)
+    argv = ("register", "split", world.orders, "--backend", "git", *STATED)
+    wrong = calls.datakeep(
+        *argv, "--split", "train=train/**", "--split", "val=data/val/**", cwd=world.keep, code=2
+    )
+    assert "--split train=train/** matches no file" in wrong.err
+    assert "--split 'train=data/train/**'" in wrong.err
+    assert state(world) == before
+    hinted = calls.datakeep(*argv, cwd=world.keep).out
+    assert "the folders test, train look like splits, and none is declared" in hinted
+    both = ("--split", "train=data/train/**", "--split", "test=data/test/**", "--split-group", "id")
+    calls.datakeep("update", "split", *both, "-m", "splits", cwd=world.keep)
+    calls.datakeep("update", "split", "--split", "test=data/test/orders.csv", "-m", "one", cwd=world.keep)
+    assert manifest_of(calls, world, "split")["splits"] == {
+        "train": ["data/train/**"], "test": ["data/test/orders.csv"], "group": "id",
+    }  # fmt: skip
+    calls.datakeep("update", "split", "--split", "x=data/none", "-m", "no", cwd=world.keep, code=2)

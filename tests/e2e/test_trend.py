@@ -101,6 +101,7 @@ def test_a_version_with_spoiled_labels_is_flagged_with_what_changed(world: World
     assert "DROP at v4" in ran.out
     for said in (
         "its message: labels by the new vendor", "since v3: 1 file added", "+ train/part-3.csv",
+        "rows, as wholes (no key is stated): 320 added, 0 removed",
         "split train: 2 → 3 files", "next: datakeep diff points@v3 points@v4", "same data as v1",
     ):  # fmt: skip
         assert said in ran.out, said
@@ -119,6 +120,7 @@ def test_a_version_with_spoiled_labels_is_flagged_with_what_changed(world: World
     assert float(v4["value"]) < float(v4["limit"]) <= min(float(v1["value"]), float(v3["value"]))
     assert float(v4["trivial"]) == pytest.approx(0.5, abs=0.1)
     assert v4["changed"]["files"]["added"] == ["train/part-3.csv"]
+    assert v4["changed"]["by_row"] == "rows, as wholes (no key is stated): 320 added, 0 removed"
     assert v4["changed"]["splits"] == {"train": [2, 3]}
     assert [len(one["runs"]) for one in again["versions"]] == [1, 1, 1, 3]
 

@@ -39,12 +39,37 @@ def failures() -> tuple[type[BaseException], ...]:
     return (adbc_driver_manager.Error, pa.ArrowException, OSError)
 
 
+class _Adbc:
+    """The driver's database and connection; its DB-API would load a third of Arrow that we do not use."""
+
+    def __init__(self, connect: Callable[[str], Any], url: str) -> None:
+        import adbc_driver_manager
+
+        self._database = connect(url)
+        try:
+            self._connection = adbc_driver_manager.AdbcConnection(self._database)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def statement(self) -> Any:
+        import adbc_driver_manager
+
+        return adbc_driver_manager.AdbcStatement(self._connection)
+
+    def close(self) -> None:
+        try:
+            self._connection.close()
+        finally:
+            self._database.close()
+
+
 class Connection:
     """An open connection. Its methods let the driver's exceptions through; the session reads them."""
 
     def __init__(self, address: Address) -> None:
         try:
-            from adbc_driver_postgresql import dbapi
+            from adbc_driver_postgresql import connect
         except ImportError as error:
             raise DriverMissing(
                 "the package adbc-driver-postgresql, which speaks to PostgreSQL, is not installed",
@@ -52,9 +77,7 @@ class Connection:
             ) from error
         self._streaming = self._abandoned = False
         try:
-            self._adbc = interruptible(
-                lambda: dbapi.connect(_with_defaults(address.connect), autocommit=True), None
-            )
+            self._adbc = interruptible(lambda: _Adbc(connect, _with_defaults(address.connect)), None)
         except failures() as error:
             # Not chained: the driver's own words may hold a part of the password.
             raise connection_fault(error, address.shown) from None
@@ -66,23 +89,34 @@ class Connection:
 
     def do(self, sql: str) -> None:
         """Run what gives no rows."""
-        with self._cursor() as cursor:
-            cursor.adbc_statement.set_sql_query(sql)
-            self._call(cursor, cursor.adbc_statement.execute_update)
+        with self._statement() as statement:
+            statement.set_sql_query(sql)
+            self._call(statement, statement.execute_update)
 
     def rows(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
         """The rows of a question; ``values`` are bound to ``$1``, ``$2`` … as text."""
-        with self._cursor() as cursor:
-            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
-            self._call(cursor, lambda: cursor.execute(sql, list(values) or None))
-            table = self._call(cursor, cursor.fetch_arrow_table)
+        import pyarrow as pa
+
+        with self._statement() as statement:
+            statement.set_options(**{"adbc.postgresql.use_copy": "false"})
+            statement.set_sql_query(sql)
+            self._call(statement, statement.prepare)
+            if values:
+                statement.bind(
+                    pa.record_batch([[value] for value in values], [str(at) for at in range(len(values))])
+                )
+            table = self._call(statement, lambda: _reader(statement).read_all())
         columns = [_python(column) for column in table.columns]
         return list(zip(*columns, strict=True)) if columns else [()] * table.num_rows
 
     def schema(self, sql: str) -> Any:
         """Arrow's schema of a query as the driver would give it, without running it."""
-        with self._cursor() as cursor:
-            return self._call(cursor, lambda: cursor.adbc_execute_schema(sql))
+        import pyarrow as pa
+
+        with self._statement() as statement:
+            statement.set_sql_query(sql)
+            self._call(statement, statement.prepare)
+            return pa.schema(self._call(statement, statement.execute_schema))
 
     @contextmanager
     def stream(self, sql: str) -> Iterator[Ahead[Any]]:
@@ -90,17 +124,14 @@ class Connection:
 
         Left before its end, the query is cancelled, and with it the transaction up to the last savepoint.
         """
-        # pyarrow's own reader drops the SQLSTATE of an error on the way; the driver's keeps it.
-        from adbc_driver_manager._reader import AdbcRecordBatchReader
-
-        with self._cursor() as cursor:
-            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
-            self._call(cursor, lambda: cursor.execute(sql))
-            handle = cursor.fetch_arrow()
-            reader = AdbcRecordBatchReader._import_from_c(handle.address)  # noqa: SLF001
+        with self._statement() as statement:
+            statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
+            statement.set_sql_query(sql)
+            self._call(statement, statement.prepare)
+            reader = self._call(statement, lambda: _reader(statement))
             self._streaming = True
             try:
-                with ahead(_batches(reader), partial(self._cancel, cursor), self._abandon) as batches:
+                with ahead(_batches(reader), partial(self._cancel, statement), self._abandon) as batches:
                     yield batches
             finally:
                 self._streaming = False
@@ -108,30 +139,39 @@ class Connection:
                     reader.close()
 
     @contextmanager
-    def _cursor(self) -> Iterator[Any]:
+    def _statement(self) -> Iterator[Any]:
         if self._streaming:
             raise RuntimeError(
                 "the rows of a query are on their way: read or leave them before the next question"
             )
         if self._abandoned:
             raise OSError("the connection was given up, as it did not answer to a cancellation")
-        cursor = self._adbc.cursor()
+        statement = self._adbc.statement()
         try:
-            yield cursor
+            yield statement
         finally:
             if not self._abandoned:
-                cursor.close()
+                statement.close()
 
-    def _call(self, cursor: Any, call: Callable[[], Any]) -> Any:
-        return interruptible(call, partial(self._cancel, cursor), self._abandon)
+    def _call(self, statement: Any, call: Callable[[], Any]) -> Any:
+        return interruptible(call, partial(self._cancel, statement), self._abandon)
 
     @staticmethod
-    def _cancel(cursor: Any) -> None:
+    def _cancel(statement: Any) -> None:
         with suppress(*failures()):  # a server that is gone cannot be told
-            cursor.adbc_cancel()
+            statement.cancel()
 
     def _abandon(self) -> None:
         self._abandoned = True
+
+
+def _reader(statement: Any) -> Any:
+    """The result of a statement, which runs now."""
+    # pyarrow's own reader drops the SQLSTATE of an error on the way; the driver's keeps it.
+    from adbc_driver_manager._reader import AdbcRecordBatchReader
+
+    handle, _ = statement.execute_query()
+    return AdbcRecordBatchReader._import_from_c(handle.address)  # noqa: SLF001
 
 
 def _batches(reader: Any) -> Iterator[Any]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 LOOK = """
 import sys
-from datakeep.cli.lean import without_pandas
-without_pandas()
+from datakeep.cli.lean import lean_arrow
+lean_arrow()
 import pyarrow as pa, pyarrow.compute as pc, pyarrow.dataset, pyarrow.parquet
 pc.is_in(pa.array([1, None]), pa.array([2, 3]))
 pa.table({"a": ["x", None]}).to_pylist()
 import adbc_driver_postgresql.dbapi
-print("pandas" in sys.modules)
+print("pandas" in sys.modules, "pyarrow._s3fs" in sys.modules, "numpy" in sys.modules)
 import pandas
 print(pa.Table.from_pandas(pandas.DataFrame({"a": [1, 2]})).to_pandas()["a"].sum(), pa.array(pandas.Series([1.0])))
 """
@@ -25,13 +26,45 @@ pa.array([1])
 """
 
 
-def _said(program: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+def _said(program: str, env: dict[str, str] | None = None) -> list[str]:
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=env)
     return done.stdout.split()
 
 
-def test_arrow_goes_without_pandas_until_somebody_wants_it() -> None:
-    assert _said(LOOK) == ["False", "3", "[", "1", "]"]
+def test_arrow_goes_lean_arrow_until_somebody_wants_it() -> None:
+    assert _said(LOOK) == ["False", "False", "True", "3", "[", "1", "]"]
+
+
+def test_numpy_starts_no_threads_and_no_program_is_told_so() -> None:
+    """A training that datakeep starts has all processors for its linear algebra."""
+    program = (
+        "import os; from datakeep.cli.lean import lean_arrow; lean_arrow(); "
+        "from threadpoolctl import threadpool_info; "
+        "print([pool['num_threads'] for pool in threadpool_info() if pool['internal_api'] == 'openblas'], "
+        "'OPENBLAS_NUM_THREADS' in os.environ)"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    assert _said(program, env) == ["[1]", "False"]
+
+
+def test_what_somebody_says_of_numpys_threads_holds() -> None:
+    program = (
+        "import os; os.environ['OPENBLAS_NUM_THREADS'] = '2'; from datakeep.cli.lean import lean_arrow; "
+        "lean_arrow(); print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    assert _said(program) == ["2"]
+
+
+def test_arrow_has_no_memory_apart_unless_somebody_says_so() -> None:
+    program = (
+        "from datakeep.cli.lean import lean_arrow; lean_arrow(); import pyarrow; "
+        "print(pyarrow.default_memory_pool().backend_name)"
+    )
+    name = "ARROW_DEFAULT_MEMORY_POOL"
+    env = {key: value for key, value in os.environ.items() if key != name}
+    assert _said(program, env) == ["system"]
+    assert _said(program, env | {name: "mimalloc"}) == ["mimalloc"]
 
 
 def test_arrow_would_load_it() -> None:

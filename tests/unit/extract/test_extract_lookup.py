@@ -79,7 +79,7 @@ def look(path, condition, shown=None):
         ("i64 = -9000", 1), ("i64 = -8999", 0), ("i64 = 1e400", 0), ("u64 = 9223372036854775808", 1),
         ("u64 = -1", 0), ("f64 = 0.1", 1), ("f64 = 0", 1), ("f64 = -0.0", 1), ("f32 = 0.1", 1), ("f64 = 0.05", 0),
         ("dec = 0.1", 1), ("dec = 0.10", 1), ("dec = 0.105", 0), ("dec = '39.99'", 1), ("dec = 123456789", 0),
-        ("big = 3999", 1), ("big = 4000", 0), ("yes = true", 1334), ("yes = 'false'", 2666), ("yes = 1", 0),
+        ("big = 3999", 1), ("big = 4000", 0), ("yes = true", 1334), ("yes = 'false'", 2666),
         ("text = 'K00007'", 1), ("text = 'K7'", 0), ("text = 'k00007'", 0), ("number_text = 7", 1),
         ("number_text = 7.0", 0), ("word = '南'", 1333), ("word = ''", 0), ("coded = 'b'", 2000),
         ("long = 'L7'", 80), ("long_raw = 'L7'", 80), ("viewed = 'L7'", 80), ("viewed = 'L'", 0),
@@ -101,14 +101,37 @@ def test_every_type_has_the_rows_that_have_the_value_and_no_other(parquet, condi
 @pytest.mark.parametrize(
     ("condition", "why"),
     [
-        ("list = 3", "lists or objects"), ("at = 3", "in quotes"), ("at = 'noon'", "2026-11-01T09:00:00"),
+        ("list = 3", "lists or objects"), ("at = 3", "at: .* in quotes"), ("at = '12 h'", "2026-11-01T09:00:00"),
+        ("yes = 1", "true and false"),
+        ("i64 = '4,711'", "without separators"), ("day = '01.02.2020'", "'2026-11-01'"),
         ("at = '2026-01-01T01:00:00Z'", "may have none"), ("zoned = '2026-01-01T01:00:00'", "needs one"),
-        ("day = '2020-02-31'", "no such day"), ("day = '2020-01-02T00:00Z'", "no zone"),
+        ("day = '2020-01-02T00:00Z'", "no zone"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_told_is_no_no(parquet, condition, why):
     with pytest.raises(CannotTell, match=why):
         look(parquet, condition)
+
+
+@pytest.mark.parametrize(
+    ("condition", "type_name", "why"),
+    [
+        ("day = '2020-02-31'", "date32[day]", "no such day"), ("day = 'x'", "date32[day]", "'2026-11-01'"),
+        ("at = '2026-01-01T25:00'", "timestamp[us]", "no such time"),
+        ("clock = '24:00'", "time64[us]", "no such time"),
+        ("i64 = 'x'", "int64", "the value is none"), ("f64 IN ('x', 'K1')", "double", "the value is none"),
+        ("yes = 'x'", "bool", "neither"), ("uuid = 'x'", "uuid", "16 bytes"),
+        ("i8 = 5 AND i64 = 'x'", "int64", "none"),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_column_of_the_type_can_hold_is_told_with_the_type(
+    parquet, condition, type_name, why
+):
+    found = look(parquet, condition)
+    assert found.rows == 0
+    assert found.impossible[1] == type_name
+    assert why in found.impossible[2]
+    assert look(parquet, "i8 IN ('x', 5)").impossible is None
 
 
 def test_how_a_value_was_taken_is_said_without_it(parquet):
@@ -241,6 +264,42 @@ def test_csv_is_compared_as_its_texts_stand(tmp_path, condition, rows, name):
     found = look_through(name, tmp_path / name, parse_condition(condition), scratch)
     assert found.rows == rows
     assert not list(scratch.iterdir())
+
+
+SEPARATED = {
+    "comma": ["3,5", "1.234,50", "1.234", "2"],
+    "point": ["3.5", "1,234.50", "1,234", "2"],
+    "open": ["1,234", "9", "1 000"],
+    "both": ["3,5", "4.5", "1,234"],
+    "words": ["2024.01.05", "10.0.0.1", "12,x", ",", "7"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rows"),
+    [
+        ("comma", "3.5", 1), ("comma", "1234.5", 1), ("comma", "1234", 1), ("comma", "1.234", 0), ("comma", "2", 1),
+        ("comma", "35", 0), ("point", "3.5", 1), ("point", "1234.5", 1), ("point", "1234", 1), ("point", "1.234", 0),
+        ("open", "1000", 1), ("open", "9", 1), ("open", "5", 0), ("open", "1234", None), ("open", "1.234", None),
+        ("both", "3.5", 1), ("both", "4.5", 1), ("both", "1.234", None), ("words", "7", 1), ("words", "0", 0),
+        ("words", "20240105", 0),
+    ],
+)  # fmt: skip
+def test_numbers_with_separators_are_found_as_their_file_writes_them_or_it_cannot_be_told(
+    tmp_path, name, value, rows
+):
+    (tmp_path / "t.csv").write_text("n;v\n" + "".join(f"1;{text}\n" for text in SEPARATED[name]))
+
+    def found(condition):
+        return look_through("t.csv", tmp_path / "t.csv", parse_condition(condition), tmp_path)
+
+    if rows is None:
+        with pytest.raises(CannotTell, match="two ways"):
+            found(f"v = {value}")
+    else:
+        assert found(f"n = 1 AND v = {value}").rows == rows
+        assert found(f"n = 2 AND v = {value}").rows == 0
+        assert found(f"v IN ({value}, '7')").rows == rows + (name == "words" and value != "7")
 
 
 def test_numbers_and_zero_in_csv(tmp_path):

@@ -202,7 +202,7 @@ def test_memory_and_batches_do_not_grow_with_the_rows(
         tally.Tally, "add", lambda self, batch: (taken.append(len(batch)), add(self, batch))[1]
     )
     peaks = []
-    for rows in (60_000, 240_000):
+    for rows in (140_000, 420_000):  # each more than the batches that are held at once
         path = write_large(tmp_path, rows)
         seen = describe([(path.name, path)], progress=Silent())
         profile([(path.name, path)], seen.columns, progress=Silent())
@@ -211,7 +211,7 @@ def test_memory_and_batches_do_not_grow_with_the_rows(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert max(taken) <= 5_000
-    assert sum(taken) == 2 * (60_000 + 240_000)
+    assert sum(taken) == 2 * (140_000 + 420_000)
     assert peaks[1] < 1.5 * peaks[0]
 
 

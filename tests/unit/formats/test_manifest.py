@@ -160,6 +160,9 @@ def test_code_elsewhere_is_pinned() -> None:
         ({"columns": [{"name": "a", "meening": "x"}]}, "columns[0].meening", "meaning"),
         ({"privacy": {"personnal": "no"}}, "privacy.personnal", "personal"),
         ({"source": {"kind": "sql", "extracted_att": "x"}}, "source.extracted_att", "extracted_at"),
+        ({"target": "x"}, "target", "task.target"),  # a right name in the wrong place
+        ({"rules": "a.md"}, "rules", "annotation.rules"),
+        ({"source": {"kind": "sql", "personal": "no"}}, "source.personal", "privacy.personal"),
     ],
 )
 def test_a_typo_gets_the_right_name(fields: dict[str, Any], path: str, meant: str) -> None:

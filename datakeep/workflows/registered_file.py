@@ -1,0 +1,51 @@
+"""A file of this machine whose bytes are a registered dataset's own: of which versions, where, and who read it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from datakeep.core.names import version_number
+from datakeep.lineage import hashes
+from datakeep.workflows.index import NotSearched, ask, not_searched
+from datakeep.workflows.used_by import file_used_by
+
+if TYPE_CHECKING:
+    from datakeep.lineage.index import Index
+    from datakeep.workflows.keep import Keep
+    from datakeep.workflows.used_by import FileUsedBy
+
+#: A keep may have an empty file in every version.
+_MAX_ROWS, _MAX_FILES = 2000, 20
+
+
+def registered_file(
+    keep: Keep, sha256: str, *, fetch: bool = False
+) -> tuple[tuple[FileUsedBy, ...], NotSearched | None]:
+    """Each path of a dataset under which versions have these bytes, with their models; and what was not searched."""
+
+    def question(index: Index) -> tuple[dict[tuple[str, str], set[str]], NotSearched | None]:
+        return _versions_with(index, sha256), not_searched(index)
+
+    found, lacking = ask(keep, question, fetch=fetch)
+    files = []
+    for (dataset, path), some in sorted(found.items())[:_MAX_FILES]:
+        used = file_used_by(keep, dataset, path)
+        models = tuple(one for one in used.models if one.dataset_version.partition("@")[2] in some)
+        versions = tuple(sorted(some, key=version_number))
+        files.append(replace(used, versions=versions, models=models, not_searched=None))
+    return tuple(files), lacking
+
+
+def _versions_with(index: Index, sha256: str) -> dict[tuple[str, str], set[str]]:
+    query = "SELECT v.dataset, v.number FROM inventory i JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for count, (inventory, row) in enumerate(hashes.find(index.database, "sha256", sha256)):
+        if count >= _MAX_ROWS:
+            break
+        path = ""
+        for dataset, number in index.database.execute(query, (inventory,)).fetchall():
+            path = path or hashes.path_of(index.database, inventory, row)
+            found[dataset, path].add(f"v{number}")
+    return found

@@ -1,0 +1,109 @@
+"""The splits of a dataset, as they are stated by options; and folders that look like ones nobody declared (L24)."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import UsageError
+from datakeep.core.names import nearest
+from datakeep.core.patterns import compile_patterns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_LIKELY = frozenset(
+    {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "holdout"}
+)
+#: More folders of one name than this are how the data is laid out, and no splits that a hint could spell out.
+_FOLDERS = 3
+_FILES_NAMED = 5
+
+
+def stated_splits(option: str, texts: Iterable[str]) -> dict[str, list[str]]:
+    """Split to patterns, of texts such as ``train=data/train/**``.
+
+    Raises:
+        UsageError: One is written otherwise, or its name has another meaning.
+    """
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, _, pattern = (part.strip() for part in text.partition("="))
+        if not name or not pattern or name in ("group", "time"):
+            is_column = name and pattern
+            what = f"names the column {name}" if is_column else "is no split"
+            way = f"--split-{name} {shlex.quote(pattern)}" if is_column else f"{option} 'train=data/train/**'"
+            raise UsageError(f"{option} {text!r} {what}", next_step=f"write {way}")
+        found.setdefault(name, []).append(pattern)
+    for name, patterns in found.items():
+        try:
+            compile_patterns(patterns)
+        except UsageError as error:
+            raise UsageError(f"{option} {name}: {error.what}", next_step=error.next_step) from error
+    return found
+
+
+def require_files(texts: Iterable[str], paths: Sequence[str]) -> None:
+    """Each pattern that was stated by an option matches a file.
+
+    Args:
+        texts: What ``--split`` said, each time.
+        paths: The files, relative to ``data/``.
+
+    Raises:
+        UsageError: Names every split and pattern that does not.
+    """
+    idle = []
+    for name, patterns in stated_splits("--split", texts).items():
+        for pattern in patterns:
+            matches = compile_patterns([pattern])
+            if not any(matches(f"data/{path}") for path in paths):
+                idle.append(f"{name}={pattern}")
+    if not idle:
+        return
+    pattern = idle[0].partition("=")[2]
+    below = compile_patterns([f"data/{pattern}"])
+    if any(below(f"data/{path}") for path in paths):
+        step = f"patterns begin with data/: --split {shlex.quote(idle[0].replace('=', '=data/', 1))}"
+    else:
+        folders = {"data/" + path.rpartition("/")[0] for path in paths if "/" in path}
+        near = nearest(pattern.partition("*")[0].rstrip("/"), folders)
+        shown = near or ", ".join(f"data/{path}" for path in list(paths)[:_FILES_NAMED])
+        step = f"there is {shown}; patterns are compared with the whole path, as in data/train/**"
+    raise UsageError(f"--split {idle[0]} matches no file", next_step=step, things=idle)
+
+
+def likely_splits(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Split to patterns, of folders whose names suggest them; none where it is no more than one split."""
+    folders: dict[str, dict[str, None]] = {}
+    for path in paths:
+        parts = path.split("/")[:-1]
+        for depth, part in enumerate(parts):
+            if part.lower() in _LIKELY:
+                folders.setdefault(part.lower(), {})["/".join(parts[: depth + 1])] = None
+                break
+    found = {name: sorted(some) for name, some in sorted(folders.items())}
+    spelt = all(len(some) <= _FOLDERS and not set("*?[") & set("".join(some)) for some in found.values())
+    if len(found) < 2 or not spelt:
+        return {}
+    return {name: [f"data/{folder}/**" for folder in some] for name, some in found.items()}
+
+
+def hint(dataset: str, splits: object, paths: Iterable[str]) -> list[str]:
+    """One note, if no splits are declared and folders look like some.
+
+    Args:
+        dataset: Its name.
+        splits: What its manifest has under ``splits``.
+        paths: The files, relative to ``data/``.
+    """
+    found = {} if splits else likely_splits(paths)
+    if not found:
+        return []
+    options = [
+        f"--split {shlex.quote(f'{name}={pattern}')}"
+        for name, patterns in found.items()
+        for pattern in patterns
+    ]
+    said = f"the folders {', '.join(found)} look like splits, and none is declared, so no record can tell of them"
+    return [f"{said}: datakeep update {dataset} {' '.join(options)} -m 'splits declared'"]
