@@ -81,7 +81,17 @@ def _row_lines(found: Comparison) -> Iterator[str]:
     for kind, rows in found.examples.items():
         if kind != "changed":
             yield from (f"  {_MARKS[kind]} {_example(row)}" for row in rows[:_EXAMPLES])
+            yield from _rest(found.added if kind == "added" else found.removed, len(rows), kind)
     yield from (f"  ~ {_example(one.key)}: {_changed(one)}" for one in found.changes[:_EXAMPLES])
+    if found.changes:
+        yield from _rest(found.changed, len(found.changes), "changed")
+
+
+def _rest(rows: int, known: int, what: str) -> Iterator[str]:
+    """How many rows of a kind are not among the examples; which they are is for a query on both, not for a line."""
+    left = rows - min(known, _EXAMPLES)
+    if left > 0:
+        yield f"    … and {left:,} more {what}"
 
 
 def _example(row: Example) -> str:

@@ -30,6 +30,7 @@ parameter_option = click.option(
 timeout_option = click.option(
     "--query-timeout", type=click.IntRange(min=1), metavar="SECONDS", help="How long the query may take."
 )
+_REPEATED = (("parameters", "--param"), ("as_text", "--as-text"), ("decimals", "--decimal"))
 _OPTIONS = (
     click.option(
         "--sql",
@@ -54,6 +55,9 @@ _OPTIONS = (
         help="Make this numeric column, which has no precision of its own, a decimal; may be repeated.",
     ),
     timeout_option,
+    click.option(
+        "--allow-empty", is_flag=True, help="Take a query that gives no rows, too; else that is an error."
+    ),
 )
 
 
@@ -78,7 +82,7 @@ def wanted(options: dict[str, Any], stated: dict[str, Any], *, rerun: bool = Fal
     from datakeep.workflows.extraction import Wanted
 
     if options["sql"] is None and not rerun:
-        for name, option in (("parameters", "--param"), ("as_text", "--as-text"), ("decimals", "--decimal")):
+        for name, option in (*_REPEATED, ("allow_empty", "--allow-empty")):
             if options[name]:
                 raise click.UsageError(f"{option} belongs to a query that is run: --sql FILE or --rerun")
         return None
@@ -96,18 +100,18 @@ def wanted(options: dict[str, Any], stated: dict[str, Any], *, rerun: bool = Fal
         as_text=options["as_text"],
         decimals=options["decimals"],
         timeout_s=options["query_timeout"],
+        allow_empty=options["allow_empty"],
     )
 
 
 def typed(options: dict[str, Any]) -> list[str]:
     """These options as they were typed, for a line to repeat."""
     line = []
-    if options.get("rerun"):
-        line.append("--rerun")
+    line += [f"--{name.replace('_', '-')}" for name in ("rerun", "allow_empty") if options.get(name)]
     for name, option in (("sql", "--sql"), ("query_timeout", "--query-timeout")):
         if options.get(name):
             line += [option, str(options[name])]
-    for name, option in (("parameters", "--param"), ("as_text", "--as-text"), ("decimals", "--decimal")):
+    for name, option in _REPEATED:
         for value in options.get(name) or ():
             line += [option, value]
     return line

@@ -125,7 +125,7 @@ def _remarks(statement: Statement, given: Mapping[str, Parameter], options: Sequ
     if statement.parameters and not given:
         names = ", ".join(f":{name}" for name in statement.parameters)
         yield f"{counted(len(statement.parameters), 'parameter')} without a value: {names}"
-    yield from doubts(statement, options)
+    yield from doubts(options)
     if not (statement.ordered or statement.single):
         yield (
             "no ORDER BY: the rows come in no fixed order, and the same rows in another order are other bytes; "

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile, SecretFound, UsageError
 from datakeep.repository.scratch import scratch
 from datakeep.workflows import attachments, facts
-from datakeep.workflows.extraction_record import dictionary, moment, notes, recorded, stated_parameter
-from datakeep.workflows.query_words import advice_notes, personal_note, row_notes, told
+from datakeep.workflows.extraction_record import (
+    dictionary,
+    files_read,
+    moment,
+    notes,
+    recorded,
+    stated_parameter,
+)
+from datakeep.workflows.query_words import advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +52,7 @@ class Wanted:
         decimals: ``column=precision,scale`` for numerics that have none of their own.
         timeout_s: How long the query may take; None is as long as it needs.
         part_bytes: A Parquet file that has become so large is followed by another; None is the usual size.
+        allow_empty: Whether no rows are an answer, too.
     """
 
     sql: Path | None = None
@@ -54,6 +62,7 @@ class Wanted:
     decimals: Sequence[str] = ()
     timeout_s: int | None = None
     part_bytes: int | None = None
+    allow_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Query:
 
     ``place`` is where the text lies in the dataset's repository, ``shown`` what the user knows it by; ``recorded`` is
     the dataset whose version has it, if it is not new; ``doubts`` say what was probably meant otherwise.
+    ``files`` are those that a recorded query read, each with its sha256 then.
     """
 
     statement: Statement
@@ -75,6 +85,8 @@ class Query:
     part_bytes: int | None = None
     recorded: str | None = None
     doubts: tuple[str, ...] = ()
+    allow_empty: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +221,9 @@ def _query(
         wanted.timeout_s,
         wanted.part_bytes,
         text.recorded,
-        tuple(doubts(statement, wanted.parameters)),
+        tuple(doubts(wanted.parameters)),
+        wanted.allow_empty or (source is not None and source.rows == 0),
+        files_read(source),
     )
 
 
@@ -291,11 +305,15 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
     Raises:
         QueryRefused, QueryFailed, NotExact: The database does not take it, gives up, or has what cannot be kept.
         DatabaseUnreachable, AccessDenied, DriverMissing: Of the database.
+        NoRows: There are none, and ``query`` does not allow that.
         NoSpace: The folder for temporary files is full.
     """
+    from datakeep.extract.sql.mistyped import quoted_doubts
+
     with scratch() as folder:
         shown = query.database.address.shown
-        with told(query.shown, database=shown, recorded=query.recorded, doubts=query.doubts):
+        doubts = (*quoted_doubts(query.statement), *query.doubts)
+        with told(query.shown, database=shown, recorded=query.recorded, doubts=doubts, files=query.files):
             done = _run(query, folder, name, progress, by)
         yield done
 
@@ -325,6 +343,8 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
                 shown=folder.parent,
             )
             given = result.columns
+        if not (parts.rows or query.allow_empty):
+            raise no_rows()
         # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
         reads = trace(query.statement, session.tables)
         record = recorded(query, session, given, reads, origins, tables.values())

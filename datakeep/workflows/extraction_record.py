@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from datakeep.extract.sql.interface import Parameter, Session, SourceColumn, SourceFile, Table
     from datakeep.extract.sql.lineage import TableRead
+    from datakeep.formats.manifest import Source
     from datakeep.workflows.extraction import Query
 
     #: Column of a result to the table and column whose value it is, unchanged; None for one that is computed.
@@ -235,6 +236,13 @@ def _reads(extraction: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         " through ".join([table["name"], *reversed(table.get("through") or [])]): table
         for table in extraction.get("tables") or []
     }
+
+
+def files_read(source: Source | None) -> dict[str, str]:
+    """The files of this machine that a recorded query read, each with the sha256 that it had."""
+    run = source.extraction if source else None
+    files = [file for table in (run.tables if run else None) or () for file in table.files or ()]
+    return {file.path: file.sha256 for file in files if file.sha256}
 
 
 def _contents(table: Mapping[str, Any]) -> list[Any]:

@@ -65,7 +65,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("source.url", "--source-url", "the page that it was published on"),
     Fact("source.query", "--query", "the file with the SQL that extracted it", "file"),
     Fact("source.dialect", "--dialect", "the SQL dialect, such as postgres"),
-    Fact("source.database", "--database", "the database, as a URL without a password"),
+    Fact("source.database", "--database", "the database, as a URL; a password in it is never written down"),
     Fact(
         "source.parents",
         "--parent",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
@@ -11,11 +15,14 @@ from datakeep.core.errors import SecretFound
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from datakeep.core.errors import DatakeepError
     from datakeep.workflows.check_sql import Checked
     from datakeep.workflows.extraction import Query
 
 _CORRECT = ("correct", "take ")
 _NAMED = 5
+_DIGITS = 12
+_NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 
 def in_words(database: str) -> str:
@@ -25,7 +32,12 @@ def in_words(database: str) -> str:
 
 @contextmanager
 def told(
-    shown: str, *, database: str | None = None, recorded: str | None = None, doubts: Sequence[str] = ()
+    shown: str,
+    *,
+    database: str | None = None,
+    recorded: str | None = None,
+    doubts: Sequence[str] = (),
+    files: Mapping[str, str] = _NO_FILES,
 ) -> Iterator[None]:
     """Faults of a query on their way through the block name its file, and the database that they are of.
 
@@ -34,6 +46,7 @@ def told(
         database: Where it is run; None before that.
         recorded: The dataset, where the query is a recorded one, which nobody can correct where it stands.
         doubts: What was probably meant otherwise, a sentence each; said with what the database does not take.
+        files: What a recorded query read, each with its sha256 then: one that is another now is the likelier cause.
     """
     from datakeep.extract.sql.faults import NotExact, QueryFault
 
@@ -46,14 +59,62 @@ def told(
         if database and database not in fault.what and not isinstance(fault, NotExact):
             where += f", run in {in_words(database)}"
         step = fault.next_step
-        if recorded and step.startswith(_CORRECT):
+        changed = _changed_files(files) if recorded else ()
+        if recorded and isinstance(fault, NotExact):
+            step = _as_text_step(recorded, fault.as_text)
+        elif recorded and (changed or step.startswith(_CORRECT)):
+            what = "the file" if changed else "the database"
             step = (
-                "the query is recorded and stays as it is; if the database has changed, record another one: "
-                f"datakeep update {recorded} --sql FILE -m WHY"
+                f"the query is recorded and stays as it is; if {what} is right as it is now, record a query that "
+                f"reads it: datakeep update {recorded} --sql FILE -m WHY"
             )
         if not isinstance(fault, NotExact):
             step = "; ".join([*doubts, step])
-        raise type(fault)(f"{where}: {fault.what}", next_step=step, things=fault.things) from fault
+        what = "; ".join([*changed, fault.what])
+        raise type(fault)(f"{where}: {what}", next_step=step, things=fault.things) from fault
+
+
+def _as_text_step(recorded: str, column: str | None) -> str:
+    """What to type where a source has got a value that a recorded query's column cannot keep."""
+    if column is None:
+        return f"record a query that leaves it out: datakeep update {recorded} --sql FILE -m WHY"
+    again = shlex.join(["datakeep", "update", recorded, "--rerun", "--as-text", column, "-m", "WHY"])
+    return (
+        f"the source has got a value that the column cannot hold; keep it as text, in a new version: {again}"
+    )
+
+
+def _changed_files(files: Mapping[str, str]) -> tuple[str, ...]:
+    """Which of the files are others than those that were recorded, in one sentence; none if none is."""
+    found = [
+        (path, before, now) for path, before in files.items() if (now := _sha256(path)) not in (before, None)
+    ]
+    if not found:
+        return ()
+    path, before, now = found[0]
+    more = f", and {counted(len(found) - 1, 'more file')} changed" if found[1:] else ""
+    return (
+        f"{path} has changed since: its sha256 was {before[:_DIGITS]}…, and is {str(now)[:_DIGITS]}…{more}",
+    )
+
+
+def _sha256(path: str) -> str | None:
+    """The sha256 of a file; None where it is not there, or cannot be read, which the fault itself says."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def no_rows() -> DatakeepError:
+    """The query gives none, and nobody said that it may."""
+    from datakeep.extract.sql.faults import NoRows
+
+    return NoRows(
+        "the query gives no rows",
+        next_step="look at its conditions and parameters; if no rows are right, add --allow-empty",
+    )
 
 
 def advice_notes(query: Query, checked: Checked) -> Iterator[str]:
@@ -66,7 +127,7 @@ def advice_notes(query: Query, checked: Checked) -> Iterator[str]:
 def row_notes(query: Query, rows: int) -> Iterator[str]:
     """What the number of rows, and their order, mean."""
     if not rows:
-        yield "the query gave no rows; if there should be some, look at its conditions and parameters"
+        yield "the query gave no rows"
     elif rows > 1 and not query.statement.ordered:
         yield (
             f"{query.shown} has no ORDER BY: the same rows in another order are other bytes, and a version of their "

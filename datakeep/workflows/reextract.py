@@ -77,7 +77,8 @@ def reextract(
     repository = keep.dataset_repository(entry.dataset)
     if entry.commit not in repository.tags().values():
         repository.fetch()
-    query = next_query(Wanted(parameters=parameters, timeout_s=timeout_s), entry, repository, against=against)
+    wanted = Wanted(parameters=parameters, timeout_s=timeout_s, allow_empty=True)
+    query = next_query(wanted, entry, repository, against=against)
     with extracted(query, entry.dataset, keep.progress, by="") as now, scratch() as folder:
         place = folder / "version"
         checkout(keep, f"{entry.dataset}@{entry.version}", place)

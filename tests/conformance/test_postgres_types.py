@@ -111,6 +111,10 @@ COLUMNS = {
     "tm": ("time", st.times(), False),
     "ttz": ("timetz", st.times().map(lambda moment: f"{moment}+09:30"), True),
     "iv": ("interval", st.timedeltas(timedelta(-10**6), timedelta(10**6)), True),
+    "ivm": ("interval", st.sampled_from(["1 year 2 mons -3 days 04:05:06.000007", "-1 mon 30 days -00:00:01"]), True),
+    "ttn": ("timetz", st.sampled_from(["00:00:00-15:59", "24:00:00+00", "23:59:59.999999+05:45:30"]), True),
+    "jn": ("jsonb", st.one_of(decimals(40, 0), decimals(60, 20)).map(str), True),
+    "tsr": ("tstzrange", st.sampled_from(["[2020-01-01 00:00:00+09,)", "empty"]), True),
     "u": ("uuid", st.uuids(), True),
     "j": ("json", st.just('{"b": 1.000000000000000000001, "a":  [1, null], "b": 2}'), True),
     "jb": ("jsonb", st.dictionaries(TEXT, st.integers(), max_size=3).map(json.dumps), True),
@@ -141,6 +145,10 @@ COLUMNS = {
 TEXT_ARRAYS = {
     "au": ("uuid[]", st.lists(st.uuids(), max_size=3)),
     "ae": ("mood[]", st.lists(st.sampled_from(["sad", "幸せ"]), max_size=3)),
+    "ar": ("int4range[]", st.lists(st.sampled_from(["[1,5)", "empty"]), max_size=3)),
+    "aj": ("jsonb[]", st.lists(decimals(40, 10).map(str), max_size=3)),
+    "aiv": ("interval[]", st.lists(st.just("1 mon -2 days 00:00:00.5"), max_size=2)),
+    "apl": ("place[]", st.lists(st.sampled_from(['(1,"a,b")', "(,)"]), max_size=3)),
     "afree": ("numeric[]", st.lists(st.one_of(st.none(), decimals(50, 25)), max_size=3)),
 }
 ROW = st.fixed_dictionaries(
@@ -298,15 +306,21 @@ def test_bytes_that_are_no_utf8_in_an_unchecked_database_are_refused_with_their_
     assert found["odd"].columns[0].name == "n\\xe9"
 
 
-def test_text_of_any_server_encoding_arrives_as_unicode(postgres, tmp_path):
+@pytest.mark.parametrize(
+    ("encoding", "words"), [("EUC_JP", ("発電所", "東京")), ("LATIN1", ("Größe", "café"))]
+)
+def test_text_of_any_server_encoding_arrives_as_unicode(postgres, tmp_path, encoding, words):
     with postgres.connect() as connection:
         connection.execute(
-            "CREATE DATABASE japanese ENCODING 'EUC_JP' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+            f"CREATE DATABASE \"in_{encoding}\" ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
         )
-    query = "SELECT '発電所' AS 場所, array['東京'] AS 都市"
-    assert extracted(postgres.url("japanese"), query, tmp_path).to_pylist() == [
-        {"場所": "発電所", "都市": ["東京"]}
-    ]
+    name, text = words
+    url = postgres.url(f"in_{encoding}")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE TABLE "{name}" ("{name}" text, list text[])')
+        connection.execute(f'INSERT INTO "{name}" VALUES (%s, %s)', (text, [text, None]))
+    found = extracted(url, f'SELECT "{name}", list FROM "{name}"', tmp_path).to_pylist()
+    assert found == [{name: text, "list": [text, None]}]
 
 
 def test_a_row_of_uuid_is_what_python_reads(url, tmp_path):

@@ -36,7 +36,13 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], int, tuple[str, ...], str]] = {
     ),
     "copy-to-program": ("COPY shop.sale TO PROGRAM 'cat > /tmp/x'", (), 34, ("COPY",), "SELECT"),
     "into": ("SELECT id INTO shop.copy FROM shop.sale", (), 34, ("INTO",), "leave INTO out"),
-    "function-that-writes": ("SELECT shop.spend() AS n", (), 34, ("read-only transaction",), "leave out"),
+    "function-that-writes": ("SELECT shop.spend() AS n", (), 34, ("read-only transaction", '"spend"'), "leave out"),
+    "no-rows": ("SELECT id FROM shop.sale WHERE id < 0", (), 34, ("gives no rows",), "--allow-empty"),
+    "setval": ("SELECT setval('shop.seq', 1)", (), 34, ("setval()", "^"), "leave the call out"),
+    "lo-unlink": ("SELECT lo_unlink(1)", (), 34, ("lo_unlink()", "^"), "leave the call out"),
+    "terminate": ("SELECT pg_terminate_backend(1)", (), 34, ("pg_terminate_backend()", "^"), "leave the call out"),
+    "dblink": ("SELECT * FROM dblink('', 'SELECT 1') AS t(a int)", (), 34, ("dblink()", "^"), "leave the call out"),
+    "setval-in-a-function": ("SELECT shop.skip() AS n", (), 34, ("setval()", "read-only transaction"), "leave out"),
     "zero-columns": ("SELECT FROM shop.sale", (), 34, ("no column",), "SELECT"),
     "duplicate-columns": ("SELECT id, price AS id FROM shop.sale", (), 34, ("id",), "name of its own"),
     "parameter-missing": ("SELECT id FROM shop.sale WHERE id > :low", (), 34, (":low has no value",), "--param low="),
@@ -89,6 +95,10 @@ def queries(
         connection.execute(
             "CREATE FUNCTION shop.spend() RETURNS bigint LANGUAGE sql AS "
             "'WITH d AS (DELETE FROM shop.sale RETURNING 1) SELECT count(*) FROM d'"
+        )
+        connection.execute("CREATE SEQUENCE shop.seq")
+        connection.execute(
+            "CREATE FUNCTION shop.skip() RETURNS bigint LANGUAGE sql AS 'SELECT setval(''shop.seq'', 9)'"
         )
         connection.execute(f"CREATE ROLE clerk LOGIN PASSWORD '{CLERK}'")
         connection.execute("GRANT USAGE ON SCHEMA shop TO clerk")

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 from queries import STATED, Queries, make_queries, sqlite_file
 from seen import error_of
@@ -87,9 +88,87 @@ def test_a_day_that_is_read_as_a_number_is_doubted_with_the_way_out(queries: Que
 def test_a_parameter_in_quotes_is_said_to_be_a_text(queries: Queries, url: str) -> None:
     text = SEEN.replace(":until", "':until'")
     error = error_of(queries.register("quoted", text, url, "--param", "until=2026-02-01", code=34))
-    assert "':until' stands in quotes" in error.what
+    assert ":until stands in quotes" in error.what
     assert "write :until, not ':until'" in error.next_step
-    assert "note: ':until' stands in quotes" in queries.register("quoted", text, url).out
+    column = text.index("':until'") + 1
+    file = queries.world.aiko.cwd / "quoted.sql"
+    said = f"{file}:1:{column}: ':until' stands in quotes: a parameter inside quotes is text, not a parameter"
+    assert f"note: {said}; write :until without the quotes" in queries.register("quoted", text, url).out
+    assert said in queries.run("check-sql", file, "--dialect", "sqlite", code=3).out
+    within = SEEN.replace(":until", "'%:until%'")
+    error = error_of(queries.register("within", within, url, "--param", "until=2026-02-01", code=34))
+    assert "'…' || :until || '…'" in error.next_step
+    numbered = queries.write("numbered.sql", SEEN.replace(":until", "'$1'"))
+    assert "'$1' stands in quotes" in queries.run("check-sql", numbered, "--dialect", "sqlite", code=3).out
+
+
+def test_no_rows_are_refused_unless_they_are_allowed(queries: Queries, url: str) -> None:
+    before = queries.everything()
+    error = error_of(queries.register("none", SEEN, url, "--param", "until=2020-01-01", code=34))
+    assert "the query gives no rows" in error.what
+    assert "add --allow-empty" in error.next_step
+    assert queries.everything() == before
+    quoted = SEEN.replace("< :until", "> ':until'")
+    assert "remove the quotes" in error_of(queries.register("none", quoted, url, code=34)).next_step
+    queries.register("none", SEEN, url, "--param", "until=2020-01-01", "--allow-empty")
+    assert queries.rows("none") == []
+    queries.run("update", "none", "--rerun", "-m", "as empty as it was")
+    assert "same content" in queries.run("reextract", "none").out
+    queries.register("some", SEEN, url, "--param", "until=2026-02-01")
+    emptied = ("update", "some", "--rerun", "--param", "until=2020-01-01", "-m", "nothing")
+    assert "gives no rows" in error_of(queries.run(*emptied, code=34)).what
+    assert "2 removed" in queries.run("reextract", "some", "--param", "until=2020-01-01", code=3).out
+    queries.run(*emptied, "--allow-empty")
+    assert queries.rows("some", "v2") == []
+    alone = queries.run("update", "some", "--allow-empty", "-m", "nothing", code=2)
+    assert "--allow-empty belongs to a query" in alone.err
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "content", "words", "way_out"),
+    [
+        ("s.x", "duckdb", "sqlite", "is an SQLite database", "sqlite:///{}"),
+        ("d.x", "sqlite", "duckdb", "is a DuckDB database", "duckdb:///{}"),
+        ("p.x", "sqlite", "parquet", "is a file of data, no database", "duckdb: and name the file in the query"),
+        ("p.x", "duckdb", "parquet", "is a file of data, no database", "duckdb: and name the file in the query"),
+        ("a.csv", "sqlite", "id\n1\n", "is a file of data, no database", "FROM '{}'"),
+        ("a.csv", "duckdb", "id\n1\n", "is a file of data, no database", "FROM '{}'"),
+        ("a.txt", "duckdb", "words", "not a valid DuckDB database file", "name a file that DuckDB made"),
+        ("a.txt", "sqlite", "words", "is no SQLite database", "name the file that holds the tables"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_names_the_url_that_reads_it(
+    queries: Queries, tmp_path: Path, name: str, scheme: str, content: str, words: str, way_out: str
+) -> None:
+    file = tmp_path / name
+    if content == "sqlite":
+        sqlite_file(file, *SEALS)
+    elif content == "duckdb":
+        with duckdb.connect(str(file)) as connection:
+            connection.execute("CREATE TABLE t (id int)")
+    elif content == "parquet":
+        duckdb.sql("SELECT 1 AS id").write_parquet(str(file))
+    else:
+        file.write_text(content)
+    error = error_of(queries.register("kind", "SELECT 1 AS id", f"{scheme}:///{file}", code=35))
+    assert words in error.what
+    assert way_out.format(file) in error.next_step
+    assert "INSTALL" not in error.text
+
+
+def test_a_value_that_a_recorded_column_cannot_hold_names_a_command_that_works(
+    queries: Queries, url: str
+) -> None:
+    queries.register("mixed", "SELECT id, weight AS kilos FROM seal ORDER BY id", url)
+    change(url, "UPDATE seal SET weight = 'heavy' WHERE id = 2")
+    for argv in (("reextract", "mixed"), ("update", "mixed", "--rerun", "-m", "again")):
+        error = error_of(queries.run(*argv, code=34))
+        assert "column kilos" in error.what
+        typed = shlex.split(error.next_step.rpartition(": ")[2])
+        assert typed == ["datakeep", "update", "mixed", "--rerun", "--as-text", "kilos", "-m", "WHY"]
+    queries.run(*typed[1:])
+    assert queries.rows("mixed", "v2")[1] == (2, "heavy")
+    assert "same content" in queries.run("reextract", "mixed").out
 
 
 def test_who_has_stated_that_nothing_is_personal_is_not_asked_again(queries: Queries, url: str) -> None:

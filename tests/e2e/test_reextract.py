@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from postgres_server import PASSWORD
 from queries import Queries, make_queries, sqlite_file
+from seen import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,6 +131,7 @@ def test_what_happened_to_the_source_is_said(queries: Queries, shop: str) -> Non
     late = reextract(queries, "sales", shop, 3)
     assert "rows: 1 added, 0 removed, 0 changed" in late
     assert "+ id = 99" in late
+    assert "… and" not in late
 
     change(
         shop,
@@ -138,6 +141,7 @@ def test_what_happened_to_the_source_is_said(queries: Queries, shop: str) -> Non
     moved = reextract(queries, "sales", shop, 3)
     assert "rows: 0 added, 1 removed, 14 changed" in moved
     assert "customer: 14" in moved
+    assert "    … and 12 more changed\n" in moved
     assert "next: datakeep update sales --rerun --database postgresql://" in moved
     assert PASSWORD not in moved
     data = queries.run("reextract", "sales", "--against", shop, "--json", code=3).data
@@ -195,6 +199,19 @@ def test_files_that_were_written_anew(queries: Queries, tmp_path: Path) -> None:
     said = reextract(queries, "files", "duckdb:", 3)
     assert f"the files of {file} have changed" in said
     assert "same content" in said
+    was, now = (hashlib.sha256(text).hexdigest()[:12] for text in (b"id,v\n1,x\n2,y\n", b"id;name\n1;x\n"))
+    file.write_bytes(b"id;name\n1;x\n")
+    for argv in (("reextract", "files"), ("update", "files", "--rerun", "-m", "again")):
+        error = error_of(queries.run(*argv, code=34))
+        assert f"{file} has changed since: its sha256 was {was}…, and is {now}…" in error.what
+        assert "datakeep update files --sql FILE -m WHY" in error.next_step
+    file.write_bytes(bytes(range(256)) * 9)
+    error = error_of(queries.run("reextract", "files", code=34))
+    assert "has changed since" in error.what
+    assert "cannot tell how this CSV is written" in error.what
+    assert "Delimiter" not in error.text
+    file.unlink()
+    assert "there is no file" in error_of(queries.run("reextract", "files", code=34)).what
 
 
 def test_the_database_is_remembered_but_not_its_password(

@@ -29,6 +29,8 @@ DIALECTS = {
 }
 #: Databases that are files of this machine.
 _FILES = frozenset({"sqlite", "duckdb"})
+#: What DuckDB reads as a table.
+_DATA_FILES = frozenset({".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".gz"})
 _SCHEME = re.compile(r"([a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?:", re.IGNORECASE)
 #: Databases that have a driver of their own here: the one that a URL of SQLAlchemy names behind ``+`` is not used.
 _DIRECT = frozenset({"postgres", "sqlite", "duckdb"})
@@ -93,8 +95,36 @@ def _file_url(path: str) -> str | None:
         return f"sqlite:///{whole}"
     if head[8:12] == b"DUCK" or suffix in (".duckdb", ".ddb"):
         return f"duckdb:///{whole}"
-    if suffix in (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".gz"):
+    if suffix in _DATA_FILES:
         return f"duckdb: and the file in the query: FROM '{whole}'"
+    return None
+
+
+def of_another_kind(path: Path, own: str) -> tuple[str, str] | None:
+    """What a file is that is no database of the kind that its URL says, and how to write the URL; None if unknown.
+
+    Args:
+        path: A file that is there.
+        own: The scheme of the URL.
+    """
+    try:
+        with path.open("rb") as opened:
+            head = opened.read(16)
+    except OSError:
+        return None
+    meant = {
+        b"SQLite format 3": ("sqlite", "an SQLite database, not one of DuckDB's"),
+        b"DUCK": ("duckdb", "a DuckDB database, not one of SQLite's"),
+    }
+    for start, (scheme, what) in meant.items():
+        if head.startswith(start) or head[8:12] == start:
+            return None if scheme == own else (what, f"write its URL as {scheme}:///{path.absolute()}")
+    if head.startswith(b"PAR1") or (head and path.suffix.lower() in _DATA_FILES):
+        quoted = str(path.absolute()).replace("'", "''")
+        return (
+            "a file of data, no database",
+            f"write the URL as duckdb: and name the file in the query: FROM '{quoted}'",
+        )
     return None
 
 

@@ -15,6 +15,7 @@ from datakeep.extract.sql.advice_values import on_values
 from datakeep.extract.sql.join_questions import JoinCount as JoinCount  # noqa: PLC0414
 from datakeep.extract.sql.join_questions import verify_joins as verify_joins  # noqa: PLC0414
 from datakeep.extract.sql.keys import relation_of
+from datakeep.extract.sql.mistyped import on_quoted
 from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import sources_of
 
@@ -42,5 +43,6 @@ def advise(statement: Statement, tables: Mapping[str, Table] | None) -> list[Adv
         *on_rows(reading, sources, relations),
         *on_floats(reading, sources, tables),
         *on_joins(reading, sources, relations),
+        *on_quoted(reading),
     }
     return sorted(found)

@@ -29,10 +29,13 @@ KINDS: dict[str, str] = {
     "any-value": "which value is taken from a group is the database's choice",
     "window-unordered": "rows that tie are numbered, or looked back at, in the database's order",
     "float-sum": "floats are added in the database's order, on which the last digits depend",
+    "quoted-parameter": "a parameter inside quotes is text, not a parameter",
     "personal-column": "the name of a column suggests personal data",
 }
 #: Kinds that say that another run may give other rows; the others say that the rows may not be what was thought.
-DERIVABILITY = frozenset(KINDS) - {"cross-join", "join-multiplies", "distinct-hides-join", "personal-column"}
+DERIVABILITY = frozenset(KINDS) - {
+    "cross-join", "join-multiplies", "distinct-hides-join", "quoted-parameter", "personal-column",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -104,7 +104,7 @@ class Kind:
             timeout_s: The time limit.
             started: Whether rows were already on their way.
         """
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
+        said = _words(error)
         if getattr(error, "connection_invalidated", False) or isinstance(error, OSError):
             return DatabaseUnreachable(
                 f"the connection ended: {said}", next_step="run the same command again"
@@ -115,7 +115,7 @@ class Kind:
 
     def unreachable(self, error: Exception, shown: str) -> DatakeepError:
         """What connecting raised, as ours."""
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
+        said = _words(error)
         return DatabaseUnreachable(
             f"{shown} does not let us in, or does not answer: {said}",
             next_step="check host, port, user and password, and whether this machine may reach it",
@@ -200,6 +200,18 @@ class SqlServer(Kind):
                     name, kind, "of which the driver drops the zone or the seventh digit of a second"
                 )
         return Probed(text)
+
+
+def _words(error: Exception) -> str:
+    """What the driver says, on one line; pymssql says it in bytes, twice, each time below a number."""
+    own = getattr(error, "orig", None) or error
+    said = own.args[-1] if own.args and isinstance(own.args[-1], bytes) else None
+    if said is None:
+        return " ".join(str(own).split())
+    lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines()]
+    return "; ".join(
+        dict.fromkeys(line for line in lines if line and not line.startswith("DB-Lib error message"))
+    )
 
 
 def kind_of(dialect: str) -> Kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from datakeep.core.errors import UsageError
@@ -13,7 +13,7 @@ from datakeep.extract.sql.qualified import split
 from datakeep.extract.sql.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from datakeep.extract.sql.interface import TableKind
     from datakeep.extract.sql.warehouse import WarehouseSession
@@ -46,6 +46,10 @@ class BigqueryDatabase(Warehouse):
     what, extra, package = "BigQuery", "bigquery", "adbc_driver_bigquery"
     place = re.compile(r" at \[(?P<line>\d+):(?P<column>\d+)\]")
     first_column = 1
+    types: ClassVar[Mapping[str, str]] = {
+        "text": "STRING", "integer": "INT64", "decimal": "NUMERIC", "double": "FLOAT64", "boolean": "BOOL",
+        "date": "DATE", "timestamp": "TIMESTAMP",
+    }  # fmt: skip
 
     def options(self) -> dict[str, str]:
         """The driver's options."""

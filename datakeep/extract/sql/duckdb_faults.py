@@ -21,6 +21,7 @@ _KIND = re.compile(r"^([A-Z][A-Za-z-]*(?: [A-Z][a-z]+)?|INTERRUPT|TransactionCon
 _QUOTED = re.compile(r'"([^"]+)"|(?:name|type|function) (\w+) ')
 _BLOCKED = re.compile(r'Cannot access (?:file|directory) "([^"]*)"')
 _CSV = re.compile(r"CSV Error on Line: (\d+)")
+_SNIFFED = re.compile(r'[Ee]rror when sniffing file "(.+?)"')
 _CSV_FILE = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
 _CSV_COLUMN = re.compile(r'converting column "([^"]+)"')
 _SAID_CHARACTERS = 300
@@ -81,6 +82,11 @@ def of_data(said: str) -> DatakeepError:
         )
     if "disabled" in said and said.startswith("Permission Error"):
         return QueryRefused(f"the query does more than read: {_words(said)}", next_step="take that out")
+    if sniffed := _SNIFFED.search(said):
+        return QueryFailed(
+            f"{sniffed[1]}: DuckDB cannot tell how this CSV is written",
+            next_step=f"look at the file, or say how it is to be read: read_csv('{sniffed[1]}', delim = ',')",
+        )
     if csv := _CSV.search(said):
         return _of_csv(csv, said)
     if said.startswith("Out of Memory"):

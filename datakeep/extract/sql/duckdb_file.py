@@ -16,10 +16,12 @@ from urllib.parse import unquote
 
 from datakeep.core.errors import AccessDenied
 from datakeep.extract.sql import duckdb_faults, duckdb_reads
+from datakeep.extract.sql.address import of_another_kind
 from datakeep.extract.sql.ahead import ahead, interruptible
 from datakeep.extract.sql.drivers import driver
 from datakeep.extract.sql.duckdb_catalogue import tables_of
 from datakeep.extract.sql.duckdb_types import converted, plan_of
+from datakeep.extract.sql.faults import DatabaseUnreachable
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn, Table, TableColumn
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.refusals import check_columns, check_parameters
@@ -247,13 +249,16 @@ def _path(url: str) -> Path | None:
     path = path if path.exists() else Path(unquote(name.partition("?")[0]))
     try:
         with path.open("rb"):
-            return path
+            other = of_another_kind(path, "duckdb")
     except PermissionError as error:
         raise AccessDenied(
             f"the DuckDB file {path} may not be read", next_step=f"type: ls -l {path}"
         ) from error
     except OSError as error:
         raise duckdb_faults.not_there(path, error) from error
+    if other:
+        raise DatabaseUnreachable(f"{path} is {other[0]}", next_step=other[1])
+    return path
 
 
 def _stand_in(name: str, parameter: Parameter) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from datakeep.core.errors import DatakeepError
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class QueryFault(DatakeepError):
@@ -20,7 +25,22 @@ class QueryFailed(QueryFault):
 
 
 class NotExact(QueryFault):
-    """A value cannot be kept exactly in Arrow; names column, row and value."""
+    """A value cannot be kept exactly in Arrow; names column, row and value.
+
+    Attributes:
+        as_text: The column that could be kept as text instead; None if there is none.
+    """
+
+    as_text: str | None = None
+
+    def for_column(self, name: str) -> Self:
+        """The same error, of a column that could be kept as text."""
+        self.as_text = name
+        return self
+
+
+class NoRows(QueryFault):
+    """The query gives no rows, and nobody said that it may."""
 
 
 class DatabaseUnreachable(DatakeepError):

@@ -3,42 +3,95 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from sqlglot.tokens import TokenType
 
+from datakeep.extract.sql.advice_kinds import advice
 from datakeep.extract.sql.reading import tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
+    from sqlglot.tokens import Token
+
+    from datakeep.extract.sql.advice_kinds import Advice
     from datakeep.extract.sql.interface import Statement
+    from datakeep.extract.sql.reading import Reading
 
 _UNTYPED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 _DAY = re.compile(r"((?:19|20)[0-9]{2})([-/.]?)([0-9]{1,2})\2([0-9]{1,2})")
 _NAME = re.compile(r":([^\W\d]\w*)")
+_NUMBER = re.compile(r"\$[0-9]{1,3}")
+_WITHIN = re.compile(r"(?<![:\w]):([^\W\d]\w*)")
 
 
-def quoted(statement: Statement) -> tuple[str, ...]:
-    """Names that stand as ``':name'`` in the query: there they are texts, and get no value."""
-    found = [
-        match[1]
-        for token in tokens_of(statement.text, statement.dialect)
-        if token.token_type == TokenType.STRING and (match := _NAME.fullmatch(token.text))
-    ]
-    return tuple(dict.fromkeys(found))
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """What looks like a parameter, and stands within quotes.
+
+    Attributes:
+        name: Of the parameter; None of one without a name, such as ``$1``.
+        text: What stands between the quotes.
+        whole: Whether nothing else does.
+        start: Where the text with its quotes begins, in characters.
+    """
+
+    name: str | None
+    text: str
+    whole: bool
+    start: int
 
 
-def doubts(statement: Statement, options: Sequence[str]) -> Iterator[str]:
-    """One sentence with its way out for each parameter that was probably meant in another way.
+def in_quotes(tokens: Sequence[Token], known: Collection[str] = ()) -> Iterator[Quoted]:
+    """Each text that is one parameter's name, or has the name of a ``known`` parameter within it."""
+    for token in tokens:
+        if token.token_type != TokenType.STRING:
+            continue
+        if match := _NAME.fullmatch(token.text):
+            yield Quoted(match[1], token.text, True, token.start)
+        elif _NUMBER.fullmatch(token.text):
+            yield Quoted(None, token.text, True, token.start)
+        elif name := next((one[1] for one in _WITHIN.finditer(token.text) if one[1] in known), None):
+            yield Quoted(name, token.text, False, token.start)
+
+
+def quoted(statement: Statement, known: Collection[str] = ()) -> tuple[str, ...]:
+    """Names of parameters that stand within quotes in the query: there they are texts, and get no value.
 
     Args:
         statement: The query.
+        known: Names that are looked for within longer texts, too: ``'%:name%'``.
+    """
+    found = in_quotes(tokens_of(statement.text, statement.dialect), known)
+    return tuple(dict.fromkeys(one.name for one in found if one.name))
+
+
+def on_quoted(reading: Reading) -> Iterator[Advice]:
+    """Advice on each parameter within quotes, which is a text and gets no value."""
+    known = {name for name, _, _ in reading.placeholders}
+    for one in in_quotes(reading.tokens, known):
+        name = one.name or "name"
+        way_out = f"write :{name} without the quotes, and give it a value: --param {name}=VALUE"
+        if not one.whole:
+            way_out = f"join the texts: '…' || :{name} || '…'"
+        yield advice(reading, one.start, "quoted-parameter", f"'{one.text}' stands in quotes", way_out)
+
+
+def quoted_doubts(statement: Statement) -> Iterator[str]:
+    """The same in a sentence each, to be said with what a database does not take."""
+    for one in in_quotes(tokens_of(statement.text, statement.dialect), statement.parameters):
+        yield f"'{one.text}' stands in quotes in the query, so that it is a text and no parameter: remove the quotes"
+
+
+def doubts(options: Sequence[str]) -> Iterator[str]:
+    """One sentence with its way out for each parameter whose value was probably meant in another way.
+
+    Args:
         options: ``name=value`` and the like, as they were typed; those that state their type are not doubted.
     """
-    for name in quoted(statement):
-        yield f"':{name}' stands in quotes in the query, so that it is a text and no parameter: remove the quotes"
     for option in options:
         match = _UNTYPED.fullmatch(option)
         day = _day(match[2]) if match else None

@@ -93,7 +93,7 @@ def check_parameters(statement: Statement, parameters: Mapping[str, Parameter]) 
     surplus = [name for name in parameters if name not in wanted]
     if not (missing or surplus):
         return
-    texts = [name for name in quoted(statement) if name in surplus]
+    texts = [name for name in quoted(statement, surplus) if name in surplus]
     things, meant_for = [], set()
     for name in missing:
         near = nearest(name, surplus)
@@ -103,13 +103,15 @@ def check_parameters(statement: Statement, parameters: Mapping[str, Parameter]) 
         if name in meant_for:
             continue
         near = nearest(name, missing) or nearest(name, wanted)
-        said = f"{name} is no parameter of the query, in which ':{name}' stands in quotes, as a text"
+        said = f"{name} is no parameter of the query, in which :{name} stands in quotes, as a text"
         meant = f"{name} is not in the query" + (f"; did you mean {near}?" if near else "")
         things.append(said if name in texts else meant)
     given = " ".join(f"--param {name}=…" for name in wanted)
     step = f"give exactly: {given}" if wanted else "leave --param out: the query has no :name"
     if texts:
+        whole = texts[0] in quoted(statement)
         step = f"remove the quotes in the query: write :{texts[0]}, not ':{texts[0]}'"
+        step = step if whole else f"take it out of the text in the query: '…' || :{texts[0]} || '…'"
     raise QueryRefused(
         things[0] if len(things) == 1 else f"{len(things)} parameters do not fit the query",
         next_step=step,

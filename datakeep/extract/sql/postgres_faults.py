@@ -44,12 +44,14 @@ class Complaint:
         primary: The server's sentence, or the driver's.
         hint: The server's hint or detail, if it has one.
         position: The place in the text that was sent, from 0; None if it has none.
+        context: In which function it happened; None if in none, or the server does not tell.
     """
 
     state: str
     primary: str
     hint: str | None
     position: int | None
+    context: str | None = None
 
 
 def complaint_of(error: BaseException) -> Complaint:
@@ -63,7 +65,8 @@ def complaint_of(error: BaseException) -> Complaint:
     hint = found.get("PG_DIAG_MESSAGE_HINT") or found.get("PG_DIAG_MESSAGE_DETAIL")
     place = found.get("PG_DIAG_STATEMENT_POSITION")
     state = getattr(error, "sqlstate", None) or found.get("PG_DIAG_SQLSTATE") or ""
-    return Complaint(state.strip("\0"), primary, hint, int(place) - 1 if place else None)
+    context = (found.get("PG_DIAG_CONTEXT") or "").partition("\n")[0] or None
+    return Complaint(state.strip("\0"), primary, hint, int(place) - 1 if place else None, context)
 
 
 def connection_fault(error: BaseException, shown: str) -> DatakeepError:
@@ -136,8 +139,9 @@ def query_fault(
             next_step="give it more time with --query-timeout, or ask for fewer rows",
         )
     if complaint.state == "25006":
+        where = f" ({complaint.context})" if complaint.context else ""
         return QueryRefused(
-            f"{complaint.primary}: datakeep reads, and changes nothing",
+            f"{complaint.primary}{where}: datakeep reads, and changes nothing",
             next_step="leave out of the query what writes, such as a function that does",
         )
     place, lines = _place(complaint, statement, sent, lead)

@@ -94,7 +94,7 @@ def inexact(column: str, row: int, value: Any, why: str) -> NotExact:
     return NotExact(
         f"column {column}, row {row}: {_shown(value)} {why}",
         next_step=f"keep the column as text with --as-text {column}, or CAST it in the query",
-    )
+    ).for_column(column)
 
 
 def unkeepable(column: str, database_type: str, why: str) -> NotExact:
@@ -102,7 +102,7 @@ def unkeepable(column: str, database_type: str, why: str) -> NotExact:
     return NotExact(
         f"column {column} is of type {database_type}, {why}",
         next_step=f"keep it as text with --as-text {column}, or CAST it in the query",
-    )
+    ).for_column(column)
 
 
 def out_of_time(timeout_s: int | None) -> QueryFailed:

@@ -1,10 +1,11 @@
-"""Snowflake, through its ADBC driver. Untried against an account."""
+"""Snowflake, through its ADBC driver. Tried against a stand-in server (tests/snowflake_server), not an account."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from datakeep.core.errors import UsageError
@@ -13,11 +14,13 @@ from datakeep.extract.sql.qualified import split
 from datakeep.extract.sql.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
-    from datakeep.extract.sql.interface import TableKind
+    from datakeep.extract.sql.interface import Parameter, TableKind
     from datakeep.extract.sql.warehouse import WarehouseSession
 
+#: A number's digits, at most; and the bits of a whole number that the driver binds as one.
+_DIGITS, _WHOLE_BITS = 38, 63
 _PREFIX = "adbc.snowflake.sql."
 #: Parameters of the URL, named as in Snowflake's own drivers, to the driver's options.
 _OPTIONS = {
@@ -52,7 +55,7 @@ _TABLES = """
     SELECT t.table_schema, t.table_name, t.table_type, t.comment, t.table_owner, v.view_definition
     FROM {home}information_schema.tables t LEFT JOIN {home}information_schema.views v
       ON v.table_schema = t.table_schema AND v.table_name = t.table_name
-    WHERE t.table_name = ? AND t.table_schema = COALESCE(?, CURRENT_SCHEMA())
+    WHERE t.table_name = ? AND t.table_schema = {schema}
 """
 _COLUMNS = """
     SELECT column_name, data_type, is_nullable = 'YES', comment FROM {home}information_schema.columns
@@ -66,6 +69,26 @@ class SnowflakeDatabase(Warehouse):
     what, extra, package = "Snowflake", "snowflake", "adbc_driver_snowflake"
     place = re.compile(r"line (?P<line>\d+) at position (?P<column>\d+)")
     first_column = 0
+    counts = True
+    types: ClassVar[Mapping[str, str]] = {
+        "text": "VARCHAR", "integer": "NUMBER(38, 0)", "decimal": "NUMBER(38, 9)", "double": "DOUBLE",
+        "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP_NTZ",
+    }  # fmt: skip
+
+    def bound(self, parameter: Parameter) -> tuple[str, tuple[Any, ...]]:
+        """The driver binds texts, doubles, booleans and whole numbers of 64 bits; the rest is cast from text."""
+        value = parameter.value
+        if isinstance(value, datetime):
+            kind = "TIMESTAMP_NTZ" if value.tzinfo is None else "TIMESTAMP_TZ"
+            return f"CAST(? AS {kind})", (value.isoformat(sep=" "),)
+        if isinstance(value, date):
+            return "CAST(? AS DATE)", (value.isoformat(),)
+        if isinstance(value, Decimal):
+            scale = max(0, -int(value.as_tuple().exponent))
+            return f"CAST(? AS NUMBER({_DIGITS}, {scale}))", (f"{value:f}",)
+        if isinstance(value, int) and value.bit_length() > _WHOLE_BITS:
+            return f"CAST(? AS NUMBER({_DIGITS}, 0))", (str(value),)
+        return super().bound(parameter)
 
     def options(self) -> dict[str, str]:
         """The driver's options; the URL itself is not given to it, since it would repeat it in messages."""
@@ -112,9 +135,8 @@ class SnowflakeDatabase(Warehouse):
             qualifier, bare = split(name)
             database, _, schema = qualifier.rpartition(".")
             home = f"{_quoted(_folded(database, name))}." if database else ""
-            rows = session.rows(
-                _TABLES.format(home=home), [_folded(bare, name), _folded(schema, name) if schema else None]
-            )
+            text = _TABLES.format(home=home, schema="?" if schema else "CURRENT_SCHEMA()")
+            rows = session.rows(text, [_folded(bare, name), *([_folded(schema, name)] if schema else [])])
             for schema_name, table, kind, comment, owner, definition in rows[:1]:
                 columns = session.rows(_COLUMNS.format(home=home), [schema_name, table])
                 found[name] = Table(

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 
 from datakeep.core.errors import AccessDenied, NoSpace, UsageError
 from datakeep.extract.sql import sqlite_values as values_of
+from datakeep.extract.sql.address import of_another_kind
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
 from datakeep.extract.sql.pace import Pace, weight
@@ -277,6 +278,8 @@ def _look_at(path: Path) -> None:
             f"the SQLite file {path} may not be read", next_step=f"type: ls -l {path}"
         ) from error
     if start != _HEADER:
+        if other := of_another_kind(path, "sqlite"):
+            raise DatabaseUnreachable(f"{path} is {other[0]}", next_step=other[1])
         what = "is empty" if not start else "is no SQLite database, or an encrypted one"
         raise DatabaseUnreachable(f"{path} {what}", next_step="name the file that holds the tables")
 

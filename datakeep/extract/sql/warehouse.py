@@ -13,7 +13,7 @@ import threading
 from abc import abstractmethod
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.extract.sql.address import secrets_of
@@ -46,6 +46,8 @@ class Warehouse(Database):
         package: The driver.
         place: How its messages tell the place of a fault: groups ``line`` and ``column``.
         first_column: The number of a line's first column in them.
+        types: What it calls each type of a parameter.
+        counts: Whether the driver tells the number of a result's rows before they come.
     """
 
     what: str
@@ -53,6 +55,8 @@ class Warehouse(Database):
     package: str
     place: re.Pattern[str]
     first_column: int
+    types: ClassVar[Mapping[str, str]]
+    counts: ClassVar[bool] = False
 
     @abstractmethod
     def options(self) -> dict[str, str]:
@@ -69,6 +73,14 @@ class Warehouse(Database):
     @abstractmethod
     def tables(self, session: WarehouseSession, names: Collection[str]) -> dict[str, Table]:
         """What INFORMATION_SCHEMA has of each name."""
+
+    def bound(self, parameter: Parameter) -> tuple[str, tuple[Any, ...]]:
+        """What stands in the place of a parameter, and the values, at most one, that are bound to the ``?`` in it."""
+        if (
+            parameter.value is None
+        ):  # an Arrow column of nothing but NULL has no type that a driver could bind
+            return f"CAST(NULL AS {self.types[parameter.type]})", ()
+        return "?", (parameter.value,)
 
     def statement_options(self, timeout_s: int | None) -> dict[str, str | int]:  # noqa: ARG002
         """What each statement is given."""
@@ -96,6 +108,7 @@ class Warehouse(Database):
         for secret in secrets_of(self.address):
             said = said.replace(secret, "***")
         said = re.sub(r"^[A-Z_]+: ", "", said)
+        said = _REQUEST.sub("", said)
         if status == "TIMEOUT" or re.search(r"statement timeout|[Jj]ob timed out|canceled: .*timeout", said):
             return out_of_time(timeout_s)
         if status in {"UNAUTHENTICATED", "UNAUTHORIZED"} or _DENIED.search(said):
@@ -142,7 +155,8 @@ class Warehouse(Database):
         if isinstance(error, DatakeepError) or not isinstance(error, Exception):
             raise error
         fault = self.fault(error, "", None, started=False)
-        raise (fault if isinstance(fault, AccessDenied) else self._unreachable(fault.what)) from None
+        known = isinstance(fault, AccessDenied | DatabaseUnreachable)
+        raise (fault if known else self._unreachable(fault.what)) from None
 
 
 class WarehouseSession(Session):
@@ -176,16 +190,17 @@ class WarehouseSession(Session):
     ) -> Iterator[WarehouseResult]:
         """The rows of ``statement``."""
         check_parameters(statement, parameters)
-        text = substituted(statement, lambda _: "?").text
-        values = [parameters[name].value for name, _, _ in statement.placeholders]
+        bound = {name: self._warehouse.bound(one) for name, one in parameters.items()}
+        text = substituted(statement, lambda name: bound[name][0]).text
+        values = [value for name, _, _ in statement.placeholders for value in bound[name][1]]
         with self._cursor() as cursor:
             with self.faults(statement.text):
                 reader = interruptible(lambda: _executed(cursor, text, values), partial(_cancel, cursor))
             check_columns(reader.schema.names, exactness)
             with ahead(iter(reader), partial(_cancel, cursor)) as batches:
-                yield WarehouseResult(
-                    reader.schema, batches, exactness, partial(self.faults, statement.text, started=True)
-                )
+                guard = partial(self.faults, statement.text, started=True)
+                total = cursor.rowcount if self._warehouse.counts else None
+                yield WarehouseResult(reader.schema, batches, exactness, guard, total)
 
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """What INFORMATION_SCHEMA has of each name."""
@@ -224,10 +239,13 @@ class WarehouseSession(Session):
 class WarehouseResult:
     """Rows on their way; what Arrow and Parquet have is kept as the driver gives it, checked value for value."""
 
-    def __init__(self, schema: Any, batches: Iterator[Any], exactness: Exactness, guard: Any) -> None:
+    def __init__(
+        self, schema: Any, batches: Iterator[Any], exactness: Exactness, guard: Any, total: int | None = None
+    ) -> None:
         import pyarrow as pa
 
         self._batches = batches
+        self._total = total
         self._guard = guard
         fields, columns = [], []
         for field in schema:
@@ -246,12 +264,22 @@ class WarehouseResult:
             with self._guard():
                 batch = next(self._batches, None)
             if batch is None:
+                self._check_total(row - 1)
                 return
             arrays = [
                 _converted(array, field, row) for array, field in zip(batch.columns, self.schema, strict=True)
             ]
             yield pa.record_batch(arrays, schema=self.schema)
             row += batch.num_rows
+
+    def _check_total(self, rows: int) -> None:
+        """A driver that fails on a value can end the rows without an error: then some are missing."""
+        if self._total is not None and self._total >= 0 and rows != self._total:
+            raise QueryFailed(
+                f"the database has {self._total:,} rows for the query, and {rows:,} came: the driver stopped at one "
+                "that it cannot hold, as with a moment outside of the years 1677 to 2262",
+                next_step="CAST such a column to text in the query, or run it again",
+            )
 
 
 def _kept(field: Any, exactness: Exactness) -> tuple[Any, str | None]:
@@ -304,6 +332,9 @@ def _cancel(cursor: Any) -> None:
 _DENIED = re.compile(
     r"[Ii]ncorrect username or password|[Aa]ccess [Dd]enied|[Ii]nsufficient privileges|accessDenied|\b403\b"
 )
+#: What the drivers, in Go, say before why a request failed: its whole URL.
+_REQUEST = re.compile(r'\b(?:Get|Post) "[^"]*": ')
 _UNREACHABLE = re.compile(
-    r"dial tcp|no such host|connection re(?:fused|set)|i/o timeout|TLS handshake|context deadline exceeded|\bEOF\b"
+    r"dial tcp|no such host|connection re(?:fused|set)|i/o timeout|TLS handshake|context deadline exceeded"
+    r"|HTTP Status: 5|\bEOF\b"
 )

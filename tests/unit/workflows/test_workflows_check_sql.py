@@ -254,10 +254,9 @@ def test_a_number_that_looks_like_a_day_is_doubted(query, option, way_out):
 
 def test_a_parameter_in_quotes_is_a_text(query):
     path = query("SELECT id FROM s.orders WHERE day < ':until' AND x = 'a :until b' ORDER BY id")
-    said = [note for note in check_sql(path, None).notes if "quotes" in note]
-    assert said == [
-        "':until' stands in quotes in the query, so that it is a text and no parameter: remove the quotes"
-    ]
+    (said,) = [one for one in check_sql(path, None).advice if one.id == "quoted-parameter"]
+    assert (said.line, said.column) == (1, 37)
+    assert said.what.startswith("':until' stands in quotes")
     with pytest.raises(QueryRefused, match=r"q\.sql: until is no parameter.*stands in quotes") as refused:
         check_sql(path, None, ["until=2026-01-01"])
     assert refused.value.next_step == "remove the quotes in the query: write :until, not ':until'"

@@ -10,6 +10,7 @@ from databases import extracted
 
 from datakeep.core.errors import UsageError
 from datakeep.extract.sql.alchemy import AlchemyDatabase
+from datakeep.extract.sql.alchemy_kinds import kind_of
 from datakeep.extract.sql.bigquery import BigqueryDatabase
 from datakeep.extract.sql.duckdb_file import DuckdbDatabase
 from datakeep.extract.sql.faults import DatabaseUnreachable, DriverMissing
@@ -136,3 +137,9 @@ def test_what_is_missing_for_a_dialect_of_sqlalchemy_can_be_installed_as_it_is_p
         extracted("trino://h/d", "select 1 as x")
     assert caught.value.next_step == "type: pip install 'datakeep[sqlalchemy]' 'trino[sqlalchemy]'"
     assert "package trino, which" in caught.value.what
+
+
+def test_what_pymssql_says_in_bytes_and_twice_is_said_in_words_and_once():
+    said = b"DB-Lib error message 20009, severity 9:\nUnable to connect: no server (127.0.0.1)\n"
+    fault = kind_of("tsql").unreachable(RuntimeError(20009, said + said), "mssql://u@127.0.0.1:9/x")
+    assert fault.what.endswith("does not answer: Unable to connect: no server (127.0.0.1)")

@@ -20,7 +20,7 @@ from databases import extracted
 from datakeep.core.errors import AccessDenied, UsageError
 from datakeep.extract.sql import snowflake, warehouse
 from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
-from datakeep.extract.sql.interface import Exactness, TableColumn
+from datakeep.extract.sql.interface import Exactness, Parameter, TableColumn
 from datakeep.extract.sql.opening import open_database
 from datakeep.extract.sql.warehouse import WarehouseResult
 
@@ -106,6 +106,22 @@ def test_an_account_that_does_not_answer_is_unreachable_and_its_secret_is_not_sh
     assert time.monotonic() - start < 50
     told = f"{caught.value} {caught.value.next_step} {caught.value.__cause__} {open_database(url)!r}"
     assert "Secret" not in told
+    assert told.count("does not answer") == 1
+    assert "connection refused" in told
+    assert "requestId" not in told
+
+
+def test_what_the_driver_of_snowflake_does_not_bind_goes_as_text_that_is_cast():
+    bound = open_database(SNOWFLAKE).bound
+    assert bound(Parameter("integer", 2**63 - 1)) == ("?", (2**63 - 1,))
+    assert bound(Parameter("integer", 10**20)) == ("CAST(? AS NUMBER(38, 0))", ("1" + "0" * 20,))
+    assert bound(Parameter("decimal", Decimal("1E+3"))) == ("CAST(? AS NUMBER(38, 0))", ("1000",))
+    assert bound(Parameter("decimal", Decimal("-0.05"))) == ("CAST(? AS NUMBER(38, 2))", ("-0.05",))
+    aware = datetime.fromisoformat("2026-11-01T09:00:00+09:00")
+    assert bound(Parameter("timestamp", aware)) == ("CAST(? AS TIMESTAMP_TZ)", ("2026-11-01 09:00:00+09:00",))
+    for database, kind in ((SNOWFLAKE, "TIMESTAMP_NTZ"), ("bigquery://proj/data", "TIMESTAMP")):
+        found = open_database(database).bound(Parameter("timestamp", None))
+        assert found == (f"CAST(NULL AS {kind})", ())
 
 
 def test_a_server_that_never_answers_is_given_up(tmp_path):
@@ -229,7 +245,7 @@ def test_the_catalogue_of_snowflake_is_asked_by_bound_names():
     )  # fmt: skip
     assert set(found) == {'plant."Public".t'}
     assert session.asked[0][1] == ["T", "Public"]
-    assert session.asked[2][1] == ["GONE", None]
+    assert session.asked[2][1] == ["GONE"]
     for sql, _ in session.asked:
         sqlglot.parse_one(sql, read="snowflake")
     session = Rows([], [], [("9.1", "2026-11-20T03:00:00.000001")])
