@@ -177,7 +177,7 @@ def _lines(found: Audit) -> Iterator[str]:
 
 
 def _called(record: ModelRecord) -> str:
-    return f"{record.model}@{record.version}" + (" (FAILED)" if record.status == "failed" else "")
+    return record.label + (" (FAILED)" if record.status == "failed" else "")
 
 
 def _made_lines(made: MadeOf, indent: str, told: set[str]) -> Iterator[str]:
@@ -298,7 +298,7 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         yield f"{name} went into:"
         rows = [
             (
-                f"{record.model}@{record.version}",
+                record.label,
                 ", ".join(_versions_read(record, found.dataset)),
                 (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
                 pairs(record.metrics),
@@ -318,7 +318,7 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
 
 
 def _versions_read(record: ModelRecord, dataset: str) -> list[str]:
-    from datakeep.workflows.used_by import undeclared_of
+    from datakeep.workflows.file_verdicts import undeclared_of
 
     declared = [f"{dataset}@{one.version}" for one in record.inputs if one.dataset == dataset]
     read = [f"{dataset}@{one}" for one in undeclared_of(record, dataset)]

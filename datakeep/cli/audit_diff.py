@@ -11,7 +11,6 @@ from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.tampered_lines import distrusted
-from datakeep.workflows.recorded_models import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,10 +36,10 @@ def answer(session: Session, subjects: Sequence[str], *, fetch: bool) -> Answer:
 
 
 def _lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:
-    yield click.style(f"{label_of(found.old)} → {label_of(found.new)}", bold=True)
+    yield click.style(f"{found.old.label} → {found.new.label}", bold=True)
     for record in (found.old, found.new):
         if record.status == "failed":
-            yield f"{label_of(record)} FAILED ({record.failure or 'reason unknown'})"
+            yield f"{record.label} FAILED ({record.failure or 'reason unknown'})"
     for section in found.sections:
         yield from _section_lines(section)
     yield from _metric_lines(found.metrics)
@@ -99,7 +98,7 @@ def _verdict(found: ModelDiff) -> str:
 
 def _next_lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:
     if not fetch and any("not on this machine" in line for line in found.unknown):
-        yield f"next: datakeep audit --diff {label_of(found.old)} {label_of(found.new)} --fetch"
+        yield f"next: datakeep audit --diff {found.old.label} {found.new.label} --fetch"
     steps = [one.next_step for one in found.datasets if one.next_step]
     if steps:
         yield f"next: {steps[0]}"
@@ -107,8 +106,8 @@ def _next_lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:
 
 def _data(found: ModelDiff) -> dict[str, Any]:
     return {
-        "old": label_of(found.old),
-        "new": label_of(found.new),
+        "old": found.old.label,
+        "new": found.new.label,
         "same": found.is_same,
         "changed": list(found.causes),
         "sections": {

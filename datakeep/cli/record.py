@@ -194,7 +194,7 @@ def _answer(recorded: Recorded, root: Path) -> Answer:
 
 def _logged(record: ModelRecord) -> Answer:
     tracked = record.tracked
-    label = f"{record.model}@{record.version}"
+    label = record.label
     lines = [f"model {label} is logged to MLflow: run {tracked.run} at {tracked.url}"] if tracked else []
     data = {"model": label, "record": record.to_dict(), "record_file": None, "not_pushed": None}
     return Answer(data, [*lines, f"next: datakeep audit model:{label}"])

@@ -180,6 +180,11 @@ class ModelRecord(Document):
     unknown: list[str] = Field(default_factory=list)
 
     @property
+    def label(self) -> str:
+        """``churn@v7``."""
+        return f"{self.model}@{self.version}"
+
+    @property
     def misses_reads(self) -> bool:
         """Whether files may have been read that nobody saw: a file that is not among the read ones may be one."""
         return self.observed is not None and self.observed.by != "strace"

@@ -41,11 +41,6 @@ class Way:
         """What was reached."""
         return self.nodes[-1]
 
-    @property
-    def is_direct(self) -> bool:
-        """Whether a model read the dataset itself."""
-        return len(self.nodes) == 2 and self.end.kind == "model"
-
 
 @dataclass(frozen=True, slots=True)
 class Reached:

@@ -195,13 +195,9 @@ def _by_file(keep: Keep, path: Path, now: datetime, *, fetch: bool) -> Audit:
         return Audit(asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking)
     newest = newest_of(found)
     rest = [one for one in found.records if one is not newest]
-    others = tuple(_label(one) + (" (failed)" if one.status == "failed" else "") for one in rest)
+    others = tuple(one.label + (" (failed)" if one.status == "failed" else "") for one in rest)
     made_of = Auditor(keep, now).made_of(newest)
     return Audit(asked, sha256, made_of, others, found.broken, differing=_differing([newest, *rest]))
-
-
-def _label(record: ModelRecord) -> str:
-    return f"{record.model}@{record.version}"
 
 
 def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
@@ -212,7 +208,7 @@ def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
         undeclared = max(record.undeclared_count or 0, len(record.undeclared))
         data += [counted(undeclared, "undeclared file")] if undeclared else []
         failed = " (failed)" if record.status == "failed" else ""
-        named[_label(record) + failed] = ", ".join(data) or "no data"
+        named[record.label + failed] = ", ".join(data) or "no data"
     return tuple(f"{one}: {data}" for one, data in named.items()) if len({*named.values()}) > 1 else ()
 
 
@@ -258,7 +254,7 @@ class Auditor:
 
     def made_of(self, record: ModelRecord, above: Sequence[str] = ()) -> MadeOf:
         """What the model of ``record`` was made of; ``above`` are the models on the way to it."""
-        me = f"{record.model}@{record.version}"
+        me = record.label
         inputs = tuple(self._input(given) for given in record.inputs)
         bases: list[MadeOf] = []
         unknown = [*record.unknown]

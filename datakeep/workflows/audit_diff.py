@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.changes import shorten
 from datakeep.core.errors import DatakeepError
 from datakeep.workflows.data_diff import DatasetChange, dataset_changes, undeclared_changes
-from datakeep.workflows.recorded_models import label_of, record_named
+from datakeep.workflows.recorded_models import record_named
 from datakeep.workflows.recording import PACKAGES, is_packages
 from datakeep.workflows.told_alike import are_alike, same_command
 
@@ -143,7 +143,7 @@ def _data(old: ModelRecord, new: ModelRecord, datasets: tuple[DatasetChange, ...
     said, is_certain = undeclared_changes(old, new)
     if said:
         (section.changed if is_certain else section.unknown).append(said)
-    blind = [label_of(one) for one in (old, new) if not _is_observed(one)]
+    blind = [one.label for one in (old, new) if not _is_observed(one)]
     if blind:
         where = section.nowhere if len(blind) == 2 else section.unknown
         partly = all(
@@ -151,7 +151,7 @@ def _data(old: ModelRecord, new: ModelRecord, datasets: tuple[DatasetChange, ...
         )
         seen = "an audit hook saw a part of it" if partly else "nobody saw it"
         where.append(f"what else {' and '.join(blind)} read: {seen}")
-    lacking = [label_of(one) for one in (old, new) if not one.inputs]
+    lacking = [one.label for one in (old, new) if not one.inputs]
     if lacking:
         (section.nowhere if len(lacking) == 2 else section.unknown).append(
             f"the datasets of {' and '.join(lacking)}: none is recorded"
@@ -242,7 +242,7 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
 
 
 def _untold(told: list[bool], *records: ModelRecord) -> list[str]:
-    return [label_of(one) for one, known in zip(records, told, strict=True) if not known]
+    return [one.label for one, known in zip(records, told, strict=True) if not known]
 
 
 def _environment(keep: Keep, old: ModelRecord, new: ModelRecord) -> Section:

@@ -19,7 +19,6 @@ from datakeep.workflows.index import ask
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.policy_facts import DataFacts, is_test
-from datakeep.workflows.recorded_models import label_of
 from datakeep.workflows.tampering import behind_everything
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def _records(index: Index) -> tuple[dict[str, ModelRecord], list[tuple[str, str]
     query = "SELECT path FROM entry WHERE kind = 'model' AND fault IS NULL ORDER BY name, number"
     paths = [row[0] for row in index.database.execute(query)]
     found = [ModelRecord.of(one.data, what=one.path) for one in index.entries(paths) if one.data]
-    return {label_of(record): record for record in found}, index.broken("model")
+    return {record.label: record for record in found}, index.broken("model")
 
 
 @dataclass(slots=True)
@@ -202,8 +201,8 @@ class _Judging:
             if found is None:
                 what = f"the base model {base}, whose data it has too, has no record that can be read"
                 self._complain("broken", base, what, f"datakeep audit model:{name}", name)
-            elif label_of(found) not in above and len(above) < _MAX_DEPTH:
-                yield from self._all_inputs(name, found, (*above, label_of(found)))
+            elif found.label not in above and len(above) < _MAX_DEPTH:
+                yield from self._all_inputs(name, found, (*above, found.label))
 
     def _base(self, reference: str) -> ModelRecord | None:
         """The record of a base model; of a name alone the newest version's."""

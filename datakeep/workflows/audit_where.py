@@ -10,19 +10,10 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import ImpossibleValue, UnknownName
 from datakeep.core.names import nearest, version_number
 from datakeep.lineage import records
+from datakeep.workflows.file_verdicts import FileRead, undeclared_of, verdict_of, verdict_of_undeclared
 from datakeep.workflows.index import ask
-from datakeep.workflows.recorded_models import label_of
 from datakeep.workflows.rows_where import search_rows
-from datakeep.workflows.used_by import (
-    FileRead,
-    SomeFiles,
-    broken_records,
-    candidates,
-    models_through,
-    undeclared_of,
-    verdict_of,
-    verdict_of_undeclared,
-)
+from datakeep.workflows.used_by import SomeFiles, broken_records, candidates, models_through
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +144,7 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
     versions = {(one.dataset, one.version): one for one in having}
     models = tuple(
         FileRead(
-            f"{record.model}@{record.version}",
+            record.label,
             f"{given.dataset}@{given.version}",
             *verdict_of(keep, record, given, [file.path for file in one.files]),
         )
@@ -163,7 +154,7 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
     )
     models += tuple(
         FileRead(
-            label_of(record),
+            record.label,
             f"{one.dataset}@{one.version}",
             *verdict_of_undeclared(record, one.dataset, one.version, [file.path for file in one.files]),
         )
@@ -178,7 +169,7 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
     through = tuple(
         way
         for _, reached in answers
-        for way in models_through(reached)
+        for way in models_through(reached, used.records)
         if way in ways and str(way.end) not in direct
     )
     opened = tuple(dict.fromkeys(line for _, reached in answers for line in reached.open))
@@ -189,7 +180,7 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
         through=tuple(dict.fromkeys(through)),
         open=opened,
         broken=used.broken,
-        records=tuple(record for record in used.records if label_of(record) in direct),
+        records=tuple(record for record in used.records if record.label in direct),
     )
 
 

@@ -11,9 +11,9 @@ from datakeep.formats.inventory import differences
 from datakeep.formats.model_words import MISSED
 from datakeep.repository.scratch import scratch
 from datakeep.workflows.bytes_here import BytesHere
+from datakeep.workflows.file_verdicts import listed_files
 from datakeep.workflows.rows_diff import rows_between, rows_data, rows_in_words
 from datakeep.workflows.told_alike import bytes_alike
-from datakeep.workflows.used_by import listed_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,8 @@ from datakeep.formats.model import ModelRecord
 from datakeep.formats.model_words import model_rows, read_in_words
 from datakeep.lineage import records
 from datakeep.workflows.audit import Audit, Auditor, gaps
-from datakeep.workflows.used_by import FileUsedBy, undeclared_of
+from datakeep.workflows.file_verdicts import undeclared_of
+from datakeep.workflows.used_by import FileUsedBy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +52,7 @@ def answer_of(
         if found.made_of is None:
             return None
         graph.made_of(found.made_of)
-        return graph.answer(subject, "made of", f"model:{_label(found.made_of.record)}", found)
+        return graph.answer(subject, "made of", f"model:{found.made_of.record.label}", found)
     if isinstance(found, FileUsedBy):
         return _of_file(graph, found, subject)
     for record in found.records:
@@ -77,10 +78,6 @@ def _of_file(graph: _Graph, found: FileUsedBy, subject: str) -> Answer:
     graph.close()
     key = graph.asked_about(found.dataset, only)
     return graph.answer(subject, "went into", key, found, unknown=unknown, file=found.path)
-
-
-def _label(record: ModelRecord) -> str:
-    return f"{record.model}@{record.version}"
 
 
 def _parts(label: str) -> tuple[str, str | None]:
@@ -150,7 +147,7 @@ class _Graph:
             self._read(self._input(given), key, made.record, given.given.dataset, given.given.version)
         for base in made.base_models:
             self.edge(self.made_of(base), key, "base")
-        answered = {name for base in made.base_models for name in (base.record.model, _label(base.record))}
+        answered = {name for base in made.base_models for name in (base.record.model, base.record.label)}
         for name in made.record.base_models:
             if name not in answered:
                 self.edge(self.model_called(name), key, "base")

@@ -66,7 +66,7 @@ def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
         )
     require_code(said)
     inputs = declared_inputs(keep, said.uses)
-    bases = [f"{one.model}@{one.version}" for one in base_records(keep, said.bases)]
+    bases = [one.label for one in base_records(keep, said.bases)]
     made = ModelRecord(
         model=said.model,
         version="v1",

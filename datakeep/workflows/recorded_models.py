@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
 
 
-def label_of(record: ModelRecord) -> str:
-    """``churn@v7``."""
-    return f"{record.model}@{record.version}"
-
-
 def record_named(keep: Keep, subject: str) -> ModelRecord:
     """The record of ``churn@v7``, of the newest version of ``churn``, or of a model's file.
 

@@ -56,7 +56,7 @@ class Recorded:
     @property
     def label(self) -> str:
         """``churn@v7``, or the model alone where the version is not settled yet."""
-        return self.record.model if self.file else f"{self.record.model}@{self.record.version}"
+        return self.record.model if self.file else self.record.label
 
 
 def publish(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity) -> Recorded:

@@ -87,7 +87,7 @@ def record_tracked(keep: Keep, said: Declared, where: TrackedBy, who: Identity) 
         artifacts=left,
         inputs=[*declared, *(one for one in found.inputs if (one.dataset, one.version) not in labels)],
         undeclared=found.unmatched,
-        base_models=[f"{one.model}@{one.version}" for one in base_records(keep, said.bases)],
+        base_models=[one.label for one in base_records(keep, said.bases)],
         code=ModelCode(
             url=(said.code_url and strip_url(said.code_url)) or told.code_url,
             commit=said.code_commit or told.code_commit,

@@ -178,7 +178,7 @@ def log_later(
         TrackerUnreachable, AccessDenied, TrackerMissing: Of the server.
     """
     record = _record(keep, name)
-    label, known = f"{record.model}@{record.version}", record.tracked
+    label, known = record.label, record.tracked
     if known and known.tracker != "mlflow":
         raise UsageError(
             f"{label} names its run in W&B, and a record names one run",

@@ -1,0 +1,147 @@
+"""Whether a model read a file, as far as its record tells (L21, L22): read, not read, or not known."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from datakeep.core.counts import counted
+from datakeep.core.errors import DatakeepError
+from datakeep.core.patterns import splitter
+from datakeep.formats.model_words import MISSED
+from datakeep.formats.yaml import showable_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from datakeep.formats.model import FilesRead, ModelInput, ModelRecord
+    from datakeep.workflows.keep import Keep
+
+Verdict = Literal["read", "not read", "not known"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """Whether a model read the file, as far as its record tells, and why that is so."""
+
+    model: str
+    dataset_version: str
+    verdict: Verdict
+    why: str
+
+
+def undeclared_of(record: ModelRecord, dataset: str) -> dict[str, list[str]]:
+    """By version of the dataset, the files that were read of its checkouts without being declared: whole paths."""
+    found: dict[str, list[str]] = {}
+    for one in record.undeclared:
+        name, _, version = str(one.get("of") or "").partition("@")
+        if name == dataset and version:
+            found.setdefault(version, []).append(str(one.get("path")))
+    return found
+
+
+def readers(
+    keep: Keep, record: ModelRecord, dataset: str, path: str, *, known: set[str], perhaps: set[str]
+) -> Iterator[FileRead]:
+    """What a model read of a file in the versions that are ``known`` to have it, and of those that may."""
+    for given in record.inputs:
+        if given.dataset == dataset and given.version in known | perhaps:
+            yield _file_read(keep, record, given, path, may_lack=given.version not in known)
+    declared = {given.version for given in record.inputs if given.dataset == dataset}
+    for version in undeclared_of(record, dataset):
+        if version in (known | perhaps) - declared:
+            label = record.label
+            yield FileRead(
+                label, f"{dataset}@{version}", *verdict_of_undeclared(record, dataset, version, [path])
+            )
+
+
+def verdict_of_undeclared(
+    record: ModelRecord, dataset: str, version: str, paths: Sequence[str]
+) -> tuple[Verdict, str]:
+    """As :func:`verdict_of`, of what was read of a checkout without being declared."""
+    read = undeclared_of(record, dataset).get(version, [])
+    ends = tuple(f"/data/{showable_path(path)}" for path in paths)
+    if any(one.endswith(ends) for one in read):
+        return "read", "read without being declared, from a checkout"
+    why = "other files of a checkout were read without being declared"
+    if (record.undeclared_count or 0) > len(record.undeclared):
+        return "not known", f"{why}; not all that were read are listed"
+    return _absent(record, why)
+
+
+def verdict_of(
+    keep: Keep, record: ModelRecord, given: ModelInput, paths: Sequence[str]
+) -> tuple[Verdict, str]:
+    """What the record tells of one file; of several, whether any of them was read."""
+    read = given.files_read
+    one = len(paths) == 1
+    was = "was" if read and read.count == 1 else "were"
+    if read is None:
+        return "not known", "the record does not say which files were read"
+    if read.count == 0:
+        return _absent(record, "no file of this version was read")
+    if (listed := listed_files(keep, record, read)) is not None:
+        found = listed.intersection(paths)
+        it = (
+            ("it is" if found else "it is not")
+            if one
+            else f"{len(found):,} of them {'is' if len(found) == 1 else 'are'}"
+        )
+        why = f"{it} in the record's list of the files that were read"
+        return ("read", why) if found else _absent(record, why)
+    try:
+        entry = keep.entry(f"{given.dataset}@{given.version}")
+        splits = entry.manifest_model().splits
+    except DatakeepError as error:
+        return "not known", f"{counted(read.count, 'file')} of it {was} read; {error.what}"
+    if read.count == entry.files:
+        whole = f"all {entry.files:,} files of this version were" if entry.files != 1 else "its 1 file was"
+        return "read", f"{whole} read"
+    if read.count + len(paths) > entry.files:
+        return (
+            "read",
+            f"{read.count:,} of {counted(entry.files, 'file')} {was} read, more than there are without them",
+        )
+    split_of = splitter(splits.patterns) if splits else None
+    found_splits = {split_of(f"data/{path}") if split_of else None for path in paths}
+    if read.splits and None not in found_splits and not found_splits & set(read.splits):
+        names = ", ".join(sorted(map(str, found_splits)))
+        return _absent(record, f"no file of {'its' if one else 'their'} split {names} was read")
+    return (
+        "not known",
+        f"{read.count:,} of {counted(entry.files, 'file')} {was} read; which, the keep does not tell",
+    )
+
+
+def _absent(record: ModelRecord, why: str) -> tuple[Verdict, str]:
+    """What it means that a file is not among those that were read: no more than the one who watched could see."""
+    return ("not known", f"{why}, {MISSED}") if record.misses_reads else ("not read", why)
+
+
+def listed_files(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] | None:
+    """The list of the files that were read, if it lies beside the record: any file there with its digest."""
+    if read.list is None:
+        return None
+    folder = f"models/{record.model}/"
+    paths = [path for path in keep.tree.list(folder) if not path.endswith(".yaml")]
+    for data in keep.tree.read_many(paths).values():
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" == read.list:
+            return set(data.decode("utf-8", "replace").splitlines())
+    return None
+
+
+def _file_read(keep: Keep, record: ModelRecord, given: ModelInput, path: str, *, may_lack: bool) -> FileRead:
+    read = given.files_read
+    if may_lack and not (read and (not read.count or listed_files(keep, record, read) is not None)):
+        verdict: Verdict = "not known"
+        why = "whether this version has the file, and so whether it was read, is not known here"
+    else:
+        verdict, why = verdict_of(keep, record, given, [path])
+    return FileRead(
+        record.label,
+        f"{given.dataset}@{given.version}",
+        verdict,
+        f"{why} ({given.how})",
+    )
