@@ -125,7 +125,8 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
     if not isinstance(found, Audit):
         return Answer(_used_data(found), list(_used_lines(found)))
     if found.made_of is None:
-        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if found.files else EXIT_NO)
+        unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
+        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if found.files else unsure)
     return Answer(_data(found), list(_lines(found)))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
@@ -33,7 +34,8 @@ def command(
     r"""Search names, titles, purposes, columns, SQL, tables, people and file names.
 
     All words must be found; a part of a word will do, a typo is forgiven, and Japanese needs no spaces. The
-    best come first, each with where it matched. Exit code 3: nothing has all the words.
+    best come first, each with where it matched. Exit code 3: nothing has all the words; 4: nothing
+    in what was searched, and something was not.
 
     \b
     Example:
@@ -45,7 +47,8 @@ def command(
 
     shown = None if session.as_json else limit
     found = find(session.keep(), words, kind=kind, fetch=fetch, limit=shown)
-    code = 0 if found.found else EXIT_NO
+    unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
+    code = 0 if found.found else unsure
     return Answer(_data(found), list(_lines(found, limit)), code)
 
 
@@ -63,7 +66,7 @@ def _lines(found: Findings, limit: int) -> Iterator[str]:
     if found.not_searched:
         yield "not searched:"
         yield from some(found.not_searched, mark="?")
-        yield "  datakeep find --fetch gets them"
+        yield f"  datakeep find {shlex.join(found.words)} --fetch gets them"
     if found.broken:
         yield "files of the keep that cannot be read, and might have told more:"
         yield from some([f"{path}: {reason}" for path, reason in found.broken], mark="!")

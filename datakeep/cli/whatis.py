@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
@@ -27,7 +28,7 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
 
     A file is known by its bytes, whatever it is called; an object of a store by its name or its URL; a hash by
     its first 8 digits or more. Models, inventories, lists of files, bundles and proofs are known as well.
-    Exit code 3: not known.
+    Exit code 3: not known; 4: not known, and something was not searched.
 
     \b
     Example:
@@ -38,7 +39,8 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
     from datakeep.workflows.whatis import whatis
 
     found = whatis(session.keep(), subject, fetch=fetch)
-    return Answer(_data(found), list(_lines(found)), 0 if found.meanings else EXIT_NO)
+    unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
+    return Answer(_data(found), list(_lines(found)), 0 if found.meanings else unsure)
 
 
 def _lines(found: WhatIs) -> Iterator[str]:
@@ -51,7 +53,7 @@ def _lines(found: WhatIs) -> Iterator[str]:
     if found.not_searched:
         yield "not searched:"
         yield from some(found.not_searched, mark="?")
-        yield "  datakeep whatis --fetch gets them"
+        yield f"  datakeep whatis {shlex.quote(found.asked)} --fetch gets them"
     if found.broken:
         yield "files of the keep that cannot be read, and might have told more:"
         yield from some([f"{path}: {reason}" for path, reason in found.broken], mark="!")

@@ -86,10 +86,10 @@ def test_a_clone_says_what_it_could_not_search_and_fetches_it_when_asked(filled)
     ken = filled.ken
     ken.run("git", "clone", "-q", filled.vault / "git" / "keeps" / "keep.git", "theirs", cwd=ken.cwd)
     theirs = ken.cwd / "theirs"
-    done = ken.datakeep("find", "IMG_0017", cwd=theirs, code=3)
+    done = ken.datakeep("find", "IMG_0017", cwd=theirs, code=4)
     assert "not searched" in done.out
     assert "file lists of 3 versions" in done.out
-    assert "datakeep find --fetch" in done.out
+    assert "datakeep find IMG_0017 --fetch" in done.out
     assert "orders" in ken.datakeep("find", "受注", cwd=theirs).out
     done = ken.datakeep("find", "IMG_0017", "--fetch", cwd=theirs)
     assert "IMG_0017.png" in done.out

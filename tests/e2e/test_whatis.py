@@ -106,7 +106,7 @@ def test_a_clone_says_what_it_did_not_search_and_never_no(filled):
     ken.run("git", "clone", "-q", filled.vault / "git" / "keeps" / "keep.git", "theirs", cwd=ken.cwd)
     theirs = ken.cwd / "theirs"
     md5, _ = both(filled.orders / "new.txt")
-    data = asked(filled, md5, who=ken, cwd=theirs, code=3)
+    data = asked(filled, md5, who=ken, cwd=theirs, code=4)
     assert "3 versions" in data["not_searched"][0]
     assert "orders@v2" in data["not_searched"][0]
     data = asked(filled, md5, "--fetch", who=ken, cwd=theirs)
