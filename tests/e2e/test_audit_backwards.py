@@ -142,7 +142,7 @@ def test_whose_file_it_is_is_told_as_not_searched_where_the_lists_are_not_here(f
     ken = filled.ken
     ken.run("git", "clone", "-q", filled.vault / "git" / "keeps" / "keep.git", "bare", cwd=ken.cwd)
     file = filled.orders / "train" / "orders.csv"
-    done = ken.datakeep("audit", file, cwd=ken.cwd / "bare", code=3)
+    done = ken.datakeep("audit", file, cwd=ken.cwd / "bare", code=4)
     assert "was not searched in the file lists of 2 versions" in done.out
     hint = next(line for line in done.out.splitlines() if line.endswith("gets them")).split()
     assert "it is a registered dataset's own" in ken.datakeep(*hint[1:-2], cwd=ken.cwd / "bare").out
@@ -221,4 +221,4 @@ def test_a_keep_with_a_hundred_broken_records_still_answers(filled):
     assert [one["model"] for one in data["models"]] == ["all", "listed", "some", "stray", "unsaid"]
     model = aiko.cwd / "unknown.bin"
     model.write_bytes(b"nobody knows me, and I am of another length")
-    assert len(ask(filled, model, code=3, cwd=clone)["broken"]) == 100
+    assert len(ask(filled, model, code=4, cwd=clone)["broken"]) == 100
