@@ -14,6 +14,7 @@ from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
 from datakeep.cli.tampered_lines import distrusted
+from datakeep.core.unstated import grouped
 from datakeep.formats.model_words import model_rows, pairs, read_in_words
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _made_lines(made: MadeOf, indent: str, told: set[str]) -> Iterator[str]:
     yield f"{indent}{_INDENT}not known:"
     yield from (
         indent + _INDENT + line
-        for line in some(_grouped(made.unknown) or ["nothing is said to be"], mark="?", limit=50)
+        for line in some(grouped(made.unknown) or ["nothing is said to be"], mark="?", limit=50)
     )
 
 
@@ -204,18 +205,6 @@ def _styled(row: tuple[str, str]) -> tuple[str, str]:
     return (
         (label, click.style("FAILED", fg="red", bold=True) + text.removeprefix("FAILED")) if failed else row
     )
-
-
-def _grouped(unknown: Sequence[str]) -> list[str]:
-    """What nobody stated in one line, what is stated as unknown in one; the rest as it is."""
-    lines: dict[str, list[str]] = {}
-    for line in unknown:
-        name, colon, state = line.rpartition(": ")
-        if colon and state in ("not stated", "unknown"):
-            lines.setdefault(state, []).append(name)
-        else:
-            lines[line] = []
-    return [f"{key}: {', '.join(names)}" if names else key for key, names in lines.items()]
 
 
 def _input_lines(
@@ -247,7 +236,7 @@ def _input_lines(
         yield from proof_lines(found.proofs, indent=inner)
     if found.unknown:
         yield f"{inner}not known:"
-        yield from (f"{inner}  ? {line}" for line in _grouped(found.unknown))
+        yield from (f"{inner}  ? {line}" for line in grouped(found.unknown))
     for parent in found.parents:
         yield f"{inner}derived from:"
         yield from _input_lines(parent, inner + _INDENT, told)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
+import operator
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
+from datakeep.core.unstated import grouped
 from datakeep.exchange.drawing import graph
 from datakeep.exchange.markup import Markup, element, together
 from datakeep.formats.model_words import TRACKERS
@@ -133,7 +136,11 @@ def _picture(answer: Answer, anchors: Mapping[str, str]) -> Markup:
 
 
 def _unknown(answer: Answer) -> Markup:
-    lines = answer.not_known()
+    lines = [
+        (what, line)
+        for what, several in itertools.groupby(answer.not_known(), key=operator.itemgetter(0))
+        for line in grouped([line for _, line in several])
+    ]
     shown: Markup = element("p", "No record says that something is unknown.")
     if lines:
         items = (element("li", element("strong", what), ": ", line) for what, line in lines)
@@ -211,7 +218,7 @@ def _values(fact: Fact) -> Iterable[Markup]:
 def _lacking(unknown: Sequence[str]) -> Markup | None:
     if not unknown:
         return None
-    items = (element("li", line) for line in unknown)
+    items = (element("li", line) for line in grouped(unknown))
     return element("div", element("strong", "Not known"), element("ul", *items), class_="unknown")
 
 
