@@ -14,6 +14,7 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
 from datakeep.lineage import records
+from datakeep.workflows import undeclared
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import not_known, stated
 from datakeep.workflows.used_by import (
@@ -74,12 +75,16 @@ class InputFacts:
 
 @dataclass(frozen=True, slots=True)
 class MadeOf:
-    """What one model was made of; ``base_models`` are answered in the same way."""
+    """What one model was made of; ``base_models`` are answered in the same way.
+
+    ``same`` tells of undeclared files that have a registered file's bytes: where each lay, and whose they are.
+    """
 
     record: ModelRecord
     inputs: tuple[InputFacts, ...]
     base_models: tuple[MadeOf, ...]
     unknown: tuple[str, ...]
+    same: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
     if of_file and (kind == "dataset" or not Path(subject).is_file()):
         return file_used_by(keep, *of_file, fetch=fetch)
     if kind == "dataset" and name:
-        return used_by(keep, name)
+        return used_by(keep, name, fetch=fetch)
     return _whatever(keep, subject, now, fetch=fetch)
 
 
@@ -159,7 +164,7 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
     if is_model:
         return _by_name(keep, subject, now)
     if is_dataset:
-        return used_by(keep, subject)
+        return used_by(keep, subject, fetch=fetch)
     if is_file:
         return _by_file(keep, Path(subject), now, fetch=fetch)
     if Path(subject).is_dir():
@@ -205,8 +210,8 @@ def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
     named = {}
     for record in found:
         data = sorted({f"{one.dataset}@{one.version}" for one in record.inputs}) + sorted(record.base_models)
-        undeclared = max(record.undeclared_count or 0, len(record.undeclared))
-        data += [counted(undeclared, "undeclared file")] if undeclared else []
+        besides = max(record.undeclared_count or 0, len(record.undeclared))
+        data += [counted(besides, "undeclared file")] if besides else []
         failed = " (failed)" if record.status == "failed" else ""
         named[record.label + failed] = ", ".join(data) or "no data"
     return tuple(f"{one}: {data}" for one, data in named.items()) if len({*named.values()}) > 1 else ()
@@ -265,7 +270,9 @@ class Auditor:
             else:
                 bases.append(self.made_of(base, (*above, me)))
         unknown += gaps(record)
-        return MadeOf(record, inputs, tuple(bases), tuple(dict.fromkeys(unknown)))
+        found = undeclared.of_model(self._keep, record)
+        same = tuple((at, undeclared.in_words(some)) for at, some in found.items())
+        return MadeOf(record, inputs, tuple(bases), tuple(dict.fromkeys(unknown)), same)
 
     def version(self, name: str) -> InputFacts:
         """What is known of ``orders@v3``, whoever used it.
