@@ -14,7 +14,13 @@ from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
 from datakeep.cli.tampered_lines import distrusted
-from datakeep.cli.undeclared_lines import same_rows, undeclared_data, undeclared_lines, unlisted_lines
+from datakeep.cli.undeclared_lines import (
+    reader_lines,
+    same_rows,
+    undeclared_data,
+    undeclared_lines,
+    unlisted_lines,
+)
 from datakeep.core.unstated import grouped
 from datakeep.formats.model_words import model_rows, pairs, read_in_words
 
@@ -130,8 +136,9 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
         return Answer(_used_data(found), list(_used_lines(found)), code)
     if found.made_of is None:
         unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
-        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if found.files else unsure)
-    return Answer(_data(found), list(_lines(found)))
+        known = found.files or found.undeclared
+        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if known else unsure)
+    return Answer(_data(found), list(_lines(found, subject)))
 
 
 def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
@@ -141,13 +148,19 @@ def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
         for file in found.files:
             yield from _file_lines(file, subject)
         return
+    if found.undeclared:
+        yield f"{found.asked}: no model's file on record, and no registered file that is known here"
+        yield f"  sha256 {found.sha256}"
+        yield from reader_lines(found.undeclared)
+        yield from _broken_lines(found)
+        yield from _unsearched_lines(found, subject)
+        yield f"next: datakeep audit model:{found.undeclared[0].model}"
+        return
     yield f"{found.asked}: not known: the keep has no readable record of it"
     if found.sha256:
         yield f"  sha256 {found.sha256}"
     yield from _broken_lines(found)
-    if found.not_searched:
-        yield f"whether it is a registered dataset's own file was not searched in {found.not_searched}"
-        yield f"  datakeep audit {quote(subject)} --fetch gets them"
+    yield from _unsearched_lines(found, subject)
     if found.guesses:
         yield "a guess, no more: a model that was saved again has other bytes; the nearest on record are"
         yield from some(found.guesses, mark="~")
@@ -157,13 +170,19 @@ def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
     )
 
 
+def _unsearched_lines(found: Audit, subject: str) -> Iterator[str]:
+    if found.not_searched:
+        yield f"whether it is a registered dataset's own file was not searched in {found.not_searched}"
+        yield f"  datakeep audit {quote(subject)} --fetch gets them"
+
+
 def _broken_lines(found: Audit | UsedBy | FileUsedBy) -> Iterator[str]:
     if found.broken:
         yield "records that cannot be read, and might have told more:"
         yield from some([f"{one.path}: {one.reason}" for one in found.broken], mark="!")
 
 
-def _lines(found: Audit) -> Iterator[str]:
+def _lines(found: Audit, subject: str) -> Iterator[str]:
     if found.made_of is None:
         return
     if found.sha256:
@@ -175,6 +194,11 @@ def _lines(found: Audit) -> Iterator[str]:
     yield from _made_lines(found.made_of, "", set())
     if found.same_file:
         yield f"the same file is also recorded as {', '.join(found.same_file)}"
+    yield from reader_lines(found.undeclared)
+    if found.files:
+        yield "it is a registered dataset's own file too, of which a training left a copy:"
+    for file in found.files:
+        yield from _file_lines(file, subject)
     yield from _broken_lines(found)
     given = found.made_of.record.inputs
     if given:
@@ -256,6 +280,9 @@ def _data(found: Audit) -> dict[str, Any]:
         "differing": list(found.differing),
         "registered_files": [_file_data(one) for one in found.files],
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
+        "read_undeclared": [
+            {"model": one.model, "at": list(one.at), "sure": one.is_sure} for one in found.undeclared
+        ],
         "guesses": list(found.guesses),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from datakeep.lineage.same_bytes import SameBytes
+    from datakeep.workflows.undeclared import Reader
     from datakeep.workflows.used_by import UsedBy
 
 _MODELS_SHOWN = 20
@@ -56,6 +57,14 @@ def same_rows(same: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Of one model's undeclared files, those whose bytes are registered."""
     for at, whose in same:
         yield "same bytes", f"{at} is {whose}"
+
+
+def reader_lines(readers: Iterable[Reader]) -> Iterator[str]:
+    """Who read some bytes without declaring them."""
+    for one in readers:
+        more = f" and {counted(len(one.at) - 1, 'more place')}" if len(one.at) > 1 else ""
+        doubt = "" if one.is_sure else ", which changed during the training or since"
+        yield f"read, undeclared, by {one.model}, at {one.at[0]}{more}{doubt}"
 
 
 def undeclared_data(found: UsedBy) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from datakeep.lineage import hashes, schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: The sha256 of no bytes.
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #: Registered files of the same bytes that are looked at, for each digest.
 _MAX_ROWS = 2000
 _FOUND = "same bytes found"
@@ -65,7 +67,9 @@ def note(database: sqlite3.Connection, path: str, data: dict[str, Any]) -> None:
     rows = [
         (path, str(one["sha256"]) if one.get("sha256") else None, str(one.get("path") or ""), _changed(one))
         for one in listed
-        if one.get("size_bytes") != 0 and (one.get("sha256") or "withheld" in one or "unreadable" in one)
+        if one.get("size_bytes") != 0
+        and one.get("sha256") != EMPTY
+        and (one.get("sha256") or "withheld" in one or "unreadable" in one)
     ]
     count = data.get("undeclared_count")
     if isinstance(count, int) and count > len(listed):
@@ -155,13 +159,13 @@ def _found(database: sqlite3.Connection, joined: str, given: list[str]) -> Itera
         yield SameBytes(f"{name}@v{number}", at, dataset, version, file, not changed)
 
 
-def readers(database: sqlite3.Connection, digits: str) -> list[tuple[str, str, str, bool]]:
-    """Model, place, digest and whether it is sure, of every undeclared file whose sha256 begins with ``digits``."""
+def readers(database: sqlite3.Connection, digits: str) -> list[tuple[str, str, bool]]:
+    """Model, place and whether it is sure, of every undeclared file whose sha256 begins with ``digits``."""
     query = (
-        "SELECT e.name, e.number, u.at, u.sha256, u.changed FROM undeclared u JOIN entry e ON e.path = u.path "
+        "SELECT e.name, e.number, u.at, u.changed FROM undeclared u JOIN entry e ON e.path = u.path "
         "WHERE u.sha256 >= ? AND u.sha256 < ? ORDER BY e.name, e.number, u.at"
     )
     return [
-        (f"{name}@v{number}", at, sha256, not changed)
-        for name, number, at, sha256, changed in database.execute(query, (digits, f"{digits}g"))
+        (f"{name}@v{number}", at, not changed)
+        for name, number, at, changed in database.execute(query, (digits, f"{digits}g"))
     ]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.standings import Proofs
     from datakeep.workflows.stated import Stated
+    from datakeep.workflows.undeclared import Reader
 
 #: Base models of base models, and no further: a record that names itself must not hang the audit.
 _MAX_DEPTH = 10
@@ -99,8 +100,9 @@ class Audit:
         broken: Records that may hold an answer, but cannot be read.
         guesses: Recorded files of the same name or size, where the file itself is not known; no more than guesses.
         differing: If the records of the same file name different data, what each of them names.
-        files: What the file is in registered datasets, where no record of a model has it, and which models read it.
+        files: What the file is in registered datasets, and which models read it; it may be a model's file as well.
         not_searched: Whose lists of files are not here, if the file was looked for in them.
+        undeclared: What models read these bytes without declaring them; they are no registered file.
     """
 
     asked: str
@@ -112,6 +114,7 @@ class Audit:
     differing: tuple[str, ...] = ()
     files: tuple[FileUsedBy, ...] = ()
     not_searched: NotSearched | None = None
+    undeclared: tuple[Reader, ...] = ()
 
 
 def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Audit | UsedBy | FileUsedBy:
@@ -191,18 +194,30 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
 def _by_file(keep: Keep, path: Path, now: datetime, *, fetch: bool) -> Audit:
     sha256, found = find_by_file(keep, path)
     asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
-    if not found.records:
-        from datakeep.workflows.registered_file import registered_file  # late: only for what no record has
+    from datakeep.workflows.registered_file import registered_file  # late: most audits name no file
 
-        files, lacking = registered_file(keep, sha256, fetch=fetch)
-        guesses = () if files else nearest_files(keep, path.resolve())
+    readers = () if not path.stat().st_size else undeclared.readers(keep, sha256)
+    files, lacking = registered_file(keep, sha256, fetch=fetch)
+    if not found.records:
+        guesses = () if files or readers else nearest_files(keep, path.resolve())
         broken = _all_broken(keep)
-        return Audit(asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking)
+        return Audit(
+            asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking, undeclared=readers
+        )
     newest = newest_of(found)
     rest = [one for one in found.records if one is not newest]
     others = tuple(one.label + (" (failed)" if one.status == "failed" else "") for one in rest)
     made_of = Auditor(keep, now).made_of(newest)
-    return Audit(asked, sha256, made_of, others, found.broken, differing=_differing([newest, *rest]))
+    return Audit(
+        asked,
+        sha256,
+        made_of,
+        others,
+        found.broken,
+        differing=_differing([newest, *rest]),
+        files=files,
+        undeclared=readers,
+    )
 
 
 def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:

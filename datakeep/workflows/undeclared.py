@@ -85,6 +85,28 @@ def of_all(keep: Keep) -> list[SameBytes]:
     return ask(keep, question)
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A model that read some bytes without declaring them, and the places where they lay."""
+
+    model: str
+    at: tuple[str, ...]
+    is_sure: bool
+
+
+def readers(keep: Keep, sha256: str) -> tuple[Reader, ...]:
+    """The models whose records list a file with this digest as undeclared, by name."""
+    return ask(keep, lambda index: readers_in(index, sha256), files=False)
+
+
+def readers_in(index: Index, digits: str) -> tuple[Reader, ...]:
+    """As :func:`readers`, of a digest or its beginning."""
+    places: dict[str, dict[str, bool]] = defaultdict(dict)
+    for model, at, is_sure in same_bytes.readers(index.database, digits):
+        places[model][at] = is_sure
+    return tuple(Reader(model, tuple(some), any(some.values())) for model, some in places.items())
+
+
 def in_words(found: Iterable[SameBytes]) -> str:
     """``orders@v3:train/c.csv (in v1 and v2 too)``: whose bytes these are, some of them named."""
     versions: dict[tuple[str, str], list[int]] = defaultdict(list)
