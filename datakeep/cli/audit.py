@@ -20,6 +20,7 @@ from datakeep.cli.undeclared_lines import (
     undeclared_data,
     undeclared_lines,
     unlisted_lines,
+    versions_read,
 )
 from datakeep.core.unstated import grouped
 from datakeep.formats.model_words import model_rows, pairs, read_in_words
@@ -321,7 +322,7 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         rows = [
             (
                 record.label,
-                ", ".join(_versions_read(record, found)),
+                ", ".join(versions_read(record, found)),
                 (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
                 pairs(record.metrics),
             )
@@ -338,30 +339,6 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         yield f"next: datakeep audit model:{first.model}@{first.version}"
     elif found.through:
         yield f"next: datakeep audit model:{found.through[0].end}"
-
-
-def _versions_read(record: ModelRecord, found: UsedBy) -> list[str]:
-    from datakeep.workflows.file_verdicts import undeclared_of
-
-    dataset = found.dataset
-    declared = [f"{dataset}@{one.version}" for one in record.inputs if one.dataset == dataset]
-    of_checkout = undeclared_of(record, dataset)
-    read = dict.fromkeys(f"{dataset}@{one}" for one in of_checkout)
-    by_bytes = [one for one in found.undeclared.found if one.model == record.label]
-    if by_bytes and not any(f"{dataset}@{one.version}" in (*declared, *read) for one in by_bytes):
-        read[f"{dataset}@v{max(one.number for one in by_bytes)}"] = None
-    return declared + [f"{one} ({_how(record, one, found)})" for one in read if one not in declared]
-
-
-def _how(record: ModelRecord, label: str, found: UsedBy) -> str:
-    """Of a checkout with nothing but changed and further files, no file of the version was read."""
-    of_it = [one for one in record.undeclared if one.get("of") == label]
-    as_registered = any(
-        (one.model, f"{one.dataset}@{one.version}") == (record.label, label) for one in found.undeclared.found
-    )
-    if of_it and all("differs" in one for one in of_it) and not as_registered:
-        return "changed files of a checkout, read without being declared"
-    return "read without being declared"
 
 
 def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
@@ -423,7 +400,7 @@ def _used_data(found: UsedBy) -> dict[str, Any]:
         "dataset": found.dataset,
         "version": found.version,
         "models": [record.to_dict() for record in found.records],
-        "versions_read": {_called(one): _versions_read(one, found) for one in found.records},
+        "versions_read": {_called(one): versions_read(one, found) for one in found.records},
         "undeclared": undeclared_data(found),
         "derived": _ways_data(found.derived),
         "through": _ways_data(found.through),

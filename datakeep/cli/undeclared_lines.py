@@ -11,6 +11,7 @@ from datakeep.core.counts import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from datakeep.formats.model import ModelRecord
     from datakeep.lineage.same_bytes import SameBytes
     from datakeep.workflows.undeclared import Reader
     from datakeep.workflows.used_by import UsedBy
@@ -43,6 +44,31 @@ def _one_line_each(found: Iterable[SameBytes]) -> Iterator[str]:
         more = f" and {counted(len(paths) - 1, 'more file')} of the same bytes" if len(paths) > 1 else ""
         doubt = "" if first.is_sure else ", which changed during the training or since"
         yield f"{model} read {first.dataset}@{first.version}:{first.path}{more}, at {at}{doubt}"
+
+
+def versions_read(record: ModelRecord, found: UsedBy) -> list[str]:
+    """Which versions of the dataset a model read, and which of them without declaring it."""
+    from datakeep.workflows.file_verdicts import undeclared_of
+
+    dataset = found.dataset
+    declared = [f"{dataset}@{one.version}" for one in record.inputs if one.dataset == dataset]
+    of_checkout = undeclared_of(record, dataset)
+    read = dict.fromkeys(f"{dataset}@{one}" for one in of_checkout)
+    by_bytes = [one for one in found.undeclared.found if one.model == record.label]
+    if by_bytes and not any(f"{dataset}@{one.version}" in (*declared, *read) for one in by_bytes):
+        read[f"{dataset}@v{max(one.number for one in by_bytes)}"] = None
+    return declared + [f"{one} ({_how(record, one, found)})" for one in read if one not in declared]
+
+
+def _how(record: ModelRecord, label: str, found: UsedBy) -> str:
+    """Of a checkout with nothing but changed and further files, no file of the version was read."""
+    of_it = [one for one in record.undeclared if one.get("of") == label]
+    as_registered = any(
+        (one.model, f"{one.dataset}@{one.version}") == (record.label, label) for one in found.undeclared.found
+    )
+    if of_it and all("differs" in one for one in of_it) and not as_registered:
+        return "changed files of a checkout, read without being declared"
+    return "read without being declared"
 
 
 def unlisted_lines(models: Sequence[str]) -> list[str]:
