@@ -7,12 +7,14 @@ record does not tell is "not known", never "not read".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import SourceUnreadable, UnknownName
 from datakeep.core.names import NAME, VERSION, nearest, version_number
 from datakeep.lineage import backwards, hashes, records
 from datakeep.lineage.committed import folded
+from datakeep.lineage.records import Broken
 from datakeep.workflows.file_verdicts import FileRead, readers, undeclared_of
 from datakeep.workflows.index import NotSearched, ask, not_searched
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Reached, Way
     from datakeep.lineage.index import Index
-    from datakeep.lineage.records import Broken, Found
+    from datakeep.lineage.records import Found
     from datakeep.repository.keep import KeepTree
     from datakeep.workflows.keep import Keep
 
@@ -68,6 +70,8 @@ class FileUsedBy:
         open: Where a way ends at a record that is missing or broken, one line each.
         not_searched: Versions whose file lists are not here; None if all are.
         broken: Records that cannot be read, and might have told more.
+        asked: The version that was asked about; None for all.
+        unread: Register entries of versions asked about that cannot be read, and so may have the file.
     """
 
     dataset: str
@@ -78,6 +82,8 @@ class FileUsedBy:
     open: tuple[str, ...]
     not_searched: NotSearched | None
     broken: tuple[Broken, ...]
+    asked: str | None = None
+    unread: tuple[Broken, ...] = ()
 
 
 class SomeFiles:
@@ -102,7 +108,18 @@ def find_by_digest(keep: Keep, sha256: str) -> Found:
         query = "SELECT DISTINCT path FROM artifact WHERE sha256 = ?"
         return [row[0] for row in index.database.execute(query, (sha256,))] + _broken_paths(index)
 
-    return records.find_by_digest(SomeFiles(keep.tree, ask(keep, question, files=False)), sha256)
+    some = SomeFiles(keep.tree, ask(keep, question, files=False))
+    return records.find_by_digest(some, sha256, chosen=True)
+
+
+def digests_like(keep: Keep, digits: str) -> list[str]:
+    """The sha256 of models' files that begin with ``digits``, a few of them."""
+
+    def question(index: Index) -> list[str]:
+        query = "SELECT DISTINCT sha256 FROM artifact WHERE sha256 BETWEEN ? AND ? ORDER BY sha256 LIMIT 20"
+        return [row[0] for row in index.database.execute(query, (digits, f"{digits}g"))]
+
+    return ask(keep, question, files=False)
 
 
 def find_by_file(keep: Keep, path: Path) -> tuple[str, Found]:
@@ -111,16 +128,25 @@ def find_by_file(keep: Keep, path: Path) -> tuple[str, Found]:
     Raises:
         SourceUnreadable: It cannot be read.
     """
+    sha256 = digest_of(path)
+    return sha256, find_by_digest(keep, sha256)
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a file of this machine.
+
+    Raises:
+        SourceUnreadable: It cannot be read.
+    """
     from datakeep.store.hashing import hash_file  # late: most questions name no file
 
     try:
-        sha256 = hash_file(path.resolve())[2].hex()
+        return hash_file(path.resolve())[2].hex()
     except OSError as error:
         raise SourceUnreadable(
             f"{path} cannot be read ({error.strerror or error})",
             next_step="make it readable, then run the same command again",
         ) from error
-    return sha256, find_by_digest(keep, sha256)
 
 
 def newest_of(found: Found) -> ModelRecord:
@@ -176,8 +202,13 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
     found = keep.resolve(subject)
     version = found.version if "@" in subject else None
     number = version_number(version) if version else None
-    paths, reached = ask(keep, lambda index: candidates(index, found.name, number), files=False)
-    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name)
+
+    def question(index: Index) -> tuple[list[str], Reached, tuple[Broken, ...]]:
+        paths, reached = candidates(index, found.name, number)
+        return paths, reached, tuple(Broken(*one) for one in index.broken("dataset"))
+
+    paths, reached, entries = ask(keep, question, files=False)
+    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, chosen=True)
     matching = tuple(
         record
         for record in used.records
@@ -188,7 +219,7 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
         found.name,
         version,
         matching,
-        used.broken,
+        (*used.broken, *entries),
         models_through(reached, matching),
         tuple(way for way in reached.ways if way.end.kind == "dataset"),
         reached.open,
@@ -235,26 +266,12 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
     version = found.version if "@" in reference else None
     number = version_number(version) if version else None
 
-    def question(
-        index: Index,
-    ) -> tuple[list[int], list[int], NotSearched | None, list[str], Reached, list[str]]:
-        having = _having(index, found.name, number, path)
-        unlisted = _unlisted(index, found.name, number)
-        lacking = not_searched(index, "files", found.name, number)
-        near = [] if having else _near_paths(index, found.name, path)
-        paths, reached = candidates(index, found.name, number)
-        return having, unlisted, lacking, paths, reached, near
-
-    having, unlisted, lacking, paths, reached, near = ask(keep, question, fetch=fetch)
-    if not having and not lacking:
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownName(
-            f"no file {path!r} is in {reference}{hint}",
-            next_step=f"datakeep find {path.rpartition('/')[2]} --kind file",
-        )
-    versions = tuple(f"v{one}" for one in having)
-    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name)
-    perhaps = {f"v{one}" for one in unlisted}
+    known = ask(keep, lambda index: _known_of(index, found.name, number, path), fetch=fetch)
+    if not known.having and not known.lacking and not known.unread:
+        raise _no_file(reference, path, known)
+    versions = tuple(f"v{one}" for one in known.having)
+    used = records.find_by_dataset(SomeFiles(keep.tree, known.paths), found.name, chosen=True)
+    perhaps = {f"v{one}" for one in (*known.unlisted, *known.unread)}
     models = tuple(
         one
         for record in used.records
@@ -262,10 +279,67 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
     )
     through = tuple(
         way
-        for way in models_through(reached, used.records)
-        if version or _begins_in(way, [*having, *unlisted])
+        for way in models_through(known.reached, used.records)
+        if version or _begins_in(way, [*known.having, *known.unlisted, *known.unread])
     )
-    return FileUsedBy(found.name, path, versions, models, through, reached.open, lacking, used.broken)
+    return FileUsedBy(
+        found.name, path, versions, models, through, known.reached.open, known.lacking, used.broken,
+        version, tuple(known.unread.values()),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the index knows of a file: the versions that have it, and those of which that is not known."""
+
+    having: list[int]
+    unlisted: list[int]
+    unread: dict[int, Broken]
+    lacking: NotSearched | None
+    paths: list[str]
+    reached: Reached
+    elsewhere: list[int]
+    near: list[str]
+
+
+def _known_of(index: Index, dataset: str, number: int | None, path: str) -> _Known:
+    having = _having(index, dataset, number, path)
+    paths, reached = candidates(index, dataset, number)
+    return _Known(
+        having,
+        _unlisted(index, dataset, number),
+        _unread(index, dataset, number),
+        not_searched(index, "files", dataset, number),
+        paths,
+        reached,
+        [] if having or number is None else _having(index, dataset, None, path),
+        [] if having else _near_paths(index, dataset, path),
+    )
+
+
+def _no_file(reference: str, path: str, known: _Known) -> UnknownName:
+    name = reference.partition("@")[0]
+    if known.elsewhere:
+        shown = ", ".join(f"v{one}" for one in known.elsewhere[-5:])
+        return UnknownName(
+            f"no file {path!r} is in {reference}; it is in {shown}",
+            next_step=f"datakeep audit {quote(f'{name}@v{known.elsewhere[-1]}:{path}')}",
+        )
+    hint = f"; did you mean {known.near[0]!r}?" if known.near else ""
+    return UnknownName(
+        f"no file {path!r} is in {reference}{hint}",
+        next_step=f"datakeep find {quote(path.rpartition('/')[2])} --kind file",
+    )
+
+
+def _unread(index: Index, dataset: str, number: int | None) -> dict[int, Broken]:
+    """The versions whose register entries cannot be read."""
+    query = (
+        "SELECT number, path, fault FROM entry WHERE kind = 'dataset' AND name = ? AND fault IS NOT NULL "
+        "ORDER BY number"
+    )
+    found = index.database.execute(query, (dataset,)).fetchall()
+    return {one: Broken(path, fault) for one, path, fault in found if number in (None, one)}
 
 
 def _unlisted(index: Index, dataset: str, number: int | None) -> list[int]:
