@@ -109,8 +109,17 @@ def readable(record: ModelRecord) -> ModelRecord:
     return told
 
 
-def publish_or_keep(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity) -> Recorded:
+def publish_or_keep(
+    keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity, *, trained: bool = True
+) -> Recorded:
     """As :func:`publish`; where that fails, the record is in a file of the current folder: no work is lost.
+
+    Args:
+        keep: The keep.
+        record: As for :func:`publish`.
+        beside: As for :func:`publish`.
+        who: Who commits.
+        trained: Whether a training of this moment is what is recorded, and not what somebody declares.
 
     Raises:
         NoSpace, AccessDenied: The file cannot be written either.
@@ -122,11 +131,11 @@ def publish_or_keep(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes]
     except DatakeepError as error:
         when = re.sub(r"[^0-9TZ]", "", (record.recorded_at or "").replace("+00:00", "Z"))
         file = Path(f"{record.model}-{when}{_SUFFIX}")
-        _write(file, packed(record, beside), error)
+        _write(file, packed(record, beside), error, trained=trained)
         return Recorded(record, file, error.what)
 
 
-def _write(file: Path, data: bytes, why: DatakeepError) -> None:
+def _write(file: Path, data: bytes, why: DatakeepError, *, trained: bool) -> None:
     partial = file.with_name(f".{file.name}.part")
     try:
         try:
@@ -138,7 +147,8 @@ def _write(file: Path, data: bytes, why: DatakeepError) -> None:
         fault = os_fault(error, f"the record cannot be written to {file} either", file)
         kind = type(fault) if isinstance(fault, NoSpace | AccessDenied) else AccessDenied
         raise kind(
-            f"the training ended, but its record could not be put into the keep ({why.what}), and "
+            f"{'the training ended, but its' if trained else 'the'} record could not be put into the keep "
+            f"({why.what}), and "
             f"{fault.what}; nothing was recorded",
             next_step="free space, or run it again in a folder that you can write to",
         ) from error
