@@ -591,6 +591,11 @@ def test_a_full_disk_at_record_time_is_said_and_nothing_is_half_there(code: Code
     error = json.loads(done.stdout)["error"]
     assert error["id"] == "no-space"
     assert "the training ended, but its record could not be put into the keep" in error["what"]
+    said = ["-C", code.world.keep, "record", "x", code.folder / "train.py", "--used", "many", "--json"]
+    argv = [sys.executable, "-c", LIMITED, *map(str, said)]
+    done = subprocess.run(argv, cwd=code.folder, env=code.world.aiko.env, capture_output=True, check=False)
+    what = json.loads(done.stdout)["error"]["what"]
+    assert what.startswith("the record could not be put into the keep (no space left for the keep)"), what
     assert len(_records(code.world) - before) == 1
     assert not list(code.folder.glob("*.zip")) + list(code.folder.glob(".*.part"))
     code.world.aiko.run("git", "fsck", "--strict", cwd=code.world.keep)
