@@ -33,11 +33,13 @@ def backwards_from(
         on_the_way: The datasets that it leads to.
     """
     asked = [f"register/{dataset}/{version}.yaml" for version in versions] or [f"register/{dataset}/"]
-    names = {dataset, *on_the_way, *_aliases(keep, dataset)}
-    entries = ever_changed(keep, "register/")
-    others = {path for path in entries if not path.startswith(f"register/{dataset}/")}
-    own = {path for path in entries - others if path.startswith(tuple(asked))}
-    return ever_changed(keep, FOLDER) | _naming(keep, others, names) | own
+    changed = ever_changed(keep, FOLDER, "register/")
+    models = {path for path in changed if path.startswith(FOLDER)}
+    others = {path for path in changed - models if not path.startswith(f"register/{dataset}/")}
+    own = {path for path in changed - models - others if path.startswith(tuple(asked))}
+    if not others:
+        return models | own
+    return models | own | _naming(keep, others, {dataset, *on_the_way, *_aliases(keep, dataset)})
 
 
 def of_a_file(keep: Keep, sha256: str) -> set[str]:

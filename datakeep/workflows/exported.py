@@ -75,7 +75,9 @@ def _of_file(graph: _Graph, found: FileUsedBy, subject: str) -> Answer:
         graph.way(way)
     only = found.versions[0] if len(found.versions) == 1 else None
     unknown = [*found.open, *([f"not searched: {found.not_searched}"] if found.not_searched else [])]
-    unknown += [f"not searched, since the register entry cannot be read: {one.reason}" for one in found.unread]
+    unknown += [
+        f"not searched, since the register entry cannot be read: {one.reason}" for one in found.unread
+    ]
     graph.close()
     key = graph.asked_about(found.dataset, only)
     return graph.answer(subject, "went into", key, found, unknown=unknown, file=found.path)
