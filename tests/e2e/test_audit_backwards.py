@@ -115,16 +115,6 @@ def test_a_file_that_is_in_no_version_is_exit_11_with_a_near_one(filled):
     filled.aiko.datakeep("audit", "raw@v9:train/orders.csv", cwd=filled.keep, code=11)
 
 
-def test_a_file_that_only_another_version_has_is_told_with_that_version(filled, tmp_path):
-    (tmp_path / "new.csv").write_text("id\n1\n")
-    filled.aiko.datakeep("register", "grown", tmp_path, "--backend", "git", *FACTS, cwd=filled.keep)
-    (tmp_path / "later.csv").write_text("id\n2\n")
-    filled.aiko.datakeep("update", "grown", tmp_path, "-m", "more", cwd=filled.keep)
-    done = filled.aiko.datakeep("audit", "grown@v1:later.csv", cwd=filled.keep, code=11)
-    assert "no file 'later.csv' is in grown@v1; it is in v2" in done.err
-    assert "next: datakeep audit grown@v2:later.csv" in done.err
-
-
 def test_a_clone_without_the_lists_says_so_instead_of_no(filled):
     ken = filled.ken
     ken.run("git", "clone", "-q", filled.vault / "git" / "keeps" / "keep.git", "theirs", cwd=ken.cwd)
@@ -233,3 +223,13 @@ def test_a_keep_with_a_hundred_broken_records_still_answers(filled):
     model = aiko.cwd / "unknown.bin"
     model.write_bytes(b"nobody knows me, and I am of another length")
     assert len(ask(filled, model, code=4, cwd=clone)["broken"]) == 100
+
+
+def test_a_file_that_only_another_version_has_is_told_with_that_version(filled, tmp_path):
+    (tmp_path / "new.csv").write_text("id\n1\n")
+    filled.aiko.datakeep("register", "grown", tmp_path, "--backend", "git", *FACTS, cwd=filled.keep)
+    (tmp_path / "later.csv").write_text("id\n2\n")
+    filled.aiko.datakeep("update", "grown", tmp_path, "-m", "more", cwd=filled.keep)
+    done = filled.aiko.datakeep("audit", "grown@v1:later.csv", cwd=filled.keep, code=11)
+    assert "no file 'later.csv' is in grown@v1; it is in v2" in done.err
+    assert "next: datakeep audit grown@v2:later.csv" in done.err
