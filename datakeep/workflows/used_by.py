@@ -6,17 +6,17 @@ record does not tell is "not known", never "not read".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from shlex import quote
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import SourceUnreadable, UnknownName
-from datakeep.core.names import NAME, VERSION, nearest, version_number
-from datakeep.lineage import backwards, hashes, records
-from datakeep.lineage.committed import folded
+from datakeep.core.errors import SourceUnreadable
+from datakeep.core.names import NAME, VERSION, version_number
+from datakeep.lineage import backwards, records, same_bytes
 from datakeep.lineage.records import Broken
 from datakeep.workflows.file_verdicts import FileRead, readers, undeclared_of
-from datakeep.workflows.index import NotSearched, ask, not_searched
+from datakeep.workflows.index import ask
+from datakeep.workflows.known_file import known_file, no_such_file
+from datakeep.workflows.undeclared import Recognised, matters, recognise, with_what_was_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from datakeep.lineage.index import Index
     from datakeep.lineage.records import Found
     from datakeep.repository.keep import KeepTree
+    from datakeep.workflows.index import NotSearched
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.known_file import KnownFile
 
 _MAX_GUESSES = 3
 #: Sizes this near may be the same model, saved again.
@@ -46,6 +48,7 @@ class UsedBy:
         through: Models that it reached through base models or derived datasets, and how.
         derived: Datasets that were made of it, and how.
         open: Where the way ends at a record that is missing or broken, one line each.
+        undeclared: What was read of it without being declared, recognised by its bytes.
     """
 
     dataset: str
@@ -55,6 +58,7 @@ class UsedBy:
     through: tuple[Way, ...] = ()
     derived: tuple[Way, ...] = ()
     open: tuple[str, ...] = ()
+    undeclared: Recognised = field(default_factory=Recognised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class FileUsedBy:
         open: Where a way ends at a record that is missing or broken, one line each.
         not_searched: Versions whose file lists are not here; None if all are.
         broken: Records that cannot be read, and might have told more.
+        unlisted: Models that read more undeclared files than their records list.
         asked: The version that was asked about; None for all.
         unread: Register entries of versions asked about that cannot be read, and so may have the file.
     """
@@ -82,6 +87,7 @@ class FileUsedBy:
     open: tuple[str, ...]
     not_searched: NotSearched | None
     broken: tuple[Broken, ...]
+    unlisted: tuple[str, ...] = ()
     asked: str | None = None
     unread: tuple[Broken, ...] = ()
 
@@ -193,8 +199,13 @@ def nearest_files(keep: Keep, path: Path) -> tuple[str, ...]:
     )
 
 
-def used_by(keep: Keep, subject: str) -> UsedBy:
+def used_by(keep: Keep, subject: str, *, fetch: bool = False) -> UsedBy:
     """Which models ``NAME``, or ``NAME@V``, went into.
+
+    Args:
+        keep: The keep.
+        subject: ``orders``, or ``orders@v3``.
+        fetch: Get the file lists that are not here, if models read undeclared files.
 
     Raises:
         UnknownName: There is no such dataset or version.
@@ -202,17 +213,13 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
     found = keep.resolve(subject)
     version = found.version if "@" in subject else None
     number = version_number(version) if version else None
-
-    def question(index: Index) -> tuple[list[str], Reached, tuple[Broken, ...]]:
-        paths, reached = candidates(index, found.name, number)
-        return paths, reached, tuple(Broken(*one) for one in index.broken("dataset"))
-
-    paths, reached, entries = ask(keep, question, files=False)
-    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, chosen=True)
+    paths, reached, same, entries = _candidates_and_same(keep, found.name, number, fetch=fetch)
+    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, same.models, chosen=True)
     matching = tuple(
         record
         for record in used.records
-        if any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
+        if record.label in same.models
+        or any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
         or any(version in (None, one) for one in undeclared_of(record, found.name))
     )
     return UsedBy(
@@ -223,7 +230,27 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
         models_through(reached, matching),
         tuple(way for way in reached.ways if way.end.kind == "dataset"),
         reached.open,
+        same,
     )
+
+
+def _candidates_and_same(
+    keep: Keep, dataset: str, number: int | None, *, fetch: bool
+) -> tuple[list[str], Reached, Recognised, tuple[Broken, ...]]:
+    """As :func:`candidates`, with what was recognised, and the register entries that cannot be read.
+
+    The lists of files are looked at only where a model read undeclared files: most keeps need none for this.
+    """
+
+    def question(index: Index) -> tuple[list[str], Reached, Recognised, tuple[Broken, ...]]:
+        same = recognise(index, dataset, number)
+        broken = tuple(Broken(*one) for one in index.broken("dataset"))
+        return *candidates(index, dataset, number), same, broken
+
+    def cheap(index: Index) -> tuple[list[str], Reached, Recognised, tuple[Broken, ...]] | None:
+        return None if matters(index) else question(index)
+
+    return ask(keep, cheap, files=False) or ask(keep, question, fetch=fetch)
 
 
 def models_through(reached: Reached, direct: Iterable[ModelRecord]) -> tuple[Way, ...]:
@@ -236,6 +263,8 @@ def candidates(index: Index, dataset: str, number: int | None) -> tuple[list[str
     """The records that name a dataset, those that cannot be read, and all that it leads to."""
     query = "SELECT DISTINCT path FROM leads WHERE how IN ('input', 'undeclared') AND name = ?"
     paths = [row[0] for row in index.database.execute(query, (dataset,))]
+    same = same_bytes.of_dataset(index.database, dataset, number)
+    paths += [records.record_path(*one.model.split("@")) for one in same]
     return paths + _broken_paths(index), backwards.reached(index.database, dataset, number)
 
 
@@ -266,121 +295,35 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
     version = found.version if "@" in reference else None
     number = version_number(version) if version else None
 
-    known = ask(keep, lambda index: _known_of(index, found.name, number, path), fetch=fetch)
+    def question(index: Index) -> tuple[KnownFile, list[str], Reached, Recognised]:
+        same = recognise(index, found.name, number, path)
+        return known_file(index, found.name, number, path), *candidates(index, found.name, number), same
+
+    known, paths, reached, same = ask(keep, question, fetch=fetch)
     if not known.having and not known.lacking and not known.unread:
-        raise _no_file(reference, path, known)
+        raise no_such_file(reference, path, known)
     versions = tuple(f"v{one}" for one in known.having)
-    used = records.find_by_dataset(SomeFiles(keep.tree, known.paths), found.name, chosen=True)
+    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, same.models, chosen=True)
     perhaps = {f"v{one}" for one in (*known.unlisted, *known.unread)}
     models = tuple(
         one
         for record in used.records
-        for one in readers(keep, record, found.name, path, known={*versions}, perhaps=perhaps)
+        for one in readers(
+            keep, record, found.name, path, known={*versions}, perhaps=perhaps, same=same.found
+        )
     )
+    models = with_what_was_read(models, same.found)
     through = tuple(
         way
-        for way in models_through(known.reached, used.records)
+        for way in models_through(reached, used.records)
         if version or _begins_in(way, [*known.having, *known.unlisted, *known.unread])
     )
     return FileUsedBy(
-        found.name, path, versions, models, through, known.reached.open, known.lacking, used.broken,
-        version, tuple(known.unread.values()),
+        found.name, path, versions, models, through, reached.open, known.lacking, used.broken,
+        same.unlisted, version, tuple(known.unread.values()),
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the index knows of a file: the versions that have it, and those of which that is not known."""
-
-    having: list[int]
-    unlisted: list[int]
-    unread: dict[int, Broken]
-    lacking: NotSearched | None
-    paths: list[str]
-    reached: Reached
-    elsewhere: list[int]
-    near: list[str]
-
-
-def _known_of(index: Index, dataset: str, number: int | None, path: str) -> _Known:
-    having = _having(index, dataset, number, path)
-    paths, reached = candidates(index, dataset, number)
-    return _Known(
-        having,
-        _unlisted(index, dataset, number),
-        _unread(index, dataset, number),
-        not_searched(index, "files", dataset, number),
-        paths,
-        reached,
-        [] if having or number is None else _having(index, dataset, None, path),
-        [] if having else _near_paths(index, dataset, path),
-    )
-
-
-def _no_file(reference: str, path: str, known: _Known) -> UnknownName:
-    name = reference.partition("@")[0]
-    if known.elsewhere:
-        shown = ", ".join(f"v{one}" for one in known.elsewhere[-5:])
-        return UnknownName(
-            f"no file {path!r} is in {reference}; it is in {shown}",
-            next_step=f"datakeep audit {quote(f'{name}@v{known.elsewhere[-1]}:{path}')}",
-        )
-    hint = f"; did you mean {known.near[0]!r}?" if known.near else ""
-    return UnknownName(
-        f"no file {path!r} is in {reference}{hint}",
-        next_step=f"datakeep find {quote(path.rpartition('/')[2])} --kind file",
-    )
-
-
-def _unread(index: Index, dataset: str, number: int | None) -> dict[int, Broken]:
-    """The versions whose register entries cannot be read."""
-    query = (
-        "SELECT number, path, fault FROM entry WHERE kind = 'dataset' AND name = ? AND fault IS NOT NULL "
-        "ORDER BY number"
-    )
-    found = index.database.execute(query, (dataset,)).fetchall()
-    return {one: Broken(path, fault) for one, path, fault in found if number in (None, one)}
-
-
-def _unlisted(index: Index, dataset: str, number: int | None) -> list[int]:
-    """The versions whose lists of files are not here."""
-    query = "SELECT number FROM wanting WHERE dataset = ? AND files ORDER BY number"
-    found = [row[0] for row in index.database.execute(query, (dataset,))]
-    return [one for one in found if number in (None, one)]
 
 
 def _begins_in(way: Way, numbers: list[int]) -> bool:
     """Whether the way may begin in one of these versions; of one that was asked about as a whole it may."""
     return way.nodes[0].number in (0, *numbers)
-
-
-def _having(index: Index, dataset: str, number: int | None, path: str) -> list[int]:
-    """The versions that list ``path``, of those whose lists are here."""
-    query = (
-        "SELECT v.number, i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
-        "WHERE v.dataset = ? ORDER BY v.number"
-    )
-    found: list[int] = []
-    known: dict[int, bool] = {}
-    for one, inventory in index.database.execute(query, (dataset,)).fetchall():
-        if number in (None, one):
-            if inventory not in known:
-                known[inventory] = hashes.has_path(index.database, inventory, path)
-            if known[inventory]:
-                found.append(one)
-    return found
-
-
-def _near_paths(index: Index, dataset: str, path: str) -> list[str]:
-    """A path of the newest version that was probably meant."""
-    query = (
-        "SELECT i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
-        "WHERE v.dataset = ? ORDER BY v.number DESC LIMIT 1"
-    )
-    row = index.database.execute(query, (dataset,)).fetchone()
-    name = path.rpartition("/")[2]
-    paths = hashes.paths_holding(index.database, row[0], folded(name), 100) if row else []
-    if not paths and row:
-        paths = hashes.paths_holding(index.database, row[0], "", 1000)
-    near = nearest(path, paths) or next((one for one in paths if one.endswith(f"/{name}")), None)
-    return [near] if near else []

@@ -133,7 +133,7 @@ def test_what_was_edited_in_the_history_is_told_with_who_did_it(clone: Clone, ki
     path, change, subject, words = EDITS[kind]
     clone.edit(path, change)
     clone.commit()
-    # What cannot be read now may have been anything: that is no 3, which could be taken for a "no".
+    # What cannot be read leaves it open what else there was: that is no "no".
     said = clone.ask("audit", subject, code=4 if "cannot be read" in kind else 3)
     verb = "deleted" if "gone" in kind else "edited"
     assert f"{path} was {verb} after it was recorded" in said.out
