@@ -358,7 +358,18 @@ def _versions_read(record: ModelRecord, found: UsedBy) -> list[str]:
     by_bytes = [one for one in found.undeclared.found if one.model == record.label]
     if by_bytes and not any(f"{dataset}@{one.version}" in (*declared, *read) for one in by_bytes):
         read[f"{dataset}@v{max(one.number for one in by_bytes)}"] = None
-    return declared + [f"{one} (read without being declared)" for one in read if one not in declared]
+    return declared + [f"{one} ({_how(record, one, found)})" for one in read if one not in declared]
+
+
+def _how(record: ModelRecord, label: str, found: UsedBy) -> str:
+    """Of a checkout with nothing but changed and further files, no file of the version was read."""
+    of_it = [one for one in record.undeclared if one.get("of") == label]
+    as_registered = any(
+        (one.model, f"{one.dataset}@{one.version}") == (record.label, label) for one in found.undeclared.found
+    )
+    if of_it and all("differs" in one for one in of_it) and not as_registered:
+        return "changed files of a checkout, read without being declared"
+    return "read without being declared"
 
 
 def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
