@@ -90,7 +90,10 @@ class ModelCode(Part):
 
 
 class ModelEnvironment(Part):
-    """The software and machine of the training."""
+    """The software and machine of the training.
+
+    ``data_read`` names files of data that came with software and were read, up to a hundred of ``data_read_count``.
+    """
 
     kind: str
     lock: str | None = None
@@ -102,6 +105,8 @@ class ModelEnvironment(Part):
     packages: str | None = Field(default=None, pattern=SHA256_ID)
     package_count: int | None = Field(default=None, ge=0)
     variables: dict[str, str] = Field(default_factory=dict)
+    data_read: list[str] | None = None
+    data_read_count: int | None = Field(default=None, ge=0)
 
 
 class Observation(Part):
