@@ -78,7 +78,7 @@ def _test_lines(found: Policy) -> Iterator[str]:
             one.dataset,
             ", ".join(one.splits),
             f"{one.reading:,} of {counted(one.runs, 'run')}",
-            f"of {one.unknown:,} not known" if one.unknown else "",
+            f"of {counted(one.unknown, 'more run')} it is not known" if one.unknown else "",
         )
         for one in ranked[:_SHOWN]
     ]

@@ -194,6 +194,11 @@ class ModelRecord(Document):
         """Whether files may have been read that nobody saw: a file that is not among the read ones may be one."""
         return self.observed is not None and self.observed.by != "strace"
 
+    def read_nothing_of(self, given: ModelInput) -> bool:
+        """Whether ``given`` is known not to have gone in: the training was given it, and opened no file of it."""
+        read = given.files_read
+        return given.how == "observed" and read is not None and not read.count and self.knows_files_of(given)
+
     def knows_files_of(self, given: ModelInput) -> bool:
         """Whether the files of ``given`` that are counted as read are known to be all that were."""
         read = given.files_read

@@ -50,7 +50,7 @@ _DATA_NAMES = re.compile(
 #: Of the files that came with software, those of data; code, settings, fonts and icons are not.
 _SHIPPED = re.compile(
     r"\.(?:(?:csv|tsv|arff|jsonl|ndjson|npy|pkl|pickle|libsvm|svmlight)(?:\.(?:gz|bz2|xz|zst))?|parquet|feather|arrow"
-    r"|orc|avro|npz|h5|hdf5|nc|joblib|xlsx?|ods|rdata|rda|rds|rdb|dta|sav|pth?|ckpt|onnx|safetensors|gguf|tfrecord"
+    r"|orc|avro|npz|h5|hdf5|nc|joblib|xlsx?|ods|rdata|rda|rds|rdb|dta|sav|pt|ckpt|onnx|safetensors|gguf|tfrecord"
     r"|wav|flac|dcm|nii|geojson|shp)$",
     re.IGNORECASE,
 )
@@ -63,7 +63,7 @@ _PERHAPS_SHIPPED = re.compile(
 )
 #: Below these, nothing is data: what every program reads of the machine, and what is kept of code.
 _NEVER_SHIPPED = re.compile(
-    r"/(?:zoneinfo|tzdata|locale|fonts?|icons|mime|certs?|__pycache__|mpl-data/images)/"
+    r"/(?:zoneinfo|tzdata|locale|fonts?|icons|mime|certs?|__pycache__|mpl-data/images)/|\.pth$"
 )
 PARAMETERS = re.compile(r"(?:^|/)params\.(?:ya?ml|json)$")
 #: What git and the trackers, which many trainings call, keep of their own in a home.

@@ -52,12 +52,14 @@ class Reads:
         paths: Absolute paths without links, of files that were read, and not written by the training before.
         perhaps_own: Those of them that the training would have created, had they not been there.
         no_files: Paths that were folders or pipes at some time.
+        made_folders: Those of them that the training made.
         package_folders: Where packages are installed that a Python could import.
     """
 
     paths: dict[str, None] = field(default_factory=dict)
     perhaps_own: set[str] = field(default_factory=set)
     no_files: set[str] = field(default_factory=set)
+    made_folders: set[str] = field(default_factory=set)
     package_folders: set[str] = field(default_factory=set)
     _own: set[str] = field(default_factory=set)
     _first: dict[str, str] = field(default_factory=dict)  # present name of a file or folder: its first
@@ -68,7 +70,8 @@ class Reads:
         if not path.startswith("/") or flags & {"O_PATH", "O_DIRECTORY", "O_TMPFILE"}:
             return
         first = self._first_name(path)
-        if "O_TRUNC" in flags or {"O_CREAT", "O_EXCL"} <= flags:
+        is_made = first == path and path.rpartition("/")[0] in self.made_folders
+        if "O_TRUNC" in flags or {"O_CREAT", "O_EXCL"} <= flags or ("O_CREAT" in flags and is_made):
             if first not in self.paths:
                 self._own.add(path)
                 self._first.pop(path, None)
@@ -110,9 +113,11 @@ class Reads:
             self._left.discard(first)
             del self._first[new]
 
-    def no_file(self, path: str) -> None:
-        """A folder or a pipe was made, or a folder taken away."""
+    def no_file(self, path: str, *, is_made: bool = False) -> None:
+        """A pipe was made or a folder taken away; ``is_made``: a folder was made."""
         self.no_files |= {path, self._first_name(path)}
+        if is_made:
+            self.made_folders.add(path)
 
     def _first_name(self, path: str) -> str:
         return _by_folder(path, self._first) if self._first else path
@@ -200,7 +205,8 @@ def _take_other(call: str, pid: str, where: dict[str, str], reads: Reads) -> Non
             reads.moved(old, new, stays=found["call"].startswith("link"))
     elif found := _NO_FILE.match(call):
         folder = found["folder"] or found["of"] or ""
-        reads.no_file(_named(folder, found["path"] or found["taken"], here))
+        path = _named(folder, found["path"] or found["taken"], here)
+        reads.no_file(path, is_made=call.startswith("mkdir"))
 
 
 def _named(folder: str, path: str, here: str) -> str:

@@ -289,7 +289,10 @@ class _Graph:
         given = next((one for one in record.inputs if (one.dataset, one.version) == (dataset, version)), None)
         told = [read_in_words(given, record), given.because] if given else []
         note = "; ".join(one for one in told if one)
-        self._edges.setdefault((source, target, "read"), Edge(source, target, "read", note, given))
+        is_unread = given is not None and record.read_nothing_of(given)
+        is_unread = is_unread and version not in undeclared_of(record, dataset)
+        edge = Edge(source, target, "read", note, given, is_unread)
+        self._edges.setdefault((source, target, "read"), edge)
 
 
 def _broken(broken: Sequence[Broken]) -> tuple[str, ...]:

@@ -190,7 +190,9 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
     )
     doubtful = inputs.classify(seen.read.doubtful, _places(seen, seen.read.paths)).undeclared
     if doubtful:
-        found.unknown.append(f"whether {named(doubtful)} was there before the training, which is gone")
+        found.unknown.append(
+            f"whether the training made {named(doubtful)} itself, or read what was there: it is gone"
+        )
     add_parameters(classed.parameters, found)
     if seen.observed.by == "audit-hook":
         found.unknown.append(not_seen(seen.observed))
