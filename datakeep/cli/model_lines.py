@@ -39,7 +39,7 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
     if record.undeclared_count:
         yield f"  undeclared inputs: {record.undeclared_count:,}"
         for entry in record.undeclared[:_SHOWN_UNDECLARED]:
-            yield f"    ! {entry['path']}"
+            yield f"    ! {entry['path']}" + (f", {entry['gone']}" if "gone" in entry else "")
         if record.undeclared_count > _SHOWN_UNDECLARED:
             yield f"    … and {record.undeclared_count - _SHOWN_UNDECLARED:,} more, in the record"
     if record.observed and record.observed.by != "strace":

@@ -268,8 +268,11 @@ def _environment(keep: Keep, old: ModelRecord, new: ModelRecord) -> Section:
         section.compare("lock", before.lock, after.lock)
         section.compare("packages", *(_count_of(one) for one in (old, new)))
     shipped = [_shipped(one) for one in (old, new)]
-    if any(shipped):
-        section.compare("data read from the environment", *shipped)
+    what = "data read from the environment"
+    if shipped[0] != shipped[1] and (old.misses_reads or new.misses_reads):
+        section.unknown.append(f"{what}: {_shown(shipped[0])} → {_shown(shipped[1])}, as far as was seen")
+    elif any(shipped):
+        section.compare(what, *shipped)
     return section
 
 

@@ -182,6 +182,7 @@ def _made(
         done.describe(document)
     refuse_git_control(document, found)
     splits.require_files(request.given.get("splits") or (), found.files.paths)
+    document.update(splits.asked(document, found.files.paths, facts.yes_or_no(request.ask, "--split")))
     document, manifest = _complete(keep, request, document, suggestions(found.files, who))
     files |= attach_asked(document, files)
     made, notes = profiled(request, found.files, seen, document, files, keep)
