@@ -187,7 +187,7 @@ def from_strace(folder: Path, cwd: str) -> Reads:
         if opened is None:
             _take_other(call, pid, where, reads)
             continue
-        if opened.folder:
+        if opened.folder and "(AT_FDCWD<" in call[:20]:  # else it is any folder that is open
             where[pid] = opened.folder
         if opened.error is None:
             reads.opened(opened.path, frozenset(opened.flags.split(",")[0].split("|")))

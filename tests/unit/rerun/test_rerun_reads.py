@@ -46,6 +46,7 @@ def test_strace_is_read_by_where_descriptors_lead(tmp_path: Path) -> None:
 
 RENAMED = """\
 1 openat(AT_FDCWD</w>, "a", O_RDONLY) = 3</w/a>
+1 openat(4</elsewhere>, "inner", O_RDONLY|O_DIRECTORY) = 3</elsewhere/inner>
 1 rename("a", "b") = 0
 1 openat(AT_FDCWD</w>, "a", O_WRONLY|O_CREAT|O_EXCL, 0666) = 3</w/a>
 1 rename("failed", "never") = -1 ENOENT (No such file or directory)
