@@ -339,13 +339,6 @@ def doubts(manifest: Manifest, now: datetime) -> list[str]:
     return []
 
 
-def yes_or_no(ask: Ask | None, option: str) -> Callable[[str], str] | None:
-    """Asks whether what is said of an option is so; None where nobody can be asked."""
-    if ask is None:
-        return None
-    return lambda meaning: ask(Fact(option[2:], option, meaning, "choice", ("yes", "no")), "yes", None)
-
-
 def _answer(fact: Fact, suggestion: str | None, ask: Ask) -> dict[str, Any]:
     """What a person states about the fact: asked again, with the reason, until it can be written down."""
     refused: str | None = None

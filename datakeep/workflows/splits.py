@@ -10,8 +10,7 @@ from datakeep.core.names import nearest
 from datakeep.core.patterns import compile_patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from typing import Any
+    from collections.abc import Iterable, Sequence
 
 _LIKELY = frozenset(
     {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "holdout"}
@@ -88,23 +87,6 @@ def likely_splits(paths: Iterable[str]) -> dict[str, list[str]]:
     if len(found) < 2 or not spelt:
         return {}
     return {name: [f"data/{folder}/**" for folder in some] for name, some in found.items()}
-
-
-def asked(
-    document: dict[str, Any], paths: Iterable[str], question: Callable[[str], str] | None
-) -> dict[str, Any]:
-    """``splits`` as a person confirms them, where none are stated and folders look like some; else nothing.
-
-    Args:
-        document: The manifest's fields.
-        paths: The files, relative to ``data/``.
-        question: Asks for ``yes`` or ``no``, with what the folders look like; None where nobody can be asked.
-    """
-    found = likely_splits(paths) if question and not document.get("splits") else {}
-    if question is None or not found:
-        return {}
-    shown = ", ".join(f"{name}={pattern}" for name, patterns in found.items() for pattern in patterns)
-    return {"splits": dict(found)} if question(f"whether these are its splits: {shown}") == "yes" else {}
 
 
 def hint(dataset: str, splits: object, paths: Iterable[str]) -> list[str]:
