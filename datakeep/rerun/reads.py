@@ -64,6 +64,7 @@ class Reads:
     _own: set[str] = field(default_factory=set)
     _first: dict[str, str] = field(default_factory=dict)  # present name of a file or folder: its first
     _left: set[str] = field(default_factory=set)  # first names that were given up
+    _hold: set[str] = field(default_factory=set)  # folders that a path of the two lies in, or lay
 
     def opened(self, path: str, flags: frozenset[str]) -> None:
         """A file was opened."""
@@ -73,7 +74,7 @@ class Reads:
         is_made = first == path and path.rpartition("/")[0] in self.made_folders
         if "O_TRUNC" in flags or {"O_CREAT", "O_EXCL"} <= flags or ("O_CREAT" in flags and is_made):
             if first not in self.paths:
-                self._own.add(path)
+                self._make(path)
                 self._first.pop(path, None)
         elif path in self._own:
             return
@@ -90,11 +91,13 @@ class Reads:
         if old == new:
             return
         if old in self._own:
-            self._own.add(new)
+            self._make(new)
             self._first.pop(new, None)
-        else:  # perhaps a folder; most often a file is moved, and there may be ten thousand of them
-            inside = [path for path in self._own if path.startswith(f"{old}/")]
-            self._own.update(new + path.removeprefix(old) for path in inside)
+        else:  # most often a file, and there may be ten thousand of them; perhaps a folder
+            for path in (
+                [path for path in self._own if path.startswith(f"{old}/")] if old in self._hold else ()
+            ):
+                self._make(new + path.removeprefix(old))
             self._own.discard(new)
             self._renamed(old, new, stays=stays)
         if not stays:
@@ -103,15 +106,31 @@ class Reads:
     def _renamed(self, old: str, new: str, *, stays: bool) -> None:
         """The same for what the training did not make."""
         first = self._first_name(old)
-        for path in [path for path in self._first if path.startswith(f"{old}/")]:
-            self._first[new + path.removeprefix(old)] = self._first.pop(path)
+        for path in [path for path in self._first if path.startswith(f"{old}/")] if old in self._hold else ():
+            self._call(new + path.removeprefix(old), self._first.pop(path))
         if not stays:
             self._first.pop(old, None)
             self._left.add(first)
-        self._first[new] = first
         if new == first:
             self._left.discard(first)
-            del self._first[new]
+            self._first.pop(new, None)
+        else:
+            self._call(new, first)
+
+    def _make(self, path: str) -> None:
+        self._own.add(path)
+        self._note(path)
+
+    def _call(self, path: str, first: str) -> None:
+        self._first[path] = first
+        self._note(path)
+
+    def _note(self, path: str) -> None:
+        """The folders above a path that may have to be moved with one of them."""
+        for folder in _upwards(path.rpartition("/")[0]):
+            if folder in self._hold:
+                return
+            self._hold.add(folder)
 
     def no_file(self, path: str, *, is_made: bool = False) -> None:
         """A pipe was made or a folder taken away; ``is_made``: a folder was made."""
