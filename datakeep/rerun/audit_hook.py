@@ -2,9 +2,9 @@
 
 Copied as it is into a folder on the training's PYTHONPATH, and imported there by a ``sitecustomize``: it
 must run with any Python from 3.8 on, needs the standard library only, and never breaks the training.
-Each process appends lines of JSON to a file of its own: time, flags, path; or time, ``moved`` or ``linked``, two
-paths; or time, ``packages``, the folders that packages are imported from. An opening is told only of what is a
-file then, since it may be gone when the training ends, or the opening may fail.
+Each process appends lines of JSON to a file of its own: time, flags, path, and when the file was changed; or time,
+``moved`` or ``linked``, two paths; or time, ``packages``, the folders that packages are imported from. An opening is
+told only of what is a file then, since it may be gone when the training ends, or the opening may fail.
 
 It sees what Python itself opens. Libraries that open files in C or Rust, and programs that are no Python,
 are not seen; docs/run.md has the list, which a test keeps.
@@ -32,7 +32,7 @@ class Watch:
         self.failure: Exception | None = None
         self.pid = 0
         self.sink = -1
-        self.seen: set[tuple[str, ...]] = set()
+        self.seen: set[str] = set()
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
         """Called by Python at each audit event; whatever goes wrong in it is not the training's affair."""
@@ -68,27 +68,27 @@ class Watch:
             self._write("linked" if event == "os.link" else "moved", *map(_named, arguments[:2]))
 
     def _opened(self, kind: str, path: str) -> None:
-        if kind == "O_RDONLY" and (path,) in self.seen and self.pid == os.getpid():
+        if kind == "O_RDONLY" and path in self.seen and self.pid == os.getpid():
             return
         try:
-            is_file = stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
+            there = os.stat(path)  # noqa: PTH116
         except OSError:
-            if "O_CREAT" not in kind:
-                return  # the opening fails, or means another folder
-            kind, is_file = kind + "|O_EXCL", True  # it was not there: it is the training's own
-        if is_file:
-            self._write(kind, path)
+            if "O_CREAT" in kind:  # it was not there: it is the training's own
+                self._write(kind + "|O_EXCL", path)
+            return  # else the opening fails, or means another folder
+        if stat.S_ISREG(there.st_mode):
+            self._write(kind, path, "%.6f" % there.st_ctime)  # noqa: UP031
+            if kind == "O_RDONLY":
+                self.seen.add(path)
 
-    def _write(self, kind: str, *paths: str) -> None:
+    def _write(self, kind: str, *told: str) -> None:
         if self.pid != os.getpid():
             self.pid, self.seen = os.getpid(), set()
             name = os.path.join(self.folder, "%d-%d.reads" % (self.pid, time.time_ns()))  # noqa: PTH118, UP031
             self.sink = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        if kind == "O_RDONLY":
-            self.seen.add(paths)
         import json
 
-        line = json.dumps(["%020d" % time.time_ns(), kind, *paths])  # noqa: UP031
+        line = json.dumps(["%020d" % time.time_ns(), kind, *told])  # noqa: UP031
         os.write(self.sink, line.encode("ascii") + b"\n")
 
 

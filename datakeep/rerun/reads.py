@@ -53,6 +53,7 @@ class Reads:
         perhaps_own: Those of them that the training would have created, had they not been there.
         no_files: Paths that were folders or pipes at some time.
         made_folders: Those of them that the training made.
+        changed_s: Of those that the audit hook saw, when they had been changed as they were opened first.
         package_folders: Where packages are installed that a Python could import.
     """
 
@@ -60,6 +61,7 @@ class Reads:
     perhaps_own: set[str] = field(default_factory=set)
     no_files: set[str] = field(default_factory=set)
     made_folders: set[str] = field(default_factory=set)
+    changed_s: dict[str, float] = field(default_factory=dict)
     package_folders: set[str] = field(default_factory=set)
     _own: set[str] = field(default_factory=set)
     _first: dict[str, str] = field(default_factory=dict)  # present name of a file or folder: its first
@@ -245,6 +247,8 @@ def from_hook(folder: Path) -> Reads:
             reads.package_folders.update(paths)
         else:
             reads.opened(paths[0], frozenset(str(kind).split("|")))
+            if len(paths) > 1:
+                reads.changed_s.setdefault(paths[0], float(paths[1]))
     return reads
 
 

@@ -96,7 +96,10 @@ def _standard_input() -> list[str]:
 def only_read(found: Reads, began_s: float) -> FilesSeen:
     """Those that were there before: of what it would have created, the file system tells when it was born."""
     moved = found.moved_to()
-    doubtful = sorted(found.perhaps_own & found.paths.keys())
+    # The hook does not see what C writes: what came into being since then may be the training's own.
+    new = {path for path, changed_s in found.changed_s.items() if changed_s >= began_s}
+    new = {path for path in new & found.paths.keys() if _present(path, moved) is None}
+    doubtful = sorted((found.perhaps_own & found.paths.keys()) | new)
     place_of = {path: _present(path, moved) for path in doubtful}
     born = reads.born_after([place for place in place_of.values() if place], began_s)
     # A gone one cannot be asked; what SQLite and locks leave for a moment is nobody's data.

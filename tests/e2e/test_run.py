@@ -369,7 +369,9 @@ def test_what_was_read_and_is_gone_is_told_and_what_was_renamed_is_followed(code
 
 def test_the_audit_hook_tells_of_what_is_gone_and_which_packages_there_are(code: Code, blind: World) -> None:
     code.write(
-        GONE + "assert not os.path.exists('never.csv')\n" + "try: open('never.csv')\nexcept OSError: pass\n"
+        GONE + "import pandas; pandas.DataFrame({'a': [1]}).to_parquet('c.parquet')\n"
+        "open('c.parquet', 'rb').read(); os.remove('c.parquet')\n"
+        "assert not os.path.exists('never.csv')\n" + "try: open('never.csv')\nexcept OSError: pass\n"
     )
     write_gone(code.folder)
     record = code.run().data["record"]
