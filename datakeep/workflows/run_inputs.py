@@ -20,6 +20,7 @@ from datakeep.formats.model import FilesRead, ModelInput
 from datakeep.lineage import inputs
 from datakeep.repository import working
 from datakeep.store.hashing import hash_file
+from datakeep.workflows.compared import compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,6 +48,7 @@ class Inputs:
         parameters: What ``params.yaml`` and its like say, by their names.
         lists: The lists of files that were read, where not all were; by path relative to the record's folder.
         unknown: What could not be told.
+        base_models: Models of the keep whose files were read without being declared, ``churn@v1``.
     """
 
     datasets: list[ModelInput] = field(default_factory=list)
@@ -55,6 +57,7 @@ class Inputs:
     parameters: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, bytes] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    base_models: list[str] = field(default_factory=list)
 
 
 def given_inputs(given: Sequence[Given], read: Mapping[str, set[str]] | None) -> Inputs:
@@ -112,6 +115,7 @@ def add_undeclared(
     """
     finder = Checkouts(keep)
     listed: set[str] = set()
+    of_checkouts: list[tuple[dict[str, Any], str]] = []
     found_now = [(path, *_now((moved or {}).get(path, (path,)))) for path in paths]
     _add_gone([path for path, _, status in found_now if status is None], found, finder)
     there = [(path, now, status) for path, now, status in found_now if now is not None and status is not None]
@@ -137,11 +141,14 @@ def add_undeclared(
         if of:
             entry["of"] = of
             listed.add(of)
+            of_checkouts.append((entry, finder.below(path)))
         found.undeclared.append(entry)
         found.undeclared_count += 1
     if found.undeclared_count > len(found.undeclared):
         more = found.undeclared_count - len(found.undeclared)
         found.unknown.append(f"{more:,} more undeclared inputs, which were counted and not listed")
+    if any("sha256" in entry for entry in found.undeclared):
+        found.base_models += compare(keep, found.undeclared, of_checkouts, found.unknown)
 
 
 _NO_FILE = os.stat_result((0,) * 10)
@@ -211,6 +218,11 @@ class Checkouts:
                 self._known[folder] = self._look(folder)
                 return self._known[folder]
         return None
+
+    def below(self, path: str) -> str:
+        """Where in its checkout a file lies of which :meth:`version_of` told the version."""
+        folder = next(one for one in Path(path).parents if self._known.get(one))
+        return Path(path).relative_to(folder).as_posix()
 
     def _look(self, folder: Path) -> str | None:
         try:
