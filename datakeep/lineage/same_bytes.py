@@ -69,7 +69,7 @@ def note(database: sqlite3.Connection, path: str, data: dict[str, Any]) -> None:
         for one in listed
         if one.get("size_bytes") != 0
         and one.get("sha256") != EMPTY
-        and (one.get("sha256") or "withheld" in one or "unreadable" in one)
+        and (one.get("sha256") or "withheld" in one or "unreadable" in one or "gone" in one)
     ]
     count = data.get("undeclared_count")
     if isinstance(count, int) and count > len(listed):
