@@ -151,8 +151,10 @@ class _Graph:
                     self._records[record.model, record.version] = record
 
     def edge(self, source: str, target: str, how: How, note: str = "") -> None:
-        """``source`` went into ``target``."""
-        self._edges.setdefault((source, target, how), Edge(source, target, how, note))
+        """``source`` went into ``target``; that it was given and not read no longer counts."""
+        known = self._edges.get((source, target, how))
+        if known is None or known.is_unread:
+            self._edges[source, target, how] = Edge(source, target, how, note)
 
     def made_of(self, made: MadeOf) -> str:
         """The model, and all that it was made of."""
