@@ -319,9 +319,10 @@ def _input_data(found: InputFacts) -> dict[str, Any]:
 
 def _used_lines(found: UsedBy) -> Iterator[str]:
     name = f"{found.dataset}@{found.version}" if found.version else found.dataset
-    if not found.records and not found.through and (found.broken or found.open):
+    records = [one for one in found.records if one.label not in found.unread]
+    if not records and not found.through and (found.broken or found.open):
         yield f"{name}: not known: no record that can be read says that a model used it; this is no 'no'"
-    elif not found.records:
+    elif not records:
         itself = " itself" if found.through else ""
         yield f"{name}: no recorded model used it{itself}"
     else:
@@ -333,16 +334,19 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
                 (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
                 pairs(record.metrics),
             )
-            for record in found.records
+            for record in records
         ]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
     yield from undeclared_lines(found)
     yield from _way_lines(found.derived, "datasets that were derived from it:")
     yield from _way_lines(found.through, "through base models and derived datasets it went into:")
     yield from _open_lines(found)
+    if found.unread:
+        yield "given to, but nothing of it was read by:"
+        yield from some(found.unread, mark="-")
     yield from _broken_lines(found)
-    if found.records:
-        first = found.records[0]
+    if records:
+        first = records[0]
         yield f"next: datakeep audit model:{first.model}@{first.version}"
     elif found.through:
         yield f"next: datakeep audit model:{found.through[0].end}"
@@ -434,11 +438,13 @@ def _ways_data(ways: Sequence[Way]) -> list[dict[str, Any]]:
 
 
 def _used_data(found: UsedBy) -> dict[str, Any]:
+    read = [one for one in found.records if one.label not in found.unread]
     return {
         "dataset": found.dataset,
         "version": found.version,
-        "models": [record.to_dict() for record in found.records],
-        "versions_read": {_called(one): _versions_read(one, found) for one in found.records},
+        "models": [record.to_dict() for record in read],
+        "versions_read": {_called(one): _versions_read(one, found) for one in read},
+        "given_unread": list(found.unread),
         "undeclared": undeclared_data(found),
         "derived": _ways_data(found.derived),
         "through": _ways_data(found.through),

@@ -47,11 +47,13 @@ class Recorded:
         record: With its version, if it is in the keep.
         file: The file that is to be handed in; None if it is in the keep.
         not_pushed: Why it is not; empty if it is.
+        is_new: False if the keep had it already.
     """
 
     record: ModelRecord
     file: Path | None = None
     not_pushed: str = ""
+    is_new: bool = True
 
     @property
     def label(self) -> str:
@@ -169,7 +171,7 @@ def packed(record: ModelRecord, beside: Mapping[str, bytes]) -> bytes:
 
 
 def hand_in(keep: Keep, file: Path, who: Identity) -> Recorded:
-    """What :func:`publish_or_keep` left in a file is in the keep.
+    """What :func:`publish_or_keep` left in a file is in the keep; nothing is written if it was there already.
 
     Raises:
         InvalidFile: It is no such file, or its parts contradict each other.
@@ -184,7 +186,21 @@ def hand_in(keep: Keep, file: Path, who: Identity) -> Recorded:
                 f"{file}: the register has other contents as {given.dataset}@{given.version}",
                 next_step="hand it in to the keep that the run was made in",
             )
-    return publish(keep, record, beside, who)
+    keep.refresh()
+    known = _same(keep.tree, readable(record))
+    return Recorded(known, is_new=False) if known else publish(keep, record, beside, who)
+
+
+def _same(tree: KeepTree, record: ModelRecord) -> ModelRecord | None:
+    """The record of the keep that says the very same, whatever its version."""
+    paths = [path for path in tree.list(f"models/{record.model}/") if path.endswith(".yaml")]
+    for path, data in tree.read_many(paths).items():
+        version = path.rpartition("/")[2].removesuffix(".yaml")
+        if VERSION.fullmatch(version):
+            other = record.model_copy(update={"version": version})
+            if other.dump().encode("utf-8") == data:
+                return other
+    return None
 
 
 def _unpacked(file: Path) -> tuple[ModelRecord, dict[str, bytes]]:

@@ -172,7 +172,7 @@ def _seen(
         own=(os.path.realpath(room), *_own_code()),
         environment=order.environment,
         observed=watching.observed,
-        paths=paths_seen(watching),
+        read=paths_seen(watching),
         began_s=watching.began_s,
         failure=failure_of(ended.exit_code, ended.signal),
         exit_code=ended.exit_code,

@@ -48,6 +48,7 @@ class UsedBy:
         through: Models that it reached through base models or derived datasets, and how.
         derived: Datasets that were made of it, and how.
         open: Where the way ends at a record that is missing or broken, one line each.
+        unread: Those of ``records`` (``churn@v7``) that were given it, and are known to have read nothing of it.
         undeclared: What was read of it without being declared, recognised by its bytes.
     """
 
@@ -58,6 +59,7 @@ class UsedBy:
     through: tuple[Way, ...] = ()
     derived: tuple[Way, ...] = ()
     open: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     undeclared: Recognised = field(default_factory=Recognised)
 
 
@@ -230,8 +232,20 @@ def used_by(keep: Keep, subject: str, *, fetch: bool = False) -> UsedBy:
         models_through(reached, matching),
         tuple(way for way in reached.ways if way.end.kind == "dataset"),
         reached.open,
-        same,
+        unread=tuple(
+            one.label
+            for one in matching
+            if one.label not in same.models and _is_unread(one, found.name, version)
+        ),
+        undeclared=same,
     )
+
+
+def _is_unread(record: ModelRecord, dataset: str, version: str | None) -> bool:
+    """Whether all that the record says of the dataset is that it was given, and that nothing of it was read."""
+    given = [one for one in record.inputs if one.dataset == dataset and version in (None, one.version)]
+    read = any(version in (None, one) for one in undeclared_of(record, dataset))
+    return not read and bool(given) and all(map(record.read_nothing_of, given))
 
 
 def _candidates_and_same(
@@ -261,7 +275,7 @@ def models_through(reached: Reached, direct: Iterable[ModelRecord]) -> tuple[Way
 
 def candidates(index: Index, dataset: str, number: int | None) -> tuple[list[str], Reached]:
     """The records that name a dataset, those that cannot be read, and all that it leads to."""
-    query = "SELECT DISTINCT path FROM leads WHERE how IN ('input', 'undeclared') AND name = ?"
+    query = "SELECT DISTINCT path FROM leads WHERE how IN ('input', 'given', 'undeclared') AND name = ?"
     paths = [row[0] for row in index.database.execute(query, (dataset,))]
     same = same_bytes.of_dataset(index.database, dataset, number)
     paths += [records.record_path(*one.model.split("@")) for one in same]
