@@ -72,7 +72,7 @@ def note(database: sqlite3.Connection, path: str, data: dict[str, Any]) -> None:
         for one in listed
         if one.get("size_bytes") != 0
         and one.get("sha256") != EMPTY
-        and any(key in one for key in ("sha256", "withheld", "unreadable"))
+        and any(key in one for key in ("sha256", "withheld", "unreadable", "gone"))
     ]
     count = data.get("undeclared_count")
     if isinstance(count, int) and count > len(listed):
