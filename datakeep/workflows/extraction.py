@@ -6,7 +6,6 @@ temporary folder, which then are the source of a version like any other. What is
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,11 +15,13 @@ from datakeep.core.errors import InvalidFile, SecretFound, UsageError
 from datakeep.repository.scratch import scratch
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction_record import (
+    Withholding,
     dictionary,
     files_read,
     moment,
     notes,
     recorded,
+    refreshed,
     stated_parameter,
 )
 from datakeep.workflows.query_words import advice_notes, no_rows, personal_note, row_notes, told
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
 
-#: A password that is shorter stands in many a text by chance.
-_SHORTEST_SECRET = 6
 _FIELDS = ("query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows", "extraction")
 
 
@@ -129,12 +128,18 @@ class Extracted:
         note = personal_note(names, facts.get(document, "privacy.personal"), before)
         yield from [note] if note else []
 
-    def describe(self, document: dict[str, Any]) -> None:
-        """Fill in what the catalogue says of the columns, where nobody has stated it."""
-        for column in document.get("columns") or []:
-            for name, value in self.columns.get(column["name"], {}).items():
-                if column.get(name) is None:
-                    column[name] = value
+    def describe(self, document: dict[str, Any], before: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+        """Fill in what the catalogue says of the columns, where nobody has stated it.
+
+        Args:
+            document: The manifest, whose columns are those of the version before, as far as they are the same.
+            before: ``source.extraction`` of that version: what the catalogue said then is not what a person stated.
+
+        Returns:
+            What the catalogue says anew of a column of which a person has stated something else, a sentence each.
+        """
+        known = (before or {}).get("dictionary")
+        return tuple(refreshed(document.get("columns") or [], self.columns, known))
 
 
 def first_query(wanted: Wanted) -> Query:
@@ -229,10 +234,9 @@ def _query(
 
 def _refuse_password(database: Database, text: _Text, parameters: Sequence[str]) -> None:
     """Refuse to write down the very password that opens the database, which this process knows."""
-    from datakeep.extract.sql.address import secrets_of
+    from datakeep.extract.sql.passwords import passwords_of
 
-    secrets = [*secrets_of(database.address), os.environ.get("PGPASSWORD", "")]
-    known = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+    known = passwords_of(database.address)
     content = text.content.decode("utf-8", "replace")
     places = {text.shown: content, **{f"--param {one.partition('=')[0]}": one for one in parameters}}
     for where, found in places.items():
@@ -321,6 +325,7 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
 def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
+    from datakeep.extract.sql.passwords import passwords_of
     from datakeep.workflows.check_sql import with_catalogue
 
     started = datetime.now(UTC)
@@ -330,7 +335,8 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         tables = session.tables(names) if names else {}
         checked = with_catalogue(query.statement, names, tables, session, ())
         origins = column_origins(query.statement, tables)
-        columns = dictionary(origins, tables)
+        hidden = Withholding(passwords_of(query.database.address))
+        columns = dictionary(origins, tables, hidden)
         keys = [column for column, known in columns.items() if known.get("key")]
         with session.run(query.statement, query.parameters, query.exactness) as result:
             parts = write_parts(
@@ -347,9 +353,10 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
             raise no_rows()
         # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
         reads = trace(query.statement, session.tables)
-        record = recorded(query, session, given, reads, origins, tables.values())
+        record = recorded(query, session, given, reads, origins, tables.values(), hidden)
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
+    record |= {"dictionary": {name: dict(known) for name, known in columns.items() if known}}
     record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}
     source = {
         "query": query.place,
