@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
 
+#: Of a decimal, as Arrow has it.
+_MOST_DIGITS = 76
 _FIELDS = ("query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows", "extraction")
 
 
@@ -261,13 +263,29 @@ def _exactness(wanted: Wanted, recorded: Source | None) -> Exactness:
             raise UsageError(
                 f"--decimal {option!r} is not COLUMN=PRECISION,SCALE", next_step="write --decimal price=12,2"
             )
-        decimals[name] = (int(parts[0]), int(parts[1]))
+        decimals[name] = _digits(option, *(int(part) for part in parts))
+    if both := [name for option in wanted.decimals if (name := option.rpartition("=")[0]) in wanted.as_text]:
+        raise UsageError(
+            f"the column {both[0]} is to be a decimal (--decimal) and text (--as-text)",
+            next_step="give one of the two",
+        )
     texts = {*(before.as_text if before else ()), *wanted.as_text} - {
         option.rpartition("=")[0] for option in wanted.decimals
     }
     for name in wanted.as_text:
         decimals.pop(name, None)
     return Exactness(frozenset(texts), decimals)
+
+
+def _digits(option: str, precision: int, scale: int) -> tuple[int, int]:
+    """Precision and scale of a decimal that Arrow has."""
+    if not 1 <= precision <= _MOST_DIGITS or scale > precision:
+        raise UsageError(
+            f"--decimal {option}: a decimal has 1 to {_MOST_DIGITS} digits, and no more of them behind the point",
+            next_step=f"write --decimal {option.rpartition('=')[0]}=38,2, or keep the column as text: --as-text "
+            f"{option.rpartition('=')[0]}",
+        )
+    return precision, scale
 
 
 def state_query(document: dict[str, Any], query: Query, *, by: str, now: datetime) -> None:
@@ -354,9 +372,11 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
         reads = trace(query.statement, session.tables)
         record = recorded(query, session, given, reads, origins, tables.values(), hidden)
+        guessed = session.guessed(query.statement, query.parameters)
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
     record |= {"dictionary": {name: dict(known) for name, known in columns.items() if known}}
+    record |= {"guessed": [one.record or one.told for one in guessed]} if guessed else {}
     record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}
     source = {
         "query": query.place,
@@ -369,5 +389,11 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    said = (*query.doubts, *advice_notes(query, checked), *notes(record), *row_notes(query, parts.rows))
+    said = (
+        *query.doubts,
+        *advice_notes(query, checked),
+        *notes(record),
+        *guessed,
+        *row_notes(query, parts.rows),
+    )
     return Extracted(folder, parts.rows, source, columns, said)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from datakeep.core.errors import AccessDenied
-from datakeep.extract.sql import duckdb_faults, duckdb_reads
+from datakeep.extract.sql import duckdb_faults, duckdb_guesses, duckdb_reads
 from datakeep.extract.sql.address import of_another_kind
 from datakeep.extract.sql.ahead import ahead, interruptible
 from datakeep.extract.sql.drivers import driver
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.duckdb_types import Plan
-    from datakeep.extract.sql.interface import Exactness, Parameter, Statement
+    from datakeep.extract.sql.interface import Exactness, Guess, Parameter, Statement
     from datakeep.extract.sql.placeholders import Sent
 
 _SETTINGS = {
@@ -162,6 +162,17 @@ class _DuckdbSession(Session):
         return found | {
             name: self._file_table(self._named[file]) for name, file in files.items() if file in self._named
         }
+
+    def guessed(self, statement: Statement, parameters: Mapping[str, Parameter]) -> tuple[Guess, ...]:
+        """Of CSV and JSON files: delimiter, header and types, and the values that are others than their texts."""
+        sent = substituted(statement, lambda name: _stand_in(name, parameters[name]))
+        values = {name: one.value for name, one in parameters.items()}
+        found: list[Guess] = []
+        for reading in duckdb_guesses.readings(sent.text, self._named, values):
+            # What only the reader of the query's own call understands is not said; its rows are there already.
+            with suppress(self._duckdb.Error), self._limited():
+                found += duckdb_guesses.told(reading, lambda sql: self._connection.execute(sql).fetchall())
+        return tuple(found)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question of our own."""

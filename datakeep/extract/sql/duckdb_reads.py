@@ -154,7 +154,7 @@ def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
             if table.this.quoted and not table.args.get("db"):
                 yield table.name, _FAR.match(table.name) is not None or _FILE.search(table.name) is not None
             continue
-        for argument in _arguments(table.this) if _READERS.match(_called(table.this)) else ():
+        for argument in arguments(table.this) if _READERS.match(called(table.this)) else ():
             if isinstance(argument, exp.Literal) and argument.is_string:
                 yield argument.name, False
             elif isinstance(argument, exp.Placeholder | exp.Parameter) and isinstance(
@@ -163,7 +163,7 @@ def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
                 yield values[argument.name], False
 
 
-def _called(call: Any) -> str:
+def called(call: Any) -> str:
     """The name of a function."""
     from sqlglot import exp
 
@@ -176,7 +176,7 @@ def _called(call: Any) -> str:
     )
 
 
-def _arguments(call: Any) -> list[Any]:
+def arguments(call: Any) -> list[Any]:
     """The arguments of a function that have no name, out of their lists."""
     from sqlglot import exp
 

@@ -174,6 +174,19 @@ class Snapshot:
     identity: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a database guessed of a file, in a sentence.
+
+    Attributes:
+        told: To whoever runs the query; it may hold a value.
+        record: The same without a value, where there is one: a value may be personal, and a record stays for good.
+    """
+
+    told: str
+    record: str | None = None
+
+
 class Result(Protocol):
     """The rows of one query, on their way."""
 
@@ -229,6 +242,11 @@ class Session(ABC):
     @abstractmethod
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """What the catalogue has of each name, as the query writes it; one that cannot be seen is left out."""
+
+    def guessed(self, statement: Statement, parameters: Mapping[str, Parameter]) -> tuple[Guess, ...]:
+        """What the database guessed of files of text that a query has read, and altered by it."""
+        del statement, parameters
+        return ()
 
     @abstractmethod
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
