@@ -18,6 +18,7 @@ from datakeep.workflows.extraction_record import (
     Withholding,
     dictionary,
     files_read,
+    folder_of_files,
     moment,
     notes,
     recorded,
@@ -209,6 +210,7 @@ def _query(
     from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
 
     database = open_database(url)
+    database.folder = folder_of_files(source)
     _refuse_password(database, text, wanted.parameters)
     given = parameters_of(wanted.parameters)
     with told(text.shown, recorded=text.recorded):

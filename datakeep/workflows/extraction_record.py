@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile
@@ -307,6 +308,23 @@ def files_read(source: Source | None) -> dict[str, str]:
     run = source.extraction if source else None
     files = [file for table in (run.tables if run else None) or () for file in table.files or ()]
     return {file.path: file.sha256 for file in files if file.sha256}
+
+
+def folder_of_files(source: Source | None) -> Path | None:
+    """The folder in which relative names of files of a recorded query begin, so that another run reads the same.
+
+    None where it names none, where that cannot be told (of a pattern with ``**``), and where the folder is not here.
+    """
+    run = source.extraction if source else None
+    for table in (run.tables if run else None) or ():
+        name = PurePath(table.name)
+        if table.kind != "file" or not table.files or "**" in name.parts or name.is_absolute():
+            continue
+        path = Path(table.files[0].path)
+        folder = Path(*path.parts[: -len(name.parts)])
+        if path.is_absolute() and len(path.parts) > len(name.parts) and folder.is_dir():
+            return folder
+    return None
 
 
 def _contents(table: Mapping[str, Any]) -> list[Any]:

@@ -161,7 +161,8 @@ def _to_keep(kind: str, name: str) -> str:
     argument = "types" if kind == "csv" else "columns"
     return (
         "as the column was guessed to be DOUBLE; to keep it: "
-        f"read_{kind}(FILE, {argument}={{{_text(name)}: 'VARCHAR'}}), and --decimal {name}=PRECISION,SCALE where it is to be a number"
+        f"read_{kind}(FILE, {argument}={{{_text(name)}: 'VARCHAR'}}), "
+        f"and --decimal {name}=PRECISION,SCALE where it is to be a number"
     )
 
 

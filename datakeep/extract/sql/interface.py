@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
+    from pathlib import Path
 
 #: The types that a parameter can have; what it was given as is cast to it before the query is sent.
 ParameterType = Literal["text", "integer", "decimal", "double", "boolean", "date", "timestamp"]
@@ -254,10 +255,16 @@ class Session(ABC):
 
 
 class Database(ABC):
-    """One kind of database, at one address."""
+    """One kind of database, at one address.
+
+    Attributes:
+        address: Where it is.
+        folder: In which the relative names of files in a query begin; None is the current one.
+    """
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.folder: Path | None = None
 
     @abstractmethod
     def session(self, *, timeout_s: int | None = None) -> AbstractContextManager[Session]:
