@@ -391,11 +391,6 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    said = (
-        *query.doubts,
-        *advice_notes(query, checked),
-        *notes(record),
-        *guessed,
-        *row_notes(query, parts.rows),
-    )
-    return Extracted(folder, parts.rows, source, columns, said)
+    said = [*query.doubts, *advice_notes(query, checked), *notes(record), *(guess.told for guess in guessed)]
+    said += row_notes(query, parts.rows)
+    return Extracted(folder, parts.rows, source, columns, tuple(said))
