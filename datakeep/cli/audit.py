@@ -14,6 +14,13 @@ from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
 from datakeep.cli.tampered_lines import distrusted
+from datakeep.cli.undeclared_lines import (
+    reader_lines,
+    same_rows,
+    undeclared_data,
+    undeclared_lines,
+    unlisted_lines,
+)
 from datakeep.core.unstated import grouped
 from datakeep.formats.model_words import model_rows, pairs, read_in_words
 
@@ -124,11 +131,14 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
         code = EXIT_INCOMPLETE if found.not_searched else 0
         return Answer(_file_data(found), list(_file_lines(found, subject)), code)
     if not isinstance(found, Audit):
-        return Answer(_used_data(found), list(_used_lines(found)))
+        is_unsure = bool(found.undeclared.lacking or found.undeclared.unlisted)
+        code = EXIT_INCOMPLETE if is_unsure and not found.records and not found.through else 0
+        return Answer(_used_data(found), list(_used_lines(found)), code)
     if found.made_of is None:
         unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
-        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if found.files else unsure)
-    return Answer(_data(found), list(_lines(found)))
+        known = found.files or found.undeclared
+        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if known else unsure)
+    return Answer(_data(found), list(_lines(found, subject)))
 
 
 def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
@@ -138,13 +148,19 @@ def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
         for file in found.files:
             yield from _file_lines(file, subject)
         return
+    if found.undeclared:
+        yield f"{found.asked}: no model's file on record, and no registered file that is known here"
+        yield f"  sha256 {found.sha256}"
+        yield from reader_lines(found.undeclared)
+        yield from _broken_lines(found)
+        yield from _unsearched_lines(found, subject)
+        yield f"next: datakeep audit model:{found.undeclared[0].model}"
+        return
     yield f"{found.asked}: not known: the keep has no readable record of it"
     if found.sha256:
         yield f"  sha256 {found.sha256}"
     yield from _broken_lines(found)
-    if found.not_searched:
-        yield f"whether it is a registered dataset's own file was not searched in {found.not_searched}"
-        yield f"  datakeep audit {quote(subject)} --fetch gets them"
+    yield from _unsearched_lines(found, subject)
     if found.guesses:
         yield "a guess, no more: a model that was saved again has other bytes; the nearest on record are"
         yield from some(found.guesses, mark="~")
@@ -154,13 +170,19 @@ def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
     )
 
 
+def _unsearched_lines(found: Audit, subject: str) -> Iterator[str]:
+    if found.not_searched:
+        yield f"whether it is a registered dataset's own file was not searched in {found.not_searched}"
+        yield f"  datakeep audit {quote(subject)} --fetch gets them"
+
+
 def _broken_lines(found: Audit | UsedBy | FileUsedBy) -> Iterator[str]:
     if found.broken:
         yield "records that cannot be read, and might have told more:"
         yield from some([f"{one.path}: {one.reason}" for one in found.broken], mark="!")
 
 
-def _lines(found: Audit) -> Iterator[str]:
+def _lines(found: Audit, subject: str) -> Iterator[str]:
     if found.made_of is None:
         return
     if found.sha256:
@@ -172,6 +194,11 @@ def _lines(found: Audit) -> Iterator[str]:
     yield from _made_lines(found.made_of, "", set())
     if found.same_file:
         yield f"the same file is also recorded as {', '.join(found.same_file)}"
+    yield from reader_lines(found.undeclared)
+    if found.files:
+        yield "it is a registered dataset's own file too, of which a training left a copy:"
+    for file in found.files:
+        yield from _file_lines(file, subject)
     yield from _broken_lines(found)
     given = found.made_of.record.inputs
     if given:
@@ -185,7 +212,8 @@ def _called(record: ModelRecord) -> str:
 def _made_lines(made: MadeOf, indent: str, told: set[str]) -> Iterator[str]:
     record = made.record
     yield indent + click.style(f"model {record.model}@{record.version}", bold=True)
-    yield from (indent + _INDENT + line for line in table(map(_styled, model_rows(record))))
+    rows = [*map(_styled, model_rows(record)), *same_rows(made.same)]
+    yield from (indent + _INDENT + line for line in table(rows))
     for given in made.inputs:
         yield from _input_lines(given, indent + _INDENT, told, record)
     for base in made.base_models:
@@ -252,6 +280,9 @@ def _data(found: Audit) -> dict[str, Any]:
         "differing": list(found.differing),
         "registered_files": [_file_data(one) for one in found.files],
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
+        "read_undeclared": [
+            {"model": one.model, "at": list(one.at), "sure": one.is_sure} for one in found.undeclared
+        ],
         "guesses": list(found.guesses),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }
@@ -262,6 +293,7 @@ def _made_data(made: MadeOf) -> dict[str, Any]:
         "record": made.record.to_dict(),
         "datasets": [_input_data(given) for given in made.inputs],
         "base_models": [_made_data(base) for base in made.base_models],
+        "same_bytes": dict(made.same),
         "unknown": list(made.unknown),
     }
 
@@ -289,13 +321,14 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         rows = [
             (
                 record.label,
-                ", ".join(_versions_read(record, found.dataset)),
+                ", ".join(_versions_read(record, found)),
                 (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
                 pairs(record.metrics),
             )
             for record in found.records
         ]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
+    yield from undeclared_lines(found)
     yield from _way_lines(found.derived, "datasets that were derived from it:")
     yield from _way_lines(found.through, "through base models and derived datasets it went into:")
     yield from _open_lines(found)
@@ -307,11 +340,16 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         yield f"next: datakeep audit model:{found.through[0].end}"
 
 
-def _versions_read(record: ModelRecord, dataset: str) -> list[str]:
+def _versions_read(record: ModelRecord, found: UsedBy) -> list[str]:
     from datakeep.workflows.file_verdicts import undeclared_of
 
+    dataset = found.dataset
     declared = [f"{dataset}@{one.version}" for one in record.inputs if one.dataset == dataset]
-    read = [f"{dataset}@{one}" for one in undeclared_of(record, dataset)]
+    of_checkout = undeclared_of(record, dataset)
+    read = dict.fromkeys(f"{dataset}@{one}" for one in of_checkout)
+    by_bytes = [one for one in found.undeclared.found if one.model == record.label]
+    if by_bytes and not any(f"{dataset}@{one.version}" in (*declared, *read) for one in by_bytes):
+        read[f"{dataset}@v{max(one.number for one in by_bytes)}"] = None
     return declared + [f"{one} (read without being declared)" for one in read if one not in declared]
 
 
@@ -339,10 +377,11 @@ def _file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
         rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "USED", "THE FILE", "BECAUSE")))
     elif found.versions or found.not_searched:
-        yield "no recorded model used these versions itself"
+        yield "no recorded model used these versions itself, and none is known to have read a copy of this file"
     head = "through others these versions went into (whether this file did is not known):"
     yield from _way_lines(found.through, head)
     yield from _open_lines(found)
+    yield from unlisted_lines(found.unlisted)
     yield from _broken_lines(found)
     if found.models:
         yield f"next: datakeep audit model:{found.models[0].model}"
@@ -358,7 +397,7 @@ def _file_data(found: FileUsedBy) -> dict[str, Any]:
             for one in found.models
         ],
         "through": _ways_data(found.through),
-        "unknown": list(found.open),
+        "unknown": [*found.open, *unlisted_lines(found.unlisted)],
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }
@@ -373,7 +412,8 @@ def _used_data(found: UsedBy) -> dict[str, Any]:
         "dataset": found.dataset,
         "version": found.version,
         "models": [record.to_dict() for record in found.records],
-        "versions_read": {_called(one): _versions_read(one, found.dataset) for one in found.records},
+        "versions_read": {_called(one): _versions_read(one, found) for one in found.records},
+        "undeclared": undeclared_data(found),
         "derived": _ways_data(found.derived),
         "through": _ways_data(found.through),
         "unknown": list(found.open),

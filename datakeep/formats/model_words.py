@@ -35,6 +35,8 @@ def undeclared_in_words(entry: dict[str, Any]) -> str:
     parts = [counted(size_bytes, "byte")] if isinstance(size_bytes, int) else []
     parts += [f"sha256 {entry['sha256']}"] if "sha256" in entry else []
     parts += [f"in a checkout of {entry['of']}, which was not declared"] if "of" in entry else []
+    parts += [str(entry["differs"])] if "differs" in entry else []
+    parts += [f"the file of {entry['model']}, a base model that was not declared"] if "model" in entry else []
     parts += [f"named by {entry['named']}"] if "named" in entry else []
     keys = ("withheld", "unreadable", "changed", "digest", "guess")
     parts += [f"{key}: {entry[key]}" for key in keys if key in entry]

@@ -70,6 +70,20 @@ def path_of(database: sqlite3.Connection, inventory: int, row: int) -> str:
     return _unpacked(data)[row - first]
 
 
+def paths_of(database: sqlite3.Connection, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """The paths of many rows of inventories; each piece of a list is unpacked once."""
+    pieces: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    whose = dict(database.execute("SELECT number, paths FROM inventory"))
+    for inventory, row in places:
+        pieces.setdefault((whose[inventory], row - row % CHUNK_ROWS), []).append((inventory, row))
+    found: dict[tuple[int, int], str] = {}
+    query = "SELECT paths FROM chunk WHERE inventory = ? AND first = ?"
+    for (inventory, first), some in pieces.items():
+        paths = _unpacked(database.execute(query, (inventory, first)).fetchone()[0])
+        found |= {place: paths[place[1] - first] for place in some}
+    return found
+
+
 def paths_holding(database: sqlite3.Connection, inventory: int, word: str, limit: int) -> list[str]:
     """Up to ``limit`` paths of an inventory that hold ``word``, which is folded."""
     found: list[str] = []

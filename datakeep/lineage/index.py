@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from datakeep.lineage import hashes, lost, schema, wanting
+from datakeep.lineage import hashes, lost, same_bytes, schema, wanting
 from datakeep.lineage.committed import PREFIXES, Place, Told, folded, place_of, texts, to_json, told, words
 
 if TYPE_CHECKING:
@@ -223,7 +223,17 @@ def _changed(database: sqlite3.Connection, source: Source, before: str | None) -
 
 def _forget(database: sqlite3.Connection, paths: Iterable[str]) -> None:
     for path in paths:
-        for table in ("entry", "version", "artifact", "leads", "lost", "query", "object", "wanting"):
+        for table in (
+            "entry",
+            "version",
+            "artifact",
+            "undeclared",
+            "leads",
+            "lost",
+            "query",
+            "object",
+            "wanting",
+        ):
             database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608  # our own names
 
 
@@ -277,6 +287,7 @@ def _store_model(database: sqlite3.Connection, path: str, data: dict[str, Any]) 
         _lead(database, path, "input", f"{given['dataset']}@{given['version']}")
     for label in sorted({str(one["of"]) for one in data.get("undeclared") or [] if one.get("of")}):
         _lead(database, path, "undeclared", label)
+    same_bytes.note(database, path, data)
     for base in data.get("base_models") or []:
         _lead(database, path, "base", str(base))
 

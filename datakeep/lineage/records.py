@@ -14,7 +14,7 @@ from datakeep.core.errors import InvalidFile
 from datakeep.core.names import NAME, VERSION, version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from datakeep.formats.model import ModelRecord
 
@@ -104,16 +104,22 @@ def find_by_digest(reader: Reader, sha256: str) -> Found:
     return _search(reader, reader.list(FOLDER), wanted.encode("ascii"), made_it)
 
 
-def find_by_dataset(reader: Reader, dataset: str) -> Found:
-    """The records of the models that used any version of a dataset, or read of a checkout without declaring it."""
+def find_by_dataset(reader: Reader, dataset: str, besides: Collection[str] = ()) -> Found:
+    """The records of the models that used any version of a dataset, or read of a checkout without declaring it.
+
+    Those of ``besides`` (``churn@v7``) are among them, although they do not name it.
+    """
 
     def used_it(record: ModelRecord) -> bool:
         names = [given.dataset for given in record.inputs]
-        return dataset in names or any(
-            str(one.get("of")).partition("@")[0] == dataset for one in record.undeclared
+        return (
+            dataset in names
+            or record.label in besides
+            or any(str(one.get("of")).partition("@")[0] == dataset for one in record.undeclared)
         )
 
-    return _search(reader, reader.list(FOLDER), dataset.encode("utf-8"), used_it)
+    text = b"" if besides else dataset.encode("utf-8")
+    return _search(reader, reader.list(FOLDER), text, used_it)
 
 
 def _search(

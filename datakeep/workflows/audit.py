@@ -14,6 +14,7 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
 from datakeep.lineage import records
+from datakeep.workflows import undeclared
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import not_known, stated
 from datakeep.workflows.used_by import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.standings import Proofs
     from datakeep.workflows.stated import Stated
+    from datakeep.workflows.undeclared import Reader
 
 #: Base models of base models, and no further: a record that names itself must not hang the audit.
 _MAX_DEPTH = 10
@@ -74,12 +76,16 @@ class InputFacts:
 
 @dataclass(frozen=True, slots=True)
 class MadeOf:
-    """What one model was made of; ``base_models`` are answered in the same way."""
+    """What one model was made of; ``base_models`` are answered in the same way.
+
+    ``same`` tells of undeclared files that have a registered file's bytes: where each lay, and whose they are.
+    """
 
     record: ModelRecord
     inputs: tuple[InputFacts, ...]
     base_models: tuple[MadeOf, ...]
     unknown: tuple[str, ...]
+    same: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,9 @@ class Audit:
         broken: Records that may hold an answer, but cannot be read.
         guesses: Recorded files of the same name or size, where the file itself is not known; no more than guesses.
         differing: If the records of the same file name different data, what each of them names.
-        files: What the file is in registered datasets, where no record of a model has it, and which models read it.
+        files: What the file is in registered datasets, and which models read it; it may be a model's file as well.
         not_searched: Whose lists of files are not here, if the file was looked for in them.
+        undeclared: What models read these bytes without declaring them; they are no registered file.
     """
 
     asked: str
@@ -107,6 +114,7 @@ class Audit:
     differing: tuple[str, ...] = ()
     files: tuple[FileUsedBy, ...] = ()
     not_searched: NotSearched | None = None
+    undeclared: tuple[Reader, ...] = ()
 
 
 def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Audit | UsedBy | FileUsedBy:
@@ -131,7 +139,7 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
     if of_file and (kind == "dataset" or not Path(subject).is_file()):
         return file_used_by(keep, *of_file, fetch=fetch)
     if kind == "dataset" and name:
-        return used_by(keep, name)
+        return used_by(keep, name, fetch=fetch)
     return _whatever(keep, subject, now, fetch=fetch)
 
 
@@ -159,7 +167,7 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
     if is_model:
         return _by_name(keep, subject, now)
     if is_dataset:
-        return used_by(keep, subject)
+        return used_by(keep, subject, fetch=fetch)
     if is_file:
         return _by_file(keep, Path(subject), now, fetch=fetch)
     if Path(subject).is_dir():
@@ -186,18 +194,30 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
 def _by_file(keep: Keep, path: Path, now: datetime, *, fetch: bool) -> Audit:
     sha256, found = find_by_file(keep, path)
     asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
-    if not found.records:
-        from datakeep.workflows.registered_file import registered_file  # late: only for what no record has
+    from datakeep.workflows.registered_file import registered_file  # late: most audits name no file
 
-        files, lacking = registered_file(keep, sha256, fetch=fetch)
-        guesses = () if files else nearest_files(keep, path.resolve())
+    readers = () if not path.stat().st_size else undeclared.readers(keep, sha256)
+    files, lacking = registered_file(keep, sha256, fetch=fetch)
+    if not found.records:
+        guesses = () if files or readers else nearest_files(keep, path.resolve())
         broken = _all_broken(keep)
-        return Audit(asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking)
+        return Audit(
+            asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking, undeclared=readers
+        )
     newest = newest_of(found)
     rest = [one for one in found.records if one is not newest]
     others = tuple(one.label + (" (failed)" if one.status == "failed" else "") for one in rest)
     made_of = Auditor(keep, now).made_of(newest)
-    return Audit(asked, sha256, made_of, others, found.broken, differing=_differing([newest, *rest]))
+    return Audit(
+        asked,
+        sha256,
+        made_of,
+        others,
+        found.broken,
+        differing=_differing([newest, *rest]),
+        files=files,
+        undeclared=readers,
+    )
 
 
 def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
@@ -205,8 +225,8 @@ def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
     named = {}
     for record in found:
         data = sorted({f"{one.dataset}@{one.version}" for one in record.inputs}) + sorted(record.base_models)
-        undeclared = max(record.undeclared_count or 0, len(record.undeclared))
-        data += [counted(undeclared, "undeclared file")] if undeclared else []
+        besides = max(record.undeclared_count or 0, len(record.undeclared))
+        data += [counted(besides, "undeclared file")] if besides else []
         failed = " (failed)" if record.status == "failed" else ""
         named[record.label + failed] = ", ".join(data) or "no data"
     return tuple(f"{one}: {data}" for one, data in named.items()) if len({*named.values()}) > 1 else ()
@@ -265,7 +285,9 @@ class Auditor:
             else:
                 bases.append(self.made_of(base, (*above, me)))
         unknown += gaps(record)
-        return MadeOf(record, inputs, tuple(bases), tuple(dict.fromkeys(unknown)))
+        found = undeclared.of_model(self._keep, record)
+        same = tuple((at, undeclared.in_words(some)) for at, some in found.items())
+        return MadeOf(record, inputs, tuple(bases), tuple(dict.fromkeys(unknown)), same)
 
     def version(self, name: str) -> InputFacts:
         """What is known of ``orders@v3``, whoever used it.

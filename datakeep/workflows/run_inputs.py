@@ -19,6 +19,7 @@ from datakeep.formats.model import FilesRead, ModelInput
 from datakeep.lineage import inputs
 from datakeep.repository import working
 from datakeep.store.hashing import hash_file
+from datakeep.workflows.compared import compare
 
 if TYPE_CHECKING:
     import os
@@ -44,6 +45,7 @@ class Inputs:
         parameters: What ``params.yaml`` and its like say, by their names.
         lists: The lists of files that were read, where not all were; by path relative to the record's folder.
         unknown: What could not be told.
+        base_models: Models of the keep whose files were read without being declared, ``churn@v1``.
     """
 
     datasets: list[ModelInput] = field(default_factory=list)
@@ -52,6 +54,7 @@ class Inputs:
     parameters: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, bytes] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    base_models: list[str] = field(default_factory=list)
 
 
 def given_inputs(given: Sequence[Given], read: Mapping[str, set[str]] | None) -> Inputs:
@@ -102,6 +105,7 @@ def add_undeclared(
     """
     finder = Checkouts(keep)
     listed: set[str] = set()
+    of_checkouts: list[tuple[dict[str, Any], str]] = []
     there = [(path, status) for path in paths if (status := _regular(path)) is not None]
     keep.progress.stage("hashing what was read besides", total=min(len(there), MAX_UNDECLARED))
     for path, status in there:
@@ -123,11 +127,14 @@ def add_undeclared(
         if of:
             entry["of"] = of
             listed.add(of)
+            of_checkouts.append((entry, finder.below(path)))
         found.undeclared.append(entry)
         found.undeclared_count += 1
     if found.undeclared_count > len(found.undeclared):
         more = found.undeclared_count - len(found.undeclared)
         found.unknown.append(f"{more:,} more undeclared inputs, which were counted and not listed")
+    if any("sha256" in entry for entry in found.undeclared):
+        found.base_models += compare(keep, found.undeclared, of_checkouts, found.unknown)
 
 
 def _regular(path: str) -> os.stat_result | None:
@@ -165,6 +172,11 @@ class Checkouts:
                 self._known[folder] = self._look(folder)
                 return self._known[folder]
         return None
+
+    def below(self, path: str) -> str:
+        """Where in its checkout a file lies of which :meth:`version_of` told the version."""
+        folder = next(one for one in Path(path).parents if self._known.get(one))
+        return Path(path).relative_to(folder).as_posix()
 
     def _look(self, folder: Path) -> str | None:
         try:

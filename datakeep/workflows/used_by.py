@@ -6,15 +6,16 @@ record does not tell is "not known", never "not read".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import SourceUnreadable, UnknownName
 from datakeep.core.names import NAME, VERSION, nearest, version_number
-from datakeep.lineage import backwards, hashes, records
+from datakeep.lineage import backwards, hashes, records, same_bytes
 from datakeep.lineage.committed import folded
 from datakeep.workflows.file_verdicts import FileRead, readers, undeclared_of
 from datakeep.workflows.index import NotSearched, ask, not_searched
+from datakeep.workflows.undeclared import Recognised, matters, recognise, with_what_was_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +45,7 @@ class UsedBy:
         through: Models that it reached through base models or derived datasets, and how.
         derived: Datasets that were made of it, and how.
         open: Where the way ends at a record that is missing or broken, one line each.
+        undeclared: What was read of it without being declared, recognised by its bytes.
     """
 
     dataset: str
@@ -53,6 +55,7 @@ class UsedBy:
     through: tuple[Way, ...] = ()
     derived: tuple[Way, ...] = ()
     open: tuple[str, ...] = ()
+    undeclared: Recognised = field(default_factory=Recognised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class FileUsedBy:
         open: Where a way ends at a record that is missing or broken, one line each.
         not_searched: Versions whose file lists are not here; None if all are.
         broken: Records that cannot be read, and might have told more.
+        unlisted: Models that read more undeclared files than their records list.
     """
 
     dataset: str
@@ -78,6 +82,7 @@ class FileUsedBy:
     open: tuple[str, ...]
     not_searched: NotSearched | None
     broken: tuple[Broken, ...]
+    unlisted: tuple[str, ...] = ()
 
 
 class SomeFiles:
@@ -167,8 +172,13 @@ def nearest_files(keep: Keep, path: Path) -> tuple[str, ...]:
     )
 
 
-def used_by(keep: Keep, subject: str) -> UsedBy:
+def used_by(keep: Keep, subject: str, *, fetch: bool = False) -> UsedBy:
     """Which models ``NAME``, or ``NAME@V``, went into.
+
+    Args:
+        keep: The keep.
+        subject: ``orders``, or ``orders@v3``.
+        fetch: Get the file lists that are not here, if models read undeclared files.
 
     Raises:
         UnknownName: There is no such dataset or version.
@@ -176,12 +186,13 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
     found = keep.resolve(subject)
     version = found.version if "@" in subject else None
     number = version_number(version) if version else None
-    paths, reached = ask(keep, lambda index: candidates(index, found.name, number), files=False)
-    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name)
+    paths, reached, same = _candidates_and_same(keep, found.name, number, fetch=fetch)
+    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, same.models)
     matching = tuple(
         record
         for record in used.records
-        if any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
+        if record.label in same.models
+        or any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
         or any(version in (None, one) for one in undeclared_of(record, found.name))
     )
     return UsedBy(
@@ -192,7 +203,23 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
         models_through(reached, matching),
         tuple(way for way in reached.ways if way.end.kind == "dataset"),
         reached.open,
+        same,
     )
+
+
+def _candidates_and_same(
+    keep: Keep, dataset: str, number: int | None, *, fetch: bool
+) -> tuple[list[str], Reached, Recognised]:
+    """The lists of files are looked at only where a model read undeclared files: most keeps need none for this."""
+
+    def question(index: Index) -> tuple[list[str], Reached, Recognised]:
+        same = recognise(index, dataset, number)
+        return *candidates(index, dataset, number), same
+
+    def cheap(index: Index) -> tuple[list[str], Reached, Recognised] | None:
+        return None if matters(index) else question(index)
+
+    return ask(keep, cheap, files=False) or ask(keep, question, fetch=fetch)
 
 
 def models_through(reached: Reached, direct: Iterable[ModelRecord]) -> tuple[Way, ...]:
@@ -205,6 +232,8 @@ def candidates(index: Index, dataset: str, number: int | None) -> tuple[list[str
     """The records that name a dataset, those that cannot be read, and all that it leads to."""
     query = "SELECT DISTINCT path FROM leads WHERE how IN ('input', 'undeclared') AND name = ?"
     paths = [row[0] for row in index.database.execute(query, (dataset,))]
+    same = same_bytes.of_dataset(index.database, dataset, number)
+    paths += [records.record_path(*one.model.split("@")) for one in same]
     return paths + _broken_paths(index), backwards.reached(index.database, dataset, number)
 
 
@@ -237,15 +266,16 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
 
     def question(
         index: Index,
-    ) -> tuple[list[int], list[int], NotSearched | None, list[str], Reached, list[str]]:
+    ) -> tuple[list[int], list[int], NotSearched | None, list[str], Reached, list[str], Recognised]:
+        same = recognise(index, found.name, number, path)
         having = _having(index, found.name, number, path)
         unlisted = _unlisted(index, found.name, number)
         lacking = not_searched(index, "files", found.name, number)
         near = [] if having else _near_paths(index, found.name, path)
         paths, reached = candidates(index, found.name, number)
-        return having, unlisted, lacking, paths, reached, near
+        return having, unlisted, lacking, paths, reached, near, same
 
-    having, unlisted, lacking, paths, reached, near = ask(keep, question, fetch=fetch)
+    having, unlisted, lacking, paths, reached, near, same = ask(keep, question, fetch=fetch)
     if not having and not lacking:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownName(
@@ -253,19 +283,24 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
             next_step=f"datakeep find {path.rpartition('/')[2]} --kind file",
         )
     versions = tuple(f"v{one}" for one in having)
-    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name)
+    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, same.models)
     perhaps = {f"v{one}" for one in unlisted}
     models = tuple(
         one
         for record in used.records
-        for one in readers(keep, record, found.name, path, known={*versions}, perhaps=perhaps)
+        for one in readers(
+            keep, record, found.name, path, known={*versions}, perhaps=perhaps, same=same.found
+        )
     )
+    models = with_what_was_read(models, same.found)
     through = tuple(
         way
         for way in models_through(reached, used.records)
         if version or _begins_in(way, [*having, *unlisted])
     )
-    return FileUsedBy(found.name, path, versions, models, through, reached.open, lacking, used.broken)
+    return FileUsedBy(
+        found.name, path, versions, models, through, reached.open, lacking, used.broken, same.unlisted
+    )
 
 
 def _unlisted(index: Index, dataset: str, number: int | None) -> list[int]:

@@ -213,7 +213,7 @@ def blind(many: World, tmp_path: Path) -> Iterator[World]:
     tools.mkdir()
     for folder in os.environ["PATH"].split(os.pathsep):
         for program in Path(folder).iterdir() if Path(folder).is_dir() else ():
-            if program.name != "strace" and not (tools / program.name).exists():
+            if program.name != "strace" and not (tools / program.name).is_symlink():
                 (tools / program.name).symlink_to(program)
     for name in ("python", "python3"):
         (tools / name).unlink(missing_ok=True)
