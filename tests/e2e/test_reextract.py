@@ -146,9 +146,10 @@ def test_what_the_database_says_of_columns_is_refreshed_and_what_a_person_stated
 
     manifest = queries.entry("words", "v2")["manifest"]
     next(one for one in manifest["columns"] if one["name"] == "amount")["meaning"] = "net, in USD"
-    stated = queries.write("stated.yaml", json.dumps(manifest))
-    (stated.parent / "source").mkdir()
-    shutil.copy(stated.with_name("words.sql"), stated.parent / "source")
+    folder = queries.world.aiko.cwd / "stated"
+    (folder / "source").mkdir(parents=True)
+    shutil.copy(folder.parent / "words.sql", folder / "source")
+    stated = queries.write("stated/stated.yaml", json.dumps(manifest))
     queries.run("update", "words", "--manifest", stated, "-m", "said by hand")
     assert "same rows as words@v3" in rerun(queries, "words", shop)
 
