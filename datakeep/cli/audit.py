@@ -13,7 +13,7 @@ from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
-from datakeep.cli.tampered_lines import distrusted
+from datakeep.cli.tampered_lines import distrusted, unless_deleted
 from datakeep.cli.undeclared_lines import (
     reader_lines,
     same_rows,
@@ -36,7 +36,7 @@ _INDENT = "  "
 
 
 @answering(name="audit")
-@click.argument("subjects", metavar="[MODEL-FILE | MODEL[@V] | DATASET[@V][:PATH]]…", nargs=-1)
+@click.argument("subjects", metavar="[MODEL-FILE | SHA256 | MODEL[@V] | DATASET[@V][:PATH]]…", nargs=-1)
 @click.option("--fetch", is_flag=True, help="Get what is not here: file lists, and for --where the data.")
 @click.option(
     "--where",
@@ -59,10 +59,10 @@ def command(
 ) -> Answer:
     r"""Tell what a model was made of: every dataset, version and rule, code, environment and metrics.
 
-    A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
-    of it: which models it went into, directly, through base models, and through derived datasets. Exit code 3:
-    the keep has no record of it, or what the answer comes from was changed since it was recorded; 4: it is not
-    known, since not all could be searched.
+    A model is found by its file, whatever the file is called now, by its sha256 (or 8 digits of it and more), or by
+    its name. For a dataset, or one file of it: which models it went into, directly, through base models, and through
+    derived datasets. Exit code 3: the keep has no record of it, or what the answer comes from, or could have come
+    from, was changed or deleted since it was recorded; 4: it is not known, since not all could be searched.
 
     --where asks the same of rows, by their values; 3: there are none, 4: none in what could be searched. --diff tells
     what differs between two models; 3: something. --policy names models whose data is unowned, unproven, expired, of
@@ -116,10 +116,14 @@ def _made_or_used(session: Session, subject: str, export: Export, *, fetch: bool
 
     export.check(as_json=session.as_json)
     keep, now = session.keep(), datetime.now(UTC)
-    found = audit(keep, subject, now=now, fetch=fetch)
-    changed = behind_an_audit(keep, found, now=now)
-    shown = distrusted(_answer(found, subject), changed)
-    return exported(keep, found, subject, shown, export, now, changed)
+
+    def question() -> Answer:
+        found = audit(keep, subject, now=now, fetch=fetch)
+        changed = behind_an_audit(keep, found, now=now)
+        shown = distrusted(_answer(found, subject), changed)
+        return exported(keep, found, subject, shown, export, now, changed)
+
+    return unless_deleted(keep, [subject], question)
 
 
 def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
@@ -128,10 +132,12 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
     from datakeep.workflows.used_by import FileUsedBy
 
     if isinstance(found, FileUsedBy):
-        code = EXIT_INCOMPLETE if found.not_searched else 0
+        blind = found.broken and not found.models and not found.through
+        code = EXIT_INCOMPLETE if found.not_searched or found.unread or blind else 0
         return Answer(_file_data(found), list(_file_lines(found, subject)), code)
     if not isinstance(found, Audit):
-        is_unsure = bool(found.undeclared.lacking or found.undeclared.unlisted)
+        same = found.undeclared
+        is_unsure = bool(same.lacking or same.unlisted or found.broken or found.open)
         code = EXIT_INCOMPLETE if is_unsure and not found.records and not found.through else 0
         return Answer(_used_data(found), list(_used_lines(found)), code)
     if found.made_of is None:
@@ -313,7 +319,10 @@ def _input_data(found: InputFacts) -> dict[str, Any]:
 
 def _used_lines(found: UsedBy) -> Iterator[str]:
     name = f"{found.dataset}@{found.version}" if found.version else found.dataset
-    if not found.records:
+    records = [one for one in found.records if one.label not in found.unread]
+    if not records and not found.through and (found.broken or found.open):
+        yield f"{name}: not known: no record that can be read says that a model used it; this is no 'no'"
+    elif not records:
         itself = " itself" if found.through else ""
         yield f"{name}: no recorded model used it{itself}"
     else:
@@ -325,16 +334,19 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
                 (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
                 pairs(record.metrics),
             )
-            for record in found.records
+            for record in records
         ]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
     yield from undeclared_lines(found)
     yield from _way_lines(found.derived, "datasets that were derived from it:")
     yield from _way_lines(found.through, "through base models and derived datasets it went into:")
     yield from _open_lines(found)
+    if found.unread:
+        yield "given to, but nothing of it was read by:"
+        yield from some(found.unread, mark="-")
     yield from _broken_lines(found)
-    if found.records:
-        first = found.records[0]
+    if records:
+        first = records[0]
         yield f"next: datakeep audit model:{first.model}@{first.version}"
     elif found.through:
         yield f"next: datakeep audit model:{found.through[0].end}"
@@ -350,7 +362,18 @@ def _versions_read(record: ModelRecord, found: UsedBy) -> list[str]:
     by_bytes = [one for one in found.undeclared.found if one.model == record.label]
     if by_bytes and not any(f"{dataset}@{one.version}" in (*declared, *read) for one in by_bytes):
         read[f"{dataset}@v{max(one.number for one in by_bytes)}"] = None
-    return declared + [f"{one} (read without being declared)" for one in read if one not in declared]
+    return declared + [f"{one} ({_how(record, one, found)})" for one in read if one not in declared]
+
+
+def _how(record: ModelRecord, label: str, found: UsedBy) -> str:
+    """Of a checkout with nothing but changed and further files, no file of the version was read."""
+    of_it = [one for one in record.undeclared if one.get("of") == label]
+    as_registered = any(
+        (one.model, f"{one.dataset}@{one.version}") == (record.label, label) for one in found.undeclared.found
+    )
+    if of_it and all("differs" in one for one in of_it) and not as_registered:
+        return "changed files of a checkout, read without being declared"
+    return "read without being declared"
 
 
 def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
@@ -373,10 +396,16 @@ def _file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
     if found.not_searched:
         yield f"not searched: {found.not_searched}"
         yield f"  datakeep audit {quote(subject)} --fetch gets them"
+    if found.unread:
+        yield "not searched, since the register entry cannot be read:"
+        yield from some([f"{one.path}: {one.reason}" for one in found.unread], mark="?")
+        yield f"  next: git log -- {quote(found.unread[0].path)} shows who changed it"
     if found.models:
         rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "USED", "THE FILE", "BECAUSE")))
-    elif found.versions or found.not_searched:
+    elif found.broken and not found.through:
+        yield "not known: no record that can be read says that a model used these versions; this is no 'no'"
+    elif found.versions or found.not_searched or found.unread:
         yield "no recorded model used these versions itself, and none is known to have read a copy of this file"
     head = "through others these versions went into (whether this file did is not known):"
     yield from _way_lines(found.through, head)
@@ -399,6 +428,7 @@ def _file_data(found: FileUsedBy) -> dict[str, Any]:
         "through": _ways_data(found.through),
         "unknown": [*found.open, *unlisted_lines(found.unlisted)],
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
+        "unread": [{"path": one.path, "reason": one.reason} for one in found.unread],
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }
 
@@ -408,11 +438,13 @@ def _ways_data(ways: Sequence[Way]) -> list[dict[str, Any]]:
 
 
 def _used_data(found: UsedBy) -> dict[str, Any]:
+    read = [one for one in found.records if one.label not in found.unread]
     return {
         "dataset": found.dataset,
         "version": found.version,
-        "models": [record.to_dict() for record in found.records],
-        "versions_read": {_called(one): _versions_read(one, found) for one in found.records},
+        "models": [record.to_dict() for record in read],
+        "versions_read": {_called(one): _versions_read(one, found) for one in read},
+        "given_unread": list(found.unread),
         "undeclared": undeclared_data(found),
         "derived": _ways_data(found.derived),
         "through": _ways_data(found.through),

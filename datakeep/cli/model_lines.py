@@ -61,7 +61,8 @@ def _undeclared_lines(record: ModelRecord) -> Iterator[str]:
         yield f"  undeclared inputs: {record.undeclared_count:,}"
         for entry in record.undeclared[:_SHOWN_UNDECLARED]:
             differs = f" ({entry['of']}: {entry['differs']})" if "differs" in entry and "of" in entry else ""
-            yield f"    ! {entry['path']}{differs}"
+            gone = f", {entry['gone']}" if "gone" in entry else ""
+            yield f"    ! {entry['path']}{differs}{gone}"
         if record.undeclared_count > _SHOWN_UNDECLARED:
             yield f"    … and {record.undeclared_count - _SHOWN_UNDECLARED:,} more, in the record"
 

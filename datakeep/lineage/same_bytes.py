@@ -6,8 +6,9 @@ thousands of digests takes longer than a question may. An empty file is nobody's
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,13 @@ from datakeep.lineage import hashes, schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 #: The sha256 of no bytes.
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #: Registered files of the same bytes that are looked at, for each digest.
 _MAX_ROWS = 2000
-_FOUND = "same bytes found"
+#: Facts of the index: the newest list that was searched; whether records have come since.
+_FOUND, _NEW = "same bytes found", "undeclared files came"
 _QUERY = """
 SELECT e.name, e.number, u.at, v.dataset, v.number, s.file, u.changed
   FROM {joined} JOIN entry e ON e.path = u.path
@@ -65,22 +68,24 @@ def note(database: sqlite3.Connection, path: str, data: dict[str, Any]) -> None:
     """Take in what the model record at ``path`` lists as undeclared; a digest that it lacks is none."""
     listed = [one for one in data.get("undeclared") or [] if isinstance(one, dict)]
     rows = [
-        (path, str(one["sha256"]) if one.get("sha256") else None, str(one.get("path") or ""), _changed(one))
+        (path, _digest(one), str(one.get("path") or ""), "changed" in one)
         for one in listed
         if one.get("size_bytes") != 0
         and one.get("sha256") != EMPTY
-        and (one.get("sha256") or "withheld" in one or "unreadable" in one)
+        and any(key in one for key in ("sha256", "withheld", "unreadable", "gone"))
     ]
     count = data.get("undeclared_count")
     if isinstance(count, int) and count > len(listed):
         rows.append((path, None, "", False))
     if rows:
         database.executemany("INSERT INTO undeclared VALUES (?, ?, ?, ?)", rows)
-        database.execute("DELETE FROM meta WHERE key = ?", (_FOUND,))
+        schema.set_meta(database, _NEW, "yes")
 
 
-def _changed(entry: dict[str, Any]) -> bool:
-    return "changed" in entry
+def _digest(entry: dict[str, Any]) -> str | None:
+    """What is no sha256 is none: a record may be made by hand."""
+    digits = str(entry.get("sha256"))
+    return digits if _SHA256.fullmatch(digits) else None
 
 
 def any_read(database: sqlite3.Connection) -> bool:
@@ -100,31 +105,43 @@ def unlisted(database: sqlite3.Connection) -> list[str]:
 def refresh(database: sqlite3.Connection) -> None:
     """What has the bytes of undeclared files is found, in all lists of files that are here."""
     lists = str(database.execute("SELECT coalesce(max(number), 0) FROM inventory").fetchone()[0])
-    if not any_read(database) or schema.meta(database, _FOUND) == lists:
+    known = schema.meta(database, _FOUND)
+    if not any_read(database) or (known == lists and not schema.meta(database, _NEW)):
         return
-    places: dict[tuple[int, int], list[str]] = defaultdict(list)
-    digests = database.execute(
-        "SELECT DISTINCT sha256 FROM undeclared WHERE sha256 IS NOT NULL ORDER BY sha256"
-    )
-    for (sha256,) in digests.fetchall():
-        for count, place in enumerate(hashes.find(database, "sha256", sha256)):
-            if count >= _MAX_ROWS:
-                break
-            places[place].append(sha256)
-    paths = hashes.paths_of(database, places)
-    rows = [(sha256, place[0], paths[place]) for place, some in places.items() for sha256 in some]
     try:
         with schema.transaction(database):
-            database.execute("DELETE FROM same")
-            database.executemany("INSERT INTO same VALUES (?, ?, ?)", rows)
+            if known != lists:  # a list has come: all is looked for again
+                database.execute("DELETE FROM same")
+                database.execute("DELETE FROM searched")
+            digests = _digests(database, "AND sha256 NOT IN (SELECT sha256 FROM searched)")
+            _look(database, digests)
+            database.executemany("INSERT INTO searched VALUES (?)", ((one,) for one in digests))
             schema.set_meta(database, _FOUND, lists)
+            database.execute("DELETE FROM meta WHERE key = ?", (_NEW,))
     except sqlite3.OperationalError as error:
         if not schema.is_busy(error):
             raise
         # It cannot be kept now; for this question a table of this connection takes its place.
         database.execute("CREATE TEMP TABLE IF NOT EXISTS same (sha256 TEXT, inventory INTEGER, file TEXT)")
         database.execute("DELETE FROM temp.same")
-        database.executemany("INSERT INTO temp.same VALUES (?, ?, ?)", rows)
+        _look(database, _digests(database, ""))
+
+
+def _digests(database: sqlite3.Connection, only: str) -> list[str]:
+    query = f"SELECT DISTINCT sha256 FROM undeclared WHERE sha256 IS NOT NULL {only}"  # noqa: S608  # our own text
+    return [row[0] for row in database.execute(query)]
+
+
+def _look(database: sqlite3.Connection, digests: list[str]) -> None:
+    places: dict[tuple[int, int], str] = {}
+    counts: Counter[str] = Counter()
+    for sha256, place in hashes.find_many(database, "sha256", digests):
+        counts[sha256] += 1
+        if counts[sha256] <= _MAX_ROWS:
+            places[place] = sha256
+    paths = hashes.paths_of(database, places)
+    rows = ((sha256, place[0], paths[place]) for place, sha256 in places.items())
+    database.executemany("INSERT INTO same VALUES (?, ?, ?)", rows)
 
 
 def of_dataset(

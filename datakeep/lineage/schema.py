@@ -38,6 +38,7 @@ CREATE INDEX undeclared_sha256 ON undeclared (sha256);
 CREATE INDEX undeclared_path ON undeclared (path);
 CREATE TABLE same (sha256 TEXT, inventory INTEGER, file TEXT);
 CREATE INDEX same_sha256 ON same (sha256);
+CREATE TABLE searched (sha256 TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX same_inventory ON same (inventory);
 CREATE TABLE leads (path TEXT, how TEXT, name TEXT, number INTEGER);
 CREATE INDEX leads_from ON leads (how, name, number);

@@ -6,6 +6,8 @@ now are each said.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +23,11 @@ from datakeep.workflows.used_by import (
     FileUsedBy,
     UsedBy,
     broken_records,
+    digest_of,
+    digests_like,
     file_of,
     file_used_by,
-    find_by_file,
+    find_by_digest,
     nearest_files,
     newest_of,
     used_by,
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
 
 #: Base models of base models, and no further: a record that names itself must not hang the audit.
 _MAX_DEPTH = 10
+_OF_NOTHING = hashlib.sha256().hexdigest()
+_SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +128,9 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
 
     Args:
         keep: The keep.
-        subject: A model's file, ``MODEL``, ``MODEL@V``, a name behind ``model:`` or ``dataset:``, or a file of a
-            dataset: ``orders@v3:train/a.csv``, or ``orders:train/a.csv`` for all versions that have it.
+        subject: A model's file, its sha256 or the first 8 digits of it and more, ``MODEL``, ``MODEL@V``, a name
+            behind ``model:`` or ``dataset:``, or a file of a dataset: ``orders@v3:train/a.csv``, or
+            ``orders:train/a.csv`` for all versions that have it.
         now: The time at which proofs are weighed.
         fetch: Get the file lists that are not here, for the question about a file of a dataset.
 
@@ -149,6 +156,12 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
     models = records.versions_of(keep.tree, name)
     versions = keep.versions(name) if NAME.fullmatch(name) else []
     is_model, is_dataset = bool(models), bool(versions)
+    if is_model and is_dataset and version and version not in (*models, *versions):
+        raise UnknownName(
+            f"neither the model {name} nor the dataset {name} has a version {version}: the model has "
+            f"{', '.join(models[-5:])}; the dataset has {', '.join(versions[-5:])}",
+            next_step=f"datakeep audit model:{name}@{models[-1]}, or datakeep audit dataset:{name}@{versions[-1]}",
+        )
     if is_model and is_dataset and (version in models) != (version in versions):
         is_model, is_dataset = version in models, version in versions
         other = f"the {'dataset' if is_model else 'model'} {name} has no version {version}"
@@ -175,7 +188,26 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
             f"{subject} is a folder; a model is known by its file",
             next_step=f"name the file in it: datakeep audit {Path(subject) / 'FILE'}",
         )
+    if digits := _digits(subject):
+        return _by_digits(keep, subject, digits, now, fetch=fetch)
     raise _unknown(keep, subject)
+
+
+def _digits(subject: str) -> str | None:
+    """The sha256 that ``subject`` is, or begins; None if it is something else."""
+    found = _SHA256.fullmatch(subject)
+    return found[1].lower() if found else None
+
+
+def _by_digits(keep: Keep, subject: str, digits: str, now: datetime, *, fetch: bool) -> Audit:
+    """As for the file itself, which need not be here."""
+    known = digests_like(keep, digits)
+    if len(known) > 1:
+        raise UsageError(
+            f"{subject} is the beginning of several that are known: {', '.join(known[:5])}",
+            next_step=f"name one whole: datakeep audit {known[0]}",
+        )
+    return _by_sha256(keep, subject, known[0] if known else digits, now, fetch=fetch)
 
 
 def _unknown(keep: Keep, subject: str) -> UnknownName:
@@ -192,15 +224,22 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
 
 
 def _by_file(keep: Keep, path: Path, now: datetime, *, fetch: bool) -> Audit:
-    sha256, found = find_by_file(keep, path)
+    sha256 = digest_of(path)
     asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
+    return _by_sha256(keep, asked, sha256, now, fetch=fetch, path=path)
+
+
+def _by_sha256(
+    keep: Keep, asked: str, sha256: str, now: datetime, *, fetch: bool, path: Path | None = None
+) -> Audit:
     from datakeep.workflows.registered_file import registered_file  # late: most audits name no file
 
-    readers = () if not path.stat().st_size else undeclared.readers(keep, sha256)
+    found = find_by_digest(keep, sha256)
+    readers = () if sha256 == _OF_NOTHING else undeclared.readers(keep, sha256)
     files, lacking = registered_file(keep, sha256, fetch=fetch)
     if not found.records:
-        guesses = () if files or readers else nearest_files(keep, path.resolve())
-        broken = _all_broken(keep)
+        guesses = () if files or readers or path is None else nearest_files(keep, path.resolve())
+        broken = broken_records(keep)
         return Audit(
             asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking, undeclared=readers
         )
@@ -230,11 +269,6 @@ def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
         failed = " (failed)" if record.status == "failed" else ""
         named[record.label + failed] = ", ".join(data) or "no data"
     return tuple(f"{one}: {data}" for one, data in named.items()) if len({*named.values()}) > 1 else ()
-
-
-def _all_broken(keep: Keep) -> tuple[Broken, ...]:
-    """Every record that cannot be read: "not known" must not hide that one of them might have told."""
-    return broken_records(keep)
 
 
 def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:

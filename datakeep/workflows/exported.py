@@ -88,6 +88,9 @@ def _of_file(graph: _Graph, found: FileUsedBy, subject: str) -> Answer:
         graph.way(way)
     only = found.versions[0] if len(found.versions) == 1 else None
     unknown = [*found.open, *([f"not searched: {found.not_searched}"] if found.not_searched else [])]
+    unknown += [
+        f"not searched, since the register entry cannot be read: {one.reason}" for one in found.unread
+    ]
     graph.close()
     key = graph.asked_about(found.dataset, only)
     unknown += _unlisted(found.unlisted)
@@ -151,8 +154,10 @@ class _Graph:
                     self._records[record.model, record.version] = record
 
     def edge(self, source: str, target: str, how: How, note: str = "") -> None:
-        """``source`` went into ``target``."""
-        self._edges.setdefault((source, target, how), Edge(source, target, how, note))
+        """``source`` went into ``target``; that it was given and not read no longer counts."""
+        known = self._edges.get((source, target, how))
+        if known is None or known.is_unread:
+            self._edges[source, target, how] = Edge(source, target, how, note)
 
     def made_of(self, made: MadeOf) -> str:
         """The model, and all that it was made of."""
@@ -318,7 +323,10 @@ class _Graph:
         given = next((one for one in record.inputs if (one.dataset, one.version) == (dataset, version)), None)
         told = [read_in_words(given, record), given.because] if given else []
         note = "; ".join(one for one in told if one)
-        self._edges.setdefault((source, target, "read"), Edge(source, target, "read", note, given))
+        is_unread = given is not None and record.read_nothing_of(given)
+        is_unread = is_unread and version not in undeclared_of(record, dataset)
+        edge = Edge(source, target, "read", note, given, is_unread)
+        self._edges.setdefault((source, target, "read"), edge)
 
 
 def _broken(broken: Sequence[Broken]) -> tuple[str, ...]:

@@ -88,10 +88,12 @@ def verdict_of_undeclared(
         if one.get("of") == f"{dataset}@{version}" and str(one.get("path")).endswith(ends)
     ]
     whole = [one for one in read if not _differs(one, as_registered)]
-    if any("changed" not in one for one in whole):
+    if any("changed" not in one and "gone" not in one for one in whole):
         return "read", "read without being declared, from a checkout"
-    if whole or any("changed" in one for one in read):
+    if any("changed" in one for one in read):
         return "not known", "read from a checkout, where it changed during the training or since"
+    if any("gone" in one for one in read):
+        return "not known", "read from a checkout, and removed or renamed before the training ended"
     if read:
         return "changed copy", "a changed copy was read without being declared, in a checkout"
     why = "other files of a checkout were read without being declared"
@@ -155,7 +157,7 @@ def _absent(record: ModelRecord, why: str) -> tuple[Verdict, str]:
         return "not known", f"{why}, {MISSED}"
     if (record.undeclared_count or 0) > len(record.undeclared):
         return "not known", f"{why}; not all that was read without being declared is listed"
-    if any("withheld" in one or "unreadable" in one for one in record.undeclared):
+    if any("withheld" in one or "unreadable" in one or "gone" in one for one in record.undeclared):
         return "not known", f"{why}; the digest of what was read without being declared is not always known"
     return "not read", why
 
