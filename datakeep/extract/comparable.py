@@ -23,7 +23,7 @@ _INTEGERS = {32: pa.int32(), 64: pa.int64()}
 def comparable(array: Any) -> Any:
     """The array, so that two values of one type are equal if and only if their comparable values are.
 
-    -0 is 0. Two decimals of one type have one scale; text is equal if its bytes are.
+    -0 is not 0, as its bytes are others. Two decimals of one type have one scale; text is equal if its bytes are.
     """
     array = decoded(array)
     if kinds.is_struct(array.type):
@@ -80,9 +80,9 @@ def as_instant(array: Any) -> Any:
 
 
 def _bits(array: Any) -> Any:
-    """A float's bits as an integer, of one NaN and one zero."""
+    """A float's bits as an integer, of one NaN."""
     bits = array.type.bit_width
-    integers = pc.add(array, pa.scalar(0, array.type)).view(_INTEGERS[bits])
+    integers = array.view(_INTEGERS[bits])
     return pc.if_else(pc.is_nan(array), pa.scalar(_NAN[bits], _INTEGERS[bits]), integers)
 
 

@@ -50,7 +50,7 @@ def compare(
 ) -> Comparison:
     """How the rows of the new tables differ from those of the old ones; their order and files do not matter.
 
-    Exactly: NULL equals NULL, NaN equals NaN, -0 equals 0, decimals by value and scale, moments by instant, text by
+    Exactly: NULL equals NULL, NaN equals NaN, -0 is not 0, decimals by value and scale, moments by instant, text by
     its bytes; no number is rounded. Where the types of a column differ, its values are compared by their text; so are
     those of CSV, which has nothing else.
 

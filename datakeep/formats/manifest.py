@@ -120,6 +120,13 @@ class Extraction(Part):
     started_at: datetime
     ended_at: datetime
     columns: list[ExtractedColumn]
+    dictionary: dict[str, dict[str, Any]] | None = Field(
+        default=None,
+        description="what the database's catalogue said of the columns: comments as meaning, and key",
+    )
+    guessed: list[str] = Field(
+        default_factory=list, description="what was guessed of files of text: types, delimiter, form of dates"
+    )
     tables: list[ReadTable] = Field(default_factory=list)
     as_text: list[str] = Field(default_factory=list)
     decimals: dict[str, list[int]] = Field(default_factory=dict)

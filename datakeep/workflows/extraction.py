@@ -6,7 +6,6 @@ temporary folder, which then are the source of a version like any other. What is
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,11 +15,14 @@ from datakeep.core.errors import InvalidFile, SecretFound, UsageError
 from datakeep.repository.scratch import scratch
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction_record import (
+    Withholding,
     dictionary,
     files_read,
+    folder_of_files,
     moment,
     notes,
     recorded,
+    refreshed,
     stated_parameter,
 )
 from datakeep.workflows.query_words import advice_notes, no_rows, personal_note, row_notes, told
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
 
-#: A password that is shorter stands in many a text by chance.
-_SHORTEST_SECRET = 6
+#: Of a decimal, as Arrow has it.
+_MOST_DIGITS = 76
 _FIELDS = ("query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows", "extraction")
 
 
@@ -129,12 +131,18 @@ class Extracted:
         note = personal_note(names, facts.get(document, "privacy.personal"), before)
         yield from [note] if note else []
 
-    def describe(self, document: dict[str, Any]) -> None:
-        """Fill in what the catalogue says of the columns, where nobody has stated it."""
-        for column in document.get("columns") or []:
-            for name, value in self.columns.get(column["name"], {}).items():
-                if column.get(name) is None:
-                    column[name] = value
+    def describe(self, document: dict[str, Any], before: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+        """Fill in what the catalogue says of the columns, where nobody has stated it.
+
+        Args:
+            document: The manifest, whose columns are those of the version before, as far as they are the same.
+            before: ``source.extraction`` of that version: what the catalogue said then is not what a person stated.
+
+        Returns:
+            What the catalogue says anew of a column of which a person has stated something else, a sentence each.
+        """
+        known = (before or {}).get("dictionary")
+        return tuple(refreshed(document.get("columns") or [], self.columns, known))
 
 
 def first_query(wanted: Wanted) -> Query:
@@ -202,6 +210,7 @@ def _query(
     from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
 
     database = open_database(url)
+    database.folder = folder_of_files(source)
     _refuse_password(database, text, wanted.parameters)
     given = parameters_of(wanted.parameters)
     with told(text.shown, recorded=text.recorded):
@@ -229,10 +238,9 @@ def _query(
 
 def _refuse_password(database: Database, text: _Text, parameters: Sequence[str]) -> None:
     """Refuse to write down the very password that opens the database, which this process knows."""
-    from datakeep.extract.sql.address import secrets_of
+    from datakeep.extract.sql.passwords import passwords_of
 
-    secrets = [*secrets_of(database.address), os.environ.get("PGPASSWORD", "")]
-    known = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+    known = passwords_of(database.address)
     content = text.content.decode("utf-8", "replace")
     places = {text.shown: content, **{f"--param {one.partition('=')[0]}": one for one in parameters}}
     for where, found in places.items():
@@ -257,13 +265,29 @@ def _exactness(wanted: Wanted, recorded: Source | None) -> Exactness:
             raise UsageError(
                 f"--decimal {option!r} is not COLUMN=PRECISION,SCALE", next_step="write --decimal price=12,2"
             )
-        decimals[name] = (int(parts[0]), int(parts[1]))
+        decimals[name] = _digits(option, *(int(part) for part in parts))
+    if both := [name for option in wanted.decimals if (name := option.rpartition("=")[0]) in wanted.as_text]:
+        raise UsageError(
+            f"the column {both[0]} is to be a decimal (--decimal) and text (--as-text)",
+            next_step="give one of the two",
+        )
     texts = {*(before.as_text if before else ()), *wanted.as_text} - {
         option.rpartition("=")[0] for option in wanted.decimals
     }
     for name in wanted.as_text:
         decimals.pop(name, None)
     return Exactness(frozenset(texts), decimals)
+
+
+def _digits(option: str, precision: int, scale: int) -> tuple[int, int]:
+    """Precision and scale of a decimal that Arrow has."""
+    if not 1 <= precision <= _MOST_DIGITS or scale > precision:
+        raise UsageError(
+            f"--decimal {option}: a decimal has 1 to {_MOST_DIGITS} digits, and no more of them behind the point",
+            next_step=f"write --decimal {option.rpartition('=')[0]}=38,2, or keep the column as text: --as-text "
+            f"{option.rpartition('=')[0]}",
+        )
+    return precision, scale
 
 
 def state_query(document: dict[str, Any], query: Query, *, by: str, now: datetime) -> None:
@@ -321,6 +345,7 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
 def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
+    from datakeep.extract.sql.passwords import passwords_of
     from datakeep.workflows.check_sql import with_catalogue
 
     started = datetime.now(UTC)
@@ -330,7 +355,8 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         tables = session.tables(names) if names else {}
         checked = with_catalogue(query.statement, names, tables, session, ())
         origins = column_origins(query.statement, tables)
-        columns = dictionary(origins, tables)
+        hidden = Withholding(passwords_of(query.database.address))
+        columns = dictionary(origins, tables, hidden)
         keys = [column for column, known in columns.items() if known.get("key")]
         with session.run(query.statement, query.parameters, query.exactness) as result:
             parts = write_parts(
@@ -347,9 +373,12 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
             raise no_rows()
         # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
         reads = trace(query.statement, session.tables)
-        record = recorded(query, session, given, reads, origins, tables.values())
+        record = recorded(query, session, given, reads, origins, tables.values(), hidden)
+        guessed = session.guessed(query.statement, query.parameters)
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
+    record |= {"dictionary": {name: dict(known) for name, known in columns.items() if known}}
+    record |= {"guessed": [one.record or one.told for one in guessed]} if guessed else {}
     record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}
     source = {
         "query": query.place,
@@ -362,5 +391,6 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    said = (*query.doubts, *advice_notes(query, checked), *notes(record), *row_notes(query, parts.rows))
-    return Extracted(folder, parts.rows, source, columns, said)
+    said = [*query.doubts, *advice_notes(query, checked), *notes(record), *(guess.told for guess in guessed)]
+    said += row_notes(query, parts.rows)
+    return Extracted(folder, parts.rows, source, columns, tuple(said))

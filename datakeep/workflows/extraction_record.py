@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile
@@ -30,7 +32,27 @@ _ITEMS = re.compile(r"(?<=list<)\w*(?=: )")
 _MODIFIERS = re.compile(r"\s*\([^()]*\)")
 
 
-def dictionary(origins: Origins, tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Withholding:
+    """What of a database's own texts (comments, definitions) is written down; ``known`` passwords are not."""
+
+    known: Collection[str] = ()
+
+    def fault(self, text: str) -> str | None:
+        """Why a text is not written down, in words that do not repeat it; None if it is."""
+        if any(secret in text for secret in self.known):
+            return "the password of the database"
+        return find_secret(text) or unshowable(text)
+
+    def kept(self, text: str) -> str:
+        """The text, or that it is withheld."""
+        fault = self.fault(text)
+        return f"(withheld: it holds {fault})" if fault else text
+
+
+def dictionary(
+    origins: Origins, tables: Mapping[str, Table], hidden: Withholding = Withholding()
+) -> dict[str, dict[str, Any]]:
     """What the catalogue says of the result's plain columns: comments, and the key of the first table that has one.
 
     A table's key names its rows; of a result it does so where nothing multiplies them, which only the data tell.
@@ -41,7 +63,7 @@ def dictionary(origins: Origins, tables: Mapping[str, Table]) -> dict[str, dict[
     found: dict[str, dict[str, Any]] = {}
     for column, origin in origins.items():
         comment = comments.get(origin) if origin else None
-        found[column] = {"meaning": comment} if comment and _without_secret(comment) == comment else {}
+        found[column] = {"meaning": comment} if comment and hidden.fault(comment) is None else {}
     for table in tables.values():
         wanted = {(table.name, key) for key in table.primary_key}
         of_key = {origin: column for column, origin in origins.items() if origin in wanted}
@@ -52,6 +74,38 @@ def dictionary(origins: Origins, tables: Mapping[str, Table]) -> dict[str, dict[
     return found
 
 
+def refreshed(
+    columns: Collection[dict[str, Any]],
+    now: Mapping[str, Mapping[str, Any]],
+    before: Mapping[str, Mapping[str, Any]] | None,
+) -> Iterator[str]:
+    """Bring the data dictionary up to date with the catalogue; what a person has stated stays.
+
+    Args:
+        columns: Of the manifest; they are changed.
+        now: Name of a column to ``meaning`` and ``key``, as the catalogue has them.
+        before: The same of the version before; None if it was not recorded: all is a person's then.
+
+    Yields:
+        What the catalogue says anew where a person has stated something else, a sentence each.
+    """
+    for column in columns:
+        name = column["name"]
+        old, new = (before or {}).get(name, {}), now.get(name, {})
+        for what in ("meaning", "key"):
+            stated, said = plain(column.get(what)), new.get(what)
+            if stated is None or stated == old.get(what):
+                if said is not None:
+                    column[what] = said
+                elif stated is not None:
+                    del column[what]
+            elif what == "meaning" and said is not None and said not in (stated, old.get(what)):
+                yield (
+                    f"column {name}: the database says {said!r} of it now; its meaning stays {stated!r}, as it was "
+                    f"stated: to change it, edit columns in the manifest"
+                )
+
+
 def recorded(
     query: Query,
     session: Session,
@@ -59,6 +113,7 @@ def recorded(
     reads: Collection[TableRead],
     origins: Origins,
     tables: Collection[Table],
+    hidden: Withholding = Withholding(),
 ) -> dict[str, Any]:
     """``source.extraction`` of the manifest, but for the times: what ran where, and what it gave and read."""
     snapshot = session.snapshot
@@ -70,7 +125,7 @@ def recorded(
         **({"snapshot": snapshot.identity} if snapshot.identity else {}),
         **({"snapshot_at": moment(snapshot.began)} if snapshot.began else {}),
         "columns": list(_columns(columns, origins, tables)),
-        "tables": [_table(read) for read in reads],
+        "tables": [_table(read, hidden) for read in reads],
     }
     if query.exactness.as_text:
         record["as_text"] = sorted(query.exactness.as_text)
@@ -96,7 +151,7 @@ def _columns(
         yield found | ({"note": column.note} if column.note else {})
 
 
-def _table(read: TableRead) -> dict[str, Any]:
+def _table(read: TableRead, hidden: Withholding) -> dict[str, Any]:
     texts = {"comment": read.comment, "definition": read.definition, "owner": read.owner}
     found: dict[str, Any] = {
         "name": read.name,
@@ -109,18 +164,13 @@ def _table(read: TableRead) -> dict[str, Any]:
         "files": [_file(file) for file in read.files],
     }
     found |= {field: value for field, value in more.items() if value}
-    return found | {field: _without_secret(text) for field, text in texts.items() if text}
+    return found | {field: hidden.kept(text) for field, text in texts.items() if text}
 
 
 def _file(file: SourceFile) -> dict[str, Any]:
     digests = {"sha256": file.sha256, "version": file.version}
     found = {"path": file.path, "size_bytes": file.size_bytes}
     return found | {name: value for name, value in digests.items() if value}
-
-
-def _without_secret(text: str) -> str:
-    fault = find_secret(text) or unshowable(text)
-    return f"(withheld: it holds {fault})" if fault else text
 
 
 def stated_parameter(name: str, parameter: Parameter) -> Any:
@@ -216,6 +266,7 @@ def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterato
         name, kind = column["name"], column["database_type"]
         if name in types and types[name] != kind:
             yield f"the type of {name} was {types[name]}, and is {kind}"
+    yield from _said_anew(before.get("dictionary"), after.get("dictionary"))
     old, new = (_reads(one) for one in (before, after))
     yield from (f"{name} is no longer read" for name in old if name not in new)
     for name, table in new.items():
@@ -228,6 +279,20 @@ def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterato
         was, is_now = (", ".join(one.get("primary_key") or ()) for one in (old[name], table))
         if was != is_now:
             yield f"the primary key of {name} was {was or 'none'}, and is {is_now or 'none'}"
+
+
+def _said_anew(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[str]:
+    """Of which columns the comment is another; nothing where it was not recorded apart from what people state."""
+    if before is None or after is None:
+        return
+    for name in dict.fromkeys([*before, *after]):
+        was, is_now = (one.get(name, {}).get("meaning") for one in (before, after))
+        if was != is_now:
+            yield f"the comment on {name} was {_quoted(was)}, and is {_quoted(is_now)}"
+
+
+def _quoted(text: str | None) -> str:
+    return "none" if text is None else f"'{text}'"
 
 
 def _reads(extraction: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -243,6 +308,23 @@ def files_read(source: Source | None) -> dict[str, str]:
     run = source.extraction if source else None
     files = [file for table in (run.tables if run else None) or () for file in table.files or ()]
     return {file.path: file.sha256 for file in files if file.sha256}
+
+
+def folder_of_files(source: Source | None) -> Path | None:
+    """The folder in which relative names of files of a recorded query begin, so that another run reads the same.
+
+    None where it names none, where that cannot be told (of a pattern with ``**``), and where the folder is not here.
+    """
+    run = source.extraction if source else None
+    for table in (run.tables if run else None) or ():
+        name = PurePath(table.name)
+        if table.kind != "file" or not table.files or "**" in name.parts or name.is_absolute():
+            continue
+        path = Path(table.files[0].path)
+        folder = Path(*path.parts[: -len(name.parts)])
+        if path.is_absolute() and len(path.parts) > len(name.parts) and folder.is_dir():
+            return folder
+    return None
 
 
 def _contents(table: Mapping[str, Any]) -> list[Any]:

@@ -32,7 +32,7 @@ from datakeep.workflows.register import (
 from datakeep.workflows.splits import require_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from datakeep.extract.describe import Description
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from datakeep.repository.identity import Identity
     from datakeep.store.scan import Scan, SourceFile
     from datakeep.store.state import HashState
+    from datakeep.workflows.extraction import Extracted
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.publish import Prepared
     from datakeep.workflows.register import Request
@@ -335,13 +336,17 @@ def _new_source(
     for warning in found.warnings:
         keep.progress.warn(warning)
     seen = described(document, found, keep, made_here=done is not None)
-    if done is not None:
-        done.describe(document)
-    personal = done.personal_note(document, base.entry.manifest) if done else ()
-    for note in (*seen.notes, *(done.notes if done else ()), *personal):
+    of_query = _of_query(done, document, base.entry.manifest) if done else ()
+    for note in (*seen.notes, *of_query):
         keep.progress.note(f"note: {note}")
     refuse_git_control(document, found)
     return found, seen
+
+
+def _of_query(done: Extracted, document: dict[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    """Fill in what the database says of the columns; what there is to say of the query, a sentence each."""
+    told = done.describe(document, facts.get(before, "source.extraction"))
+    yield from (*done.notes, *told, *done.personal_note(document, before))
 
 
 def _profile(

@@ -331,6 +331,39 @@ def test_csv_and_parquet_files_through_duckdb(queries: Queries, tmp_path: Path) 
     assert all(file["size_bytes"] == Path(file["path"]).stat().st_size for file in files)
 
 
+def test_a_relative_name_of_a_file_means_the_recorded_one(
+    queries: Queries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the query is run again; and what was guessed of a CSV is told, and recorded without a value."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder, number in ((here, "0.12345678901234567890"), (elsewhere, "7")):
+        (folder / "in").mkdir(parents=True)
+        (folder / "in" / "a.csv").write_text(f"id,v\n1,{number}\n")
+    sql = queries.write(
+        "near.sql",
+        "SELECT a.id, b.v FROM 'in/a.csv' AS a JOIN read_csv('in/*.csv') AS b USING (id) ORDER BY 1",
+    )
+    keep = ("-C", queries.world.keep)
+    argv = (*keep, "register", "near", "--sql", sql, "--database", "duckdb:", *STATED)
+    ran = queries.calls.datakeep(*argv, cwd=here)
+    assert "column v, row 1: 0.12345678901234567890 became 0.12345678901234568" in ran.out + ran.err
+    guessed = "\n".join(queries.source("near")["extraction"]["guessed"])
+    assert "in/a.csv: guessed were delimiter ','" in guessed
+    assert "0.1234" not in guessed
+    assert "same content" in queries.calls.datakeep(*keep, "reextract", "near", cwd=elsewhere).out
+    again = queries.calls.datakeep(*keep, "update", "near", "--rerun", "-m", "again", cwd=elsewhere)
+    assert "no version was made" in again.out + again.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--decimal", "v=80,2"), "1 to 76 digits"), (("--decimal", "v=5,6"), "1 to 76 digits"),
+     (("--decimal", "v=5,2", "--as-text", "v"), "to be a decimal (--decimal) and text")],
+)  # fmt: skip
+def test_a_decimal_that_cannot_be_is_refused(queries: Queries, options: tuple[str, ...], words: str) -> None:
+    assert words in queries.register("no-decimal", "SELECT 1.5 AS v", "duckdb:", *options, code=2).err
+
+
 def test_a_file_of_duckdbs_own(queries: Queries, tmp_path: Path) -> None:
     path = tmp_path / "own.duckdb"
     with duckdb.connect(str(path)) as connection:

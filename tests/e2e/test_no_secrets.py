@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from postgres_server import PASSWORD as DATABASE_PASSWORD
 from seen import Quick, error_of, json_error_of, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from postgres_server import PostgresServer
     from world import World
 
 PASSWORD = "hunter2-plant"
@@ -162,6 +164,35 @@ def test_the_machines_own_credentials_reach_no_file(kept: tuple[World, Quick, Pa
     assert b"127.0.0.1" in payload  # the index is named ...
     assert PASSWORD.encode() not in payload  # ... without its password
     assert traces(world, PASSWORD, TOKEN) == []
+
+
+def test_a_password_in_what_a_database_says_of_itself_is_withheld(
+    kept: tuple[World, Quick, Path], postgres: PostgresServer
+) -> None:
+    """The very password that opens it, bare in comments and in a view, from the URL and from the password file."""
+    world, calls, folder = kept
+    view = f"SELECT 1 AS id, 'pw {DATABASE_PASSWORD}'::text AS said"
+    with postgres.connect() as connection:
+        connection.execute(f"CREATE VIEW public.leaky AS {view}")
+        connection.execute(f"COMMENT ON VIEW public.leaky IS 'log in with {DATABASE_PASSWORD}'")
+        connection.execute(f"COMMENT ON COLUMN public.leaky.id IS 'the key; {DATABASE_PASSWORD}'")
+    (folder / "leaky.sql").write_text("SELECT id FROM public.leaky ORDER BY id")
+    escaped = DATABASE_PASSWORD.replace(":", "\\:")
+    file = world.aiko.home / ".pgpass"
+    argv = ("-C", world.keep, "register", "--sql=leaky.sql", "--backend=dvc", *STATED[:1], *STATED[3:])
+    try:
+        for name, url in {"by-url": postgres.url(), "by-file": postgres.url(password=None)}.items():
+            if name == "by-file":
+                file.write_text(f"127.0.0.1:*:*:*:{escaped}\n")
+                file.chmod(0o600)
+            calls.datakeep(*argv, name, "--database", url, cwd=folder)
+            entry = (world.keep / "register" / name / "v1.yaml").read_text()
+            assert entry.count("(withheld: it holds the password of the database)") == 2
+    finally:
+        file.unlink(missing_ok=True)
+        with postgres.connect() as connection:
+            connection.execute("DROP VIEW public.leaky")
+    assert traces(world, DATABASE_PASSWORD) == []
 
 
 def traces(world: World, *secrets: str) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -116,6 +118,68 @@ def test_a_view_that_changed_is_worth_a_version_though_its_rows_are_the_same(
     assert first["content"] == second["content"]
     assert reextract(queries, "dear", shop, 0)
     assert "definition" in reextract(queries, "dear@v1", shop, 3)
+
+
+def test_what_the_database_says_of_columns_is_refreshed_and_what_a_person_stated_stays(
+    queries: Queries, shop: str
+) -> None:
+    """A comment that changed alone is worth a version; a key that is gone goes; a person's own words stay."""
+    change(
+        shop,
+        "COMMENT ON COLUMN shop.orders.amount IS 'in EUR'",
+        "COMMENT ON COLUMN shop.orders.placed IS 'day'",
+    )
+    queries.register("words", "SELECT id, amount, placed FROM shop.orders ORDER BY id", shop)
+
+    def columns(version: str) -> dict[str, tuple[Any, Any]]:
+        found = queries.entry("words", version)["manifest"]["columns"]
+        return {one["name"]: (one.get("meaning"), one.get("key")) for one in found}
+
+    assert columns("v1") == {"id": (None, True), "amount": ("in EUR", None), "placed": ("day", None)}
+    change(shop, "COMMENT ON COLUMN shop.orders.amount IS 'in USD'")
+    assert "the comment on amount was 'in EUR', and is 'in USD'" in reextract(queries, "words", shop, 3)
+    said = rerun(queries, "words", shop)
+    assert "in EUR" in said
+    assert "in USD" in said
+    assert columns("v2")["amount"] == ("in USD", None)
+    assert reextract(queries, "words", shop, 0)
+
+    manifest = queries.entry("words", "v2")["manifest"]
+    next(one for one in manifest["columns"] if one["name"] == "amount")["meaning"] = "net, in USD"
+    folder = queries.world.aiko.cwd / "stated"
+    (folder / "source").mkdir(parents=True)
+    shutil.copy(folder.parent / "words.sql", folder / "source")
+    stated = queries.write("stated/stated.yaml", json.dumps(manifest))
+    queries.run("update", "words", "--manifest", stated, "-m", "said by hand")
+    assert "same rows as words@v3" in rerun(queries, "words", shop)
+
+    change(
+        shop,
+        "COMMENT ON COLUMN shop.orders.amount IS 'in JPY'",
+        "COMMENT ON COLUMN shop.orders.placed IS NULL",
+    )
+    change(shop, "ALTER TABLE shop.orders DROP CONSTRAINT orders_pkey")
+    assert "the database says 'in JPY' of it now; its meaning stays 'net, in USD'" in rerun(
+        queries, "words", shop
+    )
+    assert columns("v4") == {"id": (None, None), "amount": ("net, in USD", None), "placed": (None, None)}
+
+
+def test_a_session_that_the_url_sets_up_is_set_up_again(queries: Queries, shop: str) -> None:
+    """Where a table is found by the search path of the URL's options, the recorded URL has it, too."""
+    name = shop.rpartition("/")[2]
+    where = shop.partition("@")[2].partition("/")[0]
+    host, _, port = where.partition(":")
+    user = shop.removeprefix("postgresql://").partition("@")[0]
+    url = f"postgresql://{user}@/{name}?host={host}&port={port}&options=-c%20search_path%3Dshop%20-c%20x.token%3Dabc"
+    queries.register("path", "SELECT id FROM orders ORDER BY id", url)
+    assert queries.source("path")["database"] == (
+        f"postgresql://keeper@{where}/{name}?options=-c%20search_path%3Dshop"
+    )
+    recorded = queries.source("path")["database"]
+    assert "same content" in reextract(
+        queries, "path", recorded.replace("//", f"//{user}@", 1).replace("@keeper@", "@"), 0
+    )
 
 
 def test_what_happened_to_the_source_is_said(queries: Queries, shop: str) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import tempfile
 import threading
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from datakeep.core.errors import AccessDenied
-from datakeep.extract.sql import duckdb_faults, duckdb_reads
+from datakeep.extract.sql import duckdb_faults, duckdb_guesses, duckdb_reads
 from datakeep.extract.sql.address import of_another_kind
 from datakeep.extract.sql.ahead import ahead, interruptible
 from datakeep.extract.sql.drivers import driver
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.duckdb_types import Plan
-    from datakeep.extract.sql.interface import Exactness, Parameter, Statement
+    from datakeep.extract.sql.interface import Exactness, Guess, Parameter, Statement
     from datakeep.extract.sql.placeholders import Sent
 
 _SETTINGS = {
@@ -55,7 +56,7 @@ class DuckdbDatabase(Database):
     def session(self, *, timeout_s: int | None = None) -> Iterator[Session]:
         """One connection; a file of DuckDB's own is locked against writers until it is left."""
         with tempfile.TemporaryDirectory(prefix="datakeep-duckdb-") as spill:
-            session = _DuckdbSession(_path(self.address.connect), spill, timeout_s)
+            session = _DuckdbSession(_path(self.address.connect), spill, timeout_s, self.folder)
             try:
                 session.open([])
                 yield session
@@ -64,11 +65,14 @@ class DuckdbDatabase(Database):
 
 
 class _DuckdbSession(Session):
-    def __init__(self, path: Path | None, spill: str, timeout_s: int | None) -> None:
+    def __init__(
+        self, path: Path | None, spill: str, timeout_s: int | None, folder: Path | None = None
+    ) -> None:
         self._duckdb = driver("duckdb", extra="duckdb", what="DuckDB")
         self._path = path
         self._spill = spill
         self._timeout_s = timeout_s
+        self._folder = folder
         self._connection: Any = None
         self._named: dict[str, duckdb_reads.Named] = {}
         self._far = duckdb_reads.Buckets()
@@ -122,8 +126,7 @@ class _DuckdbSession(Session):
     ) -> Iterator[_DuckdbResult]:
         """The rows of ``statement``."""
         check_parameters(statement, parameters)
-        sent = substituted(statement, lambda name: _stand_in(name, parameters[name]))
-        values = {name: one.value for name, one in parameters.items() if one.value is not None} or None
+        sent, values = self._sent(statement, parameters)
         duckdb_faults.only_select(self._duckdb, sent, statement.text)
         self._allow(sent.text, values or {})
         interrupt = self._connection.interrupt
@@ -135,6 +138,28 @@ class _DuckdbSession(Session):
             # Until the stream is closed, a connection takes no other question.
             with closing(reader), ahead(iter(reader), interrupt) as batches:
                 yield _DuckdbResult(reader.schema, batches, plans, self._timeout_s)
+
+    def _sent(
+        self, statement: Statement, parameters: Mapping[str, Parameter]
+    ) -> tuple[Sent, dict[str, Any] | None]:
+        """The text with its placeholders, and their values; names of files begin where the session's folder is."""
+        values = {name: one.value for name, one in parameters.items() if one.value is not None}
+        names = {
+            f"{start} {end}": (written, (f"{start} {end}", start, end))
+            for start, end, written in duckdb_reads.places(statement.text, values, self._folder)
+        }
+        marks = sorted(
+            [*statement.placeholders, *(mark for _, mark in names.values())], key=lambda mark: mark[1]
+        )
+
+        def stand_in(name: str) -> str:
+            return names[name][0] if name in names else _stand_in(name, parameters[name])
+
+        sent = substituted(replace(statement, placeholders=tuple(marks)), stand_in)
+        for name, value in values.items() if self._folder else ():
+            if isinstance(value, str) and duckdb_reads.look_up(value, self._far, self._folder).files:
+                values[name] = duckdb_reads.rooted(value, self._folder)
+        return sent, values or None
 
     def _reader(
         self, sent: Sent, values: dict[str, Any] | None, exactness: Exactness, text: str
@@ -156,15 +181,31 @@ class _DuckdbSession(Session):
         """What the catalogue, or the file system, has of each name."""
         found = tables_of(lambda sql, values: self._connection.execute(sql, values).fetchall(), names)
         files = {name: _unquoted(name) for name in names if name not in found}
-        new = [duckdb_reads.look_up(file, self._far) for file in files.values() if file not in self._named]
+        new = [
+            duckdb_reads.look_up(file, self._far, self._folder)
+            for file in files.values()
+            if file not in self._named
+        ]
         if new := [one for one in new if one.files]:
             self.open(new)
         return found | {
             name: self._file_table(self._named[file]) for name, file in files.items() if file in self._named
         }
 
+    def guessed(self, statement: Statement, parameters: Mapping[str, Parameter]) -> tuple[Guess, ...]:
+        """Of CSV and JSON files: delimiter, header and types, and the values that are others than their texts."""
+        sent, values = self._sent(statement, parameters)
+        found: list[Guess] = []
+        for reading in duckdb_guesses.readings(sent.text, self._named, values or {}):
+            # What only the reader of the query's own call understands is not said; its rows are there already.
+            with suppress(self._duckdb.Error), self._limited():
+                found += duckdb_guesses.told(reading, lambda sql: self._connection.execute(sql).fetchall())
+        return tuple(found)
+
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question of our own."""
+        for start, end, written in reversed([*duckdb_reads.places(sql, {}, self._folder)]):
+            sql = sql[:start] + written + sql[end:]
         self._allow(sql, {})
         with self._limited(), duckdb_faults.running(self._timeout_s):
             try:
@@ -182,7 +223,7 @@ class _DuckdbSession(Session):
             self.open(named)
 
     def _file_table(self, named: duckdb_reads.Named) -> Table:
-        literal = named.written.replace("'", "''")
+        literal = duckdb_reads.rooted(named.written, self._folder).replace("'", "''")
         try:
             rows = self._connection.sql(f"DESCRIBE SELECT * FROM '{literal}'").fetchall()  # noqa: S608
         except self._duckdb.Error:  # a file whose ending says nothing; its reader is an argument of the query

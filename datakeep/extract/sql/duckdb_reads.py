@@ -91,15 +91,44 @@ def named_by(text: str, values: Mapping[str, Any], far: Buckets) -> list[Named]:
     return found
 
 
-def look_up(written: str, far: Buckets) -> Named:
+def rooted(name: str, folder: Path | None) -> str:
+    """The name of a file, or a pattern of some, that begins in ``folder`` (None: in the current one)."""
+    return name if folder is None or _FAR.match(name) else str(folder / name)
+
+
+def places(text: str, values: Mapping[str, Any], folder: Path | None) -> Iterator[tuple[int, int, str]]:
+    """Start, end (exclusive) and what is to stand there, of each name of a file in a query that begins in ``folder``.
+
+    Args:
+        text: The query; placeholders are ``$name`` or ``:name``.
+        values: Of its parameters.
+        folder: None, where names begin in the current one, gives nothing.
+    """
+    import sqlglot
+
+    if folder is None:
+        return
+    names = {name for name, _ in _names(text, values) if look_up(name, Buckets(), folder).files}
+    for token in sqlglot.tokenize(text, read="duckdb"):
+        if (
+            token.token_type in (sqlglot.TokenType.STRING, sqlglot.TokenType.IDENTIFIER)
+            and token.text in names
+        ):
+            quote = text[token.start]
+            inside = rooted(token.text, folder).replace(quote, quote * 2)
+            yield token.start, token.end + 1, f"{quote}{inside}{quote}"
+
+
+def look_up(written: str, far: Buckets, folder: Path | None = None) -> Named:
     """The files that ``written`` stands for now; none if there are none."""
     match = _FAR.match(written)
     if match is None:
+        written, shown = rooted(written, folder), written
         # Not pathlib's: a pattern of DuckDB's may be absolute, and hold .. and links.
         paths = sorted(glob.glob(written, recursive=True)) if _MAGIC.search(written) else [written]  # noqa: PTH207
         found = [Path(path) for path in paths]
         return Named(
-            written, tuple((str(path.absolute()), _state(str(path))) for path in found if path.is_file())
+            shown, tuple((str(path.absolute()), _state(str(path))) for path in found if path.is_file())
         )
     system = far.of(match[1].lower())
     if system is None:
@@ -154,7 +183,7 @@ def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
             if table.this.quoted and not table.args.get("db"):
                 yield table.name, _FAR.match(table.name) is not None or _FILE.search(table.name) is not None
             continue
-        for argument in _arguments(table.this) if _READERS.match(_called(table.this)) else ():
+        for argument in arguments(table.this) if _READERS.match(called(table.this)) else ():
             if isinstance(argument, exp.Literal) and argument.is_string:
                 yield argument.name, False
             elif isinstance(argument, exp.Placeholder | exp.Parameter) and isinstance(
@@ -163,7 +192,7 @@ def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
                 yield values[argument.name], False
 
 
-def _called(call: Any) -> str:
+def called(call: Any) -> str:
     """The name of a function."""
     from sqlglot import exp
 
@@ -176,7 +205,7 @@ def _called(call: Any) -> str:
     )
 
 
-def _arguments(call: Any) -> list[Any]:
+def arguments(call: Any) -> list[Any]:
     """The arguments of a function that have no name, out of their lists."""
     from sqlglot import exp
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
+    from pathlib import Path
 
 #: The types that a parameter can have; what it was given as is cast to it before the query is sent.
 ParameterType = Literal["text", "integer", "decimal", "double", "boolean", "date", "timestamp"]
@@ -174,6 +175,19 @@ class Snapshot:
     identity: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a database guessed of a file, in a sentence.
+
+    Attributes:
+        told: To whoever runs the query; it may hold a value.
+        record: The same without a value, where there is one: a value may be personal, and a record stays for good.
+    """
+
+    told: str
+    record: str | None = None
+
+
 class Result(Protocol):
     """The rows of one query, on their way."""
 
@@ -230,16 +244,27 @@ class Session(ABC):
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """What the catalogue has of each name, as the query writes it; one that cannot be seen is left out."""
 
+    def guessed(self, statement: Statement, parameters: Mapping[str, Parameter]) -> tuple[Guess, ...]:
+        """What the database guessed of files of text that a query has read, and altered by it."""
+        del statement, parameters
+        return ()
+
     @abstractmethod
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The few rows of a question of our own, such as a count; in the same transaction."""
 
 
 class Database(ABC):
-    """One kind of database, at one address."""
+    """One kind of database, at one address.
+
+    Attributes:
+        address: Where it is.
+        folder: In which the relative names of files in a query begin; None is the current one.
+    """
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.folder: Path | None = None
 
     @abstractmethod
     def session(self, *, timeout_s: int | None = None) -> AbstractContextManager[Session]:

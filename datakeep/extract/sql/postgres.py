@@ -7,13 +7,10 @@ no parameters itself, in constant memory.
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
 
 from datakeep.core.errors import AccessDenied
 from datakeep.extract.sql.exact import exact, refusal
@@ -24,6 +21,7 @@ from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, fail
 from datakeep.extract.sql.postgres_describe import describe
 from datakeep.extract.sql.postgres_faults import complaint_of, query_fault
 from datakeep.extract.sql.postgres_parameters import bound
+from datakeep.extract.sql.postgres_place import completed, refuse_foreign_socket
 from datakeep.extract.sql.postgres_types import plan
 
 if TYPE_CHECKING:
@@ -75,6 +73,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def session(self, *, timeout_s: int | None = None) -> Iterator[PostgresSession]:
         """One ``REPEATABLE READ, READ ONLY`` transaction; it is rolled back when it is left."""
+        refuse_foreign_socket(self.address.shown)
         connection = Connection(self.address)
         try:
             yield PostgresSession(connection, self.address, timeout_s)
@@ -104,7 +103,7 @@ class PostgresSession(Session):
         suffix = ", read only" if read_only == "on" else ""
         self._snapshot = Snapshot(f"{isolation}{suffix}", began, identity)
         self._user = place[1]
-        self._shown = _completed(address.shown, *place)
+        self._shown = completed(address.shown, *place)
 
     def _be_watched(self) -> None:
         """Ask the server to notice when this process is gone; some operating systems do not let it."""
@@ -256,20 +255,3 @@ class PostgresResult:
 def _grant(kind: str, name: str, user: str) -> str:
     rights = {"schema": f"USAGE ON SCHEMA {name}", "function": f"EXECUTE ON FUNCTION {name}"}
     return f'GRANT {rights.get(kind, f"SELECT ON {name}")} TO "{user}"'
-
-
-def _completed(shown: str, database: str, user: str, server: str | None, server_port: str | None) -> str:
-    """The URL with what libpq took from its defaults; without its options, apart from a socket's folder."""
-    parts = urlsplit(shown)
-    by_service = "service=" in parts.query or "PGSERVICE" in os.environ
-    defaults = {} if by_service else os.environ
-    host = parts.netloc.rpartition("@")[2]
-    if host and not host.startswith(":"):
-        host, port = (host, None) if "," in host else (parts.hostname or "", parts.port)
-    else:
-        given, port = defaults.get("PGHOST", ""), parts.port
-        host = (given if given and not given.startswith("/") else None) or server or socket.gethostname()
-    number = port or defaults.get("PGPORT") or (server_port if by_service else None) or 5432
-    written = f"[{host}]" if ":" in host and not host.startswith("[") and "," not in host else host
-    where = written if "," in written else f"{written}:{number}"
-    return f"postgresql://{quote(user, safe='')}@{where}/{quote(database, safe='')}"

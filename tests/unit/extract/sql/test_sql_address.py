@@ -8,6 +8,8 @@ import pytest
 
 from datakeep.core.errors import UsageError
 from datakeep.extract.sql.address import address_of, secrets_of
+from datakeep.extract.sql.faults import DatabaseUnreachable
+from datakeep.extract.sql.postgres_place import completed, refuse_foreign_socket
 
 SECRET = "s3cr3t-Wort"
 
@@ -102,3 +104,42 @@ def test_a_password_behind_one_slash_is_not_repeated():
     with pytest.raises(UsageError) as caught:
         address_of("postgresql:/aiko:very-secret@h/d")
     assert "very-secret" not in caught.value.what + caught.value.next_step
+
+
+#: What is given, the environment, and the URL that is recorded; this machine is ``vm``.
+PLACES = [
+    ("postgresql://r@/wh?host=127.0.0.1&port=54391", {"PGPORT": "1"}, "postgresql://u@127.0.0.1:54391/wh"),
+    ("postgresql://r@h:1/wh?host=other", {}, "postgresql://u@other:1/wh"),
+    ("postgresql://h/wh?hostaddr=10.0.0.9", {"PGPORT": "7"}, "postgresql://u@10.0.0.9:7/wh"),
+    ("postgresql://r@/wh?host=%2Ftmp%2Fsock&port=54391", {}, "postgresql://u@vm:54391/wh?host=/tmp/sock"),
+    ("postgresql://r@%2Ftmp%2FSock:9/wh", {}, "postgresql://u@vm:9/wh?host=/tmp/Sock"),
+    ("postgresql:///wh", {"PGHOST": "db", "PGPORT": "7"}, "postgresql://u@db:7/wh"),
+    ("postgresql:///wh", {"PGHOST": "/tmp/sock"}, "postgresql://u@vm:5432/wh"),
+    ("postgresql://a,b:2/wh", {}, "postgresql://u@a:5432,b:2/wh"),
+    ("postgresql:///wh?host=a,b&port=1,2", {}, "postgresql://u@a:1,b:2/wh"),
+    ("postgresql://[::1]/wh", {}, "postgresql://u@[::1]:5432/wh"),
+    ("postgresql:///wh?service=s", {"PGHOST": "no"}, "postgresql://u@vm:5432/wh"),
+    ("postgresql://h/wh?options=-c%20search_path%3Dny,b", {},
+     "postgresql://u@h:5432/wh?options=-c%20search_path%3Dny,b"),
+    ("postgresql://h/wh?sslmode=require", {"PGOPTIONS": "-csearch_path=ny -c app.token=abc --role=r"},
+     "postgresql://u@h:5432/wh?options=-csearch_path%3Dny%20--role%3Dr"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "environment", "recorded"), PLACES)
+def test_where_a_connection_went_is_read_as_libpq_reads_it(given, environment, recorded, monkeypatch):
+    for name in ("PGHOST", "PGPORT", "PGHOSTADDR", "PGOPTIONS", "PGSERVICE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("socket.gethostname", lambda: "vm")
+    assert completed(given, "wh", "u", None, None) == recorded
+    assert completed(recorded, "wh", "u", None, None) == recorded, "what is recorded leads there again"
+
+
+def test_a_socket_of_another_machine_is_not_taken_for_one_of_this(monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "vm")
+    refuse_foreign_socket("postgresql://u@vm:5432/wh?host=/tmp/sock")
+    refuse_foreign_socket("postgresql://u@/wh?host=/tmp/sock")
+    with pytest.raises(DatabaseUnreachable, match="a socket of the machine far"):
+        refuse_foreign_socket("postgresql://u@far:5432/wh?host=/tmp/sock")

@@ -554,3 +554,39 @@ def test_paths_in_a_url_may_be_escaped(tmp_path):
     made(tmp_path / "o d%d.duckdb", "create table t as select 1 as n")
     assert extracted(f"duckdb:///{quote(str(tmp_path / 'o d%d.duckdb'))}", "select n from t")[0].num_rows == 1
     assert os.environ.get("DUCKDB") is None
+
+
+#: A file of text, how a query reads it, and what is said of it: each of the texts, and none of those behind None.
+GUESSED = {
+    "types": ("a.csv", "id,v,d,s\n1,0.5,01/02/2026,x\n", "'a.csv'",
+              ["delimiter ','", "a header", "dates as %d/%m/%Y", "v DOUBLE", None, "became"]),
+    "digits": ("a.csv", "v\n1.5\n0.12345678901234567890\n1e400\n", "'a.csv'",
+               ["row 2: 0.12345678901234567890 became 0.12345678901234568", "row 3: 1e400 became inf",
+                "types={'v': 'VARCHAR'}"]),
+    "own digits": ("a.csv", "v\n1.000000000000000056e-01\n0.10000000000000001\n0.30000000000000004\n1.50\ninf\n",
+                   "'a.csv'", ["v DOUBLE", None, "became"]),
+    "empty": ("a.csv", 'v,s\n1,a\n2,""\n3,\n', "'a.csv'", ['column s, row 2: "" became NULL']),
+    "empty kept": ("a.csv", 'v,s\n1,a\n2,""\n', "read_csv('a.csv', allow_quoted_nulls=false)", [None, "became"]),
+    "stated": ("a.csv", "v\n0.12345678901234567890\n", "read_csv('a.csv', types={'v': 'VARCHAR'})", [None, "became"]),
+    "all stated": ("a.csv", "v\n0.12345678901234567890\n", "read_csv('a.csv', all_varchar=true)", [None, "a.csv"]),
+    "one column": ("a.csv", "id,n\n", "read_csv('a.csv', delim='|')", ["became one column, 'id,n'"]),
+    "json": ("a.json", '{"v": 1.5}\n{"v": 12345678901234567890123}\n', "'a.json'",
+             ["v DOUBLE", "row 2: 12345678901234567890123 became 1.2345678901234568e+22"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GUESSED)
+def test_what_is_guessed_of_a_text_file_is_told(case, tmp_path, monkeypatch):
+    name, text, source, expected = GUESSED[case]
+    (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    query = statement(f"SELECT * FROM {source}", "duckdb")
+    with open_database("duckdb:").session() as session:
+        with session.run(query, {}, Exactness()) as result:
+            list(result.batches())
+        guessed = session.guessed(query, {})
+    told = "\n".join(one.told for one in guessed)
+    assert "0.1234" not in "".join(one.record or one.told for one in guessed), "a value is not written down"
+    unsaid = expected.index(None) if None in expected else len(expected)
+    assert [words for words in expected[:unsaid] if words not in told] == [], told
+    assert [words for words in expected[unsaid + 1 :] if words in told] == [], told
