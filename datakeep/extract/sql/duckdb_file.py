@@ -163,6 +163,21 @@ class _DuckdbSession(Session):
             name: self._file_table(self._named[file]) for name, file in files.items() if file in self._named
         }
 
+    def check(self, statement: Statement, parameters: Mapping[str, Parameter]) -> bool:
+        """EXPLAIN; not where a parameter has no value, which may be the name of a file."""
+        if not set(statement.parameters) <= set(parameters):
+            return False
+        sent = substituted(statement, lambda name: _stand_in(name, parameters[name]))
+        values = {name: one.value for name, one in parameters.items() if one.value is not None} or None
+        duckdb_faults.only_select(self._duckdb, sent, statement.text)
+        self._allow(sent.text, values or {})
+        try:
+            with duckdb_faults.running(self._timeout_s):
+                self._connection.execute(f"EXPLAIN {sent.text}", values).fetchall()
+        except self._duckdb.Error as error:
+            raise duckdb_faults.of_text(error, self._connection, sent, values, statement.text) from error
+        return True
+
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question of our own."""
         self._allow(sql, {})
