@@ -172,8 +172,7 @@ class _DuckdbSession(Session):
         duckdb_faults.only_select(self._duckdb, sent, statement.text)
         self._allow(sent.text, values or {})
         try:
-            with duckdb_faults.running(self._timeout_s):
-                self._connection.execute(f"EXPLAIN {sent.text}", values).fetchall()
+            self._connection.execute(f"EXPLAIN {sent.text}", values).fetchall()
         except self._duckdb.Error as error:
             raise duckdb_faults.of_text(error, self._connection, sent, values, statement.text) from error
         return True

@@ -176,6 +176,7 @@ class PostgresSession(Session):
                 before = "EXPLAIN (COSTS false)\n"
                 with self._complaints(statement, sent, len(before)):
                     self._connection.do(before + sent.text)
+                    describe(self._connection, sent.text)
                 return True
             # The types of what has no value are those that the server finds fitting.
             numbers = {name: f"${at}" for at, name in enumerate(names, 1)}
