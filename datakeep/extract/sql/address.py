@@ -78,7 +78,8 @@ def address_of(url: str) -> Address:
     if port and not (port[1].isdecimal() and int(port[1][:9]) < _PORTS):
         raise UsageError(
             f"the port in {shown} is no number below {_PORTS:,}: {port[1]}",
-            next_step="write it as //host:5432/database; a password stands before the @: //user:password@host/database",
+            next_step="write it as //host:5432/database; a password stands before the host: "
+            "//user:password@host/database",
         )
     if _authority(shown) != _authority(url):
         raise UsageError(
