@@ -6,8 +6,8 @@ answer; ``boundary`` alone turns errors into exit codes.
 
 from __future__ import annotations
 
-import gc
 import sys
+from gc import freeze, set_threshold  # by name: the command gc is a module of this package
 
 #: Python looks for cycles among all that a command has imported, again and again while it imports: a tenth of the
 #: processor time of a short command. So it looks more seldom (from so many new objects on) than by default (700).
@@ -16,7 +16,7 @@ COLLECTED = (50_000, 20, 100)
 
 def main() -> None:
     """Run the command that the process was called with, and exit with its code."""
-    gc.set_threshold(*COLLECTED)
+    set_threshold(*COLLECTED)
     try:
         from datakeep.cli import interrupts
 
@@ -31,5 +31,5 @@ def main() -> None:
         interrupts.ignore()
         sys.stderr.write("error: interrupted; nothing was recorded\n  next: run the same command again\n")
         code = 130
-    gc.freeze()  # nor is anything looked for at the end: what had to be closed is closed, and atexit's calls remain
+    freeze()  # nor is anything looked for at the end: what had to be closed is closed, and atexit's calls remain
     sys.exit(code)

@@ -13,7 +13,14 @@ from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
-from datakeep.cli.tampered_lines import distrusted
+from datakeep.cli.tampered_lines import distrusted, unless_deleted
+from datakeep.cli.undeclared_lines import (
+    reader_lines,
+    same_rows,
+    undeclared_data,
+    undeclared_lines,
+    unlisted_lines,
+)
 from datakeep.core.unstated import grouped
 from datakeep.formats.model_words import model_rows, pairs, read_in_words
 
@@ -29,7 +36,7 @@ _INDENT = "  "
 
 
 @answering(name="audit")
-@click.argument("subjects", metavar="[MODEL-FILE | MODEL[@V] | DATASET[@V][:PATH]]…", nargs=-1)
+@click.argument("subjects", metavar="[MODEL-FILE | SHA256 | MODEL[@V] | DATASET[@V][:PATH]]…", nargs=-1)
 @click.option("--fetch", is_flag=True, help="Get what is not here: file lists, and for --where the data.")
 @click.option(
     "--where",
@@ -52,10 +59,10 @@ def command(
 ) -> Answer:
     r"""Tell what a model was made of: every dataset, version and rule, code, environment and metrics.
 
-    A model is found by its file, whatever the file is called now, or by its name. For a dataset, or one file
-    of it: which models it went into, directly, through base models, and through derived datasets. Exit code 3:
-    the keep has no record of it, or what the answer comes from was changed since it was recorded; 4: it is not
-    known, since not all could be searched.
+    A model is found by its file, whatever the file is called now, by its sha256 (or 8 digits of it and more), or by
+    its name. For a dataset, or one file of it: which models it went into, directly, through base models, and through
+    derived datasets. Exit code 3: the keep has no record of it, or what the answer comes from, or could have come
+    from, was changed or deleted since it was recorded; 4: it is not known, since not all could be searched.
 
     --where asks the same of rows, by their values; 3: there are none, 4: none in what could be searched. --diff tells
     what differs between two models; 3: something. --policy names models whose data is unowned, unproven, expired, of
@@ -109,10 +116,14 @@ def _made_or_used(session: Session, subject: str, export: Export, *, fetch: bool
 
     export.check(as_json=session.as_json)
     keep, now = session.keep(), datetime.now(UTC)
-    found = audit(keep, subject, now=now, fetch=fetch)
-    changed = behind_an_audit(keep, found, now=now)
-    shown = distrusted(_answer(found, subject), changed)
-    return exported(keep, found, subject, shown, export, now, changed)
+
+    def question() -> Answer:
+        found = audit(keep, subject, now=now, fetch=fetch)
+        changed = behind_an_audit(keep, found, now=now)
+        shown = distrusted(_answer(found, subject), changed)
+        return exported(keep, found, subject, shown, export, now, changed)
+
+    return unless_deleted(keep, [subject], question)
 
 
 def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
@@ -121,14 +132,19 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
     from datakeep.workflows.used_by import FileUsedBy
 
     if isinstance(found, FileUsedBy):
-        code = EXIT_INCOMPLETE if found.not_searched else 0
+        blind = found.broken and not found.models and not found.through
+        code = EXIT_INCOMPLETE if found.not_searched or found.unread or blind else 0
         return Answer(_file_data(found), list(_file_lines(found, subject)), code)
     if not isinstance(found, Audit):
-        return Answer(_used_data(found), list(_used_lines(found)))
+        same = found.undeclared
+        is_unsure = bool(same.lacking or same.unlisted or found.broken or found.open)
+        code = EXIT_INCOMPLETE if is_unsure and not found.records and not found.through else 0
+        return Answer(_used_data(found), list(_used_lines(found)), code)
     if found.made_of is None:
         unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
-        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if found.files else unsure)
-    return Answer(_data(found), list(_lines(found)))
+        known = found.files or found.undeclared
+        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if known else unsure)
+    return Answer(_data(found), list(_lines(found, subject)))
 
 
 def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
@@ -138,13 +154,19 @@ def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
         for file in found.files:
             yield from _file_lines(file, subject)
         return
+    if found.undeclared:
+        yield f"{found.asked}: no model's file on record, and no registered file that is known here"
+        yield f"  sha256 {found.sha256}"
+        yield from reader_lines(found.undeclared)
+        yield from _broken_lines(found)
+        yield from _unsearched_lines(found, subject)
+        yield f"next: datakeep audit model:{found.undeclared[0].model}"
+        return
     yield f"{found.asked}: not known: the keep has no readable record of it"
     if found.sha256:
         yield f"  sha256 {found.sha256}"
     yield from _broken_lines(found)
-    if found.not_searched:
-        yield f"whether it is a registered dataset's own file was not searched in {found.not_searched}"
-        yield f"  datakeep audit {quote(subject)} --fetch gets them"
+    yield from _unsearched_lines(found, subject)
     if found.guesses:
         yield "a guess, no more: a model that was saved again has other bytes; the nearest on record are"
         yield from some(found.guesses, mark="~")
@@ -154,13 +176,19 @@ def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
     )
 
 
+def _unsearched_lines(found: Audit, subject: str) -> Iterator[str]:
+    if found.not_searched:
+        yield f"whether it is a registered dataset's own file was not searched in {found.not_searched}"
+        yield f"  datakeep audit {quote(subject)} --fetch gets them"
+
+
 def _broken_lines(found: Audit | UsedBy | FileUsedBy) -> Iterator[str]:
     if found.broken:
         yield "records that cannot be read, and might have told more:"
         yield from some([f"{one.path}: {one.reason}" for one in found.broken], mark="!")
 
 
-def _lines(found: Audit) -> Iterator[str]:
+def _lines(found: Audit, subject: str) -> Iterator[str]:
     if found.made_of is None:
         return
     if found.sha256:
@@ -172,6 +200,11 @@ def _lines(found: Audit) -> Iterator[str]:
     yield from _made_lines(found.made_of, "", set())
     if found.same_file:
         yield f"the same file is also recorded as {', '.join(found.same_file)}"
+    yield from reader_lines(found.undeclared)
+    if found.files:
+        yield "it is a registered dataset's own file too, of which a training left a copy:"
+    for file in found.files:
+        yield from _file_lines(file, subject)
     yield from _broken_lines(found)
     given = found.made_of.record.inputs
     if given:
@@ -185,7 +218,8 @@ def _called(record: ModelRecord) -> str:
 def _made_lines(made: MadeOf, indent: str, told: set[str]) -> Iterator[str]:
     record = made.record
     yield indent + click.style(f"model {record.model}@{record.version}", bold=True)
-    yield from (indent + _INDENT + line for line in table(map(_styled, model_rows(record))))
+    rows = [*map(_styled, model_rows(record)), *same_rows(made.same)]
+    yield from (indent + _INDENT + line for line in table(rows))
     for given in made.inputs:
         yield from _input_lines(given, indent + _INDENT, told, record)
     for base in made.base_models:
@@ -252,6 +286,9 @@ def _data(found: Audit) -> dict[str, Any]:
         "differing": list(found.differing),
         "registered_files": [_file_data(one) for one in found.files],
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
+        "read_undeclared": [
+            {"model": one.model, "at": list(one.at), "sure": one.is_sure} for one in found.undeclared
+        ],
         "guesses": list(found.guesses),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }
@@ -262,6 +299,7 @@ def _made_data(made: MadeOf) -> dict[str, Any]:
         "record": made.record.to_dict(),
         "datasets": [_input_data(given) for given in made.inputs],
         "base_models": [_made_data(base) for base in made.base_models],
+        "same_bytes": dict(made.same),
         "unknown": list(made.unknown),
     }
 
@@ -281,7 +319,10 @@ def _input_data(found: InputFacts) -> dict[str, Any]:
 
 def _used_lines(found: UsedBy) -> Iterator[str]:
     name = f"{found.dataset}@{found.version}" if found.version else found.dataset
-    if not found.records:
+    records = [one for one in found.records if one.label not in found.unread]
+    if not records and not found.through and (found.broken or found.open):
+        yield f"{name}: not known: no record that can be read says that a model used it; this is no 'no'"
+    elif not records:
         itself = " itself" if found.through else ""
         yield f"{name}: no recorded model used it{itself}"
     else:
@@ -289,30 +330,50 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         rows = [
             (
                 record.label,
-                ", ".join(_versions_read(record, found.dataset)),
+                ", ".join(_versions_read(record, found)),
                 (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
                 pairs(record.metrics),
             )
-            for record in found.records
+            for record in records
         ]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
+    yield from undeclared_lines(found)
     yield from _way_lines(found.derived, "datasets that were derived from it:")
     yield from _way_lines(found.through, "through base models and derived datasets it went into:")
     yield from _open_lines(found)
+    if found.unread:
+        yield "given to, but nothing of it was read by:"
+        yield from some(found.unread, mark="-")
     yield from _broken_lines(found)
-    if found.records:
-        first = found.records[0]
+    if records:
+        first = records[0]
         yield f"next: datakeep audit model:{first.model}@{first.version}"
     elif found.through:
         yield f"next: datakeep audit model:{found.through[0].end}"
 
 
-def _versions_read(record: ModelRecord, dataset: str) -> list[str]:
+def _versions_read(record: ModelRecord, found: UsedBy) -> list[str]:
     from datakeep.workflows.file_verdicts import undeclared_of
 
+    dataset = found.dataset
     declared = [f"{dataset}@{one.version}" for one in record.inputs if one.dataset == dataset]
-    read = [f"{dataset}@{one}" for one in undeclared_of(record, dataset)]
-    return declared + [f"{one} (read without being declared)" for one in read if one not in declared]
+    of_checkout = undeclared_of(record, dataset)
+    read = dict.fromkeys(f"{dataset}@{one}" for one in of_checkout)
+    by_bytes = [one for one in found.undeclared.found if one.model == record.label]
+    if by_bytes and not any(f"{dataset}@{one.version}" in (*declared, *read) for one in by_bytes):
+        read[f"{dataset}@v{max(one.number for one in by_bytes)}"] = None
+    return declared + [f"{one} ({_how(record, one, found)})" for one in read if one not in declared]
+
+
+def _how(record: ModelRecord, label: str, found: UsedBy) -> str:
+    """Of a checkout with nothing but changed and further files, no file of the version was read."""
+    of_it = [one for one in record.undeclared if one.get("of") == label]
+    as_registered = any(
+        (one.model, f"{one.dataset}@{one.version}") == (record.label, label) for one in found.undeclared.found
+    )
+    if of_it and all("differs" in one for one in of_it) and not as_registered:
+        return "changed files of a checkout, read without being declared"
+    return "read without being declared"
 
 
 def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
@@ -335,14 +396,21 @@ def _file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
     if found.not_searched:
         yield f"not searched: {found.not_searched}"
         yield f"  datakeep audit {quote(subject)} --fetch gets them"
+    if found.unread:
+        yield "not searched, since the register entry cannot be read:"
+        yield from some([f"{one.path}: {one.reason}" for one in found.unread], mark="?")
+        yield f"  next: git log -- {quote(found.unread[0].path)} shows who changed it"
     if found.models:
         rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "USED", "THE FILE", "BECAUSE")))
-    elif found.versions or found.not_searched:
-        yield "no recorded model used these versions itself"
+    elif found.broken and not found.through:
+        yield "not known: no record that can be read says that a model used these versions; this is no 'no'"
+    elif found.versions or found.not_searched or found.unread:
+        yield "no recorded model used these versions itself, and none is known to have read a copy of this file"
     head = "through others these versions went into (whether this file did is not known):"
     yield from _way_lines(found.through, head)
     yield from _open_lines(found)
+    yield from unlisted_lines(found.unlisted)
     yield from _broken_lines(found)
     if found.models:
         yield f"next: datakeep audit model:{found.models[0].model}"
@@ -358,8 +426,9 @@ def _file_data(found: FileUsedBy) -> dict[str, Any]:
             for one in found.models
         ],
         "through": _ways_data(found.through),
-        "unknown": list(found.open),
+        "unknown": [*found.open, *unlisted_lines(found.unlisted)],
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
+        "unread": [{"path": one.path, "reason": one.reason} for one in found.unread],
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }
 
@@ -369,11 +438,14 @@ def _ways_data(ways: Sequence[Way]) -> list[dict[str, Any]]:
 
 
 def _used_data(found: UsedBy) -> dict[str, Any]:
+    read = [one for one in found.records if one.label not in found.unread]
     return {
         "dataset": found.dataset,
         "version": found.version,
-        "models": [record.to_dict() for record in found.records],
-        "versions_read": {_called(one): _versions_read(one, found.dataset) for one in found.records},
+        "models": [record.to_dict() for record in read],
+        "versions_read": {_called(one): _versions_read(one, found) for one in read},
+        "given_unread": list(found.unread),
+        "undeclared": undeclared_data(found),
         "derived": _ways_data(found.derived),
         "through": _ways_data(found.through),
         "unknown": list(found.open),

@@ -10,7 +10,7 @@ import click
 from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
-from datakeep.cli.tampered_lines import distrusted
+from datakeep.cli.tampered_lines import distrusted, unless_deleted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,10 +29,16 @@ def answer(session: Session, subjects: Sequence[str], *, fetch: bool) -> Answer:
     if len(subjects) != 2:
         raise click.UsageError("--diff compares two models: datakeep audit --diff churn@v6 churn@v7")
     keep = session.keep()
-    found = audit_diff(keep, *subjects, fetch=fetch)
-    changed = behind_some(keep, (found.old, found.new), (), now=datetime.now(UTC))
-    answered = Answer(_data(found), list(_lines(found, fetch=fetch)), 0 if found.is_same else EXIT_NO)
-    return distrusted(answered, changed)
+
+    def question() -> Answer:
+        found = audit_diff(keep, *subjects, fetch=fetch)
+        sides = zip(subjects, (found.old, found.new), strict=True)
+        newest = [f"models/{record.model}/" for subject, record in sides if "@" not in subject]
+        changed = behind_some(keep, (found.old, found.new), (), now=datetime.now(UTC), below=newest)
+        answered = Answer(_data(found), list(_lines(found, fetch=fetch)), 0 if found.is_same else EXIT_NO)
+        return distrusted(answered, changed)
+
+    return unless_deleted(keep, subjects, question)
 
 
 def _lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:

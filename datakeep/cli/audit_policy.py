@@ -77,8 +77,8 @@ def _test_lines(found: Policy) -> Iterator[str]:
         (
             one.dataset,
             ", ".join(one.splits),
-            f"{one.reading:,} of {counted(one.runs, 'run')}",
-            f"of {one.unknown:,} not known" if one.unknown else "",
+            f"read by {one.reading:,} of {counted(one.runs, 'run')}"
+            + (f", and perhaps by {one.unknown:,} more" if one.unknown else ""),
         )
         for one in ranked[:_SHOWN]
     ]

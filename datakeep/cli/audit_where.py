@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ import click
 from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
-from datakeep.cli.tampered_lines import distrusted
+from datakeep.cli.tampered_lines import distrusted, unless_deleted
 from datakeep.core.counts import counted
 from datakeep.core.errors import UsageError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from datakeep.lineage.backwards import Way
     from datakeep.workflows.audit_where import RowsUsedBy
+    from datakeep.workflows.keep import Keep
     from datakeep.workflows.rows_where import HavingVersion, Search, Unsearched
 
 _FILES_SHOWN = 5
@@ -28,29 +30,46 @@ _MAX_BYTES = 1 << 20
 
 def answer(session: Session, condition: str, subjects: Sequence[str], *, fetch: bool, rehash: bool) -> Answer:
     """Which versions, files and models have such rows; 3 if none has, 4 if that is not known."""
-    from datakeep.workflows.audit_where import audit_where
-    from datakeep.workflows.tampering import behind_some
-
     if condition == "-":
         condition = sys.stdin.read(_MAX_BYTES)
-    if any(":" in subject.removeprefix("dataset:") for subject in subjects):
+    refused = next((one for one in subjects if ":" in one.removeprefix("dataset:")), None)
+    if refused:
         raise UsageError(
-            "rows are looked for in datasets and versions, not in one file",
+            "rows are looked for in datasets and versions, not in "
+            f"{'a model' if refused.startswith('model:') else 'one file'}: {refused!r}",
             next_step="datakeep audit orders@v3 --where 'customer_id = 4711'",
         )
     keep = session.keep()
+    question = partial(_answered, keep, condition, subjects, fetch=fetch, rehash=rehash)
+    return unless_deleted(keep, subjects, question)
+
+
+def _answered(keep: Keep, condition: str, subjects: Sequence[str], *, fetch: bool, rehash: bool) -> Answer:
+    from datakeep.workflows.audit_where import audit_where
+    from datakeep.workflows.tampering import behind_some
+
     found = audit_where(keep, condition, subjects, fetch=fetch, rehash=rehash)
+    whole = [name for name in (one.removeprefix("dataset:") for one in subjects) if "@" not in name]
+    searched = [f"register/{name}/" for name in whole] if subjects else ["register/"]
     models = [*(one.model for one in found.models), *(str(way.end) for way in found.through)]
     changed = behind_some(
-        keep, found.records, found.asked, now=datetime.now(UTC), models=models, broken=found.broken
+        keep,
+        found.records,
+        found.asked,
+        now=datetime.now(UTC),
+        models=models,
+        broken=found.broken,
+        below=["models/", *searched],
     )
     code = {"yes": 0, "no": EXIT_NO, "not known": EXIT_INCOMPLETE}[_verdict(found.search)]
     return distrusted(Answer(_data(found), list(_lines(found, fetch=fetch)), code), changed)
 
 
 def _verdict(search: Search) -> str:
-    """A "no" is only one where all was searched."""
-    return "yes" if search.having else "not known" if search.unsearched else "no"
+    """A "no" is only one where all was searched, and where there was a table to search."""
+    if search.having:
+        return "yes"
+    return "not known" if search.unsearched or not search.numbers.different else "no"
 
 
 def _lines(found: RowsUsedBy, *, fetch: bool) -> Iterator[str]:
@@ -107,7 +126,10 @@ def _nothing(found: RowsUsedBy) -> str:
     if not numbers.different and found.search.unsearched:
         return "not known: nothing was searched, for the reasons below; this is no 'no'"
     if not numbers.different:
-        return f"not found: there is no table in {counted(numbers.versions, 'version')}"
+        return (
+            f"not known: there is no table in {counted(numbers.versions, 'version')}, so nothing was searched; "
+            "this is no 'no'"
+        )
     said = "not found"
     if found.search.unsearched:
         return (
@@ -202,7 +224,7 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
         "columns": list(found.columns),
         "found": bool(search.having),
         "answer": _verdict(search),
-        "complete": not search.unsearched,
+        "complete": not search.unsearched and bool(numbers.different),
         "versions": [
             {
                 "dataset": one.dataset,

@@ -7,28 +7,40 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
+from datakeep.cli.tampered_lines import distrusted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datakeep.workflows.listing import Listed
 
 _MAX_PURPOSE = 60
+_TOLD = ("register/", "proofs/")
 
 
 @answering(name="list")
 def command(session: Session) -> Answer:
     r"""List the datasets of the keep, and who has proven that they can carry each on.
 
+    Exit code 3: an entry or a proof was changed or deleted since it was recorded.
+
     \b
     Example:
       datakeep list
     """
     from datakeep.workflows.listing import list_datasets
+    from datakeep.workflows.written_once import changed_below
 
     keep = session.keep()
-    found = list_datasets(keep, now=datetime.now(UTC))
-    data = {"keep": keep.name, "datasets": [_data(one) for one in found]}
+    return distrusted(
+        _answer(keep.name, list_datasets(keep, now=datetime.now(UTC))), changed_below(keep, *_TOLD)
+    )
+
+
+def _answer(keep: str, found: Sequence[Listed]) -> Answer:
+    data = {"keep": keep, "datasets": [_data(one) for one in found]}
     if not found:
-        return Answer(data, [f"{keep.name} has no dataset yet", "next: datakeep register NAME SOURCE…"])
+        return Answer(data, [f"{keep} has no dataset yet", "next: datakeep register NAME SOURCE…"])
     head = ("NAME", "VERSION", "OWNER", "FILES", "SIZE", "PROOF", "PURPOSE")
     lines = table((_row(one) for one in found), head=head)
     return Answer(data, [*lines, "", f"next: datakeep show {found[0].name}"])

@@ -9,9 +9,11 @@ import click
 
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
+from datakeep.cli.tampered_lines import distrusted, unless_deleted
 
 if TYPE_CHECKING:
     from datakeep.workflows.history import LoggedVersion
+    from datakeep.workflows.keep import Keep
 
 
 @answering(name="log")
@@ -19,14 +21,27 @@ if TYPE_CHECKING:
 def command(session: Session, name: str) -> Answer:
     r"""List the versions of a dataset, the newest first: when, by whom, why, and whether the bytes changed.
 
+    Exit code 3: an entry was changed or deleted since it was recorded.
+
     \b
     Example:
       datakeep log orders
     """
+    keep = session.keep()
+
+    def question() -> Answer:
+        from datakeep.workflows.written_once import changed_below
+
+        answer = _answer(keep, name)
+        return distrusted(answer, changed_below(keep, f"register/{answer.data['dataset']}/"))
+
+    return unless_deleted(keep, [f"dataset:{name.removeprefix('dataset:')}"], question)
+
+
+def _answer(keep: Keep, name: str) -> Answer:
     from datakeep.workflows.history import history
     from datakeep.workflows.keep import entry_path
 
-    keep = session.keep()
     dataset = keep.resolve(name).name
     found = history(keep, name)
     data = {

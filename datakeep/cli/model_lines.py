@@ -36,12 +36,7 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
     if record.tracked:
         yield f"  {tracked_in_words(record.tracked)}"
         yield from _unmatched_lines(record)
-    if record.undeclared_count:
-        yield f"  undeclared inputs: {record.undeclared_count:,}"
-        for entry in record.undeclared[:_SHOWN_UNDECLARED]:
-            yield f"    ! {entry['path']}"
-        if record.undeclared_count > _SHOWN_UNDECLARED:
-            yield f"    … and {record.undeclared_count - _SHOWN_UNDECLARED:,} more, in the record"
+    yield from _undeclared_lines(record)
     if record.observed and record.observed.by != "strace":
         yield f"  {observed_in_words(record)}"
     if record.code.dirty:
@@ -55,6 +50,21 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
         )
     else:
         yield f"next: datakeep audit model:{recorded.label}"
+
+
+def _undeclared_lines(record: ModelRecord) -> Iterator[str]:
+    """What was read besides, and what the keep knows of it by its bytes."""
+    for entry in record.undeclared:
+        if "model" in entry:
+            yield f"  base model {entry['model']}: its file was read without --base: {entry['path']}"
+    if record.undeclared_count:
+        yield f"  undeclared inputs: {record.undeclared_count:,}"
+        for entry in record.undeclared[:_SHOWN_UNDECLARED]:
+            differs = f" ({entry['of']}: {entry['differs']})" if "differs" in entry and "of" in entry else ""
+            gone = f", {entry['gone']}" if "gone" in entry else ""
+            yield f"    ! {entry['path']}{differs}{gone}"
+        if record.undeclared_count > _SHOWN_UNDECLARED:
+            yield f"    … and {record.undeclared_count - _SHOWN_UNDECLARED:,} more, in the record"
 
 
 def _unmatched_lines(record: ModelRecord) -> Iterator[str]:

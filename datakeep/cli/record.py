@@ -189,6 +189,9 @@ def _answer(recorded: Recorded, root: Path) -> Answer:
         "record_file": str(recorded.file) if recorded.file else None,
         "not_pushed": recorded.not_pushed or None,
     }
+    if not recorded.is_new:
+        lines = [f"already there: {recorded.label}", f"next: datakeep audit model:{recorded.label}"]
+        return Answer({**data, "created": False}, lines)
     return Answer(data, list(record_lines(recorded, root)))
 
 

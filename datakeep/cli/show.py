@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datakeep.cli.boundary import EXIT_NO
 from datakeep.cli.profile import profile_lines
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
-from datakeep.cli.tampered_lines import tampered_data, tampered_lines
+from datakeep.cli.tampered_lines import distrusted, unless_deleted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +27,7 @@ def command(session: Session, reference: str) -> Answer:
 
     What nobody stated is shown as "not stated", and unknown as "unknown". The profile of its tables has a line for
     each column, with small bars: how the values are spread from the least to the greatest, or the frequent ones.
-    Exit code 3: its entry or a proof was changed since it was recorded.
+    Exit code 3: its entry or a proof was changed or deleted since it was recorded.
 
     \b
     Example:
@@ -39,13 +38,13 @@ def command(session: Session, reference: str) -> Answer:
     from datakeep.workflows.tampering import behind_a_version
 
     keep = session.keep()
-    shown = show(keep, reference, now=datetime.now(UTC))
-    changed = behind_a_version(keep, shown.entry, shown.proofs)
-    return Answer(
-        {**_data(shown), "tampered": tampered_data(changed)},
-        [*tampered_lines(changed), *_lines(shown)],
-        EXIT_NO if changed else 0,
-    )
+
+    def question() -> Answer:
+        shown = show(keep, reference, now=datetime.now(UTC))
+        changed = behind_a_version(keep, shown.entry, shown.proofs, newest="@" not in reference)
+        return distrusted(Answer(_data(shown), list(_lines(shown))), changed)
+
+    return unless_deleted(keep, [f"dataset:{reference.removeprefix('dataset:')}"], question)
 
 
 def _lines(shown: Shown) -> Iterator[str]:

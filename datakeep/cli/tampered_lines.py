@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
+from datakeep.cli.session import Answer
 from datakeep.core.counts import counted
+from datakeep.core.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from datakeep.cli.session import Answer
+    from datakeep.workflows.keep import Keep
     from datakeep.workflows.written_once import Tampered
 
 _SHOWN = 10
@@ -43,6 +45,32 @@ def distrusted(answer: Answer, found: Sequence[Tampered]) -> Answer:
         # What is incomplete stays so: 3 could be taken for a "no".
         code=EXIT_NO if found and answer.code != EXIT_INCOMPLETE else answer.code,
     )
+
+
+def unless_deleted(keep: Keep, subjects: Sequence[str], question: Callable[[], Answer]) -> Answer:
+    """The answer to ``question``; of a name that the keep has no more: who deleted what, and how to see it.
+
+    Args:
+        keep: The keep.
+        subjects: The names that were asked about.
+        question: Asks.
+
+    Raises:
+        UnknownName: The keep does not know a name, and never did.
+    """
+    try:
+        return question()
+    except UnknownName as error:
+        from datakeep.workflows.could_tell import deleted  # late: only for what is not there
+
+        found = [one for subject in subjects for one in deleted(keep, subject)]
+        if not found:
+            raise
+        lines = [f"not answered: {error.what}; what was recorded under this name was deleted, as told above"]
+        if error.next_step:
+            lines.append(f"next: {error.next_step}")
+        data = {"asked": list(subjects), "known": False, "deleted": [one.path for one in found]}
+        return distrusted(Answer(data, lines, EXIT_NO), found)
 
 
 def tampered_data(found: Sequence[Tampered]) -> list[dict[str, Any]]:

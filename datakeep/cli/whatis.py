@@ -60,7 +60,7 @@ def _lines(found: WhatIs) -> Iterator[str]:
     if found.meanings:
         yield f"next: {found.meanings[0].next_step}"
     else:
-        yield "next: ask in another keep: datakeep whatis … -C DIR"
+        yield f"next: ask in another keep: datakeep whatis {shlex.quote(found.asked)} -C DIR"
 
 
 def _meaning_lines(meaning: Meaning) -> Iterator[str]:

@@ -126,6 +126,7 @@ class Edge:
         how: In which way.
         note: In a few words, how much of it was read.
         given: What the record says of it, where ``how`` is ``read``.
+        is_unread: It was given, and is known not to have been read: it did not go in.
     """
 
     source: str
@@ -133,6 +134,7 @@ class Edge:
     how: How
     note: str = ""
     given: ModelInput | None = None
+    is_unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,10 @@ class Answer:
     def into(self, key: str, how: How | None = None) -> Iterator[Edge]:
         """What went into ``key`` directly."""
         return (edge for edge in self.edges if edge.target == key and how in (None, edge.how))
+
+    def unread(self, key: str) -> list[str]:
+        """Versions that the model ``key`` was given, and is known not to have read, as ``orders@v3``."""
+        return [edge.source.partition(":")[2] for edge in self.into(key) if edge.is_unread]
 
     def require_whole(self, form: str) -> None:
         """Raises :class:`Unsupported` where one file was asked about: ``form`` has no word for "perhaps read"."""

@@ -17,7 +17,7 @@ from datakeep.exchange.json_text import json_text, without_empty
 from datakeep.exchange.places import uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from datakeep.exchange.answer import Answer, Dataset
     from datakeep.formats.manifest import Manifest
@@ -51,7 +51,10 @@ def bom(answer: Answer) -> dict[str, Any]:
             next_step="ask of a model: datakeep audit model:NAME --format cyclonedx; or take --format openlineage, "
             "--format prov or --html FILE",
         )
-    others = [_model(model) for model in answer.models if model is not root]
+    unread = {model.key: answer.unread(model.key) for model in answer.models}
+    went_in = _went_in(answer)
+    datasets = [one for one in answer.datasets if one.key in went_in]
+    others = [_model(model, unread[model.key]) for model in answer.models if model is not root]
     files = [file for model in answer.models if model.record for file in _undeclared(model, model.record)]
     serial = uuid.uuid5(_NAMESPACE, f"{answer.keep} {answer.keep_commit} {answer.subject}")
     return {
@@ -65,7 +68,7 @@ def bom(answer: Answer) -> dict[str, Any]:
             "tools": {
                 "components": [{"type": "application", "name": "datakeep", "version": answer.program}]
             },
-            "component": _model(root),
+            "component": _model(root, unread[root.key]),
             "properties": _properties(
                 {
                     "asked": answer.asked,
@@ -77,7 +80,7 @@ def bom(answer: Answer) -> dict[str, Any]:
                 }
             ),
         },
-        "components": [*others, *map(_dataset, answer.datasets), *files],
+        "components": [*others, *map(_dataset, datasets), *files],
         "dependencies": list(_dependencies(answer)),
         "compositions": _compositions(answer),
     }  # fmt: skip
@@ -100,7 +103,7 @@ def _hash(sha256: str) -> dict[str, str]:
 # ---- models
 
 
-def _model(model: Model) -> dict[str, Any]:
+def _model(model: Model, unread: Sequence[str]) -> dict[str, Any]:
     record = model.record
     component: dict[str, Any] = {
         "type": "machine-learning-model",
@@ -117,8 +120,8 @@ def _model(model: Model) -> dict[str, Any]:
             "hashes": hashes,
             "externalReferences": _code(record),
             "components": [_file(model, artifact.path, artifact.sha256) for artifact in record.artifacts],
-            "modelCard": _card(model, record),
-            "properties": _properties(_told(model, record)),
+            "modelCard": _card(model, record, unread),
+            "properties": _properties({**_told(model, record), "given-unread": unread}),
         }
     )
 
@@ -135,8 +138,9 @@ def _code(record: ModelRecord) -> list[dict[str, Any]]:
     return [without_empty({"type": "vcs", "url": place, "comment": comment})]
 
 
-def _card(model: Model, record: ModelRecord) -> dict[str, Any]:
-    datasets = [{"ref": f"dataset:{given.dataset}@{given.version}"} for given in record.inputs]
+def _card(model: Model, record: ModelRecord, unread: Sequence[str]) -> dict[str, Any]:
+    names = [f"{given.dataset}@{given.version}" for given in record.inputs]
+    datasets = [{"ref": f"dataset:{name}"} for name in names if name not in unread]
     metrics = [{"type": str(name), "value": str(value)} for name, value in record.metrics.items()]
     limits = [f"not known: {line}" for line in model.unknown]
     return without_empty(
@@ -260,13 +264,28 @@ def _data(dataset: Dataset, manifest: Manifest | None) -> dict[str, Any]:
 
 
 def _dependencies(answer: Answer) -> Iterable[dict[str, Any]]:
+    went_in = _went_in(answer)
     for node in answer.nodes:
+        if node.key not in went_in:
+            continue
         record = node.record if isinstance(node, Model) else None
         files = (
             [f"undeclared:{node.label}:{place}" for place in range(len(record.undeclared))] if record else []
         )
-        given = [edge.source for edge in answer.into(node.key)]
+        given = [edge.source for edge in answer.into(node.key) if not edge.is_unread]
         yield {"ref": node.key, "dependsOn": list(dict.fromkeys([*given, *files]))}
+
+
+def _went_in(answer: Answer) -> set[str]:
+    """The keys of all that went into the asked model; what it was only given is not in the bill."""
+    found = {answer.subject}
+    waiting = list(found)
+    while waiting:
+        for edge in answer.into(waiting.pop()):
+            if not edge.is_unread and edge.source not in found:
+                found.add(edge.source)
+                waiting.append(edge.source)
+    return found
 
 
 def _compositions(answer: Answer) -> list[dict[str, Any]]:
@@ -275,6 +294,7 @@ def _compositions(answer: Answer) -> list[dict[str, Any]]:
     for model in answer.models:
         record = model.record
         by = record.observed.by if record and record.observed else record.origin if record else ""
-        known = by in ("strace", "verification") and not model.unknown
+        shipped = record.environment.data_read_count if record else None
+        known = by in ("strace", "verification") and not model.unknown and not shipped
         aggregates.setdefault("complete" if known else "unknown", []).append(model.key)
     return [{"aggregate": aggregate, "dependencies": refs} for aggregate, refs in aggregates.items()]

@@ -196,7 +196,8 @@ class _Writer:
 
     def of_training(self, model: Model, record: ModelRecord) -> dict[str, Any]:
         """The run that made a model."""
-        reads = [self._input(given) for given in record.inputs]
+        read = [one for one in record.inputs if not record.read_nothing_of(one)]
+        reads = [self._input(given) for given in read]
         bases = [self._version(name, "models") for name in record.base_models]
         files = [_undeclared(entry) for entry in record.undeclared if entry.get("path")]
         artifacts = [artifact.to_dict() for artifact in record.artifacts]
@@ -333,6 +334,7 @@ def _run_facets(model: Model, record: ModelRecord) -> dict[str, Any]:
         "observed",
     )
     own = {name: told.get(name) for name in (*names, "proof", "recorded_by", "undeclared_count")}
+    own["given_unread"] = [one.to_dict() for one in record.inputs if record.read_nothing_of(one)]
     facets = {"datakeep_record": _own("RunFacet", **own, not_known=list(model.unknown))}
     if environment.python:
         version = environment.python

@@ -30,7 +30,7 @@ GENERATOR = "datakeep"
 _DOCTYPE = Markup("<!DOCTYPE html>\n")
 #: What a model's section shows as a table of its own, not among the facts.
 _AS_A_TABLE = ("read undeclared", "not registered")
-_OF_A_FILE = ("named", "withheld", "unreadable", "changed", "digest", "guess")
+_OF_A_FILE = ("named", "withheld", "unreadable", "gone", "moved", "changed", "digest", "guess")
 _HOW = {"read": "read by the training", "base": "base model", "derived": "made from it"}
 
 

@@ -130,6 +130,7 @@ class _Document:
             datakeep_python=environment.python,
             datakeep_platform=environment.platform,
             datakeep_gpu=environment.gpu,
+            datakeep_givenUnread=self._answer.unread(model.key),
             datakeep_observedBy=record.observed.by if record.observed else None,
             datakeep_recordedAt=_time(at) if (at := moment(record.recorded_at)) else None,
         )
@@ -247,6 +248,8 @@ class _Document:
     def add_edges(self) -> None:
         """What went into what."""
         for edge in self._answer.edges:
+            if edge.is_unread:  # said of the run: datakeep:givenUnread
+                continue
             source, target = _id(edge.source), _id(edge.target)
             if edge.how == "derived":
                 self._relate("wasDerivedFrom", prov_generatedEntity=target, prov_usedEntity=source)

@@ -90,7 +90,10 @@ class ModelCode(Part):
 
 
 class ModelEnvironment(Part):
-    """The software and machine of the training."""
+    """The software and machine of the training.
+
+    ``data_read`` names files of data that came with software and were read, up to a hundred of ``data_read_count``.
+    """
 
     kind: str
     lock: str | None = None
@@ -102,6 +105,8 @@ class ModelEnvironment(Part):
     packages: str | None = Field(default=None, pattern=SHA256_ID)
     package_count: int | None = Field(default=None, ge=0)
     variables: dict[str, str] = Field(default_factory=dict)
+    data_read: list[str] | None = None
+    data_read_count: int | None = Field(default=None, ge=0)
 
 
 class Observation(Part):
@@ -188,6 +193,11 @@ class ModelRecord(Document):
     def misses_reads(self) -> bool:
         """Whether files may have been read that nobody saw: a file that is not among the read ones may be one."""
         return self.observed is not None and self.observed.by != "strace"
+
+    def read_nothing_of(self, given: ModelInput) -> bool:
+        """Whether ``given`` is known not to have gone in: the training was given it, and opened no file of it."""
+        read = given.files_read
+        return given.how == "observed" and read is not None and not read.count and self.knows_files_of(given)
 
     def knows_files_of(self, given: ModelInput) -> bool:
         """Whether the files of ``given`` that are counted as read are known to be all that were."""

@@ -35,8 +35,10 @@ def undeclared_in_words(entry: dict[str, Any]) -> str:
     parts = [counted(size_bytes, "byte")] if isinstance(size_bytes, int) else []
     parts += [f"sha256 {entry['sha256']}"] if "sha256" in entry else []
     parts += [f"in a checkout of {entry['of']}, which was not declared"] if "of" in entry else []
+    parts += [str(entry["differs"])] if "differs" in entry else []
+    parts += [f"the file of {entry['model']}, a base model that was not declared"] if "model" in entry else []
     parts += [f"named by {entry['named']}"] if "named" in entry else []
-    keys = ("withheld", "unreadable", "changed", "digest", "guess")
+    keys = ("withheld", "unreadable", "gone", "moved", "changed", "digest", "guess")
     parts += [f"{key}: {entry[key]}" for key in keys if key in entry]
     return ", ".join([str(entry.get("path")), *parts])
 
@@ -167,6 +169,11 @@ def model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     if record.tracked:
         yield "tracked", tracked_in_words(record.tracked)
     yield from _undeclared_rows(record)
+    shipped = record.environment.data_read or []
+    yield from (("read from the environment", one) for one in shipped[:_SHOWN_UNDECLARED])
+    count = max(record.environment.data_read_count or 0, len(shipped))
+    if count > _SHOWN_UNDECLARED:
+        yield "read from the environment", f"… and {count - _SHOWN_UNDECLARED:,} more files of data"
 
 
 def pairs(values: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from datakeep.lineage import same_bytes
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
@@ -94,6 +96,10 @@ def _from(database: sqlite3.Connection, node: Node, *, is_start: bool) -> Iterat
                 query += " AND l.number IN (?, 0)"
                 given = (*given, node.number)
             yield from (Node(*row) for row in database.execute(f"{query} ORDER BY e.name, e.number", given))
+    if node.kind == "dataset" and (node.number or is_start):
+        for one in same_bytes.of_dataset(database, node.name, node.number or None):
+            model, _, version = one.model.partition("@v")
+            yield Node("model", model, int(version))
 
 
 def _aliases(database: sqlite3.Connection, dataset: str) -> list[str]:

@@ -142,12 +142,23 @@ def _of_dataset(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ("person", [manifest.get("owner"), manifest.get("stewards"), annotation.get("annotators")]),
         ("person", [source.get("extracted_by"), data.get("registered_by")]),
         ("class", annotation.get("classes")),
+        ("annotation", [annotation.get("tool"), annotation.get("none")]),
+        ("caveat", [_caveat(one) for one in manifest.get("caveats") or []]),
+        ("capture", manifest.get("capture")),
+        ("access", manifest.get("access")),
+        ("license", manifest.get("license")),
     ):
         yield from ((field, text) for text in _strings(value))
     for column in manifest.get("columns") or []:
         if isinstance(column, dict):
             meaning = f": {column['meaning']}" if column.get("meaning") else ""
             yield "column", f"{column.get('name', '')}{meaning}"
+
+
+def _caveat(value: Any) -> str:
+    """A caveat and the range that it holds for, as one text."""
+    said = _mapping(value)
+    return "; ".join(text for name in ("what", "where") if isinstance(text := said.get(name), str))
 
 
 def _of_model(data: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,23 @@ def find(database: sqlite3.Connection, name: Algorithm, digits: str) -> Iterator
             yield from _rows(data, low, high)
 
 
+def find_many(
+    database: sqlite3.Connection, name: Algorithm, digests: Iterable[str]
+) -> Iterator[tuple[str, tuple[int, int]]]:
+    """As :func:`find`, of many whole digests (hex), each with its places: no block is read twice."""
+    wanted = [(bytes.fromhex(digits[: 2 * KEY_BYTES]), digits) for digits in sorted(digests)]
+    keys = [key for key, _ in wanted]
+    query = "SELECT first, last, id FROM block WHERE kind = ?"
+    for first, last, number in database.execute(query, (name,)).fetchall():
+        begin, end = bisect_left(keys, first), bisect_right(keys, last)
+        if begin == end:
+            continue
+        (data,) = database.execute("SELECT data FROM block WHERE id = ?", (number,)).fetchone()
+        for key, digits in wanted[begin:end]:
+            for place in _rows(data, key, key):
+                yield digits, place
+
+
 def _rows(data: bytes, low: bytes, high: bytes) -> Iterator[tuple[int, int]]:
     count = len(data) // (KEY_BYTES + PLACE_BYTES)
 
@@ -68,6 +85,20 @@ def path_of(database: sqlite3.Connection, inventory: int, row: int) -> str:
     first = row - row % CHUNK_ROWS
     (data,) = database.execute(f"{_CHUNKS} AND c.first = ?", (inventory, first)).fetchone()
     return _unpacked(data)[row - first]
+
+
+def paths_of(database: sqlite3.Connection, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """The paths of many rows of inventories; each piece of a list is unpacked once."""
+    pieces: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    whose = dict(database.execute("SELECT number, paths FROM inventory"))
+    for inventory, row in places:
+        pieces.setdefault((whose[inventory], row - row % CHUNK_ROWS), []).append((inventory, row))
+    found: dict[tuple[int, int], str] = {}
+    query = "SELECT paths FROM chunk WHERE inventory = ? AND first = ?"
+    for (inventory, first), some in pieces.items():
+        paths = _unpacked(database.execute(query, (inventory, first)).fetchone()[0])
+        found |= {place: paths[place[1] - first] for place in some}
+    return found
 
 
 def paths_holding(database: sqlite3.Connection, inventory: int, word: str, limit: int) -> list[str]:

@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from datakeep.lineage import hashes, lost, schema, wanting
+from datakeep.lineage import hashes, lost, same_bytes, schema, wanting
 from datakeep.lineage.committed import PREFIXES, Place, Told, folded, place_of, texts, to_json, told, words
 
 if TYPE_CHECKING:
@@ -223,7 +223,17 @@ def _changed(database: sqlite3.Connection, source: Source, before: str | None) -
 
 def _forget(database: sqlite3.Connection, paths: Iterable[str]) -> None:
     for path in paths:
-        for table in ("entry", "version", "artifact", "leads", "lost", "query", "object", "wanting"):
+        for table in (
+            "entry",
+            "version",
+            "artifact",
+            "undeclared",
+            "leads",
+            "lost",
+            "query",
+            "object",
+            "wanting",
+        ):
             database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608  # our own names
 
 
@@ -274,11 +284,20 @@ def _store_model(database: sqlite3.Connection, path: str, data: dict[str, Any]) 
         row = (path, one["sha256"], one["path"].rpartition("/")[2], one["size_bytes"])
         database.execute("INSERT INTO artifact VALUES (?, ?, ?, ?)", row)
     for given in data["inputs"]:
-        _lead(database, path, "input", f"{given['dataset']}@{given['version']}")
+        how = "given" if _is_unread(given, data) else "input"
+        _lead(database, path, how, f"{given['dataset']}@{given['version']}")
     for label in sorted({str(one["of"]) for one in data.get("undeclared") or [] if one.get("of")}):
         _lead(database, path, "undeclared", label)
+    same_bytes.note(database, path, data)
     for base in data.get("base_models") or []:
         _lead(database, path, "base", str(base))
+
+
+def _is_unread(given: dict[str, Any], record: dict[str, Any]) -> bool:
+    """As :meth:`ModelRecord.read_nothing_of`: from what is known not to have gone in, nothing leads on."""
+    read, observed = given.get("files_read") or {}, record.get("observed") or {"by": "strace"}
+    is_seen = observed.get("by") == "strace" or read.get("of") == 0
+    return given.get("how") == "observed" and read.get("count") == 0 and is_seen
 
 
 def _lead(database: sqlite3.Connection, path: str, how: str, reference: str) -> None:

@@ -47,6 +47,24 @@ _DATA_NAMES = re.compile(
     r"|sqlite3?|duckdb|pt|pth|ckpt|onnx|safetensors|gguf|bin|dat|tfrecord|las|ply|shp|geojson)$",
     re.IGNORECASE,
 )
+#: Of the files that came with software, those of data; code, settings, fonts and icons are not.
+_SHIPPED = re.compile(
+    r"\.(?:(?:csv|tsv|arff|jsonl|ndjson|npy|pkl|pickle|libsvm|svmlight)(?:\.(?:gz|bz2|xz|zst))?|parquet|feather|arrow"
+    r"|orc|avro|npz|h5|hdf5|nc|joblib|xlsx?|ods|rdata|rda|rds|rdb|dta|sav|pt|ckpt|onnx|safetensors|gguf|tfrecord"
+    r"|wav|flac|dcm|nii|geojson|shp)$",
+    re.IGNORECASE,
+)
+#: What is as often an icon or a setting is data where a folder says so, or where only people put things.
+_PERHAPS_SHIPPED = re.compile(
+    r"/(?:datasets?|corpora|sample_data|example_data|nltk_data|skimage/data|usr/local/share)/(?:.*/)?"
+    r"[^/]*\.(?:json|txt|xml|zip|png|jpe?g|gif|tiff?|bmp|webp|mp3|ogg|mp4|dat|data|bin|db|sqlite3?)"
+    r"(?:\.(?:gz|bz2|xz|zst))?$",
+    re.IGNORECASE,
+)
+#: Below these, nothing is data: what every program reads of the machine, and what is kept of code.
+_NEVER_SHIPPED = re.compile(
+    r"/(?:zoneinfo|tzdata|locale|fonts?|icons|mime|certs?|__pycache__|mpl-data/images)/|\.pth$"
+)
 PARAMETERS = re.compile(r"(?:^|/)params\.(?:ya?ml|json)$")
 #: What git and the trackers, which many trainings call, keep of their own in a home.
 _SETTINGS = re.compile(r"/(?:\.gitconfig|\.config/(?:git|mlflow|wandb)/[^/]*)$")
@@ -86,6 +104,7 @@ class Classed:
         code: Below the code's folder, relative to it.
         environment: Of the software: interpreter and packages.
         system: Of the machine.
+        shipped: Those of ``environment`` and ``system`` that are data, as ``sklearn/datasets/data/iris.csv`` is.
         parameters: ``params.yaml`` and its like; they are code too.
     """
 
@@ -95,6 +114,7 @@ class Classed:
     environment: list[str] = field(default_factory=list)
     system: list[str] = field(default_factory=list)
     parameters: list[str] = field(default_factory=list)
+    shipped: list[str] = field(default_factory=list)
 
 
 def classify(paths: Iterable[str], places: Places) -> Classed:
@@ -121,8 +141,12 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
         found.system.append(path)
     elif _is_software(path, places.prefixes):
         found.environment.append(path)
+        if is_shipped_data(path):
+            found.shipped.append(path)
     elif any(is_below(path, folder) for folder in _SYSTEM) and not is_below(path, _SHARED_MEMORY):
         found.system.append(path)
+        if is_below(path, "/usr") and is_shipped_data(path):
+            found.shipped.append(path)
     elif places.code is not None and path.startswith(f"{places.code.rstrip('/')}/"):
         below = path[len(places.code.rstrip("/")) + 1 :]
         if PARAMETERS.search(below):
@@ -141,6 +165,18 @@ def _is_software(path: str, prefixes: Iterable[str]) -> bool:
     return bool(_PACKAGES.search(path)) or any(
         is_below(path, f"{prefix.rstrip('/')}/{part}") for prefix in prefixes for part in _OF_A_PREFIX
     )
+
+
+def is_shipped_data(path: str) -> bool:
+    """Whether a file that lies among software is data, by its name."""
+    if _NEVER_SHIPPED.search(path):
+        return False
+    return bool(_SHIPPED.search(path) or _PERHAPS_SHIPPED.search(path))
+
+
+def shown_shipped(path: str) -> str:
+    """``sklearn/datasets/data/iris.csv`` for a file of a package; other paths as they are."""
+    return re.split(r"/(?:site|dist)-packages/", path)[-1]
 
 
 def _is_code(below: str, tracked: frozenset[str]) -> bool:

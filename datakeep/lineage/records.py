@@ -14,7 +14,7 @@ from datakeep.core.errors import InvalidFile
 from datakeep.core.names import NAME, VERSION, version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from datakeep.formats.model import ModelRecord
 
@@ -89,31 +89,44 @@ def find_by_model(reader: Reader, model: str, version: str | None = None) -> Fou
     return _search(reader, [record_path(model, str(wanted))], b"", lambda _: True)
 
 
-def find_by_digest(reader: Reader, sha256: str) -> Found:
+def find_by_digest(reader: Reader, sha256: str, *, chosen: bool = False) -> Found:
     """The records of the file with this digest, whatever it is called now.
 
     Args:
         reader: The keep's files.
         sha256: In hex, with or without ``sha256:`` before it.
+        chosen: The reader has only records that can be an answer, or cannot be read: each of them is parsed.
     """
     wanted = sha256.removeprefix("sha256:").lower()
 
     def made_it(record: ModelRecord) -> bool:
         return any(artifact.sha256 == wanted for artifact in record.artifacts)
 
-    return _search(reader, reader.list(FOLDER), wanted.encode("ascii"), made_it)
+    return _search(reader, reader.list(FOLDER), b"" if chosen else wanted.encode("ascii"), made_it)
 
 
-def find_by_dataset(reader: Reader, dataset: str) -> Found:
-    """The records of the models that used any version of a dataset, or read of a checkout without declaring it."""
+def find_by_dataset(
+    reader: Reader, dataset: str, besides: Collection[str] = (), *, chosen: bool = False
+) -> Found:
+    """The records of the models that used any version of a dataset, or read of a checkout without declaring it.
+
+    Args:
+        reader: The keep's files.
+        dataset: Its name.
+        besides: Models (``churn@v7``) that are among them, although their records do not name it.
+        chosen: As in :func:`find_by_digest`. Without it, a record that was cut short before the name is passed over.
+    """
 
     def used_it(record: ModelRecord) -> bool:
         names = [given.dataset for given in record.inputs]
-        return dataset in names or any(
-            str(one.get("of")).partition("@")[0] == dataset for one in record.undeclared
+        return (
+            dataset in names
+            or record.label in besides
+            or any(str(one.get("of")).partition("@")[0] == dataset for one in record.undeclared)
         )
 
-    return _search(reader, reader.list(FOLDER), dataset.encode("utf-8"), used_it)
+    text = b"" if besides or chosen else dataset.encode("utf-8")
+    return _search(reader, reader.list(FOLDER), text, used_it)
 
 
 def _search(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Another number is another format: such a database is made anew.
-FORMAT = "3"
+FORMAT = "4"
 _BUSY_S = 5.0
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -33,6 +33,13 @@ CREATE TABLE artifact (path TEXT, sha256 TEXT, file TEXT, size_bytes INTEGER);
 CREATE INDEX artifact_sha256 ON artifact (sha256);
 CREATE INDEX artifact_path ON artifact (path);
 CREATE INDEX artifact_file ON artifact (file);
+CREATE TABLE undeclared (path TEXT, sha256 TEXT, at TEXT, changed INTEGER);
+CREATE INDEX undeclared_sha256 ON undeclared (sha256);
+CREATE INDEX undeclared_path ON undeclared (path);
+CREATE TABLE same (sha256 TEXT, inventory INTEGER, file TEXT);
+CREATE INDEX same_sha256 ON same (sha256);
+CREATE TABLE searched (sha256 TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE INDEX same_inventory ON same (inventory);
 CREATE TABLE leads (path TEXT, how TEXT, name TEXT, number INTEGER);
 CREATE INDEX leads_from ON leads (how, name, number);
 CREATE INDEX leads_path ON leads (path);

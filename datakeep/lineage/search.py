@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 #: How much a hit in each field is worth; what is not here is worth one.
 _WORTH = {
     "name": 60, "alias": 40, "title": 25, "table": 15, "purpose": 12, "column": 12, "person": 12, "target": 12,
-    "class": 8, "file": 8, "SQL": 6, "query": 6,
+    "class": 8, "file": 8, "caveat": 8, "SQL": 6, "query": 6, "capture": 6,
+    "annotation": 6, "license": 4, "access": 4,
 }  # fmt: skip
 _TRIGRAM = 3
 #: Texts looked at for one word, and words looked at for what was meant by one.

@@ -155,7 +155,8 @@ def git_fault(stderr: str, *, doing: str, url: str | None = None) -> DatakeepErr
     shown = strip_url(url) if url else "this repository"
     for pattern, kind, cause, next_step in _RULES:
         if re.search(pattern, stderr, re.IGNORECASE):
-            return kind(f"{doing}: {cause} ({said})", next_step=next_step.replace("{url}", shown))
+            why = "" if kind is NoSpace else f" ({said})"  # git's words for it are about its own files
+            return kind(f"{doing}: {cause}{why}", next_step=next_step.replace("{url}", shown))
     return GitFault(
         f"{doing}: git failed ({said or 'it gave no reason'})",
         next_step="run the command again; if it fails again, look at the repository with: git fsck",

@@ -144,14 +144,25 @@ class KeepTree:
         listed = (entry for one in prefixes for entry in walk_tree(self._git, commit, one)) if commit else ()
         return {entry.path: entry.object_id for entry in listed}
 
+    def object_id(self, path: str) -> str | None:
+        """The id of the file at ``path``; None if there is none."""
+        name = self._object_at(path) if self.commit else None
+        return self.object_ids([path]).get(path) if name and ":" in name else name
+
     def changed_since(self, commit: str, prefixes: Sequence[str]) -> dict[str, str | None] | None:
         """Path to object id (None: it is gone) of what changed since ``commit``; None if that is not here."""
         known = resolve(self._git, f"{check_object_id(commit)}^{{commit}}")
         return changed_files(self._git, commit, self.commit, prefixes) if known and self.commit else None
 
     def read_objects(self, object_ids: Sequence[str]) -> dict[str, bytes]:
-        """The bytes of those objects that are here, at the cost of one git process."""
-        return read_blobs(self._git, object_ids)
+        """The bytes of those objects that are here, at the cost of one git process at most."""
+        if len(object_ids) > _FEW:
+            return read_blobs(self._git, object_ids)
+        found = {
+            one: read[1] for one in object_ids if (read := self._reader.read(one)) and read[0] == b"blob"
+        }
+        rest = [one for one in object_ids if one not in found]
+        return found | read_blobs(self._git, rest) if rest else found
 
     def gitlink(self, path: str) -> str | None:
         """The commit that the submodule at ``path`` is pinned to; None if there is none."""

@@ -2,7 +2,9 @@
 
 Copied as it is into a folder on the training's PYTHONPATH, and imported there by a ``sitecustomize``: it
 must run with any Python from 3.8 on, needs the standard library only, and never breaks the training.
-Each process appends lines of JSON to a file of its own: time, flags, path; or time, ``moved``, two paths.
+Each process appends lines of JSON to a file of its own: time, flags, path, and when the file was changed; or time,
+``moved`` or ``linked``, two paths; or time, ``packages``, the folders that packages are imported from. An opening is
+told only of what is a file then, since it may be gone when the training ends, or the opening may fail.
 
 It sees what Python itself opens. Libraries that open files in C or Rust, and programs that are no Python,
 are not seen; docs/run.md has the list, which a test keeps.
@@ -11,6 +13,7 @@ are not seen; docs/run.md has the list, which a test keeps.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from _thread import get_ident
@@ -29,7 +32,7 @@ class Watch:
         self.failure: Exception | None = None
         self.pid = 0
         self.sink = -1
-        self.seen: set[tuple[str, ...]] = set()
+        self.seen: set[str] = set()
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
         """Called by Python at each audit event; whatever goes wrong in it is not the training's affair."""
@@ -46,33 +49,57 @@ class Watch:
         finally:
             self.busy.discard(thread)
 
+    def packages(self) -> None:
+        """Write down where this process imports packages from; ``site`` has looked at them before the hook."""
+        ends = ("site-packages", "dist-packages")
+        places = [_real(place) for place in sys.path if place.rstrip("/").endswith(ends)]
+        if places:
+            self._write("packages", *places)
+
     def _take(self, event: str, arguments: tuple[object, ...]) -> None:
         if event == "open":
             path, mode, flags = arguments
             if not isinstance(path, int):
-                self._write(flags_of(mode, flags), _real(path))
+                self._opened(flags_of(mode, flags), _real(path))
         elif event == "sqlite3.connect":
-            self._write("O_RDWR|O_CREAT", _real(arguments[0]))
+            self._opened("O_RDWR|O_CREAT", _real(arguments[0]))
         else:
-            self._write("moved", *map(_real, arguments[:2]))
+            self.seen = set()  # a name may be another file's now
+            self._write("linked" if event == "os.link" else "moved", *map(_named, arguments[:2]))
 
-    def _write(self, kind: str, *paths: str) -> None:
-        if kind == "O_RDONLY" and paths in self.seen and self.pid == os.getpid():
+    def _opened(self, kind: str, path: str) -> None:
+        if kind == "O_RDONLY" and path in self.seen and self.pid == os.getpid():
             return
+        try:
+            there = os.stat(path)  # noqa: PTH116
+        except OSError:
+            if "O_CREAT" in kind:  # it was not there: it is the training's own
+                self._write(kind + "|O_EXCL", path)
+            return  # else the opening fails, or means another folder
+        if stat.S_ISREG(there.st_mode):
+            self._write(kind, path, "%.6f" % there.st_ctime)  # noqa: UP031
+            if kind == "O_RDONLY":
+                self.seen.add(path)
+
+    def _write(self, kind: str, *told: str) -> None:
         if self.pid != os.getpid():
             self.pid, self.seen = os.getpid(), set()
             name = os.path.join(self.folder, "%d-%d.reads" % (self.pid, time.time_ns()))  # noqa: PTH118, UP031
             self.sink = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        if kind == "O_RDONLY":
-            self.seen.add(paths)
         import json
 
-        line = json.dumps(["%020d" % time.time_ns(), kind, *paths])  # noqa: UP031
+        line = json.dumps(["%020d" % time.time_ns(), kind, *told])  # noqa: UP031
         os.write(self.sink, line.encode("ascii") + b"\n")
 
 
 def _real(path: object) -> str:
     return os.path.realpath(os.fsdecode(path))  # type: ignore[arg-type]  # os's functions take nothing else
+
+
+def _named(path: object) -> str:
+    """Of what is moved the name itself, which may be a link."""
+    whole = os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH100
+    return os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))  # noqa: PTH118, PTH119, PTH120
 
 
 def flags_of(mode: object, flags: object) -> str:
@@ -92,5 +119,9 @@ def flags_of(mode: object, flags: object) -> str:
 def install(folder: str) -> Watch:
     """From now on this process, and those that it forks, write down what they open, into ``folder``."""
     watch = Watch(folder)
+    try:
+        watch.packages()
+    except Exception as error:  # noqa: BLE001  (a training must not fail for being watched)
+        watch.failure = error
     sys.addaudithook(watch)
     return watch

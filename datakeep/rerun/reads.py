@@ -20,15 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_CALLS = f"{strace.OPENING_CALLS},?rename,renameat,?renameat2,?link,linkat,chdir"
-_PROBE_TIMEOUT_S = 20
-_MOVED = re.compile(
-    r"^(?:rename|renameat|renameat2|link|linkat)\("
-    r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<folder>(?:[^>\\]|\\.)*)>)?, )?"
-    r'"(?P<old>(?:[^"\\]|\\.)*)", '
-    r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<into>(?:[^>\\]|\\.)*)>)?, )?"
-    r'"(?P<new>(?:[^"\\]|\\.)*)".*\)\s+= 0$'
+_CALLS = (
+    f"{strace.OPENING_CALLS},?rename,renameat,?renameat2,?link,linkat,chdir"
+    ",?mkdir,mkdirat,?mknod,mknodat,?rmdir,unlinkat"
 )
+_PROBE_TIMEOUT_S = 20
+_PLACE = r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<%s>(?:[^>\\]|\\.)*)>)?, )?"
+_MOVED = re.compile(
+    r"^(?P<call>rename|renameat|renameat2|link|linkat)\("
+    + _PLACE % "folder"
+    + r'"(?P<old>(?:[^"\\]|\\.)*)", '
+    + _PLACE % "into"
+    + r'"(?P<new>(?:[^"\\]|\\.)*)".*\)\s+= 0$'
+)
+#: What makes something that is no file, or takes a folder away: so that it is not taken for a file that is gone.
+_NO_FILE = re.compile(
+    r"^(?:(?:mkdir|mkdirat|mknod|mknodat|rmdir)\(" + _PLACE % "folder" + r'"(?P<path>(?:[^"\\]|\\.)*)".*\)'
+    r"|unlinkat\(" + _PLACE % "of" + r'"(?P<taken>(?:[^"\\]|\\.)*)", AT_REMOVEDIR\))\s+= 0$'
+)
+_OLD_AND_NEW = (("folder", "old"), ("into", "new"))
 _CHDIR = re.compile(r'^chdir\("(?P<path>(?:[^"\\]|\\.)*)"\)\s+= 0$')
 
 
@@ -36,41 +46,133 @@ _CHDIR = re.compile(r'^chdir\("(?P<path>(?:[^"\\]|\\.)*)"\)\s+= 0$')
 class Reads:
     """The openings of one training, told one after the other.
 
+    A file that gets another name is the same file: it stands under the first name that is known of it.
+
     Attributes:
         paths: Absolute paths without links, of files that were read, and not written by the training before.
         perhaps_own: Those of them that the training would have created, had they not been there.
+        no_files: Paths that were folders or pipes at some time.
+        made_folders: Those of them that the training made.
+        changed_s: Of those that the audit hook saw, when they had been changed as they were opened first.
+        package_folders: Where packages are installed that a Python could import.
     """
 
     paths: dict[str, None] = field(default_factory=dict)
     perhaps_own: set[str] = field(default_factory=set)
+    no_files: set[str] = field(default_factory=set)
+    made_folders: set[str] = field(default_factory=set)
+    changed_s: dict[str, float] = field(default_factory=dict)
+    package_folders: set[str] = field(default_factory=set)
     _own: set[str] = field(default_factory=set)
+    _first: dict[str, str] = field(default_factory=dict)  # present name of a file or folder: its first
+    _left: set[str] = field(default_factory=set)  # first names that were given up
+    _hold: set[str] = field(default_factory=set)  # folders that a path of the two lies in, or lay
 
     def opened(self, path: str, flags: frozenset[str]) -> None:
         """A file was opened."""
         if not path.startswith("/") or flags & {"O_PATH", "O_DIRECTORY", "O_TMPFILE"}:
             return
-        if "O_TRUNC" in flags or {"O_CREAT", "O_EXCL"} <= flags:
-            if path not in self.paths:
-                self._own.add(path)
+        first = self._first_name(path)
+        is_made = first == path and path.rpartition("/")[0] in self.made_folders
+        if "O_TRUNC" in flags or {"O_CREAT", "O_EXCL"} <= flags or ("O_CREAT" in flags and is_made):
+            if first not in self.paths:
+                self._make(path)
+                self._first.pop(path, None)
         elif path in self._own:
             return
-        elif "O_CREAT" in flags and path not in self.paths:
+        elif "O_CREAT" in flags and first not in self.paths:
             # What was there before, it may read now or later; what was not is its own.
-            self.perhaps_own.add(path)
+            self.perhaps_own.add(first)
             if "O_WRONLY" not in flags:
-                self.paths[path] = None
+                self.paths[first] = None
         elif "O_WRONLY" not in flags:
-            self.paths.setdefault(path)
+            self.paths.setdefault(first)
 
-    def moved(self, old: str, new: str) -> None:
-        """A file, or a folder with all that lies in it, got another name."""
+    def moved(self, old: str, new: str, *, stays: bool = False) -> None:
+        """A file, or a folder with all that lies in it, got another name; ``stays``: it keeps the old one too."""
+        if old == new:
+            return
         if old in self._own:
-            self._own.add(new)
-        else:  # perhaps a folder; most often a file is moved, and there may be ten thousand of them
-            inside = [path for path in self._own if path.startswith(f"{old}/")]
-            self._own.update(new + path.removeprefix(old) for path in inside)
-        if old in self.perhaps_own:
-            self.perhaps_own.add(new)
+            self._make(new)
+            self._first.pop(new, None)
+        else:  # most often a file, and there may be ten thousand of them; perhaps a folder
+            for path in (
+                [path for path in self._own if path.startswith(f"{old}/")] if old in self._hold else ()
+            ):
+                self._make(new + path.removeprefix(old))
+            self._own.discard(new)
+            self._renamed(old, new, stays=stays)
+        if not stays:
+            self._own.discard(old)
+
+    def _renamed(self, old: str, new: str, *, stays: bool) -> None:
+        """The same for what the training did not make."""
+        first = self._first_name(old)
+        for path in [path for path in self._first if path.startswith(f"{old}/")] if old in self._hold else ():
+            self._call(new + path.removeprefix(old), self._first.pop(path))
+        if not stays:
+            self._first.pop(old, None)
+            self._left.add(first)
+        if new == first:
+            self._left.discard(first)
+            self._first.pop(new, None)
+        else:
+            self._call(new, first)
+
+    def _make(self, path: str) -> None:
+        self._own.add(path)
+        self._note(path)
+
+    def _call(self, path: str, first: str) -> None:
+        self._first[path] = first
+        self._note(path)
+
+    def _note(self, path: str) -> None:
+        """The folders above a path that may have to be moved with one of them."""
+        for folder in _upwards(path.rpartition("/")[0]):
+            if folder in self._hold:
+                return
+            self._hold.add(folder)
+
+    def no_file(self, path: str, *, is_made: bool = False) -> None:
+        """A pipe was made or a folder taken away; ``is_made``: a folder was made."""
+        self.no_files |= {path, self._first_name(path)}
+        if is_made:
+            self.made_folders.add(path)
+
+    def _first_name(self, path: str) -> str:
+        return _by_folder(path, self._first) if self._first else path
+
+    def moved_to(self) -> dict[str, tuple[str, ...]]:
+        """For files that were read and got other names: where each may lie, the likeliest first."""
+        if not self._first and not self._left:
+            return {}
+        names: dict[str, list[str]] = {}
+        for name, first in self._first.items():
+            names.setdefault(first, []).append(name)
+        places: dict[str, tuple[str, ...]] = {}
+        for path in self.paths:
+            for folder in _upwards(path):
+                if folder in names or folder in self._left:
+                    found = [name + path[len(folder) :] for name in names.get(folder, ())]
+                    places[path] = (*found, path) if folder in self._left else (path, *found)
+                    break
+        return places
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """``path`` and all folders above it."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _by_folder(path: str, names: dict[str, str]) -> str:
+    """``path`` with the name that ``names`` has for it, or for the nearest folder above it."""
+    for folder in _upwards(path):
+        if folder in names:
+            return names[folder] + path[len(folder) :]
+    return path
 
 
 def why_not() -> str | None:
@@ -106,7 +208,7 @@ def from_strace(folder: Path, cwd: str) -> Reads:
         if opened is None:
             _take_other(call, pid, where, reads)
             continue
-        if opened.folder:
+        if opened.folder and "(AT_FDCWD<" in call[:20]:  # else it is any folder that is open
             where[pid] = opened.folder
         if opened.error is None:
             reads.opened(opened.path, frozenset(opened.flags.split(",")[0].split("|")))
@@ -119,22 +221,34 @@ def _take_other(call: str, pid: str, where: dict[str, str], reads: Reads) -> Non
     if found := _CHDIR.match(call):
         where[pid] = posixpath.normpath(posixpath.join(here, strace.text_of(found["path"])))
     elif found := _MOVED.match(call):
-        folders = [strace.text_of(found[name]) if found[name] else here for name in ("folder", "into")]
-        old, new = (
-            os.path.realpath(posixpath.join(folder, strace.text_of(found[name])))
-            for folder, name in zip(folders, ("old", "new"), strict=True)
-        )
-        reads.moved(old, new)
+        old, new = (_named(found[place] or "", found[name], here) for place, name in _OLD_AND_NEW)
+        if not old.startswith("/proc/"):  # an unnamed file, by its descriptor
+            reads.moved(old, new, stays=found["call"].startswith("link"))
+    elif found := _NO_FILE.match(call):
+        folder = found["folder"] or found["of"] or ""
+        path = _named(folder, found["path"] or found["taken"], here)
+        reads.no_file(path, is_made=call.startswith("mkdir"))
+
+
+def _named(folder: str, path: str, here: str) -> str:
+    """The absolute path of a name itself: what lies there may be a link, or gone."""
+    whole = posixpath.normpath(posixpath.join(strace.text_of(folder) or here, strace.text_of(path)))
+    parent, _, name = whole.rpartition("/")
+    return posixpath.join(os.path.realpath(parent or "/"), name)
 
 
 def from_hook(folder: Path) -> Reads:
     """What the audit hook of :mod:`datakeep.rerun.audit_hook` wrote into ``folder``, of all processes."""
     reads = Reads()
     for _, kind, *paths in sorted(_events(folder), key=lambda event: event[0]):
-        if kind == "moved":
-            reads.moved(*paths[:2])
+        if kind in ("moved", "linked"):
+            reads.moved(paths[0], paths[1], stays=kind == "linked")
+        elif kind == "packages":
+            reads.package_folders.update(paths)
         else:
             reads.opened(paths[0], frozenset(str(kind).split("|")))
+            if len(paths) > 1:
+                reads.changed_s.setdefault(paths[0], float(paths[1]))
     return reads
 
 

@@ -6,6 +6,8 @@ now are each said.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +16,18 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
 from datakeep.lineage import records
+from datakeep.workflows import undeclared
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import not_known, stated
 from datakeep.workflows.used_by import (
     FileUsedBy,
     UsedBy,
     broken_records,
+    digest_of,
+    digests_like,
     file_of,
     file_used_by,
-    find_by_file,
+    find_by_digest,
     nearest_files,
     newest_of,
     used_by,
@@ -40,9 +45,12 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.standings import Proofs
     from datakeep.workflows.stated import Stated
+    from datakeep.workflows.undeclared import Reader
 
 #: Base models of base models, and no further: a record that names itself must not hang the audit.
 _MAX_DEPTH = 10
+_OF_NOTHING = hashlib.sha256().hexdigest()
+_SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +82,16 @@ class InputFacts:
 
 @dataclass(frozen=True, slots=True)
 class MadeOf:
-    """What one model was made of; ``base_models`` are answered in the same way."""
+    """What one model was made of; ``base_models`` are answered in the same way.
+
+    ``same`` tells of undeclared files that have a registered file's bytes: where each lay, and whose they are.
+    """
 
     record: ModelRecord
     inputs: tuple[InputFacts, ...]
     base_models: tuple[MadeOf, ...]
     unknown: tuple[str, ...]
+    same: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +106,9 @@ class Audit:
         broken: Records that may hold an answer, but cannot be read.
         guesses: Recorded files of the same name or size, where the file itself is not known; no more than guesses.
         differing: If the records of the same file name different data, what each of them names.
-        files: What the file is in registered datasets, where no record of a model has it, and which models read it.
+        files: What the file is in registered datasets, and which models read it; it may be a model's file as well.
         not_searched: Whose lists of files are not here, if the file was looked for in them.
+        undeclared: What models read these bytes without declaring them; they are no registered file.
     """
 
     asked: str
@@ -107,6 +120,7 @@ class Audit:
     differing: tuple[str, ...] = ()
     files: tuple[FileUsedBy, ...] = ()
     not_searched: NotSearched | None = None
+    undeclared: tuple[Reader, ...] = ()
 
 
 def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Audit | UsedBy | FileUsedBy:
@@ -114,8 +128,9 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
 
     Args:
         keep: The keep.
-        subject: A model's file, ``MODEL``, ``MODEL@V``, a name behind ``model:`` or ``dataset:``, or a file of a
-            dataset: ``orders@v3:train/a.csv``, or ``orders:train/a.csv`` for all versions that have it.
+        subject: A model's file, its sha256 or the first 8 digits of it and more, ``MODEL``, ``MODEL@V``, a name
+            behind ``model:`` or ``dataset:``, or a file of a dataset: ``orders@v3:train/a.csv``, or
+            ``orders:train/a.csv`` for all versions that have it.
         now: The time at which proofs are weighed.
         fetch: Get the file lists that are not here, for the question about a file of a dataset.
 
@@ -131,7 +146,7 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
     if of_file and (kind == "dataset" or not Path(subject).is_file()):
         return file_used_by(keep, *of_file, fetch=fetch)
     if kind == "dataset" and name:
-        return used_by(keep, name)
+        return used_by(keep, name, fetch=fetch)
     return _whatever(keep, subject, now, fetch=fetch)
 
 
@@ -141,6 +156,12 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
     models = records.versions_of(keep.tree, name)
     versions = keep.versions(name) if NAME.fullmatch(name) else []
     is_model, is_dataset = bool(models), bool(versions)
+    if is_model and is_dataset and version and version not in (*models, *versions):
+        raise UnknownName(
+            f"neither the model {name} nor the dataset {name} has a version {version}: the model has "
+            f"{', '.join(models[-5:])}; the dataset has {', '.join(versions[-5:])}",
+            next_step=f"datakeep audit model:{name}@{models[-1]}, or datakeep audit dataset:{name}@{versions[-1]}",
+        )
     if is_model and is_dataset and (version in models) != (version in versions):
         is_model, is_dataset = version in models, version in versions
         other = f"the {'dataset' if is_model else 'model'} {name} has no version {version}"
@@ -159,7 +180,7 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
     if is_model:
         return _by_name(keep, subject, now)
     if is_dataset:
-        return used_by(keep, subject)
+        return used_by(keep, subject, fetch=fetch)
     if is_file:
         return _by_file(keep, Path(subject), now, fetch=fetch)
     if Path(subject).is_dir():
@@ -167,7 +188,26 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
             f"{subject} is a folder; a model is known by its file",
             next_step=f"name the file in it: datakeep audit {Path(subject) / 'FILE'}",
         )
+    if digits := _digits(subject):
+        return _by_digits(keep, subject, digits, now, fetch=fetch)
     raise _unknown(keep, subject)
+
+
+def _digits(subject: str) -> str | None:
+    """The sha256 that ``subject`` is, or begins; None if it is something else."""
+    found = _SHA256.fullmatch(subject)
+    return found[1].lower() if found else None
+
+
+def _by_digits(keep: Keep, subject: str, digits: str, now: datetime, *, fetch: bool) -> Audit:
+    """As for the file itself, which need not be here."""
+    known = digests_like(keep, digits)
+    if len(known) > 1:
+        raise UsageError(
+            f"{subject} is the beginning of several that are known: {', '.join(known[:5])}",
+            next_step=f"name one whole: datakeep audit {known[0]}",
+        )
+    return _by_sha256(keep, subject, known[0] if known else digits, now, fetch=fetch)
 
 
 def _unknown(keep: Keep, subject: str) -> UnknownName:
@@ -184,20 +224,39 @@ def _unknown(keep: Keep, subject: str) -> UnknownName:
 
 
 def _by_file(keep: Keep, path: Path, now: datetime, *, fetch: bool) -> Audit:
-    sha256, found = find_by_file(keep, path)
+    sha256 = digest_of(path)
     asked = f"{path} (a link to {path.resolve()})" if path.is_symlink() else str(path)
-    if not found.records:
-        from datakeep.workflows.registered_file import registered_file  # late: only for what no record has
+    return _by_sha256(keep, asked, sha256, now, fetch=fetch, path=path)
 
-        files, lacking = registered_file(keep, sha256, fetch=fetch)
-        guesses = () if files else nearest_files(keep, path.resolve())
-        broken = _all_broken(keep)
-        return Audit(asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking)
+
+def _by_sha256(
+    keep: Keep, asked: str, sha256: str, now: datetime, *, fetch: bool, path: Path | None = None
+) -> Audit:
+    from datakeep.workflows.registered_file import registered_file  # late: most audits name no file
+
+    found = find_by_digest(keep, sha256)
+    readers = () if sha256 == _OF_NOTHING else undeclared.readers(keep, sha256)
+    files, lacking = registered_file(keep, sha256, fetch=fetch)
+    if not found.records:
+        guesses = () if files or readers or path is None else nearest_files(keep, path.resolve())
+        broken = broken_records(keep)
+        return Audit(
+            asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking, undeclared=readers
+        )
     newest = newest_of(found)
     rest = [one for one in found.records if one is not newest]
     others = tuple(one.label + (" (failed)" if one.status == "failed" else "") for one in rest)
     made_of = Auditor(keep, now).made_of(newest)
-    return Audit(asked, sha256, made_of, others, found.broken, differing=_differing([newest, *rest]))
+    return Audit(
+        asked,
+        sha256,
+        made_of,
+        others,
+        found.broken,
+        differing=_differing([newest, *rest]),
+        files=files,
+        undeclared=readers,
+    )
 
 
 def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
@@ -205,16 +264,11 @@ def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
     named = {}
     for record in found:
         data = sorted({f"{one.dataset}@{one.version}" for one in record.inputs}) + sorted(record.base_models)
-        undeclared = max(record.undeclared_count or 0, len(record.undeclared))
-        data += [counted(undeclared, "undeclared file")] if undeclared else []
+        besides = max(record.undeclared_count or 0, len(record.undeclared))
+        data += [counted(besides, "undeclared file")] if besides else []
         failed = " (failed)" if record.status == "failed" else ""
         named[record.label + failed] = ", ".join(data) or "no data"
     return tuple(f"{one}: {data}" for one, data in named.items()) if len({*named.values()}) > 1 else ()
-
-
-def _all_broken(keep: Keep) -> tuple[Broken, ...]:
-    """Every record that cannot be read: "not known" must not hide that one of them might have told."""
-    return broken_records(keep)
 
 
 def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
@@ -265,7 +319,9 @@ class Auditor:
             else:
                 bases.append(self.made_of(base, (*above, me)))
         unknown += gaps(record)
-        return MadeOf(record, inputs, tuple(bases), tuple(dict.fromkeys(unknown)))
+        found = undeclared.of_model(self._keep, record)
+        same = tuple((at, undeclared.in_words(some)) for at, some in found.items())
+        return MadeOf(record, inputs, tuple(bases), tuple(dict.fromkeys(unknown)), same)
 
     def version(self, name: str) -> InputFacts:
         """What is known of ``orders@v3``, whoever used it.

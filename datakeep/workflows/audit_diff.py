@@ -266,7 +266,29 @@ def _environment(keep: Keep, old: ModelRecord, new: ModelRecord) -> Section:
             section.changed.append(f"packages: {counts[0]} → {counts[1]}; which, the keep does not tell")
     else:
         section.compare("lock", before.lock, after.lock)
+        section.compare("packages", *(_count_of(one) for one in (old, new)))
+    shipped = [_shipped(one) for one in (old, new)]
+    what = "data read from the environment"
+    if shipped[0] != shipped[1] and (old.misses_reads or new.misses_reads):
+        section.unknown.append(f"{what}: {_shown(shipped[0])} → {_shown(shipped[1])}, as far as was seen")
+    elif any(shipped):
+        section.compare(what, *shipped)
     return section
+
+
+def _count_of(record: ModelRecord) -> str | None:
+    """What is told of packages where their lists cannot be compared."""
+    environment = record.environment
+    return f"{environment.package_count:,}" if environment.packages and environment.package_count else None
+
+
+def _shipped(record: ModelRecord) -> str | None:
+    """The files of data that came with software and were read, in words; None if nobody looked."""
+    environment = record.environment
+    if environment.data_read is None:
+        return None
+    more = (environment.data_read_count or 0) - len(environment.data_read)
+    return ", ".join(environment.data_read) + (f" and {more:,} more" if more > 0 else "") or "none"
 
 
 def _package_changes(section: Section, old: dict[str, str], new: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ owner and privacy. What cannot be read is a complaint too; what nobody saw is sa
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -20,6 +20,7 @@ from datakeep.workflows.keep import entry_path
 from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.policy_facts import DataFacts, is_test
 from datakeep.workflows.tampering import behind_everything
+from datakeep.workflows.undeclared import of_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from datakeep.formats.model import ModelInput
     from datakeep.lineage.index import Index
+    from datakeep.lineage.same_bytes import SameBytes
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.written_once import Tampered
 
@@ -65,7 +67,7 @@ class TestReads:
         splits: What its test splits are called.
         reading: Runs that read one of them, failed ones and verifications too.
         unknown: Runs that were given the dataset, of which that is not known.
-        runs: All that were given it.
+        runs: All that were given it, or read a copy of its test split.
     """
 
     dataset: str
@@ -147,6 +149,10 @@ class _Judging:
         self._keep, self._records, self._broken = keep, records, broken
         self._facts = DataFacts(keep, now, self._inputs(records.values()))
         self._found: dict[tuple[Kind, str, str], _Found] = {}
+        copies: dict[str, list[SameBytes]] = defaultdict(list)
+        for one in of_all(keep):
+            copies[one.model].append(one)
+        self._copies = {model: self._facts.test_copies(some) for model, some in copies.items()}
 
     @staticmethod
     def _inputs(records: Iterable[ModelRecord]) -> list[tuple[str, str]]:
@@ -188,6 +194,8 @@ class _Judging:
         self._undeclared(name, record)
         for given in record.inputs:
             self._test_split(name, record, given)
+        for (about, split), places in self._copies.get(name, {}).items():
+            self._test_copy(name, record, about, split, len(places))
         for owner, given in self._all_inputs(name, record, (name,)):
             self._input(name, owner, given)
 
@@ -236,6 +244,19 @@ class _Judging:
             step = f"datakeep audit model:{name}; score in a run of its own, which reads no other split"
             self._complain("test-read", about, what, step, name)
 
+    def _test_copy(self, name: str, record: ModelRecord, about: str, split: str, count: int) -> None:
+        """As :meth:`_test_split`, of files that were not declared and have the bytes of a test split's."""
+        every = {place for places in self._copies[name].values() for place in places}
+        read = f"{counted(count, 'undeclared file')} with the bytes of the test split ({split})"
+        if only_test_read(record, len(every)):
+            step = f"datakeep audit model:{name}; train on another split"
+            what = f"it read {read} and no other data, and left a model"
+            self._complain("test-split", about, what, step, name)
+        else:
+            step = f"datakeep audit model:{name}; score in a run of its own, which names the data with --uses"
+            what = f"the run that made it read {read}, to score or to train: nobody can tell"
+            self._complain("test-read", about, what, step, name)
+
     def _input(self, name: str, owner: ModelRecord, given: ModelInput) -> None:
         if self._facts.contradicts(given):
             path = record_path(owner.model, owner.version)
@@ -251,11 +272,18 @@ class _Judging:
         runs: Counter[str] = Counter()
         splits = self._facts.test_splits()
         for record in self._records.values():
+            copied = {about.partition("@")[0]: split for about, split in self._copies.get(record.label, {})}
+            for dataset, split in copied.items():
+                reading[dataset] += 1
+                runs[dataset] += all(given.dataset != dataset for given in record.inputs)
+                splits.setdefault(dataset, set()).add(split)
             for given in record.inputs:
                 read = given.files_read
                 runs[given.dataset] += 1
                 names = [split for split, count in (read.splits if read else {}).items() if count]
                 tests = [split for split in names if is_test(split)]
+                if given.dataset in copied:
+                    continue
                 unseen = not tests and not record.knows_files_of(given)
                 unknown[given.dataset] += unseen or read is None or bool(read.count and not read.splits)
                 if tests:
@@ -270,12 +298,15 @@ def _splits_read(given: ModelInput) -> list[str]:
     return [split for split, count in (given.files_read.splits if given.files_read else {}).items() if count]
 
 
-def only_test_read(record: ModelRecord) -> bool:
+def only_test_read(record: ModelRecord, copies: int = 0) -> bool:
     """Whether a model can have learned from a test split alone: its run left files, and read nothing else.
+
+    ``copies`` is how many undeclared files have the bytes of a test split's.
 
     A run that loads a model, as a base model or as a file, evaluates it; files of no split may hold anything.
     """
-    if not record.artifacts or record.base_models or record.undeclared or record.undeclared_count:
+    undeclared = max(record.undeclared_count or 0, len(record.undeclared))
+    if not record.artifacts or record.base_models or undeclared != copies:
         return False
     for given in record.inputs:
         read = given.files_read

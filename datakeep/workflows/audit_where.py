@@ -13,6 +13,7 @@ from datakeep.lineage import records
 from datakeep.workflows.file_verdicts import FileRead, undeclared_of, verdict_of, verdict_of_undeclared
 from datakeep.workflows.index import ask
 from datakeep.workflows.rows_where import search_rows
+from datakeep.workflows.undeclared import matters, recognise, with_what_was_read
 from datakeep.workflows.used_by import SomeFiles, broken_records, candidates, models_through
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datakeep.lineage.backwards import Node, Reached, Way
     from datakeep.lineage.index import Index
     from datakeep.lineage.records import Broken
+    from datakeep.lineage.same_bytes import SameBytes
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.rows_where import HavingVersion, Search
 
@@ -135,10 +137,16 @@ def _near(name: str, columns: Sequence[str]) -> str | None:
 def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
     having = answer.search.having
 
-    def question(index: Index) -> list[tuple[list[str], Reached]]:
-        return [candidates(index, one.dataset, version_number(one.version)) for one in having]
+    def question(index: Index) -> tuple[list[tuple[list[str], Reached]], list[SameBytes]]:
+        same = [
+            match
+            for one in having
+            for match in recognise(index, one.dataset, version_number(one.version)).found
+            if any(file.path == match.path for file in one.files)
+        ]
+        return [candidates(index, one.dataset, version_number(one.version)) for one in having], same
 
-    answers = ask(keep, question, files=False)
+    answers, same = ask(keep, question, files=ask(keep, matters, files=False))
     paths = {path for some, _ in answers for path in some}
     used = records.all_records(SomeFiles(keep.tree, paths))
     versions = {(one.dataset, one.version): one for one in having}
@@ -156,13 +164,20 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
         FileRead(
             record.label,
             f"{one.dataset}@{one.version}",
-            *verdict_of_undeclared(record, one.dataset, one.version, [file.path for file in one.files]),
+            *verdict_of_undeclared(
+                record,
+                one.dataset,
+                one.version,
+                [file.path for file in one.files],
+                _places(same, record, one),
+            ),
         )
         for record in used.records
         for one in having
         if one.version in undeclared_of(record, one.dataset)
         and not any((given.dataset, given.version) == (one.dataset, one.version) for given in record.inputs)
     )
+    models = with_what_was_read(models, same)
     direct = {one.model for one in models}
     ways = _shortest([way for _, reached in answers for way in reached.ways], having)
     derived = tuple(way for way in ways if way.end.kind == "dataset")
@@ -182,6 +197,12 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
         broken=used.broken,
         records=tuple(record for record in used.records if record.label in direct),
     )
+
+
+def _places(same: Sequence[SameBytes], record: ModelRecord, having: HavingVersion) -> set[str]:
+    """Where the record says that the very bytes of these files were read."""
+    wanted = (record.label, having.dataset, having.version)
+    return {one.at for one in same if (one.model, one.dataset, one.version) == wanted}
 
 
 def _shortest(ways: Sequence[Way], having: Sequence[HavingVersion]) -> list[Way]:

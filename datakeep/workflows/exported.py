@@ -13,6 +13,7 @@ from datakeep.formats.model_words import model_rows, read_in_words
 from datakeep.lineage import records
 from datakeep.workflows.audit import Audit, Auditor, gaps
 from datakeep.workflows.file_verdicts import undeclared_of
+from datakeep.workflows.undeclared import in_words
 from datakeep.workflows.used_by import FileUsedBy
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datakeep.exchange.answer import How
     from datakeep.lineage.backwards import Node, Way
     from datakeep.lineage.records import Broken
+    from datakeep.lineage.same_bytes import SameBytes
     from datakeep.workflows.audit import InputFacts, MadeOf
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.used_by import UsedBy
@@ -57,11 +59,22 @@ def answer_of(
         return _of_file(graph, found, subject)
     for record in found.records:
         graph.went_into(record, found.dataset, found.version)
+        graph.read_a_copy(record, [one for one in found.undeclared.found if one.model == record.label])
     for way in (*found.derived, *found.through):
         graph.way(way)
     graph.close()
     key = graph.asked_about(found.dataset, found.version)
-    return graph.answer(subject, "went into", key, found, unknown=found.open)
+    lacking = found.undeclared.lacking
+    unknown = [
+        *found.open,
+        *([f"which undeclared files are its own: not searched: {lacking}"] if lacking else []),
+    ]
+    unknown += _unlisted(found.undeclared.unlisted)
+    return graph.answer(subject, "went into", key, found, unknown=unknown)
+
+
+def _unlisted(models: Sequence[str]) -> list[str]:
+    return [f"what of it {one} read undeclared: not all is listed in its record" for one in models]
 
 
 def _of_file(graph: _Graph, found: FileUsedBy, subject: str) -> Answer:
@@ -75,8 +88,12 @@ def _of_file(graph: _Graph, found: FileUsedBy, subject: str) -> Answer:
         graph.way(way)
     only = found.versions[0] if len(found.versions) == 1 else None
     unknown = [*found.open, *([f"not searched: {found.not_searched}"] if found.not_searched else [])]
+    unknown += [
+        f"not searched, since the register entry cannot be read: {one.reason}" for one in found.unread
+    ]
     graph.close()
     key = graph.asked_about(found.dataset, only)
+    unknown += _unlisted(found.unlisted)
     return graph.answer(subject, "went into", key, found, unknown=unknown, file=found.path)
 
 
@@ -137,12 +154,14 @@ class _Graph:
                     self._records[record.model, record.version] = record
 
     def edge(self, source: str, target: str, how: How, note: str = "") -> None:
-        """``source`` went into ``target``."""
-        self._edges.setdefault((source, target, how), Edge(source, target, how, note))
+        """``source`` went into ``target``; that it was given and not read no longer counts."""
+        known = self._edges.get((source, target, how))
+        if known is None or known.is_unread:
+            self._edges[source, target, how] = Edge(source, target, how, note)
 
     def made_of(self, made: MadeOf) -> str:
         """The model, and all that it was made of."""
-        key = self._model(made.record, made.unknown)
+        key = self._model(made.record, made.unknown, made.same)
         for given in made.inputs:
             self._read(self._input(given), key, made.record, given.given.dataset, given.given.version)
         for base in made.base_models:
@@ -162,6 +181,14 @@ class _Graph:
         for undeclared in undeclared_of(record, dataset):
             if version in (None, undeclared):
                 self.edge(self.dataset(dataset, undeclared), key, "read", "read without being declared")
+
+    def read_a_copy(self, record: ModelRecord, found: Sequence[SameBytes]) -> None:
+        """The model of ``record`` read files with the bytes of these; of equal versions the newest is meant."""
+        if found:
+            newest = max(found, key=lambda one: one.number)
+            source = self.dataset(newest.dataset, newest.version)
+            note = f"read without being declared: the same bytes as {in_words(found)}, at {newest.at}"
+            self.edge(source, self._model(record), "read", note)
 
     def way(self, way: Way) -> None:
         """All steps of a way."""
@@ -272,13 +299,20 @@ class _Graph:
         self._models.setdefault(key, Model(name, version, unknown=said))
         return key
 
-    def _model(self, record: ModelRecord, unknown: tuple[str, ...] | None = None) -> str:
+    def _model(
+        self,
+        record: ModelRecord,
+        unknown: tuple[str, ...] | None = None,
+        same: Sequence[tuple[str, str]] = (),
+    ) -> str:
         """The node of a record; by default what it leaves out is what is not known of it."""
         key = Model(record.model, record.version).key
         if key not in self._models:
             rows: dict[str, list[str]] = {}
             for label, text in model_rows(record):
                 rows.setdefault(label, []).append(text)
+            if same:
+                rows["same bytes"] = [f"{at} is {whose}" for at, whose in same]
             facts = tuple(Fact(label, tuple(texts)) for label, texts in rows.items())
             lacking = tuple(dict.fromkeys([*record.unknown, *gaps(record)])) if unknown is None else unknown
             self._models[key] = Model(record.model, record.version, record, facts, lacking)
@@ -289,7 +323,10 @@ class _Graph:
         given = next((one for one in record.inputs if (one.dataset, one.version) == (dataset, version)), None)
         told = [read_in_words(given, record), given.because] if given else []
         note = "; ".join(one for one in told if one)
-        self._edges.setdefault((source, target, "read"), Edge(source, target, "read", note, given))
+        is_unread = given is not None and record.read_nothing_of(given)
+        is_unread = is_unread and version not in undeclared_of(record, dataset)
+        edge = Edge(source, target, "read", note, given, is_unread)
+        self._edges.setdefault((source, target, "read"), edge)
 
 
 def _broken(broken: Sequence[Broken]) -> tuple[str, ...]:

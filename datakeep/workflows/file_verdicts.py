@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
@@ -13,12 +13,14 @@ from datakeep.formats.model_words import MISSED
 from datakeep.formats.yaml import showable_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from datakeep.formats.model import FilesRead, ModelInput, ModelRecord
+    from datakeep.lineage.same_bytes import SameBytes
     from datakeep.workflows.keep import Keep
 
-Verdict = Literal["read", "not read", "not known"]
+#: Of a changed copy it is not known how much of the file it still had.
+Verdict = Literal["read", "not read", "not known", "changed copy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,33 +44,67 @@ def undeclared_of(record: ModelRecord, dataset: str) -> dict[str, list[str]]:
 
 
 def readers(
-    keep: Keep, record: ModelRecord, dataset: str, path: str, *, known: set[str], perhaps: set[str]
+    keep: Keep,
+    record: ModelRecord,
+    dataset: str,
+    path: str,
+    *,
+    known: set[str],
+    perhaps: set[str],
+    same: Collection[SameBytes] = (),
 ) -> Iterator[FileRead]:
-    """What a model read of a file in the versions that are ``known`` to have it, and of those that may."""
+    """What a model read of a file in the versions that are ``known`` to have it, and of those that may.
+
+    ``same`` is all that is known to have been read with the bytes of the file in a version that is known.
+    """
     for given in record.inputs:
         if given.dataset == dataset and given.version in known | perhaps:
             yield _file_read(keep, record, given, path, may_lack=given.version not in known)
     declared = {given.version for given in record.inputs if given.dataset == dataset}
     for version in undeclared_of(record, dataset):
         if version in (known | perhaps) - declared:
-            label = record.label
-            yield FileRead(
-                label, f"{dataset}@{version}", *verdict_of_undeclared(record, dataset, version, [path])
+            as_registered = {one.at for one in same if (one.model, one.version) == (record.label, version)}
+            told = verdict_of_undeclared(
+                record, dataset, version, [path], as_registered if version in known else None
             )
+            yield FileRead(record.label, f"{dataset}@{version}", *told)
 
 
 def verdict_of_undeclared(
-    record: ModelRecord, dataset: str, version: str, paths: Sequence[str]
+    record: ModelRecord,
+    dataset: str,
+    version: str,
+    paths: Sequence[str],
+    as_registered: Collection[str] | None = None,
 ) -> tuple[Verdict, str]:
-    """As :func:`verdict_of`, of what was read of a checkout without being declared."""
-    read = undeclared_of(record, dataset).get(version, [])
+    """As :func:`verdict_of`, of what was read of a checkout without being declared.
+
+    ``as_registered`` are the places at which the registered bytes were read; None if nobody could compare them.
+    """
     ends = tuple(f"/data/{showable_path(path)}" for path in paths)
-    if any(one.endswith(ends) for one in read):
+    read = [
+        one
+        for one in record.undeclared
+        if one.get("of") == f"{dataset}@{version}" and str(one.get("path")).endswith(ends)
+    ]
+    whole = [one for one in read if not _differs(one, as_registered)]
+    if any("changed" not in one and "gone" not in one for one in whole):
         return "read", "read without being declared, from a checkout"
+    if any("changed" in one for one in read):
+        return "not known", "read from a checkout, where it changed during the training or since"
+    if any("gone" in one for one in read):
+        return "not known", "read from a checkout, and removed or renamed before the training ended"
+    if read:
+        return "changed copy", "a changed copy was read without being declared, in a checkout"
     why = "other files of a checkout were read without being declared"
-    if (record.undeclared_count or 0) > len(record.undeclared):
-        return "not known", f"{why}; not all that were read are listed"
     return _absent(record, why)
+
+
+def _differs(entry: dict[str, Any], as_registered: Collection[str] | None) -> bool:
+    if "differs" in entry:
+        return True
+    can_tell = as_registered is not None and entry.get("sha256") and entry.get("size_bytes") != 0
+    return bool(can_tell and str(entry.get("path")) not in (as_registered or ()))
 
 
 def verdict_of(
@@ -117,7 +153,13 @@ def verdict_of(
 
 def _absent(record: ModelRecord, why: str) -> tuple[Verdict, str]:
     """What it means that a file is not among those that were read: no more than the one who watched could see."""
-    return ("not known", f"{why}, {MISSED}") if record.misses_reads else ("not read", why)
+    if record.misses_reads:
+        return "not known", f"{why}, {MISSED}"
+    if (record.undeclared_count or 0) > len(record.undeclared):
+        return "not known", f"{why}; not all that was read without being declared is listed"
+    if any("withheld" in one or "unreadable" in one or "gone" in one for one in record.undeclared):
+        return "not known", f"{why}; the digest of what was read without being declared is not always known"
+    return "not read", why
 
 
 def listed_files(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] | None:

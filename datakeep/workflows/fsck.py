@@ -211,6 +211,10 @@ class _Look:
                 if store.name in self._keep.holding(version.entry):
                     by_dataset.setdefault(version.entry.dataset, []).append(version)
             for dataset, own in by_dataset.items():
+                if (
+                    repair
+                ):  # a repair that was killed at its very end leaves nothing to mend, and its temporary files
+                    store.tidy(dataset)
                 self._objects(store, dataset, own, repair=repair)
             for dataset in dict.fromkeys(entry.dataset for entry in self._entries if is_bundled(entry)):
                 self._bundles(store, dataset, repair=repair)

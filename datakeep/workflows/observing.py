@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from datakeep.rerun.reads import Reads
+
+#: Names of files that are there for a moment only, whoever made them.
+_PASSING = re.compile(r"(?:-journal|-wal|-shm|[.-]lo?ck)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,25 @@ def watch(argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> 
     return Watch(tuple(argv), injected.inject(environment, folder), observed, folder, cwd, time.time())
 
 
-def seen(watch: Watch) -> tuple[str, ...]:
-    """The absolute paths, without links, of all files that it read and had not made itself, sorted."""
+@dataclass(frozen=True, slots=True)
+class FilesSeen:
+    """What a training read and had not made itself.
+
+    Attributes:
+        paths: Absolute, without links, sorted; of a renamed file the first name.
+        moved: Of those that got other names during the training: where each may lie now, the likeliest first.
+        doubtful: Of those that are gone, what it may have made itself.
+        package_folders: Where packages are installed that a Python of the training could import.
+    """
+
+    paths: tuple[str, ...] = ()
+    moved: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    doubtful: tuple[str, ...] = ()
+    package_folders: frozenset[str] = frozenset()
+
+
+def seen(watch: Watch) -> FilesSeen:
+    """All files that it read and had not made itself."""
     if watch.observed.by == "strace":
         found = reads.from_strace(watch.folder, watch.cwd)
     else:
@@ -72,8 +93,27 @@ def _standard_input() -> list[str]:
     return [path] if Path(path).is_file() else []
 
 
-def only_read(found: Reads, began_s: float) -> tuple[str, ...]:
+def only_read(found: Reads, began_s: float) -> FilesSeen:
     """Those that were there before: of what it would have created, the file system tells when it was born."""
-    doubtful = sorted(found.perhaps_own & found.paths.keys())
-    own = reads.born_after(doubtful, began_s)
-    return tuple(sorted(path for path in found.paths if path not in own))
+    moved = found.moved_to()
+    # The hook does not see what C writes: what came into being since then may be the training's own.
+    new = {path for path, changed_s in found.changed_s.items() if changed_s >= began_s}
+    new = {path for path in new & found.paths.keys() if _present(path, moved) is None}
+    doubtful = sorted((found.perhaps_own & found.paths.keys()) | new)
+    place_of = {path: _present(path, moved) for path in doubtful}
+    born = reads.born_after([place for place in place_of.values() if place], began_s)
+    # A gone one cannot be asked; what SQLite and locks leave for a moment is nobody's data.
+    gone = [path for path, place in place_of.items() if place is None]
+    own = {path for path, place in place_of.items() if place in born} | set(gone)
+    own |= {path for path in found.no_files & found.paths.keys() if not Path(path).is_file()}
+    return FilesSeen(
+        tuple(sorted(path for path in found.paths if path not in own)),
+        moved,
+        tuple(path for path in gone if not _PASSING.search(path) and path not in found.no_files),
+        frozenset(found.package_folders),
+    )
+
+
+def _present(path: str, moved: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Where a file that was read is now; None if it is nowhere."""
+    return next((place for place in moved.get(path, (path,)) if os.path.lexists(place)), None)

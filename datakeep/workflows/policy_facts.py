@@ -7,10 +7,13 @@ them, so that whatever is complained of can be mended without training anything 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
+from datakeep.core.errors import DatakeepError
+from datakeep.core.patterns import splitter
 from datakeep.formats.version import VersionEntry
 from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.facts import get
@@ -20,11 +23,11 @@ from datakeep.workflows.roster import has_departed, same_email
 from datakeep.workflows.standings import Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
-    from datakeep.core.errors import DatakeepError
     from datakeep.formats.model import ModelInput
+    from datakeep.lineage.same_bytes import SameBytes
     from datakeep.workflows.keep import Keep
 
 _TEST = re.compile(r"(.*[-_.])?(test|tests|testing|holdout|held[-_]?out)([-_.].*)?", re.IGNORECASE)
@@ -60,6 +63,7 @@ class DataFacts:
         self._judge = Judge(keep, now)
         self._objections: dict[tuple[str, str], tuple[Objection, ...]] = {}
         self._entries: dict[str, VersionEntry | DatakeepError] = {}
+        self._splitters: dict[tuple[str, str], Callable[[str], str | None] | None] = {}
         self._load(used)
 
     def _load(self, used: Iterable[tuple[str, str]]) -> None:
@@ -178,6 +182,31 @@ class DataFacts:
         if until is not None and until < self._now.date():
             step = f"datakeep audit dataset:{name}"
             yield Objection("expired", name, f"its data was to be kept until {until} only", step)
+
+    def test_copies(self, found: Iterable[SameBytes]) -> dict[tuple[str, str], set[str]]:
+        """Of what was read by its bytes alone, what belongs to test splits: places by version and split.
+
+        Of versions with the same bytes the newest that has them in a test split is named.
+        """
+        tests: dict[tuple[str, str], set[str]] = {}
+        done: set[tuple[str, str, str]] = set()
+        for one in sorted(found, key=lambda one: -one.number):
+            split = self._split_of(one)
+            if split and is_test(split) and (one.dataset, one.path, one.at) not in done:
+                done.add((one.dataset, one.path, one.at))
+                tests.setdefault((f"{one.dataset}@{one.version}", split), set()).add(one.at)
+        return tests
+
+    def _split_of(self, one: SameBytes) -> str | None:
+        key = (one.dataset, one.version)
+        if key not in self._splitters:
+            entry = self._entry(*key)
+            splits = None
+            with suppress(DatakeepError):  # one that cannot be read is complained of by itself
+                splits = entry.manifest_model().splits if entry else None
+            self._splitters[key] = splitter(splits.patterns) if splits else None
+        split_of = self._splitters[key]
+        return split_of(f"data/{one.path}") if split_of else None
 
     def test_splits(self) -> dict[str, set[str]]:
         """The test splits that the newest version of each dataset declares."""

@@ -83,7 +83,7 @@ def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
         recorded_by=who.email,
         unknown=[f"whether all this is so: {who.email} declared it, and nothing was observed", "seed", "gpu"],
     )
-    return publish_or_keep(keep, made, {}, who)
+    return publish_or_keep(keep, made, {}, who, trained=False)
 
 
 def require_code(said: Declared) -> None:

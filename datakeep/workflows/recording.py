@@ -47,11 +47,13 @@ class Recorded:
         record: With its version, if it is in the keep.
         file: The file that is to be handed in; None if it is in the keep.
         not_pushed: Why it is not; empty if it is.
+        is_new: False if the keep had it already.
     """
 
     record: ModelRecord
     file: Path | None = None
     not_pushed: str = ""
+    is_new: bool = True
 
     @property
     def label(self) -> str:
@@ -109,8 +111,17 @@ def readable(record: ModelRecord) -> ModelRecord:
     return told
 
 
-def publish_or_keep(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity) -> Recorded:
+def publish_or_keep(
+    keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity, *, trained: bool = True
+) -> Recorded:
     """As :func:`publish`; where that fails, the record is in a file of the current folder: no work is lost.
+
+    Args:
+        keep: The keep.
+        record: As for :func:`publish`.
+        beside: As for :func:`publish`.
+        who: Who commits.
+        trained: Whether a training of this moment is what is recorded, and not what somebody declares.
 
     Raises:
         NoSpace, AccessDenied: The file cannot be written either.
@@ -122,11 +133,11 @@ def publish_or_keep(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes]
     except DatakeepError as error:
         when = re.sub(r"[^0-9TZ]", "", (record.recorded_at or "").replace("+00:00", "Z"))
         file = Path(f"{record.model}-{when}{_SUFFIX}")
-        _write(file, packed(record, beside), error)
+        _write(file, packed(record, beside), error, trained=trained)
         return Recorded(record, file, error.what)
 
 
-def _write(file: Path, data: bytes, why: DatakeepError) -> None:
+def _write(file: Path, data: bytes, why: DatakeepError, *, trained: bool) -> None:
     partial = file.with_name(f".{file.name}.part")
     try:
         try:
@@ -138,7 +149,8 @@ def _write(file: Path, data: bytes, why: DatakeepError) -> None:
         fault = os_fault(error, f"the record cannot be written to {file} either", file)
         kind = type(fault) if isinstance(fault, NoSpace | AccessDenied) else AccessDenied
         raise kind(
-            f"the training ended, but its record could not be put into the keep ({why.what}), and "
+            f"{'the training ended, but its' if trained else 'the'} record could not be put into the keep "
+            f"({why.what}), and "
             f"{fault.what}; nothing was recorded",
             next_step="free space, or run it again in a folder that you can write to",
         ) from error
@@ -159,7 +171,7 @@ def packed(record: ModelRecord, beside: Mapping[str, bytes]) -> bytes:
 
 
 def hand_in(keep: Keep, file: Path, who: Identity) -> Recorded:
-    """What :func:`publish_or_keep` left in a file is in the keep.
+    """What :func:`publish_or_keep` left in a file is in the keep; nothing is written if it was there already.
 
     Raises:
         InvalidFile: It is no such file, or its parts contradict each other.
@@ -174,7 +186,21 @@ def hand_in(keep: Keep, file: Path, who: Identity) -> Recorded:
                 f"{file}: the register has other contents as {given.dataset}@{given.version}",
                 next_step="hand it in to the keep that the run was made in",
             )
-    return publish(keep, record, beside, who)
+    keep.refresh()
+    known = _same(keep.tree, readable(record))
+    return Recorded(known, is_new=False) if known else publish(keep, record, beside, who)
+
+
+def _same(tree: KeepTree, record: ModelRecord) -> ModelRecord | None:
+    """The record of the keep that says the very same, whatever its version."""
+    paths = [path for path in tree.list(f"models/{record.model}/") if path.endswith(".yaml")]
+    for path, data in tree.read_many(paths).items():
+        version = path.rpartition("/")[2].removesuffix(".yaml")
+        if VERSION.fullmatch(version):
+            other = record.model_copy(update={"version": version})
+            if other.dump().encode("utf-8") == data:
+                return other
+    return None
 
 
 def _unpacked(file: Path) -> tuple[ModelRecord, dict[str, bytes]]:

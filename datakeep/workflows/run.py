@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import AccessDenied, AlreadyExists, ProgramMissing, UnknownName, UsageError
-from datakeep.core.names import VERSION, check_name, environment_variable, nearest
+from datakeep.core.names import NAME, VERSION, check_name, environment_variable, nearest
 from datakeep.lineage import records
 from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
@@ -172,7 +172,7 @@ def _seen(
         own=(os.path.realpath(room), *_own_code()),
         environment=order.environment,
         observed=watching.observed,
-        paths=paths_seen(watching),
+        read=paths_seen(watching),
         began_s=watching.began_s,
         failure=failure_of(ended.exit_code, ended.signal),
         exit_code=ended.exit_code,
@@ -224,7 +224,10 @@ def base_records(keep: Keep, names: Sequence[str]) -> list[ModelRecord]:
             has = f"; it has {', '.join(known[model][-5:])}" if model in known else ""
             raise UnknownName(
                 f"the keep has no record of a base model {name!r}{has}{hint}",
-                next_step="record it first: datakeep record MODEL FILE",
+                next_step=f"name one that it has: --base {near}"
+                if near
+                else f"record it first: datakeep record {model if NAME.fullmatch(model) else 'MODEL'} FILE --used "
+                "DATASET@V",
             )
         found.append(fits[0])
     return found

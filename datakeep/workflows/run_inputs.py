@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,9 +20,9 @@ from datakeep.formats.model import FilesRead, ModelInput
 from datakeep.lineage import inputs
 from datakeep.repository import working
 from datakeep.store.hashing import hash_file
+from datakeep.workflows.compared import compare
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from datakeep.formats.model import Observation
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 #: More undeclared inputs than this are counted, not listed.
 MAX_UNDECLARED = 1000
+#: What the record says of one that was read and is not there any more.
+GONE = "removed or renamed before the training ended, so its bytes are not known"
+_NAMED = 3
 _MAX_PARAMETERS_BYTES = 1 << 20
 
 
@@ -44,6 +48,7 @@ class Inputs:
         parameters: What ``params.yaml`` and its like say, by their names.
         lists: The lists of files that were read, where not all were; by path relative to the record's folder.
         unknown: What could not be told.
+        base_models: Models of the keep whose files were read without being declared, ``churn@v1``.
     """
 
     datasets: list[ModelInput] = field(default_factory=list)
@@ -52,6 +57,7 @@ class Inputs:
     parameters: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, bytes] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    base_models: list[str] = field(default_factory=list)
 
 
 def given_inputs(given: Sequence[Given], read: Mapping[str, set[str]] | None) -> Inputs:
@@ -89,9 +95,15 @@ def _files_read(given: Given, paths: set[str], found: Inputs) -> FilesRead:
 
 
 def add_undeclared(
-    keep: Keep, paths: Iterable[str], found: Inputs, *, began_s: float, known: set[str]
+    keep: Keep,
+    paths: Iterable[str],
+    found: Inputs,
+    *,
+    began_s: float,
+    known: set[str],
+    moved: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Every regular file of ``paths`` is listed with size and digest.
+    """Every regular file of ``paths`` is listed with size and digest; one that is gone, without them.
 
     Args:
         keep: The keep, whose datasets may have checkouts elsewhere.
@@ -99,12 +111,16 @@ def add_undeclared(
         found: Is added to.
         began_s: When the training began; what changed since may have been read with other bytes.
         known: Digests of files that are known as something else: those of the declared base models.
+        moved: Where those may lie now that got other names, the likeliest first.
     """
     finder = Checkouts(keep)
     listed: set[str] = set()
-    there = [(path, status) for path in paths if (status := _regular(path)) is not None]
+    of_checkouts: list[tuple[dict[str, Any], str]] = []
+    found_now = [(path, *_now((moved or {}).get(path, (path,)))) for path in paths]
+    _add_gone([path for path, _, status in found_now if status is None], found, finder)
+    there = [(path, now, status) for path, now, status in found_now if now is not None and status is not None]
     keep.progress.stage("hashing what was read besides", total=min(len(there), MAX_UNDECLARED))
-    for path, status in there:
+    for path, now, status in there:
         of = finder.version_of(path)
         # What is beyond the limit is counted, but of each version one file is listed: it is asked for by that.
         if len(found.undeclared) >= MAX_UNDECLARED and (of is None or of in listed):
@@ -114,28 +130,65 @@ def add_undeclared(
         if inputs.may_hold_a_secret(path):
             entry["withheld"] = "it may hold a secret, so its digest is not written down"
         else:
-            entry |= _digest(path)
+            entry |= _digest(now)
         keep.progress.advance(size_bytes=status.st_size)
         if entry.get("sha256") in known:
             continue
+        if now != path:
+            entry["moved"] = f"during the training, to {_shown(now)}; the digest is of it there"
         if status.st_mtime >= began_s:
             entry["changed"] = "during the training or since; the digest is of what is there now"
         if of:
             entry["of"] = of
             listed.add(of)
+            of_checkouts.append((entry, finder.below(path)))
         found.undeclared.append(entry)
         found.undeclared_count += 1
     if found.undeclared_count > len(found.undeclared):
         more = found.undeclared_count - len(found.undeclared)
         found.unknown.append(f"{more:,} more undeclared inputs, which were counted and not listed")
+    if any("sha256" in entry for entry in found.undeclared):
+        found.base_models += compare(keep, found.undeclared, of_checkouts, found.unknown)
 
 
-def _regular(path: str) -> os.stat_result | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None  # it is gone, or was never a file: a pipe, a folder behind a permission
-    return status if stat.S_ISREG(status.st_mode) else None
+_NO_FILE = os.stat_result((0,) * 10)
+
+
+def _now(places: Sequence[str]) -> tuple[str | None, os.stat_result | None]:
+    """Where a file that was read is now, and what is known of it.
+
+    No status: it is gone. No place: it is there, and cannot be looked at, or is no file, but a pipe or a folder.
+    """
+    is_gone = True
+    for place in places:
+        try:
+            status = Path(place).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            is_gone = False
+            continue
+        if stat.S_ISREG(status.st_mode):
+            return place, status
+        is_gone = False
+    return None, None if is_gone else _NO_FILE
+
+
+def _add_gone(paths: Sequence[str], found: Inputs, finder: Checkouts) -> None:
+    """What was read and is not there any more: that it was read is known, and not what it held."""
+    if not paths:
+        return
+    for path in paths[: MAX_UNDECLARED - len(found.undeclared)]:
+        of = finder.version_of(path)
+        found.undeclared.append({"path": _shown(path), "gone": GONE, **({"of": of} if of else {})})
+    found.undeclared_count += len(paths)
+    found.unknown.append(f"what {named(paths)} held, read and then removed or renamed")
+
+
+def named(paths: Sequence[str]) -> str:
+    """A few paths in words."""
+    shown = ", ".join(_shown(path) for path in paths[:_NAMED])
+    return f"{shown} and {counted(len(paths) - _NAMED, 'more file')}" if len(paths) > _NAMED else shown
 
 
 def _shown(path: str) -> str:
@@ -165,6 +218,11 @@ class Checkouts:
                 self._known[folder] = self._look(folder)
                 return self._known[folder]
         return None
+
+    def below(self, path: str) -> str:
+        """Where in its checkout a file lies of which :meth:`version_of` told the version."""
+        folder = next(one for one in Path(path).parents if self._known.get(one))
+        return Path(path).relative_to(folder).as_posix()
 
     def _look(self, folder: Path) -> str | None:
         try:

@@ -19,7 +19,7 @@ from datakeep.repository.code import DIFF_LIMIT_BYTES, uncommitted_diff
 from datakeep.rerun import artifacts, host, metrics
 from datakeep.workflows.given_data import changed_since
 from datakeep.workflows.recording import PACKAGES, UNCOMMITTED
-from datakeep.workflows.run_inputs import add_parameters, add_undeclared, given_inputs, not_seen
+from datakeep.workflows.run_inputs import add_parameters, add_undeclared, given_inputs, named, not_seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from datakeep.rerun.gpu_use import GpuUsed
     from datakeep.workflows.given_data import Given
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.observing import FilesSeen
     from datakeep.workflows.run_inputs import Inputs
 
 METRICS = "metrics.json"
+#: More files of data that came with software are counted, not listed.
+MAX_SHIPPED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Seen:
         own: Folders of datakeep's that it used.
         environment: Its variables.
         observed: How it was watched.
-        paths: What it read; None if it could not be watched.
+        read: What it read; None if it could not be watched.
         began_s: When it began (seconds since 1970).
         failure: Why it failed, in words; None if it did not.
         exit_code: Its own; None for a block of Python.
@@ -91,7 +94,7 @@ class Seen:
     own: tuple[str, ...]
     environment: Mapping[str, str]
     observed: Observation
-    paths: tuple[str, ...] | None
+    read: FilesSeen | None
     began_s: float
     failure: str | None
     exit_code: int | None
@@ -141,7 +144,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     seeds = seeds_of(parameters) | {
         name: seen.environment[name] for name in ("PYTHONHASHSEED",) if name in seen.environment
     }
-    environment, packages = _environment(seen, classed.environment if classed else [], unknown)
+    environment, packages = _environment(seen, classed, unknown)
     unknown += [] if seeds else ["seed"]
     record = ModelRecord(
         model=seen.model,
@@ -150,7 +153,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         inputs=found.datasets,
         undeclared=found.undeclared,
         undeclared_count=found.undeclared_count,
-        base_models=list(seen.base_models),
+        base_models=list(dict.fromkeys([*seen.base_models, *found.base_models])),
         code=code,
         command=showable(without_secrets(seen.argv)),
         parameters=parameters,
@@ -172,17 +175,24 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
 
 
 def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
-    if seen.paths is None:
+    if seen.read is None:
         found = given_inputs(seen.given, None)
         found.unknown.append(f"files read ({seen.observed.why})")
         return None, found
-    classed = inputs.classify(seen.paths, _places(seen, seen.paths))
+    classed = inputs.classify(seen.read.paths, _places(seen, seen.read.paths))
     found = given_inputs(seen.given, classed.datasets)
     for given in seen.given:
         for line in changed_since(keep, given)[:10]:
             keep.progress.warn(f"the training changed its data of {given.label}: {line}")
             found.unknown.append(f"what was read of {given.label} after it was changed ({line})")
-    add_undeclared(keep, classed.undeclared, found, began_s=seen.began_s, known=seen.base_files)
+    add_undeclared(
+        keep, classed.undeclared, found, began_s=seen.began_s, known=seen.base_files, moved=seen.read.moved
+    )
+    doubtful = inputs.classify(seen.read.doubtful, _places(seen, seen.read.paths)).undeclared
+    if doubtful:
+        found.unknown.append(
+            f"whether the training made {named(doubtful)} itself, or read what was there: it is gone"
+        )
     add_parameters(classed.parameters, found)
     if seen.observed.by == "audit-hook":
         found.unknown.append(not_seen(seen.observed))
@@ -261,10 +271,15 @@ def _metrics(seen: Seen, unknown: list[str]) -> dict[str, str]:
         return dict(seen.printed)
 
 
-def _environment(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[ModelEnvironment, bytes]:
+def _environment(
+    seen: Seen, classed: inputs.Classed | None, unknown: list[str]
+) -> tuple[ModelEnvironment, bytes]:
     """What it ran with and on, and the list of the packages."""
+    places = inputs.package_folders(classed.environment) if classed else set()
+    places |= seen.read.package_folders if seen.read else set()
+    shipped = [inputs.shown_shipped(path) for path in classed.shipped] if classed else None
     folders = [seen.script.folder, Path(seen.script.root), Path.cwd()]
-    software = host.software(seen.argv[0], folders, inputs.package_folders(read))
+    software = host.software(seen.argv[0], folders, sorted(places))
     machine = host.machine()
     unknown += [] if machine.gpu else ["gpu"]
     told = ModelEnvironment(
@@ -276,7 +291,9 @@ def _environment(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[M
         cuda=machine.cuda,
         cpu=machine.cpu,
         packages=software.packages_id,
-        package_count=len(software.packages),
+        package_count=len(software.packages) if places else None,
         variables=host.variables(seen.environment),
+        data_read=None if shipped is None else showable(shipped[:MAX_SHIPPED]),
+        data_read_count=None if shipped is None else len(shipped),
     )
     return told, software.packages_text.encode()

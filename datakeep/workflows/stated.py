@@ -52,6 +52,7 @@ def stated(manifest: Manifest) -> list[Stated]:
         *_what(manifest),
         *_source(manifest.source),
         *_annotation(manifest),
+        *_splits(manifest),
         _several("caveats", "caveats", [_caveat(caveat) for caveat in manifest.caveats]),
         *(
             _one(f"capture.{key}", f"capture, {key}", value)
@@ -141,6 +142,18 @@ def _annotation(manifest: Manifest) -> Iterator[Stated]:
             value = getattr(annotation, name)
             if value is not None:
                 yield _one(f"annotation.{name}", f"annotation, {name}", value)
+
+
+def _splits(manifest: Manifest) -> Iterator[Stated]:
+    splits = manifest.splits
+    if splits is None:  # most datasets have none, and need none
+        return
+    for name, patterns in splits.patterns.items():
+        yield _several(f"splits.{name}", f"split {name}", patterns)
+    for name, label in (("group", "splits, apart by"), ("time", "splits, in time by")):
+        value = getattr(splits, name)
+        if value is not None:
+            yield _one(f"splits.{name}", label, value)
 
 
 def _caveat(caveat: Caveat) -> str:

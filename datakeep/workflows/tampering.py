@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from datakeep.lineage.records import FOLDER, all_records, record_path
 from datakeep.workflows.audit import Audit
 from datakeep.workflows.contradictions import Doubts
+from datakeep.workflows.could_tell import backwards_from, of_a_file
 from datakeep.workflows.keep import entry_path
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.used_by import FileUsedBy, UsedBy
-from datakeep.workflows.written_once import tampered, warn_of_a_short_history
+from datakeep.workflows.written_once import ever_changed, tampered, warn_of_a_short_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,25 +29,36 @@ if TYPE_CHECKING:
 def behind_an_audit(keep: Keep, found: Audit | UsedBy | FileUsedBy, *, now: datetime) -> tuple[Tampered, ...]:
     """What was changed, or contradicts itself, of all records, entries and proofs that an audit's answer tells of.
 
+    Of what was deleted, or leaves the answer because it was edited, all that could have been part of it.
+
     Args:
         keep: The keep.
         found: The answer.
         now: The time at which proofs are weighed.
     """
     warn_of_a_short_history(keep)
-    if isinstance(found, Audit) and found.made_of is None:
-        # Any record that was changed might have told.
-        return tuple(one for one in tampered(keep) if one.path.startswith(FOLDER))
     files = _Files(keep)
     judge = Judge(keep, now)
-    if isinstance(found, Audit) and found.made_of is not None:
+    if isinstance(found, Audit) and found.made_of is None:
+        files.paths.update(ever_changed(keep, FOLDER))  # any of them might have told
+        for one in found.files:
+            files.take_used(one.dataset, one.versions)
+    elif isinstance(found, Audit) and found.made_of is not None:
         files.take_model(found.made_of)
+        if found.sha256:
+            files.paths.update(of_a_file(keep, found.sha256))
+        elif "@" not in found.asked:
+            files.paths.update(ever_changed(keep, f"{FOLDER}{found.made_of.record.model}/"))
     elif isinstance(found, UsedBy):
         files.take_used(found.dataset, (found.version,) if found.version else keep.versions(found.dataset))
+        asked = (found.version,) if found.version else ()
+        derived = [way.end.name for way in found.derived]
+        files.paths.update(backwards_from(keep, found.dataset, asked, derived))
         for record in found.records:
             files.take_record(record)
     elif isinstance(found, FileUsedBy):
         files.take_used(found.dataset, found.versions)
+        files.paths.update(backwards_from(keep, found.dataset, (found.asked,) if found.asked else ()))
         files.paths.update(record_path(*one.model.split("@")) for one in found.models)
     files.paths.update(one.path for one in found.broken)
     doubts = Doubts(keep, lambda entry: files.proofs.get(_label(entry)) or judge.proofs(entry))
@@ -64,6 +76,7 @@ def behind_some(
     now: datetime,
     models: Iterable[str] = (),
     broken: Iterable[Broken] = (),
+    below: Sequence[str] = (),
 ) -> tuple[Tampered, ...]:
     """As :func:`behind_an_audit`, of these model records with all that they lead to, and of register entries.
 
@@ -74,6 +87,7 @@ def behind_some(
         now: The time at which proofs are weighed.
         models: Further models by name, ``churn@v7``, of which the record alone is meant.
         broken: Records that cannot be read: somebody may have made them so.
+        below: Beginnings of paths, of which all that was changed or deleted could have been part of the answer.
     """
     warn_of_a_short_history(keep)
     files = _Files(keep)
@@ -83,16 +97,28 @@ def behind_some(
     files.paths.update(entry_path(dataset, version) for dataset, version in versions)
     files.paths.update(record_path(*name.split("@")) for name in models if "@" in name)
     files.paths.update(one.path for one in broken)
+    files.paths.update(ever_changed(keep, *below))
     doubts = Doubts(keep, Judge(keep, now).proofs)
     told = list(tampered(keep, files.paths))
     told += [one for record in files.records for one in doubts.of_record(record)]
     return tuple(dict.fromkeys(told))
 
 
-def behind_a_version(keep: Keep, entry: VersionEntry, proofs: Proofs) -> tuple[Tampered, ...]:
-    """As :func:`behind_an_audit`, of one version's register entry and proofs."""
+def behind_a_version(
+    keep: Keep, entry: VersionEntry, proofs: Proofs, *, newest: bool = False
+) -> tuple[Tampered, ...]:
+    """As :func:`behind_an_audit`, of one version's register entry and proofs.
+
+    Args:
+        keep: The keep.
+        entry: The entry.
+        proofs: Of the version.
+        newest: Whether it was asked for as the newest: another may have been, and be gone.
+    """
     warn_of_a_short_history(keep)
     paths = [entry_path(entry.dataset, entry.version), *(proof.path for proof in proofs.proofs)]
+    paths += ever_changed(keep, f"proofs/{entry.dataset}/{entry.version}/")
+    paths += ever_changed(keep, f"register/{entry.dataset}/") if newest else ()
     doubts = Doubts(keep, lambda _: proofs)
     return tuple(dict.fromkeys([*tampered(keep, paths), *doubts.of_proofs(proofs)]))
 
@@ -128,6 +154,9 @@ class _Files:
             self._take_input(given)
         for base in made.base_models:
             self.take_model(base)
+        for name in made.record.base_models:
+            if "@" not in name:  # whichever was the newest
+                self.paths.update(ever_changed(self._keep, f"{FOLDER}{name}/"))
 
     def take_record(self, record: ModelRecord) -> None:
         self.records.append(record)
@@ -144,11 +173,15 @@ class _Files:
         if found.proofs is not None:
             self.proofs[f"{given.dataset}@{given.version}"] = found.proofs
             self.paths.update(proof.path for proof in found.proofs.proofs)
+            self.paths.update(ever_changed(self._keep, f"proofs/{given.dataset}/{given.version}/"))
         source = found.entry.manifest.get("source") if found.entry else None
         parents = source.get("parents") if isinstance(source, dict) else None
         for parent in parents if isinstance(parents, list) else ():
             name, _, version = str(parent).partition("@")
-            self.paths.add(entry_path(name, version))
+            if version:
+                self.paths.add(entry_path(name, version))
+            else:
+                self.paths.update(ever_changed(self._keep, f"register/{name}/"))
         for one in found.parents:
             self._take_input(one)
 

@@ -110,7 +110,7 @@ def record_tracked(keep: Keep, said: Declared, where: TrackedBy, who: Identity) 
         recorded_by=who.email,
         unknown=unknown,
     )
-    return publish_or_keep(keep, made, {}, who)
+    return publish_or_keep(keep, made, {}, who, trained=False)
 
 
 def _told(where: TrackedBy) -> Told:

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -301,7 +302,7 @@ class Training:
             own=(str(self._keep.cache().resolve()), str(Path(__file__).resolve().parents[1])),
             environment=os.environ,
             observed=Observation(by="audit-hook", why=_WHY),
-            paths=tuple(sorted({*found, *_modules()})),
+            read=replace(found, paths=tuple(sorted({*found.paths, *_modules()}))),
             began_s=self._began_s,
             failure=failure,
             exit_code=None,

@@ -6,15 +6,17 @@ record does not tell is "not known", never "not read".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import SourceUnreadable, UnknownName
-from datakeep.core.names import NAME, VERSION, nearest, version_number
-from datakeep.lineage import backwards, hashes, records
-from datakeep.lineage.committed import folded
+from datakeep.core.errors import SourceUnreadable
+from datakeep.core.names import NAME, VERSION, version_number
+from datakeep.lineage import backwards, records, same_bytes
+from datakeep.lineage.records import Broken
 from datakeep.workflows.file_verdicts import FileRead, readers, undeclared_of
-from datakeep.workflows.index import NotSearched, ask, not_searched
+from datakeep.workflows.index import ask
+from datakeep.workflows.known_file import known_file, no_such_file
+from datakeep.workflows.undeclared import Recognised, matters, recognise, with_what_was_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Reached, Way
     from datakeep.lineage.index import Index
-    from datakeep.lineage.records import Broken, Found
+    from datakeep.lineage.records import Found
     from datakeep.repository.keep import KeepTree
+    from datakeep.workflows.index import NotSearched
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.known_file import KnownFile
 
 _MAX_GUESSES = 3
 #: Sizes this near may be the same model, saved again.
@@ -44,6 +48,8 @@ class UsedBy:
         through: Models that it reached through base models or derived datasets, and how.
         derived: Datasets that were made of it, and how.
         open: Where the way ends at a record that is missing or broken, one line each.
+        unread: Those of ``records`` (``churn@v7``) that were given it, and are known to have read nothing of it.
+        undeclared: What was read of it without being declared, recognised by its bytes.
     """
 
     dataset: str
@@ -53,6 +59,8 @@ class UsedBy:
     through: tuple[Way, ...] = ()
     derived: tuple[Way, ...] = ()
     open: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    undeclared: Recognised = field(default_factory=Recognised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,9 @@ class FileUsedBy:
         open: Where a way ends at a record that is missing or broken, one line each.
         not_searched: Versions whose file lists are not here; None if all are.
         broken: Records that cannot be read, and might have told more.
+        unlisted: Models that read more undeclared files than their records list.
+        asked: The version that was asked about; None for all.
+        unread: Register entries of versions asked about that cannot be read, and so may have the file.
     """
 
     dataset: str
@@ -78,6 +89,9 @@ class FileUsedBy:
     open: tuple[str, ...]
     not_searched: NotSearched | None
     broken: tuple[Broken, ...]
+    unlisted: tuple[str, ...] = ()
+    asked: str | None = None
+    unread: tuple[Broken, ...] = ()
 
 
 class SomeFiles:
@@ -102,7 +116,18 @@ def find_by_digest(keep: Keep, sha256: str) -> Found:
         query = "SELECT DISTINCT path FROM artifact WHERE sha256 = ?"
         return [row[0] for row in index.database.execute(query, (sha256,))] + _broken_paths(index)
 
-    return records.find_by_digest(SomeFiles(keep.tree, ask(keep, question, files=False)), sha256)
+    some = SomeFiles(keep.tree, ask(keep, question, files=False))
+    return records.find_by_digest(some, sha256, chosen=True)
+
+
+def digests_like(keep: Keep, digits: str) -> list[str]:
+    """The sha256 of models' files that begin with ``digits``, a few of them."""
+
+    def question(index: Index) -> list[str]:
+        query = "SELECT DISTINCT sha256 FROM artifact WHERE sha256 BETWEEN ? AND ? ORDER BY sha256 LIMIT 20"
+        return [row[0] for row in index.database.execute(query, (digits, f"{digits}g"))]
+
+    return ask(keep, question, files=False)
 
 
 def find_by_file(keep: Keep, path: Path) -> tuple[str, Found]:
@@ -111,16 +136,25 @@ def find_by_file(keep: Keep, path: Path) -> tuple[str, Found]:
     Raises:
         SourceUnreadable: It cannot be read.
     """
+    sha256 = digest_of(path)
+    return sha256, find_by_digest(keep, sha256)
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a file of this machine.
+
+    Raises:
+        SourceUnreadable: It cannot be read.
+    """
     from datakeep.store.hashing import hash_file  # late: most questions name no file
 
     try:
-        sha256 = hash_file(path.resolve())[2].hex()
+        return hash_file(path.resolve())[2].hex()
     except OSError as error:
         raise SourceUnreadable(
             f"{path} cannot be read ({error.strerror or error})",
             next_step="make it readable, then run the same command again",
         ) from error
-    return sha256, find_by_digest(keep, sha256)
 
 
 def newest_of(found: Found) -> ModelRecord:
@@ -167,8 +201,13 @@ def nearest_files(keep: Keep, path: Path) -> tuple[str, ...]:
     )
 
 
-def used_by(keep: Keep, subject: str) -> UsedBy:
+def used_by(keep: Keep, subject: str, *, fetch: bool = False) -> UsedBy:
     """Which models ``NAME``, or ``NAME@V``, went into.
+
+    Args:
+        keep: The keep.
+        subject: ``orders``, or ``orders@v3``.
+        fetch: Get the file lists that are not here, if models read undeclared files.
 
     Raises:
         UnknownName: There is no such dataset or version.
@@ -176,23 +215,56 @@ def used_by(keep: Keep, subject: str) -> UsedBy:
     found = keep.resolve(subject)
     version = found.version if "@" in subject else None
     number = version_number(version) if version else None
-    paths, reached = ask(keep, lambda index: candidates(index, found.name, number), files=False)
-    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name)
+    paths, reached, same, entries = _candidates_and_same(keep, found.name, number, fetch=fetch)
+    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, same.models, chosen=True)
     matching = tuple(
         record
         for record in used.records
-        if any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
+        if record.label in same.models
+        or any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
         or any(version in (None, one) for one in undeclared_of(record, found.name))
     )
     return UsedBy(
         found.name,
         version,
         matching,
-        used.broken,
+        (*used.broken, *entries),
         models_through(reached, matching),
         tuple(way for way in reached.ways if way.end.kind == "dataset"),
         reached.open,
+        unread=tuple(
+            one.label
+            for one in matching
+            if one.label not in same.models and _is_unread(one, found.name, version)
+        ),
+        undeclared=same,
     )
+
+
+def _is_unread(record: ModelRecord, dataset: str, version: str | None) -> bool:
+    """Whether all that the record says of the dataset is that it was given, and that nothing of it was read."""
+    given = [one for one in record.inputs if one.dataset == dataset and version in (None, one.version)]
+    read = any(version in (None, one) for one in undeclared_of(record, dataset))
+    return not read and bool(given) and all(map(record.read_nothing_of, given))
+
+
+def _candidates_and_same(
+    keep: Keep, dataset: str, number: int | None, *, fetch: bool
+) -> tuple[list[str], Reached, Recognised, tuple[Broken, ...]]:
+    """As :func:`candidates`, with what was recognised, and the register entries that cannot be read.
+
+    The lists of files are looked at only where a model read undeclared files: most keeps need none for this.
+    """
+
+    def question(index: Index) -> tuple[list[str], Reached, Recognised, tuple[Broken, ...]]:
+        same = recognise(index, dataset, number)
+        broken = tuple(Broken(*one) for one in index.broken("dataset"))
+        return *candidates(index, dataset, number), same, broken
+
+    def cheap(index: Index) -> tuple[list[str], Reached, Recognised, tuple[Broken, ...]] | None:
+        return None if matters(index) else question(index)
+
+    return ask(keep, cheap, files=False) or ask(keep, question, fetch=fetch)
 
 
 def models_through(reached: Reached, direct: Iterable[ModelRecord]) -> tuple[Way, ...]:
@@ -203,8 +275,10 @@ def models_through(reached: Reached, direct: Iterable[ModelRecord]) -> tuple[Way
 
 def candidates(index: Index, dataset: str, number: int | None) -> tuple[list[str], Reached]:
     """The records that name a dataset, those that cannot be read, and all that it leads to."""
-    query = "SELECT DISTINCT path FROM leads WHERE how IN ('input', 'undeclared') AND name = ?"
+    query = "SELECT DISTINCT path FROM leads WHERE how IN ('input', 'given', 'undeclared') AND name = ?"
     paths = [row[0] for row in index.database.execute(query, (dataset,))]
+    same = same_bytes.of_dataset(index.database, dataset, number)
+    paths += [records.record_path(*one.model.split("@")) for one in same]
     return paths + _broken_paths(index), backwards.reached(index.database, dataset, number)
 
 
@@ -235,78 +309,35 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
     version = found.version if "@" in reference else None
     number = version_number(version) if version else None
 
-    def question(
-        index: Index,
-    ) -> tuple[list[int], list[int], NotSearched | None, list[str], Reached, list[str]]:
-        having = _having(index, found.name, number, path)
-        unlisted = _unlisted(index, found.name, number)
-        lacking = not_searched(index, "files", found.name, number)
-        near = [] if having else _near_paths(index, found.name, path)
-        paths, reached = candidates(index, found.name, number)
-        return having, unlisted, lacking, paths, reached, near
+    def question(index: Index) -> tuple[KnownFile, list[str], Reached, Recognised]:
+        same = recognise(index, found.name, number, path)
+        return known_file(index, found.name, number, path), *candidates(index, found.name, number), same
 
-    having, unlisted, lacking, paths, reached, near = ask(keep, question, fetch=fetch)
-    if not having and not lacking:
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownName(
-            f"no file {path!r} is in {reference}{hint}",
-            next_step=f"datakeep find {path.rpartition('/')[2]} --kind file",
-        )
-    versions = tuple(f"v{one}" for one in having)
-    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name)
-    perhaps = {f"v{one}" for one in unlisted}
+    known, paths, reached, same = ask(keep, question, fetch=fetch)
+    if not known.having and not known.lacking and not known.unread:
+        raise no_such_file(reference, path, known)
+    versions = tuple(f"v{one}" for one in known.having)
+    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, same.models, chosen=True)
+    perhaps = {f"v{one}" for one in (*known.unlisted, *known.unread)}
     models = tuple(
         one
         for record in used.records
-        for one in readers(keep, record, found.name, path, known={*versions}, perhaps=perhaps)
+        for one in readers(
+            keep, record, found.name, path, known={*versions}, perhaps=perhaps, same=same.found
+        )
     )
+    models = with_what_was_read(models, same.found)
     through = tuple(
         way
         for way in models_through(reached, used.records)
-        if version or _begins_in(way, [*having, *unlisted])
+        if version or _begins_in(way, [*known.having, *known.unlisted, *known.unread])
     )
-    return FileUsedBy(found.name, path, versions, models, through, reached.open, lacking, used.broken)
-
-
-def _unlisted(index: Index, dataset: str, number: int | None) -> list[int]:
-    """The versions whose lists of files are not here."""
-    query = "SELECT number FROM wanting WHERE dataset = ? AND files ORDER BY number"
-    found = [row[0] for row in index.database.execute(query, (dataset,))]
-    return [one for one in found if number in (None, one)]
+    return FileUsedBy(
+        found.name, path, versions, models, through, reached.open, known.lacking, used.broken,
+        same.unlisted, version, tuple(known.unread.values()),
+    )  # fmt: skip
 
 
 def _begins_in(way: Way, numbers: list[int]) -> bool:
     """Whether the way may begin in one of these versions; of one that was asked about as a whole it may."""
     return way.nodes[0].number in (0, *numbers)
-
-
-def _having(index: Index, dataset: str, number: int | None, path: str) -> list[int]:
-    """The versions that list ``path``, of those whose lists are here."""
-    query = (
-        "SELECT v.number, i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
-        "WHERE v.dataset = ? ORDER BY v.number"
-    )
-    found: list[int] = []
-    known: dict[int, bool] = {}
-    for one, inventory in index.database.execute(query, (dataset,)).fetchall():
-        if number in (None, one):
-            if inventory not in known:
-                known[inventory] = hashes.has_path(index.database, inventory, path)
-            if known[inventory]:
-                found.append(one)
-    return found
-
-
-def _near_paths(index: Index, dataset: str, path: str) -> list[str]:
-    """A path of the newest version that was probably meant."""
-    query = (
-        "SELECT i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
-        "WHERE v.dataset = ? ORDER BY v.number DESC LIMIT 1"
-    )
-    row = index.database.execute(query, (dataset,)).fetchone()
-    name = path.rpartition("/")[2]
-    paths = hashes.paths_holding(index.database, row[0], folded(name), 100) if row else []
-    if not paths and row:
-        paths = hashes.paths_holding(index.database, row[0], "", 1000)
-    near = nearest(path, paths) or next((one for one in paths if one.endswith(f"/{name}")), None)
-    return [near] if near else []

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.errors import SourceUnreadable, UsageError
 from datakeep.lineage import hashes
 from datakeep.workflows.index import ask, not_searched
+from datakeep.workflows.undeclared import readers_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from datakeep.lineage.index import Index
     from datakeep.workflows.keep import Keep
 
+#: Who read something without declaring it comes after whose it is.
+_READ = "read, undeclared, by the training"
 #: Fewer digits name too many things.
 MIN_DIGITS = 8
 _HASH = re.compile(r"(?:(sha256|md5):)?([0-9a-f]{4,64})(\.dir)?", re.IGNORECASE)
@@ -194,7 +197,9 @@ class _Finder:
 
     def answer(self, subject: str) -> WhatIs:
         meanings = list(dict.fromkeys(self._meanings()))
-        meanings.sort(key=lambda one: (one.name != self._wanted.dataset, one.name, one.what))
+        meanings.sort(
+            key=lambda one: (one.what == _READ, one.name != self._wanted.dataset, one.name, one.what)
+        )
         lacking = not_searched(self._index, "files")
         digests = tuple(f"{name}:{digits}" if name else digits for name, digits in self._wanted.digests)
         return WhatIs(
@@ -226,6 +231,7 @@ class _Finder:
                 yield from self._files(name, digits)
         if algorithm in (None, "sha256"):
             yield from self._models(digits)
+            yield from self._readers(digits)
             yield from self._version("the inventory", "inventory", digits)
             yield from self._version("the content id", "content", f"sha256:{digits}")
         if algorithm in (None, "git"):
@@ -291,6 +297,12 @@ class _Finder:
         for name, number, file in self._rows(query, _range(digits)):
             step = f"datakeep audit model:{name}@v{number}"
             yield Meaning("a model's file", name, (f"v{number}",), (file,), next_step=step)
+
+    def _readers(self, digits: str) -> Iterator[Meaning]:
+        for one in readers_in(self._index, digits):
+            name, _, version = one.model.partition("@")
+            step = f"datakeep audit model:{one.model}"
+            yield Meaning(_READ, name, (version,), one.at, next_step=step)
 
     def _committed(self, path: str) -> Iterator[Meaning]:
         entry = self._index.entry(path)

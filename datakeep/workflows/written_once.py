@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from operator import ne
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -22,11 +24,12 @@ from datakeep.core.names import NAME, VERSION
 from datakeep.core.secrets import find_secret
 from datakeep.formats import yaml
 from datakeep.repository import edits, working
+from datakeep.repository.command import is_object_id
+from datakeep.repository.edits import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from datakeep.repository.edits import Step
     from datakeep.workflows.keep import Keep
 
 _PREFIXES = ("register/", "models/", "proofs/")
@@ -36,7 +39,7 @@ _ONCE = re.compile(
     rf"|proofs/{_NAME}/{_VERSION}/[^/]+\.dsse\.json"
 )
 _CACHE = "changed-records.json"
-_FORMAT = 1
+_FORMAT = 2
 _SHOWN_FIELDS = 12
 _SHOWN_CHARACTERS = 120
 #: Of more changed files than this the rest is counted, not told one by one.
@@ -64,12 +67,19 @@ class Tampered:
 class _Known:
     """What is remembered: up to which commit the history was looked through, and what was changed in it.
 
-    ``before`` has the files that another history of this clone, up to that commit, had with other bytes.
+    ``before`` has the files that another history of this clone, up to that commit, had with other bytes. ``ends`` has
+    the commits that added a changed file and made it what it is, of those files that an answer asked for.
     """
 
     commit: str
     changed: set[str] = field(default_factory=set)
     before: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, tuple[Step, Step]] = field(default_factory=dict)
+
+    @property
+    def suspects(self) -> set[str]:
+        """The files that may not be as they came in."""
+        return self.changed | self.before.keys()
 
 
 def tampered(keep: Keep, paths: Iterable[str] | None = None) -> tuple[Tampered, ...]:
@@ -86,12 +96,47 @@ def tampered(keep: Keep, paths: Iterable[str] | None = None) -> tuple[Tampered, 
     if head is None:
         return ()
     known = _looked_through(keep, head)
-    suspects = known.changed | known.before.keys()
-    wanted = suspects if paths is None else suspects & set(paths)
+    asked = None if paths is None else set(paths)
+    wanted = known.suspects if asked is None else known.suspects & asked
     found = [*_edited(keep, head, sorted(wanted), known)]
     told = {one.path for one in found}
-    folder = _in_folder(keep, None if paths is None else [path for path in paths if path not in told])
+    folder = _in_folder(keep, None if asked is None else sorted(asked - told))
     return (*found, *folder)
+
+
+def ever_changed(keep: Keep, *prefixes: str) -> set[str]:
+    """The files below ``prefixes`` that were changed or deleted at any time; they may be as recorded again.
+
+    Args:
+        keep: The keep.
+        prefixes: Beginnings of paths: ``models/``, ``register/orders/``.
+
+    Raises:
+        GitFault: The history cannot be read.
+    """
+    head = keep.tree.commit
+    suspects = _looked_through(keep, head).suspects if head else set()
+    return {path for path in suspects if path.startswith(prefixes)}
+
+
+def changed_below(keep: Keep, *prefixes: str) -> tuple[Tampered, ...]:
+    """As :func:`tampered`, of all below ``prefixes`` that the history changed, deleted files among them."""
+    warn_of_a_short_history(keep)
+    found = ever_changed(keep, *prefixes)
+    return tampered(keep, found) if found else ()
+
+
+def recorded(keep: Keep, paths: Iterable[str]) -> dict[str, bytes]:
+    """What those of ``paths`` that were changed said when they came in, where that can be read."""
+    head = keep.tree.commit
+    if head is None:
+        return {}
+    known = _looked_through(keep, head)
+    wanted = sorted(known.changed & set(paths))
+    ends = _ends(keep, head, wanted, known)
+    ids = {path: first.object_id for path, (first, _) in ends.items() if first.object_id}
+    texts = keep.tree.read_objects(sorted(set(ids.values())))
+    return {path: texts[one] for path, one in ids.items() if one in texts}
 
 
 def warn_of_a_short_history(keep: Keep) -> None:
@@ -118,7 +163,10 @@ def _looked_through(keep: Keep, head: str) -> _Known:
             before |= {path: known.commit for path in lost if _ONCE.fullmatch(path)}
     changed = edits.changed_after_adding(keep.root, head, _PREFIXES, since=since)
     changed = {path for path in changed if _ONCE.fullmatch(path)}
-    found = _Known(head, changed | (known.changed if known and since else set()), before)
+    found = _Known(head, changed, before)
+    if known and since:
+        found.ends = {path: ends for path, ends in known.ends.items() if path not in changed}
+        found.changed |= known.changed
     _remember(keep, found)
     return found
 
@@ -128,9 +176,23 @@ def _recall(keep: Keep) -> _Known | None:
         data: dict[str, Any] = json.loads(keep.cache(_CACHE).read_bytes())
         if data["format"] != _FORMAT:
             return None
-        return _Known(str(data["commit"]), set(data["changed"]), dict(data["before"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        ends = {str(path): (_step(first), _step(last)) for path, (first, last) in data["ends"].items()}
+        return _Known(str(data["commit"]), set(data["changed"]), dict(data["before"]), ends)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
+
+
+def _step(kept: Sequence[Any]) -> Step:
+    commit, seconds, name, email, object_id, added = kept
+    ids = [str(one) for one in (commit, object_id) if one is not None]
+    if not all(is_object_id(one) for one in ids):
+        raise ValueError(kept)
+    when = datetime.fromtimestamp(int(seconds), UTC)
+    return Step(ids[0], when, str(name), str(email), object_id, added is True)
+
+
+def _kept(step: Step) -> list[Any]:
+    return [step.commit, int(step.when.timestamp()), step.name, step.email, step.object_id, step.added]
 
 
 def _remember(keep: Keep, known: _Known) -> None:
@@ -139,30 +201,52 @@ def _remember(keep: Keep, known: _Known) -> None:
         "commit": known.commit,
         "changed": sorted(known.changed),
         "before": known.before,
+        "ends": {path: [_kept(first), _kept(last)] for path, (first, last) in known.ends.items()},
     }
     try:
         path = keep.repository.private_folder() / _CACHE
-        temporary = path.with_suffix(".new")
+        temporary = path.with_suffix(f".{os.getpid()}.new")
         temporary.write_text(json.dumps(data), "utf-8")
         temporary.replace(path)
-    except (OSError, DatakeepError):
+    except (OSError, UnicodeError, DatakeepError):
         return  # a keep that may only be read: it is looked through again the next time
 
 
 def _edited(keep: Keep, head: str, paths: Sequence[str], known: _Known) -> Iterator[Tampered]:
     """Those whose bytes are not those with which they came in."""
-    now = {path: keep.tree.object_ids([path]).get(path) for path in paths[:_MAX_TOLD]}
-    history = edits.steps(keep.root, head, list(now))
-    for path, steps in history.items():
-        first = next((step for step in steps if step.added), None)
-        last = steps[-1] if steps else None
-        if first and last and now[path] != first.object_id:
-            yield _told(keep, path, first, last, now[path])
-        elif path in known.before and (other := _as_before(keep, path, known.before[path], now[path])):
+    now = {path: keep.tree.object_id(path) for path in paths[:_MAX_TOLD]}
+    ends = _ends(keep, head, list(now), known)
+    for path, there in now.items():
+        first, last = ends.get(path, (None, None))
+        if first and last and there != first.object_id:
+            yield _told(keep, path, first, last, there)
+        elif path in known.before and (other := _as_before(keep, path, known.before[path], there)):
             yield other
     if len(paths) > _MAX_TOLD:
         more = len(paths) - _MAX_TOLD
         yield Tampered(paths[_MAX_TOLD], f"{more:,} more files that are written once were changed as well")
+
+
+def _ends(keep: Keep, head: str, paths: Sequence[str], known: _Known) -> dict[str, tuple[Step, Step]]:
+    """The commit that added each of ``paths``, and the one that made it what it is; git is asked once for each."""
+    lacking = [path for path in paths if path in known.changed and path not in known.ends][:_MAX_TOLD]
+    if lacking:
+        for path, steps in edits.steps(keep.root, head, lacking).items():
+            first = next((step for step in steps if step.added), None)
+            if first:
+                known.ends[path] = (first, _made_it(steps))
+        _remember(keep, known)
+    return {path: known.ends[path] for path in paths if path in known.ends}
+
+
+def _made_it(steps: Sequence[Step]) -> Step:
+    """The step from which on the file is what it is: a later merge repeats it for a branch that had not got it."""
+    last = steps[-1]
+    for step in reversed(steps):
+        if step.object_id != last.object_id:
+            break
+        last = step
+    return last
 
 
 def _told(keep: Keep, path: str, first: Step, last: Step, now: str | None) -> Tampered:

@@ -188,7 +188,8 @@ def test_a_version_that_only_the_model_or_the_dataset_of_a_name_has_is_that_one(
     done = filled.aiko.datakeep("audit", "features@v2", cwd=filled.keep)
     assert "model features@v2" in done.out
     assert "features@v2 is the model: the dataset features has no version v2" in done.err
-    filled.aiko.datakeep("audit", "features@v3", cwd=filled.keep, code=2)
+    said = filled.aiko.datakeep("audit", "features@v3", cwd=filled.keep, code=11).err
+    assert "the model has v2; the dataset has v1" in said
 
 
 def test_a_renamed_model_is_found_its_twin_is_named_and_a_resaved_one_only_guessed(filled):
@@ -222,3 +223,13 @@ def test_a_keep_with_a_hundred_broken_records_still_answers(filled):
     model = aiko.cwd / "unknown.bin"
     model.write_bytes(b"nobody knows me, and I am of another length")
     assert len(ask(filled, model, code=4, cwd=clone)["broken"]) == 100
+
+
+def test_a_file_that_only_another_version_has_is_told_with_that_version(filled, tmp_path):
+    (tmp_path / "new.csv").write_text("id\n1\n")
+    filled.aiko.datakeep("register", "grown", tmp_path, "--backend", "git", *FACTS, cwd=filled.keep)
+    (tmp_path / "later.csv").write_text("id\n2\n")
+    filled.aiko.datakeep("update", "grown", tmp_path, "-m", "more", cwd=filled.keep)
+    done = filled.aiko.datakeep("audit", "grown@v1:later.csv", cwd=filled.keep, code=11)
+    assert "no file 'later.csv' is in grown@v1; it is in v2" in done.err
+    assert "next: datakeep audit grown@v2:later.csv" in done.err

@@ -151,7 +151,8 @@ def test_runs_that_read_the_test_split_are_counted_failed_ones_too(bad):
     assert reads["runs_not_known"] == 1
     shown = bad.calls.datakeep("audit", "--policy", cwd=bad.keep, code=3).out
     for words in (
-        "recorded runs that read a test split:", "4 of 11 runs", "trained on a test split:",
+        "recorded runs that read a test split:", "good  test  read by 4 of 11 runs, and perhaps by 1 more",
+        "trained on a test split:",
         "! good@v2: it read the test split (test) and no other data, and left a model",
         "read a test split beside other data: trained on it, or only scored:",
         "! good@v2: the run that made it read the test split (test) too, to score or to train: nobody can tell",

@@ -348,7 +348,7 @@ def test_a_file_of_duckdbs_own(queries: Queries, tmp_path: Path) -> None:
 
 def test_no_rows_are_a_dataset_too(queries: Queries, tmp_path: Path) -> None:
     url = sqlite_file(tmp_path / "empty.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)")
-    queries.register("none", "SELECT id, name FROM t ORDER BY id", url)
+    queries.register("none", "SELECT id, name FROM t ORDER BY id", url, "--allow-empty")
     assert queries.rows("none") == []
     assert queries.source("none")["rows"] == 0
     assert queries.table("none").column_names == ["id", "name"]

@@ -17,7 +17,7 @@ def filled(new_world):
     sql = ("--source-kind", "sql", "--query", query, "--database", "postgresql://dwh.corp.example/plant")
     world.aiko.datakeep(
         "register", "orders", world.orders, "--backend", "dvc", "--title", "受注データの表", "--alias", "old-name",
-        *sql, *FACTS[:2], *FACTS[4:], cwd=world.keep,
+        "--caveat", "棚卸の行は除く", *sql, *FACTS[:2], *FACTS[4:], cwd=world.keep,
     )  # fmt: skip
     photos = world.aiko.cwd / "photos"
     photos.mkdir()
@@ -41,6 +41,7 @@ def found(world, *words, code=0):
         (["orders"], ("dataset", "orders"), "name"),
         (["old-name"], ("dataset", "orders"), "alias"),
         (["受注"], ("dataset", "orders"), "title"),
+        (["棚卸"], ("dataset", "orders"), "caveat"),
         (["ordrs"], ("dataset", "orders"), "name"),
         (["late_deliveries"], ("dataset", "orders"), "SQL"),
         (["amount"], ("dataset", "orders"), "column"),

@@ -125,6 +125,21 @@ def test_a_key_that_is_there_is_made_known_in_another_keep(aiko: Person, keep: P
     assert first.out.partition("public: ")[2].splitlines()[0] in second.out
 
 
+def test_folders_that_look_like_splits_are_asked_for(
+    aiko: Person, keep: Path, tmp_path: Path, facts: tuple[str, ...]
+) -> None:
+    for name in ("train", "test"):
+        (tmp_path / "halves" / name).mkdir(parents=True)
+        (tmp_path / "halves" / name / "a.csv").write_text("a\n1\n")
+    for answer, declared in (("yes", {"test": ["data/test/**"], "train": ["data/train/**"]}), ("no", None)):
+        argv = ("register", f"halves-{answer}", tmp_path / "halves", "--backend", "git", *facts)
+        code, seen = on_terminal(aiko, *argv, cwd=keep, typed=f"{answer}\n")
+        assert code == 0, seen
+        assert "split (whether these are its splits: test=data/test/**, train=data/train/**)" in seen
+        entry = aiko.datakeep("show", f"halves-{answer}", "--json", cwd=keep).data["entry"]
+        assert entry["manifest"].get("splits") == declared
+
+
 def test_without_a_git_identity_no_key_is_made(aiko: Person, keep: Path) -> None:
     (aiko.home / ".gitconfig").write_text("")
     key = aiko.home / ".config" / "datakeep" / "key"

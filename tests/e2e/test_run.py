@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import struct
@@ -213,7 +214,7 @@ def blind(many: World, tmp_path: Path) -> Iterator[World]:
     tools.mkdir()
     for folder in os.environ["PATH"].split(os.pathsep):
         for program in Path(folder).iterdir() if Path(folder).is_dir() else ():
-            if program.name != "strace" and not (tools / program.name).exists():
+            if program.name != "strace" and not (tools / program.name).is_symlink():
                 (tools / program.name).symlink_to(program)
     for name in ("python", "python3"):
         (tools / name).unlink(missing_ok=True)
@@ -315,6 +316,115 @@ def test_what_else_was_read_is_undeclared_and_what_it_wrote_is_not(code: Code) -
     assert (
         f"m@{record['version']}" in code.world.aiko.datakeep("audit", "dataset:many", cwd=code.world.keep).out
     )
+
+
+GONE = """\
+import shutil, sys, tempfile
+os.makedirs("folder/inner", exist_ok=True)
+open("cache.csv").read()
+for name in ("removed", "renamed", "folder/inner/lost", "kept"):
+    open(f"{name}.csv").read()
+os.remove("removed.csv"); os.rename("renamed.csv", "elsewhere.dat"); shutil.rmtree("folder")
+os.link("linked.csv", "l.csv"); open("l.csv").read(); os.remove("l.csv")
+os.rename("moved.csv", OUT + "/moved.csv"); open(OUT + "/moved.csv").read()
+os.rename("away.csv", "x.csv"); open("x.csv").read(); os.rename("x.csv", "away.csv")
+open("own.csv", "w").write("1"); open("own.csv").read(); os.rename("own.csv", "own2.csv"); open("own2.csv").read()
+with tempfile.TemporaryDirectory() as own:
+    os.mkdir(own + "/empty"); open(own + "/a", "a").write("1"); open(own + "/a").read()
+os.rename("own2.csv", "cache.csv"); open("cache.csv").read(); os.remove("cache.csv")
+"""
+
+
+def check_gone(record: dict[str, Any], folder: Path) -> None:
+    """What the record says of a training of :data:`GONE`."""
+    told = {os.path.relpath(one["path"], folder): one for one in record["undeclared"]}
+    gone = {"removed.csv", "folder/inner/lost.csv", "cache.csv"}
+    there = {"renamed.csv", "kept.csv", "linked.csv", "moved.csv", "away.csv"}
+    assert set(told) == gone | there
+    assert record["undeclared_count"] == len(told)
+    for name in gone:
+        assert told[name]["gone"].startswith("removed or renamed")
+        assert "sha256" not in told[name]
+    for name in there:
+        assert told[name]["sha256"] == hashlib.sha256(f"{name}\n".encode()).hexdigest(), name
+        assert ("moved" in told[name]) == (name in ("renamed.csv", "moved.csv"))
+    assert f"to {folder}/elsewhere.dat" in told["renamed.csv"]["moved"]
+    (line,) = [line for line in record["unknown"] if "read and then removed or renamed" in line]
+    assert all(Path(name).name in line for name in gone)
+
+
+def write_gone(folder: Path) -> None:
+    (folder / "folder/inner").mkdir(parents=True, exist_ok=True)
+    for name in ("removed", "renamed", "folder/inner/lost", "kept", "linked", "moved", "away", "cache"):
+        (folder / f"{name}.csv").write_text(f"{name}.csv\n", "utf-8")
+
+
+def test_what_was_read_and_is_gone_is_told_and_what_was_renamed_is_followed(code: Code) -> None:
+    code.write(GONE)
+    write_gone(code.folder)
+    check_gone(code.run().data["record"], code.folder.resolve())
+    said = code.world.aiko.datakeep("audit", "model:m", cwd=code.world.keep).out
+    assert "removed.csv, gone: removed or renamed before the training ended" in said
+
+
+def test_the_audit_hook_tells_of_what_is_gone_and_which_packages_there_are(code: Code, blind: World) -> None:
+    code.write(
+        GONE + "import pandas; pandas.DataFrame({'a': [1]}).to_parquet('c.parquet')\n"
+        "open('c.parquet', 'rb').read(); os.remove('c.parquet')\n"
+        "assert not os.path.exists('never.csv')\n" + "try: open('never.csv')\nexcept OSError: pass\n"
+    )
+    write_gone(code.folder)
+    record = code.run().data["record"]
+    assert record["observed"]["by"] == "audit-hook"
+    check_gone(record, code.folder.resolve())
+    assert record["environment"]["package_count"] > 20
+    packages = blind.keep / "models/m" / record["version"] / "packages.txt"
+    assert f"pytest=={pytest.__version__}\n" in packages.read_text("utf-8")
+
+
+def test_data_that_came_with_software_is_listed_and_what_was_given_unread_did_not_go_in(code: Code) -> None:
+    code.write("from sklearn.datasets import load_iris; load_iris(); open(OUT + '/m', 'w').write('m')\n")
+    record = code.run().data["record"]
+    assert record["environment"]["data_read"] == ["sklearn/datasets/data/iris.csv"]
+    assert record["environment"]["data_read_count"] == 1
+    assert record["undeclared"] == []
+    label, keep, aiko = f"m@{record['version']}", code.world.keep, code.world.aiko
+    said = aiko.datakeep("audit", f"model:{label}", cwd=keep).out
+    assert "read from the environment  sklearn/datasets/data/iris.csv" in said
+    used = aiko.datakeep("audit", "dataset:many", "--json", cwd=keep).data
+    assert label in used["given_unread"]
+    assert label not in [f"{one['model']}@{one['version']}" for one in used["models"]]
+    before, last = aiko.datakeep("audit", "dataset:many", cwd=keep).out.split("given to, but nothing of it")
+    assert label not in before.split()
+    assert label in last.split()
+    bare = code.run(command=("true",)).data["record"]
+    assert bare["environment"].get("package_count") is None
+    changed = aiko.datakeep("audit", "--diff", label, f"m@{bare['version']}", cwd=keep, code=3).out
+    assert re.search(r"\? packages: \d+ → not known", changed)
+    check_formats(code.world, label)
+
+
+def check_formats(world: World, label: str) -> None:
+    """No form claims that the version that was given and not read went into the model."""
+    told = {
+        form: world.aiko.datakeep("audit", f"model:{label}", "--format", form, cwd=world.keep).out
+        for form in ("prov", "openlineage", "cyclonedx")
+    }
+    prov, bom = json.loads(told["prov"]), json.loads(told["cyclonedx"])
+    entities = [one["prov:entity"] for one in prov["used"].values()]
+    entities += [one["prov:usedEntity"] for one in prov.get("wasDerivedFrom", {}).values()]
+    assert not [one for one in entities if one.startswith("keep:datasets/")]
+    assert prov["activity"][f"keep:runs/{label}"]["datakeep:givenUnread"] == ["many@v2"]
+    training = json.loads(told["openlineage"].splitlines()[-1])
+    assert training["inputs"] == []
+    assert [one["dataset"] for one in training["run"]["facets"]["datakeep_record"]["given_unread"]] == [
+        "many"
+    ]
+    assert bom["components"] == []
+    assert bom["dependencies"] == [{"ref": f"model:{label}", "dependsOn": []}]
+    assert bom["compositions"][0]["aggregate"] == "unknown"  # data came with the software
+    properties = bom["metadata"]["component"]["properties"]
+    assert {"name": "datakeep:given-unread", "value": "many@v2"} in properties
 
 
 def test_all_files_of_last_weeks_version(code: Code) -> None:
@@ -591,6 +701,11 @@ def test_a_full_disk_at_record_time_is_said_and_nothing_is_half_there(code: Code
     error = json.loads(done.stdout)["error"]
     assert error["id"] == "no-space"
     assert "the training ended, but its record could not be put into the keep" in error["what"]
+    said = ["-C", code.world.keep, "record", "x", code.folder / "train.py", "--used", "many", "--json"]
+    argv = [sys.executable, "-c", LIMITED, *map(str, said)]
+    done = subprocess.run(argv, cwd=code.folder, env=code.world.aiko.env, capture_output=True, check=False)
+    what = json.loads(done.stdout)["error"]["what"]
+    assert what.startswith("the record could not be put into the keep (no space left for the keep)"), what
     assert len(_records(code.world) - before) == 1
     assert not list(code.folder.glob("*.zip")) + list(code.folder.glob(".*.part"))
     code.world.aiko.run("git", "fsck", "--strict", cwd=code.world.keep)
@@ -612,6 +727,10 @@ def test_who_may_not_push_gets_a_file_that_is_handed_in(code: Code) -> None:
     assert done.data["record"]["inputs"][0]["files_read"]["count"] == 1
     assert _records(code.world) - before == {f"{done.data['record']['version']}.yaml"}
     assert read_of(code.world, done) == {"train/open.csv"}
+    before = _records(code.world)
+    again = code.world.aiko.datakeep("record", "--hand-in", file, cwd=code.world.keep).out
+    assert again.startswith(f"already there: m@{done.data['record']['version']}\n")
+    assert _records(code.world) == before
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("read/other@v1.txt", "forged\n")
     code.world.aiko.datakeep("record", "--hand-in", file, cwd=code.world.keep, code=14)

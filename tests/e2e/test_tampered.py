@@ -43,7 +43,7 @@ class Clone:
     def commit(self, *options: str) -> None:
         self.mallory.run("git", "commit", "-qam", "tidy up", *options, cwd=self.keep)
 
-    def ask(self, *argv: str | Path, code: int = 3) -> Ran:
+    def ask(self, *argv: str | Path, code: int | None = 3) -> Ran:
         return self.world.aiko.datakeep(*argv, cwd=self.keep, code=code)
 
 
@@ -133,7 +133,8 @@ def test_what_was_edited_in_the_history_is_told_with_who_did_it(clone: Clone, ki
     path, change, subject, words = EDITS[kind]
     clone.edit(path, change)
     clone.commit()
-    said = clone.ask("audit", subject)
+    # What cannot be read leaves it open what else there was: that is no "no".
+    said = clone.ask("audit", subject, code=4 if "cannot be read" in kind else 3)
     verb = "deleted" if "gone" in kind else "edited"
     assert f"{path} was {verb} after it was recorded" in said.out
     assert "recorded by Aiko Tanaka" in said.out
@@ -185,7 +186,8 @@ def test_a_file_whose_record_was_edited_is_not_only_not_known(clone: Clone) -> N
     ]["sha256"]
     clone.edit(RECORD, replacing(sha256, f"{int(sha256[0], 16) ^ 1:x}{sha256[1:]}"))
     clone.commit()
-    said = clone.ask("audit", clone.world.aiko.cwd / "m" / "m.bin").out
+    # A clone has no lists of files.
+    said = clone.ask("audit", clone.world.aiko.cwd / "m" / "m.bin", code=4).out
     assert "not known: the keep has no readable record of it" in said
     assert f"artifacts[0].sha256: {sha256} → " in said
 
@@ -278,3 +280,185 @@ def test_a_list_that_was_copied_with_its_record_is_no_tampering(clone: Clone) ->
     (clone.keep / "models/README.md").write_text("ours, edited\n")
     clone.commit()
     clone.ask("audit", "model:m", code=0)
+
+
+HEAD = "do not trust this answer: 1 thing behind it is not as recorded"
+#: Every question whose answer a record of a model could have been in, and its exit code.
+FORMS = (
+    (("audit", "dataset:orders"), 3),
+    (("audit", "dataset:orders@v1"), 3),
+    (("audit", "orders@v2:train/orders.csv"), 4),  # a clone has no lists of files
+    (("audit", "dataset:orders", "--where", "id = 1"), 4),
+    (("audit", "--where", "id = 1"), 4),
+    (("audit", "dataset:orders", "--format", "prov"), 3),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "verb"),
+    [(lambda _: None, "deleted"), (replacing("dataset: orders", "dataset: others"), "edited")],
+)
+def test_a_record_that_left_an_answer_is_told_by_every_form_of_the_question(
+    clone: Clone, change: Callable[[bytes], bytes | None], verb: str
+) -> None:
+    for argv, code in FORMS:
+        clone.ask(*argv, code=code if code == 4 else 0)
+    clone.edit(RECORD, change)
+    clone.commit()
+    for argv, code in FORMS:
+        said = clone.ask(*argv, code=code)
+        assert (said.err if "prov" in argv else said.out).startswith(HEAD), argv
+        assert f"{RECORD} was {verb} after it was recorded" in said.out + said.err
+    page = clone.mallory.cwd / "orders.html"
+    clone.ask("audit", "dataset:orders", "--html", page)
+    assert f"{RECORD} was {verb} after it was recorded" in page.read_text("utf-8")
+    assert [one["path"] for one in clone.ask("audit", "dataset:orders", "--json").data["tampered"]] == [
+        RECORD
+    ]
+    clone.ask("audit", "model:fine", code=0)
+    clone.ask("show", "orders", code=0)
+
+
+def test_who_asks_for_what_was_deleted_hears_who_did_it_and_how_to_see_it(clone: Clone) -> None:
+    clone.mallory.run("git", "rm", "-q", RECORD, ENTRY, cwd=clone.keep)
+    clone.commit()
+    for path, *argv in (
+        (RECORD, "audit", "model:m"),
+        (RECORD, "audit", "m@v1"),
+        (RECORD, "audit", "--diff", "m", "fine"),
+        (ENTRY, "audit", "dataset:orders@v2"),
+        (ENTRY, "audit", "orders@v2:train/orders.csv"),
+        (ENTRY, "audit", "orders@v2", "--where", "id = 1"),
+        (ENTRY, "show", "orders@v2"),
+        (ENTRY, "show", "orders"),
+        (ENTRY, "log", "orders"),
+        (ENTRY, "list"),
+    ):
+        said = clone.ask(*argv)
+        assert said.out.startswith(HEAD), argv
+        assert f"{path} was deleted after it was recorded" in said.out
+        assert "deleted by Mallory <mallory@corp.example>" in said.out
+        step = next(line for line in said.out.splitlines() if "next: ask Mallory why" in line)
+        shown = step.partition("the recorded one: ")[2].split()
+        assert shown[-1] == path
+        assert clone.mallory.run("git", "cat-file", "-e", f"{shown[-3]}:{path}", cwd=clone.keep).code == 0
+    data = clone.ask("audit", "model:m", "--json").data
+    assert (data["known"], data["deleted"]) == (False, [RECORD])
+    # What never was is unknown, as ever; and a version that is there is shown.
+    clone.ask("audit", "model:m@v9", code=11)
+    clone.ask("show", "orders@v7", code=11)
+    clone.ask("show", "orders@v1", code=0)
+
+
+def test_a_deleted_proof_is_told_by_all_that_tell_of_proofs(clone: Clone) -> None:
+    path = the_proof(clone)
+    clone.edit(path, lambda _: None)
+    clone.commit()
+    for argv in (("show", "orders"), ("show", "orders@v2"), ("list",), ("audit", "model:m")):
+        assert f"{path} was deleted after it was recorded" in clone.ask(*argv).out, argv
+    clone.ask("log", "orders", code=0)
+
+
+@pytest.mark.parametrize("kind", ["a branch", "ours", "the merge itself"])
+def test_what_a_merge_takes_away_is_told_by_the_cache_that_was_made_before_it(
+    clone: Clone, kind: str
+) -> None:
+    def git(*argv: str, code: int | None = 0) -> None:
+        clone.mallory.run("git", *argv, cwd=clone.keep, code=code)
+
+    clone.ask("audit", "dataset:orders", code=0)
+    git("branch", "side")
+    if kind == "ours":  # the side's own record is dropped
+        git("switch", "-qc", "before", "HEAD~1")
+        git("commit", "-q", "--allow-empty", "-m", "without the last record")
+        git("merge", "-q", "-s", "ours", "-m", "merged", "side")
+        git("switch", "-q", "-C", "main")
+    else:
+        git("commit", "-q", "--allow-empty", "-m", "meanwhile")
+        git("switch", "-q", "side")
+        (clone.keep / "models/README.md").write_text("ours\n")
+        git("add", "models/README.md")
+        if kind == "a branch":
+            git("rm", "-q", RECORD)
+        git("commit", "-qm", "on the side")
+        git("switch", "-q", "main")
+        git("merge", "-q", "--no-commit", "--no-ff", "side")
+        if kind == "the merge itself":
+            git("rm", "-q", RECORD)
+        git("commit", "-qm", "merged")
+    told = clone.ask("audit", "dataset:orders", "--json").data["tampered"]
+    assert len(told) == 1
+    assert (told[0]["path"] == RECORD) == (kind != "ours")
+    assert "deleted by Mallory" in told[0]["evidence"][1]
+    # Who is named is the one who did it, and not who merged it.
+    words = {"a branch": "on the side", "ours": "merged", "the merge itself": "merged"}[kind]
+    log = ("git", "log", "-1", "--format=%H", "--grep", words)
+    assert told[0]["evidence"][1].endswith(clone.mallory.run(*log, cwd=clone.keep).out[:12])
+
+
+def test_what_was_looked_up_once_is_not_asked_of_git_again(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datakeep.core.progress import Silent
+    from datakeep.repository import edits
+    from datakeep.workflows.keep import open_keep
+    from datakeep.workflows.written_once import changed_below
+
+    clone.edit(RECORD, lambda _: None)
+    clone.commit()
+    first = changed_below(open_keep(clone.keep, Silent()), "models/")
+    assert [one.path for one in first] == [RECORD]
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("git was asked again")
+
+    for name in ("changed_after_adding", "steps", "goes_on"):
+        monkeypatch.setattr(edits, name, refused)
+    keep = open_keep(clone.keep, Silent())
+    assert changed_below(keep, "models/") == first
+    assert changed_below(keep, "register/") == ()
+
+
+@pytest.mark.parametrize("size", [0, 40])
+def test_a_record_that_was_cut_short_is_named_whatever_is_left_of_it(clone: Clone, size: int) -> None:
+    """It came in like that: the history has nothing to tell of it."""
+    text = (clone.keep / RECORD).read_bytes()[:size]
+    assert b"orders" not in text
+    (clone.keep / "models/half").mkdir()
+    (clone.keep / "models/half/v1.yaml").write_bytes(text)
+    clone.mallory.run("git", "add", "-A", cwd=clone.keep)
+    clone.commit()
+    # Where something was found it is an answer, with what might be more; where nothing was, that is no "no".
+    for subject, code in (("dataset:orders", 0), ("orders@v2", 0), ("orders@v2:train/orders.csv", 4)):
+        data = clone.ask("audit", subject, "--json", code=code).data
+        assert [one["path"] for one in data["broken"]] == ["models/half/v1.yaml"], subject
+    for model in ("m", "fine", "base", "orders"):
+        clone.mallory.run("git", "rm", "-rq", f"models/{model}", cwd=clone.keep)
+    clone.commit()
+    assert "not known: no record that can be read" in clone.ask("audit", "dataset:orders", code=4).out
+
+
+def test_one_byte_of_an_entry_does_not_make_a_file_unknown(clone: Clone) -> None:
+    clone.edit(ENTRY, lambda data: data[:9] + b"\xff" + data[10:])
+    clone.commit()
+    for subject in ("orders@v2:train/orders.csv", "dataset:orders:train/orders.csv"):
+        said = clone.ask("audit", subject, "--fetch", code=4)
+        assert "not searched, since the register entry cannot be read:" in said.out
+        data = clone.ask("audit", subject, "--json", code=4).data
+        assert [one["path"] for one in data["unread"]] == [ENTRY]
+        assert {one["file"] for one in data["models"] if one["used"] == "orders@v2"} >= {"not known"}
+    # A version that can be read is answered as ever.
+    assert "train/orders.csv is in v1" in clone.ask("audit", "orders@v1:train/orders.csv", code=0).out
+
+
+def test_a_sha256_is_answered_as_the_file_is(clone: Clone) -> None:
+    whole = clone.ask("audit", "model:m", "--json", code=0).data["model"]["record"]["artifacts"][0]["sha256"]
+    by_file = clone.ask("audit", clone.world.aiko.cwd / "m" / "m.bin", "--json", code=0).data
+    for asked in (whole, f"sha256:{whole}", whole[:8], whole.upper()):
+        data = clone.ask("audit", asked, "--json", code=0).data
+        assert (data["sha256"], data["model"]) == (whole, by_file["model"]), asked
+    assert clone.ask("audit", "0" * 64, "--json", code=4).data["known"] is False
+    clone.ask("audit", whole[:7], code=11)
+    clone.edit(RECORD, lambda _: None)
+    clone.commit()
+    assert RECORD in clone.ask("audit", whole, code=None).out.partition("not known")[0]

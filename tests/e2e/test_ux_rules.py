@@ -268,13 +268,14 @@ def test_rule_4_every_fact_has_an_option_and_is_shown(kept: World, calls: Quick,
         "--caveat": "a caveat", "--privacy": "pseudonymised", "--privacy-basis": "a basis",
         "--retention-until": "2030-01-01", "--privacy-decided-by": "dpo@corp.example", "--license": "a licence",
         "--access": "an access", "--access-granted-by": "dwh-admins", "--alias": "earlier-name",
-        "--parent": "orders@v1",
+        "--parent": "orders@v1", "--split": "train=data/**", "--split-group": "customer",
+        "--split-time": "ordered_at",
     }  # fmt: skip
     options = [word for pair in stated.items() for word in pair]
     calls.datakeep("register", "stated", kept.orders, "--backend", "git", *options, cwd=kept.keep)
     shown = calls.datakeep("show", "stated", "--json", cwd=kept.keep)
     text = calls.datakeep("show", "earlier-name", cwd=kept.keep).out
-    replaced = {"--query": "source/q.sql", "--annotation-rules": "annotation/rules.md"}
+    replaced = {"--split": "data/**", "--query": "source/q.sql", "--annotation-rules": "annotation/rules.md"}
     for option, value in stated.items():
         for part in replaced.get(option, value).rstrip(">").split(" <"):
             assert part in shown.out, option

@@ -9,6 +9,7 @@ import pytest
 from click import unstyle
 from click.testing import CliRunner
 
+from datakeep.cli.audit_where import _verdict
 from datakeep.cli.group import datakeep
 from datakeep.cli.listing import _row
 from datakeep.cli.people import _state as state_of_person
@@ -19,6 +20,7 @@ from datakeep.core.changes import FieldChange, telling
 from datakeep.core.errors import UsageError
 from datakeep.core.names import parse_reference
 from datakeep.formats.profile import Periods
+from datakeep.workflows.rows_where import Search, Searched
 from datakeep.workflows.status import Finding, KeepStatus
 from datakeep.workflows.vault_stores import Place
 
@@ -112,3 +114,11 @@ def test_bars_of_several_days_say_what_they_count():
     }
     first = next(_time_lines(Periods(column="day", per="day", rows=days)))
     assert "at most 10 in one day; each bar is 7 days, with 70 rows at most" in first
+
+
+def test_rows_are_not_said_to_be_nowhere_where_there_was_no_table_to_search():
+    def verdict(numbers):
+        return _verdict(Search((), (), {"jpg": 3}, numbers, (), {}))
+
+    assert verdict(Searched(versions=2)) == "not known"
+    assert verdict(Searched(versions=2, files=1, different=1)) == "no"

@@ -52,6 +52,11 @@ def test_a_search_finds_what_a_dict_finds(lists, merged, asked, length):
         assert len(rows) == len(set(rows))
         found = {(number, hashes.path_of(database, number, row)) for number, row in rows}
         assert found == expected[name]
+    every = {sha256.hex() for files in lists for _, sha256 in files.values()} | {asked[1].hex()}
+    many = list(hashes.find_many(database, "sha256", every))
+    assert sorted(many) == sorted((one, at) for one in every for at in hashes.find(database, "sha256", one))
+    named = hashes.paths_of(database, [at for _, at in many])
+    assert named == {at: hashes.path_of(database, *at) for _, at in many}
     database.close()
 
 

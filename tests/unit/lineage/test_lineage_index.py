@@ -39,7 +39,7 @@ def entry(name="orders", number=1, **manifest) -> bytes:
 
 
 def model(
-    name="churn", number=1, sha256="ab" * 32, inputs=("orders@v1",), bases=(), file="m.joblib"
+    name="churn", number=1, sha256="ab" * 32, inputs=("orders@v1",), bases=(), file="m.joblib", undeclared=()
 ) -> bytes:
     given = [
         {
@@ -58,6 +58,7 @@ def model(
         "artifacts": [{"path": file, "sha256": sha256, "size_bytes": 3}],
         "inputs": given,
         "base_models": list(bases),
+        "undeclared": list(undeclared),
         "code": {},
         "command": ["x"],
         "environment": {"kind": "uv"},
@@ -116,6 +117,7 @@ def contents(index: Index) -> dict[str, list]:
     tables = {
         "entry": "*", "version": "*", "artifact": "*", "leads": "*", "lost": "*", "wanting": "*", "word": "*",
         "doc": "kind, name, field, number, text, folded", "shape": "name, folded", "wanted": "*",
+        "undeclared": "*",
     }  # fmt: skip
     said = {
         table: sorted(map(repr, index.database.execute(f"SELECT {columns} FROM {table}")))
@@ -142,7 +144,7 @@ FILES = {
     "register/orders/v1.yaml": entry(title="Orders of 2026", aliases=["sales"]),
     "register/orders/v2.yaml": entry(number=2, title="Orders again"),
     "register/pumps/v1.yaml": entry("pumps", columns=[{"name": "rpm", "meaning": "軸の回転数"}]),
-    "models/churn/v1.yaml": model(),
+    "models/churn/v1.yaml": model(undeclared=[{"path": "/x/a.csv", "size_bytes": 1, "sha256": "cd" * 32}]),
     "people/aiko.yaml": yaml.dump(
         {
             "format": "datakeep/person/1",

@@ -77,3 +77,30 @@ def test_prefixes_and_package_folders_are_told_by_what_was_read() -> None:
 )
 def test_places_of_secrets(path: str, is_one: bool) -> None:
     assert may_hold_a_secret(path) == is_one
+
+
+@pytest.mark.parametrize(
+    ("path", "is_data"),
+    [
+        ("/v/lib/python3.11/site-packages/sklearn/datasets/data/iris.csv", True),
+        ("/v/lib/python3.11/site-packages/sklearn/datasets/data/digits.csv.gz", True),
+        ("/v/lib/python3.11/site-packages/sklearn/datasets/images/china.jpg", True),
+        ("/v/lib/python3.11/site-packages/x.csv", True),
+        ("/usr/local/share/plant/table.json", True),
+        ("/usr/share/corpus.parquet", True),
+        ("/v/lib/python3.11/site-packages/pandas/core/frame.py", False),
+        ("/v/lib/python3.11/site-packages/numpy/core/_multiarray.so", False),
+        ("/v/lib/python3.11/site-packages/editable.pth", False),
+        ("/v/lib/python3.11/site-packages/certifi/cacert.pem", False),
+        ("/v/lib/python3.11/site-packages/botocore/data/endpoints.json", False),
+        ("/v/lib/python3.11/site-packages/matplotlib/mpl-data/images/home.png", False),
+        ("/v/lib/python3.11/site-packages/pandas-2.0.dist-info/RECORD", False),
+        ("/usr/share/zoneinfo/Asia/Tokyo", False),
+        ("/usr/share/locale/ja/x.dat", False),
+        ("/etc/table.csv", False),
+    ],
+)
+def test_data_that_came_with_software_is_told_apart(path: str, is_data: bool) -> None:
+    found = classify([path], Places(data={}, code=None, prefixes=("/v",)))
+    assert bool(found.shipped) == is_data
+    assert found.undeclared == []

@@ -117,6 +117,11 @@ def test_each_failure_has_its_family(stderr, kind):
     assert "pw" not in fault.next_step
 
 
+def test_a_full_disk_is_said_without_the_names_of_gits_own_files():
+    fault = git_fault("fatal: sha1 file 'x' write error. Out of diskspace", doing="cannot commit to /k")
+    assert fault.what == "cannot commit to /k: there is no space left"
+
+
 def test_passwords_in_what_git_says_are_taken_out():
     fault = git_fault("fatal: unable to access 'https://u:hunter2@h/x.git/': boom", doing="x")
     assert "hunter2" not in fault.what

@@ -44,6 +44,45 @@ def test_strace_is_read_by_where_descriptors_lead(tmp_path: Path) -> None:
     assert found.perhaps_own == {"/w/append", "/w/base"}
 
 
+RENAMED = """\
+1 openat(AT_FDCWD</w>, "a", O_RDONLY) = 3</w/a>
+1 openat(4</elsewhere>, "inner", O_RDONLY|O_DIRECTORY) = 3</elsewhere/inner>
+1 rename("a", "b") = 0
+1 openat(AT_FDCWD</w>, "a", O_WRONLY|O_CREAT|O_EXCL, 0666) = 3</w/a>
+1 rename("failed", "never") = -1 ENOENT (No such file or directory)
+1 mkdir("made", 0777) = 0
+1 openat(AT_FDCWD</w>, "made/x", O_RDWR|O_CREAT, 0666) = 3</w/made/x>
+1 openat(AT_FDCWD</w>, "made", O_RDONLY) = 3</w/made>
+1 rename("made", "moved") = 0
+1 openat(AT_FDCWD</w>, "moved/x", O_RDONLY) = 3</w/moved/x>
+1 renameat2(AT_FDCWD</w>, "data", 5</w/moved>, "data", 0) = 0
+1 openat(AT_FDCWD</w>, "moved/data/1", O_RDONLY) = 3</w/moved/data/1>
+1 openat(AT_FDCWD</w>, "old", O_RDONLY) = 3</w/old>
+1 unlinkat(3</w>, "old", AT_REMOVEDIR) = 0
+1 openat(AT_FDCWD</w>, "own", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 3</w/own>
+1 rename("foreign", "own") = 0
+1 openat(AT_FDCWD</w>, "own", O_RDONLY) = 3</w/own>
+1 link("c", "d") = 0
+1 openat(AT_FDCWD</w>, "d", O_RDONLY) = 3</w/d>
+1 link("/proc/self/fd/9", "unnamed") = 0
+1 openat(AT_FDCWD</w>, "unnamed", O_RDONLY) = 3</w/unnamed>
+"""
+
+
+def test_a_file_that_gets_another_name_is_the_same_file(tmp_path: Path) -> None:
+    (tmp_path / "strace.txt").write_text(RENAMED, "utf-8")
+    found = from_strace(tmp_path, "/w")
+    files = {"/w/a", "/w/data/1", "/w/foreign", "/w/c", "/w/unnamed"}
+    assert set(found.paths) - found.no_files == files
+    assert found.no_files >= {"/w/made", "/w/old"}
+    places = found.moved_to()
+    assert places["/w/a"][0] == "/w/b"
+    assert places["/w/data/1"][0] == "/w/moved/data/1"
+    assert places["/w/foreign"][0] == "/w/own"
+    assert places["/w/c"] == ("/w/c", "/w/d")
+    assert "/w/unnamed" not in places
+
+
 def test_no_trace_is_nothing_read(tmp_path: Path) -> None:
     assert not from_strace(tmp_path, "/w").paths
     assert not from_hook(tmp_path).paths

@@ -1,0 +1,29 @@
+"""Asking a person whether folders that look like the splits of a dataset are its splits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from datakeep.workflows.facts import Fact
+from datakeep.workflows.splits import likely_splits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from datakeep.workflows.facts import Ask
+
+
+def asked_splits(document: dict[str, Any], paths: Iterable[str], ask: Ask | None) -> dict[str, Any]:
+    """``splits`` as a person confirms them, where none are stated and folders look like some; else nothing.
+
+    Args:
+        document: The manifest's fields.
+        paths: The files, relative to ``data/``.
+        ask: Asks a person; None where nobody can be asked.
+    """
+    found = likely_splits(paths) if ask and not document.get("splits") else {}
+    if ask is None or not found:
+        return {}
+    shown = ", ".join(f"{name}={pattern}" for name, patterns in found.items() for pattern in patterns)
+    question = Fact("splits", "--split", f"whether these are its splits: {shown}", "choice", ("yes", "no"))
+    return {"splits": found} if ask(question, "yes", None) == "yes" else {}

@@ -1,0 +1,99 @@
+"""Undeclared files of a training that has just ended, held against what the keep knows by their bytes."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.errors import DatakeepError
+from datakeep.core.names import version_number
+from datakeep.lineage import hashes
+from datakeep.workflows.index import ask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datakeep.lineage.index import Index
+    from datakeep.workflows.keep import Keep
+
+#: Left by most trainings, and much alike: whoever reads one has read no model.
+_NO_MODEL = ("metrics.json",)
+_CHANGED = "its bytes are not those of this version"
+_ABSENT = "this version has no such file"
+_NO_DATA = "it lies beside the version's data"
+
+
+def compare(
+    keep: Keep,
+    undeclared: Sequence[dict[str, Any]],
+    of_checkouts: Sequence[tuple[dict[str, Any], str]],
+    unknown: list[str],
+) -> list[str]:
+    """Entries say how they differ from the version that they lie in (``differs``), and which model's file they are.
+
+    Args:
+        keep: The keep.
+        undeclared: The entries of the record; those that are a recorded model's file get ``model``.
+        of_checkouts: Those of them that lie in a checkout, with the path there.
+        unknown: Is added to where nobody could look.
+
+    Returns:
+        The models whose files were read, ``churn@v1``; each once.
+    """
+
+    def question(index: Index) -> list[str]:
+        for entry, below in of_checkouts:
+            said = _difference(index, entry, below)
+            if said:
+                entry["differs"] = said
+        return _models(index, undeclared)
+
+    try:
+        return ask(keep, question)
+    except (DatakeepError, sqlite3.Error) as error:  # the training has ended: its record is worth more
+        unknown.append(f"whose bytes the undeclared inputs are: the index cannot be used ({error})")
+        return []
+
+
+def _difference(index: Index, entry: dict[str, Any], below: str) -> str | None:
+    """How a file differs from the registered one; None where it does not, or the list of files is not here."""
+    folder, _, path = below.partition("/")
+    if folder != "data" or not path:
+        return _NO_DATA
+    dataset, _, version = str(entry["of"]).partition("@")
+    query = (
+        "SELECT i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
+        "WHERE v.dataset = ? AND v.number = ?"
+    )
+    row = index.database.execute(query, (dataset, version_number(version))).fetchone()
+    if row is None:
+        return None
+    if not hashes.has_path(index.database, row[0], path):
+        return _ABSENT
+    if "sha256" not in entry:
+        return None
+    same = (place for place in hashes.find(index.database, "sha256", entry["sha256"]) if place[0] == row[0])
+    return None if any(hashes.path_of(index.database, *place) == path for place in same) else _CHANGED
+
+
+def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
+    """Of a file that several records have the newest completed one is meant; a registered dataset's is data."""
+    query = (
+        "SELECT e.name, e.number, a.file FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
+        "AND a.size_bytes > 0 ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', "
+        "json_extract(e.data, '$.recorded_at') DESC, e.number DESC"
+    )
+    found: dict[str, None] = {}
+    for entry in undeclared:
+        rows = index.database.execute(query, (entry.get("sha256"),)).fetchall()
+        rows = [row for row in rows if row[2] not in _NO_MODEL]
+        if rows and not _is_registered(index, entry["sha256"]):
+            entry["model"] = f"{rows[0][0]}@v{rows[0][1]}"
+            found[entry["model"]] = None
+    return list(found)
+
+
+def _is_registered(index: Index, sha256: str) -> bool:
+    query = "SELECT 1 FROM inventory i JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
+    inventories = {place[0] for place in hashes.find(index.database, "sha256", sha256)}
+    return any(index.database.execute(query, (one,)).fetchone() for one in inventories)

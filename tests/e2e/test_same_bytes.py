@@ -1,0 +1,163 @@
+"""Bytes that were read without being declared are known by their digest, wherever they lay when they were read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from world import FACTS, commit_files
+
+READ = "import sys\nfor path in sys.argv[1:]:\n    open(path, 'rb').read()\n"
+
+
+@pytest.fixture(scope="module")
+def copied(new_world):
+    """orders, of two versions, and trainings that read copies, changed copies and a recorded model's file."""
+    world = new_world()
+    aiko, keep = world.aiko, world.keep
+    folder = aiko.cwd / "files"
+    for path, text in {
+        "train/a.csv": "id\n1\n", "train/c.csv": "id\n3\n", "test/t.csv": "id\n9\n", "train/none.bin": ""
+    }.items():  # fmt: skip
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    manifest = aiko.cwd / "manifest.yaml"
+    manifest.write_text("splits:\n  train: [data/train/**]\n  test: [data/test/**]\n")
+    given = ("--backend", "git", *FACTS, "--manifest", manifest)
+    aiko.datakeep("register", "orders", folder, *given, cwd=keep)
+    shutil.copytree(folder, aiko.cwd / "copy")
+    (folder / "train/a.csv").write_text("id\n1\n2\n")
+    aiko.datakeep("update", "orders", folder, "-m", "a week later", cwd=keep)
+    code = aiko.cwd / "code"
+    code.mkdir()
+    (code / "train.py").write_text(READ)
+    (code / "empty.csv").write_text("")
+    copy = aiko.cwd / "copy"
+    run(world, "copies", copy / "train/a.csv", copy / "train/c.csv", code / "empty.csv", uses="orders")
+    run(world, "alone", copy / "test/t.csv")
+    aiko.datakeep("checkout", "orders@v1", aiko.cwd / "out", cwd=keep)
+    (aiko.cwd / "out/data/train/a.csv").chmod(0o644)
+    (aiko.cwd / "out/data/train/a.csv").write_text("id\n1\nx\n")
+    (aiko.cwd / "out/data/train/new.csv").write_text("id\n7\n")
+    files = ("train/a.csv", "train/c.csv", "train/new.csv")
+    run(world, "changed", *(aiko.cwd / "out/data" / one for one in files))
+    weights = aiko.cwd / "weights.bin"
+    weights.write_bytes(b"weights")
+    aiko.datakeep("record", "resnet", weights, "--used", "orders@v1", cwd=keep)
+    run(world, "tuned", weights)
+    return world
+
+
+def run(world, model, *files, uses=None):
+    given = ("--uses", uses) if uses else ()
+    world.aiko.datakeep(
+        "-C", world.keep, "run", "--model", model, *given, "--out", world.aiko.cwd / f"out-{model}",
+        "--", "python", "train.py", *files, cwd=world.aiko.cwd / "code",
+    )  # fmt: skip
+
+
+def ask(world, *arguments, code=0):
+    return world.aiko.datakeep("audit", *arguments, "--json", cwd=world.keep, code=code).data
+
+
+def verdicts(data):
+    return {one["model"]: (one["used"], one.get("file") or one["files"]) for one in data["models"]}
+
+
+def entries(world, model):
+    record = ask(world, f"model:{model}")["model"]["record"]
+    return {one["path"].rpartition("/")[2]: one for one in record["undeclared"]}, record
+
+
+def test_a_copy_is_answered_for_by_file_version_and_dataset(copied):
+    data = ask(copied, "orders@v2:train/c.csv")
+    assert verdicts(data) == {
+        "copies@v1": ("orders@v2", "read"),
+        "changed@v1": ("orders@v2", "read"),
+    }
+    because = {one["model"]: one["because"] for one in data["models"]}
+    assert because["copies@v1"].startswith(
+        "read, without being declared: the same bytes as orders@v2:train/c.csv, at "
+    )
+    assert verdicts(ask(copied, "orders@v2:train/a.csv")) == {"copies@v1": ("orders@v2", "not read")}
+    names = [one["model"] for one in ask(copied, "orders@v2")["models"]]
+    assert names == ["alone", "changed", "copies"]
+    same = ask(copied, "dataset:orders@v1")["undeclared"]["same_bytes"]
+    assert ("alone@v1", "orders@v1:test/t.csv") in {(one["model"], one["file"]) for one in same}
+    said = copied.aiko.datakeep("audit", "dataset:orders", cwd=copied.keep).out
+    assert "alone@v1 read orders@v2:test/t.csv, at " in said
+
+
+def test_an_empty_file_is_nobodys(copied):
+    assert verdicts(ask(copied, "orders@v2:train/none.bin")) == {"copies@v1": ("orders@v2", "not read")}
+
+
+def test_rows_and_policy_and_the_page_know_of_copies(copied, tmp_path):
+    found = verdicts(ask(copied, "orders@v1", "--where", "id = 1"))
+    assert found == {
+        "copies@v1": ("orders@v1", "read"),
+        "changed@v1": ("orders@v1", "changed copy"),
+        "resnet@v1": ("orders@v1", "not known"),
+    }
+    data = ask(copied, "--policy", code=3)
+    assert [one["models"] for one in data["complaints"] if one["kind"] == "test-split"] == []
+    assert {"alone@v1"} == {
+        model for one in data["complaints"] if one["kind"] == "test-read" for model in one["models"]
+    }
+    assert [one["runs_reading"] for one in data["test_splits"]] == [1]
+    page = tmp_path / "page.html"
+    copied.aiko.datakeep("audit", "orders@v2:test/t.csv", "--html", page, cwd=copied.keep)
+    assert "the same bytes as orders@v2:test/t.csv" in page.read_text()
+
+
+def test_an_audit_of_the_model_says_whose_bytes_they_are(copied):
+    said = copied.aiko.datakeep("audit", "model:copies", cwd=copied.keep).out
+    assert "copy/train/c.csv is orders@v2:train/c.csv (and in v1)" in said
+    assert "empty.csv is" not in said
+
+
+def test_a_changed_file_of_a_checkout_is_not_the_registered_one(copied):
+    found, _ = entries(copied, "changed")
+    assert {name: one.get("differs") for name, one in found.items()} == {
+        "a.csv": "its bytes are not those of this version",
+        "c.csv": None,
+        "new.csv": "this version has no such file",
+    }
+    data = verdicts(ask(copied, "orders@v1:train/a.csv"))
+    assert data["changed@v1"] == ("orders@v1", "changed copy")
+    assert data["copies@v1"] == ("orders@v1", "read")
+
+
+def test_a_recorded_models_file_makes_it_a_base_model(copied):
+    found, record = entries(copied, "tuned")
+    assert record["base_models"] == ["resnet@v1"]
+    assert found["weights.bin"]["model"] == "resnet@v1"
+    assert "tuned@v1" in [one["name"] for one in ask(copied, "orders@v1")["through"]]
+
+
+def test_a_file_that_was_read_undeclared_is_known(copied):
+    new = copied.aiko.cwd / "out/data/train/new.csv"
+    said = copied.aiko.datakeep("audit", new, cwd=copied.keep).out
+    assert "read, undeclared, by changed@v1, at " in said
+    meanings = copied.aiko.datakeep("whatis", new, "--json", cwd=copied.keep).data["meanings"]
+    assert [(one["what"], one["name"]) for one in meanings] == [
+        ("read, undeclared, by the training", "changed")
+    ]
+
+
+def test_where_lists_are_not_here_it_is_not_known(copied, new_world):
+    """A clone that has none of the dataset's lists."""
+    clone = copied.aiko.cwd / "clone"
+    copied.aiko.run("git", "clone", "-q", copied.keep, clone)
+    ran = copied.aiko.datakeep("audit", "dataset:orders@v2", "--json", cwd=clone)
+    assert ran.data["undeclared"]["not_searched"]
+
+
+def test_a_list_that_was_cut_is_no_no(copied):
+    record = ask(copied, "model:copies")["model"]["record"]
+    cut = record | {"model": "cut", "undeclared": [], "undeclared_count": 2000}
+    commit_files(copied.aiko, copied.keep, {"models/cut/v1.yaml": json.dumps(cut)})
+    data = ask(copied, "orders@v2:train/c.csv")
+    assert verdicts(data)["cut@v1"] == ("orders@v2", "not known")
+    assert any("cut@v1" in one for one in data["unknown"])
