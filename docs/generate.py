@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 import datakeep
-from datakeep.cli.boundary import EXIT_FAULT, EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_NO, EXIT_OF_RUN
+from datakeep.cli.boundary import (
+    EXIT_FAULT,
+    EXIT_INCOMPLETE,
+    EXIT_INTERRUPTED,
+    EXIT_NO,
+    EXIT_OF_RUN,
+    EXIT_READER_GONE,
+)
 from datakeep.cli.group import datakeep as program
 from datakeep.core.errors import DatakeepError, UsageError, families
 from datakeep.formats.schema import KINDS, schema
@@ -52,6 +59,7 @@ _FIXED = {
     "answer. It is no 'no'. The answer says what was not searched, and how to get it",
     EXIT_OF_RUN: "`datakeep run` only: datakeep's own failure, whatever it is; a training's own code is passed on",
     EXIT_INTERRUPTED: "interrupted (Ctrl-C); nothing was recorded, run the same command again",
+    EXIT_READER_GONE: "nobody reads the output any more (`| head`); nothing is said, as of git and most others",
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +22,8 @@ EXIT_NO = 3
 #: Neither yes nor no: what could not be looked at may change the answer.
 EXIT_INCOMPLETE = 4
 EXIT_INTERRUPTED = 130
+#: What a shell says of a program that wrote into a pipe without a reader, which ends git and most others.
+EXIT_READER_GONE = 141
 #: Every failure of `datakeep run` itself, so that all others are the training's.
 EXIT_OF_RUN = 125
 _RUN = "run"
@@ -50,10 +53,17 @@ def _way(argv: Sequence[str]) -> _Way:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` (without the program's name); returns the exit code."""
-    from datakeep.cli.group import datakeep
-
     way = _way(argv)
     _print_anything()
+    try:
+        return _run(argv, way)
+    except BrokenPipeError as error:
+        return _reader_gone(error, way=way)
+
+
+def _run(argv: Sequence[str], way: _Way) -> int:
+    from datakeep.cli.group import datakeep
+
     try:
         _require_utf8_names(argv)
         code = datakeep.main(args=list(argv), prog_name="datakeep", standalone_mode=False)
@@ -68,9 +78,11 @@ def run(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort) as stop:
         return _interrupted(stop, way=way)
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
-        sys.stdout = None
-        return 0
+        raise
+    except SystemExit as stop:
+        # click makes one of every pipe that nobody reads from, in some releases without saying so.
+        cause = stop.__context__
+        raise (cause if isinstance(cause, BrokenPipeError) else BrokenPipeError()) from None
     except DatakeepError as error:
         return _report(error.id(), error.exit_code, error.what, error.next_step, error.things, way=way)
     except Exception as error:  # noqa: BLE001  (the last wall: a fault of ours is said to be one)
@@ -101,6 +113,32 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
     said = origin.args if isinstance(origin, KeyboardInterrupt) else ()
     what, next_step = said or ("interrupted; nothing was recorded", "run the same command again")
     return _report("interrupted", EXIT_INTERRUPTED, what, next_step, way=way)
+
+
+def _reader_gone(error: BrokenPipeError, *, way: _Way) -> int:
+    """Whoever read our output has gone (``| head``), which is no fault: as git, we end without a word."""
+    gone = [name for name in ("stdout", "stderr") if _is_broken(getattr(sys, name))]
+    if not gone:  # it was another pipe
+        return _fault(error, way=way)
+    for name in gone:
+        # What is left in the buffer goes nowhere; Python would complain once more when it flushes at exit.
+        number = getattr(sys, f"__{name}__").fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+    sys.stdout = sys.__stdout__  # click has put its own in its place
+    return way.code_of(EXIT_READER_GONE)
+
+
+def _is_broken(stream: Any) -> bool:
+    import select
+
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # no file at all
+        return False
 
 
 def _fault(error: Exception, *, way: _Way) -> int:

@@ -1,7 +1,9 @@
-"""How a comparison by content is shown: a verdict first, then at most thirty lines of what differs."""
+"""How a comparison by content is shown: a verdict first, then some thirty lines of what differs."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from datakeep.cli.printable import printable
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
     from datakeep.extract.comparison import ChangedRow, Comparison, Example
 
+#: What has no width.
+_UNSEEN = re.compile("[\u200b\u2060\ufeff\u00ad]")
 _COLUMNS = 3
 _DIFFERING = 5
 _EXAMPLES = 2
@@ -80,7 +84,9 @@ def _row_lines(found: Comparison) -> Iterator[str]:
         return
     for kind, rows in found.examples.items():
         if kind != "changed":
-            yield from (f"  {_MARKS[kind]} {_example(row)}" for row in rows[:_EXAMPLES])
+            for row in rows[:_EXAMPLES]:
+                more = ", …" if found.by == "row" and len(row) < found.compared else ""
+                yield f"  {_MARKS[kind]} {_example(row)}{more}"
             yield from _rest(found.added if kind == "added" else found.removed, len(rows), kind)
     yield from (f"  ~ {_example(one.key)}: {_changed(one)}" for one in found.changes[:_EXAMPLES])
     if found.changes:
@@ -108,4 +114,23 @@ def _changed(row: ChangedRow) -> str:
 
 
 def _value(value: str | None) -> str:
-    return "NULL" if value is None else printable(" ".join(value.split())) or "''"
+    """A value as it can be told from others: quoted where its spaces, or what it is made of, cannot be seen."""
+    if value is None:
+        return "NULL"
+    composed = unicodedata.is_normalized("NFC", value)
+    if value == " ".join(value.split()) not in ("", "NULL") and composed and not _UNSEEN.search(value):
+        return printable(value)
+    quoted = "".join(map(_visible, value.replace("\\", "\\\\").replace("'", "\\'")))
+    return printable(f"'{quoted}'")
+
+
+def _visible(letter: str) -> str:
+    """A letter; as its code where it is a space of another kind, has no width, or is drawn onto the one before it."""
+    if (
+        (letter != " " and letter.isspace())
+        or _UNSEEN.match(letter)
+        or unicodedata.combining(letter)
+        or unicodedata.name(letter, "").startswith(("HANGUL JUNGSEONG", "HANGUL JONGSEONG"))
+    ):
+        return letter.encode("unicode_escape").decode("ascii")
+    return letter

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+#: Of two long texts that differ far behind their beginning, the characters that are shown before that place.
+_LEAD = 20
+
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
@@ -22,13 +25,37 @@ class FieldChange:
             return f"{self.path}: added {shorten(self.after)}"
         if self.after is None:
             return f"{self.path}: removed {shorten(self.before)}"
-        return f"{self.path}: {shorten(self.before)} → {shorten(self.after)}"
+        before, after = apart(_line(self.before), _line(self.after))
+        if before == after:
+            return f"{self.path}: {before}, with other spaces or line ends"
+        return f"{self.path}: {before} → {after}"
 
 
 def shorten(value: Any, limit: int = 60) -> str:
     """A value as one line for a person."""
-    text = " ".join(_words(value).split())
+    text = _line(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def apart(before: str, after: str, limit: int = 60) -> tuple[str, str]:
+    """Two texts, each cut to ``limit`` characters, so that where they first differ is in both."""
+    if max(len(before), len(after)) <= limit:
+        return before, after
+    same = next(
+        (at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), None
+    )
+    same = min(len(before), len(after)) if same is None else same
+    start = 0 if same < limit - _LEAD else same - _LEAD
+    return _window(before, start, limit), _window(after, start, limit)
+
+
+def _window(text: str, start: int, limit: int) -> str:
+    cut = text[start:]
+    return "…" * (start > 0) + (cut if len(cut) <= limit else cut[: limit - 1] + "…")
+
+
+def _line(value: Any) -> str:
+    return " ".join(_words(value).split())
 
 
 def _words(value: Any) -> str:

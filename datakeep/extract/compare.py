@@ -22,6 +22,7 @@ import duckdb
 from datakeep.core.errors import NoSpace, UnknownName
 from datakeep.core.names import nearest
 from datakeep.extract.comparison import ChangedRow, Comparison, Example
+from datakeep.extract.near_rows import row_examples
 from datakeep.extract.sides import Matched, Side, matched
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 MEMORY_BYTES = 1 << 30
 _THREADS = 4
 _EXAMPLES = 5
-#: Of a row without key, the columns that are shown.
-_SHOWN_COLUMNS = 6
+#: Of rows without key, how many of each side are held against each other, and how many values at most.
+_NEAR_ROWS = 100
+_NEAR_VALUES = 5_000
 #: Of a changed row, the columns whose values are given.
 _CHANGED_COLUMNS = 20
 
@@ -244,21 +246,30 @@ class _Comparing:
         return {kind: int(found.get(kind, 0)) for kind in ("added", "removed", "changed")}
 
     def _examples(self, counts: dict[str, int], *, by_key: bool) -> dict[str, tuple[Example, ...]]:
-        names = list(self._keys) if by_key else [*self._place][:_SHOWN_COLUMNS]
-        if not names:
-            return {}
-        places = ", ".join(self._place[name] for name in names)
-        columns = {column.name: column for column in self._columns}
+        kinds = [kind for kind, count in counts.items() if count]
+        if not by_key:
+            return row_examples(self._columns, {kind: self._first(kind) for kind in kinds}, _EXAMPLES)
+        columns = [column for key in self._keys for column in self._columns if column.name == key]
+        places = ", ".join(self._place[name] for name in self._keys)
         return {
             kind: tuple(
-                {name: columns[name].shown(value) for name, value in zip(names, row, strict=True)}
+                {one.name: one.shown(value) for one, value in zip(columns, row, strict=True)}
                 for row in self._database.execute(
                     f"SELECT {places} FROM differing WHERE kind = ? ORDER BY ALL LIMIT {_EXAMPLES}", [kind]
                 ).fetchall()
             )
-            for kind, count in counts.items()
-            if count
+            for kind in kinds
         }
+
+    def _first(self, kind: str) -> list[tuple[Any, ...]]:
+        """The first rows of a kind, whole: enough to find among them some that are nearly the same."""
+        if not self._place:
+            return []
+        many = max(_EXAMPLES, min(_NEAR_ROWS, _NEAR_VALUES // len(self._place)))
+        places = ", ".join(self._place.values())
+        return self._database.execute(
+            f"SELECT {places} FROM differing WHERE kind = ? ORDER BY ALL LIMIT {many}", [kind]
+        ).fetchall()
 
     def _changes(self) -> tuple[ChangedRow, ...]:
         """The first changed rows by key, with old and new of the columns that differ."""
@@ -282,7 +293,7 @@ class _Comparing:
             key = {name: columns[name].shown(value) for name, value in zip(self._keys, row, strict=False)}
             values = [row[at : at + 3] for at in range(len(keys), len(row), 3)]
             pairs = {
-                column.name: (column.shown(old), column.shown(new))
+                column.name: column.shown_apart(old, new)
                 for column, (differs, old, new) in zip(others, values, strict=True)
                 if differs
             }

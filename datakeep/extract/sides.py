@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from datakeep.core.changes import apart
 from datakeep.core.errors import SourceEmpty, SourceMalformed
 from datakeep.extract import tabular
 from datakeep.extract.comparable import as_instant, as_text, comparable
@@ -58,6 +59,12 @@ class Matched:
             return None
         text = self._text(value)
         return text if len(text) <= _CUT else f"{text[:_CUT]}…"
+
+    def shown_apart(self, old: Any, new: Any) -> tuple[str | None, str | None]:
+        """Two values of the column; of long ones, the part in which they first differ."""
+        if old is None or new is None:
+            return self.shown(old), self.shown(new)
+        return apart(self._text(old), self._text(new), _CUT + 1)
 
     def _text(self, value: Any) -> str:
         arrow_type = type_named(self.new)

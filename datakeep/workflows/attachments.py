@@ -132,6 +132,11 @@ def read(path: Path) -> bytes:
         SourceUnreadable: It cannot be read, or is larger than 32 MB.
         SecretFound: It is text and holds a password or token; names the line.
     """
+    if path.is_fifo():
+        raise SourceMissing(
+            f"{path} is a pipe, not a file: what comes out of it has no name to be recorded by",
+            next_step="write it into a file, and name that",
+        )
     if not path.is_file():
         said = "is a folder, not a file" if path.is_dir() else "is not there"
         raise SourceMissing(f"the file {path} {said}", next_step="check the path")

@@ -81,6 +81,8 @@ def check_sql(
     if database is not None:
         with database.session() as session, told(str(path), database=database.address.shown):
             known = session.tables(tables) if tables else {}
+            if not session.check(statement, given):
+                said += ("the database was not asked whether it takes the query",)
             found = with_catalogue(statement, tables, known, session, said)
             return replace(found, reads=tuple(trace(statement, session.tables)))
     notes = ("keys and joins were not looked at: --database URL asks the database for them",)
@@ -145,6 +147,7 @@ def with_catalogue(
     ``tables`` is what the session has of ``names``: asking once more would read files that a query names once more.
     """
     from datakeep.extract.sql.advice import advise, verify_joins
+    from datakeep.extract.sql.advice_views import unseen
 
     unknown = [name for name in names if name not in tables]
     if unknown:
@@ -152,7 +155,8 @@ def with_catalogue(
     counts = verify_joins(statement, tables, session.ask)
     at = {(one.line, one.column): one for one in counts}
     found = []
-    for one in advise(statement, tables):
+    hidden = unseen(statement, tables, session.tables, session.volatile)
+    for one in sorted({*advise(statement, tables), *hidden}):
         count = at.get((one.line, one.column)) if one.id == "join-multiplies" else None
         if count is None:
             found.append(one)

@@ -239,12 +239,15 @@ def _query(
 def _refuse_password(database: Database, text: _Text, parameters: Sequence[str]) -> None:
     """Refuse to write down the very password that opens the database, which this process knows."""
     from datakeep.extract.sql.passwords import passwords_of
+    from datakeep.extract.sql.places import is_name_in
 
     known = passwords_of(database.address)
     content = text.content.decode("utf-8", "replace")
     places = {text.shown: content, **{f"--param {one.partition('=')[0]}": one for one in parameters}}
     for where, found in places.items():
-        if any(secret in found for secret in known):
+        if any(
+            secret in found and not (found is content and is_name_in(secret, content)) for secret in known
+        ):
             raise SecretFound(
                 f"{where} holds the password of {database.address.shown}, and would be written down for good",
                 next_step="take it out",

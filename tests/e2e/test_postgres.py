@@ -22,6 +22,7 @@ from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryR
 from datakeep.extract.sql.interface import Exactness, Parameter, Statement
 from datakeep.extract.sql.parquet_parts import write_parts
 from datakeep.extract.sql.postgres import PostgresDatabase
+from datakeep.workflows.check_sql import check_sql
 
 
 def statement(text):
@@ -302,6 +303,49 @@ def test_a_missing_right_names_the_thing_and_who_grants_it(reader, text, said, g
         assert said in caught.value.what
         assert grant in caught.value.next_step
         assert session.ask("SELECT count(*) FROM airports")[0][0] > 1000
+
+
+@pytest.mark.parametrize(("text", "kind", "said"), [
+    ("SELECT flight FROM public.flights WHERE flight == 1", QueryRefused, "operator does not exist"),
+    ("SELECT max(flight), carrier FROM public.flights", QueryRefused, "must appear in the GROUP BY"),
+    ("SELECT nope FROM public.flights", QueryRefused, 'line 1, column 8: column "nope" does not exist'),
+    ("SELECT a FROM public.nope", QueryRefused, 'relation "public.nope" does not exist'),
+    ("SELECT name FROM public.airports WHERE alt < :n AND nope = :m", QueryRefused, "line 1, column 53: column"),
+    ("SELECT carrier FROM public.flights WHERE flight < :n", AccessDenied, "may not read the table public.flights"),
+    ("SELECT x FROM hidden.salaries", AccessDenied, "the schema hidden; it belongs to keeper"),
+])  # fmt: skip
+def test_check_sql_lets_the_server_read_the_query(reader, tmp_path, text, kind, said):
+    file = tmp_path / "q.sql"
+    file.write_text(text)
+    with pytest.raises(kind, match=re.escape(said)):
+        check_sql(file, None, database=reader)
+    file.write_text("SELECT name FROM public.airports WHERE alt < :n AND name = :m ORDER BY faa")
+    assert not check_sql(file, None, database=reader).advice
+    assert not check_sql(file, None, ["n=1", "m=x"], database=reader).advice
+
+
+def test_check_sql_looks_into_views_functions_and_row_security(flights, database, tmp_path):
+    with flights.connect("flights") as connection:
+        connection.execute("""
+            CREATE SCHEMA looked;
+            CREATE TABLE looked.t (a int PRIMARY KEY); ALTER TABLE looked.t ENABLE ROW LEVEL SECURITY;
+            CREATE VIEW looked.today AS SELECT a, now() AS at FROM looked.t;
+            CREATE VIEW looked.few AS SELECT a FROM looked.today LIMIT 10;
+            CREATE FUNCTION looked.unsaid(x int) RETURNS int LANGUAGE sql AS 'SELECT x';
+            CREATE FUNCTION looked.fixed(x int) RETURNS int STABLE LANGUAGE sql AS 'SELECT x';
+        """)
+    file = tmp_path / "q.sql"
+    file.write_text(
+        "SELECT f.a, looked.unsaid(f.a) AS u, looked.fixed(f.a) AS s\nFROM looked.few AS f ORDER BY f.a"
+    )
+    found = check_sql(file, None, database=database)
+    assert not found.derivable
+    assert [(one.line, one.id, one.what.partition(":")[0]) for one in found.advice] == [
+        (1, "volatile-function", "looked.unsaid()"),
+        (2, "clock", "the view looked.today has now()"),
+        (2, "limit-unordered", "the view looked.few has a limit without ORDER BY"),
+        (2, "session-value", "looked.t has row-level security"),
+    ]
 
 
 HERE = "127.0.0.1:{port}/flights"

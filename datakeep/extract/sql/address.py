@@ -31,6 +31,8 @@ DIALECTS = {
 _FILES = frozenset({"sqlite", "duckdb"})
 #: What DuckDB reads as a table.
 _DATA_FILES = frozenset({".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".gz"})
+_PORTS = 65536
+_PORT = re.compile(r"(?:^|[^:]):([^:@,\]]+)$")
 _SCHEME = re.compile(r"([a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?:", re.IGNORECASE)
 #: Databases that have a driver of their own here: the one that a URL of SQLAlchemy names behind ``+`` is not used.
 _DIRECT = frozenset({"postgres", "sqlite", "duckdb"})
@@ -72,6 +74,13 @@ def address_of(url: str) -> Address:
     if dialect in _FILES:
         url = _absolute(url)
     shown = _without_secret_options(strip_url(url))
+    port = _PORT.search(urlsplit(shown).netloc) if dialect == "postgres" else None
+    if port and not (port[1].isdecimal() and int(port[1][:9]) < _PORTS):
+        raise UsageError(
+            f"the port in {shown} is no number below {_PORTS:,}: {port[1]}",
+            next_step="write it as //host:5432/database; a password stands before the host: "
+            "//user:password@host/database",
+        )
     if _authority(shown) != _authority(url):
         raise UsageError(
             f"the password in the URL of {shown} holds characters that must be escaped",

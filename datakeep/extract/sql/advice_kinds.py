@@ -17,6 +17,8 @@ KINDS: dict[str, str] = {
     "relative-date": "a span of time is counted from the time of the run",
     "random": "the result is drawn anew by every run",
     "session-value": "the result depends on who runs the query, and where",
+    "row-place": "the database moves and rewrites rows as it likes, and another copy of it has them elsewhere",
+    "volatile-function": "its owners have not said that it gives the same value for the same rows",
     "sampling": "which rows are sampled is drawn anew by every run",
     "limit-unordered": "which rows are within the limit is the database's choice",
     "distinct-on-unordered": "which row is kept of each group is the database's choice",

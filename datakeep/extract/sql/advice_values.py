@@ -44,9 +44,11 @@ _SESSION = re.compile(
     r"current_(setting|database|schema|schemas|catalog|user|role|query|account|warehouse|region|session)"
     r"|session_user|database|connection_id|pg_backend_pid|inet_(client|server)_addr|sys_context|userenv|version"
     r"|last_insert_(id|rowid)|last_insert_rowid|changes|total_changes|txid_current\w*|pg_current_xact_id|host_name"
-    r"|app_name|suser_s?name|original_login|user_name|current_transaction_id"
+    r"|app_name|suser_s?name|original_login|user_name|current_transaction_id|pg_(postmaster_start|conf_load)_time"
 )
 _SESSION_WORDS = frozenset({"current_user", "session_user", "current_role", "system_user"})
+#: Columns that PostgreSQL has in every table: where a row lies, and which transaction wrote it.
+_ROW_PLACES = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax"})
 _BIND = "bind it as a parameter, :day, so that the value is recorded with the dataset"
 
 
@@ -62,6 +64,9 @@ def on_values(reading: Reading) -> Iterator[Advice]:
 
 def _on_word(reading: Reading, at: int) -> Iterator[Advice]:
     tokens, word = reading.tokens, reading.tokens[at].text.lower()
+    if word in _ROW_PLACES and reading.dialect == "postgres" and not _is_given(tokens, word):
+        yield advice(reading, tokens[at].start, "row-place", word, "sort and choose by a key of the table")
+        return
     if _is_name(tokens, at):
         return
     called = _type(tokens, at + 1) == TokenType.L_PAREN
@@ -139,6 +144,14 @@ def _is_name(tokens: Sequence[Token], at: int) -> bool:
     if before == TokenType.DOT:
         return _type(tokens, at + 1) != TokenType.L_PAREN
     return before == TokenType.ALIAS
+
+
+def _is_given(tokens: Sequence[Token], word: str) -> bool:
+    """Whether the query itself gives the name to something; a table can have no column of such a name."""
+    return any(
+        token.text.lower() == word and _type(tokens, at - 1) in (TokenType.ALIAS, TokenType.R_PAREN)
+        for at, token in enumerate(tokens)
+    )
 
 
 def _end(tokens: Sequence[Token], at: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"\n\nLINE (\d+): ")
 _KIND = re.compile(r"^([A-Z][A-Za-z-]*(?: [A-Z][a-z]+)?|INTERRUPT|TransactionContext) Error: ")
 _QUOTED = re.compile(r'"([^"]+)"|(?:name|type|function) (\w+) ')
+_FAR = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BLOCKED = re.compile(r'Cannot access (?:file|directory) "([^"]*)"')
 _CSV = re.compile(r"CSV Error on Line: (\d+)")
 _SNIFFED = re.compile(r'[Ee]rror when sniffing file "(.+?)"')
@@ -75,7 +77,13 @@ def of_text(
 
 def of_data(said: str) -> DatakeepError:
     """The error for a query that DuckDB gave up, by its message."""
-    if blocked := _BLOCKED.search(said):
+    blocked = _BLOCKED.search(said)
+    if blocked and not _FAR.match(blocked[1]) and not os.path.lexists(blocked[1]):
+        return QueryRefused(
+            f"there is no file {blocked[1]}, which the query reads",
+            next_step="check the path; one that is not absolute begins in your current folder",
+        )
+    if blocked:
         return QueryRefused(
             f"the query reads {blocked[1]}, which it does not name itself",
             next_step="name the file in FROM, as a text in quotes; nothing else may be read",

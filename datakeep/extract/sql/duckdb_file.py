@@ -202,6 +202,20 @@ class _DuckdbSession(Session):
                 found += duckdb_guesses.told(reading, lambda sql: self._connection.execute(sql).fetchall())
         return tuple(found)
 
+    def check(self, statement: Statement, parameters: Mapping[str, Parameter]) -> bool:
+        """EXPLAIN; not where a parameter has no value, which may be the name of a file."""
+        if not set(statement.parameters) <= set(parameters):
+            return False
+        sent = substituted(statement, lambda name: _stand_in(name, parameters[name]))
+        values = {name: one.value for name, one in parameters.items() if one.value is not None} or None
+        duckdb_faults.only_select(self._duckdb, sent, statement.text)
+        self._allow(sent.text, values or {})
+        try:
+            self._connection.execute(f"EXPLAIN {sent.text}", values).fetchall()
+        except self._duckdb.Error as error:
+            raise duckdb_faults.of_text(error, self._connection, sent, values, statement.text) from error
+        return True
+
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question of our own."""
         for start, end, written in reversed([*duckdb_reads.places(sql, {}, self._folder)]):

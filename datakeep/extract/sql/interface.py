@@ -134,6 +134,7 @@ class Table:
         definition: The SQL of a view, where it can be read.
         owner: Who can grant access, as the database calls them.
         files: Of kind ``file``: each file that the name, which may be a pattern, stands for.
+        row_security: Whether the database shows each user rows of their own (row-level security).
     """
 
     name: str
@@ -145,6 +146,7 @@ class Table:
     definition: str | None = None
     owner: str | None = None
     files: tuple[SourceFile, ...] = ()
+    row_security: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,22 @@ class Session(ABC):
         """What the database guessed of files of text that a query has read, and altered by it."""
         del statement, parameters
         return ()
+
+    def check(self, statement: Statement, parameters: Mapping[str, Parameter]) -> bool:  # noqa: ARG002
+        """Let the database read ``statement`` without running it; False where it was not asked.
+
+        Args:
+            statement: The query.
+            parameters: What is known of its placeholders, which may be nothing.
+
+        Raises:
+            QueryRefused, QueryFailed, AccessDenied: As :meth:`run` does, before the first row.
+        """
+        return False
+
+    def volatile(self, functions: Collection[str]) -> list[str]:  # noqa: ARG002
+        """Which of these functions, as the query calls them, may by the catalogue give another value each time."""
+        return []
 
     @abstractmethod
     def ask(self, sql: str) -> list[tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 #: More of one line than this is not shown around a caret.
 _WINDOW = 100
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_TEXTS = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,3 +53,8 @@ def shown_place(text: str, offset: int) -> tuple[str, tuple[str, str]]:
 
 def _cells(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def is_name_in(word: str, text: str) -> bool:
+    """Whether ``word`` stands in a query as a name, outside its texts and comments, so that it is no secret."""
+    return word.isidentifier() and re.search(rf"\b{word}\b", _TEXTS.sub(" ", text)) is not None

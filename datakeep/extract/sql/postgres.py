@@ -16,7 +16,7 @@ from datakeep.core.errors import AccessDenied
 from datakeep.extract.sql.exact import exact, refusal
 from datakeep.extract.sql.interface import Database, Session, Snapshot
 from datakeep.extract.sql.placeholders import substituted
-from datakeep.extract.sql.postgres_catalogue import owners, table
+from datakeep.extract.sql.postgres_catalogue import is_volatile, owners, table
 from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, failures
 from datakeep.extract.sql.postgres_describe import describe
 from datakeep.extract.sql.postgres_faults import complaint_of, query_fault
@@ -62,9 +62,16 @@ FROM pg_settings JOIN (VALUES ('client_connection_check_interval', '5000'), ('tc
      USING (name)
 WHERE setting::int = 0 OR setting::int > ours::int
 """
+_SET_PARAMETER = "SELECT set_config($1, $2, true)"
+#: What the server says of a parameter whose type nothing around it tells, or tells in two ways.
+_UNTYPED = ("42P18", "42P08")
 #: Called otherwise before PostgreSQL 13.
 _SNAPSHOTS = {True: "SELECT pg_current_snapshot()::text", False: "SELECT txid_current_snapshot()::text"}
 _DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
+
+
+class _Untyped(Exception):
+    """Without its value, a parameter's type cannot be told."""
 
 
 class PostgresDatabase(Database):
@@ -140,7 +147,7 @@ class PostgresSession(Session):
             stack.enter_context(self._savepoint())
             with self._complaints(statement, sent):
                 for setting, value in settings:
-                    self._connection.rows("SELECT set_config($1, $2, true)", setting, value)
+                    self._connection.rows(_SET_PARAMETER, setting, value)
                 described = describe(self._connection, sent.text)
             read = plan(described, exactness, unsure_text=self._unsure_text)
             query = read.around(sent.text)
@@ -154,6 +161,50 @@ class PostgresSession(Session):
         with self._complaints():
             found = {name: table(self._connection, name) for name in names}
         return {name: one for name, one in found.items() if one is not None}
+
+    def check(self, statement: Statement, parameters: Mapping[str, Parameter]) -> bool:
+        """EXPLAIN: the server parses and plans the query, and looks whether this user may read what it reads."""
+        names = statement.parameters
+        with self._savepoint():
+            if set(names) <= set(parameters):
+                expressions, settings = bound(statement, parameters)
+                sent = substituted(statement, lambda name: expressions[name])
+                with self._complaints():
+                    for setting, value in settings:
+                        self._connection.rows(_SET_PARAMETER, setting, value)
+                before = "EXPLAIN (COSTS false)\n"
+                with self._complaints(statement, sent, len(before)):
+                    self._connection.do(before + sent.text)
+                    describe(self._connection, sent.text)
+                return True
+            # The types of what has no value are those that the server finds fitting.
+            numbers = {name: f"${at}" for at, name in enumerate(names, 1)}
+            sent = substituted(statement, lambda name: numbers[name])
+            before = f"PREPARE {SAVEPOINT} AS\n"
+            try:
+                with self._complaints(statement, sent, len(before)), self._typed():
+                    self._connection.do(before + sent.text)
+            except _Untyped:
+                return False
+            with self._complaints():
+                values = ", ".join(["NULL"] * len(names))
+                self._connection.do(f"EXPLAIN (COSTS false) EXECUTE {SAVEPOINT}({values})")
+        return True
+
+    @staticmethod
+    @contextmanager
+    def _typed() -> Iterator[None]:
+        try:
+            yield
+        except failures() as error:
+            if complaint_of(error).state in _UNTYPED:
+                raise _Untyped from None
+            raise
+
+    def volatile(self, functions: Collection[str]) -> list[str]:
+        """By ``pg_proc``; those of PostgreSQL itself are known without asking."""
+        with self._savepoint(), self._complaints():
+            return [name for name in functions if is_volatile(self._connection, name)]
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question; numerics are decimals."""

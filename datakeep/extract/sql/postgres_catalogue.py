@@ -24,7 +24,8 @@ _SAVEPOINT = "datakeep_name"
 _RESOLVE = "SELECT to_regclass($1::text)::oid::int8"
 _TABLE = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, obj_description(c.oid, 'pg_class'),
-       pg_get_userbyid(c.relowner)::text, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END
+       pg_get_userbyid(c.relowner)::text, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
+       c.relrowsecurity
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = $1::text::oid
 """
@@ -43,6 +44,13 @@ JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 WHERE i.indrelid = $1::text::oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
       AND k.place <= i.indnkeyatts
 ORDER BY i.indisprimary DESC, i.indexrelid, k.place
+"""
+_VOLATILE = """
+SELECT 1 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE lower(p.proname) = lower($1::text) AND p.provolatile = 'v'
+      AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+      AND CASE WHEN $2::text = '' THEN pg_function_is_visible(p.oid) ELSE lower(n.nspname) = lower($2::text) END
+LIMIT 1
 """
 _OWNERS = {
     "table": """
@@ -66,7 +74,7 @@ def table(connection: Connection, name: str) -> Table | None:
     oid = _resolved(connection, name)
     if oid is None:
         return None
-    shown, kind, comment, owner, definition = connection.rows(_TABLE, oid)[0]
+    shown, kind, comment, owner, definition, row_security = connection.rows(_TABLE, oid)[0]
     columns = [TableColumn(*row) for row in connection.rows(_COLUMNS, oid)]
     keys: dict[tuple[int, bool], list[str]] = {}
     for index, primary, column in connection.rows(_UNIQUE, oid):
@@ -80,7 +88,14 @@ def table(connection: Connection, name: str) -> Table | None:
         unique=tuple(tuple(key) for (_, primary), key in keys.items() if not primary),
         definition=definition,
         owner=owner,
+        row_security=row_security,
     )
+
+
+def is_volatile(connection: Connection, function: str) -> bool:
+    """Whether a function of this name, not one of PostgreSQL's own, is volatile; that is what none stated is."""
+    schema, _, name = function.rpartition(".")
+    return bool(connection.rows(_VOLATILE, name.strip('"'), schema.strip('"')))
 
 
 def owners(connection: Connection, kind: str, name: str) -> list[tuple[str, str]]:

@@ -72,8 +72,14 @@ def _refuse_names(names: Sequence[str]) -> None:
     if twice:
         raise QueryRefused(
             f"more than one column of the query is called {', '.join(twice)}",
-            next_step=f"give each a name of its own, such as: a.{twice[0]} AS a_{twice[0]}",
+            next_step=_name_step(twice[0]),
         )
+
+
+def _name_step(name: str) -> str:
+    if name == "?column?":  # PostgreSQL's own word for a column that has none
+        return "give each column that is computed a name with AS, such as: a + 1 AS next_a"
+    return f"give each a name of its own, such as: a.{name} AS a_{name}"
 
 
 def _type_oids(connection: Connection, query: str, count: int) -> list[int]:

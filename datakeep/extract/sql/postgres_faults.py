@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import AccessDenied, DatakeepError
+from datakeep.core.errors import AccessDenied, DatakeepError, UsageError
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
 from datakeep.extract.sql.places import shown_place
 
@@ -29,6 +29,10 @@ _UNREACHABLE = (
     ("server closed the connection", "it ended the connection"),
 )
 _BAD_OPTION = re.compile(r'invalid URI query parameter: "(\w+)"')
+_OPERANDS = re.compile(r"operator does not exist: ([\w ]+?) \S+ ([\w ]+)$")
+#: A placeholder that begins, or ends, at most so many characters from where the server complains is what it means.
+_NEAR = 16
+_BAD_VALUE = re.compile(r'invalid (\w+) value: "([^"]{1,60})"')
 _GONE_STATES = ("08", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05", "53300")
 _GONE_WORDS = ("server closed the connection", "connection to server was lost", "no connection to the server",
                "could not receive data", "SSL SYSCALL", "SSL connection has been closed", "terminating connection",
@@ -84,6 +88,17 @@ def connection_fault(error: BaseException, shown: str) -> DatakeepError:
             f"{shown} wants a password, and none was given",
             next_step="set PGPASSWORD, or put a line for it into ~/.pgpass",
         )
+    if value := _BAD_VALUE.search(text):
+        return UsageError(
+            f"the URL of the database has {value[2]!r} as its {value[1]}, which PostgreSQL does not know",
+            next_step="write it as PostgreSQL's documentation of connection URIs does, such as sslmode=require",
+        )
+    if "does not support SSL" in text:
+        return DatabaseUnreachable(
+            f"{shown} cannot be reached as the URL's sslmode wants it: the server has no encryption (TLS)",
+            next_step="ask whoever runs the server to turn it on; in a network that you trust, sslmode=prefer "
+            "takes a connection without it",
+        )
     option = _BAD_OPTION.search(text)
     if option:
         return DatabaseUnreachable(
@@ -133,6 +148,11 @@ def query_fault(
             f"the connection to {shown} ended on the way: {complaint.primary}",
             next_step="run the same command again: nothing was kept of this attempt",
         )
+    if complaint.state == "57014" and "user request" in complaint.primary:
+        return QueryFailed(
+            f"{shown} gave up: {complaint.primary}: somebody who runs the server, or a program of theirs, ended it",
+            next_step="ask them why, such as how long a query may take, and at which time of day",
+        )
     if complaint.state == "57014":
         return QueryFailed(
             f"{shown} gave up: {complaint.primary}",
@@ -147,15 +167,44 @@ def query_fault(
     place, lines = _place(complaint, statement, sent, lead)
     hint = f" ({complaint.hint})" if complaint.hint else ""
     if place or complaint.state.startswith(("42", "0A", "26", "34")):
+        step = _value_step(complaint, statement, sent, lead)
         return QueryRefused(
-            f"{shown} does not take the query: {place}{complaint.primary}{hint}",
-            next_step="correct the query there" if place else "correct the query",
+            f"{shown} does not take the query: {place}{complaint.primary}{'' if step else hint}",
+            next_step=step or ("correct the query there" if place else "correct the query"),
             things=lines,
         )
     return QueryFailed(
         f"{shown} failed on the way: {complaint.primary}{hint}",
         next_step="correct the query, or leave out the rows that it fails on",
     )
+
+
+def _value_step(
+    complaint: Complaint, statement: Statement | None, sent: Sent | None, lead: int
+) -> str | None:
+    """What to give instead of a value that does not fit the place where it stands; None if none is at fault."""
+    if complaint.position is None or statement is None or sent is None:
+        return None
+    at = sent.origin(complaint.position - lead)
+    near = [
+        name
+        for name, start, end in statement.placeholders
+        if end - _NEAR <= at <= end or at <= start < at + _NEAR
+    ]
+    if near and "requires array on right side" in complaint.primary:
+        name = near[0]
+        return (
+            f"a parameter is one value, no list: write the list into the query, or take a text apart in it: "
+            f"string_to_array(:{name}, ','), with a cast such as ::int[] behind it"
+        )
+    types = _OPERANDS.search(complaint.primary)
+    if near and types:
+        name = near[0]
+        return (
+            f"give :{name} a value that fits, or say its type: --param {name}:TYPE=VALUE; as it was given, "
+            f"{types[1]} is compared with {types[2]}. If the value is right, CAST the other side in the query"
+        )
+    return None
 
 
 def _place(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlglot import Dialect, ErrorLevel, exp
 from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.tokens import TokenType
 
 from datakeep.core.errors import UsageError
 from datakeep.core.names import nearest
@@ -95,6 +97,7 @@ def read(text: str, dialect: str) -> Reading:
         UsageError: There is no such dialect.
     """
     tokens = tokens_of(text, dialect)
+    _refuse_commas(text, tokens)
     doubtful = colons.doubtful(text, tokens)
     if doubtful is not None:
         refuse(
@@ -111,6 +114,18 @@ def read(text: str, dialect: str) -> Reading:
         refuse(text, 0, "there is no query", "write one SELECT")
     _name_placeholders(text, tree, places, names)
     return Reading(text, dialect, tokens, tree, places)
+
+
+def _refuse_commas(text: str, tokens: Sequence[Token]) -> None:
+    """No database takes a list with a hole in it, as sqlglot does; some take a comma at its end."""
+    for before, token in pairwise(tokens):
+        if token.token_type == TokenType.COMMA and before.token_type in (TokenType.COMMA, TokenType.SELECT):
+            refuse(
+                text,
+                token.start,
+                "syntax error: something is missing before `,`",
+                "take the comma out, or name what is missing",
+            )
 
 
 def _parsed(text: str, to_parse: str, dialect: str, tokens: Sequence[Token]) -> list[Any]:

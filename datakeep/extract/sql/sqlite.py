@@ -118,6 +118,14 @@ class _SqliteSession(Session):
         with _faults(self._path):
             return tables_of(self._connection, names)
 
+    def check(self, statement: Statement, parameters: Mapping[str, Parameter]) -> bool:
+        """EXPLAIN, with NULL for what has no value."""
+        text = substituted(statement, lambda name: f":{name}").text
+        known = {name: _bound(name, parameter) for name, parameter in parameters.items()}
+        with self._reading_only(), _faults(self._path):
+            self._prepare(text, dict.fromkeys(statement.parameters) | known)
+        return True
+
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question of our own."""
         stopped = self._limit()

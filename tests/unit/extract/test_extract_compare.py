@@ -252,6 +252,24 @@ def test_examples_are_few_told_as_text_and_withheld_when_personal(tmp_path: Path
     assert any("no examples" in line for line in lines)
 
 
+def test_of_rows_without_a_key_the_columns_that_tell_the_nearest_apart_are_shown(tmp_path: Path) -> None:
+    names = "abcdefgh"
+    rows = [dict.fromkeys(names, "1") | {"a": str(number)} for number in range(4)]
+    other = [*rows[:2], rows[2] | {"h": "e\u0301"}, rows[3] | {"g": "1 ", "h": "x" * 90 + "y"}]
+    rows[3]["h"] = "x" * 90 + "z"
+    kinds = schema(**dict.fromkeys(names, pa.string()))
+    found = of([write(tmp_path / "a.parquet", rows, kinds)], [write(tmp_path / "b.parquet", other, kinds)])
+    lines = [line for line in comparison_lines(found, "t@v1", "now") if line.startswith(("  +", "  -"))]
+    same = "b = 1, c = 1, d = 1"
+    tail = "x" * 20
+    assert sorted(lines) == [
+        f"  + g = '1 ', h = …{tail}y, a = 3, {same}, …",
+        f"  + h = 'e\\u0301', a = 2, {same}, e = 1, …",
+        f"  - g = 1, h = …{tail}z, a = 3, {same}, …",
+        f"  - h = 1, a = 2, {same}, e = 1, …",
+    ]
+
+
 def test_changed_rows_are_told_with_old_and_new_values(tmp_path: Path) -> None:
     kinds = schema("k", s=pa.string(), d=pa.decimal128(10, 2), x=pa.float64())
     rows = [{"k": k, "s": "a", "d": Decimal("1.50"), "x": 0.1} for k in range(9)]

@@ -42,6 +42,9 @@ class ShopSession(Session):
     def run(self, statement, parameters, exactness):
         raise AssertionError("check-sql runs no query")
 
+    def check(self, statement, parameters):
+        return True
+
     def tables(self, names):
         known = {
             "orders": Table("main.orders", "table", (TableColumn("id", "i"), TableColumn("day", "t")), None, ("id",)),

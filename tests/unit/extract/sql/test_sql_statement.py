@@ -43,6 +43,14 @@ def test_a_refusal_shows_the_line_with_a_caret_under_the_place():
     assert caught.value.things == ("       b + FROM t", "           ^")
 
 
+def test_a_list_with_a_hole_in_it_is_refused_though_sqlglot_takes_it():
+    with pytest.raises(
+        QueryRefused, match="line 1, column 11: syntax error: something is missing before `,`"
+    ):
+        parse("SELECT id,, carrier FROM t", "postgres")
+    assert parse("SELECT ',,' AS a, b, FROM t", "duckdb")
+
+
 def test_the_caret_stands_under_the_place_behind_wide_characters_and_tabs():
     with pytest.raises(QueryRefused) as caught:
         parse("SELECT\t氏名, nextval('s')", "postgres")
