@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from file_servers import DavHost, SshHost
+from hypothesis import settings
 from object_server import ObjectServer, credentials
 from postgres_server import PostgresServer, load_flights
 from server_process import running
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # A run in the background (nohup, CI) may have been started with Ctrl-C ignored, which every command would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Fixed seeds, and no time limit: a busy machine fails no test.
+settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

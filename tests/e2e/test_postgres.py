@@ -364,7 +364,7 @@ UNREACHABLE = {
         "nothing listens",
     ),
     "no such host": ("keeper:Falsch-991@db.invalid/flights", DatabaseUnreachable, "cannot be resolved"),
-    "no encryption": (f"keeper:{{secret}}@{HERE}?sslmode=require", DatabaseUnreachable, "encrypted"),
+    "no encryption": (f"keeper:{{secret}}@{HERE}?sslmode=require", DatabaseUnreachable, "encryption"),
     "unknown option": (f"keeper:{{secret}}@{HERE}?nope=1", DatabaseUnreachable, "does not know: nope"),
 }
 

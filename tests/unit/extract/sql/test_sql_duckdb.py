@@ -112,7 +112,7 @@ def test_a_type_without_an_equal_is_refused_and_text_when_told(kind, value, text
 
 
 def test_the_page_of_types_has_the_same_rows():
-    section = TYPES_PAGE.read_text("utf-8").partition("## DuckDB\n")[2].partition("\n## ")[0]
+    section = TYPES_PAGE.read_text("utf-8").partition("## DuckDB\n")[2].partition("\n### ")[0]
     rows = [
         line.replace("`", "").strip("|").split("|") for line in section.splitlines() if line.startswith("| `")
     ]
