@@ -65,7 +65,7 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], int, tuple[str, ...], str]] = {
         ("--param", "low=Tokyo"),
         34,
         ("line 1, column 36", "operator does not exist: date > text"),
-        "correct",
+        "give :low a value that fits",
     ),
     "parameter-that-cannot-be-written-down": (
         "SELECT id FROM shop.not_there WHERE :what = ''",

@@ -170,7 +170,10 @@ def test_a_hundred_broken_files_take_nothing_away_and_are_named(large):
     assert find(large, ["m42"]).found[0].name == "m42"
     used = audit(large, "dataset:orders", now=None)
     assert isinstance(used, UsedBy)
-    assert (len(used.records), len(used.broken)) == (300, 50)
+    assert (len(used.records), len(used.broken)) == (
+        300,
+        100,
+    )  # an entry that is broken might have told more, too
 
 
 def test_two_processes_at_once_answer_and_leave_one_whole_index(large):
