@@ -218,13 +218,28 @@ def _edited(keep: Keep, head: str, paths: Sequence[str], known: _Known) -> Itera
     ends = _ends(keep, head, list(now), known)
     for path, there in now.items():
         first, last = ends.get(path, (None, None))
-        if first and last and there != first.object_id:
+        if first and last and there != first.object_id and not _only_names_its_run(keep, path, first, there):
             yield _told(keep, path, first, last, there)
         elif path in known.before and (other := _as_before(keep, path, known.before[path], there)):
             yield other
     if len(paths) > _MAX_TOLD:
         more = len(paths) - _MAX_TOLD
         yield Tampered(paths[_MAX_TOLD], f"{more:,} more files that are written once were changed as well")
+
+
+def _only_names_its_run(keep: Keep, path: str, first: Step, now: str | None) -> bool:
+    """Whether a model record was only told its run in MLflow, which may be logged later: no answer hangs on it."""
+    if not now or not first.object_id or not path.startswith("models/"):
+        return False
+    texts = keep.tree.read_objects([first.object_id, now])
+    try:
+        old, new = (_fields(path, texts[one]) for one in (first.object_id, now))
+    except (KeyError, DatakeepError, ValueError, TypeError, RecursionError):
+        return False
+    differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return bool(differing) and all(
+        name.startswith("tracked.") and old.get(name) is None for name in differing
+    )
 
 
 def _ends(keep: Keep, head: str, paths: Sequence[str], known: _Known) -> dict[str, tuple[Step, Step]]:

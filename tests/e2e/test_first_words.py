@@ -99,7 +99,7 @@ def test_a_broken_entry_and_a_broken_person_are_named_in_words_and_in_json(
     (keep / "people/ken.yaml").write_text("format: [")
     aiko.run("git", "add", "register", "people", cwd=keep)
     aiko.run("git", "commit", "-qm", "by hand", cwd=keep)
-    listed = aiko.datakeep("list", cwd=keep)
+    listed = aiko.datakeep("list", cwd=keep, code=3)
     assert "orders  v1" in listed.out
     assert "register/orders/v2.yaml" in listed.err
     shown = aiko.datakeep("show", "orders", cwd=keep)

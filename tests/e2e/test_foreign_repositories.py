@@ -416,7 +416,7 @@ def test_terminal_codes_in_a_register_entry(attacker: Attacker, victim: Callable
     attacker.change_yaml(ENTRY, lambda data: data["manifest"].update(purpose="\x1b]0;owned\x07"))
     ken = victim()
     ken.refused("show", "orders", code=14, said="a control character")
-    assert "\x1b]" not in ken.calls.datakeep("list", cwd=ken.clone).out
+    assert "\x1b]" not in ken.calls.datakeep("list", cwd=ken.clone, code=3).out
 
 
 @pytest.mark.parametrize(
