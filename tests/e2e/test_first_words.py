@@ -102,13 +102,13 @@ def test_a_broken_entry_and_a_broken_person_are_named_in_words_and_in_json(
     listed = aiko.datakeep("list", cwd=keep, code=3)
     assert "orders  v1" in listed.out
     assert "register/orders/v2.yaml" in listed.err
-    shown = aiko.datakeep("show", "orders", cwd=keep)
+    shown = aiko.datakeep("show", "orders", cwd=keep, code=3)
     assert "not the newest: that is v2" in shown.out
     assert "register/orders/v2.yaml" in shown.err
-    log = aiko.datakeep("log", "orders", cwd=keep).out
+    log = aiko.datakeep("log", "orders", cwd=keep, code=3).out
     assert "cannot be read: register/orders/v2.yaml" in log
     assert "git log -- register/orders/v2.yaml" in log
-    assert aiko.datakeep("log", "orders", "--json", cwd=keep).data["versions"][0]["at"] is None
+    assert aiko.datakeep("log", "orders", "--json", cwd=keep, code=3).data["versions"][0]["at"] is None
     people = aiko.datakeep("people", "list", cwd=keep, code=3).out
     assert "cannot be read: people/ken.yaml" in people
     assert aiko.datakeep("people", "list", "--json", cwd=keep, code=3).data["unreadable"]
