@@ -6,7 +6,6 @@ now are each said.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, nearest
 from datakeep.lineage import records
+from datakeep.lineage.same_bytes import EMPTY
 from datakeep.workflows import undeclared
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import not_known, stated
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 #: Base models of base models, and no further: a record that names itself must not hang the audit.
 _MAX_DEPTH = 10
-_OF_NOTHING = hashlib.sha256().hexdigest()
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})", re.IGNORECASE)
 
 
@@ -235,7 +234,7 @@ def _by_sha256(
     from datakeep.workflows.registered_file import registered_file  # late: most audits name no file
 
     found = find_by_digest(keep, sha256)
-    readers = () if sha256 == _OF_NOTHING else undeclared.readers(keep, sha256)
+    readers = () if sha256 == EMPTY else undeclared.readers(keep, sha256)
     files, lacking = registered_file(keep, sha256, fetch=fetch)
     if not found.records:
         guesses = () if files or readers or path is None else nearest_files(keep, path.resolve())

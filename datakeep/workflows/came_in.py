@@ -7,14 +7,13 @@ Telling it takes a walk through the whole history, at each audit of a version th
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import DatakeepError
 from datakeep.repository import working
 from datakeep.repository.command import is_object_id
 from datakeep.repository.working import Addition
+from datakeep.workflows.remembered import remember
 
 if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
@@ -64,7 +63,7 @@ def _walked(keep: Keep, folder: str, head: str) -> CameIn:
     places = {commit: place for place, commit in enumerate(times)}
     files = {path: places[one.commit] for path, one in found.items()}
     if keep.repository.head() == head:  # what was walked is the head of this moment
-        _remember(keep, {"format": _FORMAT, "commit": head, "commits": commits, "files": files})
+        remember(keep, _CACHE, {"format": _FORMAT, "commit": head, "commits": commits, "files": files})
     return CameIn(commits, files)
 
 
@@ -79,13 +78,3 @@ def _recall(keep: Keep, head: str) -> CameIn | None:
         return None
     whole = all(0 <= place < len(commits) for place in files.values())
     return CameIn(commits, files) if whole and all(is_object_id(one[0]) for one in commits) else None
-
-
-def _remember(keep: Keep, data: dict[str, Any]) -> None:
-    try:
-        path = keep.repository.private_folder() / _CACHE
-        temporary = path.with_suffix(f".{os.getpid()}.new")
-        temporary.write_text(json.dumps(data), "utf-8")
-        temporary.replace(path)
-    except (OSError, UnicodeError, DatakeepError):
-        return  # a keep that may only be read: it is walked again the next time

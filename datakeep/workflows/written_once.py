@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from datakeep.formats import yaml
 from datakeep.repository import edits, working
 from datakeep.repository.command import is_object_id
 from datakeep.repository.edits import Step
+from datakeep.workflows.remembered import remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -203,13 +203,7 @@ def _remember(keep: Keep, known: _Known) -> None:
         "before": known.before,
         "ends": {path: [_kept(first), _kept(last)] for path, (first, last) in known.ends.items()},
     }
-    try:
-        path = keep.repository.private_folder() / _CACHE
-        temporary = path.with_suffix(f".{os.getpid()}.new")
-        temporary.write_text(json.dumps(data), "utf-8")
-        temporary.replace(path)
-    except (OSError, UnicodeError, DatakeepError):
-        return  # a keep that may only be read: it is looked through again the next time
+    remember(keep, _CACHE, data)
 
 
 def _edited(keep: Keep, head: str, paths: Sequence[str], known: _Known) -> Iterator[Tampered]:
@@ -236,7 +230,7 @@ def _only_names_its_run(keep: Keep, path: str, first: Step, now: str | None) -> 
         old, new = (_fields(path, texts[one]) for one in (first.object_id, now))
     except (KeyError, DatakeepError, ValueError, TypeError, RecursionError):
         return False
-    differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    differing = _differing(old, new)
     return bool(differing) and all(
         name.startswith("tracked.") and old.get(name) is None for name in differing
     )
@@ -333,12 +327,16 @@ def _differences(path: str, before: bytes | None, after: bytes | None) -> list[s
         old, new = _fields(path, before), _fields(path, after)
     except (DatakeepError, ValueError, TypeError, RecursionError):
         return [f"{_differing_bytes(before, after)}, and one of the two cannot be read"]
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    names = _differing(old, new)
     if not names:
         return [f"{_differing_bytes(before, after)}, and both say the same"]
     lines = [f"{name}: {_shown(old, name)} → {_shown(new, name)}" for name in names[:_SHOWN_FIELDS]]
     more = len(names) - len(lines)
     return lines + ([f"… and {more:,} more"] if more else [])
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
 def _differing_bytes(before: bytes, after: bytes) -> str:
