@@ -12,10 +12,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 _WATCH = """
 import os, signal, sys
@@ -100,3 +102,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def wait_until(
+    process: subprocess.Popen[bytes], answers: Callable[[], bool], log: Path, within_s: float
+) -> None:
+    """Wait until a server that was started answers; its log says why it does not."""
+    end = time.monotonic() + within_s
+    while not answers():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.2)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server_process import ended, free_port, start_server
+from server_process import ended, free_port, start_server, wait_until
 from tracker_programs import python_of
 
 if TYPE_CHECKING:
@@ -58,11 +57,7 @@ class SnowflakeServer:
                 cwd=self.folder,
                 start_new_session=True,
             )
-        end = time.monotonic() + _START_S
-        while not self._answers():
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < end, (self.folder / "log").read_text()
-            time.sleep(0.2)
+        wait_until(self.process, self._answers, self.folder / "log", _START_S)
 
     def _answers(self) -> bool:
         try:

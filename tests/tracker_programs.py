@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from server_process import ended, free_port, start_server
+from server_process import ended, free_port, start_server, wait_until
 
 _ROOT = Path(__file__).resolve().parents[1]
 _START_S = 300
@@ -88,11 +87,7 @@ class MlflowServer:
                 server, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.folder, env=environment, start_new_session=True,
             )  # fmt: skip
-        end = time.monotonic() + _START_S
-        while not self._answers():
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < end, (self.folder / "log").read_text()
-            time.sleep(0.2)
+        wait_until(self.process, self._answers, self.folder / "log", _START_S)
 
     def _answers(self) -> bool:
         try:
