@@ -80,9 +80,10 @@ def _run(argv: Sequence[str], way: _Way) -> int:
     except BrokenPipeError:
         raise
     except SystemExit as stop:
-        # click makes one of every pipe that nobody reads from, in some releases without saying so.
-        cause = stop.__context__
-        raise (cause if isinstance(cause, BrokenPipeError) else BrokenPipeError()) from None
+        # click ends so after writing a shell's completion, and makes one of every pipe that nobody reads from.
+        if any(_is_broken(stream) for stream in (sys.stdout, sys.stderr)):
+            raise BrokenPipeError from None
+        return stop.code if isinstance(stop.code, int) else 0
     except DatakeepError as error:
         return _report(error.id(), error.exit_code, error.what, error.next_step, error.things, way=way)
     except Exception as error:  # noqa: BLE001  (the last wall: a fault of ours is said to be one)

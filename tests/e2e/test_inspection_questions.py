@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -190,6 +191,20 @@ def test_completion_works_in_each_shell(aiko, shell):
     if shell == "fish":
         aiko.extra["COMP_CWORD"] = "ch"
     assert "checkout" in aiko.run("datakeep").out
+
+
+@pytest.mark.parametrize("argv", [["schema", "dataset"], []], ids=["answer", "completion"])
+def test_a_pipe_without_a_reader_ends_as_git_does(aiko, argv):
+    env = aiko.env | ({} if argv else {"_DATAKEEP_COMPLETE": "bash_source"})
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            ["datakeep", *argv], check=False, env=env, cwd=aiko.cwd, stdout=writing, stderr=subprocess.PIPE
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,7 @@ def on_terminal(
 
 def test_rule_4_missing_facts_are_asked_for_and_shown(kept: World, calls: Quick) -> None:
     answers = [
+        ("whether these are its splits: test=data/test/**, train=data/train/**", "yes"),
         ("purpose", "毎月の受注を予測する"),
         ("origin", "the shop"),
         ("extracted-at", "last week"),  # no day: asked again at once
