@@ -72,6 +72,7 @@ def options(calls: str) -> tuple[str, ...]:
         "--seccomp-bpf",
         "-qq",
         "-y",
+        "-ttt",
         "-s",
         "256",
         "-e",
@@ -81,8 +82,11 @@ def options(calls: str) -> tuple[str, ...]:
     )
 
 
-def calls_in(file: Path) -> Iterator[tuple[str, str]]:
-    """Process id and whole system call, for each that strace wrote to ``file``, in order."""
+def calls_in(file: Path) -> Iterator[tuple[str, str, float | None]]:
+    """Process id and whole system call, for each that strace wrote to ``file``, in order; and when it was made.
+
+    The time is in seconds since 1970, before the kernel began; None where strace was not asked for it.
+    """
     with file.open("rb") as source:
         yield from _whole(_lines(source))
 
@@ -92,20 +96,31 @@ def _lines(source: IO[bytes]) -> Iterator[str]:
         yield line.decode("utf-8", "surrogateescape").rstrip("\n")
 
 
-def _whole(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _whole(lines: Iterable[str]) -> Iterator[tuple[str, str, float | None]]:
     """Whole system calls; one that another process interrupted is put together again."""
-    begun: dict[str, str] = {}
+    begun: dict[str, tuple[str, float | None]] = {}
     for line in lines:
         pid, _, rest = line.partition(" ")
         if not pid.isdecimal():
             continue
-        rest = rest.lstrip(" ")
+        rest, at_s = rest.lstrip(" "), None
+        if rest[:1].isdecimal():
+            clock, _, rest = rest.partition(" ")
+            at_s = _seconds(clock)
         if rest.endswith(_UNFINISHED):
-            begun[pid] = rest.removesuffix(_UNFINISHED)
+            begun[pid] = rest.removesuffix(_UNFINISHED), at_s
         elif rest.startswith("<") and (resumed := _RESUMED.match(rest)):
-            yield pid, begun.pop(pid, "") + resumed["rest"]
+            call, at_s = begun.pop(pid, ("", None))
+            yield pid, call + resumed["rest"], at_s
         else:
-            yield pid, rest
+            yield pid, rest, at_s
+
+
+def _seconds(clock: str) -> float | None:
+    try:
+        return float(clock)
+    except ValueError:
+        return None
 
 
 def opened(call: str) -> Opened | None:

@@ -128,7 +128,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     with own_room(keep) as room:
         trace = room / "trace"
         trace.mkdir()
-        watching = watch(argv, environment, trace.resolve())
+        watching = watch(argv, environment, trace.resolve(), out)
         lines = attended.Lines()
         about_to_start()
         ended = attended.run(

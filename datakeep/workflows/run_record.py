@@ -18,6 +18,7 @@ from datakeep.lineage import inputs
 from datakeep.repository.code import DIFF_LIMIT_BYTES, uncommitted_diff
 from datakeep.rerun import artifacts, host, metrics
 from datakeep.workflows.given_data import changed_since
+from datakeep.workflows.read_order import written
 from datakeep.workflows.recording import PACKAGES, UNCOMMITTED
 from datakeep.workflows.run_inputs import add_parameters, add_undeclared, given_inputs, named, not_seen
 
@@ -180,7 +181,7 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
         found.unknown.append(f"files read ({seen.observed.why})")
         return None, found
     classed = inputs.classify(seen.read.paths, _places(seen, seen.read.paths))
-    found = given_inputs(seen.given, classed.datasets)
+    found = given_inputs(seen.given, classed.datasets, seen.read.opened_s, seen.began_s)
     for given in seen.given:
         for line in changed_since(keep, given)[:10]:
             keep.progress.warn(f"the training changed its data of {given.label}: {line}")
@@ -254,8 +255,15 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
     unknown += [f"a file that the training left: {said}" for said in passed_over[:10]]
     in_out = {(one.sha256, Path(one.path).name) for one in found}
     left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
+    is_timed = bool(seen.read and seen.read.opened_s)
     return left + [
-        Artifact(path=showable_path(one.path), sha256=one.sha256, size_bytes=one.size_bytes) for one in found
+        Artifact(
+            path=showable_path(one.path),
+            sha256=one.sha256,
+            size_bytes=one.size_bytes,
+            **(written(one.changed_s, seen.began_s) if is_timed else {}),
+        )
+        for one in found
     ]
 
 
