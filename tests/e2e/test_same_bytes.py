@@ -204,3 +204,24 @@ def test_a_secret_is_perhaps_only_a_file_of_its_size(copied):
     assert verdicts(ask(copied, "orders@v2:train/a.csv"))["alike@v1"] == ("orders@v2", "read")
     rows = verdicts(ask(copied, "orders@v2", "--where", "id = 3"))
     assert (rows["small@v1"][1], rows["alike@v1"][1]) == ("not read", "not known")
+
+
+def test_find_knows_the_names_of_undeclared_files(copied):
+    def found(*words):
+        done = copied.aiko.datakeep("find", *words, "--json", cwd=copied.keep, code=None)
+        told = [one for one in done.data["found"] if one["kind"] == "model"]
+        return {
+            (one["name"], one["version"]): {where["text"].rpartition("/")[2] for where in one["where"]}
+            for one in told
+        }
+
+    assert found("NEW.csv") == {("changed", "v1"): {"new.csv"}}
+    assert found("copy/test", "t.csv")[("alone", "v1")] == {"t.csv"}
+    assert ("small", "v1") in found(".env-small")  # what is withheld is its digest, not its place
+    assert found("new.csv", "t.csv") == {}
+    shown = copied.aiko.datakeep("find", "new.csv", "--kind", "model", cwd=copied.keep).out
+    assert "read undeclared: " in shown
+    assert "next: datakeep audit model:changed@v1" in shown
+    assert (
+        "model" not in copied.aiko.datakeep("find", "new.csv", "--kind", "file", cwd=copied.keep, code=3).out
+    )
