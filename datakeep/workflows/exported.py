@@ -58,8 +58,10 @@ def answer_of(
     if isinstance(found, FileUsedBy):
         return _of_files(graph, [found], subject, found)
     for record in found.records:
+        copies = [one for one in found.undeclared.found if one.model == record.label]
+        graph.reader(record, copies)
         graph.went_into(record, found.dataset, found.version)
-        graph.read_a_copy(record, [one for one in found.undeclared.found if one.model == record.label])
+        graph.read_a_copy(record, copies)
     for way in (*found.derived, *found.through):
         graph.way(way)
     graph.close()
@@ -188,6 +190,13 @@ class _Graph:
             if name not in answered:
                 self.edge(self.model_called(name), key, "base")
         return key
+
+    def reader(self, record: ModelRecord, copies: Sequence[SameBytes]) -> None:
+        """The model of ``record``, with whose bytes what it read undeclared has."""
+        by_place: dict[str, list[SameBytes]] = {}
+        for one in copies:
+            by_place.setdefault(one.at, []).append(one)
+        self._model(record, same=[(at, in_words(some)) for at, some in by_place.items()])
 
     def went_into(self, record: ModelRecord, dataset: str, version: str | None) -> None:
         """The model of ``record`` read one or more versions of ``dataset``."""
@@ -332,7 +341,7 @@ class _Graph:
                 rows["same bytes"] = [f"{at} is {whose}" for at, whose in same]
             facts = tuple(Fact(label, tuple(texts)) for label, texts in rows.items())
             lacking = tuple(dict.fromkeys([*record.unknown, *gaps(record)])) if unknown is None else unknown
-            self._models[key] = Model(record.model, record.version, record, facts, lacking)
+            self._models[key] = Model(record.model, record.version, record, facts, lacking, dict(same))
         return key
 
     def _read(self, source: str, target: str, record: ModelRecord, dataset: str, version: str | None) -> None:

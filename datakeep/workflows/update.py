@@ -161,9 +161,9 @@ def update(
     with contextlib.ExitStack() as stack:
         found, seen = _new_source(keep, request, base, document, files, stack, who=who, now=now)
         source = found.files if found else None
-        if stated := given.get("splits"):
+        if (stated := given.get("splits")) or (request.manifest and document.get("splits")):
             paths = found.files.paths if found else base.inventory.table.column("path").to_pylist()
-            require_files(stated, paths)
+            require_files(stated or (), paths, document=document.get("splits"), manifest=request.manifest)
         _complete(keep, request, base, document, suggestions(source or (), who), now)
         now = max(now, ended(document)) if request.extraction else now
         files |= _profile(keep, base, request, document, files, source, seen)
