@@ -24,6 +24,8 @@ _CALLS = (
     f"{strace.OPENING_CALLS},?rename,renameat,?renameat2,?link,linkat,chdir"
     ",?mkdir,mkdirat,?mknod,mknodat,?rmdir,unlinkat"
 )
+_NO_READING = frozenset({"O_PATH", "O_DIRECTORY", "O_TMPFILE"})
+_WRITES = frozenset({"O_WRONLY", "O_CREAT", "O_TRUNC"})
 _PROBE_TIMEOUT_S = 20
 _PLACE = r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<%s>(?:[^>\\]|\\.)*)>)?, )?"
 _MOVED = re.compile(
@@ -70,7 +72,11 @@ class Reads:
 
     def opened(self, path: str, flags: frozenset[str]) -> None:
         """A file was opened."""
-        if not path.startswith("/") or flags & {"O_PATH", "O_DIRECTORY", "O_TMPFILE"}:
+        if not path.startswith("/") or flags & _NO_READING:
+            return
+        if not flags & _WRITES:  # most often; what is the same for all others comes below
+            if path not in self._own:
+                self.paths.setdefault(self._first_name(path))
             return
         first = self._first_name(path)
         is_made = first == path and path.rpartition("/")[0] in self.made_folders
@@ -204,14 +210,13 @@ def from_strace(folder: Path, cwd: str) -> Reads:
     reads, where = Reads(), {"": cwd}
     file = folder / strace.FILE_NAME
     for pid, call in strace.calls_in(file) if file.is_file() else ():
-        opened = strace.opened(call)
-        if opened is None:
+        if isinstance(call, str):
             _take_other(call, pid, where, reads)
             continue
-        if opened.folder and "(AT_FDCWD<" in call[:20]:  # else it is any folder that is open
-            where[pid] = opened.folder
-        if opened.error is None:
-            reads.opened(opened.path, frozenset(opened.flags.split(",")[0].split("|")))
+        if call.is_cwd and call.folder:  # else it is any folder that is open
+            where[pid] = call.folder
+        if call.error is None:
+            reads.opened(call.path, call.flags)
     return reads
 
 
