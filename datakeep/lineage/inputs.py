@@ -120,20 +120,22 @@ class Classed:
 def classify(paths: Iterable[str], places: Places) -> Classed:
     """Every one of ``paths`` (absolute, without links) in the one class that it belongs to."""
     found = Classed(datasets={name: set() for name in places.data.values()})
+    given = [(f"{folder}/", len(folder) + 1, found.datasets[name]) for folder, name in places.data.items()]
     for path in paths:
-        name, below = _dataset_of(path, places.data)
-        if name is not None:
-            found.datasets[name].add(below)
-        elif not any(is_below(path, folder) for folder in places.own):
-            _class_of(path, places, found)
+        for start, length, files in given:
+            if path.startswith(start):
+                files.add(path[length:])
+                break
+        else:
+            if not any(is_below(path, folder) for folder in places.own):
+                _class_of(path, places, found)
     return found
 
 
-def _dataset_of(path: str, data: Mapping[str, str]) -> tuple[str | None, str]:
-    for folder, name in data.items():
-        if path.startswith(f"{folder}/"):
-            return name, path[len(folder) + 1 :]
-    return None, ""
+def elsewhere(paths: Iterable[str], data: Iterable[str]) -> list[str]:
+    """Those of ``paths`` that lie in none of the folders ``data``."""
+    given = tuple(f"{folder}/" for folder in data)
+    return [path for path in paths if not path.startswith(given)]
 
 
 def _class_of(path: str, places: Places, found: Classed) -> None:
@@ -162,8 +164,12 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
 
 
 def _is_software(path: str, prefixes: Iterable[str]) -> bool:
-    return bool(_PACKAGES.search(path)) or any(
-        is_below(path, f"{prefix.rstrip('/')}/{part}") for prefix in prefixes for part in _OF_A_PREFIX
+    if _PACKAGES.search(path):
+        return True
+    return any(
+        path.startswith(prefix.rstrip("/"))
+        and any(is_below(path, f"{prefix.rstrip('/')}/{part}") for part in _OF_A_PREFIX)
+        for prefix in prefixes
     )
 
 
