@@ -18,6 +18,7 @@ _SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run",
     "/var/run", "/var/cache", "/var/lib/sss", "/nix/store", "/gnu/store", "/boot",
 )  # fmt: skip
+_IN_SYSTEM = tuple(f"{folder}/" for folder in _SYSTEM)
 #: Below /dev, but a folder like any other.
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  no temporary file is made there
 _PACKAGES = re.compile(
@@ -121,13 +122,14 @@ def classify(paths: Iterable[str], places: Places) -> Classed:
     """Every one of ``paths`` (absolute, without links) in the one class that it belongs to."""
     found = Classed(datasets={name: set() for name in places.data.values()})
     given = [(f"{folder}/", len(folder) + 1, found.datasets[name]) for folder, name in places.data.items()]
+    own = tuple(f"{folder.rstrip('/')}/" for folder in places.own)
     for path in paths:
         for start, length, files in given:
             if path.startswith(start):
                 files.add(path[length:])
                 break
         else:
-            if not any(is_below(path, folder) for folder in places.own):
+            if path not in places.own and not path.startswith(own):
                 _class_of(path, places, found)
     return found
 
@@ -145,7 +147,7 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
         found.environment.append(path)
         if is_shipped_data(path):
             found.shipped.append(path)
-    elif any(is_below(path, folder) for folder in _SYSTEM) and not is_below(path, _SHARED_MEMORY):
+    elif (path in _SYSTEM or path.startswith(_IN_SYSTEM)) and not is_below(path, _SHARED_MEMORY):
         found.system.append(path)
         if is_below(path, "/usr") and is_shipped_data(path):
             found.shipped.append(path)
