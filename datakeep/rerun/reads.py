@@ -12,6 +12,7 @@ import posixpath
 import re
 import subprocess
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from datakeep.rerun import strace
@@ -245,13 +246,17 @@ def _named(folder: str, path: str, here: str) -> str:
 def from_hook(folder: Path) -> Reads:
     """What the audit hook of :mod:`datakeep.rerun.audit_hook` wrote into ``folder``, of all processes."""
     reads = Reads()
-    for _, kind, *paths in sorted(_events(folder), key=lambda event: event[0]):
+    flags: dict[str, frozenset[str]] = {}
+    for _, kind, *paths in sorted(_events(folder), key=itemgetter(0)):
         if kind in ("moved", "linked"):
             reads.moved(paths[0], paths[1], stays=kind == "linked")
         elif kind == "packages":
             reads.package_folders.update(paths)
         else:
-            reads.opened(paths[0], frozenset(str(kind).split("|")))
+            words = flags.get(kind)
+            if words is None:
+                words = flags[kind] = frozenset(kind.split("|"))
+            reads.opened(paths[0], words)
             if len(paths) > 1:
                 reads.changed_s.setdefault(paths[0], float(paths[1]))
     return reads
@@ -259,12 +264,20 @@ def from_hook(folder: Path) -> Reads:
 
 def _events(folder: Path) -> Iterator[list[str]]:
     for file in folder.glob("*.reads"):
-        for line in file.read_bytes().splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue  # the last line of a process that was killed
-            yield event
+        lines = file.read_bytes().splitlines()
+        try:
+            yield from json.loads(b"[%s]" % b",".join(lines))  # at once, in a third of the time
+        except ValueError:
+            yield from _whole_ones(lines)
+
+
+def _whole_ones(lines: Sequence[bytes]) -> Iterator[list[str]]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # the last line of a process that was killed
+        yield event
 
 
 def born_after(paths: Sequence[str], moment_s: float) -> set[str]:
