@@ -32,7 +32,7 @@ class _Hidden:
         return None
 
 
-def lean_arrow() -> None:
+def lean_arrow(*, arrays: bool = True) -> None:
     """Arrow is loaded, and with it nothing that no command uses. For the command line alone.
 
     - Pandas: Arrow looks for it as soon as an array is made of a list, and loads it where it is installed: half a
@@ -41,22 +41,28 @@ def lean_arrow() -> None:
     - Arrow's client of S3, which its Parquet module loads whether or not it is used: 30 ms. We have our own.
     - numpy's linear algebra starts a thread for each processor, which takes as much time as numpy's own loading; no
       command multiplies matrices. The variable that says so is gone again before any other program is started.
+    - numpy itself, 80 ms, which Arrow loads where it is installed, and needs to hand columns to it alone: not where
+      ``arrays`` is False. In that process Arrow can then never do it.
     - Arrow takes memory as Python and the drivers do, and gives it back to them: 20 to 30 MB less at the peak of a
       register, and of what DuckDB gives, than with a pool of its own; 40 MB more at PostgreSQL's, which is lower.
     """
     stated = os.environ.get(_THREADS)
     os.environ.setdefault(_THREADS, "1")
-    try:
-        import pyarrow as pa
-    finally:
-        if stated is None:
-            del os.environ[_THREADS]
-    if _POOL not in os.environ:
-        pa.set_memory_pool(pa.system_memory_pool())
-    hidden = _Hidden({"pandas", "pyarrow._s3fs"})
+    # What Arrow cannot have now, it goes without.
+    hidden = _Hidden({"pandas", "pyarrow._s3fs", *(() if arrays else ("numpy", "cloudpickle"))})
     sys.meta_path.insert(0, hidden)
     try:
+        import pyarrow as pa
+
+        if _POOL not in os.environ:
+            pa.set_memory_pool(pa.system_memory_pool())
         pa.array([0])
-        import pyarrow.fs  # noqa: F401  (what it cannot have now, it goes without)
+        import pyarrow.fs
+
+        if not arrays:
+            import pyarrow.compute
+            import pyarrow.parquet  # noqa: F401
     finally:
         sys.meta_path.remove(hidden)
+        if stated is None:
+            del os.environ[_THREADS]

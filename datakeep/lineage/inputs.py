@@ -18,6 +18,7 @@ _SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run",
     "/var/run", "/var/cache", "/var/lib/sss", "/nix/store", "/gnu/store", "/boot",
 )  # fmt: skip
+_IN_SYSTEM = tuple(f"{folder}/" for folder in _SYSTEM)
 #: Below /dev, but a folder like any other.
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  no temporary file is made there
 _PACKAGES = re.compile(
@@ -120,20 +121,23 @@ class Classed:
 def classify(paths: Iterable[str], places: Places) -> Classed:
     """Every one of ``paths`` (absolute, without links) in the one class that it belongs to."""
     found = Classed(datasets={name: set() for name in places.data.values()})
+    given = [(f"{folder}/", len(folder) + 1, found.datasets[name]) for folder, name in places.data.items()]
+    own = tuple(f"{folder.rstrip('/')}/" for folder in places.own)
     for path in paths:
-        name, below = _dataset_of(path, places.data)
-        if name is not None:
-            found.datasets[name].add(below)
-        elif not any(is_below(path, folder) for folder in places.own):
-            _class_of(path, places, found)
+        for start, length, files in given:
+            if path.startswith(start):
+                files.add(path[length:])
+                break
+        else:
+            if path not in places.own and not path.startswith(own):
+                _class_of(path, places, found)
     return found
 
 
-def _dataset_of(path: str, data: Mapping[str, str]) -> tuple[str | None, str]:
-    for folder, name in data.items():
-        if path.startswith(f"{folder}/"):
-            return name, path[len(folder) + 1 :]
-    return None, ""
+def elsewhere(paths: Iterable[str], data: Iterable[str]) -> list[str]:
+    """Those of ``paths`` that lie in none of the folders ``data``."""
+    given = tuple(f"{folder}/" for folder in data)
+    return [path for path in paths if not path.startswith(given)]
 
 
 def _class_of(path: str, places: Places, found: Classed) -> None:
@@ -143,7 +147,7 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
         found.environment.append(path)
         if is_shipped_data(path):
             found.shipped.append(path)
-    elif any(is_below(path, folder) for folder in _SYSTEM) and not is_below(path, _SHARED_MEMORY):
+    elif (path in _SYSTEM or path.startswith(_IN_SYSTEM)) and not is_below(path, _SHARED_MEMORY):
         found.system.append(path)
         if is_below(path, "/usr") and is_shipped_data(path):
             found.shipped.append(path)
@@ -162,8 +166,12 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
 
 
 def _is_software(path: str, prefixes: Iterable[str]) -> bool:
-    return bool(_PACKAGES.search(path)) or any(
-        is_below(path, f"{prefix.rstrip('/')}/{part}") for prefix in prefixes for part in _OF_A_PREFIX
+    if _PACKAGES.search(path):
+        return True
+    return any(
+        path.startswith(prefix.rstrip("/"))
+        and any(is_below(path, f"{prefix.rstrip('/')}/{part}") for part in _OF_A_PREFIX)
+        for prefix in prefixes
     )
 
 

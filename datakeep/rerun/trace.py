@@ -147,18 +147,18 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
     )
 
 
-def _take(call: str, seen: _Seen) -> None:
-    opened = strace.opened(call)
-    if opened:
-        _take_opened(opened, seen)
+def _take(call: Opened | str, seen: _Seen) -> None:
+    if not isinstance(call, str):
+        _take_opened(call, seen)
     elif call.startswith(("connect(", "sendto(", "sendmmsg(")):
         _take_connection(call, seen)
 
 
 def _take_opened(opened: Opened, seen: _Seen) -> None:
-    path, flags = opened.path, opened.flags
+    flags = opened.flags
     if "O_WRONLY" in flags or "O_PATH" in flags:
         return
+    path = opened.path
     if opened.error:
         asked = opened.error in ("ENOENT", "EACCES", "EPERM", "ENOTDIR") and "O_CREAT" not in flags
         if asked and not _PROBED_FILE.search(path) and not _below(path, seen.ignored):

@@ -86,8 +86,7 @@ def _files_read(
     """Only registered files count: what else lay in the folder is no file of the version."""
     manifest = given.entry.manifest_model()
     patterns = manifest.splits.patterns if manifest.splits else {}
-    rows = given.inventory.with_splits(patterns).files
-    split_of = {row.path: row.split for row in rows}
+    split_of = given.inventory.with_splits(patterns).split_of()
     read = sorted(paths & split_of.keys())
     stray = len(paths) - len(read)
     if stray:

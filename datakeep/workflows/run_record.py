@@ -180,7 +180,8 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
         found = given_inputs(seen.given, None)
         found.unknown.append(f"files read ({seen.observed.why})")
         return None, found
-    classed = inputs.classify(seen.read.paths, _places(seen, seen.read.paths))
+    places = _places(seen, seen.read.paths)
+    classed = inputs.classify(seen.read.paths, places)
     found = given_inputs(seen.given, classed.datasets, seen.read.opened_s, seen.began_s)
     for given in seen.given:
         for line in changed_since(keep, given)[:10]:
@@ -189,7 +190,7 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
     add_undeclared(
         keep, classed.undeclared, found, began_s=seen.began_s, known=seen.base_files, moved=seen.read.moved
     )
-    doubtful = inputs.classify(seen.read.doubtful, _places(seen, seen.read.paths)).undeclared
+    doubtful = inputs.classify(seen.read.doubtful, places).undeclared
     if doubtful:
         found.unknown.append(
             f"whether the training made {named(doubtful)} itself, or read what was there: it is gone"
@@ -201,14 +202,15 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
 
 
 def _places(seen: Seen, paths: Sequence[str]) -> inputs.Places:
+    data = {str(given.data): given.label for given in seen.given}
     prefixes = [
         prefix
-        for prefix in sorted(inputs.possible_prefixes(paths))
+        for prefix in sorted(inputs.possible_prefixes(inputs.elsewhere(paths, data)))
         if any(os.path.lexists(f"{prefix}/{mark}") for mark in ("pyvenv.cfg", "conda-meta", "bin/python3"))
     ]
     own = [*seen.own, *([os.path.realpath(seen.out)] if seen.out else [])]
     return inputs.Places(
-        data={str(given.data): given.label for given in seen.given},
+        data=data,
         code=seen.script.root,
         tracked=seen.script.tree.tracked if seen.script.tree else frozenset(),
         own=tuple(own),

@@ -34,13 +34,26 @@ TRACE = """\
 1 openat(AT_FDCWD</w/d>, "pipe", O_RDONLY) = 3<pipe:[7]>
 2 <... openat resumed>) = 5</w/both>
 2 openat(5</w/sub>, "\\346\\263\\250.csv", O_RDONLY) = 6</w/sub/\\346\\263\\250.csv>
+2 openat2(AT_FDCWD</w>, "log", {flags=O_WRONLY|O_APPEND, resolve=RESOLVE_BENEATH}, 24) = 7</w/log>
+2 openat2(AT_FDCWD</w>, "two", {flags=O_RDONLY|O_CLOEXEC, resolve=0}, 24) = 7</w/two>
+2 openat(AT_FDCWD</w>, "passing", O_RDONLY) = 7</w/passing (deleted)>
+2 openat(AT_FDCWD</w>, "(b)", O_RDONLY) = 7</w/(b)>
 """
 
 
 def test_strace_is_read_by_where_descriptors_lead(tmp_path: Path) -> None:
     (tmp_path / "strace.txt").write_text(TRACE, "utf-8")
     found = from_strace(tmp_path, "/w")
-    assert set(found.paths) == {"/w/a.csv", "/data/real.csv", "/w/base", "/w/both", "/w/sub/注.csv"}
+    assert set(found.paths) == {
+        "/w/a.csv",
+        "/data/real.csv",
+        "/w/base",
+        "/w/both",
+        "/w/sub/注.csv",
+        "/w/two",
+        "/w/passing",
+        "/w/(b)",
+    }
     assert found.perhaps_own == {"/w/append", "/w/base"}
 
 
