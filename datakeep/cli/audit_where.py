@@ -54,11 +54,11 @@ def _answered(keep: Keep, condition: str, subjects: Sequence[str], *, fetch: boo
     models = [*(one.model for one in found.models), *(str(way.end) for way in found.through)]
     changed = behind_some(
         keep,
-        found.records,
+        found.ways.records,
         found.asked,
         now=datetime.now(UTC),
         models=models,
-        broken=found.broken,
+        broken=found.ways.broken,
         below=["models/", *searched],
     )
     code = {"yes": 0, "no": EXIT_NO, "not known": EXIT_INCOMPLETE}[_verdict(found.search)]
@@ -82,9 +82,9 @@ def _lines(found: RowsUsedBy, *, fetch: bool) -> Iterator[str]:
         yield _nothing(found)
     yield from _searched_lines(search)
     yield from _unsearched_lines(search, fetch=fetch)
-    if found.broken:
+    if found.ways.broken:
         yield "records that cannot be read, and might have told more:"
-        yield from some([f"{one.path}: {one.reason}" for one in found.broken], mark="!")
+        yield from some([f"{one.path}: {one.reason}" for one in found.ways.broken], mark="!")
     if found.models:
         yield f"next: datakeep audit model:{found.models[0].model}"
 
@@ -109,9 +109,9 @@ def _model_lines(found: RowsUsedBy) -> Iterator[str]:
     yield from _way_lines(found.derived, "derived from them (whether the rows are in these is not known):")
     head = "through others these versions went into (whether the rows did is not known):"
     yield from _way_lines(found.through, head)
-    if found.open:
+    if found.ways.open:
         yield "not known, because a record on the way is not there:"
-        yield from some(found.open, mark="?")
+        yield from some(found.ways.open, mark="?")
 
 
 def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
@@ -240,7 +240,7 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
         ],
         "derived": _ways(found.derived),
         "through": _ways(found.through),
-        "unknown": list(found.open),
+        "unknown": list(found.ways.open),
         "searched": {
             "versions": numbers.versions,
             "files": numbers.files,
@@ -273,7 +273,7 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
         ],
         "no_tables": dict(search.others),
         "remarks": dict(search.remarks),
-        "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
+        "broken": [{"path": one.path, "reason": one.reason} for one in found.ways.broken],
     }
 
 

@@ -161,7 +161,10 @@ class TrackedRun(Part):
 
 
 class ModelRecord(Document):
-    """A model record as a whole."""
+    """A model record as a whole.
+
+    ``unread_bases`` are those of ``base_models`` that were named, and of which no file was read, as was seen.
+    """
 
     kind: ClassVar[str] = "model"
     model_config = ConfigDict(
@@ -176,6 +179,7 @@ class ModelRecord(Document):
     undeclared: list[dict[str, Any]] = Field(default_factory=list)
     undeclared_count: int | None = Field(default=None, ge=0)
     base_models: list[str] = Field(default_factory=list)
+    unread_bases: list[str] = Field(default_factory=list)
     code: ModelCode
     command: list[str]
     parameters: dict[str, Any] = Field(default_factory=dict)

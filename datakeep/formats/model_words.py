@@ -38,6 +38,7 @@ def undeclared_in_words(entry: dict[str, Any]) -> str:
     parts += [f"in a checkout of {entry['of']}, which was not declared"] if "of" in entry else []
     parts += [str(entry["differs"])] if "differs" in entry else []
     parts += [f"the file of {entry['model']}, a base model that was not declared"] if "model" in entry else []
+    parts += [f"a file that {entry['left_by']} left"] if "left_by" in entry else []
     parts += [f"named by {entry['named']}"] if "named" in entry else []
     keys = ("withheld", "unreadable", "gone", "moved", "changed", "digest", "guess")
     parts += [f"{key}: {entry[key]}" for key in keys if key in entry]
@@ -171,6 +172,8 @@ def model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
         yield "proof", record.proof
     if record.tracked:
         yield "tracked", tracked_in_words(record.tracked)
+    for base in record.unread_bases:
+        yield "base model", f"{base}, because --base said so; no file of it was read"
     yield from _undeclared_rows(record)
     shipped = record.environment.data_read or []
     yield from (("read from the environment", one) for one in shipped[:_SHOWN_UNDECLARED])

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datakeep.lineage.hashes import ALGORITHMS, CHUNK_ROWS, KEY_BYTES, PLACE_BYTES, SEPARATOR, Algorithm
+from datakeep.lineage.hashes import (
+    ALGORITHMS,
+    CHUNK_ROWS,
+    HEAD_BYTES,
+    KEY_BYTES,
+    PLACE_BYTES,
+    SEPARATOR,
+    Algorithm,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,6 +67,7 @@ class Adding:
         )
         number = int(cursor.lastrowid or 0)
         self._add_paths(number, paths)
+        self._add_heads(number, inventory.table.column("sha256").combine_chunks())
         for first in range(0, len(paths), self._limit):
             self._take(inventory, number, first, min(self._limit, len(paths) - first))
         return True
@@ -75,6 +84,14 @@ class Adding:
         for first in range(0, len(paths), CHUNK_ROWS):
             part = paths.slice(first, CHUNK_ROWS)
             self._database.execute("INSERT INTO chunk VALUES (?, ?, ?)", (number, first, _packed(part)))
+
+    def _add_heads(self, number: int, digests: pa.Array) -> None:
+        """The beginning of each file's digest, by which its row is found among the sorted ones."""
+        heads = pc.binary_slice(digests, 0, HEAD_BYTES).cast(pa.binary(HEAD_BYTES))
+        for first in range(0, len(heads), CHUNK_ROWS):
+            part = pa.concat_arrays([heads.slice(first, CHUNK_ROWS)])
+            row = (number, first, bytes(memoryview(part.buffers()[1])[: HEAD_BYTES * len(part)]))
+            self._database.execute("INSERT INTO head VALUES (?, ?, ?)", row)
 
     def _take(self, inventory: Inventory, number: int, first: int, count: int) -> None:
         if self._rows + count > self._limit:

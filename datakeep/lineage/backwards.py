@@ -1,7 +1,8 @@
-"""From data to models: every model that a dataset went into, directly, through base models, through derived data.
+"""From data to models: every model that a dataset went into, and each way there.
 
-Each is reached by its shortest way. Where a record on a possible way is missing or broken, that is part of the
-answer: whether the way leads here is then not known, which is not "no".
+Ways are put together of the steps of :mod:`datakeep.lineage.steps`, the shortest way to each end. Where a record on a
+possible way is missing or broken, that is part of the answer: whether the way leads here is then not known, which is
+not "no".
 """
 
 from __future__ import annotations
@@ -10,38 +11,46 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datakeep.lineage import same_bytes
+from datakeep.lineage.steps import How, Node, equals, onward
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+__all__ = ["Node", "Reached", "Way", "begin", "further", "reached"]
 #: More open ends than this are counted, not named.
 _MAX_OPEN = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A version of a dataset or of a model; ``number`` 0 means whichever version."""
-
-    kind: str
-    name: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.name}@v{self.number}" if self.number else self.name
+_REMARKS: Mapping[How, str] = {
+    "left": " (read a file that it left)",
+    "named": " (named it as its base, and read no file of it)",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a model or derived dataset was reached: the versions on the way, from the asked one to its end."""
+    """How a model or derived dataset was reached: the versions on the way, from the asked one to its end.
+
+    ``hows`` says of each step what it is; there is one less of them than of ``nodes``.
+    """
 
     nodes: tuple[Node, ...]
+    hows: tuple[How, ...] = ()
 
     @property
     def end(self) -> Node:
         """What was reached."""
         return self.nodes[-1]
+
+    def then(self, node: Node, how: How) -> Way:
+        """One step longer."""
+        return Way((*self.nodes, node), (*self.hows, how))
+
+    def __str__(self) -> str:
+        text = str(self.nodes[0])
+        for node, how in zip(self.nodes[1:], self.hows, strict=True):
+            text += f"{' = ' if how == 'same' else ' → '}{node}"
+            text += _REMARKS.get(how, "")
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +58,13 @@ class Reached:
     """All that a dataset went into.
 
     Attributes:
-        ways: To every model and every derived dataset, each once.
+        direct: To the models that read it, under this name or with the same bytes under another one.
+        ways: To all else: models that it reached through others, and derived datasets. A model that read it may
+            have been reached through others as well.
         open: What could lead further and does not, because a record is missing or broken: one line each.
     """
 
+    direct: tuple[Way, ...]
     ways: tuple[Way, ...]
     open: tuple[str, ...]
 
@@ -65,53 +77,64 @@ def reached(database: sqlite3.Connection, dataset: str, number: int | None) -> R
         dataset: Its name.
         number: Of the version; None for all.
     """
-    ways: dict[Node, Way] = {}
-    start = Node("dataset", dataset, number or 0)
-    waiting = deque([Way((start,))])
+    first = begin(database, Node("dataset", dataset, number or 0))
+    found = further(database, first.values())
+    direct = [way for way in first.values() if way.end.kind == "model"]
+    derived = {node: way for node, way in first.items() if node.kind == "dataset"}
+    ways = _sorted((found | derived).values())
+    return Reached(_sorted(direct), ways, tuple(open_ends(database, {*first, *found})))
+
+
+def begin(database: sqlite3.Connection, start: Node) -> dict[Node, Way]:
+    """The first steps from a version, and from all that have the same bytes: to readers and derived datasets."""
+    begun: dict[Node, Way] = {}
+    starts = [Way((start,)), *(_equal(database, start))]
+    for way in starts:
+        for node, how in onward(database, way.end, is_start=way.end == start):
+            if how != "same" and not _is_same(node, start):
+                begun.setdefault(node, way.then(node, how))
+    return begun
+
+
+def _equal(database: sqlite3.Connection, start: Node) -> Iterator[Way]:
+    for node in equals(database, start):
+        yield Way((start,)).then(node, "same")
+
+
+def further(database: sqlite3.Connection, begun: Iterable[Way]) -> dict[Node, Way]:
+    """The shortest way to all that went on from the ends of ``begun``; those ends too, where one leads to another."""
+    found: dict[Node, Way] = {}
+    done: set[Node] = set()
+    waiting = deque(begun)
     while waiting:
         way = waiting.popleft()
-        for node in _from(database, way.end, is_start=len(way.nodes) == 1):
-            if node not in ways and node != start and not (number is None and _is_same(node, start)):
-                ways[node] = Way((*way.nodes, node))
-                waiting.append(ways[node])
-    found = sorted(ways.values(), key=lambda way: (way.end.kind, way.end.name, way.end.number))
-    return Reached(tuple(found), tuple(_open(database, ways)))
+        if way.end in done:
+            continue
+        done.add(way.end)
+        for node, how in onward(database, way.end):
+            if node in way.nodes or _is_same(node, way.nodes[0]):
+                continue
+            longer = way.then(node, how)
+            found.setdefault(node, longer)
+            waiting.append(longer)
+    return found
 
 
-def _is_same(one: Node, other: Node) -> bool:
-    return (one.kind, one.name) == (other.kind, other.name)
+def _is_same(node: Node, start: Node) -> bool:
+    """Of a dataset that was asked about as a whole, every version is the start."""
+    return node == start or (not start.number and node[:2] == start[:2])
 
 
-def _from(database: sqlite3.Connection, node: Node, *, is_start: bool) -> Iterator[Node]:
-    """What was made of ``node`` in one step; a reference without a version may mean any."""
-    hows = ("input", "undeclared", "parent") if node.kind == "dataset" else ("base",)
-    for name in (node.name, *(_aliases(database, node.name) if node.kind == "dataset" else ())):
-        for how in hows:
-            query = (
-                "SELECT e.kind, e.name, e.number FROM leads l JOIN entry e ON e.path = l.path "
-                "WHERE l.how = ? AND l.name = ?"
-            )
-            given: tuple[object, ...] = (how, name)
-            if node.number or not is_start:
-                query += " AND l.number IN (?, 0)"
-                given = (*given, node.number)
-            yield from (Node(*row) for row in database.execute(f"{query} ORDER BY e.name, e.number", given))
-    if node.kind == "dataset" and (node.number or is_start):
-        for one in same_bytes.of_dataset(database, node.name, node.number or None):
-            model, _, version = one.model.partition("@v")
-            yield Node("model", model, int(version))
+def _sorted(ways: Iterable[Way]) -> tuple[Way, ...]:
+    return tuple(sorted(ways, key=lambda way: way.end))
 
 
-def _aliases(database: sqlite3.Connection, dataset: str) -> list[str]:
-    query = "SELECT text FROM doc WHERE kind = 'dataset' AND name = ? AND field = 'alias'"
-    return [row[0] for row in database.execute(query, (dataset,))]
-
-
-def _open(database: sqlite3.Connection, reached_already: Iterable[Node]) -> Iterator[str]:
+def open_ends(database: sqlite3.Connection, reached_already: Iterable[Node]) -> Iterator[str]:
     """Models and datasets made of something that the keep has no readable record of."""
     known = set(reached_already)
-    whats = {
+    whats: Mapping[str, tuple[str, str]] = {
         "base": ("model", "the base model"),
+        "named": ("model", "the base model"),
         "input": ("dataset", "the dataset"),
         "undeclared": ("dataset", "undeclared files of the dataset"),
         "parent": ("dataset", "the parent"),

@@ -24,6 +24,8 @@ ALGORITHMS: tuple[Algorithm, ...] = ("md5", "sha256")
 KEY_BYTES = 16
 PLACE_BYTES = 8
 CHUNK_ROWS = 16_384
+#: Of each file's digest, by its row: enough to find the row among the sorted ones.
+HEAD_BYTES = 4
 SEPARATOR = "\0"
 #: Inventories of the same paths share the pieces in which these are kept.
 _CHUNKS = "SELECT c.paths FROM inventory i JOIN chunk c ON c.inventory = i.paths WHERE i.number = ?"
@@ -31,6 +33,13 @@ _CHUNKS = "SELECT c.paths FROM inventory i JOIN chunk c ON c.inventory = i.paths
 
 def find(database: sqlite3.Connection, name: Algorithm, digits: str) -> Iterator[tuple[int, int]]:
     """Inventory and row of every file whose digest begins with ``digits`` (hex), in no order."""
+    yield from (place for _, place in _find(database, name, digits))
+
+
+def _find(
+    database: sqlite3.Connection, name: Algorithm, digits: str
+) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """As :func:`find`, each with its key."""
     short = digits[: 2 * KEY_BYTES]
     low = bytes.fromhex(short.ljust(2 * KEY_BYTES, "0"))
     high = bytes.fromhex(short.ljust(2 * KEY_BYTES, "f"))
@@ -49,6 +58,21 @@ def find(database: sqlite3.Connection, name: Algorithm, digits: str) -> Iterator
             yield from _rows(data, low, high)
 
 
+def digest_of(database: sqlite3.Connection, inventory: int, path: str) -> str | None:
+    """The sha256 (hex, the first 128 bits) of the file ``path`` of an inventory; None if it lists no such file."""
+    first = 0
+    for (data,) in database.execute(f"{_CHUNKS} ORDER BY c.first", (inventory,)).fetchall():
+        if f"{SEPARATOR}{path}{SEPARATOR}" in f"{SEPARATOR}{_unpacked_text(data)}{SEPARATOR}":
+            place = first + _unpacked(data).index(path)
+            query = "SELECT heads FROM head WHERE inventory = ? AND first = ?"
+            (heads,) = database.execute(query, (inventory, first)).fetchone()
+            head = heads[HEAD_BYTES * (place - first) : HEAD_BYTES * (place - first + 1)]
+            some = _find(database, "sha256", head.hex())
+            return next((key.hex() for key, found in some if found == (inventory, place)), None)
+        first += CHUNK_ROWS
+    return None
+
+
 def find_many(
     database: sqlite3.Connection, name: Algorithm, digests: Iterable[str]
 ) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -62,11 +86,11 @@ def find_many(
             continue
         (data,) = database.execute("SELECT data FROM block WHERE id = ?", (number,)).fetchone()
         for key, digits in wanted[begin:end]:
-            for place in _rows(data, key, key):
+            for _, place in _rows(data, key, key):
                 yield digits, place
 
 
-def _rows(data: bytes, low: bytes, high: bytes) -> Iterator[tuple[int, int]]:
+def _rows(data: bytes, low: bytes, high: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
     count = len(data) // (KEY_BYTES + PLACE_BYTES)
 
     def key(row: int) -> bytes:
@@ -76,8 +100,8 @@ def _rows(data: bytes, low: bytes, high: bytes) -> Iterator[tuple[int, int]]:
     end = bisect_right(range(count), high, key=key)
     at = KEY_BYTES * count
     places = array.array("Q", data[at + begin * PLACE_BYTES : at + end * PLACE_BYTES])
-    for place in places:
-        yield place >> 32, place & 0xFFFFFFFF
+    for row, place in enumerate(places, begin):
+        yield key(row), (place >> 32, place & 0xFFFFFFFF)
 
 
 def path_of(database: sqlite3.Connection, inventory: int, row: int) -> str:

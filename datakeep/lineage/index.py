@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from datakeep.lineage import lost, same_bytes, schema, wanting
 from datakeep.lineage.committed import PREFIXES, Place, Told, folded, place_of, texts, to_json, told, words
+from datakeep.lineage.evidence import means
 from datakeep.lineage.shapes import describe_files, describe_undeclared
 
 if TYPE_CHECKING:
@@ -281,17 +282,19 @@ def _store_version(database: sqlite3.Connection, path: str, one: Told, data: dic
 
 
 def _store_model(database: sqlite3.Connection, path: str, data: dict[str, Any]) -> None:
-    for one in data["artifacts"]:
-        row = (path, one["sha256"], one["path"].rpartition("/")[2], one["size_bytes"])
-        database.execute("INSERT INTO artifact VALUES (?, ?, ?, ?)", row)
+    undeclared = [one for one in data.get("undeclared") or [] if isinstance(one, dict)]
+    for one, meaning in means(data["artifacts"], undeclared, data["origin"]):
+        row = (path, one["sha256"], one["path"].rpartition("/")[2], one["size_bytes"], meaning)
+        database.execute("INSERT INTO artifact VALUES (?, ?, ?, ?, ?)", row)
     for given in data["inputs"]:
         how = "given" if _is_unread(given, data) else "input"
         _lead(database, path, how, f"{given['dataset']}@{given['version']}")
     for label in sorted({str(one["of"]) for one in data.get("undeclared") or [] if one.get("of")}):
         _lead(database, path, "undeclared", label)
     same_bytes.note(database, path, data)
+    unread = set(data.get("unread_bases") or [])
     for base in data.get("base_models") or []:
-        _lead(database, path, "base", str(base))
+        _lead(database, path, "named" if base in unread else "base", str(base))
 
 
 def _is_unread(given: dict[str, Any], record: dict[str, Any]) -> bool:

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: What each way of being made of something leads from.
-FROM = {"base": "model", "input": "dataset", "given": "dataset", "undeclared": "dataset", "parent": "dataset"}
+FROM = {
+    "base": "model",
+    "named": "model",
+    "input": "dataset",
+    "given": "dataset",
+    "undeclared": "dataset",
+    "parent": "dataset",
+}
 #: More names than this are looked at all at once.
 MANY = 2000
 _FIND = (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Another number is another format: such a database is made anew.
-FORMAT = "5"
+FORMAT = "6"
 _BUSY_S = 5.0
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -29,7 +29,7 @@ CREATE INDEX version_commit ON version (commit_id);
 CREATE INDEX version_content ON version (content);
 CREATE INDEX version_inventory ON version (inventory);
 CREATE INDEX version_dataset ON version (dataset, number);
-CREATE TABLE artifact (path TEXT, sha256 TEXT, file TEXT, size_bytes INTEGER);
+CREATE TABLE artifact (path TEXT, sha256 TEXT, file TEXT, size_bytes INTEGER, means INTEGER);
 CREATE INDEX artifact_sha256 ON artifact (sha256);
 CREATE INDEX artifact_path ON artifact (path);
 CREATE INDEX artifact_file ON artifact (file);
@@ -78,6 +78,7 @@ CREATE VIRTUAL TABLE word_text USING fts5 (word, tokenize = 'trigram');
 CREATE TABLE inventory (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, files INTEGER, paths INTEGER,
                         patterns BLOB);
 CREATE TABLE chunk (inventory INTEGER, first INTEGER, paths BLOB, PRIMARY KEY (inventory, first));
+CREATE TABLE head (inventory INTEGER, first INTEGER, heads BLOB, PRIMARY KEY (inventory, first)) WITHOUT ROWID;
 CREATE TABLE segment (id INTEGER PRIMARY KEY, files INTEGER);
 CREATE TABLE block (id INTEGER PRIMARY KEY, kind TEXT, segment INTEGER, first BLOB, last BLOB, data BLOB);
 CREATE INDEX block_last ON block (kind, segment, last, first);

@@ -7,7 +7,9 @@ now are each said.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from datakeep.lineage.same_bytes import EMPTY
 from datakeep.workflows import undeclared
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.stated import not_known, stated
+from datakeep.workflows.stems import Stem, same_file, stems
 from datakeep.workflows.used_by import (
     FileUsedBy,
     UsedBy,
@@ -41,10 +44,12 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelInput, ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.records import Broken
+    from datakeep.lineage.same_bytes import SameBytes
     from datakeep.workflows.index import NotSearched
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.standings import Proofs
     from datakeep.workflows.stated import Stated
+    from datakeep.workflows.stems import Kind
     from datakeep.workflows.undeclared import Reader
 
 #: Base models of base models, and no further: a record that names itself must not hang the audit.
@@ -83,7 +88,15 @@ class InputFacts:
 class MadeOf:
     """What one model was made of; ``base_models`` are answered in the same way.
 
-    ``same`` tells of undeclared files that have a registered file's bytes: where each lay, and whose they are.
+    Attributes:
+        record: Its record.
+        inputs: The data that it was given, or is said to have used.
+        base_models: What it was made of, and models whose files its training read.
+        unknown: What is not known of it, one line each.
+        same: Of undeclared files that have a registered file's bytes where each lay, and whose they are.
+        copies: The versions with those bytes, of equal ones the newest, as if they had been declared.
+        how: For a base model how it is one, ``base``, ``named``, ``left`` or ``same``.
+        because: How that is known.
     """
 
     record: ModelRecord
@@ -91,6 +104,9 @@ class MadeOf:
     base_models: tuple[MadeOf, ...]
     unknown: tuple[str, ...]
     same: tuple[tuple[str, str], ...] = ()
+    copies: tuple[InputFacts, ...] = ()
+    how: Kind = "base"
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +311,10 @@ def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
     found = records.find_by_model(keep.tree, name, version or None)
     if not found.records:
         return Audit(subject, None, None, broken=found.broken)
-    return Audit(subject, None, Auditor(keep, now).made_of(found.records[0]), broken=found.broken)
+    record = found.records[0]
+    return Audit(
+        subject, None, Auditor(keep, now).made_of(record), same_file(keep, record), broken=found.broken
+    )
 
 
 class Auditor:
@@ -307,20 +326,49 @@ class Auditor:
 
     def made_of(self, record: ModelRecord, above: Sequence[str] = ()) -> MadeOf:
         """What the model of ``record`` was made of; ``above`` are the models on the way to it."""
-        me = record.label
         inputs = tuple(self._input(given) for given in record.inputs)
-        bases: list[MadeOf] = []
         unknown = [*record.unknown]
-        for name in record.base_models:
-            base = self._base(name)
-            if base is None or name in (*above, me) or len(above) >= _MAX_DEPTH:
-                unknown.append(f"what the base model {name} was made of: the keep has no usable record of it")
-            else:
-                bases.append(self.made_of(base, (*above, me)))
+        bases = self._bases(record, above, unknown)
         unknown += gaps(record)
         found = undeclared.of_model(self._keep, record)
         same = tuple((at, undeclared.in_words(some)) for at, some in found.items())
-        return MadeOf(record, inputs, tuple(bases), tuple(dict.fromkeys(unknown)), same)
+        copies = self._copies(record, [one for some in found.values() for one in some])
+        return MadeOf(record, inputs, bases, tuple(dict.fromkeys(unknown)), same, copies)
+
+    def _bases(self, record: ModelRecord, above: Sequence[str], unknown: list[str]) -> tuple[MadeOf, ...]:
+        """Its base models, and the other records of their files; ``unknown`` is added to where there is none."""
+        me = record.label
+        waiting = deque(stems(self._keep, record))
+        found: dict[str, MadeOf] = {}
+        while waiting:
+            stem = waiting.popleft()
+            base = self._base(stem.label)
+            if base is not None and (
+                base.label in found or (stem.how == "same" and base.label in (*above, me))
+            ):
+                continue
+            if base is None or base.label in (*above, me) or len(above) >= _MAX_DEPTH:
+                lost = f"what the base model {stem.label} was made of: the keep has no usable record of it"
+                unknown.append(lost)
+                continue
+            made = self.made_of(base, (*above, me))
+            found[base.label] = replace(made, how=stem.how, because=stem.because)
+            for other in same_file(self._keep, base):
+                waiting.append(Stem(other, "same", f"it has the same file as {base.label}"))
+        return tuple(found.values())
+
+    def _copies(self, record: ModelRecord, found: Sequence[SameBytes]) -> tuple[InputFacts, ...]:
+        """The versions whose files were read without being declared, of each dataset and path the newest."""
+        newest: dict[tuple[str, str], SameBytes] = {}
+        for one in sorted(found, key=lambda one: one.number):
+            newest[one.dataset, one.path] = one
+        given = {(one.dataset, one.version) for one in record.inputs if not record.read_nothing_of(one)}
+        names = sorted({(one.dataset, one.version) for one in newest.values()} - given)
+        facts = []
+        for name, version in names:
+            with suppress(DatakeepError):
+                facts.append(self.version(f"{name}@{version}"))
+        return tuple(facts)
 
     def version(self, name: str) -> InputFacts:
         """What is known of ``orders@v3``, whoever used it.

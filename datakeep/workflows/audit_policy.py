@@ -20,6 +20,7 @@ from datakeep.workflows.index import ask
 from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.policy_facts import DataFacts
 from datakeep.workflows.register_entries import entry_path
+from datakeep.workflows.stems import all_stems
 from datakeep.workflows.tampering import behind_everything
 from datakeep.workflows.undeclared import of_all
 
@@ -37,7 +38,6 @@ Kind = Literal[
     "tampered", "broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split", "test-read"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_MAX_DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,9 @@ class _Judging:
         copies: dict[str, list[SameBytes]] = defaultdict(list)
         for one in of_all(keep):
             copies[one.model].append(one)
+        self._same = copies
         self._copies = {model: self._facts.test_copies(some) for model, some in copies.items()}
+        self._left, self._twins = all_stems(keep)
 
     @staticmethod
     def _inputs(records: Iterable[ModelRecord]) -> list[tuple[str, str]]:
@@ -210,21 +212,43 @@ class _Judging:
             self._test_split(name, record, given)
         for (about, split), places in self._copies.get(name, {}).items():
             self._test_copy(name, record, about, split, len(places))
-        for owner, given in self._all_inputs(name, record, (name,)):
-            self._input(name, owner, given)
+        for owner in self._made_of(name, record):
+            for given in owner.inputs:
+                if not owner.read_nothing_of(given):
+                    self._input(name, owner, given)
+            for dataset, version in self._undeclared_versions(owner):
+                for one in self._facts.of_version(dataset, version):
+                    self._complain(one.kind, one.about, one.what, one.next_step, name)
 
-    def _all_inputs(
-        self, name: str, record: ModelRecord, above: tuple[str, ...]
-    ) -> Iterator[tuple[ModelRecord, ModelInput]]:
-        """The data of a model and of its base models, each with the record that tells of it."""
-        yield from ((record, given) for given in record.inputs)
-        for base in record.base_models:
-            found = self._base(base)
-            if found is None:
-                what = f"the base model {base}, whose data it has too, has no record that can be read"
-                self._complain("broken", base, what, f"datakeep audit model:{name}", name)
-            elif found.label not in above and len(above) < _MAX_DEPTH:
-                yield from self._all_inputs(name, found, (*above, found.label))
+    def _made_of(self, name: str, record: ModelRecord) -> Iterator[ModelRecord]:
+        """The model, its base models, and those whose files their trainings read; all records of such a file."""
+        seen = {record.label}
+        waiting = [record]
+        while waiting:
+            one = waiting.pop()
+            yield one
+            bases = [*one.base_models, *sorted(self._left.get(one.label, ()))]
+            for base in [*bases, *(other for base in bases for other in sorted(self._twins.get(base, ())))]:
+                found = self._base(base)
+                if found is None:
+                    what = f"the base model {base}, whose data it has too, has no record that can be read"
+                    self._complain("broken", base, what, f"datakeep audit model:{name}", name)
+                elif found.label not in seen:
+                    seen.add(found.label)
+                    waiting.append(found)
+
+    def _undeclared_versions(self, record: ModelRecord) -> list[tuple[str, str]]:
+        """What it read of checkouts and by its bytes; of versions with the same file the newest."""
+        found: set[tuple[str, str]] = set()
+        newest: dict[tuple[str, str], str] = {}
+        for one in sorted(self._same.get(record.label, ()), key=lambda one: one.number):
+            newest[one.dataset, one.path] = one.version
+        found.update((dataset, version) for (dataset, _), version in newest.items())
+        for entry in record.undeclared:
+            dataset, _, version = str(entry.get("of") or "").partition("@")
+            if version:
+                found.add((dataset, version))
+        return sorted(found)
 
     def _base(self, reference: str) -> ModelRecord | None:
         """The record of a base model; of a name alone the newest version's."""

@@ -9,22 +9,22 @@ from datakeep.core.conditions import parse_condition
 from datakeep.core.counts import counted
 from datakeep.core.errors import ImpossibleValue, UnknownName
 from datakeep.core.names import nearest, version_number
-from datakeep.lineage import records
-from datakeep.workflows.file_verdicts import FileRead, undeclared_of, verdict_of, verdict_of_undeclared
+from datakeep.lineage.steps import Node
+from datakeep.workflows.every_way import EveryWay, alike, gather, tell
+from datakeep.workflows.file_verdicts import Wanted
 from datakeep.workflows.index import ask
 from datakeep.workflows.rows_where import search_rows
 from datakeep.workflows.sizes_here import SizesHere
-from datakeep.workflows.undeclared import matters, recognise, with_what_was_read
-from datakeep.workflows.used_by import SomeFiles, broken_records, candidates, models_through
+from datakeep.workflows.undeclared import matters, recognise
+from datakeep.workflows.used_by import broken_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from datakeep.formats.model import ModelRecord
-    from datakeep.lineage.backwards import Node, Reached, Way
+    from datakeep.lineage.backwards import Way
     from datakeep.lineage.index import Index
-    from datakeep.lineage.records import Broken
-    from datakeep.lineage.same_bytes import SameBytes
+    from datakeep.workflows.every_way import Gathered
+    from datakeep.workflows.file_verdicts import FileRead
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.rows_where import HavingVersion, Search
 
@@ -36,24 +36,31 @@ class RowsUsedBy:
     Attributes:
         columns: Which the condition names.
         search: What has such rows, and what was not searched.
-        models: What each model that used one of these versions read of the files with such rows.
-        derived: Datasets that were derived from these versions; whether the rows are in them is not known.
-        through: Models that these versions reached through others, likewise.
-        open: Where a way ends at a record that is missing or broken.
-        broken: Model records that cannot be read, and might have told more.
+        ways: What each model read of the files with such rows, and through which others they reached models.
         asked: Dataset and version, all that were asked about.
-        records: Of the models.
+        is_part: Whether those are not all datasets of the keep, which may have the same files too.
     """
 
     columns: tuple[str, ...]
     search: Search
-    models: tuple[FileRead, ...] = ()
-    derived: tuple[Way, ...] = ()
-    through: tuple[Way, ...] = ()
-    open: tuple[str, ...] = ()
-    broken: tuple[Broken, ...] = ()
+    ways: EveryWay = EveryWay()
     asked: tuple[tuple[str, str], ...] = ()
-    records: tuple[ModelRecord, ...] = ()
+    is_part: bool = False
+
+    @property
+    def models(self) -> tuple[FileRead, ...]:
+        """What each model read of the files with such rows."""
+        return self.ways.models
+
+    @property
+    def derived(self) -> tuple[Way, ...]:
+        """Datasets that were derived from these versions; whether the rows are in them is not known."""
+        return self.ways.derived
+
+    @property
+    def through(self) -> tuple[Way, ...]:
+        """Models that these versions reached through others."""
+        return (*self.ways.carried, *self.ways.through)
 
 
 def audit_where(
@@ -81,8 +88,9 @@ def audit_where(
     _require_column(condition.columns, found)
     _require_possible(found)
     asked = tuple((name, version) for name, some in versions.items() for version in some)
-    answer = RowsUsedBy(condition.columns, found, asked=asked)
-    return _used_by(keep, answer) if found.having else replace(answer, broken=broken_records(keep))
+    answer = RowsUsedBy(condition.columns, found, asked=asked, is_part=bool(subjects))
+    nothing = EveryWay(broken=broken_records(keep))
+    return _used_by(keep, answer) if found.having else replace(answer, ways=nothing)
 
 
 def _versions(keep: Keep, subjects: Sequence[str]) -> dict[str, list[str]]:
@@ -138,82 +146,34 @@ def _near(name: str, columns: Sequence[str]) -> str | None:
 def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
     having = answer.search.having
 
-    def question(index: Index) -> tuple[list[tuple[list[str], Reached]], list[SameBytes]]:
+    def question(index: Index) -> Gathered:
         same = [
             match
             for one in having
             for match in recognise(index, one.dataset, version_number(one.version)).found
             if any(file.path == match.path for file in one.files)
         ]
-        return [candidates(index, one.dataset, version_number(one.version)) for one in having], same
+        return gather(index, _wanted(index, having, is_part=answer.is_part), same)
 
-    answers, same = ask(keep, question, files=ask(keep, matters, files=False))
-    paths = {path for some, _ in answers for path in some}
-    used = records.all_records(SomeFiles(keep.tree, paths))
-    versions = {(one.dataset, one.version): one for one in having}
-    sizes = SizesHere(keep)
-    models = tuple(
-        FileRead(
-            record.label,
-            f"{given.dataset}@{given.version}",
-            *verdict_of(keep, record, given, [file.path for file in one.files], sizes),
-        )
-        for record in used.records
-        for given in record.inputs
-        if (one := versions.get((given.dataset, given.version)))
-    )
-    models += tuple(
-        FileRead(
-            record.label,
-            f"{one.dataset}@{one.version}",
-            *verdict_of_undeclared(
-                record,
-                one.dataset,
-                one.version,
-                [file.path for file in one.files],
-                sizes,
-                _places(same, record, one),
-            ),
-        )
-        for record in used.records
-        for one in having
-        if one.version in undeclared_of(record, one.dataset)
-        and not any((given.dataset, given.version) == (one.dataset, one.version) for given in record.inputs)
-    )
-    models = with_what_was_read(models, same)
-    direct = {one.model for one in models}
-    ways = _shortest([way for _, reached in answers for way in reached.ways], having)
-    derived = tuple(way for way in ways if way.end.kind == "dataset")
-    through = tuple(
-        way
-        for _, reached in answers
-        for way in models_through(reached, used.records)
-        if way in ways and str(way.end) not in direct
-    )
-    opened = tuple(dict.fromkeys(line for _, reached in answers for line in reached.open))
-    return replace(
-        answer,
-        models=models,
-        derived=derived,
-        through=tuple(dict.fromkeys(through)),
-        open=opened,
-        broken=used.broken,
-        records=tuple(record for record in used.records if record.label in direct),
-    )
+    gathered = ask(keep, question, files=answer.is_part or ask(keep, matters, files=False))
+    return replace(answer, ways=tell(keep, gathered, SizesHere(keep)))
 
 
-def _places(same: Sequence[SameBytes], record: ModelRecord, having: HavingVersion) -> set[str]:
-    """Where the record says that the very bytes of these files were read."""
-    wanted = (record.label, having.dataset, having.version)
-    return {one.at for one in same if (one.model, one.dataset, one.version) == wanted}
-
-
-def _shortest(ways: Sequence[Way], having: Sequence[HavingVersion]) -> list[Way]:
-    """The shortest way to each end that is not one of the versions themselves."""
-    starts = {(one.dataset, version_number(one.version)) for one in having}
-    best: dict[Node, Way] = {}
-    for way in sorted(ways, key=lambda way: len(way.nodes)):
-        end = way.end
-        if not (end.kind == "dataset" and (end.name, end.number) in starts):
-            best.setdefault(end, way)
-    return sorted(best.values(), key=lambda way: (way.end.kind, way.end.name, way.end.number))
+def _wanted(index: Index, having: Sequence[HavingVersion], *, is_part: bool) -> list[Wanted]:
+    """The files with such rows, and wherever else their bytes are registered."""
+    wanted = []
+    for one in having:
+        node = Node("dataset", one.dataset, version_number(one.version))
+        wanted.append(Wanted(one.dataset, one.version, tuple(file.path for file in one.files), node))
+    if not is_part:
+        return wanted
+    known = {one.label for one in wanted}
+    others: dict[tuple[str, str], tuple[Wanted, dict[str, None]]] = {}
+    for first, one in zip(wanted, having, strict=True):
+        for key, paths in sorted(alike(index, {file.sha256 for file in one.files}).items()):
+            if "@".join(key) not in known:
+                others.setdefault(key, (first, {}))[1].update(dict.fromkeys(paths))
+    return wanted + [
+        Wanted(name, version, tuple(paths), first.asked, first.label)
+        for (name, version), (first, paths) in others.items()
+    ]

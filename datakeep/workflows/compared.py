@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.errors import DatakeepError
 from datakeep.core.names import version_number
 from datakeep.lineage import hashes
+from datakeep.lineage.evidence import Means
 from datakeep.workflows.index import ask
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from datakeep.lineage.index import Index
     from datakeep.workflows.keep import Keep
 
-#: Left by most trainings, and much alike: whoever reads one has read no model.
-_NO_MODEL = ("metrics.json",)
 _CHANGED = "its bytes are not those of this version"
 _ABSENT = "this version has no such file"
 _NO_DATA = "it lies beside the version's data"
@@ -29,11 +28,12 @@ def compare(
     of_checkouts: Sequence[tuple[dict[str, Any], str]],
     unknown: list[str],
 ) -> list[str]:
-    """Entries say how they differ from the version that they lie in (``differs``), and which model's file they are.
+    """Entries say how they differ from the version that they lie in (``differs``), and which training left them.
 
     Args:
         keep: The keep.
-        undeclared: The entries of the record; those that are a recorded model's file get ``model``.
+        undeclared: The entries of the record; those that are a recorded model's file get ``model``, and those that a
+            recorded training left otherwise ``left_by``.
         of_checkouts: Those of them that lie in a checkout, with the path there.
         unknown: Is added to where nobody could look.
 
@@ -77,19 +77,28 @@ def _difference(index: Index, entry: dict[str, Any], below: str) -> str | None:
 
 
 def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
-    """Of a file that several records have the newest completed one is meant; a registered dataset's is data."""
+    """The models whose files are among them; a registered dataset's file is data, whoever left a copy of it.
+
+    Of several records of a file one is named, that of a completed training whose reads were seen before others; which
+    ways lead through the file is asked of all of them, whenever somebody asks.
+    """
     query = (
-        "SELECT e.name, e.number, a.file FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
-        "AND a.size_bytes > 0 ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', "
-        "json_extract(e.data, '$.recorded_at') DESC, e.number DESC"
+        "SELECT e.name, e.number, a.means FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
+        "AND a.means > 0 ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', a.means DESC, "
+        "json_extract(e.data, '$.origin') IN ('declared', 'mlflow', 'wandb'), "
+        "json_extract(e.data, '$.recorded_at') DESC, e.number DESC LIMIT 1"
     )
     found: dict[str, None] = {}
     for entry in undeclared:
-        rows = index.database.execute(query, (entry.get("sha256"),)).fetchall()
-        rows = [row for row in rows if row[2] not in _NO_MODEL]
-        if rows and not _is_registered(index, entry["sha256"]):
-            entry["model"] = f"{rows[0][0]}@v{rows[0][1]}"
-            found[entry["model"]] = None
+        row = index.database.execute(query, (entry.get("sha256"),)).fetchone()
+        if row is None or _is_registered(index, entry["sha256"]):
+            continue
+        label = f"{row[0]}@v{row[1]}"
+        if row[2] == Means.MODEL:
+            entry["model"] = label
+            found[label] = None
+        else:
+            entry["left_by"] = label
     return list(found)
 
 

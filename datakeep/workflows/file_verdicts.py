@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
+from datakeep.core.names import version_number
 from datakeep.core.patterns import splitter
 from datakeep.formats.model_words import MISSED
 from datakeep.formats.yaml import showable_path
+from datakeep.lineage.steps import Node
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.sizes_here import SizesHere
 
-#: Of a changed copy it is not known how much of the file it still had.
-Verdict = Literal["read", "not read", "not known", "changed copy"]
+#: Of a changed copy it is not known how much of the file it still had; ``through others`` is of one whose own run did
+#: not read it, but that was made of something which did, or may have.
+Verdict = Literal["read", "changed copy", "not known", "through others", "not read"]
+#: What matters most, first.
+RANK: dict[Verdict, int] = {one: place for place, one in enumerate(get_args(Verdict))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,37 @@ class FileRead:
     dataset_version: str
     verdict: Verdict
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Files of one version that are asked about.
+
+    Attributes:
+        dataset: Its name.
+        version: ``v3``.
+        paths: Below ``data/``.
+        asked: The version that was asked about, which may be another one with files of the same bytes.
+        like: That version and file in words, where it is another one.
+        is_sure: Whether the version is known to have the files.
+    """
+
+    dataset: str
+    version: str
+    paths: tuple[str, ...]
+    asked: Node
+    like: str | None = None
+    is_sure: bool = True
+
+    @property
+    def label(self) -> str:
+        """``orders@v3``."""
+        return f"{self.dataset}@{self.version}"
+
+    @property
+    def node(self) -> Node:
+        """The version, as ways name it."""
+        return Node("dataset", self.dataset, version_number(self.version))
 
 
 def undeclared_of(record: ModelRecord, dataset: str) -> dict[str, list[str]]:
@@ -45,31 +81,28 @@ def undeclared_of(record: ModelRecord, dataset: str) -> dict[str, list[str]]:
 
 
 def readers(
-    keep: Keep,
-    record: ModelRecord,
-    dataset: str,
-    path: str,
-    *,
-    known: set[str],
-    perhaps: set[str],
-    sizes: SizesHere,
-    same: Collection[SameBytes] = (),
+    keep: Keep, record: ModelRecord, wanted: Wanted, *, sizes: SizesHere, same: Collection[SameBytes] = ()
 ) -> Iterator[FileRead]:
-    """What a model read of a file in the versions that are ``known`` to have it, and of those that may.
+    """What a model read of the files, in the version that they are wanted of.
 
-    ``same`` is all that is known to have been read with the bytes of the file in a version that is known.
+    ``same`` is all that is known to have been read with the bytes of the files.
     """
-    for given in record.inputs:
-        if given.dataset == dataset and given.version in known | perhaps:
-            yield _file_read(keep, record, given, path, sizes, may_lack=given.version not in known)
-    declared = {given.version for given in record.inputs if given.dataset == dataset}
-    for version in undeclared_of(record, dataset):
-        if version in (known | perhaps) - declared:
-            as_registered = {one.at for one in same if (one.model, one.version) == (record.label, version)}
-            told = verdict_of_undeclared(
-                record, dataset, version, [path], sizes, as_registered if version in known else None
-            )
-            yield FileRead(record.label, f"{dataset}@{version}", *told)
+    like = f"; the same bytes as {wanted.like}" if wanted.like else ""
+    given = [one for one in record.inputs if (one.dataset, one.version) == (wanted.dataset, wanted.version)]
+    for one in given:
+        verdict, why = _of_given(keep, record, one, wanted, sizes)
+        yield FileRead(record.label, wanted.label, verdict, f"{why} ({one.how}){like}")
+    if not given and wanted.version in undeclared_of(record, wanted.dataset):
+        places = {
+            one.at
+            for one in same
+            if (one.model, one.dataset, one.version) == (record.label, wanted.dataset, wanted.version)
+        }
+        as_registered = places if wanted.is_sure else None
+        told = verdict_of_undeclared(
+            record, wanted.dataset, wanted.version, wanted.paths, sizes, as_registered
+        )
+        yield FileRead(record.label, wanted.label, told[0], f"{told[1]}{like}")
 
 
 def verdict_of_undeclared(
@@ -204,18 +237,11 @@ def listed_files(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] |
     return None
 
 
-def _file_read(
-    keep: Keep, record: ModelRecord, given: ModelInput, path: str, sizes: SizesHere, *, may_lack: bool
-) -> FileRead:
+def _of_given(
+    keep: Keep, record: ModelRecord, given: ModelInput, wanted: Wanted, sizes: SizesHere
+) -> tuple[Verdict, str]:
     read = given.files_read
-    if may_lack and not (read and (not read.count or listed_files(keep, record, read) is not None)):
-        verdict: Verdict = "not known"
-        why = "whether this version has the file, and so whether it was read, is not known here"
-    else:
-        verdict, why = verdict_of(keep, record, given, [path], sizes)
-    return FileRead(
-        record.label,
-        f"{given.dataset}@{given.version}",
-        verdict,
-        f"{why} ({given.how})",
-    )
+    is_told = bool(read and (not read.count or listed_files(keep, record, read) is not None))
+    if not wanted.is_sure and not is_told:
+        return "not known", "whether this version has the file, and so whether it was read, is not known here"
+    return verdict_of(keep, record, given, wanted.paths, sizes)

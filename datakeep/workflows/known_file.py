@@ -14,6 +14,8 @@ from datakeep.lineage.records import Broken
 from datakeep.workflows.index import NotSearched, not_searched
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from datakeep.lineage.index import Index
 
 
@@ -98,6 +100,21 @@ def _having(index: Index, dataset: str, number: int | None, path: str) -> list[i
                 known[inventory] = hashes.has_path(index.database, inventory, path)
             if known[inventory]:
                 found.append(one)
+    return found
+
+
+def digests_of(index: Index, dataset: str, path: str, versions: Iterable[int]) -> dict[str, int]:
+    """The digests that a file has in these versions, and the newest version of each."""
+    query = "SELECT v.number, i.number FROM version v JOIN inventory i ON i.digest = v.inventory WHERE v.dataset = ?"
+    inventories = dict(index.database.execute(query, (dataset,)).fetchall())
+    digests: dict[int, str | None] = {}
+    found: dict[str, int] = {}
+    for one in versions:
+        inventory = inventories[one]
+        if inventory not in digests:
+            digests[inventory] = hashes.digest_of(index.database, inventory, path)
+        if digest := digests[inventory]:
+            found[digest] = max(one, found.get(digest, 0))
     return found
 
 

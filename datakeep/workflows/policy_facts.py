@@ -89,6 +89,10 @@ class DataFacts:
         entry = self._entry(given.dataset, given.version)
         return entry is not None and (entry.commit, entry.content) != (given.commit, given.content)
 
+    def of_version(self, name: str, version: str) -> tuple[Objection, ...]:
+        """As :meth:`of`, of what was read without being declared."""
+        return self._of(name, version)
+
     def _of(self, name: str, version: str) -> tuple[Objection, ...]:
         key = (name, version)
         if key not in self._objections:

@@ -17,6 +17,7 @@ from datakeep.core.names import NAME, VERSION, Reference, nearest, parse_referen
 from datakeep.repository import working
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
@@ -189,13 +190,20 @@ class RegisterEntries:
 
     def at_commit(self, dataset: str, commit: str) -> VersionEntry | None:
         """The version of a dataset that is this commit; None if none is that can be read."""
+        return next((entry for entry in self._naming(dataset, commit) if entry.commit == commit), None)
+
+    def with_content(self, dataset: str, content: str) -> VersionEntry | None:
+        """The newest version of the dataset that has these bytes; None if none has that can be read."""
+        found = [entry for entry in self._naming(dataset, content) if entry.content == content]
+        return max(found, key=lambda entry: version_number(entry.version), default=None)
+
+    def _naming(self, dataset: str, digits: str) -> Iterator[VersionEntry]:
+        """The entries in whose text ``digits`` are: parsing all of them takes far longer."""
         texts = self.tree.read_many(entry_path(dataset, version) for version in self.versions(dataset))
         for path, text in texts.items():
-            if commit.encode("ascii") in text:  # parsing all of them takes far longer
+            if digits.encode("ascii") in text:
                 with contextlib.suppress(InvalidFile, DamagedBytes):
-                    if (entry := _entry(text, path)).commit == commit:
-                        return entry
-        return None
+                    yield _entry(text, path)
 
     def entries(self, dataset: str) -> list[VersionEntry]:
         """All entries of a dataset, oldest first."""

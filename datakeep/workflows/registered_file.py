@@ -6,7 +6,6 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from datakeep.core.names import version_number
 from datakeep.lineage import hashes
 from datakeep.workflows.index import NotSearched, ask, not_searched
 from datakeep.workflows.used_by import file_used_by
@@ -31,10 +30,7 @@ def registered_file(
     found, lacking = ask(keep, question, fetch=fetch)
     files = []
     for (dataset, path), some in sorted(found.items())[:_MAX_FILES]:
-        used = file_used_by(keep, dataset, path)
-        models = tuple(one for one in used.models if one.dataset_version.partition("@")[2] in some)
-        versions = tuple(sorted(some, key=version_number))
-        files.append(replace(used, versions=versions, models=models, not_searched=None))
+        files.append(replace(file_used_by(keep, dataset, path, only=some), not_searched=None))
     return tuple(files), lacking
 
 

@@ -37,10 +37,11 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class HavingFile:
-    """A file with such rows; ``path`` is below ``data/``."""
+    """A file with such rows; ``path`` is below ``data/``, ``sha256`` in hex."""
 
     path: str
     rows: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ class _Searcher:
             elif looked.impossible:
                 impossible.setdefault(looked.impossible, []).append(file.path)
             elif looked.rows:
-                found.append(HavingFile(file.path, looked.rows))
+                found.append(HavingFile(file.path, looked.rows, file.sha256.hex()))
         for (why, otherwise), paths in missed.items():
             self._miss(_label(entry), why, len(paths), paths, otherwise=otherwise)
         for (column, kind, why), paths in impossible.items():

@@ -167,7 +167,7 @@ def _seen(
         script=script,
         given=given,
         base_models=[f"{base.model}@{base.version}" for base in bases],
-        base_files={artifact.sha256 for base in bases for artifact in base.artifacts},
+        base_files={base.label: {one.sha256 for one in base.artifacts} for base in bases},
         out=out,
         own=(os.path.realpath(room), *_own_code()),
         environment=order.environment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections import Counter
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 MAX_UNDECLARED = 1000
 #: What the record says of one that was read and is not there any more.
 GONE = "removed or renamed before the training ended, so its bytes are not known"
+#: The data of a version that a run was given, by its content; another run that reads it did not declare it.
+_GIVEN = re.compile(r"/\.datakeep/given/(?P<dataset>[a-z0-9][a-z0-9-]*)/(?P<content>[0-9a-f]{64})$")
 _NAMED = 3
 _MAX_PARAMETERS_BYTES = 1 << 20
 
@@ -50,6 +53,7 @@ class Inputs:
         lists: The lists of files that were read, where not all were; by path relative to the record's folder.
         unknown: What could not be told.
         base_models: Models of the keep whose files were read without being declared, ``churn@v1``.
+        base_files: Digests of the declared base models' files that were read.
     """
 
     datasets: list[ModelInput] = field(default_factory=list)
@@ -59,6 +63,7 @@ class Inputs:
     lists: dict[str, bytes] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     base_models: list[str] = field(default_factory=list)
+    base_files: set[str] = field(default_factory=set)
 
 
 def given_inputs(
@@ -145,6 +150,7 @@ def add_undeclared(
             entry |= _digest(now)
         keep.progress.advance(size_bytes=status.st_size)
         if entry.get("sha256") in known:
+            found.base_files.add(entry["sha256"])
             continue
         if now != path:
             entry["moved"] = f"during the training, to {_shown(now)}; the digest is of it there"
@@ -222,9 +228,13 @@ class Checkouts:
         self._known: dict[Path, str | None] = {}
 
     def version_of(self, path: str) -> str | None:
-        """``orders@v1`` if ``path`` lies in a checkout of it; its bytes may have been changed there."""
+        """``orders@v1`` if ``path`` lies in a checkout of it, or in the data that a run was given; it may be changed."""
         for folder in Path(path).parents:
             if folder in self._known:
+                return self._known[folder]
+            if given := _GIVEN.search(str(folder)):
+                entry = self._keep.with_content(given["dataset"], f"sha256:{given['content']}")
+                self._known[folder] = f"{entry.dataset}@{entry.version}" if entry else None
                 return self._known[folder]
             if (folder / "dataset.yaml").is_file():
                 self._known[folder] = self._look(folder)

@@ -70,7 +70,7 @@ class Seen:
         script: Where its code is.
         given: The data that it was given.
         base_models: Records' names, ``resnet@v1``.
-        base_files: Digests of the files of those models.
+        base_files: Of each of them, the digests of its files.
         out: Where it wrote; None if that was not said.
         own: Folders of datakeep's that it used.
         environment: Its variables.
@@ -90,7 +90,7 @@ class Seen:
     script: Script
     given: Sequence[Given]
     base_models: Sequence[str]
-    base_files: set[str]
+    base_files: Mapping[str, set[str]]
     out: Path | None
     own: tuple[str, ...]
     environment: Mapping[str, str]
@@ -171,6 +171,8 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         recorded_by=who,
         unknown=showable(unknown),
     )
+    if unread := _unread_bases(keep, seen, found):
+        record = record.model_copy(update={"unread_bases": unread})
     beside = {UNCOMMITTED: diff, PACKAGES: packages}
     return record, found.lists | {name: data for name, data in beside.items() if data}
 
@@ -188,7 +190,12 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
             keep.progress.warn(f"the training changed its data of {given.label}: {line}")
             found.unknown.append(f"what was read of {given.label} after it was changed ({line})")
     add_undeclared(
-        keep, classed.undeclared, found, began_s=seen.began_s, known=seen.base_files, moved=seen.read.moved
+        keep,
+        classed.undeclared,
+        found,
+        began_s=seen.began_s,
+        known=set().union(*seen.base_files.values()),
+        moved=seen.read.moved,
     )
     doubtful = inputs.classify(seen.read.doubtful, places).undeclared
     if doubtful:
@@ -199,6 +206,27 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
     if seen.observed.by == "audit-hook":
         found.unknown.append(not_seen(seen.observed))
     return classed, found
+
+
+def _unread_bases(keep: Keep, seen: Seen, found: Inputs) -> list[str]:
+    """The base models of which no file was read, where every file was seen and its digest is known.
+
+    What lay in the run's own output is not looked at, so nothing is said where something was read there.
+    """
+    if seen.read is None or seen.observed.by != "strace":
+        return []
+    own = f"{os.path.realpath(seen.out)}/" if seen.out else "//"
+    unsure = any(path.startswith(own) for path in seen.read.paths) or any(
+        "sha256" not in one or "changed" in one for one in found.undeclared
+    )
+    if unsure or found.undeclared_count > len(found.undeclared):
+        return []
+    unread = [name for name, digests in seen.base_files.items() if digests and not digests & found.base_files]
+    for name in unread:
+        keep.progress.warn(
+            f"no file of the base model {name} was read; it counts as one because --base says so"
+        )
+    return unread
 
 
 def _places(seen: Seen, paths: Sequence[str]) -> inputs.Places:

@@ -297,7 +297,7 @@ class Training:
             script=_script(self._keep),
             given=list(self._given.values()),
             base_models=[f"{base.model}@{base.version}" for base in self._bases],
-            base_files={artifact.sha256 for base in self._bases for artifact in base.artifacts},
+            base_files={base.label: {one.sha256 for one in base.artifacts} for base in self._bases},
             out=self.out,
             own=(str(self._keep.cache().resolve()), str(Path(__file__).resolve().parents[1])),
             environment=os.environ,

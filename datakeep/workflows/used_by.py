@@ -6,28 +6,30 @@ record does not tell is "not known", never "not read".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import SourceUnreadable
 from datakeep.core.names import NAME, VERSION, version_number
-from datakeep.lineage import backwards, records, same_bytes
+from datakeep.lineage import backwards, records
 from datakeep.lineage.records import Broken
-from datakeep.workflows.file_verdicts import FileRead, readers, undeclared_of
+from datakeep.lineage.steps import Node, equals
+from datakeep.workflows.every_way import EveryWay, Gathered, alike, gather, tell
+from datakeep.workflows.file_verdicts import FileRead, Wanted
 from datakeep.workflows.index import ask
-from datakeep.workflows.known_file import known_file, no_such_file
+from datakeep.workflows.known_file import digests_of, known_file, no_such_file
 from datakeep.workflows.sizes_here import SizesHere
-from datakeep.workflows.undeclared import Recognised, matters, recognise, with_what_was_read
+from datakeep.workflows.some_files import SomeFiles
+from datakeep.workflows.undeclared import Recognised, matters, recognise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
     from pathlib import Path
 
     from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Reached, Way
     from datakeep.lineage.index import Index
     from datakeep.lineage.records import Found
-    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.index import NotSearched
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.known_file import KnownFile
@@ -44,13 +46,14 @@ class UsedBy:
     Attributes:
         dataset: Its name.
         version: The version that was asked about; None for all.
-        records: Of the models that read it themselves.
+        records: Of the models that read it themselves, and of those that were only given it.
         broken: Records that cannot be read, and might have told more.
-        through: Models that it reached through base models or derived datasets, and how.
+        through: Models that it reached through others and that did not read it themselves, and how.
         derived: Datasets that were made of it, and how.
         open: Where the way ends at a record that is missing or broken, one line each.
         unread: Those of ``records`` (``churn@v7``) that were given it, and are known to have read nothing of it.
         undeclared: What was read of it without being declared, recognised by its bytes.
+        alike: Versions with the very same bytes (``orders@v1``), of other datasets or numbers.
     """
 
     dataset: str
@@ -62,6 +65,7 @@ class UsedBy:
     open: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     undeclared: Recognised = field(default_factory=Recognised)
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,42 +76,43 @@ class FileUsedBy:
         dataset: Its name.
         path: Below ``data/``.
         versions: Those asked about that have the file, oldest first.
-        models: What each model that used one of these versions read.
-        through: Models that those versions reached through others; whether the file is in them is not known.
-        open: Where a way ends at a record that is missing or broken, one line each.
+        ways: What each model read of it, and through which others it reached models.
         not_searched: Versions whose file lists are not here; None if all are.
-        broken: Records that cannot be read, and might have told more.
         unlisted: Models that read more undeclared files than their records list.
         asked: The version that was asked about; None for all.
         unread: Register entries of versions asked about that cannot be read, and so may have the file.
+        alike: Other files of the same bytes that were looked at too, as ``orders@v1:train/a.csv``.
     """
 
     dataset: str
     path: str
     versions: tuple[str, ...]
-    models: tuple[FileRead, ...]
-    through: tuple[Way, ...]
-    open: tuple[str, ...]
+    ways: EveryWay
     not_searched: NotSearched | None
-    broken: tuple[Broken, ...]
     unlisted: tuple[str, ...] = ()
     asked: str | None = None
     unread: tuple[Broken, ...] = ()
+    alike: tuple[str, ...] = ()
 
+    @property
+    def models(self) -> tuple[FileRead, ...]:
+        """What each model that used one of these versions read."""
+        return self.ways.models
 
-class SomeFiles:
-    """A few of the keep's files, read at its head."""
+    @property
+    def through(self) -> tuple[Way, ...]:
+        """All ways to models through others."""
+        return (*self.ways.carried, *self.ways.through)
 
-    def __init__(self, tree: KeepTree, paths: Iterable[str]) -> None:
-        self._tree, self._paths = tree, sorted(set(paths))
+    @property
+    def open(self) -> tuple[str, ...]:
+        """Where a way ends at a record that is missing or broken, one line each."""
+        return self.ways.open
 
-    def list(self, prefix: str = "", /) -> list[str]:
-        """Those below ``prefix``."""
-        return [path for path in self._paths if path.startswith(prefix)]
-
-    def read_many(self, paths: Iterable[str], /) -> dict[str, bytes]:
-        """Their bytes."""
-        return self._tree.read_many(paths)
+    @property
+    def broken(self) -> tuple[Broken, ...]:
+        """Records that cannot be read, and might have told more."""
+        return self.ways.broken
 
 
 def find_by_digest(keep: Keep, sha256: str) -> Found:
@@ -159,11 +164,15 @@ def digest_of(path: Path) -> str:
 
 
 def newest_of(found: Found) -> ModelRecord:
-    """Of several records of one file, the one that was made last; a failed training only if there is no other."""
+    """Of several records of one file, the one that was made last; one that was seen before one that somebody declared.
+
+    A failed training is meant only if there is no other.
+    """
     return max(
         found.records,
         key=lambda one: (
             one.status != "failed",
+            one.origin in ("run", "verification"),  # what was seen, before what somebody says
             one.recorded_at or "",
             one.model,
             version_number(one.version),
@@ -216,71 +225,52 @@ def used_by(keep: Keep, subject: str, *, fetch: bool = False) -> UsedBy:
     found = keep.resolve(subject)
     version = found.version if "@" in subject else None
     number = version_number(version) if version else None
-    paths, reached, same, entries = _candidates_and_same(keep, found.name, number, fetch=fetch)
-    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, same.models, chosen=True)
-    matching = tuple(
-        record
-        for record in used.records
-        if record.label in same.models
-        or any(one.dataset == found.name and version in (None, one.version) for one in record.inputs)
-        or any(version in (None, one) for one in undeclared_of(record, found.name))
-    )
+
+    def question(index: Index) -> _Asked:
+        return _asked(index, found.name, number)
+
+    def cheap(index: Index) -> _Asked | None:
+        return None if matters(index) else question(index)
+
+    # The lists of files are looked at only where a model read undeclared files: most keeps need none for this.
+    asked = ask(keep, cheap, files=False) or ask(keep, question, fetch=fetch)
+    used = records.all_records(SomeFiles(keep.tree, asked.paths))
+    read = {str(way.end) for way in asked.reached.direct}
     return UsedBy(
         found.name,
         version,
-        matching,
-        (*used.broken, *entries),
-        models_through(reached, matching),
-        tuple(way for way in reached.ways if way.end.kind == "dataset"),
-        reached.open,
-        unread=tuple(
-            one.label
-            for one in matching
-            if one.label not in same.models and _is_unread(one, found.name, version)
-        ),
-        undeclared=same,
+        used.records,
+        (*used.broken, *asked.broken),
+        tuple(way for way in asked.reached.ways if way.end.kind == "model" and str(way.end) not in read),
+        tuple(way for way in asked.reached.ways if way.end.kind == "dataset"),
+        asked.reached.open,
+        tuple(one.label for one in used.records if one.label not in read),
+        asked.same,
+        asked.alike,
     )
 
 
-def _is_unread(record: ModelRecord, dataset: str, version: str | None) -> bool:
-    """Whether all that the record says of the dataset is that it was given, and that nothing of it was read."""
-    given = [one for one in record.inputs if one.dataset == dataset and version in (None, one.version)]
-    read = any(version in (None, one) for one in undeclared_of(record, dataset))
-    return not read and bool(given) and all(map(record.read_nothing_of, given))
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the index says: ``paths`` are the records of all that read the dataset, or were given it."""
+
+    paths: list[str]
+    reached: Reached
+    same: Recognised
+    broken: tuple[Broken, ...]
+    alike: tuple[str, ...]
 
 
-def _candidates_and_same(
-    keep: Keep, dataset: str, number: int | None, *, fetch: bool
-) -> tuple[list[str], Reached, Recognised, tuple[Broken, ...]]:
-    """As :func:`candidates`, with what was recognised, and the register entries that cannot be read.
-
-    The lists of files are looked at only where a model read undeclared files: most keeps need none for this.
-    """
-
-    def question(index: Index) -> tuple[list[str], Reached, Recognised, tuple[Broken, ...]]:
-        same = recognise(index, dataset, number)
-        broken = tuple(Broken(*one) for one in index.broken("dataset"))
-        return *candidates(index, dataset, number), same, broken
-
-    def cheap(index: Index) -> tuple[list[str], Reached, Recognised, tuple[Broken, ...]] | None:
-        return None if matters(index) else question(index)
-
-    return ask(keep, cheap, files=False) or ask(keep, question, fetch=fetch)
-
-
-def models_through(reached: Reached, direct: Iterable[ModelRecord]) -> tuple[Way, ...]:
-    """The ways to models but those whose records name the dataset by its present name."""
-    labels = {record.label for record in direct}
-    return tuple(way for way in reached.ways if way.end.kind == "model" and str(way.end) not in labels)
-
-
-def candidates(index: Index, dataset: str, number: int | None) -> tuple[list[str], Reached]:
-    """The records that name a dataset, those that cannot be read, and all that it leads to."""
-    query = "SELECT DISTINCT path FROM leads WHERE how IN ('input', 'given', 'undeclared') AND name = ?"
-    paths = [row[0] for row in index.database.execute(query, (dataset,))]
-    same = same_bytes.of_dataset(index.database, dataset, number)
-    paths += [records.record_path(*one.model.split("@")) for one in same]
-    return paths + _broken_paths(index), backwards.reached(index.database, dataset, number)
+def _asked(index: Index, dataset: str, number: int | None) -> _Asked:
+    same = recognise(index, dataset, number)
+    found = backwards.reached(index.database, dataset, number)
+    paths = {way.end.path for way in found.direct} | {path for path in _broken_paths(index)}
+    query = "SELECT DISTINCT path FROM leads WHERE how = 'given' AND name = ?"
+    query += " AND number IN (?, 0)" if number else ""
+    paths |= {row[0] for row in index.database.execute(query, (dataset, number) if number else (dataset,))}
+    start = Node("dataset", dataset, number or 0)
+    alike = tuple(str(one) for one in equals(index.database, start))
+    return _Asked(sorted(paths), found, same, tuple(Broken(*one) for one in index.broken("dataset")), alike)
 
 
 def file_of(keep: Keep, subject: str) -> tuple[str, str] | None:
@@ -294,14 +284,17 @@ def file_of(keep: Keep, subject: str) -> tuple[str, str] | None:
     return reference, path.removeprefix("data/") if path.startswith("data/") else path
 
 
-def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) -> FileUsedBy:
-    """Which models read the file ``path`` of a version, or of every version that has it.
+def file_used_by(
+    keep: Keep, reference: str, path: str, *, fetch: bool = False, only: Collection[str] | None = None
+) -> FileUsedBy:
+    """Which models read the file ``path`` of a version, or of every version that has it, by every way.
 
     Args:
         keep: The keep.
         reference: ``orders@v3``, or ``orders``.
         path: Below ``data/``.
         fetch: Get the file lists that are not here first.
+        only: Of all versions that have it, these; files of the same bytes are then asked about one by one.
 
     Raises:
         UnknownName: There is no such dataset or version, or no version that was searched has such a file.
@@ -310,36 +303,47 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
     version = found.version if "@" in reference else None
     number = version_number(version) if version else None
 
-    def question(index: Index) -> tuple[KnownFile, list[str], Reached, Recognised]:
+    def question(index: Index) -> tuple[KnownFile, Gathered, Recognised]:
+        known = known_file(index, found.name, number, path)
         same = recognise(index, found.name, number, path)
-        return known_file(index, found.name, number, path), *candidates(index, found.name, number), same
+        if only is not None:
+            same = replace(same, found=tuple(one for one in same.found if one.version in only))
+        wanted = _wanted(index, found.name, path, known, only)
+        return known, gather(index, wanted, same.found), same
 
-    known, paths, reached, same = ask(keep, question, fetch=fetch)
+    known, gathered, same = ask(keep, question, fetch=fetch)
     if not known.having and not known.lacking and not known.unread:
         raise no_such_file(reference, path, known)
-    versions = tuple(f"v{one}" for one in known.having)
-    used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, same.models, chosen=True)
-    perhaps = {f"v{one}" for one in (*known.unlisted, *known.unread)}
-    sizes = SizesHere(keep)
-    models = tuple(
-        one
-        for record in used.records
-        for one in readers(
-            keep, record, found.name, path, known={*versions}, perhaps=perhaps, sizes=sizes, same=same.found
-        )
-    )
-    models = with_what_was_read(models, same.found)
-    through = tuple(
-        way
-        for way in models_through(reached, used.records)
-        if version or _begins_in(way, [*known.having, *known.unlisted, *known.unread])
-    )
     return FileUsedBy(
-        found.name, path, versions, models, through, reached.open, known.lacking, used.broken,
-        same.unlisted, version, tuple(known.unread.values()),
-    )  # fmt: skip
+        found.name,
+        path,
+        tuple(f"v{one}" for one in known.having if only is None or f"v{one}" in only),
+        tell(keep, gathered, SizesHere(keep)),
+        known.lacking,
+        same.unlisted,
+        version,
+        tuple(known.unread.values()),
+        tuple(f"{one.label}:{one.paths[0]}" for one in gathered.wanted if one.like),
+    )
 
 
-def _begins_in(way: Way, numbers: list[int]) -> bool:
-    """Whether the way may begin in one of these versions; of one that was asked about as a whole it may."""
-    return way.nodes[0].number in (0, *numbers)
+def _wanted(
+    index: Index, dataset: str, path: str, known: KnownFile, only: Collection[str] | None
+) -> list[Wanted]:
+    """The file in the versions that have it or may, and wherever else its bytes are registered."""
+    sure = [one for one in known.having if only is None or f"v{one}" in only]
+    perhaps = [one for one in (*known.unlisted, *known.unread) if only is None]
+    wanted = [
+        Wanted(dataset, f"v{one}", (path,), Node("dataset", dataset, one), is_sure=one in sure)
+        for one in dict.fromkeys((*sure, *perhaps))
+    ]
+    if only is not None:
+        return wanted
+    known_already = {one.label for one in wanted}
+    for sha256, newest in digests_of(index, dataset, path, sure).items():
+        like = f"{dataset}@v{newest}:{path}"
+        for (name, version), paths in sorted(alike(index, [sha256]).items()):
+            others = tuple(one for one in paths if f"{name}@{version}" not in known_already or one != path)
+            if others:
+                wanted.append(Wanted(name, version, others, Node("dataset", dataset, newest), like))
+    return wanted

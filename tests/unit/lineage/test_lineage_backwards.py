@@ -6,6 +6,7 @@ import pytest
 from test_lineage_index import Repository, entry, model, opened
 
 from datakeep.lineage.backwards import reached
+from datakeep.lineage.steps import Node, left_to
 
 
 def derived(name, number, *parents, **more):
@@ -29,7 +30,8 @@ def ask(tmp_path):
     def asked(files, name, number=None):
         index = opened(None, Repository().at(files))
         found = reached(index.database, name, number)
-        return {str(way.end): [str(node) for node in way.nodes] for way in found.ways}, found.open
+        ways = {way.end: way for way in (*found.ways, *found.direct)}
+        return {str(end): [str(node) for node in way.nodes] for end, way in ways.items()}, found.open
 
     return asked
 
@@ -79,3 +81,77 @@ def test_a_circle_ends(ask):
         "models/n/v1.yaml": model("n", inputs=[], bases=["m@v1"]),
     }
     assert set(ask(files, "raw", 1)[0]) == {"b@v1", "m@v1", "n@v1"}
+
+
+WEIGHTS, SETTINGS, SMALL = "a1" * 32, "b2" * 32, "c3" * 32
+
+
+def read(sha256, at="/x/file"):
+    return {"path": at, "sha256": sha256, "size_bytes": 100}
+
+
+def test_one_that_read_nothing_itself_is_reached_through_its_base(ask):
+    """And one that read some of it is reached both ways."""
+    files = {
+        "register/raw/v1.yaml": entry("raw"),
+        "models/base/v1.yaml": model("base", inputs=["raw@v1"]),
+        "models/both/v1.yaml": model("both", inputs=["raw@v1"], bases=["base@v1"]),
+    }
+    index = opened(None, Repository().at(files))
+    found = reached(index.database, "raw", 1)
+    assert [str(way) for way in found.direct] == ["raw@v1 → base@v1", "raw@v1 → both@v1"]
+    assert [str(way) for way in found.ways] == ["raw@v1 → base@v1 → both@v1"]
+
+
+def test_the_same_bytes_under_another_version_or_name_are_the_same_data(ask):
+    files = {
+        "register/raw/v1.yaml": entry("raw"),
+        "register/raw/v2.yaml": entry("raw", 2, bytes_of="raw@v1"),
+        "register/copy/v1.yaml": entry("copy", bytes_of="raw@v1"),
+        "register/made/v1.yaml": derived("made", 1, "copy@v1"),
+        "models/m/v1.yaml": model("m", inputs=["raw@v1"]),
+        "models/n/v1.yaml": model("n", inputs=["made@v1"]),
+    }
+    index = opened(None, Repository().at(files))
+    for asked, number in (("raw", 2), ("copy", None)):
+        found = reached(index.database, asked, number)
+        assert {str(way.end) for way in found.direct} == {"m@v1"}
+        assert " = raw@v1 → m@v1" in str(found.direct[0])
+        assert {str(way.end) for way in found.ways} == {"made@v1", "n@v1"}
+    assert str(reached(index.database, "raw", 2).ways[1]) == "raw@v2 = copy@v1 → made@v1 → n@v1"
+
+
+def test_what_a_run_left_leads_on_unless_nothing_follows_from_it(ask):
+    def leaving(name, sha256, file, size=100, **more):
+        return model(name, inputs=["raw@v1"], sha256=sha256, file=file, size=size, **more)
+
+    files = {
+        "register/raw/v1.yaml": entry("raw"),
+        "models/weights/v1.yaml": leaving("weights", WEIGHTS, "m.bin"),
+        "models/settings/v1.yaml": leaving("settings", SETTINGS, "config.json"),
+        "models/few/v1.yaml": leaving("few", SMALL, "config.json", size=63),
+        "models/copies/v1.yaml": leaving("copies", "d4" * 32, "a.csv", undeclared=[read("d4" * 32)]),
+        "models/tuned/v1.yaml": model("tuned", inputs=[], undeclared=[read(WEIGHTS)]),
+        "models/like/v1.yaml": model("like", inputs=[], undeclared=[read(SETTINGS)]),
+        "models/no/v1.yaml": model("no", inputs=[], undeclared=[read(SMALL), read("d4" * 32)]),
+    }
+    index = opened(None, Repository().at(files))
+    assert [str(way) for way in reached(index.database, "raw", 1).ways] == [
+        "raw@v1 → settings@v1 → like@v1 (read a file that it left)",
+        "raw@v1 → weights@v1 → tuned@v1 (read a file that it left)",
+    ]
+    assert [(str(one.maker), one.is_model) for one in left_to(index.database, Node("model", "like", 1))] == [
+        ("settings@v1", False)
+    ]
+    assert left_to(index.database, Node("model", "tuned", 1))[0].is_model
+
+
+def test_all_records_of_a_models_file_are_followed(ask):
+    files = {
+        "register/raw/v1.yaml": entry("raw"),
+        "models/real/v1.yaml": model("real", inputs=["raw@v1"], sha256=WEIGHTS, size=100),
+        "models/said/v1.yaml": model("said", inputs=[], sha256=WEIGHTS, size=100),
+        "models/tuned/v1.yaml": model("tuned", inputs=[], bases=["said@v1"]),
+    }
+    ways, _ = ask(files, "raw", 1)
+    assert ways["tuned@v1"] == ["raw@v1", "real@v1", "said@v1", "tuned@v1"]

@@ -22,7 +22,6 @@ DATASET = {
     "format": "datakeep/version/1",
     "repository": "ssh://git/x.git",
     "commit": "4f" * 20,
-    "content": f"sha256:{'77' * 32}",
     "inventory": f"sha256:{'88' * 32}",
     "files": 1,
     "size_bytes": 1,
@@ -33,13 +32,15 @@ DATASET = {
 }
 
 
-def entry(name="orders", number=1, **manifest) -> bytes:
+def entry(name="orders", number=1, bytes_of=None, **manifest) -> bytes:
+    content = hashlib.sha256((bytes_of or f"{name}@v{number}").encode()).hexdigest()
     fields = DATASET | {"dataset": name, "version": f"v{number}", "manifest": {"name": name, **manifest}}
+    fields |= {"content": f"sha256:{content}"}
     return yaml.dump(fields).encode()
 
 
 def model(
-    name="churn", number=1, sha256="ab" * 32, inputs=("orders@v1",), bases=(), file="m.joblib", undeclared=()
+    name="churn", number=1, sha256="ab" * 32, inputs=("orders@v1",), bases=(), file="m.joblib", undeclared=(), size=3
 ) -> bytes:
     given = [
         {
@@ -55,7 +56,7 @@ def model(
         "format": "datakeep/model/1",
         "model": name,
         "version": f"v{number}",
-        "artifacts": [{"path": file, "sha256": sha256, "size_bytes": 3}],
+        "artifacts": [{"path": file, "sha256": sha256, "size_bytes": size}],
         "inputs": given,
         "base_models": list(bases),
         "undeclared": list(undeclared),
