@@ -22,6 +22,7 @@ from datakeep.cli.undeclared_lines import (
     unlisted_lines,
     versions_read,
 )
+from datakeep.cli.way_lines import next_model, read_lines, through_data, through_lines, way_lines, ways_data
 from datakeep.core.unstated import grouped
 from datakeep.formats.model_words import model_rows, pairs, read_in_words
 
@@ -29,11 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from datakeep.formats.model import ModelRecord
-    from datakeep.lineage.backwards import Way
     from datakeep.workflows.audit import Audit, InputFacts, MadeOf
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
 
 _INDENT = "  "
+_BASE_HEADS = {
+    "base": "base model",
+    "named": "base model",
+    "left": "read a file that it left",
+    "same": "the same model",
+}
 
 
 @answering(name="audit")
@@ -223,8 +229,10 @@ def _made_lines(made: MadeOf, indent: str, told: set[str]) -> Iterator[str]:
     yield from (indent + _INDENT + line for line in table(rows))
     for given in made.inputs:
         yield from _input_lines(given, indent + _INDENT, told, record)
+    for copied in made.copies:
+        yield from _input_lines(copied, indent + _INDENT, told, how="read without being declared")
     for base in made.base_models:
-        yield f"{indent}{_INDENT}base model:"
+        yield f"{indent}{_INDENT}{_BASE_HEADS[base.how]}{f' ({base.because})' if base.because else ''}:"
         yield from _made_lines(base, indent + 2 * _INDENT, told)
     yield f"{indent}{_INDENT}not known:"
     yield from (
@@ -243,11 +251,13 @@ def _styled(row: tuple[str, str]) -> tuple[str, str]:
 
 
 def _input_lines(
-    found: InputFacts, indent: str, told: set[str], record: ModelRecord | None = None
+    found: InputFacts, indent: str, told: set[str], record: ModelRecord | None = None, how: str | None = None
 ) -> Iterator[str]:
     """A dataset version; what is ``told`` already, as of a parent of two, is named only."""
     given = found.given
-    yield indent + click.style(f"dataset {given.dataset}@{given.version}", bold=True) + f" ({given.how})"
+    yield (
+        indent + click.style(f"dataset {given.dataset}@{given.version}", bold=True) + f" ({how or given.how})"
+    )
     inner = indent + _INDENT
     rows = [("commit", given.commit), ("content id", given.content)]
     if given.because:
@@ -299,7 +309,10 @@ def _made_data(made: MadeOf) -> dict[str, Any]:
     return {
         "record": made.record.to_dict(),
         "datasets": [_input_data(given) for given in made.inputs],
-        "base_models": [_made_data(base) for base in made.base_models],
+        "copies": [_input_data(copied) for copied in made.copies],
+        "base_models": [
+            {**_made_data(base), "how": base.how, "because": base.because} for base in made.base_models
+        ],
         "same_bytes": dict(made.same),
         "unknown": list(made.unknown),
     }
@@ -338,13 +351,24 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
             for record in records
         ]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
+    if found.alike:
+        yield f"{_several(found.alike)} has the same bytes, and was asked about too"
     yield from undeclared_lines(found)
-    yield from _way_lines(found.derived, "datasets that were derived from it:")
-    yield from _way_lines(found.through, "through base models and derived datasets it went into:")
+    yield from way_lines(found.derived, "datasets that were derived from it:")
+    yield from way_lines(
+        found.through, "through base models, derived datasets and files that runs left it went into:"
+    )
     yield from _open_lines(found)
     if found.unread:
+        through = {str(way.end) for way in found.through}
         yield "given to, but nothing of it was read by:"
-        yield from some(found.unread, mark="-")
+        yield from some(
+            [
+                one + (" itself; it reached it through others, see above" if one in through else "")
+                for one in found.unread
+            ],
+            mark="-",
+        )
     yield from _broken_lines(found)
     if records:
         first = records[0]
@@ -353,11 +377,9 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         yield f"next: datakeep audit model:{found.through[0].end}"
 
 
-def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
-    if ways:
-        yield head
-        rows = [(way.end, " → ".join(map(str, way.nodes))) for way in ways]
-        yield from (f"  {line}" for line in table(rows))
+def _several(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _open_lines(found: UsedBy | FileUsedBy) -> Iterator[str]:
@@ -370,6 +392,8 @@ def _file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
     name = f"{found.dataset}:{found.path}"
     if found.versions:
         yield f"{name} is in {', '.join(found.versions)}"
+    if found.alike:
+        yield f"the same bytes are {_several(found.alike)}, asked about too"
     if found.not_searched:
         yield f"not searched: {found.not_searched}"
         yield f"  datakeep audit {quote(subject)} --fetch gets them"
@@ -378,19 +402,18 @@ def _file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
         yield from some([f"{one.path}: {one.reason}" for one in found.unread], mark="?")
         yield f"  next: git log -- {quote(found.unread[0].path)} shows who changed it"
     if found.models:
-        rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
-        yield from (f"  {line}" for line in table(rows, head=("MODEL", "USED", "THE FILE", "BECAUSE")))
+        yield from read_lines(found.models, "THE FILE")
     elif found.broken and not found.through:
         yield "not known: no record that can be read says that a model used these versions; this is no 'no'"
     elif found.versions or found.not_searched or found.unread:
-        yield "no recorded model used these versions itself, and none is known to have read a copy of this file"
-    head = "through others these versions went into (whether this file did is not known):"
-    yield from _way_lines(found.through, head)
+        itself = " itself" if found.through else ""
+        yield f"no recorded model used these versions{itself}, and none is known to have read a copy of this file"
+    yield from through_lines(found.ways, "this file")
     yield from _open_lines(found)
     yield from unlisted_lines(found.unlisted)
     yield from _broken_lines(found)
-    if found.models:
-        yield f"next: datakeep audit model:{found.models[0].model}"
+    if (step := next_model(found.ways)) is not None:
+        yield step
 
 
 def _file_data(found: FileUsedBy) -> dict[str, Any]:
@@ -402,16 +425,14 @@ def _file_data(found: FileUsedBy) -> dict[str, Any]:
             {"model": one.model, "used": one.dataset_version, "file": one.verdict, "because": one.why}
             for one in found.models
         ],
-        "through": _ways_data(found.through),
+        "through": through_data(found.ways),
+        "derived": ways_data(found.ways.derived),
+        "same_bytes": list(found.alike),
         "unknown": [*found.open, *unlisted_lines(found.unlisted)],
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
         "unread": [{"path": one.path, "reason": one.reason} for one in found.unread],
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }
-
-
-def _ways_data(ways: Sequence[Way]) -> list[dict[str, Any]]:
-    return [{"name": str(way.end), "way": [str(node) for node in way.nodes]} for way in ways]
 
 
 def _used_data(found: UsedBy) -> dict[str, Any]:
@@ -422,9 +443,10 @@ def _used_data(found: UsedBy) -> dict[str, Any]:
         "models": [record.to_dict() for record in read],
         "versions_read": {_called(one): versions_read(one, found) for one in read},
         "given_unread": list(found.unread),
+        "same_bytes": list(found.alike),
         "undeclared": undeclared_data(found),
-        "derived": _ways_data(found.derived),
-        "through": _ways_data(found.through),
+        "derived": ways_data(found.derived),
+        "through": ways_data(found.through),
         "unknown": list(found.open),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }

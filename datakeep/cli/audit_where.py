@@ -13,13 +13,13 @@ from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.tampered_lines import distrusted, unless_deleted
+from datakeep.cli.way_lines import next_model, read_lines, through_data, through_lines, ways_data
 from datakeep.core.counts import counted
 from datakeep.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from datakeep.lineage.backwards import Way
     from datakeep.workflows.audit_where import RowsUsedBy
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.rows_where import HavingVersion, Search, Unsearched
@@ -85,8 +85,8 @@ def _lines(found: RowsUsedBy, *, fetch: bool) -> Iterator[str]:
     if found.ways.broken:
         yield "records that cannot be read, and might have told more:"
         yield from some([f"{one.path}: {one.reason}" for one in found.ways.broken], mark="!")
-    if found.models:
-        yield f"next: datakeep audit model:{found.models[0].model}"
+    if step := next_model(found.ways):
+        yield step
 
 
 def _version_lines(one: HavingVersion) -> Iterator[str]:
@@ -100,25 +100,14 @@ def _version_lines(one: HavingVersion) -> Iterator[str]:
 
 def _model_lines(found: RowsUsedBy) -> Iterator[str]:
     if found.models:
-        yield "models that used these versions:"
-        rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
-        columns = ("MODEL", "USED", "THESE FILES", "BECAUSE")
-        yield from (f"  {line}" for line in table(rows, head=columns))
+        yield "models that used these versions, or others with files of the same bytes:"
+        yield from read_lines(found.models, "THESE FILES")
     else:
         yield "no recorded model used these versions itself"
-    yield from _way_lines(found.derived, "derived from them (whether the rows are in these is not known):")
-    head = "through others these versions went into (whether the rows did is not known):"
-    yield from _way_lines(found.through, head)
+    yield from through_lines(found.ways, "the rows")
     if found.ways.open:
         yield "not known, because a record on the way is not there:"
         yield from some(found.ways.open, mark="?")
-
-
-def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
-    if ways:
-        yield head
-        rows = [(str(way.end), " → ".join(map(str, way.nodes))) for way in ways]
-        yield from (f"  {line}" for line in table(rows))
 
 
 def _nothing(found: RowsUsedBy) -> str:
@@ -238,8 +227,8 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
             {"model": one.model, "used": one.dataset_version, "files": one.verdict, "because": one.why}
             for one in found.models
         ],
-        "derived": _ways(found.derived),
-        "through": _ways(found.through),
+        "derived": ways_data(found.derived),
+        "through": through_data(found.ways),
         "unknown": list(found.ways.open),
         "searched": {
             "versions": numbers.versions,
@@ -275,7 +264,3 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
         "remarks": dict(search.remarks),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.ways.broken],
     }
-
-
-def _ways(ways: Sequence[Way]) -> list[dict[str, Any]]:
-    return [{"name": str(way.end), "way": [str(node) for node in way.nodes]} for way in ways]

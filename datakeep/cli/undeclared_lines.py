@@ -51,13 +51,17 @@ def versions_read(record: ModelRecord, found: UsedBy) -> list[str]:
     from datakeep.workflows.file_verdicts import undeclared_of
 
     dataset = found.dataset
-    declared = [f"{dataset}@{one.version}" for one in record.inputs if one.dataset == dataset]
+    read = [one for one in record.inputs if not record.read_nothing_of(one)]
+    mine = [f"{one.dataset}@{one.version}" for one in read if one.dataset == dataset]
+    alike = [one for one in (f"{one.dataset}@{one.version}" for one in read) if one in found.alike]
     of_checkout = undeclared_of(record, dataset)
-    read = dict.fromkeys(f"{dataset}@{one}" for one in of_checkout)
+    others = dict.fromkeys(f"{dataset}@{one}" for one in of_checkout)
     by_bytes = [one for one in found.undeclared.found if one.model == record.label]
-    if by_bytes and not any(f"{dataset}@{one.version}" in (*declared, *read) for one in by_bytes):
-        read[f"{dataset}@v{max(one.number for one in by_bytes)}"] = None
-    return declared + [f"{one} ({_how(record, one, found)})" for one in read if one not in declared]
+    if by_bytes and not any(f"{dataset}@{one.version}" in (*mine, *others) for one in by_bytes):
+        others[f"{dataset}@v{max(one.number for one in by_bytes)}"] = None
+    told = mine + [f"{one} (the same bytes)" for one in alike if one not in mine]
+    told += [f"{one} ({_how(record, one, found)})" for one in others if one not in mine]
+    return told or [f"{one.dataset}@{one.version}" for one in read]
 
 
 def _how(record: ModelRecord, label: str, found: UsedBy) -> str:

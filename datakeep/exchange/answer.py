@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelInput, ModelRecord
     from datakeep.formats.version import VersionEntry
 
-#: How one thing went into another: read by a training, the base of another model, the parent of derived data.
-How = Literal["read", "base", "derived"]
+#: How one thing went into another: read by a training, the base of another model, the maker of a file that was read,
+#: the parent of derived data; ``same`` is no more than the same bytes, or the same model's file.
+How = Literal["read", "base", "left", "derived", "same"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,11 @@ class Answer:
     def unread(self, key: str) -> list[str]:
         """Versions that the model ``key`` was given, and is known not to have read, as ``orders@v3``."""
         return [edge.source.partition(":")[2] for edge in self.into(key) if edge.is_unread]
+
+    def copied(self, key: str) -> list[str]:
+        """Versions of which the model ``key`` read a copy without declaring it, as ``orders@v3``."""
+        read = (edge for edge in self.into(key, "read") if edge.given is None and not edge.is_unread)
+        return [edge.source.partition(":")[2] for edge in read]
 
     def require_whole(self, form: str) -> None:
         """Raises :class:`Unsupported` where one file was asked about: ``form`` has no word for "perhaps read"."""

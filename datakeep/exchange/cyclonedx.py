@@ -52,9 +52,12 @@ def bom(answer: Answer) -> dict[str, Any]:
             "--format prov or --html FILE",
         )
     unread = {model.key: answer.unread(model.key) for model in answer.models}
+    copied = {model.key: answer.copied(model.key) for model in answer.models}
     went_in = _went_in(answer)
     datasets = [one for one in answer.datasets if one.key in went_in]
-    others = [_model(model, unread[model.key]) for model in answer.models if model is not root]
+    others = [
+        _model(model, unread[model.key], copied[model.key]) for model in answer.models if model is not root
+    ]
     files = [file for model in answer.models if model.record for file in _undeclared(model, model.record)]
     serial = uuid.uuid5(_NAMESPACE, f"{answer.keep} {answer.keep_commit} {answer.subject}")
     return {
@@ -68,7 +71,7 @@ def bom(answer: Answer) -> dict[str, Any]:
             "tools": {
                 "components": [{"type": "application", "name": "datakeep", "version": answer.program}]
             },
-            "component": _model(root, unread[root.key]),
+            "component": _model(root, unread[root.key], copied[root.key]),
             "properties": _properties(
                 {
                     "asked": answer.asked,
@@ -103,7 +106,7 @@ def _hash(sha256: str) -> dict[str, str]:
 # ---- models
 
 
-def _model(model: Model, unread: Sequence[str]) -> dict[str, Any]:
+def _model(model: Model, unread: Sequence[str], copied: Sequence[str]) -> dict[str, Any]:
     record = model.record
     component: dict[str, Any] = {
         "type": "machine-learning-model",
@@ -120,7 +123,7 @@ def _model(model: Model, unread: Sequence[str]) -> dict[str, Any]:
             "hashes": hashes,
             "externalReferences": _code(record),
             "components": [_file(model, artifact.path, artifact.sha256) for artifact in record.artifacts],
-            "modelCard": _card(model, record, unread),
+            "modelCard": _card(model, record, unread, copied),
             "properties": _properties({**_told(model, record), "given-unread": unread}),
         }
     )
@@ -138,9 +141,9 @@ def _code(record: ModelRecord) -> list[dict[str, Any]]:
     return [without_empty({"type": "vcs", "url": place, "comment": comment})]
 
 
-def _card(model: Model, record: ModelRecord, unread: Sequence[str]) -> dict[str, Any]:
-    names = [f"{given.dataset}@{given.version}" for given in record.inputs]
-    datasets = [{"ref": f"dataset:{name}"} for name in names if name not in unread]
+def _card(model: Model, record: ModelRecord, unread: Sequence[str], copied: Sequence[str]) -> dict[str, Any]:
+    names = list(dict.fromkeys([*(f"{given.dataset}@{given.version}" for given in record.inputs), *copied]))
+    datasets = [{"ref": f"dataset:{name}"} for name in names if name not in unread or name in copied]
     metrics = [{"type": str(name), "value": str(value)} for name, value in record.metrics.items()]
     limits = [f"not known: {line}" for line in model.unknown]
     return without_empty(

@@ -25,7 +25,13 @@ _LONGEST = 34
 #: For a reader that does not apply the page's style inside a picture.
 _BARE_LINE = {"fill": "none", "stroke": "#808890"}
 _BARE_TEXT = {"fill": "#4a5058", "text_anchor": "middle", "font_size": 13}
-_HOW = {"read": "", "base": "base model", "derived": "derived"}
+_HOW = {
+    "read": "",
+    "base": "base model",
+    "left": "read a file of it",
+    "derived": "derived",
+    "same": "same bytes",
+}
 
 
 def graph(answer: Answer, anchors: Mapping[str, str]) -> Markup | None:

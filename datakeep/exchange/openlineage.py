@@ -198,7 +198,9 @@ class _Writer:
         """The run that made a model."""
         read = [one for one in record.inputs if not record.read_nothing_of(one)]
         reads = [self._input(given) for given in read]
-        bases = [self._version(name, "models") for name in record.base_models]
+        bases = [self._version(name, "models") for name in self._bases(model, record)]
+        named = {f"{one.dataset}@{one.version}" for one in read}
+        reads += [self._copied(one) for one in self._answer.copied(model.key) if one not in named]
         files = [_undeclared(entry, model.same) for entry in record.undeclared if entry.get("path")]
         artifacts = [artifact.to_dict() for artifact in record.artifacts]
         facets = {
@@ -223,6 +225,16 @@ class _Writer:
             inputs=reads + bases + files,
             outputs=[output],
         )
+
+    def _bases(self, model: Model, record: ModelRecord) -> list[str]:
+        """Its base models, and those whose files its training read."""
+        found = [edge.source for how in ("base", "left") for edge in self._answer.into(model.key, how)]
+        return list(dict.fromkeys([*record.base_models, *(one.partition(":")[2] for one in found)]))
+
+    def _copied(self, label: str) -> dict[str, Any]:
+        """A version that was not declared, and of which a copy was read."""
+        facets = {"datakeep_use": _own("InputDatasetFacet", how="undeclared")}
+        return {**self._version(label), "inputFacets": facets}
 
     def _input(self, given: ModelInput) -> dict[str, Any]:
         used = self._version(f"{given.dataset}@{given.version}")

@@ -31,7 +31,13 @@ _DOCTYPE = Markup("<!DOCTYPE html>\n")
 #: What a model's section shows as a table of its own, not among the facts.
 _AS_A_TABLE = ("read undeclared", "not registered")
 _OF_A_FILE = ("named", "withheld", "unreadable", "gone", "moved", "changed", "digest", "guess")
-_HOW = {"read": "read by the training", "base": "base model", "derived": "made from it"}
+_HOW = {
+    "read": "read by the training",
+    "base": "base model",
+    "left": "a file that its training left was read",
+    "derived": "made from it",
+    "same": "the same bytes",
+}
 
 
 def page(answer: Answer) -> str:

@@ -51,6 +51,9 @@ def _time(text: str) -> dict[str, str]:
     return {"$": text, "type": "xsd:dateTime"}
 
 
+_ROLES = {"base": "datakeep:baseModel", "left": "datakeep:leftFile", "read": "datakeep:dataset"}
+
+
 class _Document:
     """PROV-JSON in the making: each kind of record is an object of records by their ids."""
 
@@ -254,6 +257,9 @@ class _Document:
             if edge.is_unread:  # said of the run: datakeep:givenUnread
                 continue
             source, target = _id(edge.source), _id(edge.target)
+            if edge.how == "same":
+                self._relate("alternateOf", prov_alternate1=target, prov_alternate2=source)
+                continue
             if edge.how == "derived":
                 self._relate("wasDerivedFrom", prov_generatedEntity=target, prov_usedEntity=source)
                 activity = target.replace("keep:datasets/", "keep:derivations/", 1)
@@ -264,7 +270,7 @@ class _Document:
             known = run in self.records.get("activity", {})
             self._relate("wasDerivedFrom", prov_generatedEntity=target, prov_usedEntity=source)
             if known:
-                role = "datakeep:baseModel" if edge.how == "base" else "datakeep:dataset"
+                role = _ROLES[edge.how]
                 self._relate(
                     "used",
                     prov_activity=run,

@@ -364,10 +364,16 @@ class Auditor:
             newest[one.dataset, one.path] = one
         given = {(one.dataset, one.version) for one in record.inputs if not record.read_nothing_of(one)}
         names = sorted({(one.dataset, one.version) for one in newest.values()} - given)
-        facts = []
+        facts: list[InputFacts] = []
         for name, version in names:
+            mine = [one for one in found if (one.dataset, one.version) == (name, version)]
+            because = f"the same bytes as {undeclared.in_words(mine)}, at {mine[0].at}"
+            because += (
+                "" if any(one.is_sure for one in mine) else ", which changed during the training or since"
+            )
             with suppress(DatakeepError):
-                facts.append(self.version(f"{name}@{version}"))
+                known = self.version(f"{name}@{version}")
+                facts.append(replace(known, given=known.given.model_copy(update={"because": because})))
         return tuple(facts)
 
     def version(self, name: str) -> InputFacts:

@@ -222,20 +222,23 @@ class _Judging:
 
     def _made_of(self, name: str, record: ModelRecord) -> Iterator[ModelRecord]:
         """The model, its base models, and those whose files their trainings read; all records of such a file."""
-        seen = {record.label}
+        seen: set[str] = set()
         waiting = [record]
         while waiting:
             one = waiting.pop()
+            if one.label in seen:
+                continue
+            seen.add(one.label)
             yield one
-            bases = [*one.base_models, *sorted(self._left.get(one.label, ()))]
-            for base in [*bases, *(other for base in bases for other in sorted(self._twins.get(base, ())))]:
+            for base in (*one.base_models, *sorted(self._left.get(one.label, ()))):
                 found = self._base(base)
                 if found is None:
                     what = f"the base model {base}, whose data it has too, has no record that can be read"
                     self._complain("broken", base, what, f"datakeep audit model:{name}", name)
-                elif found.label not in seen:
-                    seen.add(found.label)
+                else:
                     waiting.append(found)
+            twins = (self._records.get(twin) for twin in sorted(self._twins.get(one.label, ())))
+            waiting += [twin for twin in twins if twin]
 
     def _undeclared_versions(self, record: ModelRecord) -> list[tuple[str, str]]:
         """What it read of checkouts and by its bytes; of versions with the same file the newest."""

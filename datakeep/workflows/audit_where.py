@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from datakeep.core.conditions import parse_condition
@@ -43,7 +43,7 @@ class RowsUsedBy:
 
     columns: tuple[str, ...]
     search: Search
-    ways: EveryWay = EveryWay()
+    ways: EveryWay = field(default_factory=EveryWay)
     asked: tuple[tuple[str, str], ...] = ()
     is_part: bool = False
 

@@ -20,7 +20,7 @@ from datakeep.workflows.some_files import SomeFiles
 from datakeep.workflows.undeclared import matters, with_what_was_read
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from datakeep.formats.model import ModelRecord
     from datakeep.lineage.index import Index
@@ -59,10 +59,19 @@ class EveryWay:
 
 @dataclass(slots=True)
 class Gathered:
-    """What the index knows, to be asked of within one question; ``paths`` are the records that can be an answer."""
+    """What the index knows of wanted files.
+
+    Attributes:
+        wanted: The files.
+        same: What was read undeclared with the bytes of those that were asked about.
+        elsewhere: The same of other files with these bytes.
+        paths: Records that can be an answer.
+        first: The first steps from each version.
+    """
 
     wanted: tuple[Wanted, ...] = ()
     same: tuple[SameBytes, ...] = ()
+    elsewhere: list[SameBytes] = field(default_factory=list)
     paths: set[str] = field(default_factory=set)
     first: dict[tuple[str, str], list[Way]] = field(default_factory=dict)
 
@@ -96,6 +105,9 @@ def gather(index: Index, wanted: Sequence[Wanted], same: Sequence[SameBytes]) ->
     )
     for one in wanted:
         node = one.node
+        if one.like:
+            copied = same_bytes.of_dataset(database, node.name, node.number)
+            found.elsewhere += [match for match in copied if match.path in one.paths]
         found.paths.update(row[0] for row in database.execute(query, (node.name, node.number)))
         start = Way((one.asked,)) if one.asked == node else Way((one.asked,)).then(node, "same")
         steps = [start.then(*step) for step in onward(database, node) if step[1] in ("read", "derived")]
@@ -110,7 +122,7 @@ def tell(keep: Keep, gathered: Gathered, sizes: SizesHere) -> EveryWay:
         row
         for record in used.records
         for one in gathered.wanted
-        for row in readers(keep, record, one, sizes=sizes, same=gathered.same)
+        for row in readers(keep, record, one, sizes=sizes, same=(*gathered.same, *gathered.elsewhere))
     ]
     rows = list(with_what_was_read(rows, gathered.same))
     begun = _begun(gathered, rows)

@@ -30,6 +30,20 @@ if TYPE_CHECKING:
     from datakeep.workflows.written_once import Tampered
 
 
+#: A step of a way as an edge, and what is said of it.
+_EDGES: dict[str, tuple[How, str]] = {
+    "read": ("read", ""),
+    "copied": ("read", "read without being declared, known by its bytes"),
+    "derived": ("derived", ""),
+    "base": ("base", ""),
+    "named": ("base", "named as its base; no file of it was read"),
+    "left": ("left", "it read a file that this one left"),
+    "same": ("same", "the same bytes"),
+}
+#: How a base model is one, as an edge.
+_BASE: dict[str, How] = {"base": "base", "named": "base", "left": "left", "same": "base"}
+
+
 def answer_of(
     keep: Keep,
     found: Audit | UsedBy | FileUsedBy,
@@ -57,6 +71,9 @@ def answer_of(
         return graph.answer(subject, "made of", f"model:{found.made_of.record.label}", found)
     if isinstance(found, FileUsedBy):
         return _of_files(graph, [found], subject, found)
+    for way in found.direct:
+        if way.hows[0] == "same":
+            graph.way(way)
     for record in found.records:
         copies = [one for one in found.undeclared.found if one.model == record.label]
         graph.reader(record, copies)
@@ -112,6 +129,12 @@ def _add_file(graph: _Graph, found: FileUsedBy, said: dict[tuple[str, str], list
         source = graph.dataset(*_parts(one.dataset_version))
         note = f"the file {found.path}: {one.verdict}, because {one.why}"
         said.setdefault((source, target), []).append(note)
+        if (
+            _parts(one.dataset_version) not in {(found.dataset, known) for known in found.versions}
+            and found.versions
+        ):
+            asked = graph.dataset(found.dataset, found.versions[-1])
+            graph.edge(asked, source, "same", "a file of the same bytes")
     for way in found.through:
         graph.way(way)
 
@@ -183,8 +206,13 @@ class _Graph:
         key = self._model(made.record, made.unknown, made.same)
         for given in made.inputs:
             self._read(self._input(given), key, made.record, given.given.dataset, given.given.version)
+        for copy in made.copies:
+            note = f"read without being declared: {copy.given.because}" if copy.given.because else ""
+            self.edge(
+                self._input(copy), key, "read", note or "read without being declared, known by its bytes"
+            )
         for base in made.base_models:
-            self.edge(self.made_of(base), key, "base")
+            self.edge(self.made_of(base), key, _BASE[base.how], base.because)
         answered = {name for base in made.base_models for name in (base.record.model, base.record.label)}
         for name in made.record.base_models:
             if name not in answered:
@@ -218,17 +246,14 @@ class _Graph:
 
     def way(self, way: Way) -> None:
         """All steps of a way."""
-        for source, target in zip(way.nodes, way.nodes[1:], strict=False):
+        for source, target, step in zip(way.nodes, way.nodes[1:], way.hows, strict=False):
             end = self._node(target)
-            how: How = (
-                "derived" if target.kind == "dataset" else "read" if source.kind == "dataset" else "base"
-            )
-            for start in self._starts(source, target):
-                record = self._models[end].record if how == "read" else None
+            for start in self._starts(source, target) if step != "same" else [self._node(source)]:
+                record = self._models[end].record if step == "read" else None
                 if record is not None:
                     self._read(start, end, record, *_parts(start.removeprefix("dataset:")))
                 else:
-                    self.edge(start, end, how)
+                    self.edge(start, end, *_EDGES[step])
 
     def asked_about(self, name: str, version: str | None) -> str:
         """The key of the dataset; as a whole it is a node only where no version of it is."""

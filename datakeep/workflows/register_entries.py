@@ -17,8 +17,7 @@ from datakeep.core.names import NAME, VERSION, Reference, nearest, parse_referen
 from datakeep.repository import working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress

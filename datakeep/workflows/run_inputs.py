@@ -228,7 +228,7 @@ class Checkouts:
         self._known: dict[Path, str | None] = {}
 
     def version_of(self, path: str) -> str | None:
-        """``orders@v1`` if ``path`` lies in a checkout of it, or in the data that a run was given; it may be changed."""
+        """``orders@v1`` if ``path`` lies in a checkout of it, which may be changed, or in what a run was given."""
         for folder in Path(path).parents:
             if folder in self._known:
                 return self._known[folder]

@@ -144,7 +144,7 @@ def with_what_was_read(models: Sequence[FileRead], found: Iterable[SameBytes]) -
         for place in mine:
             if told[place].verdict != "read":
                 told[place] = replace(verdict, dataset_version=told[place].dataset_version)
-        if not mine:
+        if not mine and not any(one.model == model and one.verdict == "read" for one in told):
             told.append(verdict)
     return tuple(told)
 

@@ -54,6 +54,7 @@ class UsedBy:
         unread: Those of ``records`` (``churn@v7``) that were given it, and are known to have read nothing of it.
         undeclared: What was read of it without being declared, recognised by its bytes.
         alike: Versions with the very same bytes (``orders@v1``), of other datasets or numbers.
+        direct: To each model that read it, under whichever name.
     """
 
     dataset: str
@@ -66,6 +67,7 @@ class UsedBy:
     unread: tuple[str, ...] = ()
     undeclared: Recognised = field(default_factory=Recognised)
     alike: tuple[str, ...] = ()
+    direct: tuple[Way, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +166,9 @@ def digest_of(path: Path) -> str:
 
 
 def newest_of(found: Found) -> ModelRecord:
-    """Of several records of one file, the one that was made last; one that was seen before one that somebody declared.
+    """Of several records of one file, the one that was made last.
 
-    A failed training is meant only if there is no other.
+    What was seen is meant rather than what somebody declared, a failed training only if there is no other.
     """
     return max(
         found.records,
@@ -247,6 +249,7 @@ def used_by(keep: Keep, subject: str, *, fetch: bool = False) -> UsedBy:
         tuple(one.label for one in used.records if one.label not in read),
         asked.same,
         asked.alike,
+        asked.reached.direct,
     )
 
 
@@ -264,7 +267,7 @@ class _Asked:
 def _asked(index: Index, dataset: str, number: int | None) -> _Asked:
     same = recognise(index, dataset, number)
     found = backwards.reached(index.database, dataset, number)
-    paths = {way.end.path for way in found.direct} | {path for path in _broken_paths(index)}
+    paths = {way.end.path for way in found.direct} | set(_broken_paths(index))
     query = "SELECT DISTINCT path FROM leads WHERE how = 'given' AND name = ?"
     query += " AND number IN (?, 0)" if number else ""
     paths |= {row[0] for row in index.database.execute(query, (dataset, number) if number else (dataset,))}

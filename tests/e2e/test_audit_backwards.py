@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 
 import pytest
 from world import FACTS, commit_files
@@ -18,8 +19,11 @@ def filled(new_world):
     world.aiko.datakeep(
         "register", "raw", world.orders, "--backend", "dvc", "--manifest", manifest, *FACTS, cwd=world.keep
     )
+    features = world.aiko.cwd / "features"
+    shutil.copytree(world.orders, features)
+    (features / "made.csv").write_text("id\n1\n")
     world.aiko.datakeep(
-        "register", "features", world.orders, "--backend", "git", "--source-kind", "derived", "--parent", "raw@v1",
+        "register", "features", features, "--backend", "git", "--source-kind", "derived", "--parent", "raw@v1",
         "--source-command", "make features", *FACTS[:2], *FACTS[4:], cwd=world.keep,
     )  # fmt: skip
     lists = "train/orders.csv\n"
@@ -75,10 +79,11 @@ def ask(world, subject, code=0, cwd=None):
 def test_a_version_leads_to_every_model_directly_and_through_others(filled):
     data = ask(filled, "raw@v1")
     assert [one["model"] for one in data["models"]] == ["all", "listed", "some", "stray", "unsaid"]
-    assert data["derived"] == [{"name": "features@v1", "way": ["raw@v1", "features@v1"]}]
-    assert data["through"] == [
-        {"name": "base@v1", "way": ["raw@v1", "features@v1", "base@v1"]},
-        {"name": "fine@v1", "way": ["raw@v1", "features@v1", "base@v1", "fine@v1"]},
+    told = [(one["name"], one["way"], one["steps"]) for one in (*data["derived"], *data["through"])]
+    assert told == [
+        ("features@v1", ["raw@v1", "features@v1"], ["derived"]),
+        ("base@v1", ["raw@v1", "features@v1", "base@v1"], ["derived", "read"]),
+        ("fine@v1", ["raw@v1", "features@v1", "base@v1", "fine@v1"], ["derived", "read", "base"]),
     ]
     assert data["unknown"] == [
         "model lost@v1 was made of the base model absent@v1, whose record is missing or broken"
@@ -98,6 +103,7 @@ def test_a_file_leads_to_what_is_known_of_each_model_and_no_more(filled):
         "unsaid@v1": "not known",
         "listed@v1": "read",
         "stray@v1": "read",
+        "base@v1": "not known",  # it used features, which has a file of the same bytes
     }
     assert verdicts("train/orders.csv") == expected
     assert verdicts("data/train/orders.csv") == expected

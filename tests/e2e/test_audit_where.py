@@ -162,7 +162,11 @@ def test_the_answer_in_words_says_what_was_believed_and_what_was_not_looked_into
 def test_a_version_or_dataset_can_be_asked_about_alone(filled):
     data = where(filled, f"order_id = {ORDER} AND tailnum = 'c4711'", "orders@v1")
     assert [(one["version"], one["rows"]) for one in data["versions"]] == [("v1", 1)]
-    assert [one["name"] for one in data["derived"]] == ["features@v1"]
+    ways = {one["name"]: one["way"] for one in data["derived"]}
+    assert ways == {
+        "features@v1": ["orders@v1", "features@v1"],
+        "contacts@v2": ["orders@v1", "features@v1", "contacts@v2"],  # of the same bytes as features@v1
+    }
     data = where(filled, f"order_id = {ORDER}", "orders", "contacts@v1")
     assert [one["version"] for one in data["versions"]] == ["v1"]
     data = where(filled, f"order_id IN ({ORDER}, 5)", "dataset:orders")

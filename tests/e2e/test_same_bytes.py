@@ -43,7 +43,7 @@ def copied(new_world):
     files = ("train/a.csv", "train/c.csv", "train/new.csv")
     run(world, "changed", *(aiko.cwd / "out/data" / one for one in files))
     weights = aiko.cwd / "weights.bin"
-    weights.write_bytes(b"weights")
+    weights.write_bytes(b"weights" * 10)
     aiko.datakeep("record", "resnet", weights, "--used", "orders@v1", cwd=keep)
     run(world, "tuned", weights)
     return world
@@ -74,7 +74,8 @@ def test_a_copy_is_answered_for_by_file_version_and_dataset(copied):
     data = ask(copied, "orders@v2:train/c.csv")
     assert verdicts(data) == {
         "copies@v1": ("orders@v2", "read"),
-        "changed@v1": ("orders@v2", "read"),
+        "changed@v1": ("orders@v1", "read"),
+        "resnet@v1": ("orders@v1", "not known"),
     }
     because = {one["model"]: one["because"] for one in data["models"]}
     assert because["copies@v1"].startswith(
