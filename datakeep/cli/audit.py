@@ -352,7 +352,7 @@ def _used_lines(found: UsedBy) -> Iterator[str]:
         ]
         yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
     if found.alike:
-        yield f"{_several(found.alike)} has the same bytes, and was asked about too"
+        yield f"the same bytes are {_several(found.alike)}: asked about too"
     yield from undeclared_lines(found)
     yield from way_lines(found.derived, "datasets that were derived from it:")
     yield from way_lines(
@@ -393,7 +393,7 @@ def _file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
     if found.versions:
         yield f"{name} is in {', '.join(found.versions)}"
     if found.alike:
-        yield f"the same bytes are {_several(found.alike)}, asked about too"
+        yield f"the same bytes are {_several(found.alike)}: asked about too"
     if found.not_searched:
         yield f"not searched: {found.not_searched}"
         yield f"  datakeep audit {quote(subject)} --fetch gets them"

@@ -52,7 +52,8 @@ def versions_read(record: ModelRecord, found: UsedBy) -> list[str]:
 
     dataset = found.dataset
     read = [one for one in record.inputs if not record.read_nothing_of(one)]
-    mine = [f"{one.dataset}@{one.version}" for one in read if one.dataset == dataset]
+    asked = [one for one in read if one.dataset == dataset and found.version in (None, one.version)]
+    mine = [f"{one.dataset}@{one.version}" for one in asked]
     alike = [one for one in (f"{one.dataset}@{one.version}" for one in read) if one in found.alike]
     of_checkout = undeclared_of(record, dataset)
     others = dict.fromkeys(f"{dataset}@{one}" for one in of_checkout)

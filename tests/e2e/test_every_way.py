@@ -170,7 +170,7 @@ def test_the_same_bytes_under_another_version_or_name_are_the_same_data(world):
         assert "base" in {one["model"] for one in data["models"]}
         assert data["versions_read"]["base@v1"] == ["orders@v1 (the same bytes)"]
     assert verdicts(ask(world, "orders@v2", "--where", "id = 1"), "files")["base"] == "read"
-    assert "orders@v1, twin@v1 has the same bytes" in said(world, "orders@v2")
+    assert "the same bytes are orders@v1, twin@v1: asked about too" in said(world, "orders@v2")
 
 
 def test_policy_names_who_read_the_data_and_not_who_was_only_given_it(world):
