@@ -191,7 +191,7 @@ class _Column:
         """Distinct, top, quantiles and histogram, and which of them are approximate."""
         frequent = self._frequent
         figures: dict[str, Any] = {
-            "distinct": len(frequent.rows) if frequent.exact else self._distinct.estimate()
+            "distinct": len(frequent.rows) if frequent.exact else min(self._distinct.estimate(), self.counted)
         }
         approximate = [] if frequent.exact else ["distinct"]
         if top := self._top():

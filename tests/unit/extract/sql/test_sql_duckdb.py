@@ -129,8 +129,8 @@ def test_the_page_of_types_has_the_same_rows():
     [
         ("'infinity'::date", "'infinity'"), ("'-infinity'::timestamp", "'-infinity'"),
         ("'infinity'::timestamptz", "infinity"),
-        ("'infinity'::timestamp_ns", "infinity"), ("'0044-03-15 (BC)'::date", "days from 1970"),
-        ("'10000-01-01'::timestamp", "days"),
+        ("'infinity'::timestamp_ns", "infinity"), ("'0044-03-15 (BC)'::date", "'0044-03-15 BC'"),
+        ("'10000-01-01'::timestamp", "'10000-01-01T00:00:00'"),
         ("time '24:00:00'", "24:00:00"), ("[date '2024-01-01', 'infinity'::date]", "infinity"),
         ("{'a': [map {'k': 'infinity'::timestamp}]}", "infinity"), ("map {'infinity'::date: 1}", "infinity"),
         ("170141183460469231731687303715884105727::hugeint", "is no decimal"),
