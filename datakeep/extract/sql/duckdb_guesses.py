@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
-from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
+from datakeep.core.literals import float_literal
 from datakeep.extract.sql import duckdb_reads
+from datakeep.extract.sql.duckdb_json import DIGITS, altered, same
 from datakeep.extract.sql.interface import Guess
 
 if TYPE_CHECKING:
@@ -40,8 +40,15 @@ _WAY_OUT_CSV = (
     "or all_varchar=true"
 )
 _WAY_OUT_JSON = "to state them, write in the query read_json(FILE, columns={'COLUMN': 'TYPE'})"
-#: The significant digits of a number's text, as SQL: all before the exponent, without zeros at the ends.
-_DIGITS = r"trim(regexp_replace(regexp_replace({}, '[eE].*$', ''), '[^0-9]', '', 'g'), '0')"
+#: Arguments of ``read_json`` that ``read_json_objects`` has as well, and that change which objects there are.
+_OF_OBJECTS = frozenset({"format", "compression", "ignore_errors", "maximum_object_size"})
+#: Which texts of a column may not be what DuckDB makes of them, by the family of its type.
+_TESTS = {
+    "DOUBLE": f"{DIGITS} <> {DIGITS.format('CAST(TRY_CAST({} AS DOUBLE) AS VARCHAR)')}".replace("{}", "{0}"),
+    "whole": "regexp_matches({0}, '^ *[+-]?0[0-9a-zA-Z]')",
+    "time": "regexp_matches({0}, '[.][0-9]{{6}}[0-9]*[1-9]')",
+    "VARCHAR": "{0} = ''",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +100,10 @@ def readings(
 
 def told(reading: Reading, ask: Ask) -> Iterator[Guess]:
     """What was guessed of one file, and the first value of each column that was altered."""
-    if reading.stated is None:
-        return
     if reading.kind == "json":
-        rows = ask("DESCRIBE FROM " + reading.call("read_json", reading.paths))
-        types = {row[0]: row[1] for row in rows}
-        yield Guess(f"{reading.written}: the types were guessed: {_listed(types)}; {_WAY_OUT_JSON}")
-        yield from _altered(reading, types, ask)
+        yield from _of_json(reading, ask)
+        return
+    if reading.stated is None:
         return
     delimiter, header, columns, date, moment, skipped = ask(
         f"FROM {reading.call('sniff_csv', reading.paths[:1])} "
@@ -127,76 +131,90 @@ def told(reading: Reading, ask: Ask) -> Iterator[Guess]:
     yield from _altered(reading, types, ask, delim=_text(str(delimiter)), header=str(bool(header)).lower())
 
 
+def _of_json(reading: Reading, ask: Ask) -> Iterator[Guess]:
+    rows = ask("DESCRIBE FROM " + reading.call("read_json", reading.paths))
+    types = {row[0]: row[1] for row in rows}
+    stated = frozenset(types) if reading.stated is None else reading.stated
+    if reading.stated is not None:
+        yield Guess(f"{reading.written}: the types were guessed: {_listed(types)}; {_WAY_OUT_JSON}")
+    kept = {name: value for name, value in reading.arguments.items() if name in _OF_OBJECTS}
+    plain = Reading(reading.kind, reading.written, reading.paths, kept)
+    yield from altered(reading.written, plain.call("read_json_objects", reading.paths), types, stated, ask)
+
+
 def _altered(reading: Reading, types: Mapping[str, str], ask: Ask, **more: str) -> Iterator[Guess]:
     """The first value of each column that is another than the text: digits that are gone, an empty text."""
-    doubles = [name for name, kind in types.items() if kind == "DOUBLE"]
-    empties = reading.kind == "csv" and "allow_quoted_nulls" not in reading.arguments
-    texts = [name for name, kind in types.items() if kind == "VARCHAR" and empties]
-    if not doubles and not texts:
+    empties = "allow_quoted_nulls" not in reading.arguments
+    tests = {
+        name: test.format(_quoted(name))
+        for name, kind in types.items()
+        if (test := _TESTS.get(_family(kind))) and (kind != "VARCHAR" or empties)
+    }
+    if not tests:
         return
-    found: dict[tuple[str, bool], tuple[int, str]] = {}
-    for number, *values in ask(_question(reading, doubles, texts, more)):
-        for name, value in zip([*doubles, *texts], values, strict=True):
-            if value is not None and (name in texts or not _same(value)):
-                found.setdefault((name, name in doubles and isinf(float(value))), (number, value))
-    for (name, _), (number, value) in found.items():
+    found: dict[tuple[str, bool], tuple[int, str, str]] = {}
+    for number, *values in ask(_question(reading, tests, more)):
+        for name, value in zip(tests, values, strict=True):
+            became = None if value is None else _became(_family(types[name]), value)
+            if became is not None:
+                found.setdefault((name, became.endswith("Infinity")), (number, value, became))
+    for (name, _), (number, value, became) in found.items():
         where = f"{reading.written}: column {name}, row {number}"
-        if name in texts:
+        if types[name] == "VARCHAR":
             yield Guess(
                 f'{where}: "" became NULL, as an empty field does; to tell them apart: '
                 "read_csv(FILE, allow_quoted_nulls=false)"
             )
         else:
+            way_out = _to_keep(name, types[name])
             yield Guess(
-                f"{where}: {_short(value)} became {float(value)!r}, {_to_keep(reading.kind, name)}",
-                f"{where}: the number became another, {_to_keep(reading.kind, name)}",
+                f"{where}: {_short(value)} became {became}, {way_out}",
+                f"{where}: it became another, {way_out}",
             )
+
+
+def _family(kind: str) -> str:
+    if kind.endswith(("INT", "INTEGER")):
+        return "whole"
+    return "time" if kind.startswith("TIME") else kind
+
+
+def _became(family: str, text: str) -> str | None:
+    """What DuckDB makes of the text; None if it is the same."""
+    if family == "DOUBLE":
+        return None if same(text) else float_literal(float(text))
+    if family == "whole":
+        with suppress(ValueError):
+            return str(int(text) if text.strip(" +-").isdigit() else int(text, 0))
+        return None
+    return re.sub(r"([.][0-9]{6})[0-9]+", r"\1", text) if family == "time" else "NULL"
 
 
 def _short(value: str) -> str:
     return value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
 
 
-def _to_keep(kind: str, name: str) -> str:
-    argument = "types" if kind == "csv" else "columns"
+def _to_keep(name: str, kind: str) -> str:
+    stated = "TIMESTAMP_NS" if kind == "TIMESTAMP" else "VARCHAR"
+    number = f", and --decimal {name}=PRECISION,SCALE where it is to be a number" if kind == "DOUBLE" else ""
     return (
-        "as the column was guessed to be DOUBLE; to keep it: "
-        f"read_{kind}(FILE, {argument}={{{_text(name)}: 'VARCHAR'}}), "
-        f"and --decimal {name}=PRECISION,SCALE where it is to be a number"
+        f"as the column was guessed to be {kind}; to keep it: "
+        f"read_csv(FILE, types={{{_text(name)}: '{stated}'}}){number}"
     )
 
 
-def _question(reading: Reading, doubles: Sequence[str], texts: Sequence[str], more: Mapping[str, str]) -> str:
+def _question(reading: Reading, tests: Mapping[str, str], more: Mapping[str, str]) -> str:
     """Rows with a suspicious value: number of the row, and of each column the text if it is one, else NULL."""
     arguments = {name: value for name, value in reading.arguments.items() if name not in _TYPING}
     plain = Reading(reading.kind, reading.written, reading.paths, arguments)
-    if reading.kind == "csv":
-        added = {"all_varchar": "true", "allow_quoted_nulls": "false"}
-        source = plain.call("read_csv", reading.paths, **{**more, **arguments, **added})
-    else:
-        columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in doubles)
-        source = plain.call("read_json", reading.paths, columns=f"{{{columns}}}")
-    tests = {}
-    for name in doubles:
-        column = _quoted(name)
-        number = f"CAST(TRY_CAST({column} AS DOUBLE) AS VARCHAR)"
-        tests[name] = f"{_DIGITS.format(column)} <> {_DIGITS.format(number)}"
-    tests |= {name: f"{_quoted(name)} = ''" for name in texts}
+    added = {"all_varchar": "true", "allow_quoted_nulls": "false"}
+    source = plain.call("read_csv", reading.paths, **{**more, **arguments, **added})
     chosen = ", ".join(f"CASE WHEN {test} THEN {_quoted(name)} END" for name, test in tests.items())
     # Of each column a bounded number of rows: one that seems altered may be a double's own digits, all 17 of them.
     numbered = f"SELECT row_number() OVER () AS datakeep_row, * FROM {source}"  # noqa: S608  (quoted names)
     return (
         f"SELECT datakeep_row, {chosen} FROM ({numbered}) WHERE {' OR '.join(tests.values())} LIMIT {_ROWS}"  # noqa: S608
     )
-
-
-def _same(text: str) -> bool:
-    """Whether a double's own digits, as many as the text has, are the text's: then nothing of it is lost."""
-    number = float(text)
-    digits = len(re.sub(r"[^0-9]", "", re.sub(r"[eE].*$", "", text)).lstrip("0"))
-    with suppress(InvalidOperation, ValueError):
-        return Decimal(f"{number:.{max(digits, 1) - 1}e}") == Decimal(text.strip())
-    return False
 
 
 def _kind(name: str) -> str | None:

@@ -556,12 +556,16 @@ def test_paths_in_a_url_may_be_escaped(tmp_path):
     assert os.environ.get("DUCKDB") is None
 
 
+NOON = "2024-01-01 12:00:00."
+FRACTIONS = """{"v": 1.5, "n": [{"a": 1}], "s": "0.12345678901234567890"}
+{"v": 0.12345678901234567890, "n": [{"a": 0.1}, {"a": 1.00000000000000000001}], "s": ""}
+"""
 #: A file of text, how a query reads it, and what is said of it: each of the texts, and none of those behind None.
 GUESSED = {
     "types": ("a.csv", "id,v,d,s\n1,0.5,01/02/2026,x\n", "'a.csv'",
               ["delimiter ','", "a header", "dates as %d/%m/%Y", "v DOUBLE", None, "became"]),
     "digits": ("a.csv", "v\n1.5\n0.12345678901234567890\n1e400\n", "'a.csv'",
-               ["row 2: 0.12345678901234567890 became 0.12345678901234568", "row 3: 1e400 became inf",
+               ["row 2: 0.12345678901234567890 became 0.12345678901234568", "row 3: 1e400 became Infinity",
                 "types={'v': 'VARCHAR'}"]),
     "own digits": ("a.csv", "v\n1.000000000000000056e-01\n0.10000000000000001\n0.30000000000000004\n1.50\ninf\n",
                    "'a.csv'", ["v DOUBLE", None, "became"]),
@@ -572,6 +576,25 @@ GUESSED = {
     "one column": ("a.csv", "id,n\n", "read_csv('a.csv', delim='|')", ["became one column, 'id,n'"]),
     "json": ("a.json", '{"v": 1.5}\n{"v": 12345678901234567890123}\n', "'a.json'",
              ["v DOUBLE", "row 2: 12345678901234567890123 became 1.2345678901234568e+22"]),
+    "json digits": ("a.json", FRACTIONS, "'a.json'",
+                    ["column v, row 2: 0.12345678901234567890 became 0.12345678901234568", "'DECIMAL(38,20)'",
+                     "column n.a, row 2: 1.00000000000000000001 became 1", "read_json_objects(FILE)", None,
+                     "column s"]),
+    "json list": ("a.json", '[{"v": 1e400},\n {"v": -0.10000000000000000555},\n {"v": 0.30000000000000004}]',
+                  "'a.json'", ["column v, row 1: 1e400 became Infinity", None, "row 2", "row 3"]),
+    "json as text": ("a.json", '{"v": 1}\n{"v": 0.12345678901234567890}\n{"v": 123456789012345678901234567890}\n',
+                     "read_json('a.json', columns={'v': 'VARCHAR'})",
+                     ["row 2: 0.12345678901234567890 became", None, "row 3"]),
+    "json decimal": ("a.json", '{"v": 0.12345678901234567890, "w": 0.125}\n',
+                     "read_json('a.json', columns={'v': 'DECIMAL(38,20)', 'w': 'DECIMAL(5,2)'})",
+                     ["column w, row 1: 0.125 became 0.13", None, "column v"]),
+    "json double": ("a.json", '{"v": 0.12345678901234567890}\n', "read_json('a.json', columns={'v': 'DOUBLE'})",
+                    [None, "became"]),
+    "zeros": ("a.csv", "zip\n" + "1\n" * 30_000 + "00701\n", "'a.csv'",
+              ["column zip, row 30001: 00701 became 701", "types={'zip': 'VARCHAR'}"]),
+    "nanoseconds": ("a.csv", f"t,c\n{NOON}123456789,10:00:00.1234561\n{NOON}123456000,10:00:00\n", "'a.csv'",
+                    [f"row 1: {NOON}123456789 became {NOON}123456", "types={'t': 'TIMESTAMP_NS'}",
+                     "10:00:00.1234561 became", None, "row 2"]),
 }  # fmt: skip
 
 
