@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.errors import AccessDenied, DatakeepError, UsageError
 from datakeep.extract.sql.address import secrets_of
 from datakeep.extract.sql.alchemy_catalogue import table_of
-from datakeep.extract.sql.alchemy_kinds import Kind, kind_of
+from datakeep.extract.sql.alchemy_kinds import Kind, Watch, kind_of
 from datakeep.extract.sql.drivers import driver, missing
 from datakeep.extract.sql.faults import DriverMissing
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
@@ -132,7 +132,7 @@ class _AlchemySession(Session):
         try:
             description = rows.cursor.description if rows.returns_rows else ()
             check_columns([told[0] for told in description], exactness)
-            result = _AlchemyResult(rows, self._guard(statement))
+            result = _AlchemyResult(rows, self._guard(statement), probed.watch)
             result.settle(probed.columns or self._kind.columns(description, result.head(), exactness))
             yield result
             whole = True
@@ -178,9 +178,10 @@ class _AlchemySession(Session):
 
 
 class _AlchemyResult:
-    def __init__(self, result: Any, guard: Any) -> None:
+    def __init__(self, result: Any, guard: Any, watch: Watch | None) -> None:
         self._result = result
         self._guard = guard
+        self._watch = watch
         self._pace = Pace()
         self._rows: list[Sequence[Any]] = []
         self._settled: Sequence[Column] = ()
@@ -215,9 +216,15 @@ class _AlchemyResult:
                 converted(values, column, row)
                 for values, column in zip(zip(*rows, strict=True), self._settled, strict=True)
             ]
+            if self._watch:
+                self._watch.look(rows, row)
             yield pa.record_batch(arrays, schema=self.schema)
             row += len(rows)
             rows = self._more()
+        if self._watch:
+            with self._guard():
+                self._result.close()
+                self._watch.settle()
 
     def _more(self) -> list[Sequence[Any]]:
         with self._guard():

@@ -15,6 +15,7 @@ from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.extract.sql.alchemy_kinds import Kind, Probed
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Snapshot
+from datakeep.extract.sql.mysql_charsets import watch
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.python_values import Column, Form, decimal_type
 from datakeep.extract.sql.refusals import check_columns, out_of_time, place_of, refused, unkeepable
@@ -118,13 +119,19 @@ class MySql(Kind):
         result.close()
         check_columns([field.name for field in fields], exactness)
         columns = tuple(_column(field, exactness) for field in fields)
+        texts = [
+            column.name
+            for column, field in zip(columns, fields, strict=True)
+            if field.charsetnr != _BINARY_CHARSET
+        ]
+        looking = watch(connection, text, values, texts) if texts else None
         singles = [column.name for column in columns if column.database_type == "float"]
         if not singles:
-            return Probed(text, columns)
+            return Probed(text, columns, looking)
         if statement.ordered:
             raise _ordered(singles[0])
         chosen = ", ".join(_projected(column) for column in columns)
-        return Probed(f"SELECT {chosen} FROM (\n{text}\n) AS datakeep_query", columns)  # noqa: S608  (the user's own)
+        return Probed(f"SELECT {chosen} FROM (\n{text}\n) AS datakeep_query", columns, looking)  # noqa: S608  (the user's own)
 
     def abandon(self, cursor: Any) -> None:
         """Keep pymysql from reading, on a closed connection, what is left of a result."""
