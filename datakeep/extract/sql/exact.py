@@ -151,8 +151,12 @@ class _Column:
                     (value or b"").decode()
                 except UnicodeDecodeError:
                     shown = value.decode(errors="backslashreplace")
-                    why = "is no UTF-8, and the database does not say which encoding it is"
-                    raise refusal(self.rule, self._row(index, lists), shown, why) from None
+                    name = self.rule.name
+                    raise NotExact(
+                        f"column {name}, row {self._row(index, lists)}: {shown_value(shown)} is no UTF-8, and the "
+                        "database does not say which encoding it is",
+                        next_step=f"take its bytes: convert_to({name}, 'SQL_ASCII') AS {name}; or leave out the row",
+                    ) from None
             raise
 
     def _row(self, index: int, lists: Sequence[Any]) -> int:
