@@ -97,6 +97,8 @@ def test_a_type_becomes_what_the_page_says_and_its_extremes_are_the_same(kind, v
     )
     found = table.column("x")
     text = kind.startswith(("TIME", "TIMESTAMP")) and arrow != "string"
+    if arrow == "time64[ns]":  # of which Python, too, has six digits
+        found, text = found.cast(pa.string()), True
     assert (str(found[0]) if text else found[0].as_py()) == kept
     assert found[1].as_py() is None
     pq.write_table(table, tmp_path / "kept.parquet")
