@@ -27,6 +27,8 @@ _NUMBER = r"-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?"
 #: What a number has that may not be a double's: sixteen digits, or an exponent of three.
 _DOUBTFUL = r"[0-9](?:[.]?[0-9]){15}|[eE][+]?[0-9]{3}"
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+#: What DuckDB calls the column of values that are no objects.
+_WHOLE = ("json",)
 _MOST_ROWS, _OBJECTS = 100_000, 200
 _MOST_DIGITS, _EXACT_DIGITS = 38, 2_000
 _SHOWN_CHARACTERS = 60
@@ -61,6 +63,8 @@ def altered(
     for row, text in objects:
         with suppress(ValueError, ArithmeticError, RecursionError):
             for path, number in _numbers(json.loads(text, parse_float=_Number, parse_int=_Number), ()):
+                if path[0] not in types and path != _WHOLE:
+                    continue  # the query states columns, and this is none of them
                 field = ".".join(path)
                 became = _became(number, _kind(path, types), is_stated=path[0] in stated)
                 if became is not None and field not in told:
@@ -102,7 +106,7 @@ def _numbers(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
         for item in value:
             yield from _numbers(item, path)
     elif isinstance(value, _Number):
-        yield path or ("json",), value
+        yield path or _WHOLE, value
 
 
 def _kind(path: Sequence[str], types: Mapping[str, str]) -> str:

@@ -65,6 +65,11 @@ def test_penguins_against_what_is_known_of_them() -> None:
     assert not any(column.approximate for column in found.columns)
 
 
+def test_an_estimate_of_different_values_is_never_more_than_there_are(tmp_path: Path) -> None:
+    found = of(tmp_path, pa.int64(), [*range(60_000), None])  # whose hashes look like 60,921 values
+    assert (found.distinct, found.approximate[0]) == (60_000, "distinct")
+
+
 NUMBERS = st.one_of(st.none(), st.floats(width=64), st.integers(-5, 5).map(float))
 
 
