@@ -193,7 +193,7 @@ class _DuckdbSession(Session):
         }
 
     def guessed(self, statement: Statement, parameters: Mapping[str, Parameter]) -> tuple[Guess, ...]:
-        """Of CSV and JSON files: delimiter, header and types, and the values that are others than their texts."""
+        """Of CSV, JSON and Parquet: delimiter, header and types, and the values that are others than in the files."""
         sent, values = self._sent(statement, parameters)
         found: list[Guess] = []
         for reading in duckdb_guesses.readings(sent.text, self._named, values or {}):

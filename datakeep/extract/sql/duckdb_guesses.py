@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
 from datakeep.core.literals import float_literal
-from datakeep.extract.sql import duckdb_reads
+from datakeep.extract.sql import duckdb_parquet, duckdb_reads
 from datakeep.extract.sql.duckdb_json import DIGITS, altered, same
 from datakeep.extract.sql.interface import Guess
 
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 _CSV = re.compile(r"\.(csv|tsv|txt)(\.(gz|zst))?$", re.IGNORECASE)
 _JSON = re.compile(r"\.(jsonl?|ndjson)(\.(gz|zst))?$", re.IGNORECASE)
-_READERS = {"read_csv": "csv", "read_csv_auto": "csv", "read_json": "json", "read_json_auto": "json",
-            "read_ndjson": "json", "read_ndjson_auto": "json"}  # fmt: skip
+_PARQUET = re.compile(r"\.(parquet|pq|parq)$", re.IGNORECASE)
+_READERS = {
+    "read_csv": "csv", "read_csv_auto": "csv", "read_json": "json", "read_json_auto": "json", "read_ndjson": "json",
+    "read_ndjson_auto": "json", "read_parquet": "parquet", "parquet_scan": "parquet",
+}  # fmt: skip
 #: Arguments of a reader that state types; read as text, a file has none.
 _TYPING = frozenset({
     "types", "dtypes", "column_types", "columns", "all_varchar", "auto_type_candidates", "dateformat",
@@ -53,10 +56,10 @@ _TESTS = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One file, or pattern, that a query reads as text.
+    """One file, or pattern, that a query reads.
 
     Attributes:
-        kind: ``csv`` or ``json``.
+        kind: ``csv``, ``json`` or ``parquet``.
         written: As the query names it.
         paths: The files.
         arguments: Those of its reader that have a name, as SQL.
@@ -100,6 +103,9 @@ def readings(
 
 def told(reading: Reading, ask: Ask) -> Iterator[Guess]:
     """What was guessed of one file, and the first value of each column that was altered."""
+    if reading.kind == "parquet":
+        yield from duckdb_parquet.altered(reading.written, reading.paths)
+        return
     if reading.kind == "json":
         yield from _of_json(reading, ask)
         return
@@ -218,6 +224,8 @@ def _question(reading: Reading, tests: Mapping[str, str], more: Mapping[str, str
 
 
 def _kind(name: str) -> str | None:
+    if _PARQUET.search(name):
+        return "parquet"
     return "csv" if _CSV.search(name) else "json" if _JSON.search(name) else None
 
 

@@ -601,6 +601,37 @@ GUESSED = {
 }  # fmt: skip
 
 
+def test_what_becomes_another_value_of_parquet_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wide = pa.decimal256(50, 2)
+    rows = {
+        "long": pa.array([Decimal("1.50"), Decimal("123456789012345678.91")], wide),
+        "short": pa.array([Decimal("1.50"), None], wide),
+        "lists": pa.array([None, [Decimal("0.25"), Decimal("98765432109876543.21")]], pa.list_(wide)),
+        "n": pa.array([Decimal("123456789012345678.91")] * 2, pa.decimal128(38, 2)),
+    }
+    pq.write_table(pa.table(rows), "a.parquet")
+    moments = pa.array([1_704_110_400_123_456_000, 1_704_110_400_123_456_789], pa.timestamp("ns"))
+    pq.write_table(
+        pa.table({"t": moments, "u": moments[:1].take([0, 0])}),
+        "b.parquet",
+        use_deprecated_int96_timestamps=True,
+    )
+    told = []
+    for source in ("'a.parquet'", "read_parquet('b.parquet')"):
+        query = statement(f"SELECT * FROM {source}", "duckdb")
+        with open_database("duckdb:").session() as session:
+            with session.run(query, {}, Exactness()) as result:
+                list(result.batches())
+            told += session.guessed(query, {})
+    assert [one.told.partition(", as DuckDB")[0] for one in told] == [
+        "a.parquet: column long, row 2: 123456789012345678.91 became 1.2345678901234568e+17",
+        "a.parquet: column lists, row 2: 98765432109876543.21 became 9.876543210987654e+16",
+        "b.parquet: column t, row 2: 2024-01-01T12:00:00.123456789 became 2024-01-01T12:00:00.123456",
+    ]
+    assert not any(digits in one.record for one in told for digits in ("2345678", "8765432"))
+
+
 @pytest.mark.parametrize("case", GUESSED)
 def test_what_is_guessed_of_a_text_file_is_told(case, tmp_path, monkeypatch):
     name, text, source, expected = GUESSED[case]
