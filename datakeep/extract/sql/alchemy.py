@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, DatakeepError, UsageError
@@ -18,7 +19,7 @@ from datakeep.extract.sql.python_values import Column, converted
 from datakeep.extract.sql.refusals import check_columns, check_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Address, Exactness, Parameter, Statement, Table
 
@@ -132,12 +133,19 @@ class _AlchemySession(Session):
         try:
             description = rows.cursor.description if rows.returns_rows else ()
             check_columns([told[0] for told in description], exactness)
-            result = _AlchemyResult(rows, self._guard(statement), probed.watch)
+            result = _AlchemyResult(
+                rows, self._guard(statement), probed.watch, partial(self._ended, probed.watch)
+            )
             result.settle(probed.columns or self._kind.columns(description, result.head(), exactness))
             yield result
             whole = True
         finally:
             self._leave(rows, whole=whole)
+
+    def _ended(self, watch: Watch | None) -> None:
+        self._kind.ended(self._connection)
+        if watch:
+            watch.settle()
 
     def _leave(self, rows: Any, *, whole: bool) -> None:
         """Close the result; after an error with the connection, since drivers read what is left of a result first."""
@@ -178,10 +186,11 @@ class _AlchemySession(Session):
 
 
 class _AlchemyResult:
-    def __init__(self, result: Any, guard: Any, watch: Watch | None) -> None:
+    def __init__(self, result: Any, guard: Any, watch: Watch | None, ended: Callable[[], None]) -> None:
         self._result = result
         self._guard = guard
         self._watch = watch
+        self._ended = ended
         self._pace = Pace()
         self._rows: list[Sequence[Any]] = []
         self._settled: Sequence[Column] = ()
@@ -221,10 +230,9 @@ class _AlchemyResult:
             yield pa.record_batch(arrays, schema=self.schema)
             row += len(rows)
             rows = self._more()
-        if self._watch:
-            with self._guard():
-                self._result.close()
-                self._watch.settle()
+        with self._guard():
+            self._result.close()
+            self._ended()
 
     def _more(self) -> list[Sequence[Any]]:
         with self._guard():

@@ -100,6 +100,9 @@ class Kind:
     def check(self, name: str, told: Sequence[Any]) -> None:
         """Refuse a column that the driver hands over inexactly."""
 
+    def ended(self, connection: Any) -> None:
+        """All rows have come; raises if the database says that it cut a value."""
+
     def abandon(self, cursor: Any) -> None:
         """A cursor is left whose rows were not all read, and its connection with it."""
 

@@ -174,6 +174,15 @@ def test_a_character_that_unicode_does_not_have_is_refused_and_a_question_mark_i
     assert found == [bytes.fromhex("41" + code), "A①"][: len(steps)]
 
 
+def test_what_the_server_cuts_with_a_warning_alone_is_whole_or_refused(server):
+    table, _ = extracted(server.url("shop"), "select group_concat(s) as x from many")
+    assert len(table["x"][0].as_py()) == 300_000 * 101 - 1
+    with pytest.raises(
+        NotExact, match=r"the server cut a value: Result of repeat\(\) was larger than max_allowed_packet"
+    ):
+        extracted(server.url("shop"), "select repeat('x', 70 * 1024 * 1024) as x from t")
+
+
 def test_megabytes_in_a_row_are_kept_whole(server):
     with server.connect("shop") as connection, connection.cursor() as cursor:
         cursor.execute("create or replace table blobs(n int, b longblob, s longtext)")
