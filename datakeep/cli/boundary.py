@@ -24,6 +24,8 @@ EXIT_INCOMPLETE = 4
 EXIT_INTERRUPTED = 130
 #: What a shell says of a program that wrote into a pipe without a reader, which ends git and most others.
 EXIT_READER_GONE = 141
+#: By a signal: Ctrl-C, SIGTERM, a terminal that is gone.
+_ENDED = frozenset({EXIT_INTERRUPTED, 128 + 15, 128 + 1})
 #: Every failure of `datakeep run` itself, so that all others are the training's.
 EXIT_OF_RUN = 125
 _RUN = "run"
@@ -41,7 +43,7 @@ class _Way:
     fails_with: int | None
 
     def code_of(self, code: int) -> int:
-        return code if self.fails_with is None or code == EXIT_INTERRUPTED else self.fails_with
+        return code if self.fails_with is None or code in _ENDED else self.fails_with
 
 
 def _way(argv: Sequence[str]) -> _Way:
@@ -113,7 +115,13 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
     origin = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
     said = origin.args if isinstance(origin, KeyboardInterrupt) else ()
     what, next_step = said or ("interrupted; nothing was recorded", "run the same command again")
-    return _report("interrupted", EXIT_INTERRUPTED, what, next_step, way=way)
+    code = EXIT_INTERRUPTED
+    if (ended := interrupts.ended_by()) is not None:
+        what, code = f"{what} (by {ended.name})", 128 + ended
+    try:
+        return _report("interrupted", code, what, next_step, way=way)
+    except OSError:  # the terminal is gone, too
+        return code
 
 
 def _reader_gone(error: BrokenPipeError, *, way: _Way) -> int:

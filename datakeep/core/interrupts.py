@@ -1,9 +1,14 @@
-"""Ctrl-C at moments that must not be cut in half: a commit on its way to the vault, a worker that is started."""
+"""Ctrl-C, and what else asks a process to end: SIGTERM, and a terminal that is gone.
+
+Each is a ``KeyboardInterrupt``, so that what was begun is cleaned up and said. Some moments must not be cut in half:
+a commit on its way to the vault, a worker that is started, the cleaning up itself.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,23 +16,74 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+#: What asks a process to end, and lets it say goodbye.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Whoever presses Ctrl-C twice within this time wants the same as who presses it once.
+_SAME_WISH_S = 5.0
+
+
+class _Wish:
+    """When somebody wanted the process to end, and by which signal."""
+
+    at = float("-inf")
+    by: int | None = None
+
+
+def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (what a handler is given)
+    """The handler of :data:`ENDING`: interrupts, but for a signal that only repeats another one.
+
+    Raises:
+        KeyboardInterrupt: As Ctrl-C does.
+    """
+    if not _repeats(number):
+        raise KeyboardInterrupt
+
+
+def stopped_by() -> signal.Signals | None:
+    """The signal that :func:`stop` was called with last; None if none was."""
+    return None if _Wish.by is None else signal.Signals(_Wish.by)
+
+
+def forget() -> None:
+    """The next signal is no repetition: what the last one raised came to nothing."""
+    _Wish.at = float("-inf")
+
+
+def _repeats(number: int) -> bool:
+    now = time.monotonic()
+    if now - _Wish.at < _SAME_WISH_S:
+        return True
+    _Wish.at, _Wish.by = now, number
+    return False
+
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C only takes note in the block, which can ask whether it came; a second one interrupts as usual."""
+    """Ctrl-C only takes note in the block, which can ask whether it came; who insists interrupts as usual."""
     noted: list[int] = []
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+    usual = {number: handler for number in ENDING if callable(handler := _deferrable(number))}
+    if threading.current_thread() is not threading.main_thread() or not usual:
         yield lambda: False
         return
 
     def note(number: int, frame: FrameType | None) -> None:
+        if _repeats(number):
+            return
         if noted:
-            usual(number, frame)
+            forget()
+            usual[signal.Signals(number)](number, frame)
         noted.append(number)
 
-    signal.signal(signal.SIGINT, note)
+    for number in usual:
+        signal.signal(number, note)
     try:
         yield lambda: bool(noted)
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+def _deferrable(number: signal.Signals) -> object:
+    """The handler that may be replaced for a moment: of other signals than Ctrl-C, only our own."""
+    handler = signal.getsignal(number)
+    return handler if number == signal.SIGINT or handler is stop else None

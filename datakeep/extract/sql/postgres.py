@@ -19,7 +19,7 @@ from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.postgres_catalogue import is_volatile, owners, table
 from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, failures
 from datakeep.extract.sql.postgres_describe import describe
-from datakeep.extract.sql.postgres_faults import complaint_of, query_fault
+from datakeep.extract.sql.postgres_faults import complaint_of, query_fault, refuse_lists
 from datakeep.extract.sql.postgres_parameters import bound
 from datakeep.extract.sql.postgres_place import completed, refuse_foreign_socket
 from datakeep.extract.sql.postgres_types import plan
@@ -63,6 +63,8 @@ FROM pg_settings JOIN (VALUES ('client_connection_check_interval', '5000'), ('tc
 WHERE setting::int = 0 OR setting::int > ours::int
 """
 _SET_PARAMETER = "SELECT set_config($1, $2, true)"
+#: What the server takes each parameter of a prepared query for, in their order.
+_PREPARED = "SELECT unnest(parameter_types)::text FROM pg_prepared_statements WHERE name = $1"
 #: What the server says of a parameter whose type nothing around it tells, or tells in two ways.
 _UNTYPED = ("42P18", "42P08")
 #: Called otherwise before PostgreSQL 13.
@@ -187,6 +189,7 @@ class PostgresSession(Session):
             except _Untyped:
                 return False
             with self._complaints():
+                refuse_lists(statement, [one for (one,) in self._connection.rows(_PREPARED, SAVEPOINT)])
                 values = ", ".join(["NULL"] * len(names))
                 self._connection.do(f"EXPLAIN (COSTS false) EXECUTE {SAVEPOINT}({values})")
         return True
