@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from datakeep.core.interrupts import ENDING, forget, stop, stopped_by
+from datakeep.core.interrupts import ENDING, stop, stopped_by
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -31,7 +31,6 @@ def install() -> None:
         if not isinstance(unraisable.exc_value, KeyboardInterrupt):
             usual(unraisable)
             return
-        forget()
         main = threading.main_thread().ident
         timer = threading.Timer(_AGAIN_AFTER_S, signal.pthread_kill, (main, stopped_by() or signal.SIGINT))
         timer.daemon = True

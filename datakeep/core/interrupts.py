@@ -7,6 +7,7 @@ a commit on its way to the vault, a worker that is started, the cleaning up itse
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 #: What asks a process to end, and lets it say goodbye.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: Whoever presses Ctrl-C twice within this time wants the same as who presses it once.
-_SAME_WISH_S = 5.0
+#: So long nothing that is cleaned up is cut in half by another signal; who still insists is heard.
+_CLEANING_S = 5.0
 
 
 class _Wish:
@@ -30,7 +31,7 @@ class _Wish:
 
 
 def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (what a handler is given)
-    """The handler of :data:`ENDING`: interrupts, but for a signal that only repeats another one.
+    """The handler of :data:`ENDING`: interrupts, but not the cleaning up after an interruption.
 
     Raises:
         KeyboardInterrupt: As Ctrl-C does.
@@ -44,17 +45,19 @@ def stopped_by() -> signal.Signals | None:
     return None if _Wish.by is None else signal.Signals(_Wish.by)
 
 
-def forget() -> None:
-    """The next signal is no repetition: what the last one raised came to nothing."""
-    _Wish.at = float("-inf")
-
-
 def _repeats(number: int) -> bool:
+    """Whether the last one is still at work: a KeyboardInterrupt that got lost, which C code can do, is none."""
     now = time.monotonic()
-    if now - _Wish.at < _SAME_WISH_S:
+    if now - _Wish.at < _CLEANING_S and _is_interrupted(sys.exc_info()[1]):
         return True
     _Wish.at, _Wish.by = now, number
     return False
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 @contextmanager
@@ -70,7 +73,6 @@ def deferred() -> Iterator[Callable[[], bool]]:
         if _repeats(number):
             return
         if noted:
-            forget()
             usual[signal.Signals(number)](number, frame)
         noted.append(number)
 

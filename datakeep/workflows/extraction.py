@@ -377,7 +377,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
         reads = trace(query.statement, session.tables)
         record = recorded(query, session, given, reads, origins, tables.values(), hidden)
-        guessed = session.guessed(query.statement, query.parameters)
+        guessed = session.guessed(query.statement, query.parameters, reads)
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
     record |= {"dictionary": {name: dict(known) for name, known in columns.items() if known}}

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
 from datakeep.extract.sql import duckdb_reads
+from datakeep.extract.sql.file_traits import SAFE_DIGITS
 from datakeep.extract.sql.interface import Guess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from datakeep.extract.sql.file_traits import Traits
 
     Ask = Callable[[str], list[tuple[Any, ...]]]
 
@@ -31,8 +34,13 @@ _TYPING = frozenset({
     "types", "dtypes", "column_types", "columns", "all_varchar", "auto_type_candidates", "dateformat",
     "date_format", "timestampformat", "timestamp_format", "auto_detect", "allow_quoted_nulls",
 })  # fmt: skip
-_NAMED_COLUMNS = 8
+_NAMED_COLUMNS = 5
 _ROWS = 100_000
+#: With one of these, or packed, a file's bytes do not show what its reader makes of them.
+_UNSEEN = frozenset({"compression", "decimal_separator", "thousands", "encoding", "quote"})
+#: What the sniffer says where nothing but ", or nothing at all, quotes a text.
+_NO_OTHER_QUOTE = ('"', "(empty)", "", None)
+_PACKED = re.compile(r"\.(gz|zst)$", re.IGNORECASE)
 _SHOWN_CHARACTERS = 60
 _DELIMITERS = re.compile(r"[,;|\t]")
 _WAY_OUT_CSV = (
@@ -91,21 +99,33 @@ def readings(
                 yield Reading(kind, name, tuple(path for path, _ in found.files), call.arguments, call.stated)
 
 
-def told(reading: Reading, ask: Ask) -> Iterator[Guess]:
-    """What was guessed of one file, and the first value of each column that was altered."""
+def told(reading: Reading, ask: Ask, read: Collection[str] | None, traits: Mapping[str, Traits]) -> Iterator[Guess]:
+    """What was guessed of one file, and the first value of each column that was altered.
+
+    Args:
+        reading: The file.
+        ask: Puts a question to DuckDB.
+        read: The columns that the query reads, in any case; nothing is said of others. None: it may read all.
+        traits: What was seen in the bytes of the files: nothing is looked for that cannot be there.
+    """
     if reading.stated is None:
         return
+    seen = [traits.get(path) for path in reading.paths]
+    is_plain = not _UNSEEN & set(reading.arguments) and not any(map(_PACKED.search, reading.paths))
+    numbers = not is_plain or any(one is None or one.long_numbers for one in seen)
     if reading.kind == "json":
         rows = ask("DESCRIBE FROM " + reading.call("read_json", reading.paths))
-        types = {row[0]: row[1] for row in rows}
-        yield Guess(f"{reading.written}: the types were guessed: {_listed(types)}; {_WAY_OUT_JSON}")
-        yield from _altered(reading, types, ask)
+        types = _read({row[0]: row[1] for row in rows}, read)
+        if types:
+            yield _types_of(reading.written, "the types were guessed:", types, _WAY_OUT_JSON)
+            yield from _altered(reading, _of_type(types, "DOUBLE") if numbers else [], [], ask)
         return
-    delimiter, header, columns, date, moment, skipped = ask(
+    delimiter, header, columns, date, moment, skipped, quote = ask(
         f"FROM {reading.call('sniff_csv', reading.paths[:1])} "
-        "SELECT Delimiter, HasHeader, Columns, DateFormat, TimestampFormat, SkipRows"
+        "SELECT Delimiter, HasHeader, Columns, DateFormat, TimestampFormat, SkipRows, Quote"
     )[0]
-    types = {one["name"]: str(one["type"]) for one in columns if one["name"] not in reading.stated}
+    found = {one["name"]: str(one["type"]) for one in columns if one["name"] not in reading.stated}
+    types = _read(found, read)
     if len(columns) == 1 and (within := _DELIMITERS.search(columns[0]["name"])):
         yield Guess(
             f"{reading.written} became one column, {columns[0]['name']!r}, as its lines have different numbers of "
@@ -123,15 +143,37 @@ def told(reading: Reading, ask: Ask) -> Iterator[Guess]:
     guessed += (
         [f"that its first {counted(skipped, 'line')} are no data (skip=0 keeps them)"] if skipped else []
     )
-    yield Guess(f"{reading.written}: guessed were {', '.join(guessed)}, {_listed(types)}; {_WAY_OUT_CSV}")
-    yield from _altered(reading, types, ask, delim=_text(str(delimiter)), header=str(bool(header)).lower())
+    yield _types_of(reading.written, f"guessed were {', '.join(guessed)}{',' if types else ''}", types, _WAY_OUT_CSV)
+    empties = not is_plain or quote not in _NO_OTHER_QUOTE or any(one is None or one.empty_quotes for one in seen)
+    empties = empties and "allow_quoted_nulls" not in reading.arguments
+    yield from _altered(
+        reading, _of_type(types, "DOUBLE") if numbers else [], _of_type(types, "VARCHAR") if empties else [], ask,
+        delim=_text(str(delimiter)), header=str(bool(header)).lower(),
+    )  # fmt: skip
 
 
-def _altered(reading: Reading, types: Mapping[str, str], ask: Ask, **more: str) -> Iterator[Guess]:
+def _read(types: Mapping[str, str], read: Collection[str] | None) -> dict[str, str]:
+    wanted = None if read is None else {name.lower() for name in read}
+    return {name: kind for name, kind in types.items() if wanted is None or name.lower() in wanted}
+
+
+def _of_type(types: Mapping[str, str], kind: str) -> list[str]:
+    return [name for name, one in types.items() if one == kind]
+
+
+def _types_of(written: str, words: str, types: Mapping[str, str], way_out: str) -> Guess:
+    """To a reader the first few columns; all of them are recorded."""
+    shown = [f"{name} {kind}" for name, kind in types.items()]
+    more = len(shown) - _NAMED_COLUMNS
+    few = ", ".join(shown[:_NAMED_COLUMNS]) + (f" and {counted(more, 'more column')}" if more > 0 else "")
+    whole = f"{written}: {words} {', '.join(shown)}".rstrip()
+    return Guess(f"{written}: {words} {few}".rstrip() + f"; {way_out}", whole if more > 0 else None)
+
+
+def _altered(
+    reading: Reading, doubles: Sequence[str], texts: Sequence[str], ask: Ask, **more: str
+) -> Iterator[Guess]:
     """The first value of each column that is another than the text: digits that are gone, an empty text."""
-    doubles = [name for name, kind in types.items() if kind == "DOUBLE"]
-    empties = reading.kind == "csv" and "allow_quoted_nulls" not in reading.arguments
-    texts = [name for name, kind in types.items() if kind == "VARCHAR" and empties]
     if not doubles and not texts:
         return
     found: dict[tuple[str, bool], tuple[int, str]] = {}
@@ -180,7 +222,9 @@ def _question(reading: Reading, doubles: Sequence[str], texts: Sequence[str], mo
     for name in doubles:
         column = _quoted(name)
         number = f"CAST(TRY_CAST({column} AS DOUBLE) AS VARCHAR)"
-        tests[name] = f"{_DIGITS.format(column)} <> {_DIGITS.format(number)}"
+        # First what is cheap: of a short text without an exponent no digit can be gone, and most are the double's own.
+        long = f"(length({column}) > {SAFE_DIGITS} OR contains(lower({column}), 'e'))"
+        tests[name] = f"({long} AND {number} <> {column} AND {_DIGITS.format(column)} <> {_DIGITS.format(number)})"
     tests |= {name: f"{_quoted(name)} = ''" for name in texts}
     chosen = ", ".join(f"CASE WHEN {test} THEN {_quoted(name)} END" for name, test in tests.items())
     # Of each column a bounded number of rows: one that seems altered may be a double's own digits, all 17 of them.
@@ -229,12 +273,6 @@ def _call(call: Any, values: Mapping[str, Any]) -> _Call:
             elif name in ("columns", "all_varchar", "types", "dtypes", "column_types"):
                 found.stated = None
     return found
-
-
-def _listed(types: Mapping[str, str]) -> str:
-    shown = [f"{name} {kind}" for name, kind in types.items()]
-    more = f" and {len(shown) - _NAMED_COLUMNS} more columns" if len(shown) > _NAMED_COLUMNS else ""
-    return ", ".join(shown[:_NAMED_COLUMNS]) + more
 
 
 def _text(value: str) -> str:

@@ -1,0 +1,54 @@
+"""What the bytes of a text file hold that a reader could alter, seen while they are read for their digest.
+
+It answers no more than "there may be some": where there is none, the file need not be parsed again to look for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CHUNK_BYTES = 1 << 20
+#: A double keeps any number of 15 digits; and no exponent of two digits leads such a number out of its range.
+SAFE_DIGITS = 15
+_LONG = b"0" * (SAFE_DIGITS + 1)
+_FAR_EXPONENTS = (b"e000", b"es000")
+_EMPTY = b'""'
+#: Digits and points, exponents' letters and signs, and all else.
+_KINDS = bytes(
+    ord("0") if chr(byte) in "0123456789." else ord("e") if chr(byte) in "eE" else ord("s") if chr(byte) in "+-" else 32
+    for byte in range(256)
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the bytes of a file may hold.
+
+    Attributes:
+        long_numbers: A number that a double does not keep.
+        empty_quotes: ``""``, which may be an empty text, or a quote within one.
+    """
+
+    long_numbers: bool
+    empty_quotes: bool
+
+
+def digest_and_traits(path: Path) -> tuple[str, Traits]:
+    """The sha256 of a file, in hex, and what its bytes may hold; it is read once, in constant memory."""
+    digest, tail = hashlib.sha256(), b""
+    long_numbers = empty_quotes = False
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            joined = tail + chunk
+            if not long_numbers:
+                kinds = joined.translate(_KINDS)
+                long_numbers = _LONG in kinds or any(one in kinds for one in _FAR_EXPONENTS)
+            empty_quotes = empty_quotes or _EMPTY in joined
+            tail = joined[-SAFE_DIGITS:]
+    return digest.hexdigest(), Traits(long_numbers, empty_quotes)
