@@ -55,7 +55,10 @@ class AlchemyDatabase(Database):
                 yield _AlchemySession(connection, self._kind, self.address, snapshot, server, timeout_s)
             except KeyboardInterrupt:
                 # A server that computes does not look whether anybody still waits for it.
-                with deferred(), suppress(Exception):  # one that cannot be told ends by itself, when it sends rows
+                with (
+                    deferred(),
+                    suppress(Exception),
+                ):  # one that cannot be told ends by itself, when it sends rows
                     cancel()
                 raise
             finally:

@@ -99,7 +99,9 @@ def readings(
                 yield Reading(kind, name, tuple(path for path, _ in found.files), call.arguments, call.stated)
 
 
-def told(reading: Reading, ask: Ask, read: Collection[str] | None, traits: Mapping[str, Traits]) -> Iterator[Guess]:
+def told(
+    reading: Reading, ask: Ask, read: Collection[str] | None, traits: Mapping[str, Traits]
+) -> Iterator[Guess]:
     """What was guessed of one file, and the first value of each column that was altered.
 
     Args:
@@ -143,8 +145,12 @@ def told(reading: Reading, ask: Ask, read: Collection[str] | None, traits: Mappi
     guessed += (
         [f"that its first {counted(skipped, 'line')} are no data (skip=0 keeps them)"] if skipped else []
     )
-    yield _types_of(reading.written, f"guessed were {', '.join(guessed)}{',' if types else ''}", types, _WAY_OUT_CSV)
-    empties = not is_plain or quote not in _NO_OTHER_QUOTE or any(one is None or one.empty_quotes for one in seen)
+    yield _types_of(
+        reading.written, f"guessed were {', '.join(guessed)}{',' if types else ''}", types, _WAY_OUT_CSV
+    )
+    empties = (
+        not is_plain or quote not in _NO_OTHER_QUOTE or any(one is None or one.empty_quotes for one in seen)
+    )
     empties = empties and "allow_quoted_nulls" not in reading.arguments
     yield from _altered(
         reading, _of_type(types, "DOUBLE") if numbers else [], _of_type(types, "VARCHAR") if empties else [], ask,
@@ -222,9 +228,11 @@ def _question(reading: Reading, doubles: Sequence[str], texts: Sequence[str], mo
     for name in doubles:
         column = _quoted(name)
         number = f"CAST(TRY_CAST({column} AS DOUBLE) AS VARCHAR)"
-        # First what is cheap: of a short text without an exponent no digit can be gone, and most are the double's own.
+        # First what is cheap: of a short text without exponent no digit can be gone, and most are the double's own.
         long = f"(length({column}) > {SAFE_DIGITS} OR contains(lower({column}), 'e'))"
-        tests[name] = f"({long} AND {number} <> {column} AND {_DIGITS.format(column)} <> {_DIGITS.format(number)})"
+        tests[name] = (
+            f"({long} AND {number} <> {column} AND {_DIGITS.format(column)} <> {_DIGITS.format(number)})"
+        )
     tests |= {name: f"{_quoted(name)} = ''" for name in texts}
     chosen = ", ".join(f"CASE WHEN {test} THEN {_quoted(name)} END" for name, test in tests.items())
     # Of each column a bounded number of rows: one that seems altered may be a double's own digits, all 17 of them.

@@ -20,9 +20,16 @@ _FAR_EXPONENTS = (b"e000", b"es000")
 _EMPTY = b'""'
 #: Digits and points, exponents' letters and signs, and all else.
 _KINDS = bytes(
-    ord("0") if chr(byte) in "0123456789." else ord("e") if chr(byte) in "eE" else ord("s") if chr(byte) in "+-" else 32
+    next(
+        (
+            ord(kind)
+            for kind, letters in (("0", "0123456789."), ("e", "eE"), ("s", "+-"))
+            if chr(byte) in letters
+        ),
+        32,
+    )
     for byte in range(256)
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,10 @@ class Session(ABC):
     def snapshot(self) -> Snapshot:
         """What the transaction is."""
 
+    def settings(self) -> dict[str, str]:
+        """What is in force of settings that say what a query means, where another session could have others."""
+        return {}
+
     @abstractmethod
     def run(
         self, statement: Statement, parameters: Mapping[str, Parameter], exactness: Exactness

@@ -22,6 +22,7 @@ from datakeep.extract.sql.postgres_describe import describe
 from datakeep.extract.sql.postgres_faults import complaint_of, query_fault, refuse_lists
 from datakeep.extract.sql.postgres_parameters import bound
 from datakeep.extract.sql.postgres_place import completed, refuse_foreign_socket
+from datakeep.extract.sql.postgres_settings import settings_of
 from datakeep.extract.sql.postgres_types import plan
 
 if TYPE_CHECKING:
@@ -137,6 +138,11 @@ class PostgresSession(Session):
     def snapshot(self) -> Snapshot:
         """Isolation, the server's clock, and which transactions are seen (``pg_current_snapshot``)."""
         return self._snapshot
+
+    def settings(self) -> dict[str, str]:
+        """The search path, and what URL, role or database have set of what a query can mean; their own, too."""
+        with self._complaints():
+            return settings_of(self._connection)
 
     @contextmanager
     def run(
