@@ -12,6 +12,7 @@ import click
 from datakeep.cli import interrupts
 from datakeep.cli.printable import printable, printable_json
 from datakeep.core.errors import DatakeepError, Unsupported
+from datakeep.core.interrupts import is_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ def _run(argv: Sequence[str], way: _Way) -> int:
     except DatakeepError as error:
         return _report(error.id(), error.exit_code, error.what, error.next_step, error.things, way=way)
     except Exception as error:  # noqa: BLE001  (the last wall: a fault of ours is said to be one)
-        return _fault(error, way=way)
+        return _unforeseen(error, way=way)
 
 
 def _help(error: click.exceptions.NoArgsIsHelpError, *, way: _Way) -> int:
@@ -148,6 +149,12 @@ def _is_broken(stream: Any) -> bool:
         return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
     except (AttributeError, OSError, ValueError):  # no file at all
         return False
+
+
+def _unforeseen(error: Exception, *, way: _Way) -> int:
+    if isinstance(error, OSError) and is_interrupted(error):  # nobody can be told that it ends: the terminal is gone
+        return _interrupted(KeyboardInterrupt(), way=way)
+    return _fault(error, way=way)
 
 
 def _fault(error: Exception, *, way: _Way) -> int:

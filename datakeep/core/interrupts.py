@@ -48,13 +48,14 @@ def stopped_by() -> signal.Signals | None:
 def _repeats(number: int) -> bool:
     """Whether the last one is still at work: a KeyboardInterrupt that got lost, which C code can do, is none."""
     now = time.monotonic()
-    if now - _Wish.at < _CLEANING_S and _is_interrupted(sys.exc_info()[1]):
+    if now - _Wish.at < _CLEANING_S and is_interrupted(sys.exc_info()[1]):
         return True
     _Wish.at, _Wish.by = now, number
     return False
 
 
-def _is_interrupted(error: BaseException | None) -> bool:
+def is_interrupted(error: BaseException | None) -> bool:
+    """Whether ``error`` is, or came while handling, a KeyboardInterrupt."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
