@@ -122,6 +122,7 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
     try:
         return _report("interrupted", code, what, next_step, way=way)
     except OSError:  # the terminal is gone, too
+        _write_nowhere("stdout", "stderr")
         return code
 
 
@@ -130,14 +131,18 @@ def _reader_gone(error: BrokenPipeError, *, way: _Way) -> int:
     gone = [name for name in ("stdout", "stderr") if _is_broken(getattr(sys, name))]
     if not gone:  # it was another pipe
         return _fault(error, way=way)
-    for name in gone:
-        # What is left in the buffer goes nowhere; Python would complain once more when it flushes at exit.
+    _write_nowhere(*gone)
+    return way.code_of(EXIT_READER_GONE)
+
+
+def _write_nowhere(*names: str) -> None:
+    """What is left in the buffers goes nowhere; Python would complain once more when it flushes at exit."""
+    for name in names:
         number = getattr(sys, f"__{name}__").fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)
         os.close(nowhere)
     sys.stdout = sys.__stdout__  # click has put its own in its place
-    return way.code_of(EXIT_READER_GONE)
 
 
 def _is_broken(stream: Any) -> bool:
@@ -152,7 +157,9 @@ def _is_broken(stream: Any) -> bool:
 
 
 def _unforeseen(error: Exception, *, way: _Way) -> int:
-    if isinstance(error, OSError) and is_interrupted(error):  # nobody can be told that it ends: the terminal is gone
+    if isinstance(error, OSError) and is_interrupted(
+        error
+    ):  # nobody can be told that it ends: the terminal is gone
         return _interrupted(KeyboardInterrupt(), way=way)
     return _fault(error, way=way)
 
