@@ -25,7 +25,7 @@ from datakeep.workflows.extraction_record import (
     refreshed,
     stated_parameter,
 )
-from datakeep.workflows.query_words import advice_notes, no_rows, personal_note, row_notes, told
+from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -114,14 +114,29 @@ class Extracted:
         rows: How many.
         source: The fields of the manifest's ``source`` that the tool knows.
         columns: Name of a column of the result to ``meaning`` and ``key``, as far as the catalogue tells.
-        notes: What a person should know: what cannot be derived again, and types that were changed.
+        query: That was run.
+        said: What a person should know: what cannot be derived again, and types that were changed.
     """
 
     folder: Path
     rows: int
     source: dict[str, Any]
     columns: dict[str, dict[str, Any]]
-    notes: tuple[str, ...]
+    query: Query
+    said: tuple[Note, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that there is to say, a sentence each."""
+        return (*self.query.doubts, *(one.text for one in self.said))
+
+    def said_before(self, source: Mapping[str, Any] | None) -> set[str]:
+        """The keys of what was said when the same query ran for a version whose ``source`` this is; else none."""
+        record = (source or {}).get("extraction")
+        if self.query.recorded is None or record is None:
+            return set()
+        rows = row_notes(self.query, (source or {}).get("rows") or 0)
+        return {*record.get("advice", ()), *record.get("guessed", ()), *notes(record), *rows}
 
     def personal_note(
         self, document: Mapping[str, Any], before: Mapping[str, Any] | None = None
@@ -377,10 +392,12 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
         reads = trace(query.statement, session.tables)
         record = recorded(query, session, given, reads, origins, tables.values(), hidden)
-        guessed = session.guessed(query.statement, query.parameters)
+        guessed = session.guessed(query.statement, query.parameters, reads)
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
     record |= {"dictionary": {name: dict(known) for name, known in columns.items() if known}}
+    advised = list(advice_notes(query, checked))
+    record |= {"advice": [one.key for one in advised]} if advised else {}
     record |= {"guessed": [one.record or one.told for one in guessed]} if guessed else {}
     record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}
     source = {
@@ -394,6 +411,6 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    said = [*query.doubts, *advice_notes(query, checked), *notes(record), *(guess.told for guess in guessed)]
-    said += row_notes(query, parts.rows)
-    return Extracted(folder, parts.rows, source, columns, tuple(said))
+    said = [*advised, *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows)))]
+    said += [Note(guess.told, guess.record or guess.told) for guess in guessed]
+    return Extracted(folder, parts.rows, source, columns, query, tuple(said))

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, DatakeepError, UsageError
+from datakeep.core.interrupts import deferred
 from datakeep.extract.sql.address import secrets_of
 from datakeep.extract.sql.alchemy_catalogue import table_of
 from datakeep.extract.sql.alchemy_kinds import Kind, Watch, kind_of
@@ -46,11 +47,20 @@ class AlchemyDatabase(Database):
         try:
             with _told(self._kind, self.address):
                 connection = engine.connect()
+            cancel = partial(self._kind.cancel, engine, connection.connection.driver_connection)
             try:
                 with _faults(self._kind, self.address, "", timeout_s):
                     snapshot = self._kind.begin(connection, timeout_s)
                     server = self._kind.server(connection)
                 yield _AlchemySession(connection, self._kind, self.address, snapshot, server, timeout_s)
+            except KeyboardInterrupt:
+                # A server that computes does not look whether anybody still waits for it.
+                with (
+                    deferred(),
+                    suppress(Exception),
+                ):  # one that cannot be told ends by itself, when it sends rows
+                    cancel()
+                raise
             finally:
                 # A connection that broke cannot be closed in order; the server rolls back by itself.
                 with suppress(*_raised(connection.dialect)):

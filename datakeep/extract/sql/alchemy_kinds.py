@@ -106,6 +106,9 @@ class Kind:
     def abandon(self, cursor: Any) -> None:
         """A cursor is left whose rows were not all read, and its connection with it."""
 
+    def cancel(self, engine: Any, connection: Any) -> None:
+        """End what the server works on for the driver's ``connection``, which nobody waits for any more."""
+
     def bound(self, name: str, parameter: Parameter) -> Any:  # noqa: ARG002
         """A parameter's value as the driver takes it."""
         return parameter.value

@@ -15,10 +15,13 @@ from datakeep.core.counts import counted
 from datakeep.core.literals import float_literal
 from datakeep.extract.sql import duckdb_parquet, duckdb_reads
 from datakeep.extract.sql.duckdb_json import DIGITS, altered, same
+from datakeep.extract.sql.file_traits import SAFE_DIGITS
 from datakeep.extract.sql.interface import Guess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from datakeep.extract.sql.file_traits import Traits
 
     Ask = Callable[[str], list[tuple[Any, ...]]]
 
@@ -34,8 +37,13 @@ _TYPING = frozenset({
     "types", "dtypes", "column_types", "columns", "all_varchar", "auto_type_candidates", "dateformat",
     "date_format", "timestampformat", "timestamp_format", "auto_detect", "allow_quoted_nulls",
 })  # fmt: skip
-_NAMED_COLUMNS = 8
+_NAMED_COLUMNS = 5
 _ROWS = 100_000
+#: With one of these, or packed, a file's bytes do not show what its reader makes of them.
+_UNSEEN = frozenset({"compression", "decimal_separator", "thousands", "encoding", "quote"})
+#: What the sniffer says where nothing but ", or nothing at all, quotes a text.
+_NO_OTHER_QUOTE = ('"', "(empty)", "", None)
+_PACKED = re.compile(r"\.(gz|zst)$", re.IGNORECASE)
 _SHOWN_CHARACTERS = 60
 _DELIMITERS = re.compile(r"[,;|\t]")
 _WAY_OUT_CSV = (
@@ -45,9 +53,12 @@ _WAY_OUT_CSV = (
 _WAY_OUT_JSON = "to state them, write in the query read_json(FILE, columns={'COLUMN': 'TYPE'})"
 #: Arguments of ``read_json`` that ``read_json_objects`` has as well, and that change which objects there are.
 _OF_OBJECTS = frozenset({"format", "compression", "ignore_errors", "maximum_object_size"})
+_DOUBLE = "CAST(TRY_CAST({0} AS DOUBLE) AS VARCHAR)"
 #: Which texts of a column may not be what DuckDB makes of them, by the family of its type.
 _TESTS = {
-    "DOUBLE": f"{DIGITS} <> {DIGITS.format('CAST(TRY_CAST({} AS DOUBLE) AS VARCHAR)')}".replace("{}", "{0}"),
+    # First what is cheap: of a short text without exponent no digit can be gone, and most are the double's own.
+    "DOUBLE": f"((length({{0}}) > {SAFE_DIGITS} OR contains(lower({{0}}), 'e')) AND {_DOUBLE} <> {{0}} AND "
+    + f"{DIGITS} <> {DIGITS.format(_DOUBLE)})".replace("{}", "{0}"),
     "whole": "regexp_matches({0}, '^ *[+-]?0[0-9a-zA-Z]')",
     "time": "regexp_matches({0}, '[.][0-9]{{6}}[0-9]*[1-9]')",
     "VARCHAR": "{0} = ''",
@@ -101,21 +112,31 @@ def readings(
                 yield Reading(kind, name, tuple(path for path, _ in found.files), call.arguments, call.stated)
 
 
-def told(reading: Reading, ask: Ask) -> Iterator[Guess]:
-    """What was guessed of one file, and the first value of each column that was altered."""
+def told(
+    reading: Reading, ask: Ask, read: Collection[str] | None, traits: Mapping[str, Traits]
+) -> Iterator[Guess]:
+    """What was guessed of one file, and the first value of each column that was altered.
+
+    Args:
+        reading: The file.
+        ask: Puts a question to DuckDB.
+        read: The columns that the query reads, in any case; nothing is said of others. None: it may read all.
+        traits: What was seen in the bytes of the files: nothing is looked for that cannot be there.
+    """
     if reading.kind == "parquet":
-        yield from duckdb_parquet.altered(reading.written, reading.paths)
+        yield from duckdb_parquet.altered(reading.written, reading.paths, read)
         return
     if reading.kind == "json":
-        yield from _of_json(reading, ask)
+        yield from _of_json(reading, ask, read, traits)
         return
     if reading.stated is None:
         return
-    delimiter, header, columns, date, moment, skipped = ask(
+    delimiter, header, columns, date, moment, skipped, quote = ask(
         f"FROM {reading.call('sniff_csv', reading.paths[:1])} "
-        "SELECT Delimiter, HasHeader, Columns, DateFormat, TimestampFormat, SkipRows"
+        "SELECT Delimiter, HasHeader, Columns, DateFormat, TimestampFormat, SkipRows, Quote"
     )[0]
-    types = {one["name"]: str(one["type"]) for one in columns if one["name"] not in reading.stated}
+    found = {one["name"]: str(one["type"]) for one in columns if one["name"] not in reading.stated}
+    types = _read(found, read)
     if len(columns) == 1 and (within := _DELIMITERS.search(columns[0]["name"])):
         yield Guess(
             f"{reading.written} became one column, {columns[0]['name']!r}, as its lines have different numbers of "
@@ -133,29 +154,69 @@ def told(reading: Reading, ask: Ask) -> Iterator[Guess]:
     guessed += (
         [f"that its first {counted(skipped, 'line')} are no data (skip=0 keeps them)"] if skipped else []
     )
-    yield Guess(f"{reading.written}: guessed were {', '.join(guessed)}, {_listed(types)}; {_WAY_OUT_CSV}")
-    yield from _altered(reading, types, ask, delim=_text(str(delimiter)), header=str(bool(header)).lower())
+    yield _types_of(
+        reading.written, f"guessed were {', '.join(guessed)}{',' if types else ''}", types, _WAY_OUT_CSV
+    )
+    there = _there(reading, traits, str(delimiter), quote)
+    looked = {name: kind for name, kind in types.items() if _family(kind) in there}
+    yield from _altered(reading, looked, ask, delim=_text(str(delimiter)), header=str(bool(header)).lower())
 
 
-def _of_json(reading: Reading, ask: Ask) -> Iterator[Guess]:
+def _there(reading: Reading, traits: Mapping[str, Traits], delimiter: str, quote: str | None) -> set[str]:
+    """Of which families of types the files may hold a text that DuckDB alters, by what was seen in their bytes."""
+    seen = [traits.get(path) for path in reading.paths]
+    known = [one for one in seen if one is not None]
+    unseen = not _is_plain(reading) or len(known) < len(seen)
+    found = {
+        "DOUBLE": unseen or any(one.long_numbers for one in known),
+        "whole": unseen or not _DELIMITERS.fullmatch(delimiter) or any(one.leading_zeros for one in known),
+        "time": unseen or any(one.nanoseconds for one in known),
+        "VARCHAR": unseen or quote not in _NO_OTHER_QUOTE or any(one.empty_quotes for one in known),
+    }
+    found["VARCHAR"] &= "allow_quoted_nulls" not in reading.arguments
+    return {family for family, may_be in found.items() if may_be}
+
+
+def _is_plain(reading: Reading) -> bool:
+    """Whether a file's bytes show what its reader makes of them."""
+    return not _UNSEEN & set(reading.arguments) and not any(map(_PACKED.search, reading.paths))
+
+
+def _of_json(
+    reading: Reading, ask: Ask, read: Collection[str] | None, traits: Mapping[str, Traits]
+) -> Iterator[Guess]:
     rows = ask("DESCRIBE FROM " + reading.call("read_json", reading.paths))
-    types = {row[0]: row[1] for row in rows}
+    types = _read({row[0]: row[1] for row in rows}, read)
+    if not types:
+        return
     stated = frozenset(types) if reading.stated is None else reading.stated
     if reading.stated is not None:
-        yield Guess(f"{reading.written}: the types were guessed: {_listed(types)}; {_WAY_OUT_JSON}")
+        yield _types_of(reading.written, "the types were guessed:", types, _WAY_OUT_JSON)
+    seen = [traits.get(path) for path in reading.paths]
+    if _is_plain(reading) and not stated and not any(one is None or one.long_numbers for one in seen):
+        return
     kept = {name: value for name, value in reading.arguments.items() if name in _OF_OBJECTS}
     plain = Reading(reading.kind, reading.written, reading.paths, kept)
     yield from altered(reading.written, plain.call("read_json_objects", reading.paths), types, stated, ask)
 
 
+def _read(types: Mapping[str, str], read: Collection[str] | None) -> dict[str, str]:
+    wanted = None if read is None else {name.lower() for name in read}
+    return {name: kind for name, kind in types.items() if wanted is None or name.lower() in wanted}
+
+
+def _types_of(written: str, words: str, types: Mapping[str, str], way_out: str) -> Guess:
+    """To a reader the first few columns; all of them are recorded."""
+    shown = [f"{name} {kind}" for name, kind in types.items()]
+    more = len(shown) - _NAMED_COLUMNS
+    few = ", ".join(shown[:_NAMED_COLUMNS]) + (f" and {counted(more, 'more column')}" if more > 0 else "")
+    whole = f"{written}: {words} {', '.join(shown)}".rstrip()
+    return Guess(f"{written}: {words} {few}".rstrip() + f"; {way_out}", whole if more > 0 else None)
+
+
 def _altered(reading: Reading, types: Mapping[str, str], ask: Ask, **more: str) -> Iterator[Guess]:
     """The first value of each column that is another than the text: digits that are gone, an empty text."""
-    empties = "allow_quoted_nulls" not in reading.arguments
-    tests = {
-        name: test.format(_quoted(name))
-        for name, kind in types.items()
-        if (test := _TESTS.get(_family(kind))) and (kind != "VARCHAR" or empties)
-    }
+    tests = {name: _TESTS[_family(kind)].format(_quoted(name)) for name, kind in types.items()}
     if not tests:
         return
     found: dict[tuple[str, bool], tuple[int, str, str]] = {}
@@ -255,12 +316,6 @@ def _call(call: Any, values: Mapping[str, Any]) -> _Call:
             elif name in ("columns", "all_varchar", "types", "dtypes", "column_types"):
                 found.stated = None
     return found
-
-
-def _listed(types: Mapping[str, str]) -> str:
-    shown = [f"{name} {kind}" for name, kind in types.items()]
-    more = f" and {len(shown) - _NAMED_COLUMNS} more columns" if len(shown) > _NAMED_COLUMNS else ""
-    return ", ".join(shown[:_NAMED_COLUMNS]) + more
 
 
 def _text(value: str) -> str:

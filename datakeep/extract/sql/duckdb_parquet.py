@@ -15,28 +15,32 @@ from datakeep.extract.sql.duckdb_json import same
 from datakeep.extract.sql.interface import Guess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 _WAY_OUT = "to keep it, register the file itself: datakeep register NAME FILE"
 
 
-def altered(written: str, paths: Sequence[str]) -> Iterator[Guess]:
+def altered(written: str, paths: Sequence[str], read: Collection[str] | None) -> Iterator[Guess]:
     """The first value of each column that is another in DuckDB than in the files, of those on this machine.
 
     Args:
         written: The files, as the query names them.
         paths: Each of them.
+        read: The columns that the query reads, in any case; None: it may read all.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    wanted = None if read is None else {name.lower() for name in read}
     told: set[str] = set()
     first_row = 1
     for path in filter(lambda path: Path(path).is_file(), paths):
         # What Arrow cannot read is said by DuckDB, or is nothing that it alters.
         with suppress(pa.ArrowException, OSError), pq.ParquetFile(path) as file:
             for name, kind in _doubtful(file):
-                if name not in told and (guess := _first(file, written, name, kind, first_row)):
+                if name in told or (wanted is not None and name.lower() not in wanted):
+                    continue
+                if (guess := _first(file, written, name, kind, first_row)) is not None:
                     told.add(name)
                     yield guess
             first_row += file.metadata.num_rows

@@ -43,6 +43,8 @@ _TEXT_PARSED = (7, 10, 11, 12, 14)
 _UNSIGNED, _ENUM, _SET = 32, 256, 2048
 _BINARY_CHARSET = 63
 _BYTES_OF_A_CHARACTER = 4
+#: How long a server that is to be told to stop is waited for.
+_CANCEL_S = 3
 _TAIL = ") AS datakeep_query LIMIT 0"
 
 _DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1698})
@@ -151,6 +153,16 @@ class MySql(Kind):
         result = getattr(cursor, "_result", None)
         if result is not None:
             result.unbuffered_active = False
+
+    def cancel(self, engine: Any, connection: Any) -> None:
+        """Through a connection of its own, which this user may do to what is theirs."""
+        words, options = engine.dialect.create_connect_args(engine.url)
+        quick = {"connect_timeout": _CANCEL_S, "read_timeout": _CANCEL_S}
+        other = engine.dialect.connect(*words, **{**options, **quick})
+        try:
+            other.cursor().execute(f"KILL QUERY {int(connection.thread_id())}")
+        finally:
+            other.close()
 
     def bound(self, name: str, parameter: Parameter) -> Any:  # noqa: ARG002
         """Pymysql writes a float with all its digits; a moment with a zone goes over in UTC, as the session is."""

@@ -21,9 +21,10 @@ from datakeep.extract.sql.postgres_catalogue import is_volatile, owners, table
 from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, failures
 from datakeep.extract.sql.postgres_describe import describe
 from datakeep.extract.sql.postgres_encodings import is_untranslatable, located
-from datakeep.extract.sql.postgres_faults import complaint_of, query_fault
+from datakeep.extract.sql.postgres_faults import complaint_of, query_fault, refuse_lists
 from datakeep.extract.sql.postgres_parameters import bound
 from datakeep.extract.sql.postgres_place import completed, refuse_foreign_socket
+from datakeep.extract.sql.postgres_settings import settings_of
 from datakeep.extract.sql.postgres_types import plan
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ FROM pg_settings JOIN (VALUES ('client_connection_check_interval', '5000'), ('tc
 WHERE setting::int = 0 OR setting::int > ours::int
 """
 _SET_PARAMETER = "SELECT set_config($1, $2, true)"
+#: What the server takes each parameter of a prepared query for, in their order.
+_PREPARED = "SELECT unnest(parameter_types)::text FROM pg_prepared_statements WHERE name = $1"
 #: What the server says of a parameter whose type nothing around it tells, or tells in two ways.
 _UNTYPED = ("42P18", "42P08")
 #: Called otherwise before PostgreSQL 13.
@@ -138,6 +141,11 @@ class PostgresSession(Session):
         """Isolation, the server's clock, and which transactions are seen (``pg_current_snapshot``)."""
         return self._snapshot
 
+    def settings(self) -> dict[str, str]:
+        """The search path, and what URL, role or database have set of what a query can mean; their own, too."""
+        with self._complaints():
+            return settings_of(self._connection)
+
     @contextmanager
     def run(
         self, statement: Statement, parameters: Mapping[str, Parameter], exactness: Exactness
@@ -202,6 +210,7 @@ class PostgresSession(Session):
             except _Untyped:
                 return False
             with self._complaints():
+                refuse_lists(statement, [one for (one,) in self._connection.rows(_PREPARED, SAVEPOINT)])
                 values = ", ".join(["NULL"] * len(names))
                 self._connection.do(f"EXPLAIN (COSTS false) EXECUTE {SAVEPOINT}({values})")
         return True

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.errors import AccessDenied, DatakeepError, UsageError
 from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.places import shown_place
+from datakeep.extract.sql.refusals import refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datakeep.extract.sql.interface import Statement
     from datakeep.extract.sql.placeholders import Sent
 
@@ -197,11 +200,7 @@ def _value_step(
         if end - _NEAR <= at <= end or at <= start < at + _NEAR
     ]
     if near and "requires array on right side" in complaint.primary:
-        name = near[0]
-        return (
-            f"a parameter is one value, no list: write the list into the query, or take a text apart in it: "
-            f"string_to_array(:{name}, ','), with a cast such as ::int[] behind it"
-        )
+        return _no_list(near[0])
     types = _OPERANDS.search(complaint.primary)
     if near and types:
         name = near[0]
@@ -210,6 +209,29 @@ def _value_step(
             f"{types[1]} is compared with {types[2]}. If the value is right, CAST the other side in the query"
         )
     return None
+
+
+def refuse_lists(statement: Statement, types: Sequence[str]) -> None:
+    """Refuse a query in which the server takes a parameter for a list.
+
+    Args:
+        statement: The query.
+        types: What the server takes each of its parameters for.
+
+    Raises:
+        QueryRefused: It takes one for an array.
+    """
+    for name, kind in zip(statement.parameters, types, strict=False):
+        if kind.endswith("[]"):
+            at = next(start for other, start, _ in statement.placeholders if other == name)
+            raise refused(f":{name} stands where {kind} is wanted", statement.text, at, _no_list(name))
+
+
+def _no_list(name: str) -> str:
+    return (
+        "a parameter is one value, no list: write the list into the query, or take a text apart in it: "
+        f"string_to_array(:{name}, ','), with a cast such as ::int[] behind it"
+    )
 
 
 def _place(

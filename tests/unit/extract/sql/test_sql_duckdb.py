@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -24,8 +25,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from datakeep.core.errors import SourceChanged, Unsupported
+from datakeep.extract.sql import duckdb_guesses, file_traits
 from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Exactness, Parameter
+from datakeep.extract.sql.lineage import trace
 from datakeep.extract.sql.opening import open_database
 
 FIRST, LAST = datetime.min, datetime.max  # noqa: DTZ901  (a column without a zone)
@@ -215,6 +218,7 @@ import resource, sys
 sys.path.insert(0, sys.argv[1])
 from databases import statement
 from datakeep.extract.sql.interface import Exactness
+from datakeep.extract.sql.lineage import trace
 from datakeep.extract.sql.opening import open_database
 peaks = []
 for count in (200_000, 20_000_000):
@@ -410,6 +414,7 @@ import os, sys, threading, signal
 sys.path.insert(0, sys.argv[1])
 from databases import statement
 from datakeep.extract.sql.interface import Exactness
+from datakeep.extract.sql.lineage import trace
 from datakeep.extract.sql.opening import open_database
 with open_database("duckdb:").session() as session:
     threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
@@ -641,9 +646,73 @@ def test_what_is_guessed_of_a_text_file_is_told(case, tmp_path, monkeypatch):
     with open_database("duckdb:").session() as session:
         with session.run(query, {}, Exactness()) as result:
             list(result.batches())
-        guessed = session.guessed(query, {})
+        guessed = session.guessed(query, {}, trace(query, session.tables))
     told = "\n".join(one.told for one in guessed)
     assert "0.1234" not in "".join(one.record or one.told for one in guessed), "a value is not written down"
     unsaid = expected.index(None) if None in expected else len(expected)
     assert [words for words in expected[:unsaid] if words not in told] == [], told
     assert [words for words in expected[unsaid + 1 :] if words in told] == [], told
+
+
+def guesses(text, monkeypatch):
+    """What is guessed, and how often a file was parsed once more to find what was altered."""
+    asked = []
+    monkeypatch.setattr(
+        duckdb_guesses,
+        "_question",
+        lambda *given, usual=duckdb_guesses._question: asked.append(1) or usual(*given),
+    )
+    query = statement(text, "duckdb")
+    with open_database("duckdb:").session() as session:
+        with session.run(query, {}, Exactness()) as result:
+            list(result.batches())
+        return session.guessed(query, {}, trace(query, session.tables)), len(asked)
+
+
+def test_only_columns_that_the_query_reads_are_told_a_few_of_them_and_all_recorded(tmp_path, monkeypatch):
+    names = [f"c{at}" for at in range(20)]
+    file = tmp_path / "wide.csv"
+    file.write_text(",".join(names) + "\n" + ",".join(["1.5"] * 20) + "\n")
+    (one,), _ = guesses(f"SELECT c3, C7 FROM '{file}'", monkeypatch)
+    assert "a header, c3 DOUBLE, c7 DOUBLE; to state it" in one.told
+    (one,), _ = guesses(f"SELECT * FROM '{file}'", monkeypatch)
+    assert "c4 DOUBLE and 15 more columns; to state it" in one.told
+    assert one.record.endswith(", ".join(f"{name} DOUBLE" for name in names))
+    (one,), _ = guesses(f"SELECT count(*) AS n FROM '{file}'", monkeypatch)
+    assert "a header; to state it" in one.told
+
+
+@pytest.mark.parametrize(("text", "column", "parsed"), [
+    ("v,s\n1.5,a\n1234567.1234567,b\n", "v, s", 0),
+    ("v,s\n1.5,a\n12345678.123456789,b\n", "v, s", 1),
+    ("v,s\n1.5,a\n12345678.123456789,b\n", "s", 0),
+    ("v,s\n1.5,a\n1E-999,b\n", "v", 1),
+    ('v,s\n1.5,a\n2.5,""\n', "s", 1),
+    ('v,s\n1.5,a\n2.5,""\n', "v", 0),
+    ("v;s\n1,5;a\n12345678,123456789;b\n", "v, s", 0),
+])  # fmt: skip
+def test_a_csv_is_parsed_again_only_where_its_bytes_may_hold_what_is_altered(
+    text, column, parsed, tmp_path, monkeypatch
+):
+    file = tmp_path / "a.csv"
+    file.write_text(text)
+    assert guesses(f"SELECT {column} FROM '{file}'", monkeypatch)[1] == parsed
+
+
+def test_a_packed_csv_is_always_looked_into(tmp_path, monkeypatch):
+    file = tmp_path / "a.csv.gz"
+    file.write_bytes(gzip.compress(b"v\n1.5\n0.12345678901234567890\n"))
+    assert (
+        "row 2: 0.12345678901234567890 became" in guesses(f"SELECT v FROM '{file}'", monkeypatch)[0][1].told
+    )
+
+
+def test_what_lies_over_the_border_of_two_reads_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_traits, "_CHUNK_BYTES", 8)
+    for text in (b"1,1234567890123456", b"1234567,1e-400", b'1234567""', b"1234567,1e400"):
+        (tmp_path / "a").write_bytes(text)
+        digest, traits = file_traits.digest_and_traits(tmp_path / "a")
+        assert digest == hashlib.sha256(text).hexdigest()
+        assert (traits.long_numbers, traits.empty_quotes) == (
+            (False, True) if b'"' in text else (True, False)
+        )
