@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datakeep.core.progress import Progress
+    from datakeep.extract.counting import Counting
     from datakeep.extract.sql.interface import Database, Exactness, Parameter, Statement
     from datakeep.formats.manifest import Source
     from datakeep.formats.version import VersionEntry
@@ -115,6 +116,7 @@ class Extracted:
         source: The fields of the manifest's ``source`` that the tool knows.
         columns: Name of a column of the result to ``meaning`` and ``key``, as far as the catalogue tells.
         notes: What a person should know: what cannot be derived again, and types that were changed.
+        counted: What was counted of the rows for a profile, if one is wanted.
     """
 
     folder: Path
@@ -122,6 +124,7 @@ class Extracted:
     source: dict[str, Any]
     columns: dict[str, dict[str, Any]]
     notes: tuple[str, ...]
+    counted: Counting | None = None
 
     def personal_note(
         self, document: Mapping[str, Any], before: Mapping[str, Any] | None = None
@@ -320,7 +323,9 @@ def state_extracted(document: dict[str, Any], done: Extracted) -> None:
 
 
 @contextmanager
-def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterator[Extracted]:
+def extracted(
+    query: Query, name: str, progress: Progress, *, by: str, counting: Counting | None = None
+) -> Iterator[Extracted]:
     """The rows of ``query``, for the length of a ``with`` block.
 
     Args:
@@ -328,6 +333,7 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
         name: Of the dataset, and of the files.
         progress: Told of the rows.
         by: The e-mail of whoever runs it.
+        counting: Counts the rows for their profile while they are written.
 
     Raises:
         QueryRefused, QueryFailed, NotExact: The database does not take it, gives up, or has what cannot be kept.
@@ -341,11 +347,13 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
         shown = query.database.address.shown
         doubts = (*quoted_doubts(query.statement), *query.doubts)
         with told(query.shown, database=shown, recorded=query.recorded, doubts=doubts, files=query.files):
-            done = _run(query, folder, name, progress, by)
+            done = _run(query, folder, name, progress, by, counting)
         yield done
 
 
-def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
+def _run(
+    query: Query, folder: Path, name: str, progress: Progress, by: str, counting: Counting | None
+) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
     from datakeep.extract.sql.passwords import passwords_of
@@ -370,6 +378,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
                 keys=keys,
                 part_bytes=query.part_bytes or PART_BYTES,
                 shown=folder.parent,
+                counting=counting,
             )
             given = result.columns
         if not (parts.rows or query.allow_empty):
@@ -396,4 +405,4 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
     said = [*query.doubts, *advice_notes(query, checked), *notes(record), *(guess.told for guess in guessed)]
     said += row_notes(query, parts.rows)
-    return Extracted(folder, parts.rows, source, columns, tuple(said))
+    return Extracted(folder, parts.rows, source, columns, tuple(said), counting)

@@ -18,7 +18,7 @@ from datakeep.workflows.extraction import extracted, next_query, state_extracted
 from datakeep.workflows.extraction_record import ended, keep_true, moved
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
-from datakeep.workflows.profiling import PROFILE, kept_profile, profile_changes, profile_in
+from datakeep.workflows.profiling import PROFILE, counting, kept_profile, profile_changes, profile_in
 from datakeep.workflows.publish import MANIFEST, Draft, Publisher
 from datakeep.workflows.register import (
     check_aliases,
@@ -159,14 +159,14 @@ def update(
         keep_true(document, base.entry.manifest.get("source"), files, data=bool(request.sources))
     check_aliases(keep, base.entry.dataset, document)
     with contextlib.ExitStack() as stack:
-        found, seen = _new_source(keep, request, base, document, files, stack, who=who, now=now)
+        found, seen, done = _new_source(keep, request, base, document, files, stack, who=who, now=now)
         source = found.files if found else None
         if stated := given.get("splits"):
             paths = found.files.paths if found else base.inventory.table.column("path").to_pylist()
             require_files(stated, paths)
         _complete(keep, request, base, document, suggestions(source or (), who), now)
         now = max(now, ended(document)) if request.extraction else now
-        files |= _profile(keep, base, request, document, files, source, seen)
+        files |= _profile(keep, base, request, document, files, source, seen, done)
         return next_from(
             keep, base, document, files,
             message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
@@ -313,7 +313,7 @@ def _new_source(
     *,
     who: Identity,
     now: datetime,
-) -> tuple[Scan | None, Description | None]:
+) -> tuple[Scan | None, Description | None, Extracted | None]:
     """The new data, described in the manifest: files that were named, or the rows of a query; None keeps the old.
 
     The rows lie in a temporary folder until ``stack`` is left.
@@ -327,11 +327,13 @@ def _new_source(
         files[query.place] = query.text
         state_query(document, query, by=who.email, now=now)
         keep.writable_stores(request.without_stores)  # before a query that may take hours
-        done = stack.enter_context(extracted(query, base.entry.dataset, keep.progress, by=who.email))
+        counted = counting(request.profile, document)
+        rows = extracted(query, base.entry.dataset, keep.progress, by=who.email, counting=counted)
+        done = stack.enter_context(rows)
         state_extracted(document, done)
         sources = [done.folder]
     if not sources:
-        return None, None
+        return None, None, None
     found = scan(sources, keep=keep.root, normalise_names=request.normalise_names)
     for warning in found.warnings:
         keep.progress.warn(warning)
@@ -340,7 +342,7 @@ def _new_source(
     for note in (*seen.notes, *of_query):
         keep.progress.note(f"note: {note}")
     refuse_git_control(document, found)
-    return found, seen
+    return found, seen, done
 
 
 def _of_query(done: Extracted, document: dict[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
@@ -357,12 +359,13 @@ def _profile(
     files: Mapping[str, bytes | None],
     source: Sequence[SourceFile] | None,
     seen: Description | None,
+    done: Extracted | None,
 ) -> dict[str, bytes | None]:
     """What becomes of the profile: new data get a new one, and new facts may allow less of it."""
     before = (base.repository, base.entry.commit)
     if source is None or seen is None:
         return {**kept_profile(*before, facts.get(document, "privacy.personal"))}
-    made, notes = profiled(request, source, seen, document, files, keep, before)
+    made, notes = profiled(request, source, seen, document, files, keep, before, done)
     for note in notes:
         keep.progress.note(f"note: {note}")
     return made
