@@ -40,7 +40,7 @@ def command(session: Session, name: str) -> Answer:
 
 def _answer(keep: Keep, name: str) -> Answer:
     from datakeep.workflows.history import history
-    from datakeep.workflows.keep import entry_path
+    from datakeep.workflows.register_entries import entry_path
 
     dataset = keep.resolve(name).name
     found = history(keep, name)

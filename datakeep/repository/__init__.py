@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from datakeep.repository.faults import NeverPushed, RepositoryMissing
     from datakeep.repository.foreign import Access, Checkout, Limits, clone
     from datakeep.repository.identity import Identity
-    from datakeep.repository.keep import Change, KeepRepository, KeepTree, LogEntry
+    from datakeep.repository.keep import Change, KeepRepository
+    from datakeep.repository.keep_log import LogEntry
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.repository.objects import TreeEntry
     from datakeep.repository.submodules import Submodule
     from datakeep.repository.writing import Blob
@@ -52,9 +54,9 @@ _LAZY = {
     "DatasetRepository": "dataset",
     "Identity": "identity",
     "KeepRepository": "keep",
-    "KeepTree": "keep",
+    "KeepTree": "keep_tree",
     "Limits": "foreign",
-    "LogEntry": "keep",
+    "LogEntry": "keep_log",
     "NeverPushed": "faults",
     "RepositoryMissing": "faults",
     "Submodule": "submodules",

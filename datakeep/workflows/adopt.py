@@ -39,8 +39,9 @@ from datakeep.workflows.adopted_tree import (
 from datakeep.workflows.checkout import staging_folder
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.parents import check_parents
+from datakeep.workflows.prepare import MANIFEST, Draft
 from datakeep.workflows.profiling import forgotten_profile
-from datakeep.workflows.publish import MANIFEST, Draft, Publisher
+from datakeep.workflows.publish import Publisher
 from datakeep.workflows.register import (
     Registered,
     attach_asked,

@@ -16,9 +16,9 @@ from datakeep.formats.model import ModelRecord
 from datakeep.formats.version import VersionEntry
 from datakeep.lineage.records import record_path
 from datakeep.workflows.index import ask
-from datakeep.workflows.keep import entry_path
 from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.policy_facts import DataFacts, is_test
+from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.tampering import behind_everything
 from datakeep.workflows.undeclared import of_all
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from datakeep.formats.inventory import Inventory
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.store.fetch import FetchReport
     from datakeep.store.unchanged import RehashReport
     from datakeep.store.verified import ObjectFault

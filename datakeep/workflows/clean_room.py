@@ -43,8 +43,8 @@ from datakeep.workflows.blame import (
     training_fault,
 )
 from datakeep.workflows.bundles import is_bundled
-from datakeep.workflows.keep import entry_path
-from datakeep.workflows.publish import MANIFEST
+from datakeep.workflows.prepare import MANIFEST
+from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.transfer import Transfer, clone_limits, transfer
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from datakeep.core.digests import path_list_id
 from datakeep.core.errors import DatakeepError
 from datakeep.lineage.records import record_path
 from datakeep.repository import edits
-from datakeep.workflows.keep import entry_path
+from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.written_once import Tampered
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datakeep.attest.judge import Standing
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.identity import Identity
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.keep import Keep
 
 MAX_SIZE_BYTES = 4 << 20

@@ -16,7 +16,7 @@ from datakeep.formats.base import validate
 from datakeep.formats.keep import REQUIRED, KeepFile, StoreEntry
 from datakeep.repository import vault
 from datakeep.repository.command import local_path
-from datakeep.repository.keep import Change, KeepRepository, KeepTree
+from datakeep.repository.keep import Change, KeepRepository
 from datakeep.store.interface import Capability
 from datakeep.store.location import scheme_of, split_url
 from datakeep.store.opening import create_store, open_store
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from datakeep.core.progress import Progress
     from datakeep.repository.identity import Identity
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.store.interface import Store
 
 #: Folders that one person's account keeps in step; what lies there goes when the account does (L2).

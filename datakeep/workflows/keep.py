@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from datakeep.core.counts import counted
 from datakeep.core.errors import (
-    DamagedBytes,
-    DatakeepError,
     InvalidFile,
     NotAKeep,
     UnknownName,
     UsageError,
 )
-from datakeep.core.names import NAME, VERSION, Reference, nearest, parse_reference, version_number
-from datakeep.repository import vault, working
+from datakeep.core.names import nearest
+from datakeep.repository import vault
 from datakeep.repository.dataset import DatasetRepository
-from datakeep.repository.keep import PRIVATE_FOLDER, KeepRepository, KeepTree
+from datakeep.repository.keep import PRIVATE_FOLDER, KeepRepository
 from datakeep.workflows.keep_facts import Filled, KeepFacts, facts_of, recall, remember
+from datakeep.workflows.register_entries import RegisterEntries, entry_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from datakeep.core.errors import DatakeepError
     from datakeep.core.progress import Progress
     from datakeep.formats.keep import KeepFile, StoreEntry
     from datakeep.formats.person import Person
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.identity import Identity
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.store.interface import Store
     from datakeep.workflows.roster import Roster
 
 KEEP_FILE = "keep.yaml"
-
-
-def entry_path(dataset: str, version: str) -> str:
-    """Where the register has a version."""
-    return f"register/{dataset}/{version}.yaml"
 
 
 def open_keep(folder: Path, progress: Progress) -> Keep:
@@ -62,13 +56,11 @@ def open_keep(folder: Path, progress: Progress) -> Keep:
     return keep
 
 
-class Keep:
+class Keep(RegisterEntries):
     """A clone of a keep; read at its head, so that what is seen is what was committed."""
 
     def __init__(self, repository: KeepRepository, tree: KeepTree, text: bytes, progress: Progress) -> None:
-        self.repository = repository
-        self.progress = progress
-        self.tree = tree
+        super().__init__(repository, tree, progress)
         self._text = text
         self._repositories: dict[str, DatasetRepository] = {}
 
@@ -97,11 +89,6 @@ class Keep:
         return known
 
     @property
-    def root(self) -> Path:
-        """The folder of the clone."""
-        return self.repository.root
-
-    @property
     def name(self) -> str:
         """The keep's name."""
         return self._facts.name
@@ -111,9 +98,9 @@ class Keep:
         now = self.repository.at()
         if self.tree.commit == now.commit:
             return
-        for name in ("_versions", "_some_versions", "roster", "_filled"):
+        for name in ("roster", "_filled"):
             self.__dict__.pop(name, None)
-        self.tree = now
+        self.turn_to(now)
         text = self.tree.read(KEEP_FILE)
         if text is not None and text != self._text:
             self._text = text
@@ -128,171 +115,11 @@ class Keep:
             self.progress.warn(warning)
         self.look_again()
 
-    @cached_property
-    def _versions(self) -> dict[str, list[str]]:
-        return _versions_in(self.tree.list("register/"))
-
-    @cached_property
-    def _some_versions(self) -> dict[str, list[str]]:
-        """Of the datasets that were asked for by name: a question about one need not list all."""
-        return {}
-
-    @property
-    def datasets(self) -> list[str]:
-        """The names of all registered datasets."""
-        return list(self._versions)
-
-    def versions(self, dataset: str) -> list[str]:
-        """The versions of a dataset, oldest first; none if it is not registered."""
-        if "_versions" in self.__dict__ or not NAME.fullmatch(dataset):
-            return self._versions.get(dataset, [])
-        if dataset not in self._some_versions:
-            found = _versions_in(self.tree.list(f"register/{dataset}/"))
-            self._some_versions[dataset] = found.get(dataset, [])
-        return self._some_versions[dataset]
-
-    def resolve(self, text: str) -> Reference:
-        """The version that ``orders`` or ``orders@v3`` means; an earlier name (alias) works as well.
-
-        Raises:
-            UsageError: It is malformed.
-            UnknownName: There is no such dataset or version; says what is near.
-        """
-        wanted = parse_reference(text.removeprefix("dataset:"))
-        name = wanted.name if self.versions(wanted.name) else self._by_alias(wanted.name)
-        versions = self.versions(name)
-        if wanted.version and wanted.version not in versions:
-            said, pull = self.elsewhere()
-            raise UnknownName(
-                f"{name} has no version {wanted.version}; it has {', '.join(versions[-5:])}; {said}",
-                next_step=pull or f"datakeep log {name}",
-            )
-        return Reference(name, wanted.version or versions[-1])
-
-    def _by_alias(self, alias: str) -> str:
-        if dataset := self.dataset_once_called(alias):
-            return dataset
-        near = nearest(alias, self.datasets)
-        hint = f"; did you mean {near!r}?" if near else ""
-        said, pull = self.elsewhere()
-        raise UnknownName(
-            f"this keep has no dataset {alias!r} ({said}){hint}", next_step=pull or "datakeep list"
-        )
-
-    def elsewhere(self) -> tuple[str, str | None]:
-        """Whether what is not here may be published, as origin says now, and how to get it."""
-        try:
-            found = working.divergence(self.root)
-        except DatakeepError as error:
-            return f"whether it is published elsewhere is not known: {error.what}", None
-        if not found or not found.behind:
-            return "nothing newer is published", None
-        commits = counted(found.behind, "published commit")
-        return f"this clone of the keep lacks {commits}", f"git -C {self.root} pull --rebase"
-
-    def warn_if_behind(self) -> None:
-        """A warning, if this clone has fetched commits that it does not show; nobody is asked."""
-        if behind := working.known_behind(self.root):
-            commits = counted(behind, "published commit")
-            self.progress.warn(f"{commits} not shown here yet: git -C {self.root} pull --rebase")
-
-    def dataset_once_called(self, alias: str) -> str | None:
-        """The dataset that has ``alias`` as an earlier name."""
-        for entry in self.newest_entries(holding=("aliases", alias)):
-            if alias in entry.manifest.get("aliases", []):
-                return entry.dataset
-        return None
-
-    def entry(self, reference: Reference | str) -> VersionEntry:
-        """The register entry of a version, the newest if none is named.
-
-        Raises:
-            UnknownName, InvalidFile: It does not exist, or cannot be read.
-        """
-        found = self.resolve(str(reference))
-        path = entry_path(found.name, found.version or "")
-        return _entry(self.tree.read(path) or b"", path)
-
-    def readable_entry(self, reference: str) -> VersionEntry:
-        """As :meth:`entry`; a name alone means the newest version that can be read, and a warning says so.
-
-        Raises:
-            UnknownName: There is no such dataset or version.
-            InvalidFile, DamagedBytes: The version that is named, or any of the dataset, cannot be read.
-        """
-        try:
-            return self.entry(reference)
-        except (InvalidFile, DamagedBytes) as fault:
-            older = None if "@" in reference else self._older(self.resolve(reference).name, fault)
-            if older is None:
-                raise
-            return older
-
-    def _older(self, dataset: str, fault: DatakeepError) -> VersionEntry | None:
-        """The newest version that can be read, where the newest cannot."""
-        from datakeep.formats.version import VersionEntry
-
-        found = [one for one in self.entries_or_faults(dataset).values() if isinstance(one, VersionEntry)]
-        shown = f"the newest that can be read is {found[-1].version}" if found else "no other can be read"
-        self.progress.warn(f"{fault.what}; of {dataset} {shown}")
-        return found[-1] if found else None
-
-    def entries_or_faults(self, dataset: str) -> dict[str, VersionEntry | DatakeepError]:
-        """Version to its entry, or to why that cannot be read; oldest first."""
-        paths = {version: entry_path(dataset, version) for version in self.versions(dataset)}
-        texts = self.tree.read_many(paths.values())
-        found: dict[str, VersionEntry | DatakeepError] = {}
-        for version, path in paths.items():
-            try:
-                found[version] = _entry(texts[path], path)
-            except (InvalidFile, DamagedBytes) as error:
-                found[version] = error
-        return found
-
-    def at_commit(self, dataset: str, commit: str) -> VersionEntry | None:
-        """The version of a dataset that is this commit; None if none is that can be read."""
-        texts = self.tree.read_many(entry_path(dataset, version) for version in self.versions(dataset))
-        for path, text in texts.items():
-            if commit.encode("ascii") in text:  # parsing all of them takes far longer
-                with contextlib.suppress(InvalidFile, DamagedBytes):
-                    if (entry := _entry(text, path)).commit == commit:
-                        return entry
-        return None
-
-    def entries(self, dataset: str) -> list[VersionEntry]:
-        """All entries of a dataset, oldest first."""
-        paths = [entry_path(dataset, version) for version in self.versions(dataset)]
-        texts = self.tree.read_many(paths)
-        return [_entry(texts[path], path) for path in paths]
-
-    def newest_entries(self, *, holding: Sequence[str] = ()) -> list[VersionEntry]:
-        """The newest entry of each dataset that can be read; a warning names those that cannot.
-
-        Args:
-            holding: Only entries whose text has all of these; parsing ten thousand others takes a minute.
-        """
-        from datakeep.formats.version import VersionEntry
+    def many_entries(self, paths: Sequence[str]) -> dict[str, VersionEntry | DatakeepError]:
+        """As in the register itself, but from the index where there are many."""
         from datakeep.workflows.parsed import entries_at
 
-        needles = [text.encode("utf-8") for text in holding]
-        paths = [entry_path(name, versions[-1]) for name, versions in self._versions.items()]
-        if needles:
-            texts = self.tree.read_many(paths)
-            paths = [path for path, text in texts.items() if all(needle in text for needle in needles)]
-        found = []
-        for path, one in entries_at(self, paths).items():
-            entry = one if isinstance(one, VersionEntry) else self._older(path.split("/")[1], one)
-            if entry:
-                found.append(entry)
-        return found
-
-    def parse_entry(self, text: bytes, path: str) -> VersionEntry:
-        """The entry that the file at ``path`` of the register holds.
-
-        Raises:
-            InvalidFile, DamagedBytes: It cannot be read, or says that it is another version.
-        """
-        return _entry(text, path)
+        return entries_at(self, paths)
 
     @cached_property
     def roster(self) -> Roster:
@@ -467,25 +294,3 @@ class Keep:
                 next_step="datakeep people add",
             )
         return handle
-
-
-def _versions_in(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Dataset to its versions, oldest first, of paths of the register."""
-    found: dict[str, list[str]] = {}
-    for path in paths:
-        parts = path.removesuffix(".yaml").split("/")
-        if len(parts) == 3 and path.endswith(".yaml") and VERSION.fullmatch(parts[2]):
-            found.setdefault(parts[1], []).append(parts[2])
-    return {name: sorted(versions, key=version_number) for name, versions in sorted(found.items())}
-
-
-def _entry(text: bytes, path: str) -> VersionEntry:
-    from datakeep.formats.version import VersionEntry
-
-    entry = VersionEntry.read(text, what=path)
-    if path != entry_path(entry.dataset, entry.version):
-        raise DamagedBytes(
-            f"{path} says that it is {entry.dataset}@{entry.version}",
-            next_step=f"restore it from history: git log -- {path}",
-        )
-    return entry

@@ -34,11 +34,7 @@ def entries_at(keep: Keep, paths: Sequence[str]) -> dict[str, VersionEntry | Dat
     """Each of ``paths`` of the register to its entry, or to why that cannot be read."""
     found: dict[str, VersionEntry | DatakeepError] = _indexed(keep, paths) if len(paths) >= MANY else {}
     rest = [path for path in paths if path not in found]
-    for path, text in keep.tree.read_many(rest).items():
-        try:
-            found[path] = keep.parse_entry(text, path)
-        except (InvalidFile, DamagedBytes) as error:
-            found[path] = error
+    found |= keep.read_entries(rest)
     return {path: found[path] for path in paths if path in found}
 
 

@@ -13,7 +13,7 @@ from datakeep.core.names import nearest
 from datakeep.formats import yaml
 from datakeep.formats.base import validate
 from datakeep.formats.person import Person, looks_like_mail
-from datakeep.repository.keep import Change, KeepTree
+from datakeep.repository.keep import Change
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.roster import Roster, roster_of, same_email
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datakeep.repository.identity import Identity
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.keep import Keep
 
 

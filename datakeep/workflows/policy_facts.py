@@ -17,8 +17,8 @@ from datakeep.core.patterns import splitter
 from datakeep.formats.version import VersionEntry
 from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.facts import get
-from datakeep.workflows.keep import entry_path
 from datakeep.workflows.parsed import entries_at
+from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.roster import has_departed, same_email
 from datakeep.workflows.standings import Judge
 

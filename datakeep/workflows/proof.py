@@ -11,13 +11,13 @@ from datakeep import __version__
 from datakeep.core.verdict import Layer, Result
 from datakeep.formats import proof as proofs
 from datakeep.repository.command import GitRunner
-from datakeep.workflows.keep import entry_path
+from datakeep.workflows.register_entries import entry_path
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from datakeep.core.verdict import Stage, Verdict
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.clean_room import CleanRoom
     from datakeep.workflows.verify import Verifier
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from datakeep.repository.identity import Identity
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.keep import Keep
 
 UNCOMMITTED = "uncommitted.diff"

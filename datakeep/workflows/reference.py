@@ -21,7 +21,8 @@ from datakeep.workflows import attachments
 from datakeep.workflows.blame import LayerFailed, own_step
 from datakeep.workflows.clean_room import CleanRoom, access_for
 from datakeep.workflows.expectations import check_command, doubts, expectation
-from datakeep.workflows.publish import Draft, Publisher
+from datakeep.workflows.prepare import Draft
+from datakeep.workflows.publish import Publisher
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.update import Base, Changes, Updated, next_from, take_base
 

@@ -21,8 +21,9 @@ from datakeep.workflows.asked_splits import asked_splits
 from datakeep.workflows.extraction import extracted, first_query, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.parents import check_parents
+from datakeep.workflows.prepare import Draft
 from datakeep.workflows.profiling import counting, profile_files, profile_notes, profile_of
-from datakeep.workflows.publish import Draft, Publisher
+from datakeep.workflows.publish import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

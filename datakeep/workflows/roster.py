@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from datakeep.formats.person import Person
     from datakeep.repository.identity import Identity
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
 
 FOLDER = "people/"
 

@@ -18,9 +18,9 @@ from datakeep.formats.version import VersionEntry
 from datakeep.repository.scratch import scratch
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.bytes_here import BytesHere
-from datakeep.workflows.keep import entry_path
 from datakeep.workflows.look_apart import LooksApart
 from datakeep.workflows.parsed import entries_at
+from datakeep.workflows.register_entries import entry_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -20,10 +20,10 @@ from datakeep.lineage import records
 from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
 from datakeep.workflows.given_data import provide
-from datakeep.workflows.keep import entry_path
 from datakeep.workflows.observing import seen as paths_seen
 from datakeep.workflows.observing import watch
 from datakeep.workflows.recording import publish_or_keep
+from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.run_record import Script, Seen, failure_of, record_of, resources_of
 from datakeep.workflows.tracked import Mark, begin

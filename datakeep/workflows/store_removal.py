@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from datakeep.repository.identity import Identity
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.fsck_report import Copies
     from datakeep.workflows.keep import Keep
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from datakeep.formats.keep import StoreEntry
     from datakeep.formats.version import VersionEntry
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.store.interface import Store
     from datakeep.workflows.keep import Keep
 

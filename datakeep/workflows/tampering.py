@@ -8,7 +8,7 @@ from datakeep.lineage.records import FOLDER, all_records, record_path
 from datakeep.workflows.audit import Audit
 from datakeep.workflows.contradictions import Doubts
 from datakeep.workflows.could_tell import backwards_from, of_a_file
-from datakeep.workflows.keep import entry_path
+from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.used_by import FileUsedBy, UsedBy
 from datakeep.workflows.written_once import ever_changed, tampered, warn_of_a_short_history

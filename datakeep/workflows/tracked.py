@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.identity import Identity
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.recording import Recorded
 

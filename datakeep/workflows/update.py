@@ -18,8 +18,9 @@ from datakeep.workflows.extraction import extracted, next_query, state_extracted
 from datakeep.workflows.extraction_record import ended, keep_true, moved
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
+from datakeep.workflows.prepare import MANIFEST, Draft
 from datakeep.workflows.profiling import PROFILE, counting, kept_profile, profile_changes, profile_in
-from datakeep.workflows.publish import MANIFEST, Draft, Publisher
+from datakeep.workflows.publish import Publisher
 from datakeep.workflows.register import (
     check_aliases,
     described,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from datakeep.store.state import HashState
     from datakeep.workflows.extraction import Extracted
     from datakeep.workflows.keep import Keep
-    from datakeep.workflows.publish import Prepared
+    from datakeep.workflows.prepare import Prepared
     from datakeep.workflows.register import Request
 
 

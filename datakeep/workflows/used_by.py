@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datakeep.lineage.backwards import Reached, Way
     from datakeep.lineage.index import Index
     from datakeep.lineage.records import Found
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.index import NotSearched
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.known_file import KnownFile

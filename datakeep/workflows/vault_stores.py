@@ -25,14 +25,15 @@ from datakeep.workflows.bundles import check_bundles, is_bundled
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.init import store_fields
 from datakeep.workflows.inventories import INVENTORY, checked, limit_of
-from datakeep.workflows.keep import KEEP_FILE, entry_path
+from datakeep.workflows.keep import KEEP_FILE
+from datakeep.workflows.register_entries import entry_path
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.identity import Identity
-    from datakeep.repository.keep import KeepTree
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.store.interface import Store
     from datakeep.workflows.keep import Keep
 

@@ -13,15 +13,15 @@ from datakeep.core.errors import AccessDenied, AlreadyExists, DatakeepError, Inc
 from datakeep.core.verdict import Layer, Result, Stage, Verdict
 from datakeep.formats.proof import proof_path, seconds
 from datakeep.repository.faults import NeverPushed
-from datakeep.repository.keep import Change, KeepTree
+from datakeep.repository.keep import Change
 from datakeep.repository.vault import require_base
 from datakeep.rerun.artifacts import hand_over
 from datakeep.workflows.blame import LayerFailed, own_step
 from datakeep.workflows.clean_room import CleanRoom
 from datakeep.workflows.hand_in import record_beside
-from datakeep.workflows.keep import entry_path
 from datakeep.workflows.model_record import newest_of, record_of
 from datakeep.workflows.proof import free_place, statement_of
+from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.rooms import own_room
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.identity import Identity
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.clean_room import Settings
     from datakeep.workflows.keep import Keep
 

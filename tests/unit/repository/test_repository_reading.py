@@ -11,7 +11,7 @@ import pytest
 from datakeep.core.errors import GitFault
 from datakeep.repository import refs
 from datakeep.repository.command import GitRunner
-from datakeep.repository.keep import KeepTree
+from datakeep.repository.keep_tree import KeepTree
 from datakeep.repository.objects import resolve, walk_tree
 from datakeep.repository.reading import Doubt, ObjectReader
 

@@ -1,0 +1,100 @@
+"""The files of a keep at one commit, as its repository has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datakeep.repository.command import GitRunner, check_object_id
+from datakeep.repository.objects import changed_files, read_blobs, read_files, resolve, walk_tree
+from datakeep.repository.reading import Doubt, ObjectReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: Files that are read one by one through a process that is there already.
+_FEW = 100
+
+
+class KeepTree:
+    """The files of a keep at one commit; no files at all before the first."""
+
+    def __init__(self, git: GitRunner, commit: str | None, reader: ObjectReader | None = None) -> None:
+        self._git = git
+        self._reader = reader or ObjectReader(git)
+        self.commit = commit
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a file; None if there is none."""
+        return self.read_many([path]).get(path)
+
+    def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of those of ``paths`` that exist, at the cost of one git process at most."""
+        asked = list(paths)
+        if not self.commit:
+            return {}
+        if len(asked) > _FEW:
+            return read_files(self._git, self.commit, asked)
+        found: dict[str, bytes] = {}
+        rest: list[str] = []
+        for path in asked:
+            name = self._object_at(path)
+            one = self._reader.read(name) if name else None
+            if one and one[0] == b"blob":
+                found[path] = one[1]
+            elif name:
+                rest.append(path)
+        # Something is no file, or is damaged: which of these, is told here.
+        return found | read_files(self._git, self.commit, rest) if rest else found
+
+    def _object_at(self, path: str) -> str | None:
+        """A name for the object at ``path``; None if there certainly is none."""
+        try:
+            entry = self._reader.find(self.commit or "", path)
+        except Doubt:
+            return f"{self.commit}:{path}"
+        return entry.object_id if entry else None
+
+    def list(self, prefix: str = "") -> list[str]:
+        """The paths of all files below ``prefix`` (``register/orders/``), without submodules' contents."""
+        if self.commit and prefix.endswith("/") and prefix.count("/") > 1:  # of one dataset or model
+            tree = self._object_at(prefix)
+            if tree is None:
+                return []
+            found = self._reader.files(tree, prefix, id_bytes=len(self.commit) // 2)
+            if found is not None:
+                return found
+        return [entry.path for entry in walk_tree(self._git, self.commit, prefix)] if self.commit else []
+
+    def object_ids(self, prefixes: Sequence[str]) -> dict[str, str]:
+        """Path to object id of all files below ``prefixes``: equal ids are equal bytes."""
+        commit = self.commit
+        listed = (entry for one in prefixes for entry in walk_tree(self._git, commit, one)) if commit else ()
+        return {entry.path: entry.object_id for entry in listed}
+
+    def object_id(self, path: str) -> str | None:
+        """The id of the file at ``path``; None if there is none."""
+        name = self._object_at(path) if self.commit else None
+        return self.object_ids([path]).get(path) if name and ":" in name else name
+
+    def changed_since(self, commit: str, prefixes: Sequence[str]) -> dict[str, str | None] | None:
+        """Path to object id (None: it is gone) of what changed since ``commit``; None if that is not here."""
+        known = resolve(self._git, f"{check_object_id(commit)}^{{commit}}")
+        return changed_files(self._git, commit, self.commit, prefixes) if known and self.commit else None
+
+    def read_objects(self, object_ids: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of those objects that are here, at the cost of one git process at most."""
+        if len(object_ids) > _FEW:
+            return read_blobs(self._git, object_ids)
+        found = {
+            one: read[1] for one in object_ids if (read := self._reader.read(one)) and read[0] == b"blob"
+        }
+        rest = [one for one in object_ids if one not in found]
+        return found | read_blobs(self._git, rest) if rest else found
+
+    def gitlink(self, path: str) -> str | None:
+        """The commit that the submodule at ``path`` is pinned to; None if there is none."""
+        if not self.commit:
+            return None
+        listed = self._git.text("ls-tree", "-z", "--full-tree", "--", self.commit, path)
+        mode, _, rest = listed.partition(" ")
+        return rest.split()[1] if mode == "160000" else None
