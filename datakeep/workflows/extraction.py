@@ -28,7 +28,7 @@ from datakeep.workflows.extraction_record import (
 from datakeep.workflows.query_words import advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress
@@ -146,6 +146,19 @@ class Extracted:
         """
         known = (before or {}).get("dictionary")
         return tuple(refreshed(document.get("columns") or [], self.columns, known))
+
+
+def loading(wanted: Wanted | None) -> Callable[[], None] | None:
+    """What loads the packages that a query will need, for a time in which another program is waited for."""
+    if wanted is None:
+        return None
+
+    def load() -> None:
+        from datakeep.extract.sql.opening import load_driver
+
+        load_driver(wanted.database)
+
+    return load
 
 
 def first_query(wanted: Wanted) -> Query:

@@ -18,7 +18,7 @@ from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts, splits
 from datakeep.workflows.asked_splits import asked_splits
-from datakeep.workflows.extraction import extracted, first_query, state_extracted, state_query
+from datakeep.workflows.extraction import extracted, first_query, loading, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import Draft
@@ -102,7 +102,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
         StoreUnreachable, AccessDenied, NoSpace, Conflict: Of the vault.
     """
     name = check_name(request.name)
-    keep.refresh()
+    keep.refresh(loading(request.extraction))
     keep.require_not_departed(who, now)
     if request.extraction is not None:
         return _register_query(keep, request, request.extraction, who=who, now=now)

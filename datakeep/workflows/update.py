@@ -14,7 +14,7 @@ from datakeep.formats.inventory import FileChanges, differences
 from datakeep.formats.manifest import Manifest
 from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
-from datakeep.workflows.extraction import extracted, next_query, state_extracted, state_query
+from datakeep.workflows.extraction import extracted, loading, next_query, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true, moved
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
@@ -140,7 +140,7 @@ def update(
         raise UsageError(
             "it is not said why there is a new version", next_step="say it in a few words: -m WHY"
         )
-    keep.refresh()
+    keep.refresh(loading(request.extraction))
     keep.require_not_departed(who, now)
     base = take_base(keep, request.name)
     given = dict(request.given)
