@@ -105,6 +105,7 @@ def write_parts(
             writing.settle()
             profiling.put((group, writer.is_between))
             writing.put(group)
+            del group  # the next one is collected while this one is written, and goes when it is
         writing.settle()
         profiling.settle()
         return writer.finished()
@@ -163,13 +164,19 @@ def _groups(batches: Iterator[Any], schema: Any, most_rows: int) -> Iterator[Any
         rows += batch.num_rows
         size_bytes += batch.nbytes
         while rows >= most_rows or size_bytes >= _ROW_GROUP_BYTES:
-            table = pa.Table.from_batches(held, schema).combine_chunks()
-            held = []
-            count = _rows_within(table, most_rows)
-            yield table.slice(0, count)
-            table = table.slice(count)
-            rows, size_bytes = table.num_rows, table.nbytes
-            held = table.to_batches()
+            table = pa.Table.from_batches(held, schema)
+            group = [table.slice(0, most_rows).combine_chunks()]
+            if (
+                rows < most_rows and group[0].nbytes < _ROW_GROUP_BYTES
+            ):  # together they take less than one by one
+                held, size_bytes = group[0].to_batches(), group[0].nbytes
+                break
+            count = _rows_within(group[0], most_rows)
+            rest = table.slice(count)
+            held, rows, size_bytes = rest.to_batches(), rest.num_rows, rest.nbytes
+            del table, rest
+            group = [group.pop().slice(0, count)]
+            yield group.pop()  # nothing here holds a row group that was written
     if rows:
         yield pa.Table.from_batches(held, schema).combine_chunks()
 
