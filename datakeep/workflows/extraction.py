@@ -28,10 +28,11 @@ from datakeep.workflows.extraction_record import (
 from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress
+    from datakeep.extract.counting import Counting
     from datakeep.extract.sql.interface import Database, Exactness, Parameter, Statement
     from datakeep.formats.manifest import Source
     from datakeep.formats.version import VersionEntry
@@ -116,6 +117,7 @@ class Extracted:
         columns: Name of a column of the result to ``meaning`` and ``key``, as far as the catalogue tells.
         query: That was run.
         said: What a person should know: what cannot be derived again, and types that were changed.
+        counted: What was counted of the rows for a profile, if one is wanted.
     """
 
     folder: Path
@@ -124,6 +126,7 @@ class Extracted:
     columns: dict[str, dict[str, Any]]
     query: Query
     said: tuple[Note, ...]
+    counted: Counting | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -158,6 +161,19 @@ class Extracted:
         """
         known = (before or {}).get("dictionary")
         return tuple(refreshed(document.get("columns") or [], self.columns, known))
+
+
+def loading(wanted: Wanted | None) -> Callable[[], None] | None:
+    """What loads the packages that a query will need, for a time in which another program is waited for."""
+    if wanted is None:
+        return None
+
+    def load() -> None:
+        from datakeep.extract.sql.opening import load_driver
+
+        load_driver(wanted.database)
+
+    return load
 
 
 def first_query(wanted: Wanted) -> Query:
@@ -335,7 +351,9 @@ def state_extracted(document: dict[str, Any], done: Extracted) -> None:
 
 
 @contextmanager
-def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterator[Extracted]:
+def extracted(
+    query: Query, name: str, progress: Progress, *, by: str, counting: Counting | None = None
+) -> Iterator[Extracted]:
     """The rows of ``query``, for the length of a ``with`` block.
 
     Args:
@@ -343,6 +361,7 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
         name: Of the dataset, and of the files.
         progress: Told of the rows.
         by: The e-mail of whoever runs it.
+        counting: Counts the rows for their profile while they are written.
 
     Raises:
         QueryRefused, QueryFailed, NotExact: The database does not take it, gives up, or has what cannot be kept.
@@ -356,11 +375,13 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
         shown = query.database.address.shown
         doubts = (*quoted_doubts(query.statement), *query.doubts)
         with told(query.shown, database=shown, recorded=query.recorded, doubts=doubts, files=query.files):
-            done = _run(query, folder, name, progress, by)
+            done = _run(query, folder, name, progress, by, counting)
         yield done
 
 
-def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
+def _run(
+    query: Query, folder: Path, name: str, progress: Progress, by: str, counting: Counting | None
+) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
     from datakeep.extract.sql.passwords import passwords_of
@@ -385,6 +406,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
                 keys=keys,
                 part_bytes=query.part_bytes or PART_BYTES,
                 shown=folder.parent,
+                counting=counting,
             )
             given = result.columns
         if not (parts.rows or query.allow_empty):
@@ -413,4 +435,4 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
     said = [*advised, *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows)))]
     said += [Note(guess.told, guess.record or guess.told) for guess in guessed]
-    return Extracted(folder, parts.rows, source, columns, query, tuple(said))
+    return Extracted(folder, parts.rows, source, columns, query, tuple(said), counting)

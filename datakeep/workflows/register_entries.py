@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from datakeep.repository.keep import KeepRepository
     from datakeep.repository.keep_tree import KeepTree
 
+#: The backend whose versions the stores hold as bundles.
+BUNDLED = "git"
+
 
 def entry_path(dataset: str, version: str) -> str:
     """Where the register has a version."""
