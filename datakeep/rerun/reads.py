@@ -203,9 +203,9 @@ def why_not() -> str | None:
     return f"strace cannot follow processes here: {said[-1] if said else 'it gave no reason'}"
 
 
-def traced(argv: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """``argv`` under strace, which writes into ``folder``."""
-    options = strace.options(_CALLS)
+def traced(argv: Sequence[str], folder: Path, *, is_timed: bool = False) -> tuple[str, ...]:
+    """``argv`` under strace, which writes into ``folder``; with the times of all openings if ``is_timed``."""
+    options = strace.options(_CALLS, is_timed=is_timed)
     return (str(strace.program()), *options, "-o", str(folder / strace.FILE_NAME), "--", *argv)
 
 

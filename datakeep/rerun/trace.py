@@ -115,7 +115,11 @@ def wrap(argv: Sequence[str], sandbox: Sandbox, folder: Path) -> tuple[tuple[str
     tool, target = Mount(program, f"{TOOLS}/strace"), Mount(_trace_file(folder).parent, TRACE)
     target.source.mkdir(exist_ok=True)
     output = f"{sandbox.inside(target)}/{strace.FILE_NAME}"
-    return (sandbox.inside(tool), *strace.options(_CALLS), "-o", output, "--", *argv), tool, target
+    return (
+        (sandbox.inside(tool), *strace.options(_CALLS, is_timed=True), "-o", output, "--", *argv),
+        tool,
+        target,
+    )
 
 
 def _trace_file(folder: Path) -> Path:

@@ -58,13 +58,14 @@ def watch(
         argv: The program, by a path that can be run, and its arguments.
         environment: All variables that it gets.
         folder: An empty folder of absolute path.
-        out: Where it leaves its files.
+        out: Where it leaves its files, if the order of its reads and writes matters.
     """
     why = reads.why_not()
     cwd = os.path.realpath(os.curdir)
     if why is None:
         observed, is_timed = Observation(by="strace"), out is not None and is_clock_of(out)
-        return Watch(reads.traced(argv, folder), environment, observed, folder, cwd, Clock(), is_timed)
+        argv = reads.traced(argv, folder, is_timed=is_timed)
+        return Watch(tuple(argv), environment, observed, folder, cwd, Clock(), is_timed)
     observed = Observation(by="audit-hook", why=why)
     return Watch(
         tuple(argv), injected.inject(environment, folder), observed, folder, cwd, Clock(), is_timed=False
