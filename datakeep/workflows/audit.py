@@ -328,7 +328,7 @@ class Auditor:
         Raises:
             UnknownName, InvalidFile: There is no such version, or its entry cannot be read.
         """
-        return self._input(_declared(self._keep.entry(name)))
+        return self._input(_declared(self._keep.entry(name, asking=False)))
 
     def _base(self, name: str) -> ModelRecord | None:
         model, _, version = name.partition("@")
@@ -343,7 +343,7 @@ class Auditor:
         stated_parents = manifest.source.parents if manifest.source else None
         for parent in stated_parents or ():
             try:
-                entry = self._keep.entry(parent)
+                entry = self._keep.entry(parent, asking=False)
                 if parent in (*above, name) or len(above) >= _MAX_DEPTH:
                     raise UsageError("it leads back to itself", next_step=f"datakeep show {name}")
             except DatakeepError as error:
@@ -356,7 +356,7 @@ class Auditor:
         """What is known of a version; ``above`` are those that were derived from it."""
         name = f"{given.dataset}@{given.version}"
         try:
-            entry = self._keep.entry(name)
+            entry = self._keep.entry(name, asking=False)
             manifest = entry.manifest_model()
         except DatakeepError as error:
             return InputFacts(given, None, unknown=(f"everything about {name}: {error.what}",))

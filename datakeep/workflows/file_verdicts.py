@@ -131,7 +131,7 @@ def verdict_of(
         why = f"{it} in the record's list of the files that were read"
         return ("read", why) if found else _absent(record, why, sizes, label, paths)
     try:
-        entry = keep.entry(label)
+        entry = keep.entry(label, asking=False)
         splits = entry.manifest_model().splits
     except DatakeepError as error:
         return "not known", f"{counted(read.count, 'file')} of it {was} read; {error.what}"
