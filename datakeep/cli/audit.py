@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Way
-    from datakeep.workflows.audit import Audit, InputFacts, MadeOf
+    from datakeep.workflows.audit import Audit
+    from datakeep.workflows.made_of import InputFacts, MadeOf
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
 
 _INDENT = "  "
