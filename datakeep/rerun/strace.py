@@ -28,8 +28,8 @@ _RESUMED = re.compile(rb"^<\.\.\. \w+ resumed>(?P<rest>.*)$", re.DOTALL)
 #: Nearly every line: an opening by a path relative to the current folder, in which nothing is escaped.
 _USUAL = re.compile(
     rb"(?P<pid>\d+) +(?:(?P<clock>\d+\.\d+) )?"
-    rb'openat\(AT_FDCWD<(?P<folder>[^>\\]+)>, "(?P<path>[^"\\]*)", (?P<flags>[A-Z_|]+)(?:, 0[0-7]*)?\)'
-    rb"\s+= (?:\d+<(?P<real>/[^>\\]*)>|-1 (?P<error>E[A-Z]+) [^\n]*)\n?"
+    rb'openat\(AT_FDCWD<(?P<folder>[^<>\\]+)>, "(?P<path>[^"\\]*)", (?P<flags>[A-Z_|]+)(?:, 0[0-7]*)?\)'
+    rb"\s+= (?:\d+<(?P<real>/[^<>\\]*)>|-1 (?P<error>E[A-Z]+) \([^()\n]+\))\n"
 )
 _OPENED = re.compile(
     r"^(?:open|openat|openat2|creat)\("
@@ -38,6 +38,14 @@ _OPENED = re.compile(
     r"(?:, (?P<flags>.*))?\)\s+= (?P<result>-?\d+)"
     r"(?:<(?P<real>[^>\\]*(?:\\.[^>\\]*)*)>)?(?: (?P<error>E[A-Z]+) .*)?$"
 )
+#: How a line begins; one that begins otherwise, or in which another one begins, lost a part on its way to the disk.
+_BEGINS = re.compile(rb"\d+ +(?:\d+\.\d+ )?(?:\w+\(|<\.\.\. |\+\+\+ )")
+_ANOTHER = re.compile(
+    rb"\d+ +(?:\d+\.\d+ )?"
+    rb"(?:open|creat|rename|link|unlink|chdir|mkdir|mknod|rmdir|connect|send)\w*\((?:AT_FDCWD|\"|\d+<|0x|NULL)"
+)
+#: What :func:`calls_in` gives in place of a call where the trace has lost some: the disk was full for a while.
+TORN = "torn"
 _FLAG = re.compile(r"\bO_[A-Z_]+")
 _GONE = " (deleted)"
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
@@ -103,7 +111,7 @@ def calls_in(file: Path) -> Iterator[tuple[str, Opened | str, float | None]]:
     """Process id and whole system call, for each that strace wrote to ``file``, in order; openings taken apart.
 
     The third is when the call was made, in seconds since 1970, before the kernel began; None where strace was not
-    asked for it.
+    asked for it. Where lines are torn, :data:`TORN` stands for all that was lost there.
     """
     with file.open("rb") as source:
         begun: dict[bytes, tuple[bytes, float | None]] = {}
@@ -125,6 +133,8 @@ def calls_in(file: Path) -> Iterator[tuple[str, Opened | str, float | None]]:
                         float(clock) if clock else None,
                     )
                     continue
+            if _is_torn(line):
+                yield "", TORN, None
             whole = _whole(line, begun)
             if whole:
                 pid_text, call = (part.decode("utf-8", "surrogateescape") for part in whole[:2])
@@ -136,6 +146,11 @@ def _lines(source: IO[bytes]) -> Iterator[bytes]:
     while left > 0 and (line := source.readline(_LINE_BYTES)):
         left -= len(line)
         yield line
+
+
+def _is_torn(line: bytes) -> bool:
+    begins = _BEGINS.match(line)
+    return not begins or not line.endswith(b"\n") or _ANOTHER.search(line, begins.end()) is not None
 
 
 def _whole(
