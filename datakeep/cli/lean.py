@@ -54,7 +54,7 @@ def _hidden(*names: str) -> Iterator[None]:
         sys.meta_path.remove(hidden)
 
 
-def lean_arrow() -> None:
+def lean_arrow(*, arrays: bool = True) -> None:
     """Arrow is loaded, and with it nothing that no command uses. For the command line alone.
 
     - Pandas: Arrow looks for it as soon as an array is made of a list, and loads it where it is installed: half a
@@ -66,13 +66,16 @@ def lean_arrow() -> None:
     - A library that sends functions to other processes, which Arrow loads where it is installed: 6 ms.
     - What takes the documentation of Arrow's functions apart, to write that of others, which no command shows: half
       of the time that those take to load (15 ms).
+    - numpy itself, 80 ms, which Arrow loads where it is installed, and needs to hand columns to it alone: not where
+      ``arrays`` is False. In that process Arrow can then never do it.
     - Arrow takes memory as Python and the drivers do, and gives it back to them: 20 to 30 MB less at the peak of a
       register, and of what DuckDB gives, than with a pool of its own; 40 MB more at PostgreSQL's, which is lower.
     """
     stated = os.environ.get(_THREADS)
     os.environ.setdefault(_THREADS, "1")
+    unwanted = () if arrays else ("numpy",)
     try:
-        with _hidden("cloudpickle"):
+        with _hidden("cloudpickle", *unwanted):
             import pyarrow as pa
     finally:
         if stated is None:
@@ -80,6 +83,10 @@ def lean_arrow() -> None:
     sys.modules.setdefault(_DOCUMENTATION, _Undocumented(_DOCUMENTATION))
     if _POOL not in os.environ:
         pa.set_memory_pool(pa.system_memory_pool())
-    with _hidden("pandas", "pyarrow._s3fs"):
+    with _hidden("pandas", "pyarrow._s3fs", *unwanted):
         pa.array([0])
-        import pyarrow.fs  # noqa: F401  (what it cannot have now, it goes without)
+        import pyarrow.fs  # what it cannot have now, it goes without
+
+        if not arrays:
+            import pyarrow.compute
+            import pyarrow.parquet  # noqa: F401

@@ -16,8 +16,8 @@ from datakeep.formats.manifest import Manifest
 from datakeep.store.hashing import hash_file
 from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
-from datakeep.workflows import attachments, facts, splits
-from datakeep.workflows.asked_splits import asked_splits
+from datakeep.workflows import attachments, facts
+from datakeep.workflows.asked_splits import settle_splits
 from datakeep.workflows.extraction import extracted, first_query, loading, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.parents import check_parents
@@ -184,8 +184,7 @@ def _made(
     if done is not None:
         done.describe(document)
     refuse_git_control(document, found)
-    splits.require_files(request.given.get("splits") or (), found.files.paths)
-    document.update(asked_splits(document, found.files.paths, request.ask))
+    likely = settle_splits(request, document, found.files.paths)
     document, manifest = _complete(keep, request, document, suggestions(found.files, who))
     files |= attach_asked(document, files)
     made, notes = profiled(request, found.files, seen, document, files, keep, done=done)
@@ -197,7 +196,6 @@ def _made(
     published = publisher.first(draft)
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
     said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
-    likely = [] if request.ask else splits.hint(request.name, document.get("splits"), found.files.paths)
     return Registered(
         published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes, *likely)
     )

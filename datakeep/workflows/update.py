@@ -174,9 +174,9 @@ def update(
         said = Notes(keep.progress)
         found, seen, done = _new_source(keep, request, base, document, files, stack, said, who=who, now=now)
         source = found.files if found else None
-        if stated := given.get("splits"):
+        if (stated := given.get("splits")) or (request.manifest and document.get("splits")):
             paths = found.files.paths if found else base.inventory.table.column("path").to_pylist()
-            require_files(stated, paths)
+            require_files(stated or (), paths, document=document.get("splits"), manifest=request.manifest)
         _complete(keep, request, base, document, suggestions(source or (), who), now)
         now = max(now, ended(document)) if request.extraction else now
         files |= _profile(keep, base, request, document, files, source, seen, said, done)
