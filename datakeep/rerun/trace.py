@@ -81,6 +81,7 @@ class _Seen:
     connections: dict[str, None] = field(default_factory=dict)
     unanswered: dict[str, None] = field(default_factory=dict)
     now_s: float | None = None
+    is_torn: bool = False
 
 
 def available(sandbox: Sandbox, scratch: Path | None = None) -> str | None:
@@ -115,7 +116,11 @@ def wrap(argv: Sequence[str], sandbox: Sandbox, folder: Path) -> tuple[tuple[str
     tool, target = Mount(program, f"{TOOLS}/strace"), Mount(_trace_file(folder).parent, TRACE)
     target.source.mkdir(exist_ok=True)
     output = f"{sandbox.inside(target)}/{strace.FILE_NAME}"
-    return (sandbox.inside(tool), *strace.options(_CALLS), "-o", output, "--", *argv), tool, target
+    return (
+        (sandbox.inside(tool), *strace.options(_CALLS, is_timed=True), "-o", output, "--", *argv),
+        tool,
+        target,
+    )
 
 
 def _trace_file(folder: Path) -> Path:
@@ -136,6 +141,8 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
     if file.is_symlink() or not file.is_file():
         return Trace()
     for _, call, seen.now_s in strace.calls_in(file):
+        if call is strace.TORN:
+            seen.is_torn = True  # an earlier opening may be lost: no time is that of the first
         _take(call, seen)
     return Trace(
         frozenset(seen.files_read),
@@ -143,7 +150,7 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
         tuple(seen.outside),
         tuple(seen.connections),
         tuple(seen.unanswered),
-        {path: at_s for path, at_s in seen.files_read.items() if at_s is not None},
+        {path: at_s for path, at_s in seen.files_read.items() if at_s is not None and not seen.is_torn},
     )
 
 

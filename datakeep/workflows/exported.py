@@ -11,8 +11,9 @@ from datakeep.exchange.answer import Answer, Dataset, Doubt, Edge, Fact, Model, 
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.model_words import model_rows, read_in_words
 from datakeep.lineage import records
-from datakeep.workflows.audit import Audit, Auditor, gaps
+from datakeep.workflows.audit import Audit
 from datakeep.workflows.file_verdicts import undeclared_of
+from datakeep.workflows.made_of import Auditor, gaps
 from datakeep.workflows.undeclared import in_words
 from datakeep.workflows.used_by import FileUsedBy
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from datakeep.lineage.backwards import Node, Way
     from datakeep.lineage.records import Broken
     from datakeep.lineage.same_bytes import SameBytes
-    from datakeep.workflows.audit import InputFacts, MadeOf
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.made_of import InputFacts, MadeOf
     from datakeep.workflows.used_by import UsedBy
     from datakeep.workflows.written_once import Tampered
 

@@ -10,7 +10,7 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.core.names import version_number
 from datakeep.core.patterns import splitter
-from datakeep.formats.model_words import MISSED
+from datakeep.formats.model_words import missed
 from datakeep.formats.yaml import showable_path
 from datakeep.lineage.steps import Node
 
@@ -164,7 +164,7 @@ def verdict_of(
         why = f"{it} in the record's list of the files that were read"
         return ("read", why) if found else _absent(record, why, sizes, label, paths)
     try:
-        entry = keep.entry(label)
+        entry = keep.entry(label, asking=False)
         splits = entry.manifest_model().splits
     except DatakeepError as error:
         return "not known", f"{counted(read.count, 'file')} of it {was} read; {error.what}"
@@ -197,7 +197,7 @@ def _absent(
     its size.
     """
     if record.misses_reads:
-        return "not known", f"{why}, {MISSED}"
+        return "not known", f"{why}, {missed(record)}"
     if (record.undeclared_count or 0) > len(record.undeclared):
         return "not known", f"{why}; not all that was read without being declared is listed"
     hidden = [

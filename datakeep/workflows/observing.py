@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Names of files that are there for a moment only, whoever made them.
 _PASSING = re.compile(r"(?:-journal|-wal|-shm|[.-]lo?ck)$", re.IGNORECASE)
+#: Why strace did not tell of all that it saw.
+_TORN = "not all that it saw could be written down, as on a full disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,14 @@ def watch(
         argv: The program, by a path that can be run, and its arguments.
         environment: All variables that it gets.
         folder: An empty folder of absolute path.
-        out: Where it leaves its files.
+        out: Where it leaves its files, if the order of its reads and writes matters.
     """
     why = reads.why_not()
     cwd = os.path.realpath(os.curdir)
     if why is None:
         observed, is_timed = Observation(by="strace"), out is not None and is_clock_of(out)
-        return Watch(reads.traced(argv, folder), environment, observed, folder, cwd, Clock(), is_timed)
+        argv = reads.traced(argv, folder, is_timed=is_timed)
+        return Watch(tuple(argv), environment, observed, folder, cwd, Clock(), is_timed)
     observed = Observation(by="audit-hook", why=why)
     return Watch(
         tuple(argv), injected.inject(environment, folder), observed, folder, cwd, Clock(), is_timed=False
@@ -80,6 +83,7 @@ class FilesSeen:
         moved: Of those that got other names during the training: where each may lie now, the likeliest first.
         doubtful: Of those that are gone, what it may have made itself.
         package_folders: Where packages are installed that a Python of the training could import.
+        is_torn: Some were seen and could not be written down.
         opened_s: When each was opened first (seconds since 1970); empty if that cannot be held against the times of
             the files that the training left.
     """
@@ -88,6 +92,7 @@ class FilesSeen:
     moved: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doubtful: tuple[str, ...] = ()
     package_folders: frozenset[str] = frozenset()
+    is_torn: bool = False
     opened_s: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -129,7 +134,13 @@ def only_read(found: Reads, began_s: float) -> FilesSeen:
         moved,
         tuple(path for path in gone if not _PASSING.search(path) and path not in found.no_files),
         frozenset(found.package_folders),
+        found.is_torn,
     )
+
+
+def observed(watch: Watch, read: FilesSeen) -> Observation:
+    """How it is known what was read, now that the training has ended."""
+    return Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
 
 
 def _present(path: str, moved: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -30,7 +30,7 @@ class SizesHere:
 
     def _read(self, label: str) -> dict[str, int]:
         try:
-            entry = self._keep.entry(label)
+            entry = self._keep.entry(label, asking=False)
             data = self._list(entry)
             return {file.path: file.size_bytes for file in checked(data, entry, by_digest=True).files}
         except DatakeepError:
