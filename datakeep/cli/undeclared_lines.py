@@ -24,7 +24,7 @@ def undeclared_lines(found: UsedBy) -> Iterator[str]:
     told = found.undeclared
     if told.found:
         yield "read without being declared, known by their bytes:"
-        yield from some(list(_one_line_each(told.found)), mark="=", limit=_MODELS_SHOWN)
+        yield from some(list(_one_line_each(found)), mark="=", limit=_MODELS_SHOWN)
     if told.lacking:
         name = f"{found.dataset}@{found.version}" if found.version else found.dataset
         yield f"whether undeclared files that models read are its own was not searched in {told.lacking}"
@@ -32,13 +32,19 @@ def undeclared_lines(found: UsedBy) -> Iterator[str]:
     yield from unlisted_lines(told.unlisted)
 
 
-def _one_line_each(found: Iterable[SameBytes]) -> Iterator[str]:
-    """One for each model and file: of versions with the same bytes the newest is named."""
+def _one_line_each(found: UsedBy) -> Iterator[str]:
+    """One for each model and file: of versions with the same bytes the one that it lay in, else the newest."""
+    lay_in = {
+        (record.label, str(one.get("path"))): one.get("of")
+        for record in found.records
+        for one in record.undeclared
+    }
     newest: dict[tuple[str, str], dict[str, SameBytes]] = defaultdict(dict)
-    for one in found:
-        known = newest[one.model, one.at].get(one.path)
-        if known is None or known.number < one.number:
-            newest[one.model, one.at][one.path] = one
+    for one in sorted(found.undeclared.found, key=lambda one: one.number):
+        place = (one.model, one.at)
+        known = newest[place].get(one.path)
+        if known is None or f"{known.dataset}@{known.version}" != lay_in.get(place):
+            newest[place][one.path] = one
     for (model, at), paths in newest.items():
         first = next(iter(paths.values()))
         more = f" and {counted(len(paths) - 1, 'more file')} of the same bytes" if len(paths) > 1 else ""

@@ -34,9 +34,7 @@ def read_lines(models: Sequence[FileRead], what: str) -> Iterator[str]:
 
 def through_lines(found: EveryWay, what: str) -> Iterator[str]:
     """The ways through others: first those that begin with a model which did read it."""
-    yield from way_lines(
-        found.derived, f"derived from these versions (whether {what} is in them is not known):"
-    )
+    yield from way_lines(found.derived, f"derived from them (whether {what} went into these is not known):")
     yield from way_lines(found.carried, f"made of models that read {what}:")
     yield from way_lines(
         found.through, f"through others these versions went into (whether {what} did is not known):"

@@ -217,5 +217,9 @@ def _best(rows: Iterable[FileRead]) -> dict[tuple[str, str], FileRead]:
 def _through_others(row: FileRead, way: Way | None) -> FileRead:
     if row.verdict != "not read" or way is None:
         return row
-    why = f"its own run did not read it ({row.why}), but it was made of what did, or may have: {way}"
-    return replace(row, verdict="through others", why=why)
+    made = (
+        f"it read a file that {way.nodes[-2]} left"
+        if way.hows[-1] == "left"
+        else f"it was made of {way.nodes[-2]}"
+    )
+    return replace(row, verdict="through others", why=f"{row.why}, but {made}")

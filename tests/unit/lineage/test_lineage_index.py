@@ -40,7 +40,14 @@ def entry(name="orders", number=1, bytes_of=None, **manifest) -> bytes:
 
 
 def model(
-    name="churn", number=1, sha256="ab" * 32, inputs=("orders@v1",), bases=(), file="m.joblib", undeclared=(), size=3
+    name="churn",
+    number=1,
+    sha256="ab" * 32,
+    inputs=("orders@v1",),
+    bases=(),
+    file="m.joblib",
+    undeclared=(),
+    size=3,
 ) -> bytes:
     given = [
         {
