@@ -11,6 +11,7 @@ from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
+from datakeep.cli.tampered_lines import distrusted
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -46,10 +47,17 @@ def command(
     from datakeep.workflows.find import find
 
     shown = None if session.as_json else limit
-    found = find(session.keep(), words, kind=kind, fetch=fetch, limit=shown)
+    keep = session.keep()
+    found = find(keep, words, kind=kind, fetch=fetch, limit=shown)
     unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
     code = 0 if found.found else unsure
-    return Answer(_data(found), list(_lines(found, limit)), code)
+    answered = Answer(_data(found), list(_lines(found, limit)), code)
+    if found.found or kind not in (None, "model", "dataset"):
+        return answered
+    from datakeep.workflows.could_tell import deleted  # late: only for what is not there
+
+    gone = [one for word in words for one in deleted(keep, word)]
+    return distrusted(answered, gone) if gone else answered
 
 
 def _lines(found: Findings, limit: int) -> Iterator[str]:

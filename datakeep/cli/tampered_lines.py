@@ -66,9 +66,10 @@ def unless_deleted(keep: Keep, subjects: Sequence[str], question: Callable[[], A
         found = [one for subject in subjects for one in deleted(keep, subject)]
         if not found:
             raise
-        lines = [f"not answered: {error.what}; what was recorded under this name was deleted, as told above"]
-        if error.next_step:
-            lines.append(f"next: {error.next_step}")
+        what = error.what.partition("; did you mean ")[0]  # this very name was meant
+        lines = [f"not answered: {what}; what was recorded under this name was deleted, as told above"]
+        if step := found[0].next_step or error.next_step:
+            lines.append(f"next: {step}")
         data = {"asked": list(subjects), "known": False, "deleted": [one.path for one in found]}
         return distrusted(Answer(data, lines, EXIT_NO), found)
 

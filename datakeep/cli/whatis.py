@@ -11,6 +11,7 @@ from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
+from datakeep.cli.tampered_lines import distrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,9 +39,16 @@ def command(session: Session, subject: str, fetch: bool) -> Answer:
     """
     from datakeep.workflows.whatis import whatis
 
-    found = whatis(session.keep(), subject, fetch=fetch)
+    keep = session.keep()
+    found = whatis(keep, subject, fetch=fetch)
     unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
-    return Answer(_data(found), list(_lines(found)), 0 if found.meanings else unsure)
+    answered = Answer(_data(found), list(_lines(found)), 0 if found.meanings else unsure)
+    if found.meanings:
+        return answered
+    from datakeep.workflows.could_tell import deleted_with  # late: only for what is not there
+
+    gone = deleted_with(keep, found.digests)
+    return distrusted(answered, gone) if gone else answered
 
 
 def _lines(found: WhatIs) -> Iterator[str]:

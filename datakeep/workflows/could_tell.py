@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.written_once import Tampered
 
+_SHA256_DIGITS = 64
+
 
 def backwards_from(
     keep: Keep, dataset: str, versions: Iterable[str], on_the_way: Iterable[str] = ()
@@ -81,4 +83,12 @@ def deleted(keep: Keep, subject: str) -> tuple[Tampered, ...]:
     places = [f"{folder}{name}/{version}{'.yaml' if at else ''}" for folder in folders]
     found = {path for path in ever_changed(keep, *places) if path.count("/") == 2}
     gone = {path for path in found if keep.tree.object_id(path) is None}
+    return tampered(keep, gone) if gone else ()
+
+
+def deleted_with(keep: Keep, digests: Iterable[str]) -> tuple[Tampered, ...]:
+    """The model records that had a file of one of these digests, and are in the keep no more."""
+    whole = [one for one in (digest.rpartition(":")[2] for digest in digests) if len(one) == _SHA256_DIGITS]
+    found = {path for one in whole for path in of_a_file(keep, one)}
+    gone = {path for path in found if path.count("/") == 2 and keep.tree.object_id(path) is None}
     return tampered(keep, gone) if gone else ()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from datakeep.core.errors import SourceUnreadable
 from datakeep.core.names import NAME, VERSION, version_number
 from datakeep.lineage import backwards, records
-from datakeep.lineage.records import Broken
+from datakeep.lineage.records import Broken, Found
+from datakeep.lineage.same_bytes import EMPTY
 from datakeep.lineage.steps import Node, equals
 from datakeep.workflows.every_way import EveryWay, Gathered, alike, gather, tell
 from datakeep.workflows.file_verdicts import FileRead, Wanted
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelRecord
     from datakeep.lineage.backwards import Reached, Way
     from datakeep.lineage.index import Index
-    from datakeep.lineage.records import Found
     from datakeep.workflows.index import NotSearched
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.known_file import KnownFile
@@ -118,7 +118,9 @@ class FileUsedBy:
 
 
 def find_by_digest(keep: Keep, sha256: str) -> Found:
-    """As :func:`datakeep.lineage.records.find_by_digest`, without looking at every record."""
+    """As :func:`datakeep.lineage.records.find_by_digest`, by the index; an empty file is nobody's."""
+    if sha256 == EMPTY:
+        return Found()
 
     def question(index: Index) -> list[str]:
         query = "SELECT DISTINCT path FROM artifact WHERE sha256 = ?"

@@ -31,8 +31,8 @@ def world(new_world):
     register(world, "logs")
     register(world, "pii", facts=("--manifest", kept, *facts))
     aiko.datakeep(
-        "register", "feats", aiko.cwd / "feats", "--backend", "git", "--source-kind", "derived", "--parent", "orders@v1",
-        "--source-command", "make", *FACTS[:2], *FACTS[4:], cwd=keep,
+        "register", "feats", aiko.cwd / "feats", "--backend", "git", "--source-kind", "derived",
+        "--parent", "orders@v1", "--source-command", "make", *FACTS[:2], *FACTS[4:], cwd=keep,
     )  # fmt: skip
     shutil.copytree(aiko.cwd / "orders", aiko.cwd / "twin")
     register(world, "twin")
@@ -70,13 +70,9 @@ def world(new_world):
     run(world, "p-child", f"cat out-p-copy/m.bin; {save}", "--base", "p-copy")
     run(world, "p-ls", f"true; {save}", "--uses", "pii")
     cfg = aiko.cwd / "cfg"
-    run(
-        world,
-        "cfg-a",
-        f"cat $DATAKEEP_DATA_PII/p.csv; cp {cfg}/*.json $DATAKEEP_OUT; echo '{json.dumps({'ids': ['5' * 40] * 3})}' > $DATAKEEP_OUT/ids.json",
-        "--uses",
-        "pii",
-    )
+    ids = json.dumps({"ids": ["5" * 40] * 3})
+    left = f"cp {cfg}/*.json $DATAKEEP_OUT; echo '{ids}' > $DATAKEEP_OUT/ids.json; : > $DATAKEEP_OUT/_SUCCESS"
+    run(world, "cfg-a", f"cat $DATAKEEP_DATA_PII/p.csv; {left}", "--uses", "pii")
     run(world, "cfg-b", f"cat {cfg}/config.json {cfg}/settings.json; {save}", "--uses", "logs")
     run(world, "ids", f"cat out-cfg-a/ids.json; {save}", "--uses", "logs")
     run(world, "fm-real", f"cat $DATAKEEP_DATA_PII/p.csv; {save}", "--uses", "pii")
@@ -255,3 +251,23 @@ def test_those_that_read_it_come_first_and_many_that_did_not_are_counted(world):
     ranks = [rank[one["file"]] for one in data["models"]]
     assert ranks == sorted(ranks)
     assert data["models"][0]["file"] == "read"
+
+
+def test_an_empty_file_that_a_run_left_is_nobodys(world, tmp_path):
+    (tmp_path / "empty").write_text("")
+    assert "not known" in said(world, tmp_path / "empty", code=3)
+
+
+def test_what_was_deleted_is_told_by_every_question_that_looks_for_it(world):
+    """Last: it deletes a record."""
+    aiko, keep = world.aiko, world.keep
+    weights = aiko.cwd / "out-fm-said/m.bin"
+    aiko.run("git", "rm", "-q", "-r", "models/fm-said", cwd=keep)
+    aiko.run("git", "commit", "-qm", "tidied", cwd=keep)
+    told = said(world, "model:fm-said", code=3)
+    assert "did you mean" not in told
+    assert told.splitlines()[-1].startswith("next: git ")
+    for command in (("find", "fm-said"), ("whatis", weights)):
+        shown = aiko.datakeep(*command, cwd=keep, code=3).out
+        assert "models/fm-said/v1.yaml" in shown, command
+        assert "do not trust this answer" in shown
