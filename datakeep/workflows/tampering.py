@@ -152,6 +152,8 @@ class _Files:
         self.take_record(made.record)
         for given in made.inputs:
             self._take_input(given)
+        for copied in made.copies:
+            self._take_input(copied)
         for base in made.base_models:
             self.take_model(base)
         for name in made.record.base_models:
