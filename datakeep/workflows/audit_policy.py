@@ -67,7 +67,7 @@ class TestReads:
         dataset: Its name.
         splits: What its test splits are called.
         reading: Runs that read one of them, failed ones and verifications too.
-        unknown: Runs that were given the dataset, of which that is not known.
+        unknown: Runs that were given the dataset, of which that is not known; verifications without a record too.
         runs: All that were given it, or read a copy of its test split.
     """
 
@@ -335,7 +335,11 @@ class _Judging:
                 if tests:
                     reading[given.dataset] += 1
                     splits.setdefault(given.dataset, set()).update(tests)
+        known = {record.proof for record in self._records.values() if record.proof}
         for dataset, found in sorted(splits.items()):
+            unrecorded = self._facts.trainings_proven(dataset, known)  # which files they read is in no proof
+            unknown[dataset] += unrecorded
+            runs[dataset] += unrecorded
             yield TestReads(dataset, tuple(sorted(found)), reading[dataset], unknown[dataset], runs[dataset])
 
 

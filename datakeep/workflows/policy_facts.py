@@ -23,7 +23,7 @@ from datakeep.workflows.roster import has_departed, same_email
 from datakeep.workflows.standings import Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import datetime
 
     from datakeep.formats.model import ModelInput
@@ -205,6 +205,25 @@ class DataFacts:
             self._splitters[key] = splitter(splits.patterns) if splits else None
         split_of = self._splitters[key]
         return split_of(f"data/{one.path}") if split_of else None
+
+    def trainings_proven(self, name: str, known: Collection[str]) -> int:
+        """How many verifications of a dataset trained and left no model record; ``known`` are proofs that did.
+
+        Of one that failed, and of one that made a model which was recorded already, only the proof is kept.
+        """
+        if not self._judge.has_proofs(name):
+            return 0
+        entries = [found for version in self._keep.versions(name) if (found := self._entry(name, version))]
+        proofs = [proof for entry in entries for proof in self._judge.proofs(entry).proofs]
+        return sum(
+            proof.path not in known
+            and proof.standing.statement is not None
+            and any(
+                stage.name == "training" and stage.result != "not run"
+                for stage in proof.standing.statement.predicate.stages
+            )
+            for proof in proofs
+        )
 
     def test_splits(self) -> dict[str, set[str]]:
         """The test splits that the newest version of each dataset declares."""

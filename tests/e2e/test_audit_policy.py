@@ -185,3 +185,17 @@ def test_what_a_later_version_of_the_same_bytes_states_mends_it(bad):
     found = complaints(policy(bad))
     assert ("privacy", "dim@v1") not in found
     assert ("unproven", "dim@v1") in found
+
+
+def test_a_verification_that_failed_after_its_training_perhaps_read_the_test_split(world):
+    """Last: it makes another version. A failed verification leaves a proof and no record."""
+    before = policy(world, code=None)["test_splits"][0]
+    world.reference("good", "--expect", "accuracy=0.99±0.001")
+    theirs = world.ken.cwd / "theirs"
+    world.ken.run("git", "pull", "-q", "--rebase", cwd=theirs)
+    world.ken.datakeep("verify", "good", "--sandbox", "none", cwd=theirs, code=3)
+    world.aiko.run("git", "pull", "-q", "--rebase", cwd=world.keep)
+    after = policy(world, code=None)["test_splits"][0]
+    assert after["runs_reading"] == before["runs_reading"]
+    assert after["runs_not_known"] == before["runs_not_known"] + 1
+    assert after["runs"] == before["runs"] + 1
