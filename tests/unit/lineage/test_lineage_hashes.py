@@ -55,6 +55,10 @@ def test_a_search_finds_what_a_dict_finds(lists, merged, asked, length):
     every = {sha256.hex() for files in lists for _, sha256 in files.values()} | {asked[1].hex()}
     many = list(hashes.find_many(database, "sha256", every))
     assert sorted(many) == sorted((one, at) for one in every for at in hashes.find(database, "sha256", one))
+    for number, files in enumerate(lists, 1):
+        for path, (_, sha256) in files.items():
+            assert hashes.digest_of(database, number, path) == sha256.hex()[: 2 * hashes.KEY_BYTES]
+        assert hashes.digest_of(database, number, "absent") is None
     named = hashes.paths_of(database, [at for _, at in many])
     assert named == {at: hashes.path_of(database, *at) for _, at in many}
     database.close()
@@ -63,7 +67,11 @@ def test_a_search_finds_what_a_dict_finds(lists, merged, asked, length):
 def test_paths_are_found_across_chunks_and_numbers_share_a_shape():
     database = schema.create(None)
     files = {f"画像/IMG_{number:05d}.png": digests(b"%d" % number) for number in range(20_000)}
-    adding.Adding(database).add("x", inventory(files))
+    taking = adding.Adding(database)
+    taking.add("x", inventory(files))
+    taking.flush()
+    last = "画像/IMG_19999.png"
+    assert hashes.digest_of(database, 1, last) == files[last][1].hex()[: 2 * hashes.KEY_BYTES]
     assert hashes.has_path(database, 1, "画像/IMG_00000.png")
     assert hashes.has_path(database, 1, "画像/IMG_19999.png")
     assert not hashes.has_path(database, 1, "画像/IMG_0000")
