@@ -191,7 +191,8 @@ def _lines(found: Audit, subject: str) -> Iterator[str]:
     if found.differing:
         yield click.style("the records of this file name different data:", fg="yellow")
         yield from some(found.differing, mark="!")
-        yield f"what follows is the newest one that was completed: {called(found.made_of.record)}"
+        which = "the newest that was completed, of those that were seen if there are any"
+        yield f"what follows is {called(found.made_of.record)}, {which}"
     yield from _made_lines(found.made_of, "", set())
     if found.same_file:
         yield f"the same file is also recorded as {', '.join(found.same_file)}"

@@ -1,7 +1,7 @@
 """What models were made of: reading and searching the model records of a keep (L21, L22).
 
-``records`` finds them by the digest of a model's file, by the model's name, or by a dataset that went into
-them. Where the files come from is the caller's affair: a small protocol stands for the keep.
+``records`` finds them by the digest of a model's file, or by the model's name; where the files come from is the
+caller's affair: a small protocol stands for the keep. ``steps`` and ``backwards`` go from data to models, by the index.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from datakeep.lineage.records import (
     Found,
     Reader,
     all_records,
-    find_by_dataset,
     find_by_digest,
     find_by_model,
     names,
@@ -23,7 +22,6 @@ __all__ = [
     "Found",
     "Reader",
     "all_records",
-    "find_by_dataset",
     "find_by_digest",
     "find_by_model",
     "names",

@@ -14,7 +14,7 @@ from datakeep.core.errors import InvalidFile
 from datakeep.core.names import NAME, VERSION, version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from datakeep.formats.model import ModelRecord
 
@@ -103,30 +103,6 @@ def find_by_digest(reader: Reader, sha256: str, *, chosen: bool = False) -> Foun
         return any(artifact.sha256 == wanted for artifact in record.artifacts)
 
     return _search(reader, reader.list(FOLDER), b"" if chosen else wanted.encode("ascii"), made_it)
-
-
-def find_by_dataset(
-    reader: Reader, dataset: str, besides: Collection[str] = (), *, chosen: bool = False
-) -> Found:
-    """The records of the models that used any version of a dataset, or read of a checkout without declaring it.
-
-    Args:
-        reader: The keep's files.
-        dataset: Its name.
-        besides: Models (``churn@v7``) that are among them, although their records do not name it.
-        chosen: As in :func:`find_by_digest`. Without it, a record that was cut short before the name is passed over.
-    """
-
-    def used_it(record: ModelRecord) -> bool:
-        names = [given.dataset for given in record.inputs]
-        return (
-            dataset in names
-            or record.label in besides
-            or any(str(one.get("of")).partition("@")[0] == dataset for one in record.undeclared)
-        )
-
-    text = b"" if besides or chosen else dataset.encode("utf-8")
-    return _search(reader, reader.list(FOLDER), text, used_it)
 
 
 def _search(

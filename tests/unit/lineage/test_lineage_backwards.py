@@ -73,6 +73,16 @@ def test_what_is_outside_of_the_keep_is_no_gap_and_no_version_means_any(ask):
     assert gaps == ()
 
 
+def test_a_longer_name_is_another_dataset(ask):
+    files = {
+        "register/raw/v1.yaml": entry("raw"),
+        "register/raw-2/v1.yaml": entry("raw-2"),
+        "models/m/v1.yaml": model("m", inputs=["raw-2@v1"]),
+    }
+    assert ask(files, "raw", 1)[0] == {}
+    assert ask(files, "raw")[0] == {}
+
+
 def test_a_circle_ends(ask):
     files = {
         "register/raw/v1.yaml": derived("raw", 1, "b@v1"),

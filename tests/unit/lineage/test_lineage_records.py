@@ -80,13 +80,6 @@ def test_the_newest_version_is_meant_by_number_not_by_text():
     assert records.find_by_model(files, "absent") == records.Found()
 
 
-def test_a_dataset_finds_the_models_that_used_it_and_not_those_of_a_longer_name():
-    files = Files(
-        {path("a", "v1"): text("a", dataset="orders"), path("b", "v1"): text("b", dataset="orders-2")}
-    )
-    assert [record.model for record in records.find_by_dataset(files, "orders").records] == ["a"]
-
-
 @pytest.mark.parametrize(
     "broken",
     [
