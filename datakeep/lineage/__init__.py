@@ -1,7 +1,7 @@
 """What models were made of: reading and searching the model records of a keep (L21, L22).
 
 ``records`` finds them by the digest of a model's file, or by the model's name; where the files come from is the
-caller's affair: a small protocol stands for the keep. ``steps`` and ``backwards`` go from data to models, by the index.
+caller's affair: a small protocol stands for the keep. ``steps`` and ``backwards`` go from data to models.
 """
 
 from __future__ import annotations
