@@ -72,15 +72,15 @@ def answer_of(
         return graph.answer(subject, "made of", f"model:{found.made_of.record.label}", found)
     if isinstance(found, FileUsedBy):
         return _of_files(graph, [found], subject, found)
-    named = {one.label for one in found.records if any(of.dataset == found.dataset for of in one.inputs)}
-    for way in found.direct:  # under another name, or another version of the same bytes
-        if way.hows[0] == "same" or (way.hows[0] == "read" and str(way.end) not in named):
-            graph.way(way)
     for record in found.records:
         copies = [one for one in found.undeclared.found if one.model == record.label]
         graph.reader(record, copies)
         graph.went_into(record, found.dataset, found.version)
         graph.read_a_copy(record, copies)
+    named = {one.label for one in found.records if any(of.dataset == found.dataset for of in one.inputs)}
+    for way in found.direct:  # under another name, or another version of the same bytes
+        if way.hows[0] == "same" or (way.hows[0] == "read" and str(way.end) not in named):
+            graph.way(way)
     for way in (*found.derived, *found.through):
         graph.way(way)
     graph.close()
