@@ -266,7 +266,7 @@ def test_what_was_deleted_is_told_by_every_question_that_looks_for_it(world):
     aiko.run("git", "commit", "-qm", "tidied", cwd=keep)
     told = said(world, "model:fm-said", code=3)
     assert "did you mean" not in told
-    assert told.splitlines()[-1].startswith("next: git ")
+    assert told.splitlines()[-1].endswith("-- models/fm-said/v1.yaml")
     for command in (("find", "fm-said"), ("whatis", weights)):
         shown = aiko.datakeep(*command, cwd=keep, code=3).out
         assert "models/fm-said/v1.yaml" in shown, command
