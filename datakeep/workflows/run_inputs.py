@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.arguments import WITHHELD
 from datakeep.core.counts import counted
 from datakeep.core.digests import path_list_id
 from datakeep.core.errors import DatakeepError
-from datakeep.core.secrets import find_secret, is_secret_name
+from datakeep.core.secrets import guarded
 from datakeep.formats import yaml
 from datakeep.formats.model import FilesRead, ModelInput
 from datakeep.lineage import inputs
@@ -247,17 +246,7 @@ def add_parameters(paths: Iterable[str], found: Inputs) -> None:
         except (DatakeepError, OSError, ValueError) as error:
             found.unknown.append(f"the parameters in {name}, which cannot be read ({error})")
             continue
-        found.parameters[name] = _without_secrets(said)
-
-
-def _without_secrets(value: Any, name: str = "") -> Any:
-    if isinstance(value, dict):
-        return {str(key): _without_secrets(inner, str(key)) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
-    if value is not None and is_secret_name(name):
-        return WITHHELD
-    return WITHHELD if isinstance(value, str) and find_secret(value) else value
+        found.parameters[name] = guarded(said)
 
 
 def not_seen(observed: Observation) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.arguments import options_of, seeds_of, without_program_text, without_secrets
-from datakeep.core.secrets import find_secret_in_patch
+from datakeep.core.secrets import find_secret_in_patch, guarded, withheld
 from datakeep.formats.model import Artifact, GpuUse, ModelCode, ModelEnvironment, ModelRecord, Resources
 from datakeep.formats.yaml import showable, showable_path
 from datakeep.lineage import inputs
@@ -157,7 +157,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         code=code,
         command=showable(without_secrets(seen.argv)),
         parameters=parameters,
-        metrics=showable({**_metrics(seen, unknown), **seen.logged}),
+        metrics=showable(guarded({**_metrics(seen, unknown), **seen.logged})),
         environment=environment,
         resources=seen.resources,
         origin=seen.origin,
@@ -168,7 +168,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         seeds=seeds,
         recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
         recorded_by=who,
-        unknown=showable(unknown),
+        unknown=showable([withheld(line) for line in unknown]),
     )
     beside = {UNCOMMITTED: diff, PACKAGES: packages}
     return record, found.lists | {name: data for name, data in beside.items() if data}
@@ -294,7 +294,7 @@ def _environment(
         cpu=machine.cpu,
         packages=software.packages_id,
         package_count=len(software.packages) if places else None,
-        variables=host.variables(seen.environment),
+        variables=guarded(host.variables(seen.environment)),
         data_read=None if shipped is None else showable(shipped[:MAX_SHIPPED]),
         data_read_count=None if shipped is None else len(shipped),
     )

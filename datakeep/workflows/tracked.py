@@ -16,10 +16,9 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.arguments import WITHHELD
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName, UsageError
-from datakeep.core.secrets import strip_url
+from datakeep.core.secrets import WITHHELD, strip_url
 from datakeep.formats.model import ModelRecord, TrackedRun
 from datakeep.lineage import records
 from datakeep.repository.keep import Change

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from datakeep.core.errors import DatakeepError, SourceMissing, SourceUnreadable, UsageError
 from datakeep.core.names import check_name
-from datakeep.core.secrets import find_secret
+from datakeep.core.secrets import withheld
 from datakeep.formats.model import Artifact, Observation
 from datakeep.formats.yaml import showable_path
 from datakeep.repository.code import work_tree
@@ -378,5 +378,4 @@ def _modules() -> set[str]:
 def _failure(error: BaseException | None) -> str | None:
     if error is None or (isinstance(error, SystemExit) and not error.code):
         return None
-    said = f"{type(error).__name__}: {error}"[:_FAILURE_CHARACTERS]
-    return type(error).__name__ if find_secret(said) else said
+    return withheld(f"{type(error).__name__}: {error}"[: 2 * _FAILURE_CHARACTERS])[:_FAILURE_CHARACTERS]
