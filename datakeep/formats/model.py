@@ -110,7 +110,7 @@ class ModelEnvironment(Part):
 
 
 class Observation(Part):
-    """How it is known which files were read; ``why`` says why not by strace, which sees the most."""
+    """How it is known which files were read; ``why`` says why not by strace, which sees all, or why it did not."""
 
     by: Literal["strace", "audit-hook", "nothing"]
     why: str | None = None
@@ -192,7 +192,7 @@ class ModelRecord(Document):
     @property
     def misses_reads(self) -> bool:
         """Whether files may have been read that nobody saw: a file that is not among the read ones may be one."""
-        return self.observed is not None and self.observed.by != "strace"
+        return self.observed is not None and (self.observed.by != "strace" or self.observed.why is not None)
 
     def read_nothing_of(self, given: ModelInput) -> bool:
         """Whether ``given`` is known not to have gone in: the training was given it, and opened no file of it."""

@@ -296,7 +296,7 @@ def _store_model(database: sqlite3.Connection, path: str, data: dict[str, Any]) 
 def _is_unread(given: dict[str, Any], record: dict[str, Any]) -> bool:
     """As :meth:`ModelRecord.read_nothing_of`: from what is known not to have gone in, nothing leads on."""
     read, observed = given.get("files_read") or {}, record.get("observed") or {"by": "strace"}
-    is_seen = observed.get("by") == "strace" or read.get("of") == 0
+    is_seen = (observed.get("by") == "strace" and not observed.get("why")) or read.get("of") == 0
     return given.get("how") == "observed" and read.get("count") == 0 and is_seen
 
 

@@ -13,13 +13,13 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.rerun import strace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 _CALLS = (
     f"{strace.OPENING_CALLS},?rename,renameat,?renameat2,?link,linkat,chdir"
@@ -28,6 +28,8 @@ _CALLS = (
 _NO_READING = frozenset({"O_PATH", "O_DIRECTORY", "O_TMPFILE"})
 _WRITES = frozenset({"O_WRONLY", "O_CREAT", "O_TRUNC"})
 _PROBE_TIMEOUT_S = 20
+#: 0: processes of the same user may be followed, 1: those that allow it, as ours does; 2 and 3: none, but for root.
+_PTRACE_SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 _PLACE = r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<%s>(?:[^>\\]|\\.)*)>)?, )?"
 _MOVED = re.compile(
     r"^(?P<call>rename|renameat|renameat2|link|linkat)\("
@@ -58,6 +60,7 @@ class Reads:
         made_folders: Those of them that the training made.
         changed_s: Of those that the audit hook saw, when they had been changed as they were opened first.
         package_folders: Where packages are installed that a Python could import.
+        is_torn: Some openings were seen and could not be written down.
     """
 
     paths: dict[str, None] = field(default_factory=dict)
@@ -66,6 +69,7 @@ class Reads:
     made_folders: set[str] = field(default_factory=set)
     changed_s: dict[str, float] = field(default_factory=dict)
     package_folders: set[str] = field(default_factory=set)
+    is_torn: bool = False
     _own: set[str] = field(default_factory=set)
     _first: dict[str, str] = field(default_factory=dict)  # present name of a file or folder: its first
     _left: set[str] = field(default_factory=set)  # first names that were given up
@@ -197,7 +201,20 @@ def why_not() -> str | None:
     if done.returncode == 0 and not done.stderr.strip():
         return None
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return f"strace cannot follow processes here: {said[-1] if said else 'it gave no reason'}"
+    return f"strace cannot follow processes here: {_reason(said[-1]) if said else 'it gave no reason'}"
+
+
+def _reason(said: str) -> str:
+    """What strace said, and who could change it where the system forbids it."""
+    if "Operation not permitted" not in said:
+        return said
+    try:
+        scope = int(_PTRACE_SCOPE.read_text("ascii"))
+    except (OSError, ValueError):
+        scope = 0
+    if scope > 1:
+        return f"kernel.yama.ptrace_scope is {scope}, and an administrator would have to make it 1 or 0"
+    return "ptrace is not permitted; a container needs the option --cap-add=SYS_PTRACE for it"
 
 
 def traced(argv: Sequence[str], folder: Path) -> tuple[str, ...]:
@@ -211,6 +228,9 @@ def from_strace(folder: Path, cwd: str) -> Reads:
     reads, where = Reads(), {"": cwd}
     file = folder / strace.FILE_NAME
     for pid, call in strace.calls_in(file) if file.is_file() else ():
+        if call is strace.TORN:
+            reads.is_torn = True
+            continue
         if isinstance(call, str):
             _take_other(call, pid, where, reads)
             continue

@@ -27,8 +27,8 @@ _UNFINISHED = b" <unfinished ...>"
 _RESUMED = re.compile(rb"^<\.\.\. \w+ resumed>(?P<rest>.*)$", re.DOTALL)
 #: Nearly every line: an opening by a path relative to the current folder, in which nothing is escaped.
 _USUAL = re.compile(
-    rb'(?P<pid>\d+) +openat\(AT_FDCWD<(?P<folder>[^>\\]+)>, "(?P<path>[^"\\]*)", (?P<flags>[A-Z_|]+)(?:, 0[0-7]*)?\)'
-    rb"\s+= (?:\d+<(?P<real>/[^>\\]*)>|-1 (?P<error>E[A-Z]+) [^\n]*)\n?"
+    rb'(?P<pid>\d+) +openat\(AT_FDCWD<(?P<folder>[^<>\\]+)>, "(?P<path>[^"\\]*)", (?P<flags>[A-Z_|]+)(?:, 0[0-7]*)?\)'
+    rb"\s+= (?:\d+<(?P<real>/[^<>\\]*)>|-1 (?P<error>E[A-Z]+) \([^()\n]+\))\n"
 )
 _OPENED = re.compile(
     r"^(?:open|openat|openat2|creat)\("
@@ -37,6 +37,13 @@ _OPENED = re.compile(
     r"(?:, (?P<flags>.*))?\)\s+= (?P<result>-?\d+)"
     r"(?:<(?P<real>[^>\\]*(?:\\.[^>\\]*)*)>)?(?: (?P<error>E[A-Z]+) .*)?$"
 )
+#: How a line begins; one that begins otherwise, or in which another one begins, lost a part on its way to the disk.
+_BEGINS = re.compile(rb"\d+ +(?:\w+\(|<\.\.\. |\+\+\+ )")
+_ANOTHER = re.compile(
+    rb"\d+ +(?:open|creat|rename|link|unlink|chdir|mkdir|mknod|rmdir|connect|send)\w*\((?:AT_FDCWD|\"|\d+<|0x|NULL)"
+)
+#: What :func:`calls_in` gives in place of a call where the trace has lost some: the disk was full for a while.
+TORN = "torn"
 _FLAG = re.compile(r"\bO_[A-Z_]+")
 _GONE = " (deleted)"
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
@@ -96,7 +103,10 @@ def options(calls: str) -> tuple[str, ...]:
 
 
 def calls_in(file: Path) -> Iterator[tuple[str, Opened | str]]:
-    """Process id and whole system call, for each that strace wrote to ``file``, in order; openings taken apart."""
+    """Process id and whole system call, for each that strace wrote to ``file``, in order; openings taken apart.
+
+    Where lines are torn, :data:`TORN` stands for all that was lost there.
+    """
     with file.open("rb") as source:
         begun: dict[bytes, bytes] = {}
         for line in _lines(source):
@@ -116,6 +126,8 @@ def calls_in(file: Path) -> Iterator[tuple[str, Opened | str]]:
                         ),
                     )
                     continue
+            if _is_torn(line):
+                yield "", TORN
             whole = _whole(line, begun)
             if whole:
                 pid_text, call = (part.decode("utf-8", "surrogateescape") for part in whole)
@@ -127,6 +139,11 @@ def _lines(source: IO[bytes]) -> Iterator[bytes]:
     while left > 0 and (line := source.readline(_LINE_BYTES)):
         left -= len(line)
         yield line
+
+
+def _is_torn(line: bytes) -> bool:
+    begins = _BEGINS.match(line)
+    return not begins or not line.endswith(b"\n") or _ANOTHER.search(line, begins.end()) is not None
 
 
 def _whole(line: bytes, begun: dict[bytes, bytes]) -> tuple[bytes, bytes] | None:

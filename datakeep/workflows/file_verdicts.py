@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.core.patterns import splitter
-from datakeep.formats.model_words import MISSED
+from datakeep.formats.model_words import missed
 from datakeep.formats.yaml import showable_path
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def verdict_of(
 def _absent(record: ModelRecord, why: str) -> tuple[Verdict, str]:
     """What it means that a file is not among those that were read: no more than the one who watched could see."""
     if record.misses_reads:
-        return "not known", f"{why}, {MISSED}"
+        return "not known", f"{why}, {missed(record)}"
     if (record.undeclared_count or 0) > len(record.undeclared):
         return "not known", f"{why}; not all that was read without being declared is listed"
     if any("withheld" in one or "unreadable" in one or "gone" in one for one in record.undeclared):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Names of files that are there for a moment only, whoever made them.
 _PASSING = re.compile(r"(?:-journal|-wal|-shm|[.-]lo?ck)$", re.IGNORECASE)
+#: Why strace did not tell of all that it saw.
+_TORN = "not all that it saw could be written down, as on a full disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,14 @@ class FilesSeen:
         moved: Of those that got other names during the training: where each may lie now, the likeliest first.
         doubtful: Of those that are gone, what it may have made itself.
         package_folders: Where packages are installed that a Python of the training could import.
+        is_torn: Some were seen and could not be written down.
     """
 
     paths: tuple[str, ...] = ()
     moved: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doubtful: tuple[str, ...] = ()
     package_folders: frozenset[str] = frozenset()
+    is_torn: bool = False
 
 
 def seen(watch: Watch) -> FilesSeen:
@@ -111,7 +115,13 @@ def only_read(found: Reads, began_s: float) -> FilesSeen:
         moved,
         tuple(path for path in gone if not _PASSING.search(path) and path not in found.no_files),
         frozenset(found.package_folders),
+        found.is_torn,
     )
+
+
+def observed(watch: Watch, read: FilesSeen) -> Observation:
+    """How it is known what was read, now that the training has ended."""
+    return Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
 
 
 def _present(path: str, moved: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -20,8 +20,8 @@ from datakeep.lineage import records
 from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
 from datakeep.workflows.given_data import provide
+from datakeep.workflows.observing import observed, watch
 from datakeep.workflows.observing import seen as paths_seen
-from datakeep.workflows.observing import watch
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.rooms import own_room
@@ -161,6 +161,7 @@ def _seen(
     ended: Ended,
     room: Path,
 ) -> Seen:
+    read = paths_seen(watching)
     return Seen(
         model=order.model,
         argv=order.argv,
@@ -171,8 +172,8 @@ def _seen(
         out=out,
         own=(os.path.realpath(room), *_own_code()),
         environment=order.environment,
-        observed=watching.observed,
-        read=paths_seen(watching),
+        observed=observed(watching, read),
+        read=read,
         began_s=watching.began_s,
         failure=failure_of(ended.exit_code, ended.signal),
         exit_code=ended.exit_code,

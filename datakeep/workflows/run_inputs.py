@@ -250,5 +250,7 @@ def add_parameters(paths: Iterable[str], found: Inputs) -> None:
 
 
 def not_seen(observed: Observation) -> str:
-    """One line for the list of what is not known, where the training was not watched by strace."""
+    """One line for the list of what is not known, where strace did not see all, or could not say so."""
+    if observed.by == "strace":
+        return f"files that were opened and are not listed (strace watched, and {observed.why})"
     return f"files that were opened outside of Python's own functions (an audit hook watched: {observed.why})"

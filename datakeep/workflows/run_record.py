@@ -195,7 +195,7 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
             f"whether the training made {named(doubtful)} itself, or read what was there: it is gone"
         )
     add_parameters(classed.parameters, found)
-    if seen.observed.by == "audit-hook":
+    if seen.observed.why:
         found.unknown.append(not_seen(seen.observed))
     return classed, found
 

@@ -678,8 +678,27 @@ def test_strace_that_may_not_follow_is_not_used_and_the_record_says_why(
     code.write("open(DATA + '/train/open.csv').read()\n")
     ran = code.run()
     assert read_of(blind, ran) == {"train/open.csv"}
-    said = "strace cannot follow processes here: strace: ptrace(PTRACE_SEIZE): Operation not permitted"
-    assert ran.data["record"]["observed"] == {"by": "audit-hook", "why": said}
+    observed = ran.data["record"]["observed"]
+    assert observed["by"] == "audit-hook"
+    assert "strace cannot follow processes here: " in observed["why"]
+    assert "--cap-add=SYS_PTRACE" in observed["why"] or "ptrace_scope" in observed["why"]
+
+
+def test_a_trace_that_a_full_disk_tore_is_not_called_whole(code: Code, blind: World, tmp_path: Path) -> None:
+    tearing = tmp_path / "tools" / "strace"
+    tearing.write_text(
+        '#!/bin/sh\nfor one; do test "$last" = -o && file=${file:-$one}; last=$one; done\n'
+        f'{shutil.which("strace")} "$@"; code=$?\nprintf "7 openat(AT_FDC" >>"$file"\nexit $code\n'
+    )
+    tearing.chmod(0o755)
+    code.write("open(DATA + '/train/open.csv').read()\n")
+    ran = code.run()
+    assert read_of(blind, ran) == {"train/open.csv"}
+    record = ran.data["record"]
+    assert record["observed"]["by"] == "strace"
+    assert [
+        line for line in record["unknown"] if line.startswith("files that were opened and are not listed")
+    ]
 
 
 def test_a_full_disk_at_record_time_is_said_and_nothing_is_half_there(code: Code) -> None:

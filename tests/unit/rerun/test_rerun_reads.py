@@ -57,6 +57,29 @@ def test_strace_is_read_by_where_descriptors_lead(tmp_path: Path) -> None:
     assert found.perhaps_own == {"/w/append", "/w/base"}
 
 
+_LINE = '7 openat(AT_FDCWD</w>, "a.csv", O_RDONLY|O_CLOEXEC) = 3</w/a.csv>\n'
+
+
+@pytest.mark.parametrize("left", range(1, len(_LINE)))
+@pytest.mark.parametrize("then", ["", _LINE])
+def test_a_trace_that_a_full_disk_tore_is_not_taken_for_whole(tmp_path: Path, left: int, then: str) -> None:
+    (tmp_path / "strace.txt").write_text(TRACE + _LINE[:left] + then, "utf-8")
+    assert from_strace(tmp_path, "/w").is_torn or (
+        then and left == 1
+    )  # a digit more before a number says nothing
+
+
+def test_a_trace_with_all_that_strace_says_is_whole(tmp_path: Path) -> None:
+    said = (
+        '7 openat(AT_FDCWD</w>, "a", O_RDONLY <unfinished ...>) = ?\n'
+        "7 openat(AT_FDCWD</w>, NULL, O_RDONLY) = -1 EFAULT (Bad address)\n"
+        "7 +++ superseded by execve in pid 8 +++\n"
+        "12345 <... openat resumed>, O_RDONLY) = 3</w/b>\n"
+    )
+    (tmp_path / "strace.txt").write_text(TRACE + RENAMED + said, "utf-8")
+    assert not from_strace(tmp_path, "/w").is_torn
+
+
 RENAMED = """\
 1 openat(AT_FDCWD</w>, "a", O_RDONLY) = 3</w/a>
 1 openat(4</elsewhere>, "inner", O_RDONLY|O_DIRECTORY) = 3</elsewhere/inner>
