@@ -24,6 +24,12 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108  no temporary file is made there
 _PACKAGES = re.compile(
     r"/(?:site-packages|dist-packages|\.pyenv|__pycache__)(?:/|$)|/lib(?:64)?/python\d(?:\.\d+)?t?(?:\.zip$|/)"
 )
+#: What Python compiled a module into: ``pkg/__pycache__/mod.cpython-311.opt-1.pyc``.
+_COMPILED = re.compile(r"(?P<folder>/.*)/__pycache__/(?P<name>[^/.]+)\.[^/]+\.pyc")
+_INSTALLED = re.compile(r"/(?:site-packages|dist-packages)/|/lib(?:64)?/python\d")
+_CODE_ALONE = re.compile(
+    r"\.(?:py|pyi|pyx|pyc|so|sh|bash|r|R|jl|lua|c|cc|cpp|h|hpp|cu|rs|go|java|js|ts|ipynb)$"
+)
 _LIBRARY = re.compile(r"^(?P<prefix>/.*?)/lib(?:64)?/python\d\.\d+t?/")
 _OF_A_PREFIX = (
     "bin",
@@ -198,6 +204,17 @@ def possible_prefixes(paths: Iterable[str]) -> set[str]:
     found = {match["prefix"] for path in paths if (match := _LIBRARY.match(path))}
     found |= {path.removesuffix("/pyvenv.cfg") for path in paths if path.endswith("/pyvenv.cfg")}
     return found
+
+
+def sources_of_compiled(paths: Iterable[str]) -> list[str]:
+    """Where Python has each of the compiled files from that were read, packages' apart: it need not open that."""
+    compiled = [path for path in paths if "/__pycache__/" in path and not _INSTALLED.search(path)]
+    return [f"{found['folder']}/{found['name']}.py" for found in map(_COMPILED.fullmatch, compiled) if found]
+
+
+def is_code(path: str) -> bool:
+    """Whether a file is code by its name, wherever it lies."""
+    return bool(_CODE_ALONE.search(path))
 
 
 def package_folders(paths: Iterable[str]) -> set[str]:

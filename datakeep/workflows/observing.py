@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import select
+import stat
+import sys
+import termios
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from datakeep.formats.model import Observation
 from datakeep.rerun import injected, reads
@@ -34,6 +39,7 @@ class Watch:
         folder: Where what is seen is written.
         cwd: Where it starts.
         began_s: When (seconds since 1970).
+        stream: What its standard input is, where that is no file and something may come through it.
     """
 
     argv: tuple[str, ...]
@@ -42,6 +48,7 @@ class Watch:
     folder: Path
     cwd: str
     began_s: float
+    stream: Literal["pipe", "socket"] | None = None
 
 
 def watch(argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> Watch:
@@ -56,9 +63,32 @@ def watch(argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> 
     cwd = os.path.realpath(os.curdir)
     if why is None:
         observed = Observation(by="strace")
-        return Watch(reads.traced(argv, folder), environment, observed, folder, cwd, time.time())
+        return Watch(reads.traced(argv, folder), environment, observed, folder, cwd, time.time(), stream())
     observed = Observation(by="audit-hook", why=why)
-    return Watch(tuple(argv), injected.inject(environment, folder), observed, folder, cwd, time.time())
+    return Watch(
+        tuple(argv), injected.inject(environment, folder), observed, folder, cwd, time.time(), stream()
+    )
+
+
+def stream() -> Literal["pipe", "socket"] | None:
+    """What this process's standard input is, where that is no file; None where nothing can come through it.
+
+    Whether a program reads from it is not seen: to stop it at every reading would make it many times slower.
+    """
+    try:
+        mode = os.fstat(0).st_mode
+        kind: Literal["pipe", "socket"] | None = (
+            "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else None
+        )
+        if kind is None:
+            return None
+        waiting = select.poll()
+        waiting.register(0, select.POLLIN | select.POLLHUP)
+        came = dict(waiting.poll(0)).get(0, 0)
+        left = int.from_bytes(fcntl.ioctl(0, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:
+        return None
+    return None if came & select.POLLHUP and not left else kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +151,8 @@ def only_read(found: Reads, began_s: float) -> FilesSeen:
 
 def observed(watch: Watch, read: FilesSeen) -> Observation:
     """How it is known what was read, now that the training has ended."""
-    return Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
+    how = Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
+    return how.model_copy(update={"standard_input": watch.stream}) if watch.stream else how
 
 
 def _present(path: str, moved: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -120,6 +120,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     tracking = begin(keep, order.environment, mark, uri=order.mlflow, off=order.no_mlflow)
     given = given_data(keep, [str(label) for label in labels])
     out = out_folder(order.out)
+    place = out and out.resolve()
     argv = _filled((program, *order.argv[1:]), given, out)
     environment = {**order.environment, **variables_of(given)}
     if out:
@@ -140,7 +141,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         )
         if ended.interrupted and ended.exit_code:
             return Done(ended, None, tuple(given))
-        seen = _seen(order, given, bases, out, script, watching, ended, room)
+        seen = _seen(order, given, bases, place, script, watching, ended, room)
         seen.printed = lines.found
         record, beside = record_of(keep, seen, who.email)
     if tracking:

@@ -15,7 +15,7 @@ from datakeep.core.digests import path_list_id
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import guarded
 from datakeep.formats import yaml
-from datakeep.formats.model import FilesRead, ModelInput
+from datakeep.formats.model import CodeFile, FilesRead, ModelInput
 from datakeep.lineage import inputs
 from datakeep.repository import working
 from datakeep.store.hashing import hash_file
@@ -147,6 +147,23 @@ def add_undeclared(
         found.unknown.append(f"{more:,} more undeclared inputs, which were counted and not listed")
     if any("sha256" in entry for entry in found.undeclared):
         found.base_models += compare(keep, found.undeclared, of_checkouts, found.unknown)
+
+
+def code_files(folder: Path, paths: Iterable[str], unknown: list[str]) -> list[CodeFile]:
+    """The files of code that were read below ``folder``, with their digests; what cannot be read now is said."""
+    wanted = sorted(set(paths))
+    found = []
+    for path in wanted[:MAX_UNDECLARED]:
+        if inputs.may_hold_a_secret(f"/{path}"):
+            continue
+        digest = _digest(str(folder / path))
+        if "sha256" in digest:
+            found.append(CodeFile(path=_shown(path), sha256=digest["sha256"]))
+        else:
+            unknown.append(f"what the code in {_shown(path)} said ({digest['unreadable']})")
+    if len(wanted) > MAX_UNDECLARED:
+        unknown.append(f"{counted(len(wanted) - MAX_UNDECLARED, 'more file')} of code that were read")
+    return found
 
 
 _NO_FILE = os.stat_result((0,) * 10)
