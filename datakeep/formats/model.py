@@ -195,6 +195,7 @@ class ModelRecord(Document):
     tracked: TrackedRun | None = None
     recorded_at: str | None = None
     recorded_by: str | None = None
+    handed_in_by: str | None = None
     unknown: list[str] = Field(default_factory=list)
 
     @property

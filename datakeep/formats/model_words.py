@@ -175,7 +175,8 @@ def model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     yield from (("GPU use", gpu_in_words(used)) for used in resources.gpus or ())
     yield (
         "recorded",
-        f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})",
+        f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})"
+        + (f", handed in by {record.handed_in_by}" if record.handed_in_by else ""),
     )
     if record.proof:
         yield "proof", record.proof

@@ -20,6 +20,9 @@ _SYSTEM = (
 )  # fmt: skip
 _IN_SYSTEM = tuple(f"{folder}/" for folder in _SYSTEM)
 #: Below /dev, but a folder like any other.
+_WRITABLE = ("/etc/", "/run/", "/var/run/", "/var/cache/", "/boot/")
+#: What the system itself has there under names that data has too.
+_OF_THE_SYSTEM = re.compile(r"\.(?:db|bin|dat|gz|bz2|xz|zst|png|gif|sqlite3?)$", re.IGNORECASE)
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  no temporary file is made there
 _PACKAGES = re.compile(
     r"/(?:site-packages|dist-packages|\.pyenv|__pycache__)(?:/|$)|/lib(?:64)?/python\d(?:\.\d+)?t?(?:\.zip$|/)"
@@ -153,7 +156,7 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
         found.environment.append(path)
         if is_shipped_data(path):
             found.shipped.append(path)
-    elif (path in _SYSTEM or path.startswith(_IN_SYSTEM)) and not is_below(path, _SHARED_MEMORY):
+    elif (path in _SYSTEM or path.startswith(_IN_SYSTEM)) and not _is_left_there(path):
         found.system.append(path)
         if is_below(path, "/usr") and is_shipped_data(path):
             found.shipped.append(path)
@@ -169,6 +172,14 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
         if PARAMETERS.search(path):
             found.parameters.append(path)
         found.undeclared.append(path)
+
+
+def _is_left_there(path: str) -> bool:
+    """Whether a file in a folder of the system is data that somebody put there."""
+    if is_below(path, _SHARED_MEMORY):
+        return True
+    is_data = _DATA_NAMES.search(path) and not _OF_THE_SYSTEM.search(path) and not _NEVER_SHIPPED.search(path)
+    return bool(is_data) and path.startswith(_WRITABLE)
 
 
 def _is_software(path: str, prefixes: Iterable[str]) -> bool:

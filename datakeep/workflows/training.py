@@ -97,7 +97,7 @@ class Training:
         self,
         model: str,
         keep: str | os.PathLike[str],
-        base: Sequence[str],
+        base: str | Sequence[str],
         progress: Progress | None,
         out: str | os.PathLike[str] | None = None,
         mlflow: str | bool | None = None,
@@ -107,7 +107,7 @@ class Training:
         self._keep = open_keep(Path(keep), progress or Printed())
         self._who = identity(self._keep.root)
         self._keep.require_not_departed(self._who, datetime.now(UTC))
-        self._bases: list[ModelRecord] = base_records(self._keep, base)
+        self._bases: list[ModelRecord] = base_records(self._keep, [base] if isinstance(base, str) else base)
         self._given: dict[str, Given] = {}
         self._metrics: dict[str, str] = {}
         self._artifacts: dict[str, Artifact] = {}
