@@ -201,18 +201,18 @@ def _bases(old: ModelRecord, new: ModelRecord) -> Section:
 def _code(old: ModelRecord, new: ModelRecord) -> Section:
     section = Section("code")
     before, after = old.code, new.code
-    if before.url or after.url or not before.commit:  # a commit without an origin is told by its id
-        section.compare("repository", before.url, after.url)
-    section.compare("commit", *(one.commit and one.commit[:12] for one in (before, after)))
     if before.path and after.path and not (before.commit or after.commit):
         section.take(code_files(old, new))
     else:
+        if before.url or after.url or not before.commit:  # a commit without an origin is told by its id
+            section.compare("repository", before.url, after.url)
+        section.compare("commit", *(one.commit and one.commit[:12] for one in (before, after)))
         section.compare("path", before.path, after.path)
     dirty = [one.dirty or ("none" if one.commit else None) for one in (before, after)]
     if dirty[0] != dirty[1] and None not in dirty:
         section.compare("changes that were not committed", *(_uncommitted(one) for one in (old, new)))
     section.take(undeclared_code(old, new))
-    if section.changed or not before.commit or before.commit != after.commit:
+    if section.changed or section.unknown or not before.commit or before.commit != after.commit:
         return section
     section.same.append(
         f"commit {before.commit[:12]}" + (f", with {_uncommitted(old)}" if before.dirty else "")
