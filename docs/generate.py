@@ -58,7 +58,8 @@ _FIXED = {
     EXIT_INCOMPLETE: "the question could not be answered in full: something was not searched that may change the "
     "answer. It is no 'no'. The answer says what was not searched, and how to get it",
     EXIT_OF_RUN: "`datakeep run` only: datakeep's own failure, whatever it is; a training's own code is passed on",
-    EXIT_INTERRUPTED: "interrupted (Ctrl-C); nothing was recorded, run the same command again",
+    EXIT_INTERRUPTED: "interrupted (Ctrl-C); nothing was recorded, run the same command again. By SIGTERM it is 143, "
+    "by SIGHUP 129: the same is cleaned up and said",
     EXIT_READER_GONE: "nobody reads the output any more (`| head`); nothing is said, as of git and most others",
 }
 

@@ -12,6 +12,7 @@ import click
 from datakeep.cli import interrupts
 from datakeep.cli.printable import printable, printable_json
 from datakeep.core.errors import DatakeepError, Unsupported
+from datakeep.core.interrupts import is_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ EXIT_INCOMPLETE = 4
 EXIT_INTERRUPTED = 130
 #: What a shell says of a program that wrote into a pipe without a reader, which ends git and most others.
 EXIT_READER_GONE = 141
+#: By a signal: Ctrl-C, SIGTERM, a terminal that is gone.
+_ENDED = frozenset({EXIT_INTERRUPTED, 128 + 15, 128 + 1})
 #: Every failure of `datakeep run` itself, so that all others are the training's.
 EXIT_OF_RUN = 125
 _RUN = "run"
@@ -41,7 +44,7 @@ class _Way:
     fails_with: int | None
 
     def code_of(self, code: int) -> int:
-        return code if self.fails_with is None or code == EXIT_INTERRUPTED else self.fails_with
+        return code if self.fails_with is None or code in _ENDED else self.fails_with
 
 
 def _way(argv: Sequence[str]) -> _Way:
@@ -87,7 +90,7 @@ def _run(argv: Sequence[str], way: _Way) -> int:
     except DatakeepError as error:
         return _report(error.id(), error.exit_code, error.what, error.next_step, error.things, way=way)
     except Exception as error:  # noqa: BLE001  (the last wall: a fault of ours is said to be one)
-        return _fault(error, way=way)
+        return _unforeseen(error, way=way)
 
 
 def _help(error: click.exceptions.NoArgsIsHelpError, *, way: _Way) -> int:
@@ -113,7 +116,14 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
     origin = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
     said = origin.args if isinstance(origin, KeyboardInterrupt) else ()
     what, next_step = said or ("interrupted; nothing was recorded", "run the same command again")
-    return _report("interrupted", EXIT_INTERRUPTED, what, next_step, way=way)
+    code = EXIT_INTERRUPTED
+    if (ended := interrupts.ended_by()) is not None:
+        what, code = f"{what} (by {ended.name})", 128 + ended
+    try:
+        return _report("interrupted", code, what, next_step, way=way)
+    except OSError:  # the terminal is gone, too
+        _write_nowhere("stdout", "stderr")
+        return code
 
 
 def _reader_gone(error: BrokenPipeError, *, way: _Way) -> int:
@@ -121,14 +131,18 @@ def _reader_gone(error: BrokenPipeError, *, way: _Way) -> int:
     gone = [name for name in ("stdout", "stderr") if _is_broken(getattr(sys, name))]
     if not gone:  # it was another pipe
         return _fault(error, way=way)
-    for name in gone:
-        # What is left in the buffer goes nowhere; Python would complain once more when it flushes at exit.
+    _write_nowhere(*gone)
+    return way.code_of(EXIT_READER_GONE)
+
+
+def _write_nowhere(*names: str) -> None:
+    """What is left in the buffers goes nowhere; Python would complain once more when it flushes at exit."""
+    for name in names:
         number = getattr(sys, f"__{name}__").fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)
         os.close(nowhere)
     sys.stdout = sys.__stdout__  # click has put its own in its place
-    return way.code_of(EXIT_READER_GONE)
 
 
 def _is_broken(stream: Any) -> bool:
@@ -140,6 +154,14 @@ def _is_broken(stream: Any) -> bool:
         return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
     except (AttributeError, OSError, ValueError):  # no file at all
         return False
+
+
+def _unforeseen(error: Exception, *, way: _Way) -> int:
+    if isinstance(error, OSError) and is_interrupted(
+        error
+    ):  # nobody can be told that it ends: the terminal is gone
+        return _interrupted(KeyboardInterrupt(), way=way)
+    return _fault(error, way=way)
 
 
 def _fault(error: Exception, *, way: _Way) -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C at moments when Python itself would lose it, or answer with a traceback."""
+"""Ctrl-C, SIGTERM and SIGHUP: also at moments when Python itself would lose one, or answer with a traceback."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from datakeep.core.interrupts import ENDING, stop, stopped_by
+
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
@@ -14,10 +16,15 @@ _AGAIN_AFTER_S = 0.01
 
 
 def install() -> None:
-    """A Ctrl-C that met a finaliser or the import system's own callbacks comes once more, a moment later.
+    """What asks the process to end interrupts it; one that met a finaliser, or an import's callback, comes once more.
 
-    Python prints such an exception and goes on as if nobody had pressed anything.
+    Python prints such an exception and goes on as if nobody had pressed anything. A signal that is ignored stays so
+    (``nohup``, and Ctrl-C of what a script has put into the background); each has a handler of its own, so that
+    SIGTERM ends a process in which Ctrl-C is ignored.
     """
+    for ending in ENDING:
+        if signal.getsignal(ending) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(ending, stop)
     usual = sys.unraisablehook
 
     def again(unraisable: UnraisableHookArgs, /) -> None:
@@ -25,16 +32,24 @@ def install() -> None:
             usual(unraisable)
             return
         main = threading.main_thread().ident
-        timer = threading.Timer(_AGAIN_AFTER_S, signal.pthread_kill, (main, signal.SIGINT))
+        timer = threading.Timer(_AGAIN_AFTER_S, signal.pthread_kill, (main, stopped_by() or signal.SIGINT))
         timer.daemon = True
         timer.start()
 
     sys.unraisablehook = again
 
 
+def ended_by() -> signal.Signals | None:
+    """The signal that asked the process to end, where it was no Ctrl-C."""
+    by = stopped_by()
+    return None if by == signal.SIGINT else by
+
+
 def ignore() -> None:
     """From here on the answer is given, and the process only ends, with the exit code that it has."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for ending in ENDING:
+        if ending == signal.SIGINT or signal.getsignal(ending) is stop:
+            signal.signal(ending, signal.SIG_IGN)
     # Python remembers a Ctrl-C that met code in a string (as dataclasses are made of), even one that was handled,
     # and would die of the signal instead of exiting with 130. Running such code once more makes it forget.
     exec("")  # noqa: S102  (a constant)

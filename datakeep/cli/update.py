@@ -97,6 +97,7 @@ def call(
         "created": done.created,
         "files_not_read": done.unread,
         "changes": change_data(done.changes),
+        "notes": list(done.notes),
     }
     if done.unread:
         count = f"{done.unread:,} file{'' if done.unread == 1 else 's'}"

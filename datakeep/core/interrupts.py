@@ -1,9 +1,15 @@
-"""Ctrl-C at moments that must not be cut in half: a commit on its way to the vault, a worker that is started."""
+"""Ctrl-C, and what else asks a process to end: SIGTERM, and a terminal that is gone.
+
+Each is a ``KeyboardInterrupt``, so that what was begun is cleaned up and said. Some moments must not be cut in half:
+a commit on its way to the vault, a worker that is started, the cleaning up itself.
+"""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,23 +17,76 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+#: What asks a process to end, and lets it say goodbye.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: So long nothing that is cleaned up is cut in half by another signal; who still insists is heard.
+_CLEANING_S = 5.0
+
+
+class _Wish:
+    """When somebody wanted the process to end, and by which signal."""
+
+    at = float("-inf")
+    by: int | None = None
+
+
+def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (what a handler is given)
+    """The handler of :data:`ENDING`: interrupts, but not the cleaning up after an interruption.
+
+    Raises:
+        KeyboardInterrupt: As Ctrl-C does.
+    """
+    if not _repeats(number):
+        raise KeyboardInterrupt
+
+
+def stopped_by() -> signal.Signals | None:
+    """The signal that :func:`stop` was called with last; None if none was."""
+    return None if _Wish.by is None else signal.Signals(_Wish.by)
+
+
+def _repeats(number: int) -> bool:
+    """Whether the last one is still at work: a KeyboardInterrupt that got lost, which C code can do, is none."""
+    now = time.monotonic()
+    if now - _Wish.at < _CLEANING_S and is_interrupted(sys.exc_info()[1]):
+        return True
+    _Wish.at, _Wish.by = now, number
+    return False
+
+
+def is_interrupted(error: BaseException | None) -> bool:
+    """Whether ``error`` is, or came while handling, a KeyboardInterrupt."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C only takes note in the block, which can ask whether it came; a second one interrupts as usual."""
+    """Ctrl-C only takes note in the block, which can ask whether it came; who insists interrupts as usual."""
     noted: list[int] = []
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+    usual = {number: handler for number in ENDING if callable(handler := _deferrable(number))}
+    if threading.current_thread() is not threading.main_thread() or not usual:
         yield lambda: False
         return
 
     def note(number: int, frame: FrameType | None) -> None:
+        if _repeats(number):
+            return
         if noted:
-            usual(number, frame)
+            usual[signal.Signals(number)](number, frame)
         noted.append(number)
 
-    signal.signal(signal.SIGINT, note)
+    for number in usual:
+        signal.signal(number, note)
     try:
         yield lambda: bool(noted)
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+def _deferrable(number: signal.Signals) -> object:
+    """The handler that may be replaced for a moment: of other signals than Ctrl-C, only our own."""
+    handler = signal.getsignal(number)
+    return handler if number == signal.SIGINT or handler is stop else None

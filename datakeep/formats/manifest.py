@@ -45,6 +45,9 @@ def _finite(value: Decimal) -> Decimal:
 RepositoryPath = Annotated[str, AfterValidator(_safe_path)]
 Number = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_finite)]
 
+#: Of what a database says of a table, in one line.
+_SHOWN_CHARACTERS = 120
+
 
 class Owner(Part):
     """A person, as in a mail's From line."""
@@ -105,7 +108,9 @@ class ReadTable(Part):
     def __str__(self) -> str:
         columns = "columns unknown" if self.columns == "unknown" else counted(len(self.columns), "column")
         parts = [columns, *([f"through {' and '.join(self.through)}"] if self.through else [])]
-        return f"{self.name} ({', '.join(parts)})"
+        said = " ".join((self.comment or "").split())
+        said = said if len(said) <= _SHOWN_CHARACTERS else said[:_SHOWN_CHARACTERS] + "…"
+        return f"{self.name} ({', '.join(parts)})" + (f": {said}" if said else "")
 
 
 class Extraction(Part):
@@ -123,6 +128,15 @@ class Extraction(Part):
     dictionary: dict[str, dict[str, Any]] | None = Field(
         default=None,
         description="what the database's catalogue said of the columns: comments as meaning, and key",
+    )
+    settings: dict[str, str] = Field(
+        default_factory=dict,
+        description="what was in force of settings that say what a query means, such as search_path, where the role, "
+        "the database or the URL set them",
+    )
+    advice: list[str] = Field(
+        default_factory=list,
+        description="what another run would not give again: line, column, what, and its id",
     )
     guessed: list[str] = Field(
         default_factory=list, description="what was guessed of files of text: types, delimiter, form of dates"

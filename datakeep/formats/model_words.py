@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
+from datakeep.formats.read_order import read_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,8 @@ def undeclared_in_words(entry: dict[str, Any]) -> str:
 def read_in_words(given: ModelInput, record: ModelRecord | None = None) -> str:
     """How much of a dataset was read; ``record`` is the one that says so, by which it is known who watched."""
     said = _read(given)
+    if record is not None and (order := read_order(record, given)):
+        said += f"; {order}"
     if record is None or given.files_read is None or record.knows_files_of(given):
         return said
     return f"{said}, {missed(record)}"

@@ -77,7 +77,18 @@ _NEVER_SHIPPED = re.compile(
 )
 PARAMETERS = re.compile(r"(?:^|/)params\.(?:ya?ml|json)$")
 #: What git and the trackers, which many trainings call, keep of their own in a home.
-_SETTINGS = re.compile(r"/(?:\.gitconfig|\.config/(?:git|mlflow|wandb)/[^/]*)$")
+_SETTINGS = re.compile(
+    r"/(?:\.gitconfig|\.config/(?:git|mlflow|wandb|matplotlib|pip|uv|fontconfig)/[^/]*|\.condarc|\.cache/huggingface/(?:token"
+    r"|stored_tokens|(?:hub/|datasets/)?version[\w.]*\.txt))$"
+)
+#: What software makes for itself again when it is gone: lists of fonts, compiled code, downloads of packages. By
+#: names that nothing else has; a file that is called as data is, is none of them.
+_OF_SOFTWARE = re.compile(
+    r"/(?:fontlist-v\d+\.json|[^/]+\.cpython-\d+(?:-[\w.-]+)?(?:\.opt-\d)?\.py[co]"
+    r"|fontconfig/(?:[0-9a-f]{32}-[\w.-]+\.cache-\d+|CACHEDIR\.TAG)"
+    r"|\.cache/(?:pip/(?:http|http-v2|wheels|selfcheck)|uv/[a-z]+-v\d+|mesa_shader_cache|torch/kernels)/.+"
+    r"|\.nv/ComputeCache/.+|\.triton/cache/.+)$"
+)
 #: Where keys and passwords lie; not even a digest of them is written down.
 _SECRET_PLACES = re.compile(
     r"/(?:\.ssh|\.aws|\.gnupg|\.kube|\.docker|\.azure|\.config/gcloud|\.kaggle|\.netrc|\.pgpass|\.git-credentials"
@@ -183,7 +194,7 @@ def _is_left_there(path: str) -> bool:
 
 
 def _is_software(path: str, prefixes: Iterable[str]) -> bool:
-    if _PACKAGES.search(path):
+    if _PACKAGES.search(path) or (_OF_SOFTWARE.search(path) and not _DATA_NAMES.search(path)):
         return True
     return any(
         path.startswith(prefix.rstrip("/"))

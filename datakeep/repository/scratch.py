@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import UsageError
+from datakeep.core.interrupts import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,19 +63,22 @@ def scratch() -> Iterator[Path]:
     """
     base = temporary_files()
     _sweep(base)
-    new = Path(tempfile.mkdtemp(prefix=_BEING_MADE, dir=base))
-    lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with deferred() as interrupted:
+        new = Path(tempfile.mkdtemp(prefix=_BEING_MADE, dir=base))
+        lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
         folder = new
         with suppress(OSError):  # a file system without locks: nobody will ever take it for dead
             fcntl.flock(lock, fcntl.LOCK_EX)
             folder = new.rename(base / f"{_NAME}{secrets.token_hex(8)}")
-        try:
+    try:
+        if not interrupted():
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     finally:
-        os.close(lock)
+        with deferred() as late:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+        if interrupted() or late():
+            raise KeyboardInterrupt
 
 
 def _sweep(base: Path) -> None:

@@ -54,22 +54,25 @@ class Reads:
     A file that gets another name is the same file: it stands under the first name that is known of it.
 
     Attributes:
-        paths: Absolute paths without links, of files that were read, and not written by the training before.
+        paths: Absolute paths without links, of files that were read, and not written by the training before; with
+            when each was opened first (seconds since 1970), if that is known.
         perhaps_own: Those of them that the training would have created, had they not been there.
         no_files: Paths that were folders or pipes at some time.
         made_folders: Those of them that the training made.
         changed_s: Of those that the audit hook saw, when they had been changed as they were opened first.
         package_folders: Where packages are installed that a Python could import.
         is_torn: Some openings were seen and could not be written down.
+        now_s: When what is told next happened.
     """
 
-    paths: dict[str, None] = field(default_factory=dict)
+    paths: dict[str, float | None] = field(default_factory=dict)
     perhaps_own: set[str] = field(default_factory=set)
     no_files: set[str] = field(default_factory=set)
     made_folders: set[str] = field(default_factory=set)
     changed_s: dict[str, float] = field(default_factory=dict)
     package_folders: set[str] = field(default_factory=set)
     is_torn: bool = False
+    now_s: float | None = None
     _own: set[str] = field(default_factory=set)
     _first: dict[str, str] = field(default_factory=dict)  # present name of a file or folder: its first
     _left: set[str] = field(default_factory=set)  # first names that were given up
@@ -81,7 +84,7 @@ class Reads:
             return
         if not flags & _WRITES:  # most often; what is the same for all others comes below
             if path not in self._own:
-                self.paths.setdefault(self._first_name(path))
+                self.paths.setdefault(self._first_name(path), self.now_s)
             return
         first = self._first_name(path)
         is_made = first == path and path.rpartition("/")[0] in self.made_folders
@@ -95,9 +98,9 @@ class Reads:
             # What was there before, it may read now or later; what was not is its own.
             self.perhaps_own.add(first)
             if "O_WRONLY" not in flags:
-                self.paths[first] = None
+                self.paths[first] = self.now_s
         elif "O_WRONLY" not in flags:
-            self.paths.setdefault(first)
+            self.paths.setdefault(first, self.now_s)
 
     def moved(self, old: str, new: str, *, stays: bool = False) -> None:
         """A file, or a folder with all that lies in it, got another name; ``stays``: it keeps the old one too."""
@@ -217,9 +220,9 @@ def _reason(said: str) -> str:
     return "ptrace is not permitted; a container needs the option --cap-add=SYS_PTRACE for it"
 
 
-def traced(argv: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """``argv`` under strace, which writes into ``folder``."""
-    options = strace.options(_CALLS)
+def traced(argv: Sequence[str], folder: Path, *, is_timed: bool = False) -> tuple[str, ...]:
+    """``argv`` under strace, which writes into ``folder``; with the times of all openings if ``is_timed``."""
+    options = strace.options(_CALLS, is_timed=is_timed)
     return (str(strace.program()), *options, "-o", str(folder / strace.FILE_NAME), "--", *argv)
 
 
@@ -227,7 +230,7 @@ def from_strace(folder: Path, cwd: str) -> Reads:
     """What strace saw of a training that was started in ``cwd``."""
     reads, where = Reads(), {"": cwd}
     file = folder / strace.FILE_NAME
-    for pid, call in strace.calls_in(file) if file.is_file() else ():
+    for pid, call, reads.now_s in strace.calls_in(file) if file.is_file() else ():
         if call is strace.TORN:
             reads.is_torn = True
             continue

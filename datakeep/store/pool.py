@@ -23,7 +23,7 @@ from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from datakeep.core.interrupts import deferred
+from datakeep.core.interrupts import ENDING, deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -198,7 +198,7 @@ def _completed(executor: Executor, workers: int, calls: Iterable[tuple[Any, ...]
 def _submit(executor: Executor, calls: Iterable[tuple[Any, ...]]) -> set[Future[Any]]:
     """Begin ``calls``; Ctrl-C waits meanwhile, so that no worker meets it before it can ignore it."""
     # The mask is for the workers, who inherit it; of our own threads another one may take the signal.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         with deferred() as was_interrupted:
             submitted = {executor.submit(*call) for call in calls}
@@ -220,7 +220,10 @@ def _nothing(files: int, size_bytes: int, /) -> None:
 def _begin_worker() -> None:
     """Ctrl-C is the parent's to handle; and when the parent is killed, this process ends too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # it is no datakeep that cleans up
+        if signal.getsignal(ending) != signal.SIG_IGN:
+            signal.signal(ending, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

@@ -349,7 +349,7 @@ def _locked(keep: Keep, record: ModelRecord) -> dict[str, str] | None:
 
     try:
         given = record.inputs[0]
-        entry = keep.entry(f"{given.dataset}@{given.version}")
+        entry = keep.entry(f"{given.dataset}@{given.version}", asking=False)
         reference = entry.manifest_model().reference
         path = reference.environment.lock if reference else None
         if path is None:

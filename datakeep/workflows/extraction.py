@@ -25,13 +25,14 @@ from datakeep.workflows.extraction_record import (
     refreshed,
     stated_parameter,
 )
-from datakeep.workflows.query_words import advice_notes, no_rows, personal_note, row_notes, told
+from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress
+    from datakeep.extract.counting import Counting
     from datakeep.extract.sql.interface import Database, Exactness, Parameter, Statement
     from datakeep.formats.manifest import Source
     from datakeep.formats.version import VersionEntry
@@ -114,14 +115,31 @@ class Extracted:
         rows: How many.
         source: The fields of the manifest's ``source`` that the tool knows.
         columns: Name of a column of the result to ``meaning`` and ``key``, as far as the catalogue tells.
-        notes: What a person should know: what cannot be derived again, and types that were changed.
+        query: That was run.
+        said: What a person should know: what cannot be derived again, and types that were changed.
+        counted: What was counted of the rows for a profile, if one is wanted.
     """
 
     folder: Path
     rows: int
     source: dict[str, Any]
     columns: dict[str, dict[str, Any]]
-    notes: tuple[str, ...]
+    query: Query
+    said: tuple[Note, ...]
+    counted: Counting | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that there is to say, a sentence each."""
+        return (*self.query.doubts, *(one.text for one in self.said))
+
+    def said_before(self, source: Mapping[str, Any] | None) -> set[str]:
+        """The keys of what was said when the same query ran for a version whose ``source`` this is; else none."""
+        record = (source or {}).get("extraction")
+        if self.query.recorded is None or record is None:
+            return set()
+        rows = row_notes(self.query, (source or {}).get("rows") or 0)
+        return {*record.get("advice", ()), *record.get("guessed", ()), *notes(record), *rows}
 
     def personal_note(
         self, document: Mapping[str, Any], before: Mapping[str, Any] | None = None
@@ -143,6 +161,19 @@ class Extracted:
         """
         known = (before or {}).get("dictionary")
         return tuple(refreshed(document.get("columns") or [], self.columns, known))
+
+
+def loading(wanted: Wanted | None) -> Callable[[], None] | None:
+    """What loads the packages that a query will need, for a time in which another program is waited for."""
+    if wanted is None:
+        return None
+
+    def load() -> None:
+        from datakeep.extract.sql.opening import load_driver
+
+        load_driver(wanted.database)
+
+    return load
 
 
 def first_query(wanted: Wanted) -> Query:
@@ -320,7 +351,9 @@ def state_extracted(document: dict[str, Any], done: Extracted) -> None:
 
 
 @contextmanager
-def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterator[Extracted]:
+def extracted(
+    query: Query, name: str, progress: Progress, *, by: str, counting: Counting | None = None
+) -> Iterator[Extracted]:
     """The rows of ``query``, for the length of a ``with`` block.
 
     Args:
@@ -328,6 +361,7 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
         name: Of the dataset, and of the files.
         progress: Told of the rows.
         by: The e-mail of whoever runs it.
+        counting: Counts the rows for their profile while they are written.
 
     Raises:
         QueryRefused, QueryFailed, NotExact: The database does not take it, gives up, or has what cannot be kept.
@@ -341,11 +375,13 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
         shown = query.database.address.shown
         doubts = (*quoted_doubts(query.statement), *query.doubts)
         with told(query.shown, database=shown, recorded=query.recorded, doubts=doubts, files=query.files):
-            done = _run(query, folder, name, progress, by)
+            done = _run(query, folder, name, progress, by, counting)
         yield done
 
 
-def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
+def _run(
+    query: Query, folder: Path, name: str, progress: Progress, by: str, counting: Counting | None
+) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
     from datakeep.extract.sql.passwords import passwords_of
@@ -370,6 +406,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
                 keys=keys,
                 part_bytes=query.part_bytes or PART_BYTES,
                 shown=folder.parent,
+                counting=counting,
             )
             given = result.columns
         if not (parts.rows or query.allow_empty):
@@ -377,10 +414,12 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         # Behind the rows: what a file was is only said once it has been read, and was not written to meanwhile.
         reads = trace(query.statement, session.tables)
         record = recorded(query, session, given, reads, origins, tables.values(), hidden)
-        guessed = session.guessed(query.statement, query.parameters)
+        guessed = session.guessed(query.statement, query.parameters, reads)
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
     record |= {"dictionary": {name: dict(known) for name, known in columns.items() if known}}
+    advised = list(advice_notes(query, checked))
+    record |= {"advice": [one.key for one in advised]} if advised else {}
     record |= {"guessed": [one.record or one.told for one in guessed]} if guessed else {}
     record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}
     source = {
@@ -394,6 +433,6 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    said = [*query.doubts, *advice_notes(query, checked), *notes(record), *(guess.told for guess in guessed)]
-    said += row_notes(query, parts.rows)
-    return Extracted(folder, parts.rows, source, columns, tuple(said))
+    said = [*advised, *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows)))]
+    said += [Note(guess.told, guess.record or guess.told) for guess in guessed]
+    return Extracted(folder, parts.rows, source, columns, query, tuple(said), counting)

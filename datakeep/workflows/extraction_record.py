@@ -127,6 +127,8 @@ def recorded(
         "columns": list(_columns(columns, origins, tables)),
         "tables": [_table(read, hidden) for read in reads],
     }
+    if settings := session.settings():
+        record["settings"] = {name: hidden.kept(value) for name, value in settings.items()}
     if query.exactness.as_text:
         record["as_text"] = sorted(query.exactness.as_text)
     if query.exactness.decimals:
@@ -276,6 +278,9 @@ def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterato
         for what, of in _SAYS.items():
             if of(old[name]) != of(table):
                 yield what.format(name)
+        was, is_now = (one.get("comment") for one in (old[name], table))
+        if was != is_now:
+            yield f"the comment on the {table['kind']} {name} was {_quoted(was)}, and is {_quoted(is_now)}"
         was, is_now = (", ".join(one.get("primary_key") or ()) for one in (old[name], table))
         if was != is_now:
             yield f"the primary key of {name} was {was or 'none'}, and is {is_now or 'none'}"

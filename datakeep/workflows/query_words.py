@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -117,11 +118,25 @@ def no_rows() -> DatakeepError:
     )
 
 
-def advice_notes(query: Query, checked: Checked) -> Iterator[str]:
-    """What another run would not give again, a sentence each; of names that suggest people it is told apart."""
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence for whoever runs a query, and what it is known by at another run."""
+
+    text: str
+    key: str
+
+
+def advice_notes(query: Query, checked: Checked) -> Iterator[Note]:
+    """What another run would not give again, a sentence each; of names that suggest people it is told apart.
+
+    The key is what is recorded, without numbers that were counted: they change with the rows.
+    """
     for one in checked.advice:
         if one.id != "personal-column":
-            yield f"{query.shown}:{one.line}:{one.column}: {one.what}; {one.way_out} [{one.id}]"
+            where = f"{one.line}:{one.column}: {one.what}"
+            yield Note(
+                f"{query.shown}:{where}; {one.way_out} [{one.id}]", f"{where.partition('; ')[0]} [{one.id}]"
+            )
 
 
 def row_notes(query: Query, rows: int) -> Iterator[str]:

@@ -114,7 +114,17 @@ def _tables(data: Path, entry: VersionEntry) -> list[tuple[str, Path]]:
 
 
 def _remark(before: dict[str, Any] | None, after: dict[str, Any]) -> str | None:
-    """A server of another version is not another source; it may explain what differs."""
-    if before is None or before["server"] == after["server"]:
+    """A server of another version, or a session's settings, are not another source; they may explain what differs."""
+    if before is None:
         return None
-    return f"the server was {before['server']}, and is {after['server']}"
+    found = []
+    if before["server"] != after["server"]:
+        found.append(f"the server was {before['server']}, and is {after['server']}")
+    old = before.get("settings") or {}
+    new = after.get("settings") or {} if old else {}  # an older datakeep recorded none
+    found += [
+        f"{name} was {old.get(name, 'not set')}, and is {new.get(name, 'not set')}"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name)
+    ]
+    return "; ".join(found) or None

@@ -135,7 +135,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     with own_room(keep) as room:
         trace = room / "trace"
         trace.mkdir()
-        watching = watch(argv, environment, trace.resolve())
+        watching = watch(argv, environment, trace.resolve(), out if any(map(_has_splits, given)) else None)
         lines = attended.Lines()
         about_to_start()
         ended = attended.run(
@@ -158,6 +158,11 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     if tracking:
         tracking.log(recorded)
     return Done(ended, recorded, tuple(given))
+
+
+def _has_splits(given: Given) -> bool:
+    splits = given.entry.manifest_model().splits
+    return bool(splits and splits.patterns)
 
 
 def _seen(

@@ -20,6 +20,7 @@ from datakeep.lineage import inputs
 from datakeep.repository.code import DIFF_LIMIT_BYTES, uncommitted_diff
 from datakeep.rerun import artifacts, host, metrics
 from datakeep.workflows.given_data import changed_since
+from datakeep.workflows.read_order import written
 from datakeep.workflows.recording import PACKAGES, UNCOMMITTED
 from datakeep.workflows.run_inputs import (
     add_parameters,
@@ -195,7 +196,7 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
     paths = sorted({*seen.read.paths, *sources})
     places = _places(seen, paths)
     classed = inputs.classify(paths, places)
-    found = given_inputs(seen.given, classed.datasets)
+    found = given_inputs(seen.given, classed.datasets, seen.read.opened_s, seen.began_s)
     for given in seen.given:
         for line in changed_since(keep, given)[:10]:
             keep.progress.warn(f"the training changed its data of {given.label}: {line}")
@@ -280,8 +281,15 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
     ]
     in_out = {(one.sha256, Path(one.path).name) for one in found}
     left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
+    is_timed = bool(seen.read and seen.read.opened_s)
     return left + [
-        Artifact(path=showable_path(one.path), sha256=one.sha256, size_bytes=one.size_bytes) for one in found
+        Artifact(
+            path=showable_path(one.path),
+            sha256=one.sha256,
+            size_bytes=one.size_bytes,
+            **(written(one.changed_s, seen.began_s) if is_timed else {}),
+        )
+        for one in found
     ]
 
 

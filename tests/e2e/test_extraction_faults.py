@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -21,7 +23,6 @@ from seen import error_of
 from world import Ran
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
 
     from world import World
@@ -141,19 +142,102 @@ def test_the_time_limit(queries: Queries, server: PostgresServer) -> None:
     assert queries.everything() == before
 
 
-def test_ctrl_c(queries: Queries, server: PostgresServer) -> None:
+ENDINGS = {
+    signal.SIGINT: (130, ""),
+    signal.SIGTERM: (143, " (by SIGTERM)"),
+    signal.SIGHUP: (129, " (by SIGHUP)"),
+}
+#: The server computes for hours before it sends anything.
+COUNT = "SELECT count(*) AS n FROM public.event AS a, public.event AS b, public.event AS c WHERE a.id <> b.id + c.id"
+
+
+def interrupted(ran: Ran, ending: signal.Signals) -> None:
+    code, by = ENDINGS[ending]
+    assert ran.code == code, ran.err
+    said = f"error: interrupted; nothing was recorded{by}\n  next: run the same command again\n"
+    assert ran.err.lstrip().endswith(said)
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_interruption_in_mid_stream(
+    queries: Queries, server: PostgresServer, ending: signal.Signals
+) -> None:
+    name = f"stopped-{ending.name.lower()}"
     before = queries.everything()
     with holding(server, 600):
-        process = running(queries, server, "stopped")
+        process = running(queries, server, name)
         wait_for_rows(queries)
-        os.killpg(process.pid, signal.SIGINT)
+        for _ in range(3):  # who is impatient leaves nothing behind, either
+            os.kill(process.pid, ending)
+            time.sleep(0.02)
         ran = ended(process)
         assert idle(server), "the server does not work on"
-    assert ran.code == 130, ran.err
-    assert "nothing was recorded" in ran.err
-    assert "Traceback" not in ran.err
+    interrupted(ran, ending)
     assert queries.everything() == before
-    goes_through(queries, server, "stopped")
+    if ending == signal.SIGINT:
+        goes_through(queries, server, name)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_interruption_before_the_first_row(
+    queries: Queries, server: PostgresServer, ending: signal.Signals
+) -> None:
+    """Also of what a script put into the background, in which Ctrl-C is ignored."""
+    before = queries.everything()
+    sql = queries.write("count.sql", COUNT)
+    argv = ["register", "count", "--sql", str(sql), "--database", server.url(), *STATED]
+    shell = (
+        'trap "" INT; exec "$0" -m datakeep "$@"'
+        if ending == signal.SIGTERM
+        else 'exec "$0" -m datakeep "$@"'
+    )
+    process = subprocess.Popen(
+        ["sh", "-c", shell, sys.executable, *argv], cwd=queries.world.keep, env=queries.world.aiko.env, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_for_query(server)
+    process.send_signal(ending)
+    ran = ended(process)
+    assert idle(server), "the server does not work on"
+    interrupted(ran, ending)
+    assert queries.everything() == before
+
+
+def wait_for_query(server: PostgresServer) -> None:
+    end = time.monotonic() + _PATIENCE_S
+    with server.connect() as connection:
+        while not connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'datakeep' AND query LIKE 'COPY%'"
+        ).fetchall():
+            assert time.monotonic() < end, "no query began"
+            time.sleep(0.05)
+
+
+def test_a_terminal_that_is_closed(queries: Queries, server: PostgresServer) -> None:
+    before = queries.everything()
+    sql = queries.write("closed.sql", COUNT)
+    argv = (
+        sys.executable,
+        "-m",
+        "datakeep",
+        "register",
+        "closed",
+        "--sql",
+        str(sql),
+        "--database",
+        server.url(),
+    )
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(queries.world.keep)
+        os.execve(sys.executable, [*argv, *STATED], queries.world.aiko.env)
+    wait_for_query(server)
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert idle(server)
+    assert queries.everything() == before
 
 
 def idle(server: PostgresServer) -> bool:

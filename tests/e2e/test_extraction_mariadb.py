@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 from mariadb_server import PASSWORD, MariadbServer
-from queries import Queries, make_queries
+from queries import STATED, Queries, make_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from world import World
 
+_PATIENCE_S = 20
 TEXT = """\
 SELECT o.id, o.price, o.sold_on, o.note
 FROM shop.orders AS o
@@ -62,3 +64,32 @@ def test_orders_are_registered_with_their_rows_and_no_secret(queries: Queries, s
     assert "number of the order" in str(queries.entry("orders"))
     assert PASSWORD not in ran.out + ran.err
     assert queries.traces(PASSWORD) == []
+
+
+def test_an_interruption_ends_the_servers_query(queries: Queries, server: MariadbServer) -> None:
+    """The server does not notice by itself that nobody waits any more, until it sends rows."""
+    before = queries.everything()
+    text = "SELECT count(*) AS n FROM shop.orders a, shop.orders b, shop.orders c WHERE a.id <> b.id + c.id"
+    sql = queries.write("long.sql", text)
+    argv = ("register", "long", "--sql", sql, "--database", server.url("shop"), *STATED)
+    process = queries.world.aiko.start(*argv, cwd=queries.world.keep)
+    wait_until(lambda: at_work(server) > 0)
+    process.terminate()
+    out, err = process.communicate(timeout=_PATIENCE_S)
+    assert process.returncode == 143, out + err
+    wait_until(lambda: at_work(server) == 0)
+    assert queries.everything() == before
+
+
+def at_work(server: MariadbServer) -> int:
+    asked = "select count(*) from information_schema.processlist where info like 'SELECT count(*) AS n%%'"
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(asked.replace("%%", "%"))
+        return int(cursor.fetchone()[0])
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + _PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)

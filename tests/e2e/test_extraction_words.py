@@ -190,8 +190,6 @@ def test_who_has_stated_that_nothing_is_personal_is_not_asked_again(queries: Que
 def test_notes_of_update_are_called_so_and_a_dry_run_is_one(queries: Queries, url: str) -> None:
     queries.register("dry", SEEN.replace(" ORDER BY id", ""), url, "--param", "until=2026-02-01")
     ran = queries.run("update", "dry", "--rerun", "--dry-run", "-m", "again")
-    file = "source/dry.sql of dry@v1"
-    assert f"note: {file} has no ORDER BY" in ran.err
     assert ran.out == "the query gives the same rows as dry@v1; a dry run: there would be no new version\n"
     ran = queries.run("update", "dry", "--rerun", "--param", "until=2026-03-01", "-m", "more")
     for noise in ("started_at", "ended_at", "snapshot"):
@@ -199,6 +197,26 @@ def test_notes_of_update_are_called_so_and_a_dry_run_is_one(queries: Queries, ur
         assert noise not in queries.run("diff", "dry", code=3).out
     assert "source.extracted_at" in ran.err
     assert "source.extraction.ended_at" in queries.run("diff", "dry", "--json", code=3).out
+
+
+def test_a_rerun_says_only_what_was_not_said_of_the_version_before(queries: Queries, url: str) -> None:
+    text = "SELECT id, weight FROM seal WHERE seen < :until LIMIT 9"
+    queries.register("quiet", text, url, "--param", "until=2026-01-10")
+    argv = ("update", "quiet", "--rerun", "-m", "more")
+    ran = queries.run(*argv, "--param", "until=2026-03-01")
+    file = "source/quiet.sql of quiet@v1"
+    notes = [line for line in ran.err.splitlines() if line.startswith("note:")]
+    assert notes[0].startswith(f"note: {file} has no ORDER BY"), "of one row that was not worth saying"
+    assert notes[1:] == ["note: 1 note as at quiet@v1, not repeated here (--json has all)"]
+    change(url, "UPDATE seal SET weight = 'heavy' WHERE id = 2")
+    ran = queries.run(*argv, "--as-text", "weight", "--json")
+    assert any(
+        f"{file.replace('v1', 'v2')}:1:49: a limit without ORDER BY" in note for note in ran.data["notes"]
+    )
+    assert any(note.startswith("column weight (REAL): ") for note in ran.data["notes"])
+    other = queries.write("quiet.sql", text)
+    ran = queries.run("update", "quiet", "--sql", other, "--param", "until=2026-01-10", "-m", "anew")
+    assert f"note: {other}:1:49: a limit without ORDER BY" in ran.err, "of another query all is said"
 
 
 def test_changed_values_are_told(queries: Queries, url: str) -> None:

@@ -313,6 +313,8 @@ def test_a_missing_right_names_the_thing_and_who_grants_it(reader, text, said, g
     ("SELECT name FROM public.airports WHERE alt < :n AND nope = :m", QueryRefused, "line 1, column 53: column"),
     ("SELECT carrier FROM public.flights WHERE flight < :n", AccessDenied, "may not read the table public.flights"),
     ("SELECT x FROM hidden.salaries", AccessDenied, "the schema hidden; it belongs to keeper"),
+    ("SELECT faa FROM public.airports\nWHERE alt < :n AND faa = ANY(:m)", QueryRefused,
+     "line 2, column 30: :m stands where text[] is wanted"),
 ])  # fmt: skip
 def test_check_sql_lets_the_server_read_the_query(reader, tmp_path, text, kind, said):
     file = tmp_path / "q.sql"
@@ -346,6 +348,26 @@ def test_check_sql_looks_into_views_functions_and_row_security(flights, database
         (2, "limit-unordered", "the view looked.few has a limit without ORDER BY"),
         (2, "session-value", "looked.t has row-level security"),
     ]
+
+
+def test_what_role_and_database_have_set_of_a_querys_meaning_is_told(flights, database):
+    with flights.connect("flights") as connection:
+        connection.execute("""
+            CREATE ROLE tuned LOGIN PASSWORD 'only-Reads-77';
+            ALTER ROLE tuned SET search_path = pg_catalog, public; ALTER ROLE tuned SET datestyle = 'ISO, DMY';
+            ALTER ROLE tuned SET app.tenant = 'north'; ALTER ROLE tuned SET app.token = 'Geheim-4711';
+            ALTER ROLE tuned SET work_mem = '8MB';
+        """)
+        try:
+            url = flights.url("flights", user="tuned", password="only-Reads-77")
+            with PostgresDatabase(address_of(url)).session() as session:
+                assert session.settings() == {
+                    "DateStyle": "ISO, DMY", "app.tenant": "north", "search_path": "pg_catalog, public",
+                }  # fmt: skip
+        finally:
+            connection.execute("DROP ROLE tuned")
+    with database.session() as session:
+        assert session.settings() == {"search_path": '"$user", public'}
 
 
 HERE = "127.0.0.1:{port}/flights"

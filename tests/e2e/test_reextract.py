@@ -138,9 +138,14 @@ def test_what_the_database_says_of_columns_is_refreshed_and_what_a_person_stated
     assert columns("v1") == {"id": (None, True), "amount": ("in EUR", None), "placed": ("day", None)}
     change(shop, "COMMENT ON COLUMN shop.orders.amount IS 'in USD'")
     assert "the comment on amount was 'in EUR', and is 'in USD'" in reextract(queries, "words", shop, 3)
+    change(shop, "COMMENT ON TABLE shop.orders IS 'since 2018'")
+    assert "the comment on the table shop.orders was none, and is 'since 2018'" in reextract(
+        queries, "words", shop, 3
+    )
     said = rerun(queries, "words", shop)
     assert "in EUR" in said
     assert "in USD" in said
+    assert "shop.orders (3 columns): since 2018" in queries.run("show", "words").out
     assert columns("v2")["amount"] == ("in USD", None)
     assert reextract(queries, "words", shop, 0)
 

@@ -594,9 +594,9 @@ def test_a_checkout_that_was_not_declared_is_recognised(code: Code) -> None:
 def test_on_a_terminal_the_training_has_one_and_ctrl_c_of_it(code: Code) -> None:
     """As a person at a terminal: colours, the size of the window, and Ctrl-C, which both of them get."""
     code.write(
-        "print(os.isatty(0), os.isatty(1), os.isatty(2), tuple(os.get_terminal_size(1)), flush=True)\n"
-        "import time\n"
-        "try:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('saved what there was'); sys.exit(0)\n"
+        "import time\ntry:\n"
+        "    print(os.isatty(0), os.isatty(1), os.isatty(2), tuple(os.get_terminal_size(1)), flush=True)\n"
+        "    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('saved what there was'); sys.exit(0)\n"
     )
     argv = [str(part) for part in code.argv() if part != "--json"]
     before = _records(code.world)

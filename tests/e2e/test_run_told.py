@@ -292,7 +292,8 @@ def test_a_base_model_that_only_failed_is_said_and_a_text_is_one_base(place: Pla
     assert error["what"] == "every recorded version of the model 'broken' failed: v1"
     assert "--base broken@v1" in error["next"]
     place.shell("fine", "cat $DATAKEEP_DATA_TAB/a.csv > $DATAKEEP_OUT/m")
-    code = f"import datakeep\nwith datakeep.training('of-fine', keep={str(place.world.keep)!r}, base='fine') as t: pass\n"
+    keep = str(place.world.keep)
+    code = f"from datakeep import training\nwith training('of-fine', keep={keep!r}, base='fine'): pass\n"
     place.world.aiko.run(sys.executable, "-c", code, cwd=place.folder)
     assert place.audit("model:of-fine", "--json").data["model"]["record"]["base_models"] == ["fine@v1"]
 

@@ -92,8 +92,12 @@ def interruptible(
         work.start()
         work.done.wait()
     except BaseException:
-        if cancel is None or not work.end(cancel):
-            abandon()
+        over = False
+        try:
+            over = cancel is not None and work.end(cancel)
+        finally:  # also where somebody insists
+            if not over:
+                abandon()
         raise
     if raised:
         raise raised[0]
@@ -173,5 +177,9 @@ def ahead(
         reading.start()
         yield reading
     finally:
-        if not reading.leave(cancel):
-            abandon()
+        over = False
+        try:
+            over = reading.leave(cancel)
+        finally:
+            if not over:
+                abandon()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, DatakeepError, UsageError
+from datakeep.core.interrupts import deferred
 from datakeep.extract.sql.address import secrets_of
 from datakeep.extract.sql.alchemy_catalogue import table_of
-from datakeep.extract.sql.alchemy_kinds import Kind, kind_of
+from datakeep.extract.sql.alchemy_kinds import Kind, Watch, kind_of
 from datakeep.extract.sql.drivers import driver, missing
 from datakeep.extract.sql.faults import DriverMissing
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
@@ -18,7 +20,7 @@ from datakeep.extract.sql.python_values import Column, converted
 from datakeep.extract.sql.refusals import check_columns, check_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Address, Exactness, Parameter, Statement, Table
 
@@ -45,11 +47,20 @@ class AlchemyDatabase(Database):
         try:
             with _told(self._kind, self.address):
                 connection = engine.connect()
+            cancel = partial(self._kind.cancel, engine, connection.connection.driver_connection)
             try:
                 with _faults(self._kind, self.address, "", timeout_s):
                     snapshot = self._kind.begin(connection, timeout_s)
                     server = self._kind.server(connection)
                 yield _AlchemySession(connection, self._kind, self.address, snapshot, server, timeout_s)
+            except KeyboardInterrupt:
+                # A server that computes does not look whether anybody still waits for it.
+                with (
+                    deferred(),
+                    suppress(Exception),
+                ):  # one that cannot be told ends by itself, when it sends rows
+                    cancel()
+                raise
             finally:
                 # A connection that broke cannot be closed in order; the server rolls back by itself.
                 with suppress(*_raised(connection.dialect)):
@@ -132,12 +143,19 @@ class _AlchemySession(Session):
         try:
             description = rows.cursor.description if rows.returns_rows else ()
             check_columns([told[0] for told in description], exactness)
-            result = _AlchemyResult(rows, self._guard(statement))
+            result = _AlchemyResult(
+                rows, self._guard(statement), probed.watch, partial(self._ended, probed.watch)
+            )
             result.settle(probed.columns or self._kind.columns(description, result.head(), exactness))
             yield result
             whole = True
         finally:
             self._leave(rows, whole=whole)
+
+    def _ended(self, watch: Watch | None) -> None:
+        self._kind.ended(self._connection)
+        if watch:
+            watch.settle()
 
     def _leave(self, rows: Any, *, whole: bool) -> None:
         """Close the result; after an error with the connection, since drivers read what is left of a result first."""
@@ -178,9 +196,11 @@ class _AlchemySession(Session):
 
 
 class _AlchemyResult:
-    def __init__(self, result: Any, guard: Any) -> None:
+    def __init__(self, result: Any, guard: Any, watch: Watch | None, ended: Callable[[], None]) -> None:
         self._result = result
         self._guard = guard
+        self._watch = watch
+        self._ended = ended
         self._pace = Pace()
         self._rows: list[Sequence[Any]] = []
         self._settled: Sequence[Column] = ()
@@ -215,9 +235,14 @@ class _AlchemyResult:
                 converted(values, column, row)
                 for values, column in zip(zip(*rows, strict=True), self._settled, strict=True)
             ]
+            if self._watch:
+                self._watch.look(rows, row)
             yield pa.record_batch(arrays, schema=self.schema)
             row += len(rows)
             rows = self._more()
+        with self._guard():
+            self._result.close()
+            self._ended()
 
     def _more(self) -> list[Sequence[Any]]:
         with self._guard():

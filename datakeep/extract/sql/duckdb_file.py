@@ -24,6 +24,7 @@ from datakeep.extract.sql.duckdb_catalogue import tables_of
 from datakeep.extract.sql.duckdb_types import converted, plan_of
 from datakeep.extract.sql.faults import DatabaseUnreachable
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn, Table, TableColumn
+from datakeep.extract.sql.pace import gathered
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.refusals import check_columns, check_parameters
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from datakeep.extract.sql.duckdb_types import Plan
     from datakeep.extract.sql.interface import Exactness, Guess, Parameter, Statement
+    from datakeep.extract.sql.lineage import TableRead
     from datakeep.extract.sql.placeholders import Sent
 
 _SETTINGS = {
@@ -136,7 +138,7 @@ class _DuckdbSession(Session):
                     lambda: self._reader(sent, values, exactness, statement.text), interrupt
                 )
             # Until the stream is closed, a connection takes no other question.
-            with closing(reader), ahead(iter(reader), interrupt) as batches:
+            with closing(reader), ahead(gathered(reader), interrupt) as batches:
                 yield _DuckdbResult(reader.schema, batches, plans, self._timeout_s)
 
     def _sent(
@@ -192,15 +194,25 @@ class _DuckdbSession(Session):
             name: self._file_table(self._named[file]) for name, file in files.items() if file in self._named
         }
 
-    def guessed(self, statement: Statement, parameters: Mapping[str, Parameter]) -> tuple[Guess, ...]:
-        """Of CSV and JSON files: delimiter, header and types, and the values that are others than their texts."""
+    def guessed(
+        self, statement: Statement, parameters: Mapping[str, Parameter], reads: Collection[TableRead] = ()
+    ) -> tuple[Guess, ...]:
+        """Of CSV, JSON and Parquet: delimiter, header and types, and the values that are others than in the files."""
         sent, values = self._sent(statement, parameters)
         found: list[Guess] = []
+        columns = {read.name: read.columns for read in reads}
         for reading in duckdb_guesses.readings(sent.text, self._named, values or {}):
+            read, traits = columns.get(reading.written), self._prints.traits
             # What only the reader of the query's own call understands is not said; its rows are there already.
             with suppress(self._duckdb.Error), self._limited():
-                found += duckdb_guesses.told(reading, lambda sql: self._connection.execute(sql).fetchall())
+                found += duckdb_guesses.told(reading, self._fetched, read, traits)
         return tuple(found)
+
+    def _fetched(self, sql: str) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = interruptible(
+            lambda: self._connection.execute(sql).fetchall(), self._connection.interrupt
+        )
+        return rows
 
     def check(self, statement: Statement, parameters: Mapping[str, Parameter]) -> bool:
         """EXPLAIN; not where a parameter has no value, which may be the name of a file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, SourceChanged, Unsupported
 from datakeep.extract.sql.faults import QueryRefused
+from datakeep.extract.sql.file_traits import digest_and_traits
 from datakeep.extract.sql.interface import SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from datakeep.extract.sql.file_traits import Traits
     from datakeep.extract.sql.object_files import ObjectFiles
 
 _SCHEMES = ("s3", "gs", "az")
@@ -145,11 +146,16 @@ def look_up(written: str, far: Buckets, folder: Path | None = None) -> Named:
 
 
 class Fingerprints:
-    """What the files of a session are, byte for byte; each is read once, and held against its state again later."""
+    """What the files of a session are, byte for byte; each is read once, and held against its state again later.
+
+    Attributes:
+        traits: Path of a file of this machine to what was seen in its bytes, on the way of its digest.
+    """
 
     def __init__(self, far: Buckets) -> None:
         self._far = far
         self._kept: dict[str, SourceFile] = {}
+        self.traits: dict[str, Traits] = {}
 
     def of(self, named: Named) -> tuple[SourceFile, ...]:
         """Size and sha256 of each file; of an object its ETag, so that it is not fetched twice.
@@ -165,7 +171,10 @@ class Fingerprints:
         if path not in self._kept:
             size = int(state[0])
             version = state[1] if system else None
-            self._kept[path] = SourceFile(path, size, None if system else _sha256(path), version)
+            sha256 = None
+            if not system:
+                sha256, self.traits[path] = digest_and_traits(Path(path))
+            self._kept[path] = SourceFile(path, size, sha256, version)
         if (_far_state(system, path) if system else _state(path)) != state:
             raise SourceChanged(
                 f"{path} changed while the query read it", next_step="run it again when it is written"
@@ -225,8 +234,3 @@ def _state(path: str) -> tuple[int, int]:
 def _far_state(system: ObjectFiles, path: str) -> tuple[int, str | None]:
     found = system.info(path)
     return found["size"], found["etag"]
-
-
-def _sha256(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

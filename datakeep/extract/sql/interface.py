@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from datakeep.extract.sql.lineage import TableRead
+
 #: The types that a parameter can have; what it was given as is cast to it before the query is sent.
 ParameterType = Literal["text", "integer", "decimal", "double", "boolean", "date", "timestamp"]
 TableKind = Literal["table", "view", "materialized view", "file", "unknown"]
@@ -229,6 +231,10 @@ class Session(ABC):
     def snapshot(self) -> Snapshot:
         """What the transaction is."""
 
+    def settings(self) -> dict[str, str]:
+        """What is in force of settings that say what a query means, where another session could have others."""
+        return {}
+
     @abstractmethod
     def run(
         self, statement: Statement, parameters: Mapping[str, Parameter], exactness: Exactness
@@ -246,9 +252,17 @@ class Session(ABC):
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """What the catalogue has of each name, as the query writes it; one that cannot be seen is left out."""
 
-    def guessed(self, statement: Statement, parameters: Mapping[str, Parameter]) -> tuple[Guess, ...]:
-        """What the database guessed of files of text that a query has read, and altered by it."""
-        del statement, parameters
+    def guessed(
+        self, statement: Statement, parameters: Mapping[str, Parameter], reads: Collection[TableRead] = ()
+    ) -> tuple[Guess, ...]:
+        """What the database guessed of files of text that a query has read, and altered by it.
+
+        Args:
+            statement: The query.
+            parameters: Its values.
+            reads: What is known of the columns that it reads; nothing is said of others.
+        """
+        del statement, parameters, reads
         return ()
 
     def check(self, statement: Statement, parameters: Mapping[str, Parameter]) -> bool:  # noqa: ARG002

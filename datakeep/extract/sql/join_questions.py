@@ -29,10 +29,11 @@ class JoinCount:
         column: From 1.
         table: As the query writes it.
         columns: Of it, by which it is joined.
-        rows: Rows of it that have a value in all of these (and fulfil what the join asks of it alone).
+        rows: Rows of it that have a value in all of these, and fulfil what the query asks of it alone.
         values: How many different values these are.
         repeated_values: How many of them stand in more than one row.
         most: How many rows the most frequent of them has.
+        beyond: Whether the query has conditions, on other tables or with parameters, under which it was not counted.
     """
 
     line: int
@@ -43,6 +44,7 @@ class JoinCount:
     values: int
     repeated_values: int
     most: int
+    beyond: bool = False
 
     @property
     def multiplies(self) -> bool:
@@ -53,10 +55,13 @@ class JoinCount:
         by = ", ".join(self.columns)
         if not self.multiplies:
             return f"each of {counted(self.values, 'value')} of {by} stands in one row of {self.table} today"
-        return (
+        said = (
             f"{self.repeated_values:,} of {counted(self.values, 'value')} of {by} stand in more than one row of "
             f"{self.table}, the most frequent in {self.most:,}: {counted(self.rows - self.values, 'row')} too many"
         )
+        if not self.beyond:
+            return said
+        return f"{said}, counted in {self.table} alone: what else the query asks for may leave fewer"
 
 
 def verify_joins(
@@ -101,8 +106,9 @@ def _count(
     at = place(reading.text, offset_of(joined.node.this) or 0)
     name = sources.name(joined.source.node) or joined.source.alias
     return JoinCount(
-        at.line, at.column, name, tuple(one.name for one in columns), rows, values, repeated, most
-    )
+        at.line, at.column, name, tuple(one.name for one in columns), rows, values, repeated, most,
+        any(_beyond(joined, frame)),
+    )  # fmt: skip
 
 
 def _columns(joined: Joined, frame: Frame) -> Iterator[exp.Identifier]:
@@ -152,9 +158,31 @@ def _question(joined: Joined, frame: Frame, columns: list[exp.Identifier]) -> ex
 
 
 def _own_conditions(joined: Joined, frame: Frame) -> Iterator[exp.Expr]:
-    """What the join asks of the joined table alone, such as ``b.kind = 'x'``; without parameters and subqueries."""
-    for part in _parts(joined):
-        columns = [frame.column(one) for one in part.find_all(exp.Column)]
-        own = columns and all(one and one[0] == joined.source.alias for one in columns)
-        if own and not part.find(exp.Placeholder, exp.Parameter, exp.Query):
+    """What the query asks of the joined table alone, such as ``b.kind = 'x'``; without parameters and subqueries.
+
+    In the join or in WHERE: a row that does not fulfil it meets no other in the result.
+    """
+    for part in _all_parts(joined):
+        if _is_own(part, joined, frame):
             yield part
+
+
+def _beyond(joined: Joined, frame: Frame) -> Iterator[exp.Expr]:
+    """What the query asks for beside that, and beside what joins its tables."""
+    for part in _all_parts(joined):
+        sides = {column[0] for one in part.find_all(exp.Column) if (column := frame.column(one))}
+        links = isinstance(part, exp.EQ) and len(sides) > 1
+        if not links and not _is_own(part, joined, frame):
+            yield part
+
+
+def _all_parts(joined: Joined) -> list[exp.Expr]:
+    where = joined.node.parent.args.get("where") if joined.node.parent else None
+    on = joined.node.args.get("on")
+    return [*(conjuncts(on) if on is not None else []), *(conjuncts(where.this) if where else [])]
+
+
+def _is_own(part: exp.Expr, joined: Joined, frame: Frame) -> bool:
+    columns = [frame.column(one) for one in part.find_all(exp.Column)]
+    own = columns and all(one and one[0] == joined.source.alias for one in columns)
+    return bool(own) and not part.find(exp.Placeholder, exp.Parameter, exp.Query)

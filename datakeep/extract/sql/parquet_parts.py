@@ -17,10 +17,11 @@ from datakeep.core.interrupts import deferred
 from datakeep.extract.sql.behind import Behind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress
+    from datakeep.extract.counting import Counting
     from datakeep.extract.sql.interface import Result
 
 PART_BYTES = 256 << 20
@@ -66,6 +67,7 @@ def write_parts(
     part_bytes: int = PART_BYTES,
     row_group_rows: int = ROW_GROUP_ROWS,
     shown: Path | None = None,
+    counting: Counting | None = None,
 ) -> Parts:
     """Write every row of ``result`` to ``folder/NAME-00001.parquet`` and, above ``part_bytes`` each, further ones.
 
@@ -81,6 +83,7 @@ def write_parts(
         part_bytes: A file ends with the row group that brings it to this size.
         row_group_rows: At most so many rows lie in one row group.
         shown: What the folder is called in messages: one that is taken away again says nothing to anybody.
+        counting: Counts the rows meanwhile, for a profile; it is of no use after an error.
 
     Raises:
         NoSpace: The disk is full.
@@ -96,17 +99,22 @@ def write_parts(
     bloom = bloom_columns([field.name for field in result.schema if _can_bloom(field.type)], keys)
     progress.stage("extracting rows", unit="rows")
     writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
-    writing = Behind(writer.write)
+    writing, profiling = Behind(writer.write), Behind(_counted(counting, result.schema))
     try:
         for group in _groups(_told(result, progress), result.schema, row_group_rows):
+            writing.settle()
+            profiling.put((group, writer.is_between))
             writing.put(group)
+            del group  # the next one is collected while this one is written, and goes when it is
         writing.settle()
+        profiling.settle()
         return writer.finished()
     except OSError as error:
         raise _disk_fault(error, shown or folder) from error
     finally:
         with deferred():  # a second Ctrl-C does not take the files from under the thread that writes
             writing.leave()
+            profiling.leave()
         writer.discard()
 
 
@@ -131,6 +139,14 @@ def _can_bloom(kind: Any) -> bool:
     return not (kinds.is_nested(kind) or kinds.is_boolean(kind) or kinds.is_null(kind))
 
 
+def _counted(counting: Counting | None, schema: Any) -> Callable[[tuple[Any, bool]], None]:
+    """What counts a row group, which comes with whether it begins a file."""
+    if counting is None:
+        return lambda _: None
+    counting.begin(schema)
+    return lambda item: counting.add(item[0], new_file=item[1])
+
+
 def _told(result: Result, progress: Progress) -> Iterator[Any]:
     for batch in result.batches():
         yield batch
@@ -148,13 +164,19 @@ def _groups(batches: Iterator[Any], schema: Any, most_rows: int) -> Iterator[Any
         rows += batch.num_rows
         size_bytes += batch.nbytes
         while rows >= most_rows or size_bytes >= _ROW_GROUP_BYTES:
-            table = pa.Table.from_batches(held, schema).combine_chunks()
-            held = []
-            count = _rows_within(table, most_rows)
-            yield table.slice(0, count)
-            table = table.slice(count)
-            rows, size_bytes = table.num_rows, table.nbytes
-            held = table.to_batches()
+            table = pa.Table.from_batches(held, schema)
+            group = [table.slice(0, most_rows).combine_chunks()]
+            if (
+                rows < most_rows and group[0].nbytes < _ROW_GROUP_BYTES
+            ):  # together they take less than one by one
+                held, size_bytes = group[0].to_batches(), group[0].nbytes
+                break
+            count = _rows_within(group[0], most_rows)
+            rest = table.slice(count)
+            held, rows, size_bytes = rest.to_batches(), rest.num_rows, rest.nbytes
+            del table, rest
+            group = [group.pop().slice(0, count)]
+            yield group.pop()  # nothing here holds a row group that was written
     if rows:
         yield pa.Table.from_batches(held, schema).combine_chunks()
 
@@ -189,6 +211,11 @@ class _Writer:
     _sink: Any = None
     _written: list[Path] = field(default_factory=list)
     _named: list[Path] = field(default_factory=list)
+
+    @property
+    def is_between(self) -> bool:
+        """Whether the next row group begins a file."""
+        return self._open is None
 
     def write(self, group: Any) -> None:
         if self._open is None:

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied
 from datakeep.extract.sql.exact import exact, refusal
+from datakeep.extract.sql.faults import NotExact
 from datakeep.extract.sql.interface import Database, Session, Snapshot
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.postgres_catalogue import is_volatile, owners, table
 from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, failures
 from datakeep.extract.sql.postgres_describe import describe
-from datakeep.extract.sql.postgres_faults import complaint_of, query_fault
+from datakeep.extract.sql.postgres_encodings import is_untranslatable, located
+from datakeep.extract.sql.postgres_faults import complaint_of, query_fault, refuse_lists
 from datakeep.extract.sql.postgres_parameters import bound
 from datakeep.extract.sql.postgres_place import completed, refuse_foreign_socket
+from datakeep.extract.sql.postgres_settings import settings_of
 from datakeep.extract.sql.postgres_types import plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from datakeep.extract.sql.interface import (
@@ -63,6 +66,8 @@ FROM pg_settings JOIN (VALUES ('client_connection_check_interval', '5000'), ('tc
 WHERE setting::int = 0 OR setting::int > ours::int
 """
 _SET_PARAMETER = "SELECT set_config($1, $2, true)"
+#: What the server takes each parameter of a prepared query for, in their order.
+_PREPARED = "SELECT unnest(parameter_types)::text FROM pg_prepared_statements WHERE name = $1"
 #: What the server says of a parameter whose type nothing around it tells, or tells in two ways.
 _UNTYPED = ("42P18", "42P08")
 #: Called otherwise before PostgreSQL 13.
@@ -136,6 +141,11 @@ class PostgresSession(Session):
         """Isolation, the server's clock, and which transactions are seen (``pg_current_snapshot``)."""
         return self._snapshot
 
+    def settings(self) -> dict[str, str]:
+        """The search path, and what URL, role or database have set of what a query can mean; their own, too."""
+        with self._complaints():
+            return settings_of(self._connection)
+
     @contextmanager
     def run(
         self, statement: Statement, parameters: Mapping[str, Parameter], exactness: Exactness
@@ -143,18 +153,32 @@ class PostgresSession(Session):
         """The rows, streamed by COPY."""
         expressions, settings = bound(statement, parameters)
         sent = substituted(statement, lambda name: expressions[name])
+        lost: NotExact | None = None
         with ExitStack() as stack:
             stack.enter_context(self._savepoint())
             with self._complaints(statement, sent):
-                for setting, value in settings:
-                    self._connection.rows(_SET_PARAMETER, setting, value)
+                self._set(settings)
                 described = describe(self._connection, sent.text)
             read = plan(described, exactness, unsure_text=self._unsure_text)
             query = read.around(sent.text)
             complaints = partial(self._complaints, statement, sent, query.find(sent.text))
             with complaints():
                 reader = stack.enter_context(self._connection.stream(query))
-            yield PostgresResult(read, reader, complaints)
+            try:
+                yield PostgresResult(read, reader, complaints)
+            except NotExact as error:
+                if not is_untranslatable(error):
+                    raise
+                lost = error
+        if lost is not None:
+            with self._savepoint(), self._complaints():
+                self._set(settings)
+                raise located(self._connection, query, read.rules, lost)
+
+    def _set(self, settings: Sequence[tuple[str, str]]) -> None:
+        """Put parameters where the query reads them, until the savepoint or the transaction ends."""
+        for setting, value in settings:
+            self._connection.rows(_SET_PARAMETER, setting, value)
 
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """By the search path of this user; a table can be seen without the right to read it."""
@@ -170,8 +194,7 @@ class PostgresSession(Session):
                 expressions, settings = bound(statement, parameters)
                 sent = substituted(statement, lambda name: expressions[name])
                 with self._complaints():
-                    for setting, value in settings:
-                        self._connection.rows(_SET_PARAMETER, setting, value)
+                    self._set(settings)
                 before = "EXPLAIN (COSTS false)\n"
                 with self._complaints(statement, sent, len(before)):
                     self._connection.do(before + sent.text)
@@ -187,6 +210,7 @@ class PostgresSession(Session):
             except _Untyped:
                 return False
             with self._complaints():
+                refuse_lists(statement, [one for (one,) in self._connection.rows(_PREPARED, SAVEPOINT)])
                 values = ", ".join(["NULL"] * len(names))
                 self._connection.do(f"EXPLAIN (COSTS false) EXECUTE {SAVEPOINT}({values})")
         return True

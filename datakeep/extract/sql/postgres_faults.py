@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, DatakeepError, UsageError
-from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
+from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.places import shown_place
+from datakeep.extract.sql.refusals import refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datakeep.extract.sql.interface import Statement
     from datakeep.extract.sql.placeholders import Sent
 
@@ -164,6 +167,11 @@ def query_fault(
             f"{complaint.primary}{where}: datakeep reads, and changes nothing",
             next_step="leave out of the query what writes, such as a function that does",
         )
+    if complaint.state == "22P05":
+        return NotExact(
+            f"{shown}: {complaint.primary}",
+            next_step="take the bytes of the column that holds it: convert_to(COLUMN, 'ENCODING') AS COLUMN",
+        )
     place, lines = _place(complaint, statement, sent, lead)
     hint = f" ({complaint.hint})" if complaint.hint else ""
     if place or complaint.state.startswith(("42", "0A", "26", "34")):
@@ -192,11 +200,7 @@ def _value_step(
         if end - _NEAR <= at <= end or at <= start < at + _NEAR
     ]
     if near and "requires array on right side" in complaint.primary:
-        name = near[0]
-        return (
-            f"a parameter is one value, no list: write the list into the query, or take a text apart in it: "
-            f"string_to_array(:{name}, ','), with a cast such as ::int[] behind it"
-        )
+        return _no_list(near[0])
     types = _OPERANDS.search(complaint.primary)
     if near and types:
         name = near[0]
@@ -205,6 +209,29 @@ def _value_step(
             f"{types[1]} is compared with {types[2]}. If the value is right, CAST the other side in the query"
         )
     return None
+
+
+def refuse_lists(statement: Statement, types: Sequence[str]) -> None:
+    """Refuse a query in which the server takes a parameter for a list.
+
+    Args:
+        statement: The query.
+        types: What the server takes each of its parameters for.
+
+    Raises:
+        QueryRefused: It takes one for an array.
+    """
+    for name, kind in zip(statement.parameters, types, strict=False):
+        if kind.endswith("[]"):
+            at = next(start for other, start, _ in statement.placeholders if other == name)
+            raise refused(f":{name} stands where {kind} is wanted", statement.text, at, _no_list(name))
+
+
+def _no_list(name: str) -> str:
+    return (
+        "a parameter is one value, no list: write the list into the query, or take a text apart in it: "
+        f"string_to_array(:{name}, ','), with a cast such as ::int[] behind it"
+    )
 
 
 def _place(

@@ -239,7 +239,7 @@ def test_an_extraction_of_every_release_is_read_and_what_is_unknown_stays_so() -
     assert str(run) == "datakeep, in PostgreSQL 15.18 (repeatable read, read only)"
     assert [str(table) for table in run.tables] == [
         "public.delayed (3 columns)",
-        "public.flights (columns unknown, through public.delayed)",
+        "public.flights (columns unknown, through public.delayed): Departures from New York City",
         "/srv/airlines-*.csv (1 column)",
     ]
     assert run.tables[2].files[1].sha256 is None

@@ -104,6 +104,18 @@ def test_what_the_join_asks_of_the_table_alone_is_counted_too(plain_shop, shop_d
     assert ":" not in asked[0]
 
 
+def test_what_where_asks_of_the_joined_table_is_counted_and_what_it_asks_beside_is_said(
+    plain_shop, shop_database
+):
+    text = "SELECT o.id, n.body FROM orders o LEFT JOIN notes n ON n.order_id = o.id"
+    (all_of_it,), _ = counted(text, plain_shop, shop_database)
+    (none_twice,), _ = counted(f"{text} WHERE n.order_id <> 1", plain_shop, shop_database)
+    assert all_of_it.multiplies
+    assert not none_twice.multiplies
+    (beside,), _ = counted(f"{text} WHERE o.day > :day", plain_shop, shop_database)
+    assert str(beside) == f"{all_of_it}, counted in notes alone: what else the query asks for may leave fewer"
+
+
 @pytest.mark.parametrize(
     "text",
     [
