@@ -105,7 +105,7 @@ def training(
     model: str,
     *,
     keep: str | os.PathLike[str] = ".",
-    base: Sequence[str] = (),
+    base: str | Sequence[str] = (),
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     mlflow: str | bool | None = None,

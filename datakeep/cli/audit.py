@@ -66,8 +66,8 @@ def command(
     from, was changed or deleted since it was recorded; 4: it is not known, since not all could be searched.
 
     --where asks the same of rows, by their values; 3: there are none, 4: none in what could be searched. --diff tells
-    what differs between two models; 3: something. --policy names models whose data is unowned, unproven, expired, of
-    unknown privacy, undeclared, or of a test split; 3: there is one.
+    what differs between two models; 3: something, 4: not all is known. --policy names models whose data is unowned,
+    unproven, expired, of unknown privacy, undeclared, or of a test split; 3: there is one.
 
     \b
     Example:

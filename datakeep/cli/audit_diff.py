@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.tampered_lines import distrusted, unless_deleted
@@ -22,7 +22,7 @@ _SHOWN = 20
 
 
 def answer(session: Session, subjects: Sequence[str], *, fetch: bool) -> Answer:
-    """What differs between two models; 0 if nothing does."""
+    """What differs between two models; 0 if nothing does, 4 if that cannot be told."""
     from datakeep.workflows.audit_diff import audit_diff
     from datakeep.workflows.tampering import behind_some
 
@@ -35,10 +35,16 @@ def answer(session: Session, subjects: Sequence[str], *, fetch: bool) -> Answer:
         sides = zip(subjects, (found.old, found.new), strict=True)
         newest = [f"models/{record.model}/" for subject, record in sides if "@" not in subject]
         changed = behind_some(keep, (found.old, found.new), (), now=datetime.now(UTC), below=newest)
-        answered = Answer(_data(found), list(_lines(found, fetch=fetch)), 0 if found.is_same else EXIT_NO)
+        answered = Answer(_data(found), list(_lines(found, fetch=fetch)), _code(found))
         return distrusted(answered, changed)
 
     return unless_deleted(keep, subjects, question)
+
+
+def _code(found: ModelDiff) -> int:
+    if found.differs:
+        return EXIT_NO
+    return 0 if found.is_same else EXIT_INCOMPLETE
 
 
 def _lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:
@@ -49,6 +55,7 @@ def _lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:
     for section in found.sections:
         yield from _section_lines(section)
     yield from _metric_lines(found.metrics)
+    yield from _file_lines(found)
     if found.unknown:
         yield "not known, and so perhaps changed too:"
         yield from some(found.unknown, mark="?")
@@ -84,6 +91,14 @@ def _metric_lines(metrics: Sequence[Metric]) -> Iterator[str]:
     yield from (f"  {line}" for line in table(rows))
 
 
+def _file_lines(found: ModelDiff) -> Iterator[str]:
+    if found.files:
+        yield "files of the models:"
+        yield from some(found.files, mark="~", limit=_SHOWN)
+    elif found.old.artifacts and found.new.artifacts:
+        yield "files of the models: the same bytes"
+
+
 def _moved(metric: Metric) -> str:
     if metric.is_same:
         return "same"
@@ -94,11 +109,13 @@ def _verdict(found: ModelDiff) -> str:
     causes = found.causes
     if causes:
         return click.style(f"{_NUMBERS[len(causes)]} changed: {', '.join(causes)}", bold=True)
-    moved = any(not metric.is_same for metric in found.metrics)
-    if found.unknown:
-        return "nothing that is known of both changed" + (", and yet the metrics differ" if moved else "")
+    moved = "the metrics" if any(not metric.is_same for metric in found.metrics) else ""
+    moved = moved or ("the models' files" if found.files else "")
+    if found.unknown or found.untold:
+        yet = f", and yet {moved} differ" if moved else ": whether they are the same is not known"
+        return f"nothing that is known of both changed{yet}"
     if moved:
-        return "nothing that is recorded changed, and yet the metrics differ: chance, or something unrecorded"
+        return f"nothing that is recorded changed, and yet {moved} differ: chance, or something unrecorded"
     return "same: nothing that is recorded differs"
 
 
@@ -116,6 +133,8 @@ def _data(found: ModelDiff) -> dict[str, Any]:
         "new": found.new.label,
         "same": found.is_same,
         "changed": list(found.causes),
+        "known": found.is_same or found.differs,
+        "files": list(found.files),
         "sections": {
             section.name: {
                 "changed": list(section.changed),

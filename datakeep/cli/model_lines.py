@@ -9,6 +9,7 @@ from datakeep.formats.model_words import (
     TRACKERS,
     observed_in_words,
     read_in_words,
+    stream_in_words,
     tracked_in_words,
     undeclared_in_words,
 )
@@ -39,6 +40,8 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
     yield from _undeclared_lines(record)
     if record.misses_reads:
         yield f"  {observed_in_words(record)}"
+    if stream := stream_in_words(record):
+        yield f"  {stream}"
     if record.code.dirty:
         yield "  the code has changes that are not committed" + (
             f"; they are not kept: {record.code.withheld}" if record.code.withheld else "; they are kept"

@@ -131,6 +131,8 @@ def _accept(session: Session, measured: Measured, *, accept: bool) -> bool:
 
 
 def _measured_lines(measured: Measured) -> list[str]:
+    from datakeep.core.criteria import Comparison
+
     names = list(measured.runs[0]) if measured.runs else []
     rows = [[name, *(str(run.get(name, "—")) for run in measured.runs)] for name in names]
     head = ["metric", *(f"run {number + 1}" for number in range(len(measured.runs)))]
@@ -139,6 +141,11 @@ def _measured_lines(measured: Measured) -> list[str]:
         trivial = "not known" if criterion.baseline is None else str(criterion.baseline)
         value = f"{criterion.metric} {criterion.value} (±{criterion.tolerance})"
         lines.append(f"proposed: {value}; a trivial model scores: {trivial}")
+        if Comparison(criterion, criterion.value).beats_baseline is False:
+            lines.append(
+                f"warning: {criterion.metric} is no better than that, so no verification can pass: mend the "
+                "training, or state another metric (--expect)"
+            )
     return lines
 
 

@@ -102,6 +102,10 @@ def command(
 
 def _lines(done: Done, root: Path) -> Iterator[str]:
     """On the error output: the standard output is the training's."""
+    if done.nothing_ran:
+        code = done.ended.exit_code
+        yield f"nothing was recorded: the command could not be started, {done.nothing_ran} (exit code {code})"
+        return
     if done.recorded is None:
         yield "interrupted; nothing was recorded: run the same command again"
         return
@@ -113,6 +117,7 @@ def _data(done: Done) -> dict[str, Any]:
     return {
         "exit_code": done.ended.exit_code,
         "interrupted": done.ended.interrupted,
+        "nothing_ran": done.nothing_ran or None,
         "model": recorded.label if recorded and not recorded.file else None,
         "record": recorded.record.to_dict() if recorded else None,
         "record_file": str(recorded.file) if recorded and recorded.file else None,

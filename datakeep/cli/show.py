@@ -52,12 +52,17 @@ def command(session: Session, reference: str) -> Answer:
 
 
 def _lines(shown: Shown) -> Iterator[str]:
+    from datakeep.workflows.retention import kept_until
+
     entry = shown.entry
     name = f"{entry.dataset}@{entry.version}"
     newest = shown.versions[-1]
     older = "" if entry.version == newest else f"   (not the newest: that is {newest})"
     yield click.style(name, bold=True) + older
     yield from fact_lines(shown.facts)
+    until = kept_until(entry)
+    if until is not None and until < datetime.now(UTC).date():
+        yield click.style(f"  it was to be kept until {until} only, and that day has passed", fg="yellow")
     if shown.owner_departed:
         yield click.style(f"  the owner departed on {shown.owner_departed}", fg="yellow")
         yield f"  next: datakeep update {entry.dataset} --owner 'NAME <MAIL>' -m 'new owner'"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from datakeep.core.secrets import find_secret, is_secret_name, strip_url
+from datakeep.core.secrets import is_secret_name, withheld, withheld_alone, withheld_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WITHHELD = "(withheld)"
 _OPTION = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"\+{0,2}(?P<name>[A-Za-z][\w.-]*)=(?P<value>.*)", re.DOTALL)
 #: What takes the text of a program as an argument.
@@ -19,19 +18,27 @@ _SEED = re.compile(r"(?:.*[-_.])?(?:seed|random[-_]state)", re.IGNORECASE)
 
 
 def without_secrets(argv: Sequence[str]) -> list[str]:
-    """``argv`` with every password and token in it replaced: by the name of its option, or by its looks."""
+    """``argv`` with every password and token in it withheld: by the name of its option, or by its looks.
+
+    Looked into are the texts of programs too (``bash -c``, ``python -c``), headers, JSON and whatever else has
+    names with values; what stands around a secret stays. Which they are, :mod:`datakeep.core.secrets` decides.
+    """
     shown: list[str] = []
-    secret_comes = False
-    for argument in argv:
+    text_at, is_code = _program_text(argv)
+    before = ""
+    for at, argument in enumerate(argv):
         option = _OPTION.fullmatch(argument) or _ASSIGNMENT.fullmatch(argument)
-        if secret_comes and not argument.startswith("--"):
-            shown.append(WITHHELD)
+        if at == text_at:
+            shown.append(withheld(argument, is_code=is_code))
+            option = None
+        elif before and is_secret_name(before.lstrip("-")) and not argument.startswith("--"):
+            shown.append(withheld_value(argument))
         elif option and option["value"] is not None and is_secret_name(option["name"]):
-            shown.append(f"{argument.partition('=')[0]}={WITHHELD}")
+            shown.append(f"{argument.partition('=')[0]}={withheld_value(option['value'])}")
         else:
-            stripped = strip_url(argument)
-            shown.append(WITHHELD if find_secret(stripped) else stripped)
-        secret_comes = bool(option and option["value"] is None and is_secret_name(option["name"]))
+            programs = [word.rpartition("/")[2] for word in argv[:at]]
+            shown.append(withheld_alone(argument, option=before, programs=programs))
+        before = argument if option and option["value"] is None else ""
     return shown
 
 
@@ -60,6 +67,12 @@ def without_program_text(argv: Sequence[str]) -> list[str]:
     Args:
         argv: The program and its arguments.
     """
+    at, _ = _program_text(argv)
+    return list(argv[at + 1 :] if at is not None else argv[1:])
+
+
+def _program_text(argv: Sequence[str]) -> tuple[int | None, bool]:
+    """Which of the arguments is the text of a program, if one is; and whether it is one of no shell."""
     for at, word in enumerate(argv):
         interpreter = _INTERPRETER.fullmatch(word)
         if not interpreter:
@@ -68,9 +81,9 @@ def without_program_text(argv: Sequence[str]) -> list[str]:
         rest = at + 1
         while rest < len(argv) and argv[rest].startswith("-") and not argv[rest].startswith("--"):
             if argv[rest][-1] == text and argv[rest][1:].isalpha():
-                return list(argv[rest + 2 :])
+                return rest + 1, not interpreter[0].endswith("sh")
             rest += 2 if argv[rest] in ("-W", "-X") else 1
-    return list(argv[1:])
+    return None, False
 
 
 def seeds_of(parameters: Mapping[str, object]) -> dict[str, str]:

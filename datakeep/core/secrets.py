@@ -1,21 +1,58 @@
-"""Finding passwords in what a user wrote, so that none is ever written down."""
+"""Finding passwords in what a user wrote, so that none is ever written down.
+
+Everything that is written of a run goes through :func:`withheld` or :func:`guarded`: only the value of a secret is
+taken out, so that what stands around it can still be read.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-_SECRET_KEY = re.compile(
-    r"(.*[-_.])?(ssl)?(pass(word|wd|phrase)?|pwd|secret|token|api_?key|access_?key|private_?key|credentials?"
-    r"|sig|signature|auth)",
-    re.IGNORECASE,
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: What stands in the place of a secret.
+WITHHELD = "(withheld)"
+
+_SECRET_NAME = re.compile(
+    r"(?:.*_)?(?:ssl)?(?:pass(?:word|wd|phrase|code)?|pwd|secrets?|token|api_?key|access_?key|private_?key"
+    r"|credentials?|sig|signature|auth|authorization|cookie|bearer|jwt"
+    r"|(?:account|secret|encryption|signing|master|shared|storage|subscription|auth|service|client|app|ssh|deploy"
+    r"|session|license|hf|wandb|openai|anthropic|azure|aws|gcp)_?key)(?:_?\d+)?"
+)
+_PASSWORD_NAME = re.compile(
+    r".*(?:password|passwd|passphrase)(?!.*_?(?:file|path|policy|field|column|col|len|length|prompt|stdin|env|name|url"
+    r"|command|cmd|required|enabled|type|manager|strength|reset|count)$).*"
+)
+#: Marks of a text for a model, and how many there may be: they are no keys to anything.
+_TOKEN_OF_TEXT = re.compile(
+    r"(?:.*_)?(?:eos|bos|pad|unk|mask|sep|cls|special|start|end|stop|begin|image|video|audio|class|prompt|task|speaker"
+    r"|blank|word|space|added|extra|ignore|max|min|num|n|per|first|last|next|new)_token\d*"
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_PRIVATE_KEY = (
+    r"-----BEGIN (?:[A-Z]+ ){0,3}PRIVATE KEY-----(?:.*?-----END (?:[A-Z]+ ){0,3}PRIVATE KEY-----|.*)?"
 )
 _KNOWN_SECRETS = re.compile(
-    r"-----BEGIN (?:[A-Z ]+ )?PRIVATE KEY-----"
+    rf"(?s:{_PRIVATE_KEY})"
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|\bgh[pousr]_[A-Za-z0-9]{36,}\b"
-    r"|\bglpat-[A-Za-z0-9_-]{20,}\b"
-    r"|\bxox[abprs]-[A-Za-z0-9-]{10,}\b"
+    r"|\bgithub_pat_[A-Za-z0-9_]{22,}"
+    r"|\bglpat-[A-Za-z0-9_-]{20,}"
+    r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}"
+    r"|\bhf_[A-Za-z0-9]{30,}\b"
+    r"|(?<![\w-])sk-(?=[A-Za-z]*\d)[A-Za-z0-9]{20,}\b"
+    r"|(?<![\w-])sk-(?:proj|svcacct|admin|ant|or)-[A-Za-z0-9_-]{20,}"
+    r"|\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}\b"
+    r"|\bAIza[A-Za-z0-9_-]{35}"
+    r"|\bdapi[0-9a-f]{32}\b"
+    r"|\bnpm_[A-Za-z0-9]{36}\b"
+    r"|\bpypi-[A-Za-z0-9_-]{50,}"
+    r"|\bSG\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{40,}"
+    r"|\bhooks\.slack\.com/services/[A-Za-z0-9/]{20,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"
 )
 _CODE_FILE = re.compile(
     r"\.(?:py|pyi|pyx|ipynb|r|jl|lua|c|cc|cpp|h|hpp|cu|rs|go|java|js|ts|sh|bash)$", re.IGNORECASE
@@ -26,6 +63,52 @@ _GIVEN = re.compile(r"""(?<![\w.-])(?P<name>[A-Za-z][\w.-]{0,80})["']?\s{0,8}[:=
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,40}://[^\s'\"<>]+", re.IGNORECASE)
 _PARTS = re.compile(r"([a-z][a-z0-9+.-]*://)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _PORT = re.compile(r":[0-9]*")
+
+#: A name and what gives it a value: ``password=``, ``"token": ``, ``environ["TOKEN"] = ``, ``"--token", "``.
+_NAMED = re.compile(
+    r"""(?<![\w.])(?P<name>[A-Za-z_][\w.-]{0,80}|--?[A-Za-z][\w.-]{0,80})"""
+    r"""(?:\\?["']?\]?\s{0,8}(?P<sign>=>|:=|[:=])\s{0,8}|(?P<listed>\\?["']\s{0,8},\s{0,8})(?=\\?["']))"""
+)
+#: An option whose value is the next word.
+_SPACED = re.compile(r"(?<![\w.-])(?P<name>--?[A-Za-z][\w.-]{0,80})\s{1,8}(?![-&|;<>])")
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token|Digest|Api-?Key|Negotiate)\s+(?=\S)", re.IGNORECASE)
+_VALUE = re.compile(
+    r"""\\"(?P<escaped>.{0,4000}?)\\"|"(?P<double>(?:[^"\\]|\\.){0,4000})"|'(?P<single>(?:[^'\\]|\\.){0,4000})'"""
+    r"""|["'](?P<open>[^\n]*)"""
+    r"""|(?P<number>-?\d[\d.]*|\(withheld\))(?=[,}\]])|(?P<braced>\{[^{}"'\n]*\})"""
+    r"""|(?P<bare>(?:(?:Bearer|Basic|Token|Digest|Api-?Key)[ ]+)?"""
+    r"""(?:\\.|[^\s"'`;\\])(?:\\.|[^\s"'`;\\]|"[^"\s]*"|'[^'\s]*')*)""",
+    re.DOTALL | re.IGNORECASE,
+)
+#: What stands behind a colon and a space may be several words.
+_REST_OF_LINE = re.compile(r"""[^\s"'`,;}\]][^\n"'`;}]*?(?=,\s|\s*[\n"'`;}]|\s*$|\\$)""")
+_REST_OF_HEADER = re.compile(r"""[^\s"'`][^\n"'`]*""")
+_HEADER = re.compile(r"(?:proxy_)?authorization|(?:set_)?cookie")
+_HARMLESS = re.compile(r"(?:true|false|none|null|nil)?", re.IGNORECASE)
+_LITERAL = re.compile(r"""'(?:[^'\\\n]|\\.){0,2000}'|"(?:[^"\\\n]|\\.){0,2000}\"""")
+_REFERENCE = re.compile(r"\{[\w.]*\}|%s|\$(?:env:)?[A-Za-z_]\w*|\$\{\w+\}|%\w+%|\$\d|\{\{\s*[\w.]+\s*\}\}")
+_USER_OPTION = r"(?<![\w-])(?P<before>(?:-u\s{0,8}|(?:--(?:proxy-)?user(?:name)?|-U)(?:\s{1,8}|=))"
+_USER = re.compile(_USER_OPTION + r"""(?P<user>[^\s:"'/@=]{0,100}):)(?P<value>(?!//)[^\s"'`;]+)""")
+_TAKES_USER = re.compile(r"-u|-U|--(?:proxy-)?user(?:name)?")
+_USER_AND_PASSWORD = re.compile(r"(?P<before>(?P<user>[^\s:/@=]{0,100}):)(?P<value>(?!//).+)", re.DOTALL)
+_TAKES_P = re.compile(r"(?:mysql|mariadb)[\w-]*")
+_QUOTED_USER = re.compile(
+    _USER_OPTION + r"""(?P<quote>["'])(?P<user>[^\s:"'/@=]{0,100}):)(?P<value>(?!//)(?:(?!(?P=quote)).)+)"""
+)
+#: These take a password as ``-pX``, and this one as ``-p X``.
+_MYSQL = re.compile(
+    r"(?<![\w-])(?P<before>(?:mysql|mariadb)[\w-]{0,20}\s(?:[^;|&\n]{0,400}?\s)?-p)(?P<value>[^\s;|&]+)"
+)
+_SSHPASS = re.compile(r"(?<![\w-])(?P<before>sshpass\s{1,8}-p\s{0,8})(?P<value>[^\s;|&]+)")
+_BEARER = re.compile(
+    r"(?<!\w)(?P<before>Bearer\s{1,8})(?P<value>(?=\S{0,200}\d)[\w.~+/=-]{8,})", re.IGNORECASE
+)
+#: As drivers take it, without a scheme: ``aiko:password@host``.
+_ADDRESS = re.compile(
+    r"""(?<![\w./:@-])(?P<before>(?!mailto:)[\w.-]{1,60}:)(?P<value>[^\s:"'`,;(){}]{1,80}(?=@(?:tcp|unix)\()"""
+    r"""|[^\s@/:"'`,;(){}]{3,80}"""
+    r"""(?=@(?:[A-Za-z][\w-]*\.[\w.-]*[A-Za-z]|localhost\b|\d+\.\d+\.\d+\.\d+\b)))"""
+)
 
 
 def strip_url(url: str) -> str:
@@ -70,7 +153,7 @@ def _without_secret_parameters(rest: str) -> str:
     head, sharp, fragment = rest.partition("#")
     path, _, query = head.partition("?")
     pairs = query.split("&")
-    kept = [pair for pair in pairs if not _SECRET_KEY.fullmatch(unquote_plus(pair.partition("=")[0]))]
+    kept = [pair for pair in pairs if not is_secret_name(unquote_plus(pair.partition("=")[0]))]
     if len(kept) == len(pairs):
         return rest
     return path + ("?" + "&".join(kept) if kept else "") + sharp + fragment
@@ -78,7 +161,128 @@ def _without_secret_parameters(rest: str) -> str:
 
 def is_secret_name(name: str) -> bool:
     """Whether what is called ``name`` (an option, a variable, a parameter) is a password, key or token."""
-    return _SECRET_KEY.fullmatch(name.replace("-", "_")) is not None
+    plain = re.sub(r"[-.]", "_", _CAMEL.sub("_", name)).lower().lstrip("_")
+    if _TOKEN_OF_TEXT.fullmatch(plain):
+        return False
+    return bool(_SECRET_NAME.fullmatch(plain) or _PASSWORD_NAME.fullmatch(plain))
+
+
+def withheld(text: str, *, is_code: bool = False) -> str:
+    """``text`` with ``(withheld)`` in the place of each secret that can be seen in it; all else as it is.
+
+    Seen are: passwords in URLs; private keys and tokens of well-known shapes; what is given to a name that sounds
+    secret, in shell, JSON, YAML, headers and connection strings; ``-u user:password``. A password in plain prose
+    cannot be seen.
+
+    Args:
+        text: One line or many.
+        is_code: Whether it is a program's text in a language such as Python, where only what stands in quotes is a
+            value; a shell is none.
+    """
+    shown = _KNOWN_SECRETS.sub(WITHHELD, strip_urls(text))
+    shown = _without_values(shown, _NAMED, is_code=is_code)
+    if is_code:
+        shown = _LITERAL.sub(lambda found: _without_values(found[0], _NAMED, in_literal=True), shown)
+    shown = _without_values(shown, _SPACED)
+    for pattern in (_QUOTED_USER, _USER, _MYSQL, _SSHPASS, _BEARER, _ADDRESS):
+        shown = pattern.sub(_without_value, shown)
+    return WITHHELD if find_secret(shown) else shown
+
+
+def withheld_value(value: str) -> str:
+    """What is shown of the value of something that is secret by its name."""
+    if _HARMLESS.fullmatch(value):
+        return value
+    scheme = _SCHEME.match(value)
+    return f"{scheme[0] if scheme else ''}{WITHHELD}"
+
+
+def withheld_alone(argument: str, *, option: str = "", programs: Sequence[str] = ()) -> str:
+    """As :func:`withheld`, for one argument of a command, whose place may make it a secret.
+
+    Args:
+        argument: The argument, as its program gets it.
+        option: The option before it that has no value of its own; empty where there is none.
+        programs: The words before it, without their folders.
+    """
+    if option == "-p" and "sshpass" in programs:
+        return WITHHELD
+    if re.match(r"-p.", argument, re.DOTALL) and any(_TAKES_P.fullmatch(word) for word in programs):
+        return f"-p{WITHHELD}"
+    found = _USER_AND_PASSWORD.fullmatch(argument) if _TAKES_USER.fullmatch(option) else None
+    return _without_value(found) if found else withheld(argument)
+
+
+def guarded(value: Any, name: str = "") -> Any:
+    """A value that may have parts, as JSON has them; what is secret by its name or its looks is withheld."""
+    if isinstance(value, dict):
+        return {withheld(str(key)): guarded(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [guarded(inner, name) for inner in value]
+    if value is not None and not isinstance(value, bool) and name and is_secret_name(name):
+        return withheld_value(str(value))
+    return withheld(value) if isinstance(value, str) else value
+
+
+def _without_value(found: re.Match[str]) -> str:
+    user, value = found.groupdict().get("user"), found["value"]
+    is_none = _REFERENCE.fullmatch(value) or (user is not None and user.isdigit() and value.isdigit())
+    return found[0] if is_none else f"{found['before']}{WITHHELD}"
+
+
+def _without_values(
+    text: str, names: re.Pattern[str], *, is_code: bool = False, in_literal: bool = False
+) -> str:
+    """``text`` without the values that stand behind what ``names`` finds, where the name sounds secret.
+
+    Of a literal of a program, which may be a message, only what looks like a setting or a header is one.
+    """
+    shown: list[str] = []
+    kept = at = 0
+    while found := names.search(text, at):
+        at = found.end()
+        if not _asks_for_value(found, text) or (in_literal and not _is_setting(found)):
+            continue
+        value = _value_behind(found, text, is_code=is_code)
+        if value is not None:
+            start, end, instead = value
+            shown += [text[kept:start], instead]
+            kept = at = max(end, at)
+    return "".join(shown) + text[kept:]
+
+
+def _asks_for_value(found: re.Match[str], text: str) -> bool:
+    name = found["name"]
+    if found.groupdict().get("listed") and not (name.startswith("-") or name.isupper()):
+        return False  # names of columns, most often
+    return is_secret_name(name.lstrip("-")) and found.end() < len(text)
+
+
+def _is_setting(found: re.Match[str]) -> bool:
+    sign = found.group("sign")
+    is_header = "-" in found["name"] or _HEADER.fullmatch(found["name"].lower())
+    return found[0].endswith("=") if sign == "=" else sign == ":" and bool(is_header)
+
+
+def _value_behind(found: re.Match[str], text: str, *, is_code: bool) -> tuple[int, int, str] | None:
+    """Where the value of a name stands in ``text``, and what is shown instead; None where it is no secret."""
+    at = found.end()
+    plain = re.sub(r"[-.]", "_", found["name"]).lower()
+    is_colon = found.groupdict().get("sign") == ":" and text[at - 1] == " " and text[at] not in "\"'\\{"
+    if is_colon and not is_code:
+        rest = (_REST_OF_HEADER if _HEADER.fullmatch(plain) else _REST_OF_LINE).match(text, at)
+        return _shown_instead(rest[0], rest.span(), is_quoted=False) if rest else None
+    value = None if is_code and text[at] not in "\"'\\" else _VALUE.match(text, at)
+    if value is None:
+        return None
+    kind = value.lastgroup or "bare"
+    return _shown_instead(value[kind], value.span(kind), is_quoted=kind == "single")
+
+
+def _shown_instead(value: str, span: tuple[int, int], *, is_quoted: bool) -> tuple[int, int, str] | None:
+    if _HARMLESS.fullmatch(value) or (not is_quoted and _REFERENCE.fullmatch(value)):
+        return None
+    return (*span, withheld_value(value))
 
 
 def find_secret(text: str) -> str | None:
@@ -96,7 +300,7 @@ def find_secret(text: str) -> str | None:
 
 
 def find_secret_in_patch(patch: str) -> str | None:
-    """As :func:`find_secret`, for a patch of git's; also a password by the name that it is given to.
+    """As :func:`find_secret`, for a patch of git's; also what :func:`withheld` would take out of a line of it.
 
     In code only what stands in quotes is a value (``token = "…"``), in other files all that stands behind the
     name (``api_key: …``).
@@ -108,4 +312,6 @@ def find_secret_in_patch(patch: str) -> str | None:
         for given in (_QUOTED if is_code else _GIVEN).finditer(line[1:]):
             if is_secret_name(given["name"]):
                 return f"a value for {given['name']}"
+        if withheld(line[1:], is_code=is_code) != line[1:]:
+            return find_secret(line) or "a password or token"
     return find_secret(patch)

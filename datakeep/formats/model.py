@@ -85,10 +85,18 @@ def _names(entry: VersionEntry) -> dict[str, Any]:
     }
 
 
+class CodeFile(Part):
+    """A file of code that was read and is in no commit."""
+
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class ModelCode(Part):
     """The training's code; ``dirty`` is the digest of what was not committed, ``diff`` where the keep has it.
 
-    ``withheld`` says why the keep does not have it.
+    ``withheld`` says why the keep does not have it. ``files`` are the script and the files of code in its folder that
+    were read, where that lies in no git work tree; their paths are relative to it.
     """
 
     url: str | None = None
@@ -97,6 +105,7 @@ class ModelCode(Part):
     dirty: str | None = None
     diff: str | None = None
     withheld: str | None = None
+    files: list[CodeFile] | None = None
 
 
 class ModelEnvironment(Part):
@@ -120,10 +129,14 @@ class ModelEnvironment(Part):
 
 
 class Observation(Part):
-    """How it is known which files were read; ``why`` says why not by strace, which sees all, or why it did not."""
+    """How it is known which files were read; ``why`` says why not by strace, which sees all, or why it did not.
+
+    ``standard_input`` says that it was a pipe or a socket: what came through it, if anything was read, is not known.
+    """
 
     by: Literal["strace", "audit-hook", "nothing"]
     why: str | None = None
+    standard_input: Literal["pipe", "socket"] | None = None
 
 
 class GpuUse(Part):
@@ -196,6 +209,7 @@ class ModelRecord(Document):
     tracked: TrackedRun | None = None
     recorded_at: str | None = None
     recorded_by: str | None = None
+    handed_in_by: str | None = None
     unknown: list[str] = Field(default_factory=list)
 
     @property

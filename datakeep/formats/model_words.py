@@ -80,6 +80,12 @@ def _read(given: ModelInput) -> str:
     return f"{count} ({splits})" if splits else count
 
 
+def stream_in_words(record: ModelRecord) -> str | None:
+    """That data may have come in without a file; None where none can have."""
+    stream = record.observed.standard_input if record.observed else None
+    return stream and f"standard input was a {stream}: what was read of it is not known"
+
+
 def observed_in_words(record: ModelRecord) -> str:
     """How it is known what was read."""
     if record.origin == "declared":
@@ -123,7 +129,7 @@ def _origin_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     """How it ended, and how it is known what it read."""
     if record.status == "failed":
         yield "status", f"FAILED ({record.failure or 'reason unknown'})"
-    yield "known", observed_in_words(record)
+    yield "known", "; ".join(filter(None, (observed_in_words(record), stream_in_words(record))))
 
 
 def _undeclared_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
@@ -173,7 +179,8 @@ def model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     yield from (("GPU use", gpu_in_words(used)) for used in resources.gpus or ())
     yield (
         "recorded",
-        f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})",
+        f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})"
+        + (f", handed in by {record.handed_in_by}" if record.handed_in_by else ""),
     )
     if record.proof:
         yield "proof", record.proof

@@ -20,9 +20,18 @@ _SYSTEM = (
 )  # fmt: skip
 _IN_SYSTEM = tuple(f"{folder}/" for folder in _SYSTEM)
 #: Below /dev, but a folder like any other.
+_WRITABLE = ("/etc/", "/run/", "/var/run/", "/var/cache/", "/boot/")
+#: What the system itself has there under names that data has too.
+_OF_THE_SYSTEM = re.compile(r"\.(?:db|bin|dat|gz|bz2|xz|zst|png|gif|sqlite3?)$", re.IGNORECASE)
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  no temporary file is made there
 _PACKAGES = re.compile(
     r"/(?:site-packages|dist-packages|\.pyenv|__pycache__)(?:/|$)|/lib(?:64)?/python\d(?:\.\d+)?t?(?:\.zip$|/)"
+)
+#: What Python compiled a module into: ``pkg/__pycache__/mod.cpython-311.opt-1.pyc``.
+_COMPILED = re.compile(r"(?P<folder>/.*)/__pycache__/(?P<name>[^/.]+)\.[^/]+\.pyc")
+_INSTALLED = re.compile(r"/(?:site-packages|dist-packages)/|/lib(?:64)?/python\d")
+_CODE_ALONE = re.compile(
+    r"\.(?:py|pyi|pyx|pyc|so|sh|bash|r|R|jl|lua|c|cc|cpp|h|hpp|cu|rs|go|java|js|ts|ipynb)$"
 )
 _LIBRARY = re.compile(r"^(?P<prefix>/.*?)/lib(?:64)?/python\d\.\d+t?/")
 _OF_A_PREFIX = (
@@ -158,7 +167,7 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
         found.environment.append(path)
         if is_shipped_data(path):
             found.shipped.append(path)
-    elif (path in _SYSTEM or path.startswith(_IN_SYSTEM)) and not is_below(path, _SHARED_MEMORY):
+    elif (path in _SYSTEM or path.startswith(_IN_SYSTEM)) and not _is_left_there(path):
         found.system.append(path)
         if is_below(path, "/usr") and is_shipped_data(path):
             found.shipped.append(path)
@@ -174,6 +183,14 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
         if PARAMETERS.search(path):
             found.parameters.append(path)
         found.undeclared.append(path)
+
+
+def _is_left_there(path: str) -> bool:
+    """Whether a file in a folder of the system is data that somebody put there."""
+    if is_below(path, _SHARED_MEMORY):
+        return True
+    is_data = _DATA_NAMES.search(path) and not _OF_THE_SYSTEM.search(path) and not _NEVER_SHIPPED.search(path)
+    return bool(is_data) and path.startswith(_WRITABLE)
 
 
 def _is_software(path: str, prefixes: Iterable[str]) -> bool:
@@ -209,6 +226,17 @@ def possible_prefixes(paths: Iterable[str]) -> set[str]:
     found = {match["prefix"] for path in paths if (match := _LIBRARY.match(path))}
     found |= {path.removesuffix("/pyvenv.cfg") for path in paths if path.endswith("/pyvenv.cfg")}
     return found
+
+
+def sources_of_compiled(paths: Iterable[str]) -> list[str]:
+    """Where Python has each of the compiled files from that were read, packages' apart: it need not open that."""
+    compiled = [path for path in paths if "/__pycache__/" in path and not _INSTALLED.search(path)]
+    return [f"{found['folder']}/{found['name']}.py" for found in map(_COMPILED.fullmatch, compiled) if found]
+
+
+def is_code(path: str) -> bool:
+    """Whether a file is code by its name, wherever it lies."""
+    return bool(_CODE_ALONE.search(path))
 
 
 def package_folders(paths: Iterable[str]) -> set[str]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -39,11 +39,21 @@ class Artifact:
 
 
 def collect(out: Path) -> tuple[list[Artifact], list[str]]:
-    """All regular files below ``out``, sorted by path, and in words what was passed over."""
+    """All regular files below ``out``, sorted by path, and in words what was passed over.
+
+    The folder may be gone, or something else by now: that is said, and no fault.
+    """
     artifacts: list[Artifact] = []
     passed_over: list[str] = []
+    if (why := _no_folder(out)) is not None:
+        return [], [why]
+
+    def unreadable(error: OSError) -> None:
+        name = os.path.relpath(os.fsdecode(error.filename or out), out)
+        passed_over.append(f"{_shown(name)}/: {error.strerror}")
+
     names_of = _names_of(out)
-    for folder, folders, names, folder_fd in os.fwalk(out, follow_symlinks=False):
+    for folder, folders, names, folder_fd in os.fwalk(out, onerror=unreadable, follow_symlinks=False):
         folders.sort()
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118  bytes may not be UTF-8
         for name in sorted(names + links):
@@ -61,13 +71,28 @@ def collect(out: Path) -> tuple[list[Artifact], list[str]]:
     return sorted(artifacts, key=lambda artifact: artifact.path.encode()), passed_over
 
 
+def _no_folder(out: Path) -> str | None:
+    try:
+        status = out.lstat()
+        if stat.S_ISDIR(status.st_mode):
+            os.close(os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            return None
+    except (FileNotFoundError, NotADirectoryError):
+        return f"all of {_shown(str(out))}, which was removed or renamed before the training ended"
+    except OSError as error:
+        return f"all of {_shown(str(out))}: {error.strerror}"
+    what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "no folder"
+    return f"all of {_shown(str(out))}, which is {what} now"
+
+
 def _names_of(out: Path) -> Counter[tuple[int, int]]:
     """How many names below ``out`` each file has; a file with more than these is also somewhere else."""
     found: Counter[tuple[int, int]] = Counter()
     for _, _, names, folder_fd in os.fwalk(out, follow_symlinks=False):
         for name in names:
-            status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
-            found[status.st_dev, status.st_ino] += 1
+            with suppress(OSError):  # what it left running may take files away meanwhile
+                status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+                found[status.st_dev, status.st_ino] += 1
     return found
 
 

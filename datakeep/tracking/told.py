@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from datakeep.core.arguments import WITHHELD
-from datakeep.core.secrets import find_secret, is_secret_name, strip_url
+from datakeep.core.secrets import guarded, is_secret_name, withheld
 from datakeep.formats.yaml import unshowable
 
 if TYPE_CHECKING:
@@ -128,10 +127,10 @@ class Told:
 
 def clipped(text: Any) -> str:
     """``text`` in at most 1,000 characters that a file can hold, and with no secret that can be seen in it."""
-    shown = strip_url(str(text)[: 2 * _MAX_CHARACTERS])[:_MAX_CHARACTERS]
+    shown = withheld(str(text)[: 2 * _MAX_CHARACTERS])[:_MAX_CHARACTERS]
     if unshowable(shown):
         shown = "".join(repr(one)[1:-1] if unshowable(one) else one for one in shown)
-    return WITHHELD if find_secret(shown) else shown
+    return shown
 
 
 def parameters_of(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +161,7 @@ def value_of(name: str, value: Any, depth: int = 0) -> Any:
     if isinstance(value, list):
         return [value_of(name, inner, depth + 1) for inner in value[:MAX_NAMED]]
     if value is not None and is_secret_name(name):
-        return WITHHELD
+        return guarded(value, name)
     is_plain = (
         value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < _MAX_INTEGER)
     )

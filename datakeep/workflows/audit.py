@@ -92,6 +92,8 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
         UnknownName: There is no such file, model or dataset.
         SourceUnreadable: The file cannot be read.
     """
+    if not subject.strip():
+        raise UsageError("nothing is named to audit", next_step="datakeep audit MODEL, DATASET or FILE")
     kind, _, name = subject.partition(":")
     if kind == "model" and name:
         return _by_name(keep, name, now)
@@ -137,10 +139,7 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
     if is_file:
         return _by_file(keep, Path(subject), now, fetch=fetch)
     if Path(subject).is_dir():
-        raise UsageError(
-            f"{subject} is a folder; a model is known by its file",
-            next_step=f"name the file in it: datakeep audit {Path(subject) / 'FILE'}",
-        )
+        return _by_folder(keep, subject, now)
     if digits := _digits(subject):
         return _by_digits(keep, subject, digits, now, fetch=fetch)
     raise _unknown(keep, subject)
@@ -163,7 +162,25 @@ def _by_digits(keep: Keep, subject: str, digits: str, now: datetime, *, fetch: b
     return _by_sha256(keep, subject, known[0] if known else digits, now, fetch=fetch)
 
 
-def _unknown(keep: Keep, subject: str) -> UnknownName:
+def _by_folder(keep: Keep, subject: str, now: datetime) -> Audit:
+    from datakeep.workflows.folder_of_model import model_of_folder  # late: most audits name no folder
+
+    label = model_of_folder(keep, Path(subject))
+    if label:
+        keep.progress.note(f"{subject} holds files of {label}, by their bytes")
+        return _by_name(keep, label, now)
+    raise UsageError(
+        f"{subject} is a folder; a model is known by its file",
+        next_step=f"name the file in it: datakeep audit {Path(subject) / 'FILE'}",
+    )
+
+
+def _unknown(keep: Keep, subject: str) -> UnknownName | UsageError:
+    if Path(subject).exists():
+        return UsageError(
+            f"{subject} is a pipe or a device, and no file with bytes of its own",
+            next_step="write what comes from it into a file, and name that",
+        )
     known = [*records.names(keep.tree), *keep.datasets]
     near = nearest(subject.partition("@")[0], known)
     hint = f"; did you mean {near!r}?" if near else ""

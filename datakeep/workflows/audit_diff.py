@@ -9,23 +9,28 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.changes import shorten
 from datakeep.core.errors import DatakeepError
-from datakeep.workflows.data_diff import DatasetChange, dataset_changes, undeclared_changes
+from datakeep.core.secrets import WITHHELD
+from datakeep.workflows.data_diff import DatasetChange, dataset_changes
 from datakeep.workflows.recorded_models import record_named
 from datakeep.workflows.recording import PACKAGES, is_packages
 from datakeep.workflows.told_alike import are_alike, same_command
+from datakeep.workflows.undeclared_diff import code_files, undeclared_code, undeclared_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from datakeep.formats.model import ModelRecord
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.undeclared_diff import Found
 
 _NAMED_PACKAGES = 10
+_METRICS_FILE = "metrics.json"
+#: What two trainings that are the same must be known to have had alike.
+_ESSENTIAL = ("data", "code", "parameters")
 
 
 @dataclass(slots=True)
@@ -59,6 +64,12 @@ class Section:
         if old != new:
             self.details[what] = {"old": old, "new": new}
 
+    def take(self, found: Found) -> None:
+        """Take in what was found of files."""
+        self.changed += found.changed
+        self.same += found.same
+        self.unknown += found.unknown
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -77,13 +88,17 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class ModelDiff:
-    """The answer: what may have been changed, in reading order; the metrics are what came of it."""
+    """The answer: what may have been changed, in reading order; metrics and model files are what came of it.
+
+    ``files`` names those files of the models that are not the same.
+    """
 
     old: ModelRecord
     new: ModelRecord
     datasets: tuple[DatasetChange, ...]
     sections: tuple[Section, ...]
     metrics: tuple[Metric, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -101,9 +116,21 @@ class ModelDiff:
         return tuple(line for section in self.sections for line in section.nowhere)
 
     @property
+    def differs(self) -> bool:
+        """Whether something is known to differ: what was changed, or what came of it."""
+        return bool(self.causes or self.files or not all(metric.is_same for metric in self.metrics))
+
+    @property
     def is_same(self) -> bool:
-        """Whether nothing differs, and nothing is known of one of them only."""
-        return not self.causes and not self.unknown and all(metric.is_same for metric in self.metrics)
+        """Whether all that matters is known of both, and is the same."""
+        return not self.differs and not self.unknown and not self.untold
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Of what neither record knows, what may well have made a difference."""
+        return tuple(
+            line for section in self.sections if section.name in _ESSENTIAL for line in section.nowhere
+        )
 
 
 def audit_diff(keep: Keep, old: str, new: str, *, fetch: bool = False) -> ModelDiff:
@@ -127,7 +154,8 @@ def audit_diff(keep: Keep, old: str, new: str, *, fetch: bool = False) -> ModelD
         *_parameters(before, after),
         _environment(keep, before, after),
     )
-    return ModelDiff(before, after, datasets, sections, tuple(_metrics(before, after)))
+    metrics = tuple(_metrics(before, after))
+    return ModelDiff(before, after, datasets, sections, metrics, tuple(_files(before, after)))
 
 
 def _shown(value: Any) -> str:
@@ -140,9 +168,7 @@ def _data(old: ModelRecord, new: ModelRecord, datasets: tuple[DatasetChange, ...
         section.changed += one.changed
         section.same += one.same
         section.unknown += one.unknown
-    said, is_certain = undeclared_changes(old, new)
-    if said:
-        (section.changed if is_certain else section.unknown).append(said)
+    section.take(undeclared_data(old, new))
     blind = [one.label for one in (old, new) if not _is_observed(one)]
     if blind:
         where = section.nowhere if len(blind) == 2 else section.unknown
@@ -175,26 +201,23 @@ def _bases(old: ModelRecord, new: ModelRecord) -> Section:
 def _code(old: ModelRecord, new: ModelRecord) -> Section:
     section = Section("code")
     before, after = old.code, new.code
-    section.compare("repository", before.url, after.url)
-    section.compare("commit", *(one.commit and one.commit[:12] for one in (before, after)))
-    name = _name_of(after.path)
-    if before.path != after.path and name == _name_of(before.path) and not (before.commit or after.commit):
-        section.unknown.append(f"what {name} said, which lay in two folders and in no git work tree")
+    if before.path and after.path and not (before.commit or after.commit):
+        section.take(code_files(old, new))
     else:
+        if before.url or after.url or not before.commit:  # a commit without an origin is told by its id
+            section.compare("repository", before.url, after.url)
+        section.compare("commit", *(one.commit and one.commit[:12] for one in (before, after)))
         section.compare("path", before.path, after.path)
     dirty = [one.dirty or ("none" if one.commit else None) for one in (before, after)]
     if dirty[0] != dirty[1] and None not in dirty:
         section.compare("changes that were not committed", *(_uncommitted(one) for one in (old, new)))
-    if section.changed or not before.commit or before.commit != after.commit:
+    section.take(undeclared_code(old, new))
+    if section.changed or section.unknown or not before.commit or before.commit != after.commit:
         return section
     section.same.append(
         f"commit {before.commit[:12]}" + (f", with {_uncommitted(old)}" if before.dirty else "")
     )
     return section
-
-
-def _name_of(path: str | None) -> str | None:
-    return None if path is None else PurePosixPath(path).name
 
 
 def _uncommitted(record: ModelRecord) -> str:
@@ -223,6 +246,8 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
         {name: value for name, value in _flat(one.parameters) if name not in names} for one in (old, new)
     )
     alike = are_alike(old, new)
+    hidden = [name for name in sorted(before) if WITHHELD in before[name] and WITHHELD in after.get(name, "")]
+    parameters.unknown += [f"{name}: withheld of both" for name in hidden]
     told = [bool(one.command or one.parameters) for one in (old, new)]
     for name in sorted({*before, *after}) if all(told) else ():
         if not alike(before.get(name), after.get(name)):
@@ -238,6 +263,8 @@ def _parameters(old: ModelRecord, new: ModelRecord) -> tuple[Section, Section]:
         where.append(f"parameters and command of {' and '.join(_untold(told, old, new))}")
     elif not (parameters.changed or seeds.changed or same_command(old, new)):
         parameters.compare("command", " ".join(old.command), " ".join(new.command))
+    elif not hidden and all(any(WITHHELD in word for word in one.command) for one in (old, new)):
+        parameters.unknown.append("what is withheld in the commands of both")
     return parameters, seeds
 
 
@@ -341,6 +368,18 @@ def _metrics(old: ModelRecord, new: ModelRecord) -> Iterator[Metric]:
     for name in sorted({*old.metrics, *new.metrics}):
         before, after = old.metrics.get(name), new.metrics.get(name)
         yield Metric(name, before, after, _difference(before, after))
+
+
+def _files(old: ModelRecord, new: ModelRecord) -> Iterator[str]:
+    """The files of the models that differ; those of metrics are told apart, and where one has none, nothing is."""
+    before, after = ({one.path: one.sha256 for one in record.artifacts} for record in (old, new))
+    if not before or not after:
+        return
+    known = {*before.values()} & {*after.values()}
+    for path in sorted(before.keys() | after.keys()):
+        digests = {files[path] for files in (before, after) if path in files}
+        if path.rpartition("/")[2] != _METRICS_FILE and (len(digests) > 1 or not digests <= known):
+            yield path
 
 
 def _difference(old: str | None, new: str | None) -> Decimal | None:

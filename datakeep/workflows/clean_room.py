@@ -410,6 +410,12 @@ class CleanRoom:
         if failed:
             what = f"the training's result is not what was expected: {failed[0]}"
             next_step = f"compare data, code and environment with the giver's: datakeep show {self._name}"
+            if failed[0].within:  # it came out as expected, and that is not worth anything
+                what = f"the training is no better than a model that learned nothing: {failed[0]}"
+                next_step = (
+                    "mend the training, or state what it must reach: "
+                    f"datakeep reference {self.entry.dataset} --measure 3"
+                )
             raise LayerFailed(Fault(what, Actor.GIVER, next_step, lines))
         return "; ".join(lines)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.formats.inventory import differences
 from datakeep.formats.model_words import missed
@@ -13,7 +12,6 @@ from datakeep.repository.scratch import scratch
 from datakeep.workflows.bytes_here import BytesHere
 from datakeep.workflows.file_verdicts import listed_files
 from datakeep.workflows.rows_diff import rows_between, rows_data, rows_in_words
-from datakeep.workflows.told_alike import bytes_alike
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -269,22 +267,3 @@ def _files_read(
             return None
     rows = {file.path: file.sha256 for file in inventory.files if paths is None or file.path in paths}
     return rows if paths is None or len(rows) == len(paths) else None
-
-
-def undeclared_changes(old: ModelRecord, new: ModelRecord) -> tuple[str | None, bool]:
-    """What was read that belongs to no dataset, by one of them only; and whether that is certain."""
-    before, after = (bytes_alike(record.undeclared).keys() for record in (old, new))
-    more, less = len(after - before), len(before - after)
-    counts = old.undeclared_count or 0, new.undeclared_count or 0
-    if more or less:
-        said = (
-            f"undeclared inputs: {more:,} that only {new.model}@{new.version} read, "
-            f"{less:,} that only {old.model}@{old.version} did"
-        )
-    elif counts[0] != counts[1]:
-        said = f"undeclared inputs: {counted(counts[0], 'file')} → {counts[1]:,}"
-        more, less = max(counts[1] - counts[0], 0), max(counts[0] - counts[1], 0)
-    else:
-        return None, True
-    is_certain = bool((more and not old.misses_reads) or (less and not new.misses_reads))
-    return (said if is_certain else f"{said}, {missed(old, new)}"), is_certain

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import select
+import stat
+import sys
+import termios
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from datakeep.formats.model import Observation
 from datakeep.rerun import injected, reads
@@ -35,6 +40,7 @@ class Watch:
         cwd: Where it starts.
         clock: Was started with it; began when it does.
         is_timed: Whether the files that it leaves get their times by the same clock.
+        stream: What its standard input is, where that is no file and something may come through it.
     """
 
     argv: tuple[str, ...]
@@ -44,6 +50,7 @@ class Watch:
     cwd: str
     clock: Clock
     is_timed: bool
+    stream: Literal["pipe", "socket"] | None = None
 
     @property
     def began_s(self) -> float:
@@ -67,11 +74,39 @@ def watch(
     if why is None:
         observed, is_timed = Observation(by="strace"), out is not None and is_clock_of(out)
         argv = reads.traced(argv, folder, is_timed=is_timed)
-        return Watch(tuple(argv), environment, observed, folder, cwd, Clock(), is_timed)
+        return Watch(tuple(argv), environment, observed, folder, cwd, Clock(), is_timed, stream())
     observed = Observation(by="audit-hook", why=why)
     return Watch(
-        tuple(argv), injected.inject(environment, folder), observed, folder, cwd, Clock(), is_timed=False
+        tuple(argv),
+        injected.inject(environment, folder),
+        observed,
+        folder,
+        cwd,
+        Clock(),
+        is_timed=False,
+        stream=stream(),
     )
+
+
+def stream() -> Literal["pipe", "socket"] | None:
+    """What this process's standard input is, where that is no file; None where nothing can come through it.
+
+    Whether a program reads from it is not seen: to stop it at every reading would make it many times slower.
+    """
+    try:
+        mode = os.fstat(0).st_mode
+        kind: Literal["pipe", "socket"] | None = (
+            "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else None
+        )
+        if kind is None:
+            return None
+        waiting = select.poll()
+        waiting.register(0, select.POLLIN | select.POLLHUP)
+        came = dict(waiting.poll(0)).get(0, 0)
+        left = int.from_bytes(fcntl.ioctl(0, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:
+        return None
+    return None if came & select.POLLHUP and not left else kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +175,8 @@ def only_read(found: Reads, began_s: float) -> FilesSeen:
 
 def observed(watch: Watch, read: FilesSeen) -> Observation:
     """How it is known what was read, now that the training has ended."""
-    return Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
+    how = Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
+    return how.model_copy(update={"standard_input": watch.stream}) if watch.stream else how
 
 
 def _present(path: str, moved: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 from datakeep.core.errors import DatakeepError
@@ -19,6 +18,7 @@ from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.facts import get
 from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.register_entries import entry_path
+from datakeep.workflows.retention import kept_until
 from datakeep.workflows.roster import has_departed, same_email
 from datakeep.workflows.standings import Judge
 
@@ -176,7 +176,7 @@ class DataFacts:
         if get(said.manifest, "privacy.personal") in (None, "unknown"):
             step = f"datakeep update {entry.dataset} --privacy no -m 'decided' (or yes, or pseudonymised)"
             yield Objection("privacy", name, "whether it is personal data is not known", step)
-        until = _day(get(said.manifest, "privacy.retention_until"))
+        until = kept_until(said)
         if until is not None and until < self._now.date():
             step = f"datakeep audit dataset:{name}"
             yield Objection("expired", name, f"its data was to be kept until {until} only", step)
@@ -235,10 +235,3 @@ class DataFacts:
             if names:
                 found[name] = names
         return found
-
-
-def _day(value: Any) -> date | None:
-    try:
-        return date.fromisoformat(str(value)[:10]) if value else None
-    except ValueError:
-        return None

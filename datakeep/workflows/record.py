@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
 from datakeep.core.names import check_name
-from datakeep.core.secrets import find_secret, strip_url
+from datakeep.core.secrets import find_secret, guarded, strip_url
 from datakeep.formats.base import COMMIT
 from datakeep.formats.model import Artifact, ModelCode, ModelEnvironment, ModelInput, ModelRecord, Resources
 from datakeep.formats.yaml import showable_path
@@ -75,7 +75,7 @@ def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
         base_models=bases,
         code=ModelCode(url=said.code_url and strip_url(said.code_url), commit=said.code_commit),
         command=[],
-        metrics=dict(said.metrics or {}),
+        metrics=guarded(dict(said.metrics or {})),
         environment=ModelEnvironment(kind="unknown"),
         resources=Resources(),
         origin="declared",

@@ -186,6 +186,8 @@ def hand_in(keep: Keep, file: Path, who: Identity) -> Recorded:
                 f"{file}: the register has other contents as {given.dataset}@{given.version}",
                 next_step="hand it in to the keep that the run was made in",
             )
+    if who.email != record.recorded_by:
+        record = record.model_copy(update={"handed_in_by": who.email})
     keep.refresh()
     known = _same(keep.tree, readable(record))
     return Recorded(known, is_new=False) if known else publish(keep, record, beside, who)

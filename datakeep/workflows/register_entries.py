@@ -108,11 +108,22 @@ class RegisterEntries:
             return dataset
         near = nearest(alias, self.datasets)
         hint = f"; did you mean {near!r}?" if near else ""
+        if any(VERSION.fullmatch(name) for name in self._models(alias)):
+            raise UnknownName(
+                f"this keep has no dataset {alias!r}, but a model of this name",
+                next_step=f"datakeep audit model:{alias}",
+            )
         said, pull = self.elsewhere() if asking else ("", None)
         raise UnknownName(
             f"this keep has no dataset {alias!r}{said and f' ({said})'}{hint}",
             next_step=pull or "datakeep list",
         )
+
+    def _models(self, name: str) -> list[str]:
+        """The versions that a model of this name is recorded in, if there is one."""
+        prefix = f"models/{name}/"
+        found = self.tree.list(prefix) if NAME.fullmatch(name) else ()
+        return [path.removeprefix(prefix).removesuffix(".yaml") for path in found]
 
     def elsewhere(self) -> tuple[str, str | None]:
         """Whether what is not here may be published, as origin says now, and how to get it."""

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 OUT_VARIABLE = "DATAKEEP_OUT"
 _TOKEN = re.compile(r"\{([a-z0-9][a-z0-9-]*)\}")
+_INTERPRETER = re.compile(r"(?:python|pypy|Rscript|julia|node|perl|ruby|bash|sh|zsh)[\d.]*")
+#: As shells say it.
+_NOT_STARTED = {126: "its program cannot be executed", 127: "its program was not found"}
 #: A place alone, or as the value of an option.
 _ARGUMENT = re.compile(r"(?P<before>[+\w.-]+=)?" + _TOKEN.pattern.replace("(", "(?P<name>", 1))
 _SCRIPT = re.compile(r"\.(?:py|pyw|sh|bash|R|r|jl|lua|ipynb|js|ts|pl|rb)$")
@@ -80,13 +83,15 @@ class Done:
 
     Attributes:
         ended: How the training ended.
-        recorded: Where its record is; None if it was interrupted.
+        recorded: Where its record is; None if it was interrupted, or nothing was run.
+        nothing_ran: Why there is no record, where the command could not be started; empty where there is one.
         given: The data that it was given.
     """
 
     ended: Ended
     recorded: Recorded | None
     given: tuple[Given, ...]
+    nothing_ran: str = ""
 
 
 def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[], None]) -> Done:
@@ -114,12 +119,14 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     bases = base_records(keep, order.bases)
     labels = [keep.resolve(name) for name in order.uses]
     _check_tokens(order.argv, list(dict.fromkeys(label.name for label in labels)), order.out)
+    _check_out_name(order.out)
     _check_out(order.out)
     script = script_of(order.argv, keep)
     mark = Mark(order.environment)
     tracking = begin(keep, order.environment, mark, uri=order.mlflow, off=order.no_mlflow)
     given = given_data(keep, [str(label) for label in labels])
     out = out_folder(order.out)
+    place = out and out.resolve()
     argv = _filled((program, *order.argv[1:]), given, out)
     environment = {**order.environment, **variables_of(given)}
     if out:
@@ -140,7 +147,9 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         )
         if ended.interrupted and ended.exit_code:
             return Done(ended, None, tuple(given))
-        seen = _seen(order, given, bases, out, script, watching, ended, room)
+        seen = _seen(order, given, bases, place, script, watching, ended, room)
+        if why := _nothing_ran(seen, place):
+            return Done(ended, None, tuple(given), why)
         seen.printed = lines.found
         record, beside = record_of(keep, seen, who.email)
     if tracking:
@@ -188,6 +197,26 @@ def _seen(
     )
 
 
+def _nothing_ran(seen: Seen, out: Path | None) -> str:
+    """Why nothing was trained: a program or script that is not there, of which a record would tell nothing."""
+    missing = _missing_script(seen.argv)
+    why = _NOT_STARTED.get(seen.exit_code or 0) or (f"there is no file {missing}" if missing else "")
+    if not seen.failure or not why:
+        return ""
+    used = tuple(str(one.data) for one in seen.given) + ((str(out),) if out else ())
+    read = seen.read.paths if seen.read else ()
+    left = out is not None and out.is_dir() and any(out.iterdir())
+    return "" if left or any(path.startswith(used) for path in read if used) else why
+
+
+def _missing_script(argv: Sequence[str]) -> str | None:
+    """The script that an interpreter was to run, if there is no such file."""
+    if not _INTERPRETER.fullmatch(Path(argv[0]).name):
+        return None
+    first = next((word for word in argv[1:] if not word.startswith("-")), "")
+    return first if _SCRIPT.search(first) and not Path(first).exists() and "-c" not in argv[1:3] else None
+
+
 def _own_code() -> list[str]:
     """The modules of datakeep, of which MLflow loads one; its samples are data like any other."""
     package = Path(__file__).resolve().parents[1]
@@ -223,6 +252,12 @@ def base_records(keep: Keep, names: Sequence[str]) -> list[ModelRecord]:
             raise UsageError(f"{version!r} is not a version", next_step=f"write {model}@v1, or {model} alone")
         of_model = records.all_records(keep.tree, model).records if model else ()
         fits = [one for one in of_model if (one.version == version if at else one.status != "failed")]
+        if not fits and of_model and not at:
+            raise UnknownName(
+                f"every recorded version of the model {model!r} failed: "
+                f"{', '.join(one.version for one in of_model)}",
+                next_step=f"to start from one all the same, name it: --base {model}@{of_model[0].version}",
+            )
         if not fits:
             known = records.names(keep.tree)
             near = nearest(model, known)
@@ -289,6 +324,20 @@ def out_folder(out: Path | None) -> Path | None:
         ) from error
     _check_out(out)
     return Path(os.path.abspath(out))  # noqa: PTH100  (the training may change its folder; a link stays one)
+
+
+def _check_out_name(out: Path | None) -> None:
+    """Nothing in braces is put in there, so a folder would be called so.
+
+    Raises:
+        UsageError: Something is.
+    """
+    found = _TOKEN.search(str(out)) if out else None
+    if found:
+        raise UsageError(
+            f"--out {out}: {found[0]} stands for data in the command alone, and data is never written to",
+            next_step="name a new folder: --out runs/1",
+        )
 
 
 def _check_out(out: Path | None) -> None:

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.arguments import WITHHELD
 from datakeep.core.counts import counted
 from datakeep.core.digests import path_list_id
 from datakeep.core.errors import DatakeepError
-from datakeep.core.secrets import find_secret, is_secret_name
+from datakeep.core.secrets import guarded
 from datakeep.formats import yaml
-from datakeep.formats.model import FilesRead, ModelInput
+from datakeep.formats.model import CodeFile, FilesRead, ModelInput
 from datakeep.lineage import inputs
 from datakeep.repository import working
 from datakeep.store.hashing import hash_file
@@ -169,6 +168,23 @@ def add_undeclared(
         found.base_models += compare(keep, found.undeclared, of_checkouts, found.unknown)
 
 
+def code_files(folder: Path, paths: Iterable[str], unknown: list[str]) -> list[CodeFile]:
+    """The files of code that were read below ``folder``, with their digests; what cannot be read now is said."""
+    wanted = sorted(set(paths))
+    found = []
+    for path in wanted[:MAX_UNDECLARED]:
+        if inputs.may_hold_a_secret(f"/{path}"):
+            continue
+        digest = _digest(str(folder / path))
+        if "sha256" in digest:
+            found.append(CodeFile(path=_shown(path), sha256=digest["sha256"]))
+        else:
+            unknown.append(f"what the code in {_shown(path)} said ({digest['unreadable']})")
+    if len(wanted) > MAX_UNDECLARED:
+        unknown.append(f"{counted(len(wanted) - MAX_UNDECLARED, 'more file')} of code that were read")
+    return found
+
+
 _NO_FILE = os.stat_result((0,) * 10)
 
 
@@ -270,17 +286,7 @@ def add_parameters(paths: Iterable[str], found: Inputs) -> None:
         except (DatakeepError, OSError, ValueError) as error:
             found.unknown.append(f"the parameters in {name}, which cannot be read ({error})")
             continue
-        found.parameters[name] = _without_secrets(said)
-
-
-def _without_secrets(value: Any, name: str = "") -> Any:
-    if isinstance(value, dict):
-        return {str(key): _without_secrets(inner, str(key)) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
-    if value is not None and is_secret_name(name):
-        return WITHHELD
-    return WITHHELD if isinstance(value, str) and find_secret(value) else value
+        found.parameters[name] = guarded(said)
 
 
 def not_seen(observed: Observation) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.arguments import options_of, seeds_of, without_program_text, without_secrets
-from datakeep.core.secrets import find_secret_in_patch
+from datakeep.core.errors import DatakeepError
+from datakeep.core.secrets import find_secret_in_patch, guarded, withheld
 from datakeep.formats.model import Artifact, GpuUse, ModelCode, ModelEnvironment, ModelRecord, Resources
 from datakeep.formats.yaml import showable, showable_path
 from datakeep.lineage import inputs
@@ -20,7 +22,14 @@ from datakeep.rerun import artifacts, host, metrics
 from datakeep.workflows.given_data import changed_since
 from datakeep.workflows.read_order import written
 from datakeep.workflows.recording import PACKAGES, UNCOMMITTED
-from datakeep.workflows.run_inputs import add_parameters, add_undeclared, given_inputs, named, not_seen
+from datakeep.workflows.run_inputs import (
+    add_parameters,
+    add_undeclared,
+    code_files,
+    given_inputs,
+    named,
+    not_seen,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +80,7 @@ class Seen:
         given: The data that it was given.
         base_models: Records' names, ``resnet@v1``.
         base_files: Of each of them, the digests of its files.
-        out: Where it wrote; None if that was not said.
+        out: Where it wrote, as it was before it began (without links); None if that was not said.
         own: Folders of datakeep's that it used.
         environment: Its variables.
         observed: How it was watched.
@@ -147,6 +156,9 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     }
     environment, packages = _environment(seen, classed, unknown)
     unknown += [] if seeds else ["seed"]
+    unknown += (
+        [f"what was read of the standard input, a {piped}"] if (piped := seen.observed.standard_input) else []
+    )
     record = ModelRecord(
         model=seen.model,
         version="v1",
@@ -158,7 +170,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         code=code,
         command=showable(without_secrets(seen.argv)),
         parameters=parameters,
-        metrics=showable({**_metrics(seen, unknown), **seen.logged}),
+        metrics=showable(guarded({**_metrics(seen, unknown), **seen.logged})),
         environment=environment,
         resources=seen.resources,
         origin=seen.origin,
@@ -169,7 +181,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         seeds=seeds,
         recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
         recorded_by=who,
-        unknown=showable(unknown),
+        unknown=showable([withheld(line) for line in unknown]),
     )
     if unread := _unread_bases(keep, seen, found):
         record = record.model_copy(update={"unread_bases": unread})
@@ -182,8 +194,10 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
         found = given_inputs(seen.given, None)
         found.unknown.append(f"files read ({seen.observed.why})")
         return None, found
-    places = _places(seen, seen.read.paths)
-    classed = inputs.classify(seen.read.paths, places)
+    sources = [path for path in inputs.sources_of_compiled(seen.read.paths) if Path(path).is_file()]
+    paths = sorted({*seen.read.paths, *sources})
+    places = _places(seen, paths)
+    classed = inputs.classify(paths, places)
     found = given_inputs(seen.given, classed.datasets, seen.read.opened_s, seen.began_s)
     for given in seen.given:
         for line in changed_since(keep, given)[:10]:
@@ -253,11 +267,18 @@ def _code(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[ModelCod
         return ModelCode(), b""
     if tree is None:
         unknown.append("the commit of the code, which lies in no git work tree")
-        return ModelCode(path=showable_path(str(script or seen.script.folder))), b""
+        path = showable_path(str(script or seen.script.folder))
+        files = code_files(seen.script.folder, [*read, *([script.name] if script else [])], unknown)
+        return (ModelCode(path=path, files=files) if files else ModelCode(path=path)), b""
     start = script or seen.script.folder
     path = os.path.relpath(os.path.realpath(start), tree.root)
-    diff = uncommitted_diff(tree, [*read, *([path] if script else [])])
     code = ModelCode(url=tree.url, commit=tree.commit, path=showable_path(path))
+    try:
+        diff = uncommitted_diff(tree, [*read, *([path] if script else [])])
+    except (DatakeepError, OSError) as error:  # the training has ended: its record is worth more
+        said = error.what if isinstance(error, DatakeepError) else error.strerror
+        unknown.append(f"the changes of the code that were not committed ({said})")
+        return code, b""
     if not diff:
         return code, b""
     dirty = f"sha256:{hashlib.sha256(diff).hexdigest()}"
@@ -282,7 +303,10 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
             unknown.append("the files that the training left (run it with --out DIR)")
         return left
     found, passed_over = artifacts.collect(seen.out)
-    unknown += [f"a file that the training left: {said}" for said in passed_over[:10]]
+    unknown += [
+        f"{'files' if said.startswith('all of ') else 'a file'} that the training left: {said}"
+        for said in passed_over[:10]
+    ]
     in_out = {(one.sha256, Path(one.path).name) for one in found}
     left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
     is_timed = bool(seen.read and seen.read.opened_s)
@@ -316,7 +340,9 @@ def _environment(
     places = inputs.package_folders(classed.environment) if classed else set()
     places |= seen.read.package_folders if seen.read else set()
     shipped = [inputs.shown_shipped(path) for path in classed.shipped] if classed else None
-    folders = [seen.script.folder, Path(seen.script.root), Path.cwd()]
+    folders = [seen.script.folder, Path(seen.script.root)]
+    with suppress(OSError):  # the training may have taken it away
+        folders.append(Path.cwd())
     software = host.software(seen.argv[0], folders, sorted(places))
     machine = host.machine()
     unknown += [] if machine.gpu else ["gpu"]
@@ -330,7 +356,7 @@ def _environment(
         cpu=machine.cpu,
         packages=software.packages_id,
         package_count=len(software.packages) if places else None,
-        variables=host.variables(seen.environment),
+        variables=guarded(host.variables(seen.environment)),
         data_read=None if shipped is None else showable(shipped[:MAX_SHIPPED]),
         data_read_count=None if shipped is None else len(shipped),
     )

@@ -20,6 +20,7 @@ from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.last_fsck import recall
 from datakeep.workflows.parsed import Brief, briefs_at, entries_at, unreadable_records
 from datakeep.workflows.register_entries import BUNDLED, entry_path
+from datakeep.workflows.retention import kept_until
 from datakeep.workflows.roster import same_email
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.takers import fill_command
@@ -63,7 +64,7 @@ def keep_status(keep: Keep, *, now: datetime) -> KeepStatus:
     findings += _last_fsck(keep, {(found.kind, found.thing) for found in findings})
     judge = Judge(keep, now)
     for entry in _newest(keep, readable):
-        findings += [*_ownership(keep, entry), *_proofs(keep, entry, judge)]
+        findings += [*_ownership(keep, entry), *_retention(entry, now), *_proofs(keep, entry, judge)]
     findings += _copies(keep, readable)
     return KeepStatus(keep.name, len(keep.datasets), tuple(findings))
 
@@ -188,6 +189,16 @@ def _ownership(keep: Keep, entry: VersionEntry) -> Iterator[Finding]:
             entry.dataset,
             f"its owner {email} departed on {departed[0]}",
             f"datakeep update {entry.dataset} --owner 'NAME <MAIL>' -m 'new owner'",
+        )
+
+
+def _retention(entry: VersionEntry, now: datetime) -> Iterator[Finding]:
+    until = kept_until(entry)
+    if until is not None and until < now.date():
+        name = f"{entry.dataset}@{entry.version}"
+        what = f"its data was to be kept until {until} only"
+        yield Finding(
+            "retention", name, what, f"datakeep audit dataset:{name}, for the models that it went into"
         )
 
 

@@ -59,7 +59,7 @@ def behind_an_audit(keep: Keep, found: Audit | UsedBy | FileUsedBy, *, now: date
     elif isinstance(found, FileUsedBy):
         files.take_used(found.dataset, found.versions)
         files.paths.update(backwards_from(keep, found.dataset, (found.asked,) if found.asked else ()))
-        files.paths.update(record_path(*one.model.split("@")) for one in found.models)
+        files.paths.update(path for one in found.models for path in _with_lists(keep, one.model))
     files.paths.update(one.path for one in found.broken)
     doubts = Doubts(keep, lambda entry: files.proofs.get(_label(entry)) or judge.proofs(entry))
     told = list(tampered(keep, files.paths))
@@ -95,7 +95,7 @@ def behind_some(
         files.take_record(record)
         files.paths.update(entry_path(given.dataset, given.version) for given in record.inputs)
     files.paths.update(entry_path(dataset, version) for dataset, version in versions)
-    files.paths.update(record_path(*name.split("@")) for name in models if "@" in name)
+    files.paths.update(path for name in models if "@" in name for path in _with_lists(keep, name))
     files.paths.update(one.path for one in broken)
     files.paths.update(ever_changed(keep, *below))
     doubts = Doubts(keep, Judge(keep, now).proofs)
@@ -133,6 +133,13 @@ def behind_everything(keep: Keep, entries: Sequence[VersionEntry], *, now: datet
     told += [one for record in all_records(keep.tree).records for one in doubts.of_record(record)]
     told += [one for proven in proofs.values() for one in doubts.of_proofs(proven)]
     return tuple(dict.fromkeys(told))
+
+
+def _with_lists(keep: Keep, label: str) -> Iterator[str]:
+    """A record, and the lists of files that were read which lie beside it."""
+    model, _, version = label.partition("@")
+    yield record_path(model, version)
+    yield from keep.tree.list(f"{FOLDER}{model}/{version}/read/")
 
 
 def _label(entry: VersionEntry) -> str:

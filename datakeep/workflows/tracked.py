@@ -16,10 +16,9 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.arguments import WITHHELD
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName, UsageError
-from datakeep.core.secrets import strip_url
+from datakeep.core.secrets import WITHHELD, guarded, strip_url
 from datakeep.formats.model import ModelRecord, TrackedRun
 from datakeep.lineage import records
 from datakeep.repository.keep import Change
@@ -281,7 +280,7 @@ def _end(server: mlflow_server.Server, run: Any, record: ModelRecord, name: str 
 
 def _parameters(record: ModelRecord, taken: Mapping[str, str]) -> dict[str, str]:
     found = {}
-    for name, value in _flat(record.parameters):
+    for name, value in _flat(guarded(record.parameters)):  # an older record may have a secret
         key = _key(name)
         if key not in taken and str(value) != WITHHELD and not _PLACE.fullmatch(str(value)):
             found[key] = str(value)[:_MAX_VALUE]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from datakeep.core.errors import DatakeepError, SourceMissing, SourceUnreadable, UsageError
 from datakeep.core.names import check_name
-from datakeep.core.secrets import find_secret
+from datakeep.core.secrets import withheld
 from datakeep.formats.model import Artifact, Observation
 from datakeep.formats.yaml import showable_path
 from datakeep.repository.code import work_tree
@@ -29,7 +29,7 @@ from datakeep.rerun.gpu_use import Sampler
 from datakeep.store.hashing import hash_file
 from datakeep.tracking import mlflow_server
 from datakeep.workflows.keep import open_keep
-from datakeep.workflows.observing import only_read
+from datakeep.workflows.observing import only_read, stream
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.run import (
@@ -97,7 +97,7 @@ class Training:
         self,
         model: str,
         keep: str | os.PathLike[str],
-        base: Sequence[str],
+        base: str | Sequence[str],
         progress: Progress | None,
         out: str | os.PathLike[str] | None = None,
         mlflow: str | bool | None = None,
@@ -107,7 +107,7 @@ class Training:
         self._keep = open_keep(Path(keep), progress or Printed())
         self._who = identity(self._keep.root)
         self._keep.require_not_departed(self._who, datetime.now(UTC))
-        self._bases: list[ModelRecord] = base_records(self._keep, base)
+        self._bases: list[ModelRecord] = base_records(self._keep, [base] if isinstance(base, str) else base)
         self._given: dict[str, Given] = {}
         self._metrics: dict[str, str] = {}
         self._artifacts: dict[str, Artifact] = {}
@@ -118,7 +118,9 @@ class Training:
         self._restore: Callable[[], None] = lambda: None
         self._began_s = self._cpu_s = 0.0
         self.out = out_folder(Path(out) if out is not None else None)
+        self._place = self.out and self.out.resolve()
         self._mlflow = mlflow
+        self._observed = Observation(by="audit-hook", why=_WHY)
         self._mark = Mark(os.environ)
         self._tracking: Tracking | None = None
         self._refused: DatakeepError | None = None
@@ -140,6 +142,8 @@ class Training:
             self._variables[OUT_VARIABLE] = str(self.out)
         self._folder = room
         self._held.enter_context(self._sampler)
+        if piped := stream():
+            self._observed = self._observed.model_copy(update={"standard_input": piped})
         self._began_s, self._cpu_s = time.time(), _cpu_s()
         self._watch = audit_hook.install(str(room))
         if self._sampler.thread_id is not None:
@@ -298,10 +302,10 @@ class Training:
             given=list(self._given.values()),
             base_models=[f"{base.model}@{base.version}" for base in self._bases],
             base_files={base.label: {one.sha256 for one in base.artifacts} for base in self._bases},
-            out=self.out,
+            out=self._place,
             own=(str(self._keep.cache().resolve()), str(Path(__file__).resolve().parents[1])),
             environment=os.environ,
-            observed=Observation(by="audit-hook", why=_WHY),
+            observed=self._observed,
             read=replace(found, paths=tuple(sorted({*found.paths, *_modules()}))),
             began_s=self._began_s,
             failure=failure,
@@ -378,5 +382,4 @@ def _modules() -> set[str]:
 def _failure(error: BaseException | None) -> str | None:
     if error is None or (isinstance(error, SystemExit) and not error.code):
         return None
-    said = f"{type(error).__name__}: {error}"[:_FAILURE_CHARACTERS]
-    return type(error).__name__ if find_secret(said) else said
+    return withheld(f"{type(error).__name__}: {error}"[: 2 * _FAILURE_CHARACTERS])[:_FAILURE_CHARACTERS]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from datakeep.core.arguments import WITHHELD, options_of, seeds_of, without_program_text, without_secrets
-from datakeep.core.secrets import find_secret_in_patch
+from datakeep.core.arguments import options_of, seeds_of, without_program_text, without_secrets
+from datakeep.core.secrets import WITHHELD, find_secret_in_patch
 
 
 def test_options_are_parameters() -> None:
