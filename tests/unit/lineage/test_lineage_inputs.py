@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from datakeep.lineage.inputs import Places, classify, may_hold_a_secret, package_folders, possible_prefixes
+from datakeep.lineage.inputs import (
+    Places,
+    classify,
+    may_hold_a_secret,
+    package_folders,
+    possible_prefixes,
+    sources_of_compiled,
+)
 
 PLACES = Places(
     data={"/keep/.datakeep/given/orders/ab/data": "orders@v3"},
@@ -115,10 +122,35 @@ def test_places_of_secrets(path: str, is_one: bool) -> None:
         ("/v/lib/python3.11/site-packages/pandas-2.0.dist-info/RECORD", False),
         ("/usr/share/zoneinfo/Asia/Tokyo", False),
         ("/usr/share/locale/ja/x.dat", False),
-        ("/etc/table.csv", False),
+        ("/etc/aliases.db", False),
     ],
 )
 def test_data_that_came_with_software_is_told_apart(path: str, is_data: bool) -> None:
     found = classify([path], Places(data={}, code=None, prefixes=("/v",)))
     assert bool(found.shipped) == is_data
     assert found.undeclared == []
+
+
+@pytest.mark.parametrize(
+    ("path", "is_data"),
+    [
+        ("/etc/table.csv", True),
+        ("/run/x.parquet", True),
+        ("/var/cache/plant/x.npy", True),
+        ("/boot/x.csv", True),
+        ("/etc/aliases.db", False),
+        ("/run/udev/data/x.bin", False),
+        ("/var/cache/ldconfig/aux-cache", False),
+        ("/etc/passwd", False),
+        ("/proc/x.csv", False),
+    ],
+)
+def test_data_that_somebody_put_among_the_systems_files_is_undeclared(path: str, is_data: bool) -> None:
+    found = classify([path], Places(data={}, code=None))
+    assert (found.undeclared, found.system) == (([path], []) if is_data else ([], [path]))
+
+
+def test_a_compiled_module_is_known_by_its_source() -> None:
+    compiled = "/work/pkg/__pycache__/mod.cpython-311.opt-1.pyc"
+    installed = "/v/lib/python3.11/site-packages/p/__pycache__/m.cpython-311.pyc"
+    assert sources_of_compiled([compiled, installed, "/work/pkg/a.py"]) == ["/work/pkg/mod.py"]
