@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from datakeep.core.decimals import shifted, without_zeros
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -215,7 +217,7 @@ def _time_text(value: int, arrow_type: Any) -> str:
         text = text.rstrip("0").rstrip(".") if "." in text else text
         return f"{text}Z" if arrow_type.tz else text
     if kinds.is_duration(arrow_type):
-        exact = Decimal(value) / _UNITS[arrow_type.unit]
+        exact = without_zeros(shifted(Decimal(value), 1 - len(str(_UNITS[arrow_type.unit]))))
         return f"{exact:f} s"
     seconds, rest = divmod(value, _UNITS[arrow_type.unit])
     text = str(timedelta(seconds=seconds)).rjust(8, "0")

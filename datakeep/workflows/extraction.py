@@ -227,7 +227,7 @@ def _query(
     database = open_database(url)
     database.folder = folder_of_files(source)
     _refuse_password(database, text, wanted.parameters)
-    given = parameters_of(wanted.parameters)
+    given = parameters_of(wanted.parameters, before)
     with told(text.shown, recorded=text.recorded):
         try:
             statement = parse(text.content.decode("utf-8-sig"), database.address.dialect)
@@ -245,7 +245,7 @@ def _query(
         wanted.timeout_s,
         wanted.part_bytes,
         text.recorded,
-        tuple(doubts(wanted.parameters)),
+        tuple(doubts([one for one in wanted.parameters if one.partition("=")[0] not in before])),
         wanted.allow_empty or (source is not None and source.rows == 0),
         files_read(source),
     )
