@@ -25,6 +25,7 @@ from datakeep.workflows.extraction_record import (
     refreshed,
     stated_parameter,
 )
+from datakeep.workflows.extraction_rows import rows_said
 from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
@@ -364,6 +365,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
     from datakeep.extract.sql.passwords import passwords_of
+    from datakeep.extract.sql.ties import Ties, doubtful_order
     from datakeep.workflows.check_sql import with_catalogue
 
     started = datetime.now(UTC)
@@ -376,6 +378,8 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         hidden = Withholding(passwords_of(query.database.address))
         columns = dictionary(origins, tables, hidden)
         keys = [column for column, known in columns.items() if known.get("key")]
+        sorting = doubtful_order(query.statement, tables)
+        ties = Ties(sorting) if sorting else None
         with session.run(query.statement, query.parameters, query.exactness) as result:
             parts = write_parts(
                 result,
@@ -385,6 +389,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
                 keys=keys,
                 part_bytes=query.part_bytes or PART_BYTES,
                 shown=folder.parent,
+                watch=ties.add if ties else None,
             )
             given = result.columns
         if not (parts.rows or query.allow_empty):
@@ -395,9 +400,10 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         guessed = session.guessed(query.statement, query.parameters, reads)
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
+    of_rows = list(rows_said(query, tables, columns, parts.files, ties))
     record |= {"dictionary": {name: dict(known) for name, known in columns.items() if known}}
     advised = list(advice_notes(query, checked))
-    record |= {"advice": [one.key for one in advised]} if advised else {}
+    record |= {"advice": [one.key for one in (*advised, *of_rows)]} if advised or of_rows else {}
     record |= {"guessed": [one.record or one.told for one in guessed]} if guessed else {}
     record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}
     source = {
@@ -411,6 +417,6 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    said = [*advised, *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows)))]
+    said = [*advised, *of_rows, *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows)))]
     said += [Note(guess.told, guess.record or guess.told) for guess in guessed]
     return Extracted(folder, parts.rows, source, columns, query, tuple(said))

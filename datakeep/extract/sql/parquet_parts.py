@@ -17,7 +17,7 @@ from datakeep.core.interrupts import deferred
 from datakeep.extract.sql.behind import Behind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress
@@ -66,6 +66,7 @@ def write_parts(
     part_bytes: int = PART_BYTES,
     row_group_rows: int = ROW_GROUP_ROWS,
     shown: Path | None = None,
+    watch: Callable[[Any], None] | None = None,
 ) -> Parts:
     """Write every row of ``result`` to ``folder/NAME-00001.parquet`` and, above ``part_bytes`` each, further ones.
 
@@ -81,6 +82,7 @@ def write_parts(
         part_bytes: A file ends with the row group that brings it to this size.
         row_group_rows: At most so many rows lie in one row group.
         shown: What the folder is called in messages: one that is taken away again says nothing to anybody.
+        watch: Called with each batch of rows, in their order.
 
     Raises:
         NoSpace: The disk is full.
@@ -98,7 +100,7 @@ def write_parts(
     writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
     writing = Behind(writer.write)
     try:
-        for group in _groups(_told(result, progress), result.schema, row_group_rows):
+        for group in _groups(_told(result, progress, watch), result.schema, row_group_rows):
             writing.put(group)
         writing.settle()
         return writer.finished()
@@ -131,8 +133,10 @@ def _can_bloom(kind: Any) -> bool:
     return not (kinds.is_nested(kind) or kinds.is_boolean(kind) or kinds.is_null(kind))
 
 
-def _told(result: Result, progress: Progress) -> Iterator[Any]:
+def _told(result: Result, progress: Progress, watch: Callable[[Any], None] | None) -> Iterator[Any]:
     for batch in result.batches():
+        if watch is not None:
+            watch(batch)
         yield batch
         progress.advance(batch.num_rows, size_bytes=batch.nbytes)
 
