@@ -1,4 +1,4 @@
-"""A key that is taken for certain holds in whatever rows SQLite gives; ties under ORDER BY are seen, wherever they lie."""
+"""A key that is taken for certain holds in whatever rows SQLite gives; ties under ORDER BY are seen."""
 
 from __future__ import annotations
 
