@@ -1,10 +1,13 @@
 """What ``datakeep run`` and ``datakeep.training`` cost a training: CPU seconds and time, beside the bare training.
 
-Usage: python benchmarks/overhead.py [--files N] [--runs N] [--repeats N]
+Usage: python benchmarks/overhead.py [--files N] [--runs N] [--repeats N] [--long N]
 
-The training opens 10,000 small files one by one and fits scikit-learn's logistic regression. All sides read the same
-files, in turn (A B C A B C …), and leave a model. A training that does nothing tells what does not grow with its
-files. The CPU is that of all processes, strace's too, which is nobody's child by then: this process takes it in.
+The training opens 10,000 small files one by one and fits scikit-learn's logistic regression, for some seconds and
+for half a minute. All sides read the same files, in turn (A B C A B C …), and leave a model; what counts is the
+difference to the bare side of the same turn. A training that does nothing tells what does not grow with its files.
+The CPU is that of all processes, strace's too, which is nobody's child by then: this process takes it in. The
+training tells what it took itself (imports, reading, computing), so that what datakeep adds is not lost in what the
+computing differs by.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -39,23 +42,29 @@ _FACTS = (
     "--privacy", "no", "--license", "CC0-1.0", "--access", "none",
 )  # fmt: skip
 _TRAIN = """\
-import json, os, pathlib, sys
+import json, os, pathlib, sys, time
+began = time.process_time()
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+imported = time.process_time() - began
 
 def train(data, out, repeats):
+    began = time.process_time()
     parts = []
     for folder in sorted(os.listdir(data)):
         for name in sorted(os.listdir(f"{data}/{folder}")):
             with open(f"{data}/{folder}/{name}", "rb") as file:
                 parts.append(np.frombuffer(file.read(), dtype=np.float32).reshape(-1, 33))
+    read = time.process_time() - began
     rows = np.concatenate(parts)
     x, y = StandardScaler().fit_transform(rows[:, 1:]), rows[:, 0] > 0
     for number in range(repeats):
         model = LogisticRegression(C=1.0 / (number + 1), max_iter=200, tol=1e-8).fit(x, y)
     print(json.dumps({"accuracy": float(model.score(x, y))}))
     np.save(f"{out}/model.npy", model.coef_)
+    with open(f"{out}/took.json", "w") as file:
+        json.dump([imported, read, time.process_time() - began - read], file)
 """
 _SCRIPT = f"{_TRAIN}\ntrain(sys.argv[1], sys.argv[2], int(sys.argv[3]))\n"
 _BLOCK = (
@@ -65,24 +74,34 @@ _BLOCK = (
 )
 
 
+@dataclass(frozen=True)
+class Took:
+    """One run, in seconds of CPU (user and system) and of time.
+
+    Args:
+        cpu: Of all processes.
+        strace: Of strace.
+        parts: What the training tells of itself: imports, reading, computing; nothing if it tells nothing.
+        wall: Of time.
+    """
+
+    cpu: float
+    strace: float
+    parts: tuple[float, ...]
+    wall: float
+
+
 @dataclass
 class Side:
-    """One way to run it: CPU seconds (user and system, of all processes) and seconds of each run."""
+    """One way to run it, and what each run took."""
 
     name: str
     argv: Callable[[Path], list[str]]
-    cpu: list[float] = field(default_factory=list)
-    wall: list[float] = field(default_factory=list)
+    took: list[Took] = field(default_factory=list)
 
-    @property
-    def cpu_s(self) -> float:
-        """The median."""
-        return statistics.median(self.cpu)
-
-    @property
-    def wall_s(self) -> float:
-        """The median."""
-        return statistics.median(self.wall)
+    def more(self, bare: Side, value: Callable[[Took], float]) -> list[float]:
+        """How much more it took than the bare side, turn by turn."""
+        return [value(ours) - value(theirs) for ours, theirs in zip(self.took, bare.took, strict=True)]
 
 
 class Bench:
@@ -121,33 +140,36 @@ class Bench:
         for argv in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "code"]):
             self._call("git", *argv, cwd=self.code)
 
-    def _call(self, *argv: str, cwd: Path) -> None:
+    def _call(self, *argv: str, cwd: Path) -> tuple[float, float]:
+        """CPU seconds of all processes, and of those of them that outlived ``argv``: strace."""
         with tempfile.TemporaryFile("w+") as output:
-            done = subprocess.run(
-                argv,
-                cwd=cwd,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                check=False,
+            process = subprocess.Popen(
+                argv, cwd=cwd, env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
-            if done.returncode:
-                output.seek(0)
-                raise SystemExit(f"{' '.join(argv)}: {done.returncode}\n{output.read()}")
+            cpu = late = 0.0
             with contextlib.suppress(ChildProcessError):
                 while True:
-                    os.wait()
+                    pid, status, used = os.wait4(-1, 0)
+                    cpu += used.ru_utime + used.ru_stime
+                    if pid != process.pid:
+                        late += used.ru_utime + used.ru_stime
+                    elif status:
+                        output.seek(0)
+                        raise SystemExit(f"{' '.join(argv)}: {status}\n{output.read()}")
+            process.returncode = 0
+            return cpu, late
 
     def once(self, side: Side) -> None:
         """Run it, and note what it took."""
         self.outs += 1
         out = self.folder / f"out-{self.outs}"
-        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        self._call(*side.argv(out), cwd=self.code)
-        side.wall.append(time.perf_counter() - started)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        side.cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        started = time.perf_counter()
+        cpu, strace = self._call(*side.argv(out), cwd=self.code)
+        wall = time.perf_counter() - started
+        told = out / "took.json"
+        side.took.append(
+            Took(cpu, strace, tuple(json.loads(told.read_text())) if told.is_file() else (), wall)
+        )
 
     def run(self, *command: str, out: Path, uses: bool = True) -> list[str]:
         """``datakeep run`` of a command."""
@@ -166,8 +188,8 @@ class Bench:
             *command,
         ]
 
-    def sides(self, repeats: int) -> list[tuple[str, list[Side]]]:
-        """Title, and the bare side before the others."""
+    def opening(self, repeats: int) -> list[Side]:
+        """Of a training that opens every file, the bare side first."""
         python, times = sys.executable, str(repeats)
         data = str(self.folder / "many")
 
@@ -176,68 +198,81 @@ class Bench:
             return [python, "train.py", data, str(out), times]
 
         return [
-            (
-                "opens every file",
-                [
-                    Side("bare", bare),
-                    Side(
-                        "datakeep run (strace)",
-                        lambda out: self.run(python, "train.py", "{many}", "{out}", times, out=out),
-                    ),
-                    Side(
-                        "datakeep.training (audit hook)",
-                        lambda out: [python, "block.py", str(self.keep), str(out), times],
-                    ),
-                ],
+            Side("bare", bare),
+            Side(
+                "datakeep run (strace)",
+                lambda out: self.run(python, "train.py", "{many}", "{out}", times, out=out),
             ),
-            (
-                "does nothing",
-                [
-                    Side("bare", lambda _: [python, "nothing.py"]),
-                    Side(
-                        "datakeep run, no data",
-                        lambda out: self.run(python, "nothing.py", out=out, uses=False),
-                    ),
-                    Side(
-                        "datakeep run, given the files", lambda out: self.run(python, "nothing.py", out=out)
-                    ),
-                ],
+            Side(
+                "datakeep.training (audit hook)",
+                lambda out: [python, "block.py", str(self.keep), str(out), times],
             ),
         ]
 
+    def idle(self) -> list[Side]:
+        """Of a training that does nothing, the bare side first."""
+        python = sys.executable
+        return [
+            Side("bare", lambda _: [python, "nothing.py"]),
+            Side("datakeep run, no data", lambda out: self.run(python, "nothing.py", out=out, uses=False)),
+            Side("datakeep run, given the files", lambda out: self.run(python, "nothing.py", out=out)),
+        ]
 
-def measure(files: int, runs: int, repeats: int) -> list[str]:
+
+def measure(files: int, runs: int, repeats: int, many_repeats: int) -> list[str]:
     """The table, one line for each side."""
     lines = [
-        "| training | side | CPU | more CPU than bare | time | more time than bare |",
-        "|---|---|---|---|---|---|",
+        (
+            "| training | side | CPU | more CPU than bare "
+            "| of it imports and reading | computing | strace | datakeep | time |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory(prefix="datakeep-overhead-") as name:
         bench = Bench(Path(name), files)
-        for title, sides in bench.sides(repeats):
-            for number in range(runs + 1):
+        for title, sides, warm_up in (
+            ("opens every file", bench.opening(repeats), 1),
+            ("opens every file, computes longer", bench.opening(many_repeats), 0),
+            ("does nothing", bench.idle(), 1),
+        ):
+            for number in range(runs + warm_up):
                 for side in sides:
                     bench.once(side)
-                    if not number:
-                        side.cpu.clear()
-                        side.wall.clear()
-            bare = sides[0]
+                    if number < warm_up:
+                        side.took.clear()
             for side in sides:
-                more, later = side.cpu_s - bare.cpu_s, side.wall_s - bare.wall_s
-                share = f" ({more / bare.cpu_s:.1%})" if title.startswith("opens") else ""
-                lines.append(
-                    f"| {title} | {side.name} | {side.cpu_s:.2f} s | {more:.2f} s{share} | {side.wall_s:.2f} s "
-                    f"| {later:.2f} s |"
-                )
+                lines.append(line(title, side, sides[0]))
                 print(lines[-1], flush=True)
     return lines
 
 
-def section(runs: int = 5, *, files: int = 10_000, repeats: int = 60) -> list[str]:
+def line(title: str, side: Side, bare: Side) -> str:
+    """One side: the medians, and of what it took more also the least and the most."""
+    cpu, wall = (
+        statistics.median(value) for value in zip(*((one.cpu, one.wall) for one in side.took), strict=True)
+    )
+    more = cells = ""
+    if side is not bare:
+        differences = side.more(bare, lambda took: took.cpu)
+        median = statistics.median(differences)
+        share = median / statistics.median(took.cpu for took in bare.took)
+        more = f"{median:.2f} s ({min(differences):.2f} to {max(differences):.2f})"
+        more += f", {share:.1%}" if bare.took[0].parts else ""
+        parts = [
+            lambda took: sum(took.parts[:2]),
+            lambda took: sum(took.parts[2:]),
+            lambda took: took.strace,
+            lambda took: took.cpu - took.strace - sum(took.parts),
+        ]
+        cells = " | ".join(f"{statistics.median(side.more(bare, part)):.2f} s" for part in parts)
+    return f"| {title} | {side.name} | {cpu:.2f} s | {more} | {cells or ' | | '} | {wall:.2f} s |"
+
+
+def section(runs: int = 5, *, files: int = 10_000, repeats: int = 60, many_repeats: int = 500) -> list[str]:
     """The page's section, for benchmarks/run.py."""
     asked = f"asked: at most {ASKED_CPU - 1:.0%} more CPU, and {ASKED_FIXED_S:g} s that do not grow"
     head = ["## What watching a training costs", "", f"scikit-learn, {files:,} files opened; {asked}.", ""]
-    return [*head, *measure(files, runs, repeats)]
+    return [*head, *measure(files, runs, repeats, many_repeats)]
 
 
 def main() -> None:
@@ -247,8 +282,11 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each side")
     parser.add_argument("--repeats", type=int, default=60, help="how often the model is fitted")
+    parser.add_argument(
+        "--long", type=int, default=500, help="the same for the training that computes longer"
+    )
     options = parser.parse_args()
-    measure(options.files, options.runs, options.repeats)
+    measure(options.files, options.runs, options.repeats, options.long)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from gc import freeze, set_threshold  # by name: the command gc is a module of t
 
 #: Python looks for cycles among all that a command has imported, again and again while it imports: a tenth of the
 #: processor time of a short command. So it looks more seldom (from so many new objects on) than by default (700).
-COLLECTED = (50_000, 20, 100)
+COLLECTED = (200_000, 20, 100)
 
 
 def main() -> None:

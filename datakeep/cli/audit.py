@@ -9,28 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.audit_export import Export, export_options, exported
+from datakeep.cli.audit_used import broken_lines, called, file_data, file_lines, used_data, used_lines
 from datakeep.cli.boundary import EXIT_INCOMPLETE, EXIT_NO
 from datakeep.cli.rendering import fact_lines, proof_data, proof_lines, some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
 from datakeep.cli.tampered_lines import distrusted, unless_deleted
-from datakeep.cli.undeclared_lines import (
-    reader_lines,
-    same_rows,
-    undeclared_data,
-    undeclared_lines,
-    unlisted_lines,
-    versions_read,
-)
+from datakeep.cli.undeclared_lines import reader_lines, same_rows
 from datakeep.core.unstated import grouped
-from datakeep.formats.model_words import model_rows, pairs, read_in_words
+from datakeep.formats.model_words import model_rows, read_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from datakeep.formats.model import ModelRecord
-    from datakeep.lineage.backwards import Way
-    from datakeep.workflows.audit import Audit, InputFacts, MadeOf
+    from datakeep.workflows.audit import Audit
+    from datakeep.workflows.made_of import InputFacts, MadeOf
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
 
 _INDENT = "  "
@@ -135,12 +129,12 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
     if isinstance(found, FileUsedBy):
         blind = found.broken and not found.models and not found.through
         code = EXIT_INCOMPLETE if found.not_searched or found.unread or blind else 0
-        return Answer(_file_data(found), list(_file_lines(found, subject)), code)
+        return Answer(file_data(found), list(file_lines(found, subject)), code)
     if not isinstance(found, Audit):
         same = found.undeclared
         is_unsure = bool(same.lacking or same.unlisted or found.broken or found.open)
         code = EXIT_INCOMPLETE if is_unsure and not found.records and not found.through else 0
-        return Answer(_used_data(found), list(_used_lines(found)), code)
+        return Answer(used_data(found), list(used_lines(found)), code)
     if found.made_of is None:
         unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
         known = found.files or found.undeclared
@@ -153,20 +147,20 @@ def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
         yield f"{found.asked}: no model's file on record; it is a registered dataset's own"
         yield f"  sha256 {found.sha256}"
         for file in found.files:
-            yield from _file_lines(file, subject)
+            yield from file_lines(file, subject)
         return
     if found.undeclared:
         yield f"{found.asked}: no model's file on record, and no registered file that is known here"
         yield f"  sha256 {found.sha256}"
         yield from reader_lines(found.undeclared)
-        yield from _broken_lines(found)
+        yield from broken_lines(found)
         yield from _unsearched_lines(found, subject)
         yield f"next: datakeep audit model:{found.undeclared[0].model}"
         return
     yield f"{found.asked}: not known: the keep has no readable record of it"
     if found.sha256:
         yield f"  sha256 {found.sha256}"
-    yield from _broken_lines(found)
+    yield from broken_lines(found)
     yield from _unsearched_lines(found, subject)
     if found.guesses:
         yield "a guess, no more: a model that was saved again has other bytes; the nearest on record are"
@@ -183,12 +177,6 @@ def _unsearched_lines(found: Audit, subject: str) -> Iterator[str]:
         yield f"  datakeep audit {quote(subject)} --fetch gets them"
 
 
-def _broken_lines(found: Audit | UsedBy | FileUsedBy) -> Iterator[str]:
-    if found.broken:
-        yield "records that cannot be read, and might have told more:"
-        yield from some([f"{one.path}: {one.reason}" for one in found.broken], mark="!")
-
-
 def _lines(found: Audit, subject: str) -> Iterator[str]:
     if found.made_of is None:
         return
@@ -197,7 +185,7 @@ def _lines(found: Audit, subject: str) -> Iterator[str]:
     if found.differing:
         yield click.style("the records of this file name different data:", fg="yellow")
         yield from some(found.differing, mark="!")
-        yield f"what follows is the newest one that was completed: {_called(found.made_of.record)}"
+        yield f"what follows is the newest one that was completed: {called(found.made_of.record)}"
     yield from _made_lines(found.made_of, "", set())
     if found.same_file:
         yield f"the same file is also recorded as {', '.join(found.same_file)}"
@@ -205,15 +193,11 @@ def _lines(found: Audit, subject: str) -> Iterator[str]:
     if found.files:
         yield "it is a registered dataset's own file too, of which a training left a copy:"
     for file in found.files:
-        yield from _file_lines(file, subject)
-    yield from _broken_lines(found)
+        yield from file_lines(file, subject)
+    yield from broken_lines(found)
     given = found.made_of.record.inputs
     if given:
         yield f"next: datakeep checkout {given[0].dataset}@{given[0].version} DEST gets its data"
-
-
-def _called(record: ModelRecord) -> str:
-    return record.label + (" (FAILED)" if record.status == "failed" else "")
 
 
 def _made_lines(made: MadeOf, indent: str, told: set[str]) -> Iterator[str]:
@@ -285,7 +269,7 @@ def _data(found: Audit) -> dict[str, Any]:
         "model": _made_data(found.made_of) if found.made_of else None,
         "same_file": list(found.same_file),
         "differing": list(found.differing),
-        "registered_files": [_file_data(one) for one in found.files],
+        "registered_files": [file_data(one) for one in found.files],
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
         "read_undeclared": [
             {"model": one.model, "at": list(one.at), "sure": one.is_sure} for one in found.undeclared
@@ -315,116 +299,4 @@ def _input_data(found: InputFacts) -> dict[str, Any]:
         "newest": found.newer,
         "unknown": list(found.unknown),
         "parents": [_input_data(parent) for parent in found.parents],
-    }
-
-
-def _used_lines(found: UsedBy) -> Iterator[str]:
-    name = f"{found.dataset}@{found.version}" if found.version else found.dataset
-    records = [one for one in found.records if one.label not in found.unread]
-    if not records and not found.through and (found.broken or found.open):
-        yield f"{name}: not known: no record that can be read says that a model used it; this is no 'no'"
-    elif not records:
-        itself = " itself" if found.through else ""
-        yield f"{name}: no recorded model used it{itself}"
-    else:
-        yield f"{name} went into:"
-        rows = [
-            (
-                record.label,
-                ", ".join(versions_read(record, found)),
-                (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
-                pairs(record.metrics),
-            )
-            for record in records
-        ]
-        yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
-    yield from undeclared_lines(found)
-    yield from _way_lines(found.derived, "datasets that were derived from it:")
-    yield from _way_lines(found.through, "through base models and derived datasets it went into:")
-    yield from _open_lines(found)
-    if found.unread:
-        yield "given to, but nothing of it was read by:"
-        yield from some(found.unread, mark="-")
-    yield from _broken_lines(found)
-    if records:
-        first = records[0]
-        yield f"next: datakeep audit model:{first.model}@{first.version}"
-    elif found.through:
-        yield f"next: datakeep audit model:{found.through[0].end}"
-
-
-def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
-    if ways:
-        yield head
-        rows = [(way.end, " → ".join(map(str, way.nodes))) for way in ways]
-        yield from (f"  {line}" for line in table(rows))
-
-
-def _open_lines(found: UsedBy | FileUsedBy) -> Iterator[str]:
-    if found.open:
-        yield "not known, because a record on the way is not there:"
-        yield from some(found.open, mark="?")
-
-
-def _file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
-    name = f"{found.dataset}:{found.path}"
-    if found.versions:
-        yield f"{name} is in {', '.join(found.versions)}"
-    if found.not_searched:
-        yield f"not searched: {found.not_searched}"
-        yield f"  datakeep audit {quote(subject)} --fetch gets them"
-    if found.unread:
-        yield "not searched, since the register entry cannot be read:"
-        yield from some([f"{one.path}: {one.reason}" for one in found.unread], mark="?")
-        yield f"  next: git log -- {quote(found.unread[0].path)} shows who changed it"
-    if found.models:
-        rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
-        yield from (f"  {line}" for line in table(rows, head=("MODEL", "USED", "THE FILE", "BECAUSE")))
-    elif found.broken and not found.through:
-        yield "not known: no record that can be read says that a model used these versions; this is no 'no'"
-    elif found.versions or found.not_searched or found.unread:
-        yield "no recorded model used these versions itself, and none is known to have read a copy of this file"
-    head = "through others these versions went into (whether this file did is not known):"
-    yield from _way_lines(found.through, head)
-    yield from _open_lines(found)
-    yield from unlisted_lines(found.unlisted)
-    yield from _broken_lines(found)
-    if found.models:
-        yield f"next: datakeep audit model:{found.models[0].model}"
-
-
-def _file_data(found: FileUsedBy) -> dict[str, Any]:
-    return {
-        "dataset": found.dataset,
-        "path": found.path,
-        "versions": list(found.versions),
-        "models": [
-            {"model": one.model, "used": one.dataset_version, "file": one.verdict, "because": one.why}
-            for one in found.models
-        ],
-        "through": _ways_data(found.through),
-        "unknown": [*found.open, *unlisted_lines(found.unlisted)],
-        "not_searched": [str(found.not_searched)] if found.not_searched else [],
-        "unread": [{"path": one.path, "reason": one.reason} for one in found.unread],
-        "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
-    }
-
-
-def _ways_data(ways: Sequence[Way]) -> list[dict[str, Any]]:
-    return [{"name": str(way.end), "way": [str(node) for node in way.nodes]} for way in ways]
-
-
-def _used_data(found: UsedBy) -> dict[str, Any]:
-    read = [one for one in found.records if one.label not in found.unread]
-    return {
-        "dataset": found.dataset,
-        "version": found.version,
-        "models": [record.to_dict() for record in read],
-        "versions_read": {_called(one): versions_read(one, found) for one in read},
-        "given_unread": list(found.unread),
-        "undeclared": undeclared_data(found),
-        "derived": _ways_data(found.derived),
-        "through": _ways_data(found.through),
-        "unknown": list(found.open),
-        "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }

@@ -12,6 +12,7 @@ import click
 from datakeep.cli.printable import printable
 from datakeep.cli.session import Answer
 from datakeep.cli.tampered_lines import tampered_lines
+from datakeep.core.errors import Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,6 +120,11 @@ def exported(
     from datakeep.workflows.report_file import write_report
 
     graph = answer_of(keep, found, subject, now=now, tampered=tampered)
+    if graph is None and shown.code == 0:
+        raise Unsupported(
+            f"nothing was written: of {subject} it is known who read its bytes, and no more, which is no graph",
+            next_step="leave out --html and --format; datakeep audit model:NAME --html FILE is of one of them",
+        )
     if graph is None:
         nothing = "nothing was written: the keep has no record to make it of"
         return replace(shown, data={**shown.data, "written": []}, lines=[*shown.lines, nothing])

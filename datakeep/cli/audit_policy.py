@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.tampered_lines import distrusted
 from datakeep.core.counts import counted
@@ -45,8 +46,8 @@ def answer(session: Session, subjects: Sequence[str]) -> Answer:
 
 def _lines(found: Policy) -> Iterator[str]:
     told = [one for one in found.complaints if one.kind != "tampered"]  # those stand before all else
-    for kind, some in groupby(told, key=lambda one: one.kind):
-        complaints = list(some)
+    for kind, of_kind in groupby(told, key=lambda one: one.kind):
+        complaints = list(of_kind)
         yield click.style(f"{_HEADS[kind]}:", bold=True)
         for one in complaints[:_SHOWN]:
             yield f"  ! {one.about}: {one.what}"
@@ -56,6 +57,7 @@ def _lines(found: Policy) -> Iterator[str]:
         if len(complaints) > _SHOWN:
             yield f"  … and {len(complaints) - _SHOWN:,} more (all with --json)"
     yield from _test_lines(found)
+    yield from _scored_lines(found)
     if found.unseen:
         yield f"what else they read was not fully observed: {_models(found.unseen)}"
     if found.unknown_files:
@@ -87,6 +89,14 @@ def _test_lines(found: Policy) -> Iterator[str]:
         yield f"  … and {len(ranked) - _SHOWN:,} more (all with --json)"
 
 
+def _scored_lines(found: Policy) -> Iterator[str]:
+    """What is no complaint since the order was seen; it says nothing of why this model was kept."""
+    if found.scored:
+        yield "read a test split only after the model was written, which is no complaint:"
+        lines = [f"{one.model}: {one.about}, {one.what}" for one in found.scored]
+        yield from some(lines, mark="-", limit=_MODELS)
+
+
 def _verdict(found: Policy) -> str:
     failed = f" ({counted(found.failed, 'failed training')} left out)" if found.failed else ""
     if found.complaints:
@@ -99,9 +109,10 @@ def _verdict(found: Policy) -> str:
         return f"no recorded model{failed}: nothing to judge"
     count = f"all {found.models:,} models" if found.models > 1 else "the one model"
     blind = "; " + "see above what was not fully observed" if found.unseen or found.unknown_files else ""
+    before = " before the model was written" if found.scored else ""
     return (
         f"{count}: data owned, proven, not expired, of known privacy, declared, "
-        "and no test split was read beside other data"
+        f"and no test split was read beside other data{before}"
         f"{blind}{failed}"
     )
 
@@ -122,6 +133,7 @@ def _data(found: Policy) -> dict[str, Any]:
             }
             for one in found.test_reads
         ],
+        "scored_after": [{"model": one.model, "about": one.about, "what": one.what} for one in found.scored],
         "not_observed": list(found.unseen),
         "files_not_known": list(found.unknown_files),
     }

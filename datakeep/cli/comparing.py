@@ -44,6 +44,18 @@ def comparison_lines(found: Comparison, old: str, new: str) -> Iterator[str]:
     yield from _row_lines(found)
 
 
+def rows_lines(found: Comparison) -> Iterator[str]:
+    """The rows of those tables alone that are not the same in both."""
+    if found.same:
+        yield f"rows of the tables that changed: same ({counted(found.old_rows, 'row')}), {_how(found)}"
+        return
+    yield f"rows of the tables that changed: {found.old_rows:,} → {found.new_rows:,}"
+    if found.why_by_row:
+        yield f"  counted as wholes: {printable(found.why_by_row)}"
+    yield from _column_lines(found)
+    yield from _row_lines(found)
+
+
 def _how(found: Comparison) -> str:
     columns = counted(found.compared, "column")
     return (

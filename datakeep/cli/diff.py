@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.comparing import rows_lines
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
@@ -23,21 +24,25 @@ if TYPE_CHECKING:
 
 @answering(name="diff")
 @click.argument("references", metavar="NAME[@A] [NAME@B]", nargs=-1, required=True)
-def command(session: Session, references: tuple[str, ...]) -> Answer:
-    r"""Tell what changed between two versions: files, columns, manifest, documents and code.
+@click.option("--rows", is_flag=True, help="Compare the rows of large tables too, and get what is not here.")
+def command(session: Session, references: tuple[str, ...], rows: bool) -> Answer:
+    r"""Tell what changed between two versions: files, rows, columns, manifest, documents and code.
 
-    With one version: since the one before it. Exit code 0: they are the same; 3: they differ.
+    With one version: since the one before it. Rows are those of the tables that changed, by the key that the data
+    dictionary states, else as wholes; up to 32 MB of them without --rows. Exit code 0: they are the same; 3: they
+    differ.
 
     \b
     Example:
       datakeep diff orders
       datakeep diff orders@v1 orders@v3
+      datakeep diff orders@v1 orders@v3 --rows
     """
     from datakeep.workflows.diff import diff
 
     if len(references) > 2:
         raise click.UsageError("diff compares two versions, not more")
-    found = diff(session.keep(), references)
+    found = diff(session.keep(), references, rows=rows)
     return Answer(_data(found), list(_lines(found)), 0 if found.is_same else EXIT_NO)
 
 
@@ -53,6 +58,7 @@ def _lines(found: Difference) -> Iterator[str]:
         else f"files: same ({counted(found.new.files, 'file')})"
     )
     yield from _paths(found.files)
+    yield from _rows(found, old, new)
     yield from _fields("columns", found.columns)
     yield from _fields("manifest", found.fields)
     if found.profile:
@@ -61,6 +67,16 @@ def _lines(found: Difference) -> Iterator[str]:
     if found.documents:
         yield f"documents and code: {_counts(found.documents)}"
         yield from _paths(found.documents)
+
+
+def _rows(found: Difference, old: str, new: str) -> Iterator[str]:
+    """The rows of the tables that changed, with a few of them where the data is not personal."""
+    if found.rows is not None:
+        yield from rows_lines(found.rows)
+    elif found.no_rows:
+        yield f"rows: not compared, {found.no_rows}"
+        if found.on_demand:
+            yield f"  datakeep diff {old} {new} --rows compares them"
 
 
 def _counts(files: FileChanges) -> str:
@@ -90,6 +106,8 @@ def _data(found: Difference) -> dict[str, Any]:
         "files": _file_data(found.files),
         "columns": _field_data(found.columns),
         "fields": _field_data(found.fields),
+        "rows": found.rows.to_dict() if found.rows else None,
+        "rows_not_compared": found.no_rows or None,
         "documents": _file_data(found.documents),
         "profile": list(found.profile),
     }

@@ -37,7 +37,7 @@ def record_lines(recorded: Recorded, root: Path) -> Iterator[str]:
         yield f"  {tracked_in_words(record.tracked)}"
         yield from _unmatched_lines(record)
     yield from _undeclared_lines(record)
-    if record.observed and record.observed.by != "strace":
+    if record.misses_reads:
         yield f"  {observed_in_words(record)}"
     if record.code.dirty:
         yield "  the code has changes that are not committed" + (

@@ -51,7 +51,8 @@ def _row(column: ColumnProfile, rows: int) -> tuple[str, str, str, str, str]:
     if column.nulls and rows:
         nulls += f" ({_share(column.nulls, rows)})"
     mark = "~" if "distinct" in column.approximate else ""
-    distinct = "" if column.distinct is None else f"{mark}{column.distinct:,}"
+    # Earlier versions of datakeep wrote estimates down that exceed the number of values.
+    distinct = "" if column.distinct is None else f"{mark}{min(column.distinct, rows - column.nulls):,}"
     return printable(column.name), nulls, distinct, _column_bars(column), ", ".join(_said(column, rows))
 
 

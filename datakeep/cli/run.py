@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datakeep.cli.lean import lean_arrow
 from datakeep.cli.model_lines import record_lines
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
@@ -75,6 +76,8 @@ def command(
       datakeep run --model churn --uses orders@v3 --out runs/7 -- python train.py --data {orders} --out {out}
       datakeep run --model churn-fine --uses orders --base churn@v7 -- python tune.py
     """
+    # MLflow's client has both numpy and Arrow, and may want one of the other.
+    lean_arrow(arrays=not no_mlflow and bool(mlflow or os.environ.get("MLFLOW_TRACKING_URI")))
     from datakeep.repository.identity import identity
     from datakeep.workflows.run import Order, run
 

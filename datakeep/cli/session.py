@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from datakeep.cli.progress import Shown
     from datakeep.core.progress import Progress
     from datakeep.workflows.keep import Keep
+
+#: Where a line ends, with the spaces around it; and tabs, whose width is not known.
+_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\t]\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +132,11 @@ def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]
 
 
 def table(rows: Iterable[Sequence[object]], *, head: Sequence[str] = ()) -> list[str]:
-    """Rows as aligned columns, as wide as they need to be; wide characters count as two."""
+    """Rows as aligned columns, as wide as they need to be; wide characters count as two, and a cell is one line."""
     from rich.cells import cell_len
 
-    shown = [[str(cell) for cell in row] for row in ([head] if head else [])] + [
-        [str(cell) for cell in row] for row in rows
+    shown = [[_cell(cell) for cell in row] for row in ([head] if head else [])] + [
+        [_cell(cell) for cell in row] for row in rows
     ]
     widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
     lines = [
@@ -142,3 +146,9 @@ def table(rows: Iterable[Sequence[object]], *, head: Sequence[str] = ()) -> list
         for row in shown
     ]
     return [click.style(lines[0], bold=True), *lines[1:]] if head and lines else lines
+
+
+def _cell(value: object) -> str:
+    """One line of what can be printed, so that its width is what will be seen."""
+    text = str(value)
+    return text if text.isprintable() else printable(_BREAKS.sub(" ", text))

@@ -13,11 +13,15 @@ from datakeep.cli.rendering import fact_lines, proof_data, proof_lines
 from datakeep.cli.session import Answer, Session, size, table
 from datakeep.cli.session import command as answering
 from datakeep.cli.tampered_lines import distrusted, unless_deleted
+from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datakeep.workflows.show import Shown
+
+#: Of a wide table, the columns that are listed; and of a type, the characters.
+_COLUMNS, _TYPE_WIDTH = 60, 60
 
 
 @answering(name="show")
@@ -61,7 +65,9 @@ def _lines(shown: Shown) -> Iterator[str]:
         yield f"  the manifest cannot be read: {shown.fault}"
     if shown.columns:
         yield "columns"
-        yield from (f"  {line}" for line in table(shown.columns))
+        yield from (f"  {line}" for line in table([_column(*one) for one in shown.columns[:_COLUMNS]]))
+        if len(shown.columns) > _COLUMNS:
+            yield f"  … and {counted(len(shown.columns) - _COLUMNS, 'more column')} (--json has them)"
     if shown.profile:
         yield from profile_lines(shown.profile)
     elif shown.no_profile:
@@ -73,6 +79,11 @@ def _lines(shown: Shown) -> Iterator[str]:
     yield "proofs"
     yield from proof_lines(shown.proofs, alike=shown.alike)
     yield f"next: datakeep checkout {name} DEST gets its files; datakeep log {entry.dataset} lists its versions"
+
+
+def _column(name: str, kind: str, unit: str, meaning: str) -> tuple[str, str, str, str]:
+    """A type of many fields is cut, so that it does not push what stands behind it out of sight."""
+    return name, kind if len(kind) <= _TYPE_WIDTH else f"{kind[:_TYPE_WIDTH]}…", unit, meaning
 
 
 def _version_rows(shown: Shown) -> Iterator[tuple[str, str]]:

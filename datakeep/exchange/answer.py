@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from datakeep.core.errors import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from datakeep.formats.manifest import Manifest
@@ -97,13 +97,17 @@ def _label(name: str, version: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A version of a model; without ``record`` the keep has none that can be read."""
+    """A version of a model; without ``record`` the keep has none that can be read.
+
+    ``same`` has the registered files that have the bytes of undeclared ones, in words, by the place of these.
+    """
 
     name: str
     version: str | None
     record: ModelRecord | None = None
     facts: tuple[Fact, ...] = ()
     unknown: tuple[str, ...] = ()
+    same: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -179,7 +179,11 @@ def _undeclared(model: Model, record: ModelRecord) -> Iterable[dict[str, Any]]:
     """Files that were read and belong to no dataset that was given."""
     for place, entry in enumerate(record.undeclared):
         sha256 = entry.get("sha256")
-        said = {"undeclared-input-of": model.label, "checkout-of": entry.get("of")}
+        said = {
+            "undeclared-input-of": model.label,
+            "checkout-of": entry.get("of"),
+            "same-bytes-as": model.same.get(str(entry.get("path"))),
+        }
         yield without_empty(
             {
                 "type": "file",

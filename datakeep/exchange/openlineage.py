@@ -17,7 +17,7 @@ from datakeep.exchange.json_text import json_text, without_empty
 from datakeep.exchange.places import moment, slug, uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from datakeep.exchange.answer import Answer, Dataset, Model
     from datakeep.formats.manifest import CodeAt, Manifest, Source
@@ -199,7 +199,7 @@ class _Writer:
         read = [one for one in record.inputs if not record.read_nothing_of(one)]
         reads = [self._input(given) for given in read]
         bases = [self._version(name, "models") for name in record.base_models]
-        files = [_undeclared(entry) for entry in record.undeclared if entry.get("path")]
+        files = [_undeclared(entry, model.same) for entry in record.undeclared if entry.get("path")]
         artifacts = [artifact.to_dict() for artifact in record.artifacts]
         facets = {
             "version": _facet("DatasetVersionDatasetFacet", datasetVersion=record.version),
@@ -294,11 +294,12 @@ def _tables(source: Source) -> Iterator[dict[str, Any]]:
         yield {"namespace": "file" if is_file else namespace, "name": name, "facets": facets}
 
 
-def _undeclared(entry: dict[str, Any]) -> dict[str, Any]:
+def _undeclared(entry: dict[str, Any], same: Mapping[str, str]) -> dict[str, Any]:
     """A file that a training read and that belongs to no dataset that it was given."""
-    facets = {
-        "datakeep_undeclared": _own("DatasetFacet", **{str(key): value for key, value in entry.items()})
-    }
+    said = {str(key): value for key, value in entry.items()}
+    if whose := same.get(str(entry["path"])):
+        said["same_bytes_as"] = whose
+    facets = {"datakeep_undeclared": _own("DatasetFacet", **said)}
     return {"namespace": "file", "name": str(entry["path"]), "facets": facets}
 
 

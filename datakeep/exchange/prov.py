@@ -14,6 +14,8 @@ from datakeep.exchange.json_text import json_text
 from datakeep.exchange.places import moment, slug, uri
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from datakeep.exchange.answer import Answer, Dataset, Model
     from datakeep.formats.manifest import Source
     from datakeep.formats.model import ModelRecord
@@ -112,7 +114,7 @@ class _Document:
             )
             self._relate("wasDerivedFrom", prov_generatedEntity=file, prov_usedEntity=key)
         for entry in record.undeclared:
-            self._undeclared(run, entry)
+            self._undeclared(run, entry, model.same)
 
     def _run(self, model: Model, record: ModelRecord) -> str:
         environment = record.environment
@@ -159,7 +161,7 @@ class _Document:
             datakeep_uncommitted=dirty,
         )
 
-    def _undeclared(self, run: str, entry: dict[str, Any]) -> None:
+    def _undeclared(self, run: str, entry: dict[str, Any], same: Mapping[str, str]) -> None:
         path = str(entry.get("path", "unknown"))
         file = self._add(
             "entity",
@@ -168,6 +170,7 @@ class _Document:
             prov_label=path,
             datakeep_sha256=entry.get("sha256"),
             datakeep_checkoutOf=entry.get("of"),
+            datakeep_sameBytesAs=same.get(path),
         )
         self._relate("used", prov_activity=run, prov_entity=file, datakeep_how="undeclared")
 

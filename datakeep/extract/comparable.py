@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from datakeep.extract.readable import readable_text
 from datakeep.extract.values import decoded, kind_of, plain, text_of
 
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
@@ -57,8 +58,10 @@ def as_text(array: Any) -> Any:
     if kind == "binary":
         return _texts([None if one is None else one.hex() for one in array.to_pylist()])
     if kind == "other":
-        parts = array if kinds.is_interval(arrow_type) else comparable(array)
-        return _texts([None if one is None else str(one) for one in parts.to_pylist()])
+        if kinds.is_interval(arrow_type):
+            return _texts([None if one is None else str(one) for one in array.to_pylist()])
+        parts = comparable(array).to_pylist()
+        return _texts([None if one is None else readable_text(one, arrow_type) for one in parts])
     # Each different value is written once.
     encoded = plain(array).dictionary_encode()
     written = _texts([text_of(value, arrow_type) for value in encoded.dictionary.to_pylist()])

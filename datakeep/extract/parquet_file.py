@@ -57,6 +57,19 @@ class ParquetReader:
             yield from parquet.iter_batches(_rows_at_once(parquet.metadata))
 
 
+def read_schema(schema: Any) -> Any:
+    """Arrow's schema of what is written as ``schema``: an element of a list has another name."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    return pq.read_schema(pa.BufferReader(sink.getvalue()))
+
+
+def rows_and_batch(shown: str, file: Path) -> tuple[int, int]:
+    """How many rows a file has, and how many of them :meth:`ParquetReader.batches` gives at a time."""
+    with _opened(shown, file) as parquet:
+        return int(parquet.metadata.num_rows), _rows_at_once(parquet.metadata)
+
+
 def _rows_at_once(metadata: Any) -> int:
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     widest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datakeep.core.progress import Progress
+    from datakeep.extract.counting import Counting
+    from datakeep.extract.tally import Tally
     from datakeep.formats.manifest import Column
 
 #: Tabular files that are read; of more, the first by path.
@@ -41,43 +43,59 @@ def profile(
     *,
     progress: Progress,
     time: str | None = None,
+    counted_before: Counting | None = None,
 ) -> Profile | None:
     """The profile of the tables among ``files`` that have these columns; None if there are none.
 
-    Every file is read once, from its beginning to its end. It holds values of the data: see
-    :func:`datakeep.formats.profile.withholding`.
+    Every file is read once, from its beginning to its end, unless its rows were counted while they were written. It
+    holds values of the data: see :func:`datakeep.formats.profile.withholding`.
 
     Args:
         files: Path in the dataset, and where the file lies now; those that are no tables are left out.
         columns: Names and types, as ``describe`` found them.
         progress: Told of each file.
         time: The column whose days are counted; without it, the only column of dates or moments.
+        counted_before: What was counted of rows that were written to files; used if these are those files.
 
     Raises:
         SourceMalformed: A file is not what its name says, perhaps where ``describe`` did not look; names the line.
         SourceUnreadable, SourceMissing: A file cannot be opened, or is gone.
     """
-    from datakeep.extract.tally import Tally
-
     tables = sorted(file for file in files if tabular.extension(file[0]) in tabular.TABULAR)
     if not tables or not columns:
         return None
     read = tables[:PROFILED_FILES]
-    progress.stage("profile", total=len(read), unit="files")
     profiled = columns[:PROFILED_COLUMNS]
-    when, why_not = _time_column(profiled, time)
-    threads = min(len(os.sched_getaffinity(0)), _THREADS)
-    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as reading:
-        tally = Tally(profiled, when, pool.map)
-        taken = sum(_take(tally, path, file, columns, progress, reading) for path, file in read)
-    if not taken:
-        return None
+    when, why_not = time_column(profiled, time)
     notes = [why_not] if why_not else []
     if len(read) < len(tables):
         notes.append(f"of {counted(len(tables), 'tabular file')}, the first {len(read):,} by path were read")
+    found = counted_before.tally_of(read, columns, when) if counted_before else None
+    if found is not None:
+        return _finished(found, len(read), len(tables), len(columns), notes)
+    progress.stage("profile", total=len(read), unit="files")
+    return _finished(*_read(read, columns, when, progress), len(tables), len(columns), notes)
+
+
+def _read(
+    files: Sequence[tuple[str, Path]], columns: Sequence[Column], when: str | None, progress: Progress
+) -> tuple[Tally, int]:
+    """All rows of those files that have the columns, and how many files those are."""
+    from datakeep.extract.tally import Tally
+
+    threads = min(len(os.sched_getaffinity(0)), _THREADS)
+    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as reading:
+        tally = Tally(columns[:PROFILED_COLUMNS], when, pool.map)
+        return tally, sum(_take(tally, path, file, columns, progress, reading) for path, file in files)
+
+
+def _finished(tally: Tally, taken: int, files: int, columns: int, notes: list[str]) -> Profile | None:
+    """The profile of ``taken`` of so many tabular files of so many columns; None of none."""
+    if not taken:
+        return None
     fields = {
         "files": taken, "rows": tally.rows, "columns": tally.columns(),
-        "left_out": len(tables) - taken, "columns_left_out": len(columns) - len(profiled),
+        "left_out": files - taken, "columns_left_out": max(columns - PROFILED_COLUMNS, 0),
         "time": tally.periods(), "notes": notes + tally.notes(),
     }  # fmt: skip
     stated = {name: value for name, value in fields.items() if value or name in ("files", "rows", "columns")}
@@ -123,7 +141,7 @@ def _parts(batch: Any) -> Iterator[Any]:
         yield batch.slice(start, BATCH_ROWS)
 
 
-def _time_column(columns: Sequence[Column], stated: str | None) -> tuple[str | None, str | None]:
+def time_column(columns: Sequence[Column], stated: str | None) -> tuple[str | None, str | None]:
     """The column whose days are counted, or why there is none, where that is worth a word."""
     dated = [one.name for one in columns if (one.type or "").startswith(("date", "timestamp"))]
     if stated is not None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
 from datakeep.core.changes import apart
 from datakeep.core.errors import SourceEmpty, SourceMalformed
+from datakeep.core.literals import literal, moment_literal
 from datakeep.extract import tabular
 from datakeep.extract.comparable import as_instant, as_text, comparable
 from datakeep.extract.interface import merged_type, shown_type
-from datakeep.extract.values import fitted, kind_of, text_of, type_named
+from datakeep.extract.readable import readable_text
+from datakeep.extract.values import fitted, type_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,12 +33,14 @@ class Matched:
         old: Its type on the old side; None where no value tells it.
         new: Its type on the new side.
         how: By its own values, by the instant of its moments, or by the text of its values.
+        nested: Arrow's type, where it is one of lists or structs and both sides have the same.
     """
 
     name: str
     old: str | None
     new: str | None
     how: Literal["values", "instants", "text"]
+    nested: Any = None
 
     @property
     def is_changed(self) -> bool:
@@ -67,19 +70,12 @@ class Matched:
         return apart(self._text(old), self._text(new), _CUT + 1)
 
     def _text(self, value: Any) -> str:
-        arrow_type = type_named(self.new)
-        kind = kind_of(arrow_type)
-        if self.how == "text" or kind == "text":
+        arrow_type = type_named(self.new) or self.nested
+        if self.how == "text" or (arrow_type is None and isinstance(value, bytes)):
             return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         if self.how == "instants":
-            zone = "UTC" if "tz=" in (self.new or "") else None
-            fits = abs(int(value)) < 1 << 63
-            return text_of(int(value), pa.timestamp("ns", zone)) if fits else f"{value} ns"
-        if kind == "float":
-            double = arrow_type.bit_width == 64
-            (number,) = struct.unpack("<d" if double else "<f", struct.pack("<q" if double else "<i", value))
-            return text_of(number, arrow_type)
-        return str(value) if kind == "other" else text_of(value, arrow_type)
+            return moment_literal(int(value), 10**9) + ("Z" if "tz=" in (self.new or "") else "")
+        return literal(value) if arrow_type is None else readable_text(value, arrow_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +86,13 @@ class Side:
         types: Column to type, in the order of the first file.
         is_text: Whether a file of it has text for every value, as CSV does.
         is_keyed: Whether a file of it names the values of each row, as JSON does.
+        nested: Arrow's type of the columns of lists and structs, where a file tells it.
     """
 
     types: Mapping[str, str | None]
     is_text: bool
     is_keyed: bool
+    nested: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, files: Sequence[tuple[str, Path]]) -> Side:
@@ -107,9 +105,11 @@ class Side:
         if not files:
             raise SourceEmpty("there is no file to compare", next_step="name the files of both sides")
         types: dict[str, str | None] = {}
+        nested: dict[str, Any] = {}
         formats = {shown: tabular.extension(shown) for shown, _ in files}
         for shown, file in files:
-            found = _types(shown, file)
+            found, arrow_types = _types(shown, file)
+            nested |= arrow_types
             if types and formats[shown] not in tabular.KEYED and found.keys() != types.keys():
                 raise SourceMalformed(
                     f"{shown} has other columns than {files[0][0]}, though both are of one side",
@@ -119,7 +119,7 @@ class Side:
             for name, kind in found.items():
                 types[name] = merged_type(types.get(name), kind)
         kinds = set(formats.values())
-        return cls(types, bool(kinds & {"csv", "tsv"}), bool(kinds & tabular.KEYED))
+        return cls(types, bool(kinds & {"csv", "tsv"}), bool(kinds & tabular.KEYED), nested)
 
     def batches(self, shown: str, file: Path, columns: Sequence[Matched]) -> Iterator[Any]:
         """The file's rows in the form in which both sides meet, as tables with the columns ``c0``, ``c1`` …."""
@@ -140,8 +140,8 @@ def _taken(batch: Any, columns: Sequence[Matched]) -> Any:
     return pa.table(arrays)
 
 
-def _types(shown: str, file: Path) -> dict[str, str | None]:
-    """The columns of a file, the first of each name."""
+def _types(shown: str, file: Path) -> tuple[dict[str, str | None], dict[str, Any]]:
+    """The columns of a file, the first of each name; and Arrow's types of those that have no plain name."""
     kind = tabular.extension(shown)
     if kind not in tabular.TABULAR:
         raise SourceMalformed(
@@ -149,18 +149,22 @@ def _types(shown: str, file: Path) -> dict[str, str | None]:
             next_step=f"compare files that end in {', '.join(sorted(tabular.TABULAR))}",
         )
     reader = tabular.reader_of(kind)
+    nested = {}
     if kind in ("parquet", "pq"):
         first = next(iter(reader.batches(shown, file, ())))
         found = [(field.name, shown_type(field.type)) for field in first.schema]
+        nested = {
+            field.name: field.type for field in first.schema if type_named(shown_type(field.type)) is None
+        }
     else:
         found = list(reader.inspect(shown, file).columns)
-    return dict(reversed([*dict(reversed(found)).items()]))
+    return dict(reversed([*dict(reversed(found)).items()])), nested
 
 
 def matched(old: Side, new: Side) -> list[Matched]:
     """The columns that both sides have, in the old order, and how they are compared."""
     return [
-        Matched(name, kind, new.types[name], _how(old, new, kind, new.types[name]))
+        Matched(name, kind, new.types[name], _how(old, new, kind, new.types[name]), new.nested.get(name))
         for name, kind in old.types.items()
         if name in new.types
     ]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _BYTE_BASE = 0x100000001B3
 _SPACE = 1 << 64
+#: Integers whose range is less than so many times their number are dense.
+_DENSE = 2
 
 
 def mixed(words: Any) -> Any:
@@ -76,6 +78,33 @@ def _text_hashes(array: Any) -> Any:
         running = np.concatenate((np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)))
         sums = running[offsets[1:] - first] - running[offsets[:-1] - first]
     return mixed(mixed(sums) ^ lengths.astype(np.uint64))
+
+
+def _arrow(numbers: Any) -> Any:
+    """Numbers or booleans of numpy as an Arrow array, without numpy's masked arrays, which Arrow's own way loads."""
+    held = np.packbits(numbers, bitorder="little") if numbers.dtype == np.bool_ else numbers
+    kind = pa.from_numpy_dtype(numbers.dtype)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(held)])
+
+
+def different(array: Any) -> tuple[Any, Any]:
+    """The different values of a plain array without nulls, NaN and -0 (Arrow), and the rows of each (numpy, int64).
+
+    A hash table is the slow way for two kinds of integers that keys and counts mostly are: dense ones, which are
+    counted in a table of their range, and increasing ones, which all differ.
+    """
+    if kinds.is_integer(array.type) and len(array) > 1:
+        numbers = array.to_numpy()
+        least, greatest = int(numbers.min()), int(numbers.max())
+        if greatest - least < _DENSE * len(numbers):
+            wide = np.uint64 if numbers.dtype == np.uint64 else np.int64
+            rows = np.bincount((numbers.astype(wide) - wide(least)).astype(np.int64))
+            there = np.nonzero(rows)[0]
+            return _arrow((there.astype(wide) + wide(least)).astype(numbers.dtype)), rows[there]
+        if (numbers[1:] > numbers[:-1]).all():
+            return array, np.ones(len(numbers), np.int64)
+    found = array.value_counts()
+    return found.field(0), found.field(1).to_numpy()
 
 
 class Distinct:
@@ -144,7 +173,7 @@ def _largest(values: Any, counts: Any, size: int) -> tuple[Any, Any, int]:
         place = len(counts) - size - 1
         lost = int(np.partition(counts, place)[place])
     there = counts > lost
-    return values.filter(pa.array(there)), counts[there] - lost, lost
+    return values.filter(_arrow(there)), counts[there] - lost, lost
 
 
 class RowSample:
@@ -170,7 +199,7 @@ class RowSample:
         found = mixed(np.arange(first, first + rows, dtype=np.uint64))
         places = np.nonzero(found <= np.uint64(self._limit))[0]
         self._hashes = np.concatenate((self._hashes, found[places]))
-        return pa.array(places)
+        return _arrow(places)
 
     def put(self, column: int, values: Any) -> None:
         """The values of a column in the rows that were last drawn."""
@@ -183,7 +212,7 @@ class RowSample:
         self._limit = int(np.partition(self._hashes, self._size - 1)[self._size - 1])
         kept = self._hashes <= np.uint64(self._limit)
         self._hashes = self._hashes[kept]
-        mask = pa.array(kept)
+        mask = _arrow(kept)
         for column, parts in self._values.items():
             self._values[column] = [pa.concat_arrays(parts).filter(mask)]
 

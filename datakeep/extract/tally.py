@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as kinds
 
 from datakeep.core.counts import counted
 from datakeep.extract import values
-from datakeep.extract.sketches import Distinct, Frequent, RowSample, exact_sum, hashes
+from datakeep.extract.sketches import Distinct, Frequent, RowSample, different, exact_sum, hashes
 from datakeep.formats.profile import Periods, Top
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from datakeep.formats.manifest import Column
 
@@ -39,6 +40,8 @@ BARS = 12
 #: Days that are listed; of more it is months, of more of those years. And days that are held while counting.
 DAYS, MONTHS, YEARS = 1_100, 600, 2_000
 HELD_DAYS = 100_000
+#: Twelve times the range of smaller integers fits into 64 bits.
+_SMALL = 1 << 58
 _ROUNDED = Context(prec=15, rounding=ROUND_HALF_EVEN)
 _EXACT = Context(prec=200)
 
@@ -147,13 +150,12 @@ class _Column:
             self._total += exact_sum(array)
         if self.kind in ("text", "binary"):
             array = self._measured(array)
-        found = array.value_counts()
-        different, counts = found.field(0), found.field(1).to_numpy()
-        self._frequent.add(different, counts)
+        found, rows = different(array)
+        self._frequent.add(found, rows)
         if self.kind != "boolean":
-            self._distinct.add(hashes(different))
+            self._distinct.add(hashes(found))
         if self.kind not in ("binary", "boolean"):
-            ends = pc.min_max(different).as_py()
+            ends = pc.min_max(found).as_py()
             self._least = ends["min"] if self._least is None else min(self._least, ends["min"])
             self._greatest = ends["max"] if self._greatest is None else max(self._greatest, ends["max"])
 
@@ -191,20 +193,20 @@ class _Column:
         """Distinct, top, quantiles and histogram, and which of them are approximate."""
         frequent = self._frequent
         figures: dict[str, Any] = {
-            "distinct": len(frequent.rows) if frequent.exact else self._distinct.estimate()
+            "distinct": len(frequent.rows) if frequent.exact else min(self._distinct.estimate(), self.counted)
         }
         approximate = [] if frequent.exact else ["distinct"]
         if top := self._top():
             figures["top"] = top
             approximate += [] if frequent.exact else ["top"]
         if self.is_ordered and self.counted:
-            ordered = (
-                sorted(frequent.rows.items()) if frequent.exact else _sample_counts(self._sampled(sampled))
+            ordered, rows = (
+                _by_value(frequent.rows) if frequent.exact else _sample_rows(self._sampled(sampled))
             )
             figures["quantiles"] = {
-                share: values.text_of(one, self.arrow_type) for share, one in _quantiles(ordered)
+                share: values.text_of(ordered[place], self.arrow_type) for share, place in _quantiles(rows)
             }
-            figures["histogram"] = _histogram(ordered, self._least, self._greatest)
+            figures["histogram"] = _histogram(ordered, rows, self._least, self._greatest)
             approximate += [] if frequent.exact or whole else ["quantiles", "histogram"]
         return figures | ({"approximate": approximate} if approximate else {})
 
@@ -235,32 +237,42 @@ def _rounded(exact: Fraction) -> str:
     return text.rstrip("0").rstrip(".") if "." in text and "E" not in text else text
 
 
-def _sample_counts(sampled: Any) -> list[tuple[Any, int]]:
-    return sorted(Counter(sampled.to_pylist()).items())
+def _by_value(found: Mapping[Any, int]) -> tuple[list[Any], Any]:
+    """The values in order, and the rows of each (numpy, int64)."""
+    ordered = sorted(found)
+    return ordered, np.array([found[one] for one in ordered], np.int64)
 
 
-def _quantiles(ordered: Sequence[tuple[Any, int]]) -> Iterator[tuple[str, Any]]:
-    """For each share q of n rows, the smallest value that at least q·n rows do not exceed, and no mean of two."""
-    total = sum(rows for _, rows in ordered)
-    wanted = [(share, math.ceil(Fraction(share) * total)) for share in QUANTILES]
-    seen = 0
-    for value, rows in ordered:
-        seen += rows
-        while wanted and seen >= wanted[0][1]:
-            yield wanted.pop(0)[0], value
+def _sample_rows(sampled: Any) -> tuple[list[Any], Any]:
+    """The same of a plain array without nulls, NaN and infinities."""
+    if kinds.is_decimal(sampled.type):
+        return _by_value(Counter(sampled.to_pylist()))
+    found, rows = np.unique(sampled.to_numpy(zero_copy_only=False), return_counts=True)
+    if found.dtype.kind == "f":
+        found = found + found.dtype.type(0)  # -0 is 0
+    return found.tolist(), rows
 
 
-def _histogram(ordered: Sequence[tuple[Any, int]], least: Any, greatest: Any) -> list[int]:
+def _quantiles(rows: Any) -> Iterator[tuple[str, int]]:
+    """For each share q of n rows, the place of the smallest value that at least q·n rows do not exceed."""
+    seen = np.cumsum(rows)
+    for share in QUANTILES:
+        yield share, int(np.searchsorted(seen, math.ceil(Fraction(share) * int(seen[-1]))))
+
+
+def _histogram(ordered: Sequence[Any], rows: Any, least: Any, greatest: Any) -> list[int]:
     """Rows in equal steps of the range, the last with its end."""
-    bars = [0] * BARS
     # Of floats, a part: the widest range that there is would be infinite.
     part: Any = 1 / 64 if isinstance(least, float) else 1
     with localcontext(_EXACT):
         low, width = least * part, greatest * part - least * part
-        for value, rows in ordered:
-            place = int((value * part - low) * BARS // width) if width else 0
-            bars[min(place, BARS - 1)] += rows
-    return bars
+        if isinstance(least, float) or (isinstance(least, int) and max(-least, greatest) < _SMALL):
+            # numpy divides as Python does, and nothing of it leaves 64 bits.
+            steps = (np.array(ordered) * part - low) * BARS // width if width else np.zeros(len(ordered))
+        else:
+            steps = np.array([int((one * part - low) * BARS // width) if width else 0 for one in ordered])
+    bars = np.bincount(np.minimum(steps.astype(np.int64), BARS - 1), weights=rows, minlength=BARS)
+    return [int(one) for one in bars]
 
 
 class _Days:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from datakeep.core.decimals import shifted, without_zeros
+from datakeep.core.literals import clock_literal, day_literal, moment_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,18 +211,13 @@ def float_text(value: float, *, single: bool = False) -> str:
 
 def _time_text(value: int, arrow_type: Any) -> str:
     if kinds.is_date(arrow_type):
-        return str(np.datetime64(value, "D"))
+        return day_literal(value)
     if kinds.is_timestamp(arrow_type):
-        text = str(np.datetime64(value, arrow_type.unit))
-        text = text.rstrip("0").rstrip(".") if "." in text else text
-        return f"{text}Z" if arrow_type.tz else text
+        return moment_literal(value, _UNITS[arrow_type.unit]) + ("Z" if arrow_type.tz else "")
     if kinds.is_duration(arrow_type):
         exact = without_zeros(shifted(Decimal(value), 1 - len(str(_UNITS[arrow_type.unit]))))
         return f"{exact:f} s"
-    seconds, rest = divmod(value, _UNITS[arrow_type.unit])
-    text = str(timedelta(seconds=seconds)).rjust(8, "0")
-    digits = len(str(_UNITS[arrow_type.unit])) - 1
-    return f"{text}.{rest:0{digits}d}".rstrip("0") if rest else text
+    return clock_literal(value, _UNITS[arrow_type.unit])
 
 
 def day_numbers(values: Any, arrow_type: Any) -> Any:

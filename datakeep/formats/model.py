@@ -12,22 +12,31 @@ from datakeep.formats.base import COMMIT, SHA256_ID, Document, Part
 if TYPE_CHECKING:
     from datakeep.formats.version import VersionEntry
 
+#: Seconds as decimal text.
+_SECONDS = r"^-?[0-9]+(\.[0-9]+)?$"
+
 Origin = Literal["run", "verification", "declared", "mlflow", "wandb"]
 
 
 class Artifact(Part):
-    """A file that the training left."""
+    """A file that the training left.
+
+    ``written_s`` is when it was changed last, in seconds since the training began, as decimal text; not written down
+    where that cannot be held against the times at which files were opened.
+    """
 
     path: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size_bytes: int = Field(ge=0)
+    written_s: str | None = Field(default=None, pattern=_SECONDS)
 
 
 class FilesRead(Part):
     """How many files of a dataset were read, by split, and the digest of their list (one path per line).
 
     ``of`` is how many the version has; where not all of them were read, ``kept`` is the path in the keep at which
-    the list itself lies.
+    the list itself lies. ``opened_s`` is when the first file of each split was opened first, as ``written_s`` of an
+    artifact.
     """
 
     count: int = Field(ge=0)
@@ -35,6 +44,7 @@ class FilesRead(Part):
     list: str | None = Field(default=None, pattern=SHA256_ID)
     of: int | None = Field(default=None, ge=0)
     kept: str | None = None
+    opened_s: dict[str, str] = Field(default_factory=dict)
 
 
 class ModelInput(Part):
@@ -110,7 +120,7 @@ class ModelEnvironment(Part):
 
 
 class Observation(Part):
-    """How it is known which files were read; ``why`` says why not by strace, which sees the most."""
+    """How it is known which files were read; ``why`` says why not by strace, which sees all, or why it did not."""
 
     by: Literal["strace", "audit-hook", "nothing"]
     why: str | None = None
@@ -192,7 +202,7 @@ class ModelRecord(Document):
     @property
     def misses_reads(self) -> bool:
         """Whether files may have been read that nobody saw: a file that is not among the read ones may be one."""
-        return self.observed is not None and self.observed.by != "strace"
+        return self.observed is not None and (self.observed.by != "strace" or self.observed.why is not None)
 
     def read_nothing_of(self, given: ModelInput) -> bool:
         """Whether ``given`` is known not to have gone in: the training was given it, and opened no file of it."""

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
+from datakeep.formats.read_order import read_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +17,13 @@ _SHOWN_UNDECLARED = 20
 #: What writes runs down that are taken over as records, by the record's ``origin``.
 TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
 
-#: What is said where a file was not seen to be read, and that is no "no".
-MISSED = "as far as was seen; what libraries read in C, as Arrow and DuckDB do, was not"
+
+def missed(*records: ModelRecord) -> str:
+    """What is said where a file was not seen to be read by one of ``records``, and that is no "no"."""
+    blind = [one for one in records if one.misses_reads and one.observed]
+    if blind and all(one.observed and one.observed.by == "strace" for one in blind):
+        return "as far as was seen and could be written down"
+    return "as far as was seen; what libraries read in C, as Arrow and DuckDB do, was not"
 
 
 def tracked_in_words(tracked: TrackedRun) -> str:
@@ -46,9 +52,11 @@ def undeclared_in_words(entry: dict[str, Any]) -> str:
 def read_in_words(given: ModelInput, record: ModelRecord | None = None) -> str:
     """How much of a dataset was read; ``record`` is the one that says so, by which it is known who watched."""
     said = _read(given)
+    if record is not None and (order := read_order(record, given)):
+        said += f"; {order}"
     if record is None or given.files_read is None or record.knows_files_of(given):
         return said
-    return f"{said}, {MISSED}"
+    return f"{said}, {missed(record)}"
 
 
 def _read(given: ModelInput) -> str:
@@ -80,6 +88,8 @@ def observed_in_words(record: ModelRecord) -> str:
         return f"declared by {who}; nothing was observed"
     if record.observed is None:
         return "by its verification's own trace" if record.origin == "verification" else "not recorded"
+    if record.observed.by == "strace" and record.observed.why:
+        return f"a part of what was opened is known: strace watched, and {record.observed.why}"
     if record.observed.by == "strace":
         return "every file opened was seen (strace)"
     if record.observed.by == "audit-hook":

@@ -16,8 +16,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from datakeep.lineage import hashes, lost, same_bytes, schema, wanting
+from datakeep.lineage import lost, same_bytes, schema, wanting
 from datakeep.lineage.committed import PREFIXES, Place, Told, folded, place_of, texts, to_json, told, words
+from datakeep.lineage.shapes import describe_files, describe_undeclared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -296,7 +297,7 @@ def _store_model(database: sqlite3.Connection, path: str, data: dict[str, Any]) 
 def _is_unread(given: dict[str, Any], record: dict[str, Any]) -> bool:
     """As :meth:`ModelRecord.read_nothing_of`: from what is known not to have gone in, nothing leads on."""
     read, observed = given.get("files_read") or {}, record.get("observed") or {"by": "strace"}
-    is_seen = observed.get("by") == "strace" or read.get("of") == 0
+    is_seen = (observed.get("by") == "strace" and not observed.get("why")) or read.get("of") == 0
     return given.get("how") == "observed" and read.get("count") == 0 and is_seen
 
 
@@ -353,24 +354,11 @@ def describe(database: sqlite3.Connection, kind: str, name: str, counts: Words) 
         if query:
             found.setdefault(("SQL", query), number)
     if kind == "dataset":
-        _describe_paths(database, name, counts)
+        describe_files(database, name, counts)
+    if kind == "model":
+        describe_undeclared(database, name, (data for _, data, _ in rows))
     for (field, text), number in list(found.items())[:_MAX_DOCS]:
         _add_doc(database, (kind, name, field, number, text), counts)
-
-
-def _describe_paths(database: sqlite3.Connection, dataset: str, counts: Words) -> None:
-    """Renew the shapes of the paths of a dataset's files."""
-    for number, text in database.execute("SELECT id, folded FROM shape WHERE name = ?", (dataset,)):
-        database.execute("DELETE FROM shape_text WHERE rowid = ?", (number,))
-        counts.count(text, -1)
-    database.execute("DELETE FROM shape WHERE name = ?", (dataset,))
-    query = "SELECT DISTINCT inventory FROM version WHERE dataset = ?"
-    digests = [row[0] for row in database.execute(query, (dataset,))]
-    for pattern in sorted(hashes.patterns(database, digests))[:_MAX_DOCS]:
-        text = folded(pattern)
-        made = database.execute("INSERT INTO shape (name, folded) VALUES (?, ?)", (dataset, text))
-        database.execute("INSERT INTO shape_text (rowid, folded) VALUES (?, ?)", (made.lastrowid, text))
-        counts.count(text, 1)
 
 
 def _kind(text: str) -> Any:

@@ -18,6 +18,7 @@ _SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run",
     "/var/run", "/var/cache", "/var/lib/sss", "/nix/store", "/gnu/store", "/boot",
 )  # fmt: skip
+_IN_SYSTEM = tuple(f"{folder}/" for folder in _SYSTEM)
 #: Below /dev, but a folder like any other.
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  no temporary file is made there
 _PACKAGES = re.compile(
@@ -67,7 +68,18 @@ _NEVER_SHIPPED = re.compile(
 )
 PARAMETERS = re.compile(r"(?:^|/)params\.(?:ya?ml|json)$")
 #: What git and the trackers, which many trainings call, keep of their own in a home.
-_SETTINGS = re.compile(r"/(?:\.gitconfig|\.config/(?:git|mlflow|wandb)/[^/]*)$")
+_SETTINGS = re.compile(
+    r"/(?:\.gitconfig|\.config/(?:git|mlflow|wandb|matplotlib|pip|uv|fontconfig)/[^/]*|\.condarc|\.cache/huggingface/(?:token"
+    r"|stored_tokens|(?:hub/|datasets/)?version[\w.]*\.txt))$"
+)
+#: What software makes for itself again when it is gone: lists of fonts, compiled code, downloads of packages. By
+#: names that nothing else has; a file that is called as data is, is none of them.
+_OF_SOFTWARE = re.compile(
+    r"/(?:fontlist-v\d+\.json|[^/]+\.cpython-\d+(?:-[\w.-]+)?(?:\.opt-\d)?\.py[co]"
+    r"|fontconfig/(?:[0-9a-f]{32}-[\w.-]+\.cache-\d+|CACHEDIR\.TAG)"
+    r"|\.cache/(?:pip/(?:http|http-v2|wheels|selfcheck)|uv/[a-z]+-v\d+|mesa_shader_cache|torch/kernels)/.+"
+    r"|\.nv/ComputeCache/.+|\.triton/cache/.+)$"
+)
 #: Where keys and passwords lie; not even a digest of them is written down.
 _SECRET_PLACES = re.compile(
     r"/(?:\.ssh|\.aws|\.gnupg|\.kube|\.docker|\.azure|\.config/gcloud|\.kaggle|\.netrc|\.pgpass|\.git-credentials"
@@ -120,20 +132,23 @@ class Classed:
 def classify(paths: Iterable[str], places: Places) -> Classed:
     """Every one of ``paths`` (absolute, without links) in the one class that it belongs to."""
     found = Classed(datasets={name: set() for name in places.data.values()})
+    given = [(f"{folder}/", len(folder) + 1, found.datasets[name]) for folder, name in places.data.items()]
+    own = tuple(f"{folder.rstrip('/')}/" for folder in places.own)
     for path in paths:
-        name, below = _dataset_of(path, places.data)
-        if name is not None:
-            found.datasets[name].add(below)
-        elif not any(is_below(path, folder) for folder in places.own):
-            _class_of(path, places, found)
+        for start, length, files in given:
+            if path.startswith(start):
+                files.add(path[length:])
+                break
+        else:
+            if path not in places.own and not path.startswith(own):
+                _class_of(path, places, found)
     return found
 
 
-def _dataset_of(path: str, data: Mapping[str, str]) -> tuple[str | None, str]:
-    for folder, name in data.items():
-        if path.startswith(f"{folder}/"):
-            return name, path[len(folder) + 1 :]
-    return None, ""
+def elsewhere(paths: Iterable[str], data: Iterable[str]) -> list[str]:
+    """Those of ``paths`` that lie in none of the folders ``data``."""
+    given = tuple(f"{folder}/" for folder in data)
+    return [path for path in paths if not path.startswith(given)]
 
 
 def _class_of(path: str, places: Places, found: Classed) -> None:
@@ -143,7 +158,7 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
         found.environment.append(path)
         if is_shipped_data(path):
             found.shipped.append(path)
-    elif any(is_below(path, folder) for folder in _SYSTEM) and not is_below(path, _SHARED_MEMORY):
+    elif (path in _SYSTEM or path.startswith(_IN_SYSTEM)) and not is_below(path, _SHARED_MEMORY):
         found.system.append(path)
         if is_below(path, "/usr") and is_shipped_data(path):
             found.shipped.append(path)
@@ -162,8 +177,12 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
 
 
 def _is_software(path: str, prefixes: Iterable[str]) -> bool:
-    return bool(_PACKAGES.search(path)) or any(
-        is_below(path, f"{prefix.rstrip('/')}/{part}") for prefix in prefixes for part in _OF_A_PREFIX
+    if _PACKAGES.search(path) or (_OF_SOFTWARE.search(path) and not _DATA_NAMES.search(path)):
+        return True
+    return any(
+        path.startswith(prefix.rstrip("/"))
+        and any(is_below(path, f"{prefix.rstrip('/')}/{part}") for part in _OF_A_PREFIX)
+        for prefix in prefixes
     )
 
 

@@ -31,7 +31,6 @@ _MAX_WORDS = 400
 _MAX_PARTS = 500
 _LIKE_ENOUGH = 0.72
 _NEAR = 0.5
-_NUMBER = re.compile("[0-9]+")
 _LETTER = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
 
@@ -217,17 +216,3 @@ def _like(database: sqlite3.Connection, word: str, likeness: float) -> list[str]
         bounds = (max(2, len(word) - 2), len(word) + 2, part, _MAX_WORDS)
         candidates += [row[0] for row in database.execute(query, bounds)]
     return difflib.get_close_matches(word, dict.fromkeys(candidates), n=5, cutoff=likeness)
-
-
-def with_files(database: sqlite3.Connection, word: str) -> list[str]:
-    """The datasets whose files may have ``word`` (folded) in their paths: numbers there count as equal."""
-    shape = _NUMBER.sub("0", word)
-    if len(shape) >= _TRIGRAM:
-        quoted = '"' + shape.replace('"', '""') + '"'
-        query = (
-            "SELECT DISTINCT name FROM shape_text JOIN shape ON shape.id = shape_text.rowid "
-            "WHERE shape_text MATCH ? ORDER BY name"
-        )
-        return [row[0] for row in database.execute(query, (quoted,))]
-    query = "SELECT DISTINCT name FROM shape WHERE instr(folded, ?) ORDER BY name"
-    return [row[0] for row in database.execute(query, (shape,))]

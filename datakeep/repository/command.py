@@ -20,7 +20,7 @@ from datakeep.core.secrets import strip_url
 from datakeep.repository.faults import git_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from io import BufferedReader
 
 _OBJECT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -114,6 +114,7 @@ class GitRunner:
         allow: tuple[int, ...] = (0,),
         doing: str | None = None,
         url: str | None = None,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Finished:
         """One git call, to its end.
 
@@ -123,12 +124,15 @@ class GitRunner:
             allow: Exit codes that are answers, not faults.
             doing: What is tried, for the error: ``cannot fetch from …``.
             url: The other repository, for the error.
+            meanwhile: Called while git, which is not to print much, is at work.
 
         Raises:
             DatakeepError: git ended with another code, or took too long; the family says why.
         """
         doing = doing or f"cannot run git {arguments[0]}{f' in {self.folder}' if self.folder else ''}"
         with self.process(*arguments, doing=doing) as process:
+            if meanwhile:
+                meanwhile()
             try:
                 stdout, stderr = process.communicate(stdin, timeout=self.timeout_s)
             except subprocess.TimeoutExpired as error:

@@ -166,15 +166,18 @@ class KeepRepository:
         """The paths of all committed files below ``prefix`` at ``at`` or the head."""
         return self.at(at).list(prefix)
 
-    def refresh(self) -> str | None:
+    def refresh(self, meanwhile: Callable[[], object] | None = None) -> str | None:
         """This clone follows what is published, as far as that is possible now.
+
+        Args:
+            meanwhile: Called while git fetches, if it comes to that.
 
         Returns:
             Why it may not be up to date, in one sentence; None if it is.
         """
         try:
             with self.lock():
-                self._fetch()
+                self._fetch(meanwhile)
                 found = tips(self._git)
                 head, origin = found.head, found.origin
                 if origin is None or (head and self._is_ancestor(origin, head)):
@@ -337,13 +340,13 @@ class KeepRepository:
     def _is_at_origin(self, commit: str) -> bool:
         return commit == resolve(self._git, ORIGIN_MAIN)
 
-    def _fetch(self) -> None:
+    def _fetch(self, meanwhile: Callable[[], object] | None = None) -> None:
         url = self.url
         with base_first(url):
             self._git.run(
                 "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
                 *transport_options(url, "upload-pack"), "--", "origin",
-                doing=f"cannot fetch the keep from {strip_url(url)}", url=url,
+                doing=f"cannot fetch the keep from {strip_url(url)}", url=url, meanwhile=meanwhile,
             )  # fmt: skip
 
     def _base(self) -> str | None:

@@ -29,11 +29,13 @@ class Artifact:
         path: Relative to the output folder.
         sha256: In hex.
         size_bytes: Its size.
+        changed_s: When its bytes, name or rights were changed last, as its file system tells, in seconds since 1970.
     """
 
     path: str
     sha256: str
     size_bytes: int
+    changed_s: float | None = None
 
 
 def collect(out: Path) -> tuple[list[Artifact], list[str]]:
@@ -96,7 +98,8 @@ def _one(name: str, folder_fd: int, path: str, names_of: Mapping[tuple[int, int]
             return f"{path}: a hard link to a file that lies somewhere else"
         with os.fdopen(os.open(name, _READ, dir_fd=folder_fd), "rb") as source:
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-            return Artifact(path, sha256, os.fstat(source.fileno()).st_size)
+            after = os.fstat(source.fileno())  # what is changed while it is read has another digest
+            return Artifact(path, sha256, after.st_size, after.st_ctime)
     except OSError as error:
         return f"{path}: {error.strerror}"
 

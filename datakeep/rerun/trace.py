@@ -20,7 +20,7 @@ from datakeep.rerun import strace
 from datakeep.rerun.interface import HOME_PREFIX, TOOLS, TRACE, Job, Mount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from datakeep.rerun.interface import Sandbox
     from datakeep.rerun.strace import Opened
@@ -57,6 +57,7 @@ class Trace:
             can there be any.
         connections: Hosts that it called or asked the address of, in words, without this machine itself.
         unanswered: Services of its own machine that it called and that did not answer at once.
+        opened_s: When (seconds since 1970) each of ``files_read`` was opened first.
     """
 
     files_read: frozenset[str] = frozenset()
@@ -64,6 +65,7 @@ class Trace:
     outside: tuple[str, ...] = ()
     connections: tuple[str, ...] = ()
     unanswered: tuple[str, ...] = ()
+    opened_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -73,11 +75,13 @@ class _Seen:
     data: str
     given: tuple[str, ...]
     ignored: tuple[str, ...]
-    files_read: set[str] = field(default_factory=set)
+    files_read: dict[str, float | None] = field(default_factory=dict)
     missing: dict[str, None] = field(default_factory=dict)
     outside: dict[str, None] = field(default_factory=dict)
     connections: dict[str, None] = field(default_factory=dict)
     unanswered: dict[str, None] = field(default_factory=dict)
+    now_s: float | None = None
+    is_torn: bool = False
 
 
 def available(sandbox: Sandbox, scratch: Path | None = None) -> str | None:
@@ -112,7 +116,11 @@ def wrap(argv: Sequence[str], sandbox: Sandbox, folder: Path) -> tuple[tuple[str
     tool, target = Mount(program, f"{TOOLS}/strace"), Mount(_trace_file(folder).parent, TRACE)
     target.source.mkdir(exist_ok=True)
     output = f"{sandbox.inside(target)}/{strace.FILE_NAME}"
-    return (sandbox.inside(tool), *strace.options(_CALLS), "-o", output, "--", *argv), tool, target
+    return (
+        (sandbox.inside(tool), *strace.options(_CALLS, is_timed=True), "-o", output, "--", *argv),
+        tool,
+        target,
+    )
 
 
 def _trace_file(folder: Path) -> Path:
@@ -132,7 +140,9 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
     file = _trace_file(folder)
     if file.is_symlink() or not file.is_file():
         return Trace()
-    for _, call in strace.calls_in(file):
+    for _, call, seen.now_s in strace.calls_in(file):
+        if call is strace.TORN:
+            seen.is_torn = True  # an earlier opening may be lost: no time is that of the first
         _take(call, seen)
     return Trace(
         frozenset(seen.files_read),
@@ -140,28 +150,29 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
         tuple(seen.outside),
         tuple(seen.connections),
         tuple(seen.unanswered),
+        {path: at_s for path, at_s in seen.files_read.items() if at_s is not None and not seen.is_torn},
     )
 
 
-def _take(call: str, seen: _Seen) -> None:
-    opened = strace.opened(call)
-    if opened:
-        _take_opened(opened, seen)
+def _take(call: Opened | str, seen: _Seen) -> None:
+    if not isinstance(call, str):
+        _take_opened(call, seen)
     elif call.startswith(("connect(", "sendto(", "sendmmsg(")):
         _take_connection(call, seen)
 
 
 def _take_opened(opened: Opened, seen: _Seen) -> None:
-    path, flags = opened.path, opened.flags
+    flags = opened.flags
     if "O_WRONLY" in flags or "O_PATH" in flags:
         return
+    path = opened.path
     if opened.error:
         asked = opened.error in ("ENOENT", "EACCES", "EPERM", "ENOTDIR") and "O_CREAT" not in flags
         if asked and not _PROBED_FILE.search(path) and not _below(path, seen.ignored):
             seen.missing[path] = None
     elif "O_DIRECTORY" not in flags:
         if _below(path, (seen.data,)):
-            seen.files_read.add(posixpath.relpath(path, seen.data))
+            seen.files_read.setdefault(posixpath.relpath(path, seen.data), seen.now_s)
         elif (
             path.startswith("/")
             and HOME_PREFIX not in path

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AlreadyExists
 from datakeep.core.names import environment_variable
 from datakeep.rerun import artifacts, metrics, trace
+from datakeep.rerun.clock import Clock, is_clock_of
 from datakeep.rerun.diagnosis import Problem, Scene, diagnose
 from datakeep.rerun.interface import CODE, DATA, ENVIRONMENT, OUT, PYCACHE, Finished, Job, Mount
 from datakeep.rerun.printed import last_lines
@@ -46,6 +47,9 @@ class TrainingReport:
         connections: Hosts that it tried to reach.
         not_traced: Why it was not observed; None if it was.
         problem: Why it is no proof; None if it ended well.
+        began_s: When it began, in seconds since 1970.
+        opened_s: When each of ``files_read`` was opened first; empty if that cannot be held against the times of the
+            artifacts.
     """
 
     finished: Finished | None
@@ -58,6 +62,8 @@ class TrainingReport:
     connections: tuple[str, ...]
     not_traced: str | None
     problem: Problem | None
+    began_s: float = 0.0
+    opened_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +256,13 @@ def _run(
         writable=tuple(writable),
         network=False,
     )
+    is_timed, clock = is_clock_of(room.out.source), Clock()
     finished = room.sandbox.run(job)
     seen = None if not_traced else _read_trace(scratch, room)
-    return _report(reference, room, host_environment, finished, seen, not_traced)
+    report = _report(reference, room, host_environment, finished, seen, not_traced)
+    if seen is None or not is_timed or clock.was_set_back():
+        return report
+    return replace(report, began_s=clock.began_s, opened_s=seen.opened_s)
 
 
 def _read_trace(scratch: Path, room: _Room) -> Trace:

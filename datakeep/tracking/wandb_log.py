@@ -28,6 +28,10 @@ class Damaged(ValueError):
     """The file is no log, or was changed; the message says how."""
 
 
+class Empty(Damaged):
+    """The file has no bytes: the run was killed before anything was written, or a copy of it failed."""
+
+
 class CutOff(Exception):
     """The file ends in the middle of a record: the run was killed, or is still going on."""
 
@@ -37,9 +41,13 @@ def records(file: BinaryIO) -> Iterator[bytes]:
 
     Raises:
         Damaged: It is none, or does not fit its checksums.
+        Empty: There is nothing in it.
         CutOff: After the last whole record, if something of another follows it.
     """
-    if file.read(len(_HEADER)) != _HEADER:
+    head = file.read(len(_HEADER))
+    if not head:
+        raise Empty
+    if head != _HEADER:
         raise Damaged("it does not begin as a .wandb file does")
     parts: list[bytes] = []
     at, size_bytes = len(_HEADER), 0

@@ -28,7 +28,7 @@ from datakeep.tracking.told import (
     texts_of,
     value_of,
 )
-from datakeep.tracking.wandb_log import CutOff, Damaged, Message, records
+from datakeep.tracking.wandb_log import CutOff, Damaged, Empty, Message, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,12 @@ def read_run(folder: Path) -> Told:
                 reader.take(record)
     except CutOff:
         reader.told.unknown.append(f"the end of the run: {log.name} ends in the middle of a record")
+    except Empty as error:
+        raise DamagedRun(
+            f"{log} is empty: the run was ended before it wrote anything, or its folder was not copied whole",
+            next_step="copy the run folder again from the machine it was made on; or record what you know of it: "
+            "datakeep record MODEL FILE --used DATASET@V",
+        ) from error
     except Damaged as error:
         raise DamagedRun(
             f"{log} is damaged: {error}",

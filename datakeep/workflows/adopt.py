@@ -36,6 +36,7 @@ from datakeep.workflows.adopted_tree import (
     roots_of,
     top_level,
 )
+from datakeep.workflows.asked_splits import settle_splits
 from datakeep.workflows.checkout import staging_folder
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.parents import check_parents
@@ -347,6 +348,7 @@ class _Adoption:
             self.tip, contents.backend, [path for path in contents.chosen.values() if path in self.tip.sizes]
         )
         document, files = self._early(replace(self.request, backend=contents.backend))
+        likely = settle_splits(self.request, document, sorted(contents.chosen))
         _name_readme(document, made)
         without = self.request.without_stores
         publisher = Publisher(keep, self.who, self.now, without=without)
@@ -381,7 +383,9 @@ class _Adoption:
         self.repository.publish_history()
         published = publisher.publish(prepared)
         self.repository.forget_history()
-        return Registered(published.entry, published.is_new, notes=(*contents.notes, *made.notes, *notes))
+        return Registered(
+            published.entry, published.is_new, notes=(*contents.notes, *made.notes, *notes, *likely)
+        )
 
     def _early(self, request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The manifest as far as it does not take a look at the data, and the files that it names.

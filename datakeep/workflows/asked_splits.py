@@ -5,12 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from datakeep.workflows.facts import Fact
-from datakeep.workflows.splits import likely_splits
+from datakeep.workflows.splits import hint, likely_splits, require_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from datakeep.workflows.facts import Ask
+    from datakeep.workflows.register import Request
+
+
+def settle_splits(request: Request, document: dict[str, Any], paths: Sequence[str]) -> list[str]:
+    """The splits of a first version are in ``document``: as stated, or as a person confirms; else a note says so.
+
+    Args:
+        request: What was asked for.
+        document: The manifest's fields, options taken in; is added to.
+        paths: The files, relative to ``data/``.
+
+    Raises:
+        UsageError: A pattern that was stated matches no file.
+    """
+    stated = request.given.get("splits") or ()
+    require_files(stated, paths, document=document.get("splits"), manifest=request.manifest)
+    document.update(asked_splits(document, paths, request.ask))
+    return [] if request.ask else hint(request.name, document.get("splits"), paths)
 
 
 def asked_splits(document: dict[str, Any], paths: Iterable[str], ask: Ask | None) -> dict[str, Any]:

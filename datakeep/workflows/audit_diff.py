@@ -146,10 +146,10 @@ def _data(old: ModelRecord, new: ModelRecord, datasets: tuple[DatasetChange, ...
     blind = [one.label for one in (old, new) if not _is_observed(one)]
     if blind:
         where = section.nowhere if len(blind) == 2 else section.unknown
-        partly = all(
-            one.observed and one.observed.by == "audit-hook" for one in (old, new) if not _is_observed(one)
-        )
-        seen = "an audit hook saw a part of it" if partly else "nobody saw it"
+        by = {one.observed.by if one.observed else None for one in (old, new) if not _is_observed(one)}
+        watchers = {"audit-hook": "an audit hook", "strace": "strace"}
+        partly = " and ".join(watchers[one] for one in sorted(map(str, by)) if one in watchers)
+        seen = f"{partly} saw a part of it" if by <= watchers.keys() else "nobody saw it"
         where.append(f"what else {' and '.join(blind)} read: {seen}")
     lacking = [one.label for one in (old, new) if not one.inputs]
     if lacking:
@@ -322,7 +322,7 @@ def _locked(keep: Keep, record: ModelRecord) -> dict[str, str] | None:
 
     try:
         given = record.inputs[0]
-        entry = keep.entry(f"{given.dataset}@{given.version}")
+        entry = keep.entry(f"{given.dataset}@{given.version}", asking=False)
         reference = entry.manifest_model().reference
         path = reference.environment.lock if reference else None
         if path is None:

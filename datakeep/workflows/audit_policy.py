@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 from datakeep.core.counts import counted
 from datakeep.core.names import version_number
 from datakeep.formats.model import ModelRecord
+from datakeep.formats.read_order import is_test, read_order
 from datakeep.formats.version import VersionEntry
 from datakeep.lineage.records import record_path
 from datakeep.workflows.index import ask
 from datakeep.workflows.parsed import entries_at
-from datakeep.workflows.policy_facts import DataFacts, is_test
+from datakeep.workflows.policy_facts import DataFacts
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.tampering import behind_everything
 from datakeep.workflows.undeclared import of_all
@@ -78,6 +79,15 @@ class TestReads:
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """A model that read a test split, as was seen, only after its file was written: no complaint."""
+
+    model: str
+    about: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The answer.
 
@@ -89,6 +99,7 @@ class Policy:
         unseen: Models of which nobody saw, or not fully, what else they read.
         unknown_files: Models of which it is not known, or not fully, which files they read.
         changed: What of the keep is not as it was recorded, each a complaint too.
+        scored: Models whose test split was read only after they were written, with what was seen of that.
     """
 
     models: int
@@ -98,6 +109,7 @@ class Policy:
     unseen: tuple[str, ...]
     unknown_files: tuple[str, ...]
     changed: tuple[Tampered, ...] = ()
+    scored: tuple[Scored, ...] = ()
 
 
 def audit_policy(keep: Keep, *, now: datetime) -> Policy:
@@ -148,6 +160,7 @@ class _Judging:
         self._changed = changed
         self._keep, self._records, self._broken = keep, records, broken
         self._facts = DataFacts(keep, now, self._inputs(records.values()))
+        self._scored: list[Scored] = []
         self._found: dict[tuple[Kind, str, str], _Found] = {}
         copies: dict[str, list[SameBytes]] = defaultdict(list)
         for one in of_all(keep):
@@ -183,6 +196,7 @@ class _Judging:
                 if not all(record.knows_files_of(given) for given in record.inputs)
             ),
             tuple(self._changed),
+            tuple(self._scored),
         )
 
     def _complain(self, kind: Kind, about: str, what: str, next_step: str, model: str | None) -> None:
@@ -235,13 +249,18 @@ class _Judging:
         if not read:
             return
         about, split = f"{given.dataset}@{given.version}", ", ".join(sorted(read))
-        if only_test_read(record):
+        order = read_order(record, given)
+        if order and order.is_after_the_model:
+            self._scored.append(Scored(name, about, str(order)))
+        elif only_test_read(record):
             what = f"it read the test split ({split}) and no other data, and left a model"
             step = f"datakeep audit model:{name}; train on another split"
             self._complain("test-split", about, what, step, name)
         elif not all(is_test(other) for other in _splits_read(given)):
             what = f"the run that made it read the test split ({split}) too, to score or to train: nobody can tell"
-            step = f"datakeep audit model:{name}; score in a run of its own, which reads no other split"
+            what += f" ({order})" if order else ""
+            step = f"datakeep audit model:{name}; write the model before that split is opened, or score in a run "
+            step += "of its own, which reads no other split"
             self._complain("test-read", about, what, step, name)
 
     def _test_copy(self, name: str, record: ModelRecord, about: str, split: str, count: int) -> None:

@@ -13,6 +13,7 @@ from datakeep.lineage import records
 from datakeep.workflows.file_verdicts import FileRead, undeclared_of, verdict_of, verdict_of_undeclared
 from datakeep.workflows.index import ask
 from datakeep.workflows.rows_where import search_rows
+from datakeep.workflows.sizes_here import SizesHere
 from datakeep.workflows.undeclared import matters, recognise, with_what_was_read
 from datakeep.workflows.used_by import SomeFiles, broken_records, candidates, models_through
 
@@ -150,11 +151,12 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
     paths = {path for some, _ in answers for path in some}
     used = records.all_records(SomeFiles(keep.tree, paths))
     versions = {(one.dataset, one.version): one for one in having}
+    sizes = SizesHere(keep)
     models = tuple(
         FileRead(
             record.label,
             f"{given.dataset}@{given.version}",
-            *verdict_of(keep, record, given, [file.path for file in one.files]),
+            *verdict_of(keep, record, given, [file.path for file in one.files], sizes),
         )
         for record in used.records
         for given in record.inputs
@@ -169,6 +171,7 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
                 one.dataset,
                 one.version,
                 [file.path for file in one.files],
+                sizes,
                 _places(same, record, one),
             ),
         )

@@ -17,7 +17,7 @@ from datakeep.store.checking import Checked
 from datakeep.store.interface import CHUNK_BYTES
 from datakeep.store.quarantine import quarantine
 from datakeep.workflows.inventories import INVENTORY, checked
-from datakeep.workflows.parsed import BUNDLED
+from datakeep.workflows.register_entries import BUNDLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

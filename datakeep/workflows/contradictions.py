@@ -79,7 +79,7 @@ class Doubts:
     def _entry(self, name: str) -> VersionEntry | None:
         if name not in self._entries:
             try:
-                self._entries[name] = self._keep.entry(name)
+                self._entries[name] = self._keep.entry(name, asking=False)
             except DatakeepError:  # that it is missing or broken is told where its facts are
                 self._entries[name] = None
         return self._entries[name]

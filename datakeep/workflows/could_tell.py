@@ -49,7 +49,7 @@ def of_a_file(keep: Keep, sha256: str) -> set[str]:
 
 def _aliases(keep: Keep, dataset: str) -> list[str]:
     try:
-        aliases = keep.entry(dataset).manifest.get("aliases")
+        aliases = keep.entry(dataset, asking=False).manifest.get("aliases")
     except DatakeepError:
         return []
     return [str(one) for one in aliases] if isinstance(aliases, list) else []

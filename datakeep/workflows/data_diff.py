@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.formats.inventory import differences
-from datakeep.formats.model_words import MISSED
+from datakeep.formats.model_words import missed
 from datakeep.repository.scratch import scratch
 from datakeep.workflows.bytes_here import BytesHere
 from datakeep.workflows.file_verdicts import listed_files
@@ -144,7 +144,7 @@ class _Differ:
         elif None in (before.files_read, after.files_read) or (old.is_all and new.is_all):
             found.changed.append(counts)
         else:
-            found.unknown.append(f"{counts}, {MISSED}")
+            found.unknown.append(f"{counts}, {missed(self._old, self._new)}")
         if None in (before.files_read, after.files_read):
             lacking = [
                 one for one, given in ((self._old, before), (self._new, after)) if not given.files_read
@@ -154,7 +154,7 @@ class _Differ:
     def _side(self, given: ModelInput, record: ModelRecord) -> _Side:
         is_all = record.knows_files_of(given)
         try:
-            entry = self._keep.entry(f"{given.dataset}@{given.version}")
+            entry = self._keep.entry(f"{given.dataset}@{given.version}", asking=False)
             if (entry.commit, entry.content) != (given.commit, given.content):
                 said = "the register has other contents under this version"
                 return _Side(None, None, said, None, is_all)
@@ -188,12 +188,14 @@ class _Differ:
                 found.same.append(f"{_name(after)}; files read: {_read(after)}")
             if old.is_all != new.is_all:
                 partly = self._new if old.is_all else self._old
-                found.unknown.append(f"{_unknown_reads(found.dataset, partly)} besides, {MISSED}")
+                found.unknown.append(f"{_unknown_reads(found.dataset, partly)} besides, {missed(partly)}")
             return
         if is_certain:
             found.changed.append(said)
         if not (old.is_all and new.is_all):
-            found.unknown.append(f"which files of {_name(after)} each read: {counts}, {MISSED}")
+            found.unknown.append(
+                f"which files of {_name(after)} each read: {counts}, {missed(self._old, self._new)}"
+            )
 
     def _files(self, found: DatasetChange, old: _Side, new: _Side) -> None:
         if old.inventory is None or new.inventory is None:
@@ -285,4 +287,4 @@ def undeclared_changes(old: ModelRecord, new: ModelRecord) -> tuple[str | None, 
     else:
         return None, True
     is_certain = bool((more and not old.misses_reads) or (less and not new.misses_reads))
-    return (said if is_certain else f"{said}, {MISSED}"), is_certain
+    return (said if is_certain else f"{said}, {missed(old, new)}"), is_certain

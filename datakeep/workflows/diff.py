@@ -1,4 +1,4 @@
-"""``diff``: what changed between two versions: files, columns, fields of the manifest, documents and code."""
+"""``diff``: what changed between two versions: files, rows, columns, fields of the manifest, documents and code."""
 
 from __future__ import annotations
 
@@ -6,24 +6,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datakeep.core.changes import FieldChange, field_changes
-from datakeep.core.errors import UsageError
+from datakeep.core.errors import DatakeepError, UsageError
+from datakeep.extract.tabular import TABULAR, extension
 from datakeep.formats.inventory import FileChanges, differences
+from datakeep.repository.scratch import scratch
+from datakeep.workflows.bytes_here import BytesHere
+from datakeep.workflows.facts import get
 from datakeep.workflows.inventories import INVENTORY, load_inventory
 from datakeep.workflows.profiling import PROFILE, changes_between
+from datakeep.workflows.rows_diff import MAX_BYTES, NO_TABLE_CHANGED, rows_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from datakeep.extract.comparison import Comparison
+    from datakeep.formats.inventory import Inventory
     from datakeep.formats.version import VersionEntry
     from datakeep.workflows.keep import Keep
 
+#: Tables of so many bytes on one side are compared without being asked: some seconds.
+_AT_ONCE_BYTES = 32 << 20
 #: Of a dataset's repository: what the manifest and the inventory already tell, or what follows from them.
 _TOLD_ELSEWHERE = ("dataset.yaml", "README.md", "data.dvc", INVENTORY, f"{INVENTORY}.dvc", PROFILE)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed from ``old`` to ``new``; ``profile`` has a line for each column whose figures differ."""
+    """What changed from ``old`` to ``new``.
+
+    ``profile`` has a line for each column whose figures differ. ``rows`` is of the tables that are not the same in
+    both; where it is None, ``no_rows`` says why they were not compared, if there are such tables, and ``on_demand``
+    that they are where it is asked for.
+    """
 
     old: VersionEntry
     new: VersionEntry
@@ -32,6 +46,9 @@ class Difference:
     fields: tuple[FieldChange, ...]
     documents: FileChanges
     profile: tuple[str, ...] = ()
+    rows: Comparison | None = None
+    no_rows: str = ""
+    on_demand: bool = False
 
     @property
     def is_same(self) -> bool:
@@ -39,12 +56,13 @@ class Difference:
         return not (self.files or self.columns or self.fields or self.documents)
 
 
-def diff(keep: Keep, references: Sequence[str]) -> Difference:
+def diff(keep: Keep, references: Sequence[str], *, rows: bool = False) -> Difference:
     """What changed between two versions, perhaps of different datasets; or of one, since the one before it.
 
     Args:
         keep: The keep.
         references: One or two of ``NAME`` (the newest) and ``NAME@V``.
+        rows: Compare the rows of large tables too, and get what is not on this machine.
 
     Raises:
         UnknownName: There is no such dataset or version.
@@ -52,15 +70,44 @@ def diff(keep: Keep, references: Sequence[str]) -> Difference:
         DamagedBytes, StoreUnreachable: An inventory cannot be had.
     """
     old, new = _ends(keep, references)
-    files = FileChanges([], [], [])
+    files, found = FileChanges([], [], []), _Rows()
     if old.content != new.content:
-        files = differences(load_inventory(keep, old), load_inventory(keep, new))
+        before, after = load_inventory(keep, old), load_inventory(keep, new)
+        files = differences(before, after)
+        found = _rows(keep, (old, before), (new, after), everything=rows)
     changes = field_changes(old.manifest, new.manifest)
     columns = tuple(change for change in changes if change.path.startswith("columns"))
     fields = tuple(change for change in changes if not change.path.startswith("columns"))
+    documents, profile = _documents(keep, old, new), changes_between(keep, old, new)
     return Difference(
-        old, new, files, columns, fields, _documents(keep, old, new), changes_between(keep, old, new)
+        old, new, files, columns, fields, documents, profile, found.compared, found.why_not, found.on_demand
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    compared: Comparison | None = None
+    why_not: str = ""
+    on_demand: bool = False
+
+
+def _rows(
+    keep: Keep, old: tuple[VersionEntry, Inventory], new: tuple[VersionEntry, Inventory], *, everything: bool
+) -> _Rows:
+    """The rows of the tables that differ; without ``everything`` of small ones that are on this machine."""
+    if not any(extension(file.path) in TABULAR for _, inventory in (old, new) for file in inventory.files):
+        return _Rows()
+    personal = any(get(entry.manifest, "privacy.personal") != "no" for entry, _ in (old, new))
+    limit = MAX_BYTES if everything else _AT_ONCE_BYTES
+    try:
+        with scratch() as folder:
+            here = BytesHere(keep, fetch=everything, scratch=folder)
+            found, why_not = rows_between(keep, here, folder, old, new, personal=personal, limit_bytes=limit)
+    except DatakeepError as error:
+        return _Rows(why_not=error.what)
+    if found is None and why_not == NO_TABLE_CHANGED:
+        return _Rows()
+    return _Rows(found, why_not, on_demand=found is None and not everything)
 
 
 def _ends(keep: Keep, references: Sequence[str]) -> tuple[VersionEntry, VersionEntry]:

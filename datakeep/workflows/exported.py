@@ -11,8 +11,9 @@ from datakeep.exchange.answer import Answer, Dataset, Doubt, Edge, Fact, Model, 
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.model_words import model_rows, read_in_words
 from datakeep.lineage import records
-from datakeep.workflows.audit import Audit, Auditor, gaps
+from datakeep.workflows.audit import Audit
 from datakeep.workflows.file_verdicts import undeclared_of
+from datakeep.workflows.made_of import Auditor, gaps
 from datakeep.workflows.undeclared import in_words
 from datakeep.workflows.used_by import FileUsedBy
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from datakeep.lineage.backwards import Node, Way
     from datakeep.lineage.records import Broken
     from datakeep.lineage.same_bytes import SameBytes
-    from datakeep.workflows.audit import InputFacts, MadeOf
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.made_of import InputFacts, MadeOf
     from datakeep.workflows.used_by import UsedBy
     from datakeep.workflows.written_once import Tampered
 
@@ -52,14 +53,16 @@ def answer_of(
         graph.load(node for way in found.through for node in way.nodes if node.kind == "model")
     if isinstance(found, Audit):
         if found.made_of is None:
-            return None
+            return _of_files(graph, found.files, subject, found) if found.files else None
         graph.made_of(found.made_of)
         return graph.answer(subject, "made of", f"model:{found.made_of.record.label}", found)
     if isinstance(found, FileUsedBy):
-        return _of_file(graph, found, subject)
+        return _of_files(graph, [found], subject, found)
     for record in found.records:
+        copies = [one for one in found.undeclared.found if one.model == record.label]
+        graph.reader(record, copies)
         graph.went_into(record, found.dataset, found.version)
-        graph.read_a_copy(record, [one for one in found.undeclared.found if one.model == record.label])
+        graph.read_a_copy(record, copies)
     for way in (*found.derived, *found.through):
         graph.way(way)
     graph.close()
@@ -77,24 +80,41 @@ def _unlisted(models: Sequence[str]) -> list[str]:
     return [f"what of it {one} read undeclared: not all is listed in its record" for one in models]
 
 
-def _of_file(graph: _Graph, found: FileUsedBy, subject: str) -> Answer:
+def _of_files(graph: _Graph, files: Sequence[FileUsedBy], subject: str, found: Audit | FileUsedBy) -> Answer:
+    """Which models read a file of a dataset; or the same bytes, which may be several of its files, or of others."""
+    unknown: list[str] = []
+    said: dict[tuple[str, str], list[str]] = {}
+    for one in files:
+        _add_file(graph, one, said)
+        unknown += [*one.open, *([f"not searched: {one.not_searched}"] if one.not_searched else [])]
+        unknown += [
+            f"not searched, since the register entry cannot be read: {broken.reason}" for broken in one.unread
+        ]
+        unknown += _unlisted(one.unlisted)
+    for (source, target), notes in said.items():
+        graph.edge(source, target, "read", "; ".join(notes))
+    if isinstance(found, Audit) and found.not_searched:
+        unknown.append(f"whether other datasets have these bytes: not searched: {found.not_searched}")
+    graph.close()
+    first = files[0]
+    only = first.versions[0] if len(first.versions) == 1 else None
+    key = graph.asked_about(first.dataset, only)
+    others = [f"{one.dataset}:{one.path}" for one in files[1:]]
+    path = ", ".join([first.path, *others])
+    return graph.answer(subject, "went into", key, found, unknown=dict.fromkeys(unknown), file=path)
+
+
+def _add_file(graph: _Graph, found: FileUsedBy, said: dict[tuple[str, str], list[str]]) -> None:
+    """Its versions and models; what is said of each pair of them is gathered: several files may have these bytes."""
     for version in found.versions:
         graph.dataset(found.dataset, version)
     for one in found.models:
         target = graph.model_called(one.model)
         source = graph.dataset(*_parts(one.dataset_version))
-        graph.edge(source, target, "read", f"the file: {one.verdict}, because {one.why}")
+        note = f"the file {found.path}: {one.verdict}, because {one.why}"
+        said.setdefault((source, target), []).append(note)
     for way in found.through:
         graph.way(way)
-    only = found.versions[0] if len(found.versions) == 1 else None
-    unknown = [*found.open, *([f"not searched: {found.not_searched}"] if found.not_searched else [])]
-    unknown += [
-        f"not searched, since the register entry cannot be read: {one.reason}" for one in found.unread
-    ]
-    graph.close()
-    key = graph.asked_about(found.dataset, only)
-    unknown += _unlisted(found.unlisted)
-    return graph.answer(subject, "went into", key, found, unknown=unknown, file=found.path)
 
 
 def _parts(label: str) -> tuple[str, str | None]:
@@ -171,6 +191,13 @@ class _Graph:
             if name not in answered:
                 self.edge(self.model_called(name), key, "base")
         return key
+
+    def reader(self, record: ModelRecord, copies: Sequence[SameBytes]) -> None:
+        """The model of ``record``, with whose bytes what it read undeclared has."""
+        by_place: dict[str, list[SameBytes]] = {}
+        for one in copies:
+            by_place.setdefault(one.at, []).append(one)
+        self._model(record, same=[(at, in_words(some)) for at, some in by_place.items()])
 
     def went_into(self, record: ModelRecord, dataset: str, version: str | None) -> None:
         """The model of ``record`` read one or more versions of ``dataset``."""
@@ -315,7 +342,7 @@ class _Graph:
                 rows["same bytes"] = [f"{at} is {whose}" for at, whose in same]
             facts = tuple(Fact(label, tuple(texts)) for label, texts in rows.items())
             lacking = tuple(dict.fromkeys([*record.unknown, *gaps(record)])) if unknown is None else unknown
-            self._models[key] = Model(record.model, record.version, record, facts, lacking)
+            self._models[key] = Model(record.model, record.version, record, facts, lacking, dict(same))
         return key
 
     def _read(self, source: str, target: str, record: ModelRecord, dataset: str, version: str | None) -> None:

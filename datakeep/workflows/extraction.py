@@ -29,10 +29,11 @@ from datakeep.workflows.extraction_rows import rows_said
 from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.core.progress import Progress
+    from datakeep.extract.counting import Counting
     from datakeep.extract.sql.interface import Database, Exactness, Parameter, Statement
     from datakeep.formats.manifest import Source
     from datakeep.formats.version import VersionEntry
@@ -117,6 +118,7 @@ class Extracted:
         columns: Name of a column of the result to ``meaning`` and ``key``, as far as the catalogue tells.
         query: That was run.
         said: What a person should know: what cannot be derived again, and types that were changed.
+        counted: What was counted of the rows for a profile, if one is wanted.
     """
 
     folder: Path
@@ -125,6 +127,7 @@ class Extracted:
     columns: dict[str, dict[str, Any]]
     query: Query
     said: tuple[Note, ...]
+    counted: Counting | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -159,6 +162,19 @@ class Extracted:
         """
         known = (before or {}).get("dictionary")
         return tuple(refreshed(document.get("columns") or [], self.columns, known))
+
+
+def loading(wanted: Wanted | None) -> Callable[[], None] | None:
+    """What loads the packages that a query will need, for a time in which another program is waited for."""
+    if wanted is None:
+        return None
+
+    def load() -> None:
+        from datakeep.extract.sql.opening import load_driver
+
+        load_driver(wanted.database)
+
+    return load
 
 
 def first_query(wanted: Wanted) -> Query:
@@ -336,7 +352,9 @@ def state_extracted(document: dict[str, Any], done: Extracted) -> None:
 
 
 @contextmanager
-def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterator[Extracted]:
+def extracted(
+    query: Query, name: str, progress: Progress, *, by: str, counting: Counting | None = None
+) -> Iterator[Extracted]:
     """The rows of ``query``, for the length of a ``with`` block.
 
     Args:
@@ -344,6 +362,7 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
         name: Of the dataset, and of the files.
         progress: Told of the rows.
         by: The e-mail of whoever runs it.
+        counting: Counts the rows for their profile while they are written.
 
     Raises:
         QueryRefused, QueryFailed, NotExact: The database does not take it, gives up, or has what cannot be kept.
@@ -357,11 +376,13 @@ def extracted(query: Query, name: str, progress: Progress, *, by: str) -> Iterat
         shown = query.database.address.shown
         doubts = (*quoted_doubts(query.statement), *query.doubts)
         with told(query.shown, database=shown, recorded=query.recorded, doubts=doubts, files=query.files):
-            done = _run(query, folder, name, progress, by)
+            done = _run(query, folder, name, progress, by, counting)
         yield done
 
 
-def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> Extracted:
+def _run(
+    query: Query, folder: Path, name: str, progress: Progress, by: str, counting: Counting | None
+) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
     from datakeep.extract.sql.passwords import passwords_of
@@ -390,6 +411,7 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
                 part_bytes=query.part_bytes or PART_BYTES,
                 shown=folder.parent,
                 watch=ties.add if ties else None,
+                counting=counting,
             )
             given = result.columns
         if not (parts.rows or query.allow_empty):
@@ -419,4 +441,4 @@ def _run(query: Query, folder: Path, name: str, progress: Progress, by: str) -> 
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
     said = [*advised, *of_rows, *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows)))]
     said += [Note(guess.told, guess.record or guess.told) for guess in guessed]
-    return Extracted(folder, parts.rows, source, columns, query, tuple(said))
+    return Extracted(folder, parts.rows, source, columns, query, tuple(said), counting)

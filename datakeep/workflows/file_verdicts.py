@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.core.patterns import splitter
-from datakeep.formats.model_words import MISSED
+from datakeep.formats.model_words import missed
 from datakeep.formats.yaml import showable_path
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datakeep.formats.model import FilesRead, ModelInput, ModelRecord
     from datakeep.lineage.same_bytes import SameBytes
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.sizes_here import SizesHere
 
 #: Of a changed copy it is not known how much of the file it still had.
 Verdict = Literal["read", "not read", "not known", "changed copy"]
@@ -51,6 +52,7 @@ def readers(
     *,
     known: set[str],
     perhaps: set[str],
+    sizes: SizesHere,
     same: Collection[SameBytes] = (),
 ) -> Iterator[FileRead]:
     """What a model read of a file in the versions that are ``known`` to have it, and of those that may.
@@ -59,13 +61,13 @@ def readers(
     """
     for given in record.inputs:
         if given.dataset == dataset and given.version in known | perhaps:
-            yield _file_read(keep, record, given, path, may_lack=given.version not in known)
+            yield _file_read(keep, record, given, path, sizes, may_lack=given.version not in known)
     declared = {given.version for given in record.inputs if given.dataset == dataset}
     for version in undeclared_of(record, dataset):
         if version in (known | perhaps) - declared:
             as_registered = {one.at for one in same if (one.model, one.version) == (record.label, version)}
             told = verdict_of_undeclared(
-                record, dataset, version, [path], as_registered if version in known else None
+                record, dataset, version, [path], sizes, as_registered if version in known else None
             )
             yield FileRead(record.label, f"{dataset}@{version}", *told)
 
@@ -75,6 +77,7 @@ def verdict_of_undeclared(
     dataset: str,
     version: str,
     paths: Sequence[str],
+    sizes: SizesHere,
     as_registered: Collection[str] | None = None,
 ) -> tuple[Verdict, str]:
     """As :func:`verdict_of`, of what was read of a checkout without being declared.
@@ -97,7 +100,7 @@ def verdict_of_undeclared(
     if read:
         return "changed copy", "a changed copy was read without being declared, in a checkout"
     why = "other files of a checkout were read without being declared"
-    return _absent(record, why)
+    return _absent(record, why, sizes, f"{dataset}@{version}", paths)
 
 
 def _differs(entry: dict[str, Any], as_registered: Collection[str] | None) -> bool:
@@ -108,16 +111,16 @@ def _differs(entry: dict[str, Any], as_registered: Collection[str] | None) -> bo
 
 
 def verdict_of(
-    keep: Keep, record: ModelRecord, given: ModelInput, paths: Sequence[str]
+    keep: Keep, record: ModelRecord, given: ModelInput, paths: Sequence[str], sizes: SizesHere
 ) -> tuple[Verdict, str]:
     """What the record tells of one file; of several, whether any of them was read."""
-    read = given.files_read
+    read, label = given.files_read, f"{given.dataset}@{given.version}"
     one = len(paths) == 1
     was = "was" if read and read.count == 1 else "were"
     if read is None:
         return "not known", "the record does not say which files were read"
     if read.count == 0:
-        return _absent(record, "no file of this version was read")
+        return _absent(record, "no file of this version was read", sizes, label, paths)
     if (listed := listed_files(keep, record, read)) is not None:
         found = listed.intersection(paths)
         it = (
@@ -126,9 +129,9 @@ def verdict_of(
             else f"{len(found):,} of them {'is' if len(found) == 1 else 'are'}"
         )
         why = f"{it} in the record's list of the files that were read"
-        return ("read", why) if found else _absent(record, why)
+        return ("read", why) if found else _absent(record, why, sizes, label, paths)
     try:
-        entry = keep.entry(f"{given.dataset}@{given.version}")
+        entry = keep.entry(label, asking=False)
         splits = entry.manifest_model().splits
     except DatakeepError as error:
         return "not known", f"{counted(read.count, 'file')} of it {was} read; {error.what}"
@@ -144,22 +147,49 @@ def verdict_of(
     found_splits = {split_of(f"data/{path}") if split_of else None for path in paths}
     if read.splits and None not in found_splits and not found_splits & set(read.splits):
         names = ", ".join(sorted(map(str, found_splits)))
-        return _absent(record, f"no file of {'its' if one else 'their'} split {names} was read")
+        why = f"no file of {'its' if one else 'their'} split {names} was read"
+        return _absent(record, why, sizes, label, paths)
     return (
         "not known",
         f"{read.count:,} of {counted(entry.files, 'file')} {was} read; which, the keep does not tell",
     )
 
 
-def _absent(record: ModelRecord, why: str) -> tuple[Verdict, str]:
-    """What it means that a file is not among those that were read: no more than the one who watched could see."""
+def _absent(
+    record: ModelRecord, why: str, sizes: SizesHere, label: str, paths: Sequence[str]
+) -> tuple[Verdict, str]:
+    """What it means that a file is not among those that were read: no more than the one who watched could see.
+
+    An undeclared file whose digest is not known, such as one that may hold a secret, can be the file only if it has
+    its size.
+    """
     if record.misses_reads:
-        return "not known", f"{why}, {MISSED}"
+        return "not known", f"{why}, {missed(record)}"
     if (record.undeclared_count or 0) > len(record.undeclared):
         return "not known", f"{why}; not all that was read without being declared is listed"
-    if any("withheld" in one or "unreadable" in one or "gone" in one for one in record.undeclared):
-        return "not known", f"{why}; the digest of what was read without being declared is not always known"
-    return "not read", why
+    hidden = [
+        one for one in record.undeclared if any(key in one for key in ("withheld", "unreadable", "gone"))
+    ]
+    if not hidden:
+        return "not read", why
+    is_sized = all(isinstance(one.get("size_bytes"), int) and "changed" not in one for one in hidden)
+    wanted = sizes.of(label, paths) if is_sized else None
+    if wanted is None:
+        return (
+            "not known",
+            f"{why}; the digest of what was read without being declared is not always known",
+        )
+    alike = [one for one in hidden if one["size_bytes"] in wanted]
+    of = "its digest is not known" if len(alike or hidden) == 1 else "their digests are not known"
+    said = f"{why}; {_places(alike or hidden)} was read too, {of}, and "
+    if alike:
+        return "not known", f"{said}the size is the same"
+    return "not read", f"{said}the size is another"
+
+
+def _places(entries: Sequence[dict[str, Any]]) -> str:
+    more = f" and {counted(len(entries) - 1, 'more file')}" if len(entries) > 1 else ""
+    return f"{entries[0].get('path')}{more}"
 
 
 def listed_files(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] | None:
@@ -174,13 +204,15 @@ def listed_files(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] |
     return None
 
 
-def _file_read(keep: Keep, record: ModelRecord, given: ModelInput, path: str, *, may_lack: bool) -> FileRead:
+def _file_read(
+    keep: Keep, record: ModelRecord, given: ModelInput, path: str, sizes: SizesHere, *, may_lack: bool
+) -> FileRead:
     read = given.files_read
     if may_lack and not (read and (not read.count or listed_files(keep, record, read) is not None)):
         verdict: Verdict = "not known"
         why = "whether this version has the file, and so whether it was read, is not known here"
     else:
-        verdict, why = verdict_of(keep, record, given, [path])
+        verdict, why = verdict_of(keep, record, given, [path], sizes)
     return FileRead(
         record.label,
         f"{given.dataset}@{given.version}",

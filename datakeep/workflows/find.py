@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from datakeep.core.errors import UsageError
 from datakeep.lineage import hashes
 from datakeep.lineage.committed import folded
-from datakeep.lineage.search import Result, search, with_files
+from datakeep.lineage.search import Result, search
+from datakeep.lineage.shapes import undeclared_holding, with_files, with_undeclared
 from datakeep.workflows.index import NotSearched, ask, not_searched
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class _Finder:
         kinds = [one for one in KINDS if one != "file" and self._kind in (None, one)]
         result = search(self._index.database, self._words, kinds) if kinds else Result((), {}, {})
         files = self._files() if self._kind in (None, "file") else []
+        readers = self._readers(result.hits) if self._kind in (None, "model") else []
         lacking: list[NotSearched | None] = []
         if self._kind in (None, "file"):
             lacking.append(not_searched(self._index, "files"))
@@ -121,7 +123,7 @@ class _Finder:
         broken = [one for kind in kinds for one in self._index.broken(kind)]
         for word in result.frequent:
             self._skipped.append(f"some of the very many texts that have {word!r}: add another word")
-        found = [*(self._found(hit) for hit in result.hits[:limit]), *files]
+        found = [*(self._found(hit) for hit in result.hits[:limit]), *files, *readers]
         return Findings(
             self._words,
             tuple(found[:limit]),
@@ -129,7 +131,7 @@ class _Finder:
             result.alone,
             (*(str(one) for one in lacking if one), *self._skipped),
             tuple(broken),
-            len(result.hits) + len(files),
+            len(result.hits) + len(files) + len(readers),
         )
 
     def _found(self, hit: Hit) -> Found:
@@ -158,6 +160,31 @@ class _Finder:
         found: list[Found] = []
         for dataset in chosen:
             found += self._files_of(dataset, words)
+        return found
+
+    def _readers(self, hits: Sequence[Hit]) -> list[Found]:
+        """Models that read a file of such a path without declaring it; not those that were found already."""
+        words = [folded(word).strip() for word in self._words]
+        candidates = set.intersection(*(set(with_undeclared(self._index.database, one)) for one in words))
+        candidates -= {hit.name for hit in hits if hit.kind == "model"}
+        chosen = sorted(candidates)[:_MAX_DATASETS]
+        if len(candidates) > len(chosen):
+            more = len(candidates) - len(chosen)
+            self._skipped.append(f"what {more} more models read undeclared: say more, or name a longer part")
+        found = []
+        for model in chosen:
+            holding = undeclared_holding(self._index.database, model, words)
+            if holding is None:
+                self._skipped.append(f"what older versions of {model} read undeclared")
+                continue
+            number, paths = holding
+            if paths:
+                first = max(words, key=len)
+                where = tuple(
+                    Where(first, "read undeclared", path, None, None) for path in paths[:_MAX_PATHS]
+                )
+                step = f"datakeep audit model:{model}@v{number}"
+                found.append(Found("model", model, f"v{number}", where, step))
         return found
 
     def _files_of(self, dataset: str, words: Sequence[str]) -> list[Found]:

@@ -19,7 +19,7 @@ from datakeep.workflows.keep_facts import Filled, KeepFacts, facts_of, recall, r
 from datakeep.workflows.register_entries import RegisterEntries, entry_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -108,15 +108,21 @@ class Keep(RegisterEntries):
                 self.__dict__.pop(name, None)
             self.require_whole()
 
-    def refresh(self) -> None:
-        """Follow what is published; if that is impossible now, a warning says so."""
-        warning = self.repository.refresh()
+    def refresh(self, meanwhile: Callable[[], object] | None = None) -> None:
+        """Follow what is published; if that is impossible now, a warning says so.
+
+        Args:
+            meanwhile: Called while git is at it.
+        """
+        warning = self.repository.refresh(meanwhile)
         if warning:
             self.progress.warn(warning)
         self.look_again()
 
     def many_entries(self, paths: Sequence[str]) -> dict[str, VersionEntry | DatakeepError]:
         """As in the register itself, but from the index where there are many."""
+        if not paths:
+            return {}
         from datakeep.workflows.parsed import entries_at
 
         return entries_at(self, paths)

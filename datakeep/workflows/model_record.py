@@ -17,6 +17,7 @@ from datakeep.formats.model import (
     ModelRecord,
     Resources,
 )
+from datakeep.workflows.read_order import first_opened, written
 
 if TYPE_CHECKING:
     from datakeep.formats.proof import Statement
@@ -43,7 +44,12 @@ def record_of(room: CleanRoom, proof: str, who: Identity) -> ModelRecord | None:
         model=_name_of(room.entry),
         version="v1",
         artifacts=[
-            Artifact(path=report.model.path, sha256=report.model.sha256, size_bytes=report.model.size_bytes)
+            Artifact(
+                path=report.model.path,
+                sha256=report.model.sha256,
+                size_bytes=report.model.size_bytes,
+                **(written(report.model.changed_s, report.began_s) if report.opened_s else {}),
+            )
         ],
         inputs=[_input(room)],
         undeclared=[],
@@ -76,17 +82,16 @@ def _input(room: CleanRoom) -> ModelInput:
     entry, report = room.entry, room.training_report
     read = report.files_read if report else None
     seen = None
-    if read is not None:
-        splits = _splits(room, read)
-        seen = FilesRead(count=len(read), splits=splits, list=path_list_id(list(read)))
+    if report is not None and read is not None:
+        split_of = {file.path: file.split for file in room.inventory.files} if room.inventory else {}
+        opened = {path: report.opened_s.get(path) for path in read}
+        seen = FilesRead(
+            count=len(read),
+            splits=dict(Counter(split for path in read if (split := split_of.get(path)))),
+            list=path_list_id(list(read)),
+            **first_opened(split_of, opened, report.began_s),
+        )
     return ModelInput.handed_over(entry, seen)
-
-
-def _splits(room: CleanRoom, read: tuple[str, ...]) -> dict[str, int]:
-    if room.inventory is None:
-        return {}
-    split_of = {file.path: file.split for file in room.inventory.files}
-    return dict(Counter(split for path in read if (split := split_of.get(path))))
 
 
 def _name_of(entry: VersionEntry) -> str:
@@ -140,7 +145,7 @@ def _told_by_record(record: ModelRecord) -> dict[str, Any]:
         "result": "passed",
         "dataset": [(item.dataset, item.version, item.commit, item.content) for item in record.inputs],
         "model": record.model,
-        "file": [(item.path, item.sha256, item.size_bytes) for item in record.artifacts],
+        "file": _files_of(record),
         "person": record.recorded_by,
         "code": record.code,
         "command": record.command,
@@ -149,6 +154,11 @@ def _told_by_record(record: ModelRecord) -> dict[str, Any]:
         "duration": record.resources.wall_s,
         "further parts": [record.undeclared, record.base_models, record.parameters],
     }
+
+
+def _files_of(record: ModelRecord) -> list[tuple[str, str, int]]:
+    """The same files written at another time are the same."""
+    return [(item.path, item.sha256, item.size_bytes) for item in record.artifacts]
 
 
 def _short(value: object) -> str:
@@ -164,10 +174,10 @@ def newest_of(tree: KeepTree, record: ModelRecord) -> tuple[ModelRecord, bool]:
     names = [path.removeprefix(prefix).removesuffix(".yaml") for path in tree.list(prefix)]
     versions = [name for name in names if VERSION.fullmatch(name)]
     texts = tree.read_many([f"{prefix}{version}.yaml" for version in versions])
-    same = (record.artifacts, [(item.dataset, item.content) for item in record.inputs])
+    same = (_files_of(record), [(item.dataset, item.content) for item in record.inputs])
     for path, text in texts.items():
         old = ModelRecord.read(text, what=path)
         inputs = [(item.dataset, item.content) for item in old.inputs]
-        if old.origin == record.origin and (old.artifacts, inputs) == same:
+        if old.origin == record.origin and (_files_of(old), inputs) == same:
             return old, False
     return record.model_copy(update={"version": next_version(versions)}), True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.formats.model import Observation
 from datakeep.rerun import injected, reads
+from datakeep.rerun.clock import Clock, is_clock_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Names of files that are there for a moment only, whoever made them.
 _PASSING = re.compile(r"(?:-journal|-wal|-shm|[.-]lo?ck)$", re.IGNORECASE)
+#: Why strace did not tell of all that it saw.
+_TORN = "not all that it saw could be written down, as on a full disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Watch:
         observed: Which of the two it is, and why.
         folder: Where what is seen is written.
         cwd: Where it starts.
-        began_s: When (seconds since 1970).
+        clock: Was started with it; began when it does.
+        is_timed: Whether the files that it leaves get their times by the same clock.
     """
 
     argv: tuple[str, ...]
@@ -39,24 +42,36 @@ class Watch:
     observed: Observation
     folder: Path
     cwd: str
-    began_s: float
+    clock: Clock
+    is_timed: bool
+
+    @property
+    def began_s(self) -> float:
+        """When it began, in seconds since 1970."""
+        return self.clock.began_s
 
 
-def watch(argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> Watch:
+def watch(
+    argv: Sequence[str], environment: Mapping[str, str], folder: Path, out: Path | None = None
+) -> Watch:
     """How to start ``argv`` in the current folder so that what it reads is written into ``folder``.
 
     Args:
         argv: The program, by a path that can be run, and its arguments.
         environment: All variables that it gets.
         folder: An empty folder of absolute path.
+        out: Where it leaves its files, if the order of its reads and writes matters.
     """
     why = reads.why_not()
     cwd = os.path.realpath(os.curdir)
     if why is None:
-        observed = Observation(by="strace")
-        return Watch(reads.traced(argv, folder), environment, observed, folder, cwd, time.time())
+        observed, is_timed = Observation(by="strace"), out is not None and is_clock_of(out)
+        argv = reads.traced(argv, folder, is_timed=is_timed)
+        return Watch(tuple(argv), environment, observed, folder, cwd, Clock(), is_timed)
     observed = Observation(by="audit-hook", why=why)
-    return Watch(tuple(argv), injected.inject(environment, folder), observed, folder, cwd, time.time())
+    return Watch(
+        tuple(argv), injected.inject(environment, folder), observed, folder, cwd, Clock(), is_timed=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +83,17 @@ class FilesSeen:
         moved: Of those that got other names during the training: where each may lie now, the likeliest first.
         doubtful: Of those that are gone, what it may have made itself.
         package_folders: Where packages are installed that a Python of the training could import.
+        is_torn: Some were seen and could not be written down.
+        opened_s: When each was opened first (seconds since 1970); empty if that cannot be held against the times of
+            the files that the training left.
     """
 
     paths: tuple[str, ...] = ()
     moved: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doubtful: tuple[str, ...] = ()
     package_folders: frozenset[str] = frozenset()
+    is_torn: bool = False
+    opened_s: Mapping[str, float] = field(default_factory=dict)
 
 
 def seen(watch: Watch) -> FilesSeen:
@@ -84,7 +104,10 @@ def seen(watch: Watch) -> FilesSeen:
         found = reads.from_hook(watch.folder)
     for path in _standard_input():
         found.paths.setdefault(path)
-    return only_read(found, watch.began_s)
+    told = only_read(found, watch.began_s)
+    if not watch.is_timed or watch.clock.was_set_back():
+        return told
+    return replace(told, opened_s={path: at_s for path, at_s in found.paths.items() if at_s is not None})
 
 
 def _standard_input() -> list[str]:
@@ -111,7 +134,13 @@ def only_read(found: Reads, began_s: float) -> FilesSeen:
         moved,
         tuple(path for path in gone if not _PASSING.search(path) and path not in found.no_files),
         frozenset(found.package_folders),
+        found.is_torn,
     )
+
+
+def observed(watch: Watch, read: FilesSeen) -> Observation:
+    """How it is known what was read, now that the training has ended."""
+    return Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
 
 
 def _present(path: str, moved: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Fewer are read from their files faster than an index is made; a small keep needs none for these questions.
 MANY = 200
-#: The backend whose versions the stores hold as bundles.
-BUNDLED = "git"
 
 
 def entries_at(keep: Keep, paths: Sequence[str]) -> dict[str, VersionEntry | DatakeepError]:

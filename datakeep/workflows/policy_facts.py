@@ -6,7 +6,6 @@ them, so that whatever is complained of can be mended without training anything 
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from datakeep.core.errors import DatakeepError
 from datakeep.core.patterns import splitter
+from datakeep.formats.read_order import is_test
 from datakeep.formats.version import VersionEntry
 from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.facts import get
@@ -30,13 +30,7 @@ if TYPE_CHECKING:
     from datakeep.lineage.same_bytes import SameBytes
     from datakeep.workflows.keep import Keep
 
-_TEST = re.compile(r"(.*[-_.])?(test|tests|testing|holdout|held[-_]?out)([-_.].*)?", re.IGNORECASE)
 _MAX_DEPTH = 10
-
-
-def is_test(split: str) -> bool:
-    """Whether a split is one that nothing may be learned from, by its name: ``test``, ``holdout``."""
-    return _TEST.fullmatch(split) is not None
 
 
 @dataclass(frozen=True, slots=True)

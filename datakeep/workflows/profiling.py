@@ -1,7 +1,7 @@
 """The profile of a version's tables: made with new data, kept with new facts, read for who asks.
 
 Tabular files are read once more for it, after :func:`datakeep.extract.describe.describe` has looked at types and
-rows; no other file is.
+rows; no other file is, nor are those of a query, whose rows are counted while they are written.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datakeep.workflows import facts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from datakeep.extract.counting import Counting
     from datakeep.extract.describe import Description
     from datakeep.formats.profile import ColumnProfile
     from datakeep.formats.version import VersionEntry
@@ -36,8 +37,21 @@ WITHHELD = {
 }
 
 
+def counting(wanted: bool | None, document: Mapping[str, Any]) -> Counting | None:
+    """What counts the rows of a query for their profile, if one is wanted (None is yes)."""
+    if wanted is False:
+        return None
+    from datakeep.extract.counting import Counting
+
+    return Counting(facts.get(document, "splits.time"))
+
+
 def profile_of(
-    source: Sequence[SourceFile], seen: Description, document: Mapping[str, Any], keep: Keep
+    source: Sequence[SourceFile],
+    seen: Description,
+    document: Mapping[str, Any],
+    keep: Keep,
+    counted_before: Counting | None = None,
 ) -> Profile | None:
     """The profile of the source's tables, without what must not be written down; None if it has no tables.
 
@@ -46,6 +60,7 @@ def profile_of(
         seen: What ``describe`` found in it.
         document: The complete manifest: it says whether the data is personal, and which column is the time.
         keep: Whose progress is told.
+        counted_before: What was counted of it while it was written.
 
     Raises:
         SourceFault: A table cannot be read to its end; the way out names ``--no-profile``.
@@ -58,7 +73,7 @@ def profile_of(
     files = [(file.path, file.origin) for file in source if file.path in tables]
     time = facts.get(document, "splits.time")
     try:
-        found = profile(files, seen.columns, progress=keep.progress, time=time)
+        found = profile(files, seen.columns, progress=keep.progress, time=time, counted_before=counted_before)
     except SourceFault as fault:
         raise type(fault)(
             fault.what,

@@ -16,13 +16,13 @@ from datakeep.formats.manifest import Manifest
 from datakeep.store.hashing import hash_file
 from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
-from datakeep.workflows import attachments, facts, splits
-from datakeep.workflows.asked_splits import asked_splits
-from datakeep.workflows.extraction import extracted, first_query, state_extracted, state_query
+from datakeep.workflows import attachments, facts
+from datakeep.workflows.asked_splits import settle_splits
+from datakeep.workflows.extraction import extracted, first_query, loading, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import Draft
-from datakeep.workflows.profiling import profile_files, profile_notes, profile_of
+from datakeep.workflows.profiling import counting, profile_files, profile_notes, profile_of
 from datakeep.workflows.publish import Publisher
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
         StoreUnreachable, AccessDenied, NoSpace, Conflict: Of the vault.
     """
     name = check_name(request.name)
-    keep.refresh()
+    keep.refresh(loading(request.extraction))
     keep.require_not_departed(who, now)
     if request.extraction is not None:
         return _register_query(keep, request, request.extraction, who=who, now=now)
@@ -135,7 +135,8 @@ def _register_query(
     _require_free(keep, request.name, document)
     document, _ = _complete(keep, request, document, suggestions((), who))
     keep.writable_stores(request.without_stores)
-    with extracted(query, request.name, keep.progress, by=who.email) as done:
+    counted = counting(request.profile, document)
+    with extracted(query, request.name, keep.progress, by=who.email, counting=counted) as done:
         state_extracted(document, done)
         found = scan([done.folder], keep=keep.root)
         return _made(keep, request, found, document, files, who=who, now=max(now, ended(document)), done=done)
@@ -183,11 +184,10 @@ def _made(
     if done is not None:
         done.describe(document)
     refuse_git_control(document, found)
-    splits.require_files(request.given.get("splits") or (), found.files.paths)
-    document.update(asked_splits(document, found.files.paths, request.ask))
+    likely = settle_splits(request, document, found.files.paths)
     document, manifest = _complete(keep, request, document, suggestions(found.files, who))
     files |= attach_asked(document, files)
-    made, notes = profiled(request, found.files, seen, document, files, keep)
+    made, notes = profiled(request, found.files, seen, document, files, keep, done=done)
     publisher = Publisher(keep, who, now, without=request.without_stores)
     draft = Draft(
         request.name, "v1", document, "registered", files={**files, **made}, source=found.files,
@@ -196,7 +196,6 @@ def _made(
     published = publisher.first(draft)
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
     said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
-    likely = [] if request.ask else splits.hint(request.name, document.get("splits"), found.files.paths)
     return Registered(
         published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes, *likely)
     )
@@ -342,6 +341,7 @@ def profiled(
     files: Mapping[str, Any],
     keep: Keep,
     before: tuple[DatasetRepository, str] | None = None,
+    done: Extracted | None = None,
 ) -> tuple[dict[str, bytes | None], list[str]]:
     """What becomes of the file of the profile with this new data, and what a person should know of it.
 
@@ -353,8 +353,11 @@ def profiled(
         files: Documents that were handed in for the version.
         keep: The keep.
         before: The dataset's repository, and the commit that the version builds on.
+        done: The query that gave the data, if one did.
     """
-    found = None if request.profile is False else profile_of(source, seen, document, keep)
+    counted_before = done.counted if done else None
+    wanted = request.profile is not False
+    found = profile_of(source, seen, document, keep, counted_before) if wanted else None
     made = profile_files(found, files, before, keep)
     return made, profile_notes(found) if found and made else []
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from datakeep.repository.keep import KeepRepository
     from datakeep.repository.keep_tree import KeepTree
 
+#: The backend whose versions the stores hold as bundles.
+BUNDLED = "git"
+
 
 def entry_path(dataset: str, version: str) -> str:
     """Where the register has a version."""
@@ -79,32 +82,36 @@ class RegisterEntries:
             self._some_versions[dataset] = found.get(dataset, [])
         return self._some_versions[dataset]
 
-    def resolve(self, text: str) -> Reference:
+    def resolve(self, text: str, *, asking: bool = True) -> Reference:
         """The version that ``orders`` or ``orders@v3`` means; an earlier name (alias) works as well.
+
+        Where there is none, origin is asked whether it is published; not with ``asking`` False, for what a record of
+        this very commit names.
 
         Raises:
             UsageError: It is malformed.
             UnknownName: There is no such dataset or version; says what is near.
         """
         wanted = parse_reference(text.removeprefix("dataset:"))
-        name = wanted.name if self.versions(wanted.name) else self._by_alias(wanted.name)
+        name = wanted.name if self.versions(wanted.name) else self._by_alias(wanted.name, asking=asking)
         versions = self.versions(name)
         if wanted.version and wanted.version not in versions:
-            said, pull = self.elsewhere()
+            said, pull = self.elsewhere() if asking else ("", None)
             raise UnknownName(
-                f"{name} has no version {wanted.version}; it has {', '.join(versions[-5:])}; {said}",
+                f"{name} has no version {wanted.version}; it has {', '.join(versions[-5:])}{said and f'; {said}'}",
                 next_step=pull or f"datakeep log {name}",
             )
         return Reference(name, wanted.version or versions[-1])
 
-    def _by_alias(self, alias: str) -> str:
+    def _by_alias(self, alias: str, *, asking: bool) -> str:
         if dataset := self.dataset_once_called(alias):
             return dataset
         near = nearest(alias, self.datasets)
         hint = f"; did you mean {near!r}?" if near else ""
-        said, pull = self.elsewhere()
+        said, pull = self.elsewhere() if asking else ("", None)
         raise UnknownName(
-            f"this keep has no dataset {alias!r} ({said}){hint}", next_step=pull or "datakeep list"
+            f"this keep has no dataset {alias!r}{said and f' ({said})'}{hint}",
+            next_step=pull or "datakeep list",
         )
 
     def elsewhere(self) -> tuple[str, str | None]:
@@ -131,13 +138,13 @@ class RegisterEntries:
                 return entry.dataset
         return None
 
-    def entry(self, reference: Reference | str) -> VersionEntry:
-        """The register entry of a version, the newest if none is named.
+    def entry(self, reference: Reference | str, *, asking: bool = True) -> VersionEntry:
+        """The register entry of a version, the newest if none is named; ``asking`` as in :meth:`resolve`.
 
         Raises:
             UnknownName, InvalidFile: It does not exist, or cannot be read.
         """
-        found = self.resolve(str(reference))
+        found = self.resolve(str(reference), asking=asking)
         path = entry_path(found.name, found.version or "")
         return _entry(self.tree.read(path) or b"", path)
 

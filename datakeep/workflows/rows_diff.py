@@ -6,6 +6,7 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core import sizes
 from datakeep.core.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
 
 #: More bytes of tables on one side are not compared row by row.
-_MAX_BYTES = 8 << 30
+MAX_BYTES = 8 << 30
+NO_TABLE_CHANGED = "no table changed"
 
 
 def rows_between(
@@ -28,6 +30,9 @@ def rows_between(
     folder: Path,
     old: tuple[VersionEntry, Inventory],
     new: tuple[VersionEntry, Inventory],
+    *,
+    personal: bool = True,
+    limit_bytes: int = MAX_BYTES,
 ) -> tuple[Comparison | None, str]:
     """How the rows of tables differ that are not the same in both; or why they are not compared.
 
@@ -37,6 +42,8 @@ def rows_between(
         folder: A temporary one.
         old: A version, and what files it has.
         new: Likewise.
+        personal: The data is, or may be, personal: no value of it is given as an example.
+        limit_bytes: More bytes of tables on one side are not compared.
 
     Raises:
         DatakeepError: A table cannot be read.
@@ -45,9 +52,10 @@ def rows_between(
 
     before, after = _other_tables(old[1], new[1])
     if not (before and after):
-        return None, "no table changed"
-    if max(sum(file.size_bytes for file in some) for some in (before, after)) > _MAX_BYTES:
-        return None, f"the tables that changed have more than {_MAX_BYTES >> 30} GB"
+        return None, NO_TABLE_CHANGED
+    size_bytes = max(sum(file.size_bytes for file in some) for some in (before, after))
+    if size_bytes > limit_bytes:
+        return None, f"the tables that changed have {sizes.size(size_bytes)}"
     sides = []
     for side, entry, files in (("old", old[0], before), ("new", new[0], after)):
         paths, why = _held(here, folder / side, entry, files)
@@ -56,7 +64,7 @@ def rows_between(
         sides.append(paths)
     columns = new[0].manifest.get("columns") or []
     keys = [column["name"] for column in columns if isinstance(column, dict) and column.get("key")]
-    told = partial(compare, *sides, personal=True, progress=keep.progress, scratch=folder)
+    told = partial(compare, *sides, personal=personal, progress=keep.progress, scratch=folder)
     try:
         return told(keys=keys), ""
     except UnknownName:  # neither side has the key any more

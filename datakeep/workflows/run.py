@@ -20,8 +20,8 @@ from datakeep.lineage import records
 from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
 from datakeep.workflows.given_data import provide
+from datakeep.workflows.observing import observed, watch
 from datakeep.workflows.observing import seen as paths_seen
-from datakeep.workflows.observing import watch
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.rooms import own_room
@@ -128,7 +128,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     with own_room(keep) as room:
         trace = room / "trace"
         trace.mkdir()
-        watching = watch(argv, environment, trace.resolve())
+        watching = watch(argv, environment, trace.resolve(), out if any(map(_has_splits, given)) else None)
         lines = attended.Lines()
         about_to_start()
         ended = attended.run(
@@ -151,6 +151,11 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     return Done(ended, recorded, tuple(given))
 
 
+def _has_splits(given: Given) -> bool:
+    splits = given.entry.manifest_model().splits
+    return bool(splits and splits.patterns)
+
+
 def _seen(
     order: Order,
     given: Sequence[Given],
@@ -161,6 +166,7 @@ def _seen(
     ended: Ended,
     room: Path,
 ) -> Seen:
+    read = paths_seen(watching)
     return Seen(
         model=order.model,
         argv=order.argv,
@@ -171,8 +177,8 @@ def _seen(
         out=out,
         own=(os.path.realpath(room), *_own_code()),
         environment=order.environment,
-        observed=watching.observed,
-        read=paths_seen(watching),
+        observed=observed(watching, read),
+        read=read,
         began_s=watching.began_s,
         failure=failure_of(ended.exit_code, ended.signal),
         exit_code=ended.exit_code,

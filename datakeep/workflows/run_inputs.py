@@ -21,6 +21,7 @@ from datakeep.lineage import inputs
 from datakeep.repository import working
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.compared import compare
+from datakeep.workflows.read_order import first_opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,23 +61,32 @@ class Inputs:
     base_models: list[str] = field(default_factory=list)
 
 
-def given_inputs(given: Sequence[Given], read: Mapping[str, set[str]] | None) -> Inputs:
-    """What was read of the data that was given; without ``read`` (by dataset) only that it was given."""
+def given_inputs(
+    given: Sequence[Given],
+    read: Mapping[str, set[str]] | None,
+    opened_s: Mapping[str, float] | None = None,
+    began_s: float = 0.0,
+) -> Inputs:
+    """What was read of the data that was given; without ``read`` (by dataset) only that it was given.
+
+    ``opened_s`` is when each file was opened first, by its whole path.
+    """
     found = Inputs()
     for one in given:
         files_read = None
         if read is not None:
-            files_read = _files_read(one, read.get(one.label, set()), found)
+            files_read = _files_read(one, read.get(one.label, set()), found, opened_s or {}, began_s)
         found.datasets.append(ModelInput.handed_over(one.entry, files_read))
     return found
 
 
-def _files_read(given: Given, paths: set[str], found: Inputs) -> FilesRead:
+def _files_read(
+    given: Given, paths: set[str], found: Inputs, opened_s: Mapping[str, float], began_s: float
+) -> FilesRead:
     """Only registered files count: what else lay in the folder is no file of the version."""
     manifest = given.entry.manifest_model()
     patterns = manifest.splits.patterns if manifest.splits else {}
-    rows = given.inventory.with_splits(patterns).files
-    split_of = {row.path: row.split for row in rows}
+    split_of = given.inventory.with_splits(patterns).split_of()
     read = sorted(paths & split_of.keys())
     stray = len(paths) - len(read)
     if stray:
@@ -85,12 +95,14 @@ def _files_read(given: Given, paths: set[str], found: Inputs) -> FilesRead:
     if 0 < len(read) < len(split_of):
         kept = f"read/{given.label}.txt"
         found.lists[kept] = "".join(f"{path}\n" for path in read).encode("utf-8")
+    opened = {path: opened_s.get(f"{given.data}/{path}") for path in read}
     return FilesRead(
         count=len(read),
         splits=dict(Counter(split for path in read if (split := split_of[path]))),
         list=path_list_id(read),
         of=len(split_of),
         kept=kept,
+        **first_opened(split_of, opened, began_s),
     )
 
 
@@ -262,5 +274,7 @@ def _without_secrets(value: Any, name: str = "") -> Any:
 
 
 def not_seen(observed: Observation) -> str:
-    """One line for the list of what is not known, where the training was not watched by strace."""
+    """One line for the list of what is not known, where strace did not see all, or could not say so."""
+    if observed.by == "strace":
+        return f"files that were opened and are not listed (strace watched, and {observed.why})"
     return f"files that were opened outside of Python's own functions (an audit hook watched: {observed.why})"

@@ -18,6 +18,7 @@ from datakeep.lineage import inputs
 from datakeep.repository.code import DIFF_LIMIT_BYTES, uncommitted_diff
 from datakeep.rerun import artifacts, host, metrics
 from datakeep.workflows.given_data import changed_since
+from datakeep.workflows.read_order import written
 from datakeep.workflows.recording import PACKAGES, UNCOMMITTED
 from datakeep.workflows.run_inputs import add_parameters, add_undeclared, given_inputs, named, not_seen
 
@@ -179,8 +180,9 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
         found = given_inputs(seen.given, None)
         found.unknown.append(f"files read ({seen.observed.why})")
         return None, found
-    classed = inputs.classify(seen.read.paths, _places(seen, seen.read.paths))
-    found = given_inputs(seen.given, classed.datasets)
+    places = _places(seen, seen.read.paths)
+    classed = inputs.classify(seen.read.paths, places)
+    found = given_inputs(seen.given, classed.datasets, seen.read.opened_s, seen.began_s)
     for given in seen.given:
         for line in changed_since(keep, given)[:10]:
             keep.progress.warn(f"the training changed its data of {given.label}: {line}")
@@ -188,26 +190,27 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
     add_undeclared(
         keep, classed.undeclared, found, began_s=seen.began_s, known=seen.base_files, moved=seen.read.moved
     )
-    doubtful = inputs.classify(seen.read.doubtful, _places(seen, seen.read.paths)).undeclared
+    doubtful = inputs.classify(seen.read.doubtful, places).undeclared
     if doubtful:
         found.unknown.append(
             f"whether the training made {named(doubtful)} itself, or read what was there: it is gone"
         )
     add_parameters(classed.parameters, found)
-    if seen.observed.by == "audit-hook":
+    if seen.observed.why:
         found.unknown.append(not_seen(seen.observed))
     return classed, found
 
 
 def _places(seen: Seen, paths: Sequence[str]) -> inputs.Places:
+    data = {str(given.data): given.label for given in seen.given}
     prefixes = [
         prefix
-        for prefix in sorted(inputs.possible_prefixes(paths))
+        for prefix in sorted(inputs.possible_prefixes(inputs.elsewhere(paths, data)))
         if any(os.path.lexists(f"{prefix}/{mark}") for mark in ("pyvenv.cfg", "conda-meta", "bin/python3"))
     ]
     own = [*seen.own, *([os.path.realpath(seen.out)] if seen.out else [])]
     return inputs.Places(
-        data={str(given.data): given.label for given in seen.given},
+        data=data,
         code=seen.script.root,
         tracked=seen.script.tree.tracked if seen.script.tree else frozenset(),
         own=tuple(own),
@@ -254,8 +257,15 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
     unknown += [f"a file that the training left: {said}" for said in passed_over[:10]]
     in_out = {(one.sha256, Path(one.path).name) for one in found}
     left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
+    is_timed = bool(seen.read and seen.read.opened_s)
     return left + [
-        Artifact(path=showable_path(one.path), sha256=one.sha256, size_bytes=one.size_bytes) for one in found
+        Artifact(
+            path=showable_path(one.path),
+            sha256=one.sha256,
+            size_bytes=one.size_bytes,
+            **(written(one.changed_s, seen.began_s) if is_timed else {}),
+        )
+        for one in found
     ]
 
 

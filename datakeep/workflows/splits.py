@@ -10,7 +10,8 @@ from datakeep.core.names import nearest
 from datakeep.core.patterns import compile_patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 _LIKELY = frozenset(
     {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "holdout"}
@@ -43,34 +44,66 @@ def stated_splits(option: str, texts: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def require_files(texts: Iterable[str], paths: Sequence[str]) -> None:
-    """Each pattern that was stated by an option matches a file.
+def require_files(
+    texts: Iterable[str], paths: Sequence[str], *, document: object = None, manifest: Path | None = None
+) -> None:
+    """Each pattern that was stated, by an option or in a manifest that was handed in, matches a file.
 
     Args:
         texts: What ``--split`` said, each time.
         paths: The files, relative to ``data/``.
+        document: What the manifest has under ``splits``, options taken in.
+        manifest: The manifest's file, if one was handed in.
 
     Raises:
         UsageError: Names every split and pattern that does not.
     """
-    idle = []
-    for name, patterns in stated_splits("--split", texts).items():
+    stated = stated_splits("--split", texts)
+    if idle := _idle(stated, paths):
+        step = _step(*idle[0], paths)
+        raise _no_file(
+            f"--split {_said(idle[0])}", idle, step and f"--split {shlex.quote(_said(step))}", paths
+        )
+    written = document if manifest and isinstance(document, dict) else {}
+    patterns = {name: some for name, some in written.items() if isinstance(some, list)}
+    if idle := _idle(patterns, paths):
+        step = _step(*idle[0], paths)
+        what = f"the split {_said(idle[0])} of {manifest}"
+        raise _no_file(what, idle, step and f"write {step[1]!r} for {step[0]} in it", paths)
+
+
+def _said(split: tuple[str, str]) -> str:
+    return "=".join(split)
+
+
+def _idle(stated: Mapping[str, Sequence[str]], paths: Sequence[str]) -> list[tuple[str, str]]:
+    """Split and pattern of those that match no file."""
+    found = []
+    for name, patterns in stated.items():
         for pattern in patterns:
             matches = compile_patterns([pattern])
             if not any(matches(f"data/{path}") for path in paths):
-                idle.append(f"{name}={pattern}")
-    if not idle:
-        return
-    pattern = idle[0].partition("=")[2]
+                found.append((name, pattern))
+    return found
+
+
+def _step(name: str, pattern: str, paths: Sequence[str]) -> tuple[str, str] | None:
+    """The split that was meant, where only ``data/`` is missing before its pattern."""
     below = compile_patterns([f"data/{pattern}"])
-    if any(below(f"data/{path}") for path in paths):
-        step = f"patterns begin with data/: --split {shlex.quote(idle[0].replace('=', '=data/', 1))}"
+    return (name, f"data/{pattern}") if any(below(f"data/{path}") for path in paths) else None
+
+
+def _no_file(
+    what: str, idle: Sequence[tuple[str, str]], correction: str | None, paths: Sequence[str]
+) -> UsageError:
+    if correction:
+        step = f"patterns begin with data/: {correction}"
     else:
         folders = {"data/" + path.rpartition("/")[0] for path in paths if "/" in path}
-        near = nearest(pattern.partition("*")[0].rstrip("/"), folders)
+        near = nearest(idle[0][1].partition("*")[0].rstrip("/"), folders)
         shown = near or ", ".join(f"data/{path}" for path in list(paths)[:_FILES_NAMED])
         step = f"there is {shown}; patterns are compared with the whole path, as in data/train/**"
-    raise UsageError(f"--split {idle[0]} matches no file", next_step=step, things=idle)
+    return UsageError(f"{what} matches no file", next_step=step, things=[_said(one) for one in idle])
 
 
 def likely_splits(paths: Iterable[str]) -> dict[str, list[str]]:

@@ -18,8 +18,8 @@ from datakeep.repository import working
 from datakeep.repository.command import local_path
 from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.last_fsck import recall
-from datakeep.workflows.parsed import BUNDLED, Brief, briefs_at, entries_at, unreadable_records
-from datakeep.workflows.register_entries import entry_path
+from datakeep.workflows.parsed import Brief, briefs_at, entries_at, unreadable_records
+from datakeep.workflows.register_entries import BUNDLED, entry_path
 from datakeep.workflows.roster import same_email
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.takers import fill_command

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.records import Broken
-    from datakeep.workflows.audit import InputFacts, MadeOf
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.made_of import InputFacts, MadeOf
     from datakeep.workflows.standings import Proofs
     from datakeep.workflows.written_once import Tampered
 

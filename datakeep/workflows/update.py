@@ -14,12 +14,19 @@ from datakeep.formats.inventory import FileChanges, differences
 from datakeep.formats.manifest import Manifest
 from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
-from datakeep.workflows.extraction import extracted, next_query, state_extracted, state_query
+from datakeep.workflows.extraction import extracted, loading, next_query, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true, moved
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import MANIFEST, Draft
-from datakeep.workflows.profiling import PROFILE, kept_profile, profile_changes, profile_in, profile_notes
+from datakeep.workflows.profiling import (
+    PROFILE,
+    counting,
+    kept_profile,
+    profile_changes,
+    profile_in,
+    profile_notes,
+)
 from datakeep.workflows.publish import Publisher
 from datakeep.workflows.register import (
     check_aliases,
@@ -144,7 +151,7 @@ def update(
         raise UsageError(
             "it is not said why there is a new version", next_step="say it in a few words: -m WHY"
         )
-    keep.refresh()
+    keep.refresh(loading(request.extraction))
     keep.require_not_departed(who, now)
     base = take_base(keep, request.name)
     given = dict(request.given)
@@ -165,23 +172,23 @@ def update(
     check_aliases(keep, base.entry.dataset, document)
     with contextlib.ExitStack() as stack:
         said = Notes(keep.progress)
-        found, seen = _new_source(keep, request, base, document, files, stack, said, who=who, now=now)
+        found, seen, done = _new_source(keep, request, base, document, files, stack, said, who=who, now=now)
         source = found.files if found else None
-        if stated := given.get("splits"):
+        if (stated := given.get("splits")) or (request.manifest and document.get("splits")):
             paths = found.files.paths if found else base.inventory.table.column("path").to_pylist()
-            require_files(stated, paths)
+            require_files(stated or (), paths, document=document.get("splits"), manifest=request.manifest)
         _complete(keep, request, base, document, suggestions(source or (), who), now)
         now = max(now, ended(document)) if request.extraction else now
-        files |= _profile(keep, base, request, document, files, source, seen, said)
+        files |= _profile(keep, base, request, document, files, source, seen, said, done)
         said.end(f"{base.entry.dataset}@{base.entry.version}")
-        done = next_from(
+        made = next_from(
             keep, base, document, files,
             message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
             state=state_of(keep, request.sources), deep=request.deep,
             without=request.without_stores, profile=bool(request.profile),
             idle=_idle(request, base, document),
         )  # fmt: skip
-        return replace(done, notes=tuple(said.all))
+        return replace(made, notes=tuple(said.all))
 
 
 def _idle(request: Request, base: Base, document: dict[str, Any]) -> tuple[str, ...]:
@@ -322,7 +329,7 @@ def _new_source(
     *,
     who: Identity,
     now: datetime,
-) -> tuple[Scan | None, Description | None]:
+) -> tuple[Scan | None, Description | None, Extracted | None]:
     """The new data, described in the manifest: files that were named, or the rows of a query; None keeps the old.
 
     The rows lie in a temporary folder until ``stack`` is left.
@@ -336,11 +343,13 @@ def _new_source(
         files[query.place] = query.text
         state_query(document, query, by=who.email, now=now)
         keep.writable_stores(request.without_stores)  # before a query that may take hours
-        done = stack.enter_context(extracted(query, base.entry.dataset, keep.progress, by=who.email))
+        counted = counting(request.profile, document)
+        rows = extracted(query, base.entry.dataset, keep.progress, by=who.email, counting=counted)
+        done = stack.enter_context(rows)
         state_extracted(document, done)
         sources = [done.folder]
     if not sources:
-        return None, None
+        return None, None, None
     found = scan(sources, keep=keep.root, normalise_names=request.normalise_names)
     for warning in found.warnings:
         keep.progress.warn(warning)
@@ -350,7 +359,7 @@ def _new_source(
         said.said = done.said_before(base.entry.manifest.get("source"))
         said.tell(_of_query(done, document, base.entry.manifest))
     refuse_git_control(document, found)
-    return found, seen
+    return found, seen, done
 
 
 def _of_query(done: Extracted, document: dict[str, Any], before: Mapping[str, Any]) -> Iterator[str | Note]:
@@ -371,12 +380,13 @@ def _profile(
     source: Sequence[SourceFile] | None,
     seen: Description | None,
     said: Notes,
+    done: Extracted | None,
 ) -> dict[str, bytes | None]:
     """What becomes of the profile: new data get a new one, and new facts may allow less of it."""
     before = (base.repository, base.entry.commit)
     if source is None or seen is None:
         return {**kept_profile(*before, facts.get(document, "privacy.personal"))}
-    made, notes = profiled(request, source, seen, document, files, keep, before)
+    made, notes = profiled(request, source, seen, document, files, keep, before, done)
     if request.extraction is not None:
         with contextlib.suppress(InvalidFile):  # one that cannot be read said nothing
             old = profile_in(*before)

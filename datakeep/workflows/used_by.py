@@ -16,6 +16,7 @@ from datakeep.lineage.records import Broken
 from datakeep.workflows.file_verdicts import FileRead, readers, undeclared_of
 from datakeep.workflows.index import ask
 from datakeep.workflows.known_file import known_file, no_such_file
+from datakeep.workflows.sizes_here import SizesHere
 from datakeep.workflows.undeclared import Recognised, matters, recognise, with_what_was_read
 
 if TYPE_CHECKING:
@@ -319,11 +320,12 @@ def file_used_by(keep: Keep, reference: str, path: str, *, fetch: bool = False) 
     versions = tuple(f"v{one}" for one in known.having)
     used = records.find_by_dataset(SomeFiles(keep.tree, paths), found.name, same.models, chosen=True)
     perhaps = {f"v{one}" for one in (*known.unlisted, *known.unread)}
+    sizes = SizesHere(keep)
     models = tuple(
         one
         for record in used.records
         for one in readers(
-            keep, record, found.name, path, known={*versions}, perhaps=perhaps, same=same.found
+            keep, record, found.name, path, known={*versions}, perhaps=perhaps, sizes=sizes, same=same.found
         )
     )
     models = with_what_was_read(models, same.found)

@@ -66,21 +66,24 @@ def world(new_world: Callable[..., World]) -> World:
     entry = aiko.datakeep("show", "orders@v2", "--json", cwd=world.keep).data["entry"]
     place = world.keep / "models" / "churn" / "v1.yaml"
     place.parent.mkdir()
-    place.write_text(json.dumps(hostile(entry)))
+    place.write_text(json.dumps(hostile(entry, (world.orders / "train/orders.csv").read_bytes())))
     aiko.run("git", "add", "-A", "models", cwd=world.keep)
     aiko.run("git", "commit", "-qm", "a record", cwd=world.keep)
     return world
 
 
-def hostile(entry: dict[str, Any]) -> dict[str, Any]:
-    """A record as somebody might write it who means harm to whoever opens the page."""
+def hostile(entry: dict[str, Any], registered: bytes) -> dict[str, Any]:
+    """A record as somebody might write it who means harm to whoever opens the page; it read a copy, too."""
     read = {"count": 1, "of": 5, "splits": {"train": 1}}
     given = {"dataset": "orders", "version": "v2", "commit": entry["commit"], "content": entry["content"]}
     return {
         "format": "datakeep/model/1", "model": "churn", "version": "v1",
         "artifacts": [{"path": "m.bin", "sha256": hashlib.sha256(b"m").hexdigest(), "size_bytes": 1}],
         "inputs": [given | {"how": "observed", "files_read": read}], "base_models": ["lateness@v1", "resnet@v3"],
-        "undeclared": [{"path": TRICK, "sha256": "c" * 64, "size_bytes": 12}], "undeclared_count": 1,
+        "undeclared": [
+            {"path": TRICK, "sha256": "c" * 64, "size_bytes": 12},
+            {"path": "/srv/copy.csv", "sha256": hashlib.sha256(registered).hexdigest(), "size_bytes": 9},
+        ], "undeclared_count": 2,
         "code": {"url": "git@git.corp.example:ml/churn.git", "commit": "4" * 40, "path": "train me.py"},
         "command": ["python", "train.py", f"--title={SCRIPT}"], "parameters": {"depth": 3, "名前": "churn"},
         "metrics": {"accuracy": "0.9"}, "seeds": {"PYTHONHASHSEED": "0"}, "status": "failed",
@@ -184,7 +187,7 @@ def test_openlineage_events_are_what_the_official_client_takes_and_would_send(wo
     assert [one["name"] for one in orders["inputs"]] == ["datasets/raw"]
     assert lateness["eventType"] == "COMPLETE"
     assert (churn["eventType"], churn["eventTime"]) == ("FAIL", "2026-11-22T09:12:03+00:00")
-    names = ["datasets/orders", "models/lateness", "models/resnet", TRICK]
+    names = ["datasets/orders", "models/lateness", "models/resnet", TRICK, "/srv/copy.csv"]
     assert [one["name"] for one in churn["inputs"]] == names
     facets = churn["inputs"][0]["facets"]
     assert facets["version"]["datasetVersion"] == "v2"
@@ -261,6 +264,26 @@ def test_prov_says_what_was_used_made_and_not_known(world: World) -> None:
     assert data["entity"]["keep:answer"]["datakeep:keepCommit"] == head
 
 
+# ---- all of them
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("openlineage", '"same_bytes_as":"orders@v2:train/orders.csv'),
+        ("prov", '"datakeep:sameBytesAs":"orders@v2:train/orders.csv'),
+        ("cyclonedx", '"name":"datakeep:same-bytes-as","value":"orders@v2:train/orders.csv'),
+    ],
+)
+def test_whose_bytes_an_undeclared_file_has_is_in_each_form(world: World, form: str, said: str) -> None:
+    plain = asked(world, "model:churn", form).replace("\n", "").replace(": ", ":")
+    assert said in re.sub(r",\s+", ",", plain)
+
+
+def test_so_it_is_where_the_dataset_was_asked_about(world: World) -> None:
+    assert "same_bytes_as" in asked(world, "dataset:orders", "openlineage")
+
+
 # ---- CycloneDX
 
 
@@ -277,6 +300,7 @@ def test_the_bill_of_materials_is_strictly_valid_and_whole(world: World) -> None
     components = {one["bom-ref"]: one for one in bom["components"]}
     assert components.keys() == {
         "model:lateness@v1", "model:resnet@v3", "dataset:orders@v2", "dataset:raw@v1", "undeclared:churn@v1:0",
+        "undeclared:churn@v1:1",
     }  # fmt: skip
     assert components["dataset:orders@v2"]["licenses"] == [{"license": {"id": "CC0-1.0"}}]
     assert components["dataset:raw@v1"]["licenses"] == [{"license": {"name": "internal"}}]
@@ -398,9 +422,9 @@ def test_a_report_replaces_a_report_and_nothing_else(world: World) -> None:
 
 
 def test_what_went_into_nothing_can_be_said_too(world: World) -> None:
-    world.register("unused", "git")
+    world.aiko.datakeep("register", "unused", world.training, "--backend", "git", *FACTS, cwd=world.keep)
     file = world.aiko.cwd / "unused.html"
-    for subject in ("unused", "unused@v1", "unused:same-a.bin"):
+    for subject in ("unused", "unused@v1", "unused:train.py"):
         # Not "no": other models here were made of something that the keep has no record of.
         world.aiko.datakeep("audit", subject, "--html", file, cwd=world.keep, code=None)
         page = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(file.read_text("utf-8"))

@@ -140,6 +140,29 @@ def test_folders_that_look_like_splits_are_asked_for(
         assert entry["manifest"].get("splits") == declared
 
 
+def test_they_are_asked_for_at_an_adoption_too(
+    aiko: Person, keep: Path, tmp_path: Path, facts: tuple[str, ...]
+) -> None:
+    place = tmp_path / "old"
+    for name in ("train", "test"):
+        (place / "data" / name).mkdir(parents=True)
+        (place / "data" / name / "a.csv").write_text("a\n1\n")
+    aiko.run("git", "init", "-q", place)
+    aiko.run("git", "add", "-A", cwd=place)
+    aiko.run("git", "commit", "-qm", "old", cwd=place)
+    code, seen = on_terminal(aiko, "adopt", place, "--name", "asked", *facts, cwd=keep, typed="yes\n")
+    assert code == 0, seen
+    assert "split (whether these are its splits: test=data/test/**, train=data/train/**)" in seen
+    entry = aiko.datakeep("show", "asked", "--json", cwd=keep).data["entry"]
+    assert entry["manifest"]["splits"] == {"test": ["data/test/**"], "train": ["data/train/**"]}
+    hinted = aiko.datakeep("adopt", place, "--name", "hinted", *facts, cwd=keep).out
+    assert "the folders test, train look like splits, and none is declared" in hinted
+    wrong = aiko.datakeep(
+        "adopt", place, "--name", "wrong", *facts, "--split", "train=x/**", cwd=keep, code=2
+    )
+    assert "--split train=x/** matches no file" in wrong.err
+
+
 def test_without_a_git_identity_no_key_is_made(aiko: Person, keep: Path) -> None:
     (aiko.home / ".gitconfig").write_text("")
     key = aiko.home / ".config" / "datakeep" / "key"

@@ -82,6 +82,22 @@ def test_it_is_stored_by_default_and_shown_with_bars(
     assert "nothing is missing or wrong" in calls.datakeep("fsck", "--deep", cwd=world.keep, code=None).out
 
 
+def test_of_a_wide_table_sixty_columns_are_listed_each_in_one_line(
+    world: World, calls: Quick, table: Path
+) -> None:
+    names = [f"c{number}" for number in range(1, 70)]
+    (table / "売上.csv").unlink()
+    (table / "wide.csv").write_text(",".join(names) + "\n" + ",".join(["1"] * 69) + "\n", "utf-8")
+    stated = table.parent / "wide.yaml"
+    stated.write_text('columns: [{name: c1, meaning: "first line\\nsecond\\tline"}]\n', "utf-8")
+    register(world, calls, "wide", table, "--privacy=no", f"--manifest={stated}")
+    said = calls.datakeep("show", "wide", cwd=world.keep).out
+    columns = said.partition("\ncolumns\n")[2].partition("\nprofile")[0].splitlines()
+    assert len(columns) == 61
+    assert columns[0].split("  ")[-1] == "first line second line"
+    assert columns[60] == "  … and 9 more columns (--json has them)"
+
+
 def test_none_is_made_where_none_is_wanted_or_nothing_is_a_table(
     world: World, calls: Quick, table: Path
 ) -> None:

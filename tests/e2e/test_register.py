@@ -213,3 +213,19 @@ def test_splits_are_stated_by_options_and_pointed_out_where_none_is(world: World
         "train": ["data/train/**"], "test": ["data/test/orders.csv"], "group": "id",
     }  # fmt: skip
     calls.datakeep("update", "split", "--split", "x=data/none", "-m", "no", cwd=world.keep, code=2)
+
+
+def test_splits_of_a_manifest_are_held_against_the_files_too(
+    world: World, calls: Quick, tmp_path: Path
+) -> None:
+    before, manifest = state(world), tmp_path / "handed.yaml"
+    manifest.write_text("splits: {train: [train/**], test: [data/test/**], group: id}\n")
+    argv = ("register", "handed", world.orders, "--backend", "git", *STATED, "--manifest", manifest)
+    wrong = calls.datakeep(*argv, cwd=world.keep, code=2)
+    assert f"the split train=train/** of {manifest} matches no file" in wrong.err
+    assert "write 'data/train/**' for train in it" in wrong.err
+    assert state(world) == before
+    calls.datakeep(*argv, "--split", "train=data/train/**", cwd=world.keep)  # options win over it
+    manifest.write_text(manifest.read_text().replace("[train/**]", "[data/training/**]"))
+    wrong = calls.datakeep("update", "handed", "--manifest", manifest, "-m", "no", cwd=world.keep, code=2)
+    assert "there is data/train" in wrong.err

@@ -594,9 +594,9 @@ def test_a_checkout_that_was_not_declared_is_recognised(code: Code) -> None:
 def test_on_a_terminal_the_training_has_one_and_ctrl_c_of_it(code: Code) -> None:
     """As a person at a terminal: colours, the size of the window, and Ctrl-C, which both of them get."""
     code.write(
-        "print(os.isatty(0), os.isatty(1), os.isatty(2), tuple(os.get_terminal_size(1)), flush=True)\n"
-        "import time\n"
-        "try:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('saved what there was'); sys.exit(0)\n"
+        "import time\ntry:\n"
+        "    print(os.isatty(0), os.isatty(1), os.isatty(2), tuple(os.get_terminal_size(1)), flush=True)\n"
+        "    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('saved what there was'); sys.exit(0)\n"
     )
     argv = [str(part) for part in code.argv() if part != "--json"]
     before = _records(code.world)
@@ -678,8 +678,27 @@ def test_strace_that_may_not_follow_is_not_used_and_the_record_says_why(
     code.write("open(DATA + '/train/open.csv').read()\n")
     ran = code.run()
     assert read_of(blind, ran) == {"train/open.csv"}
-    said = "strace cannot follow processes here: strace: ptrace(PTRACE_SEIZE): Operation not permitted"
-    assert ran.data["record"]["observed"] == {"by": "audit-hook", "why": said}
+    observed = ran.data["record"]["observed"]
+    assert observed["by"] == "audit-hook"
+    assert "strace cannot follow processes here: " in observed["why"]
+    assert "--cap-add=SYS_PTRACE" in observed["why"] or "ptrace_scope" in observed["why"]
+
+
+def test_a_trace_that_a_full_disk_tore_is_not_called_whole(code: Code, blind: World, tmp_path: Path) -> None:
+    tearing = tmp_path / "tools" / "strace"
+    tearing.write_text(
+        '#!/bin/sh\nfor one; do test "$last" = -o && file=${file:-$one}; last=$one; done\n'
+        f'{shutil.which("strace")} "$@"; code=$?\nprintf "7 openat(AT_FDC" >>"$file"\nexit $code\n'
+    )
+    tearing.chmod(0o755)
+    code.write("open(DATA + '/train/open.csv').read()\n")
+    ran = code.run()
+    assert read_of(blind, ran) == {"train/open.csv"}
+    record = ran.data["record"]
+    assert record["observed"]["by"] == "strace"
+    assert [
+        line for line in record["unknown"] if line.startswith("files that were opened and are not listed")
+    ]
 
 
 def test_a_full_disk_at_record_time_is_said_and_nothing_is_half_there(code: Code) -> None:

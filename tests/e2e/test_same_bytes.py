@@ -146,6 +146,24 @@ def test_a_file_that_was_read_undeclared_is_known(copied):
     ]
 
 
+def test_a_registered_file_has_a_page_and_what_has_no_graph_is_refused(copied, tmp_path):
+    file, page = copied.aiko.cwd / "copy/train/c.csv", tmp_path / "c.html"
+    said = copied.aiko.datakeep("audit", file, "--html", page, cwd=copied.keep).out
+    assert f"wrote {page}" in said
+    text = page.read_text("utf-8")
+    assert "What train/c.csv of orders went into" in text
+    assert "the file train/c.csv: read, because read, without being declared" in text
+    for form in ("prov", "openlineage", "cyclonedx"):
+        refused = copied.aiko.datakeep(
+            "audit", file, "--format", form, "-o", tmp_path / "x", cwd=copied.keep, code=31
+        )
+        assert "datakeep audit" in refused.err
+    new = copied.aiko.cwd / "out/data/train/new.csv"  # read undeclared, and no registered file
+    refused = copied.aiko.datakeep("audit", new, "--html", tmp_path / "x", cwd=copied.keep, code=31)
+    assert "nothing was written: of " in refused.err
+    assert [one.name for one in tmp_path.iterdir()] == ["c.html"]
+
+
 def test_where_lists_are_not_here_it_is_not_known(copied, new_world):
     """A clone that has none of the dataset's lists."""
     clone = copied.aiko.cwd / "clone"
@@ -161,3 +179,49 @@ def test_a_list_that_was_cut_is_no_no(copied):
     data = ask(copied, "orders@v2:train/c.csv")
     assert verdicts(data)["cut@v1"] == ("orders@v2", "not known")
     assert any("cut@v1" in one for one in data["unknown"])
+
+
+def test_a_secret_is_perhaps_only_a_file_of_its_size(copied):
+    """Last: its trainings are in no other test's answer."""
+    code = copied.aiko.cwd / "code"
+    for model, secret in (
+        ("small", "K=1\n"),
+        ("alike", "K=12\n"),
+    ):  # of 4 bytes, and of 5 as train/c.csv and test/t.csv
+        (code / f".env-{model}").write_text(secret)
+        run(copied, model, "{orders}/train/a.csv", code / f".env-{model}", uses="orders@v2")
+    found = ask(copied, "orders@v2:train/c.csv")["models"]
+    told = {one["model"]: (one["file"], one["because"]) for one in found}
+    assert told["small@v1"][0] == "not read"
+    assert (
+        "/.env-small was read too, its digest is not known, and the size is another (observed)"
+        in told["small@v1"][1]
+    )
+    assert told["alike@v1"][0] == "not known"
+    assert (
+        "/.env-alike was read too, its digest is not known, and the size is the same" in told["alike@v1"][1]
+    )
+    assert verdicts(ask(copied, "orders@v2:train/a.csv"))["alike@v1"] == ("orders@v2", "read")
+    rows = verdicts(ask(copied, "orders@v2", "--where", "id = 3"))
+    assert (rows["small@v1"][1], rows["alike@v1"][1]) == ("not read", "not known")
+
+
+def test_find_knows_the_names_of_undeclared_files(copied):
+    def found(*words):
+        done = copied.aiko.datakeep("find", *words, "--json", cwd=copied.keep, code=None)
+        told = [one for one in done.data["found"] if one["kind"] == "model"]
+        return {
+            (one["name"], one["version"]): {where["text"].rpartition("/")[2] for where in one["where"]}
+            for one in told
+        }
+
+    assert found("NEW.csv") == {("changed", "v1"): {"new.csv"}}
+    assert found("copy/test", "t.csv")[("alone", "v1")] == {"t.csv"}
+    assert ("small", "v1") in found(".env-small")  # what is withheld is its digest, not its place
+    assert found("new.csv", "t.csv") == {}
+    shown = copied.aiko.datakeep("find", "new.csv", "--kind", "model", cwd=copied.keep).out
+    assert "read undeclared: " in shown
+    assert "next: datakeep audit model:changed@v1" in shown
+    assert (
+        "model" not in copied.aiko.datakeep("find", "new.csv", "--kind", "file", cwd=copied.keep, code=3).out
+    )

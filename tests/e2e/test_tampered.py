@@ -7,10 +7,18 @@ import json
 import re
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from world import Person
+
+from datakeep.core.errors import UnknownName
+from datakeep.core.progress import Silent
+from datakeep.repository import working
+from datakeep.workflows.audit import Audit, audit
+from datakeep.workflows.keep import open_keep
+from datakeep.workflows.tampering import behind_an_audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +153,28 @@ def test_what_was_edited_in_the_history_is_told_with_who_did_it(clone: Clone, ki
     clone.mallory.run(*step.partition("the recorded one: ")[2].split(), cwd=clone.keep)
     clone.mallory.run("git", "commit", "-qam", "as it was", cwd=clone.keep)
     clone.ask("audit", subject, code=0)
+
+
+def test_an_entry_that_is_gone_is_no_reason_to_ask_the_vault(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone.edit(ENTRY, lambda _: None)
+    clone.commit()
+    asked = []
+    monkeypatch.setattr(working, "divergence", asked.append)
+    keep, now = open_keep(clone.keep, Silent()), datetime.now(UTC)
+    found = audit(keep, "model:m", now=now)
+    assert [one.path for one in behind_an_audit(keep, found, now=now)] == [ENTRY]
+    assert isinstance(found, Audit)
+    assert found.made_of
+    assert found.made_of.inputs[0].unknown == (
+        "everything about orders@v2: orders has no version v2; it has v1",
+    )
+    assert audit(keep, "dataset:orders@v1", now=now)
+    assert asked == []
+    with pytest.raises(UnknownName):  # what somebody types may be published since
+        audit(keep, "dataset:orders@v2", now=now)
+    assert len(asked) == 1
 
 
 def test_every_question_of_audit_and_every_form_of_the_answer_tells_an_edit_first(clone: Clone) -> None:

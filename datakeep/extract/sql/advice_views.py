@@ -83,7 +83,7 @@ def _of_table(
         return
     seen.add(table.name)
     try:
-        view = parse(table.definition, dialect)
+        view = parse(_select(table.definition, dialect), dialect)
     except DatakeepError:  # no view of SQL that can be read: its columns are unknown to lineage as well
         return
     names = read_tables(view)
@@ -98,3 +98,9 @@ def _of_table(
             )
     for below in inner.values():
         yield from _of_table(below, dialect, lookup, volatile, seen)
+
+
+def _select(definition: str, dialect: str) -> str:
+    """The SELECT of a view; SQLite and DuckDB keep the whole CREATE VIEW."""
+    tree = read(definition, dialect).tree
+    return tree.expression.sql(dialect) if isinstance(tree, exp.Create) and tree.expression else definition

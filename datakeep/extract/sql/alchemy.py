@@ -10,7 +10,7 @@ from datakeep.core.errors import AccessDenied, DatakeepError, UsageError
 from datakeep.core.interrupts import deferred
 from datakeep.extract.sql.address import secrets_of
 from datakeep.extract.sql.alchemy_catalogue import table_of
-from datakeep.extract.sql.alchemy_kinds import Kind, kind_of
+from datakeep.extract.sql.alchemy_kinds import Kind, Watch, kind_of
 from datakeep.extract.sql.drivers import driver, missing
 from datakeep.extract.sql.faults import DriverMissing
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
@@ -20,7 +20,7 @@ from datakeep.extract.sql.python_values import Column, converted
 from datakeep.extract.sql.refusals import check_columns, check_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Address, Exactness, Parameter, Statement, Table
 
@@ -143,12 +143,19 @@ class _AlchemySession(Session):
         try:
             description = rows.cursor.description if rows.returns_rows else ()
             check_columns([told[0] for told in description], exactness)
-            result = _AlchemyResult(rows, self._guard(statement))
+            result = _AlchemyResult(
+                rows, self._guard(statement), probed.watch, partial(self._ended, probed.watch)
+            )
             result.settle(probed.columns or self._kind.columns(description, result.head(), exactness))
             yield result
             whole = True
         finally:
             self._leave(rows, whole=whole)
+
+    def _ended(self, watch: Watch | None) -> None:
+        self._kind.ended(self._connection)
+        if watch:
+            watch.settle()
 
     def _leave(self, rows: Any, *, whole: bool) -> None:
         """Close the result; after an error with the connection, since drivers read what is left of a result first."""
@@ -189,9 +196,11 @@ class _AlchemySession(Session):
 
 
 class _AlchemyResult:
-    def __init__(self, result: Any, guard: Any) -> None:
+    def __init__(self, result: Any, guard: Any, watch: Watch | None, ended: Callable[[], None]) -> None:
         self._result = result
         self._guard = guard
+        self._watch = watch
+        self._ended = ended
         self._pace = Pace()
         self._rows: list[Sequence[Any]] = []
         self._settled: Sequence[Column] = ()
@@ -226,9 +235,14 @@ class _AlchemyResult:
                 converted(values, column, row)
                 for values, column in zip(zip(*rows, strict=True), self._settled, strict=True)
             ]
+            if self._watch:
+                self._watch.look(rows, row)
             yield pa.record_batch(arrays, schema=self.schema)
             row += len(rows)
             rows = self._more()
+        with self._guard():
+            self._result.close()
+            self._ended()
 
     def _more(self) -> list[Sequence[Any]]:
         with self._guard():

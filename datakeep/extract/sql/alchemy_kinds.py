@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed
 from datakeep.extract.sql.interface import Snapshot
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from datakeep.extract.sql.interface import Exactness, Parameter, Statement
 
 
+class Watch(Protocol):
+    """Looks at rows while they go by, for what can only be settled when all have come."""
+
+    def look(self, rows: Sequence[Sequence[Any]], first_row: int) -> None:
+        """Takes note of rows; the first of them has the number ``first_row``."""
+
+    def settle(self) -> None:
+        """Asks the database, which takes questions again; raises if a value is not what it has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Probed:
     """What is known of a query before it runs.
@@ -24,10 +34,12 @@ class Probed:
     Attributes:
         text: What to run, with the driver's placeholders; it may differ from what was probed.
         columns: What becomes of each column; None if only the values will tell.
+        watch: Who looks at the rows, where the driver's values may not be the database's.
     """
 
     text: str
     columns: tuple[Column, ...] | None = None
+    watch: Watch | None = None
 
 
 class Kind:
@@ -87,6 +99,9 @@ class Kind:
 
     def check(self, name: str, told: Sequence[Any]) -> None:
         """Refuse a column that the driver hands over inexactly."""
+
+    def ended(self, connection: Any) -> None:
+        """All rows have come; raises if the database says that it cut a value."""
 
     def abandon(self, cursor: Any) -> None:
         """A cursor is left whose rows were not all read, and its connection with it."""

@@ -24,6 +24,7 @@ from datakeep.extract.sql.duckdb_catalogue import tables_of
 from datakeep.extract.sql.duckdb_types import converted, plan_of
 from datakeep.extract.sql.faults import DatabaseUnreachable
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn, Table, TableColumn
+from datakeep.extract.sql.pace import gathered
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.refusals import check_columns, check_parameters
 
@@ -137,7 +138,7 @@ class _DuckdbSession(Session):
                     lambda: self._reader(sent, values, exactness, statement.text), interrupt
                 )
             # Until the stream is closed, a connection takes no other question.
-            with closing(reader), ahead(iter(reader), interrupt) as batches:
+            with closing(reader), ahead(gathered(reader), interrupt) as batches:
                 yield _DuckdbResult(reader.schema, batches, plans, self._timeout_s)
 
     def _sent(
@@ -196,7 +197,7 @@ class _DuckdbSession(Session):
     def guessed(
         self, statement: Statement, parameters: Mapping[str, Parameter], reads: Collection[TableRead] = ()
     ) -> tuple[Guess, ...]:
-        """Of CSV and JSON files: delimiter, header and types, and the values that are others than their texts."""
+        """Of CSV, JSON and Parquet: delimiter, header and types, and the values that are others than in the files."""
         sent, values = self._sent(statement, parameters)
         found: list[Guess] = []
         columns = {read.name: read.columns for read in reads}

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
-from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
-from datakeep.extract.sql import duckdb_reads
+from datakeep.core.literals import float_literal
+from datakeep.extract.sql import duckdb_parquet, duckdb_reads
+from datakeep.extract.sql.duckdb_json import DIGITS, altered, same
 from datakeep.extract.sql.file_traits import SAFE_DIGITS
 from datakeep.extract.sql.interface import Guess
 
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 _CSV = re.compile(r"\.(csv|tsv|txt)(\.(gz|zst))?$", re.IGNORECASE)
 _JSON = re.compile(r"\.(jsonl?|ndjson)(\.(gz|zst))?$", re.IGNORECASE)
-_READERS = {"read_csv": "csv", "read_csv_auto": "csv", "read_json": "json", "read_json_auto": "json",
-            "read_ndjson": "json", "read_ndjson_auto": "json"}  # fmt: skip
+_PARQUET = re.compile(r"\.(parquet|pq|parq)$", re.IGNORECASE)
+_READERS = {
+    "read_csv": "csv", "read_csv_auto": "csv", "read_json": "json", "read_json_auto": "json", "read_ndjson": "json",
+    "read_ndjson_auto": "json", "read_parquet": "parquet", "parquet_scan": "parquet",
+}  # fmt: skip
 #: Arguments of a reader that state types; read as text, a file has none.
 _TYPING = frozenset({
     "types", "dtypes", "column_types", "columns", "all_varchar", "auto_type_candidates", "dateformat",
@@ -48,16 +51,26 @@ _WAY_OUT_CSV = (
     "or all_varchar=true"
 )
 _WAY_OUT_JSON = "to state them, write in the query read_json(FILE, columns={'COLUMN': 'TYPE'})"
-#: The significant digits of a number's text, as SQL: all before the exponent, without zeros at the ends.
-_DIGITS = r"trim(regexp_replace(regexp_replace({}, '[eE].*$', ''), '[^0-9]', '', 'g'), '0')"
+#: Arguments of ``read_json`` that ``read_json_objects`` has as well, and that change which objects there are.
+_OF_OBJECTS = frozenset({"format", "compression", "ignore_errors", "maximum_object_size"})
+_DOUBLE = "CAST(TRY_CAST({0} AS DOUBLE) AS VARCHAR)"
+#: Which texts of a column may not be what DuckDB makes of them, by the family of its type.
+_TESTS = {
+    # First what is cheap: of a short text without exponent no digit can be gone, and most are the double's own.
+    "DOUBLE": f"((length({{0}}) > {SAFE_DIGITS} OR contains(lower({{0}}), 'e')) AND {_DOUBLE} <> {{0}} AND "
+    + f"{DIGITS} <> {DIGITS.format(_DOUBLE)})".replace("{}", "{0}"),
+    "whole": "regexp_matches({0}, '^ *[+-]?0[0-9a-zA-Z]')",
+    "time": "regexp_matches({0}, '[.][0-9]{{6}}[0-9]*[1-9]')",
+    "VARCHAR": "{0} = ''",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One file, or pattern, that a query reads as text.
+    """One file, or pattern, that a query reads.
 
     Attributes:
-        kind: ``csv`` or ``json``.
+        kind: ``csv``, ``json`` or ``parquet``.
         written: As the query names it.
         paths: The files.
         arguments: Those of its reader that have a name, as SQL.
@@ -110,17 +123,13 @@ def told(
         read: The columns that the query reads, in any case; nothing is said of others. None: it may read all.
         traits: What was seen in the bytes of the files: nothing is looked for that cannot be there.
     """
-    if reading.stated is None:
+    if reading.kind == "parquet":
+        yield from duckdb_parquet.altered(reading.written, reading.paths, read)
         return
-    seen = [traits.get(path) for path in reading.paths]
-    is_plain = not _UNSEEN & set(reading.arguments) and not any(map(_PACKED.search, reading.paths))
-    numbers = not is_plain or any(one is None or one.long_numbers for one in seen)
     if reading.kind == "json":
-        rows = ask("DESCRIBE FROM " + reading.call("read_json", reading.paths))
-        types = _read({row[0]: row[1] for row in rows}, read)
-        if types:
-            yield _types_of(reading.written, "the types were guessed:", types, _WAY_OUT_JSON)
-            yield from _altered(reading, _of_type(types, "DOUBLE") if numbers else [], [], ask)
+        yield from _of_json(reading, ask, read, traits)
+        return
+    if reading.stated is None:
         return
     delimiter, header, columns, date, moment, skipped, quote = ask(
         f"FROM {reading.call('sniff_csv', reading.paths[:1])} "
@@ -148,23 +157,52 @@ def told(
     yield _types_of(
         reading.written, f"guessed were {', '.join(guessed)}{',' if types else ''}", types, _WAY_OUT_CSV
     )
-    empties = (
-        not is_plain or quote not in _NO_OTHER_QUOTE or any(one is None or one.empty_quotes for one in seen)
-    )
-    empties = empties and "allow_quoted_nulls" not in reading.arguments
-    yield from _altered(
-        reading, _of_type(types, "DOUBLE") if numbers else [], _of_type(types, "VARCHAR") if empties else [], ask,
-        delim=_text(str(delimiter)), header=str(bool(header)).lower(),
-    )  # fmt: skip
+    there = _there(reading, traits, str(delimiter), quote)
+    looked = {name: kind for name, kind in types.items() if _family(kind) in there}
+    yield from _altered(reading, looked, ask, delim=_text(str(delimiter)), header=str(bool(header)).lower())
+
+
+def _there(reading: Reading, traits: Mapping[str, Traits], delimiter: str, quote: str | None) -> set[str]:
+    """Of which families of types the files may hold a text that DuckDB alters, by what was seen in their bytes."""
+    seen = [traits.get(path) for path in reading.paths]
+    known = [one for one in seen if one is not None]
+    unseen = not _is_plain(reading) or len(known) < len(seen)
+    found = {
+        "DOUBLE": unseen or any(one.long_numbers for one in known),
+        "whole": unseen or not _DELIMITERS.fullmatch(delimiter) or any(one.leading_zeros for one in known),
+        "time": unseen or any(one.nanoseconds for one in known),
+        "VARCHAR": unseen or quote not in _NO_OTHER_QUOTE or any(one.empty_quotes for one in known),
+    }
+    found["VARCHAR"] &= "allow_quoted_nulls" not in reading.arguments
+    return {family for family, may_be in found.items() if may_be}
+
+
+def _is_plain(reading: Reading) -> bool:
+    """Whether a file's bytes show what its reader makes of them."""
+    return not _UNSEEN & set(reading.arguments) and not any(map(_PACKED.search, reading.paths))
+
+
+def _of_json(
+    reading: Reading, ask: Ask, read: Collection[str] | None, traits: Mapping[str, Traits]
+) -> Iterator[Guess]:
+    rows = ask("DESCRIBE FROM " + reading.call("read_json", reading.paths))
+    types = _read({row[0]: row[1] for row in rows}, read)
+    if not types:
+        return
+    stated = frozenset(types) if reading.stated is None else reading.stated
+    if reading.stated is not None:
+        yield _types_of(reading.written, "the types were guessed:", types, _WAY_OUT_JSON)
+    seen = [traits.get(path) for path in reading.paths]
+    if _is_plain(reading) and not stated and not any(one is None or one.long_numbers for one in seen):
+        return
+    kept = {name: value for name, value in reading.arguments.items() if name in _OF_OBJECTS}
+    plain = Reading(reading.kind, reading.written, reading.paths, kept)
+    yield from altered(reading.written, plain.call("read_json_objects", reading.paths), types, stated, ask)
 
 
 def _read(types: Mapping[str, str], read: Collection[str] | None) -> dict[str, str]:
     wanted = None if read is None else {name.lower() for name in read}
     return {name: kind for name, kind in types.items() if wanted is None or name.lower() in wanted}
-
-
-def _of_type(types: Mapping[str, str], kind: str) -> list[str]:
-    return [name for name, one in types.items() if one == kind]
 
 
 def _types_of(written: str, words: str, types: Mapping[str, str], way_out: str) -> Guess:
@@ -176,64 +214,68 @@ def _types_of(written: str, words: str, types: Mapping[str, str], way_out: str) 
     return Guess(f"{written}: {words} {few}".rstrip() + f"; {way_out}", whole if more > 0 else None)
 
 
-def _altered(
-    reading: Reading, doubles: Sequence[str], texts: Sequence[str], ask: Ask, **more: str
-) -> Iterator[Guess]:
+def _altered(reading: Reading, types: Mapping[str, str], ask: Ask, **more: str) -> Iterator[Guess]:
     """The first value of each column that is another than the text: digits that are gone, an empty text."""
-    if not doubles and not texts:
+    tests = {name: _TESTS[_family(kind)].format(_quoted(name)) for name, kind in types.items()}
+    if not tests:
         return
-    found: dict[tuple[str, bool], tuple[int, str]] = {}
-    for number, *values in ask(_question(reading, doubles, texts, more)):
-        for name, value in zip([*doubles, *texts], values, strict=True):
-            if value is not None and (name in texts or not _same(value)):
-                found.setdefault((name, name in doubles and isinf(float(value))), (number, value))
-    for (name, _), (number, value) in found.items():
+    found: dict[tuple[str, bool], tuple[int, str, str]] = {}
+    for number, *values in ask(_question(reading, tests, more)):
+        for name, value in zip(tests, values, strict=True):
+            became = None if value is None else _became(_family(types[name]), value)
+            if became is not None:
+                found.setdefault((name, became.endswith("Infinity")), (number, value, became))
+    for (name, _), (number, value, became) in found.items():
         where = f"{reading.written}: column {name}, row {number}"
-        if name in texts:
+        if types[name] == "VARCHAR":
             yield Guess(
                 f'{where}: "" became NULL, as an empty field does; to tell them apart: '
                 "read_csv(FILE, allow_quoted_nulls=false)"
             )
         else:
+            way_out = _to_keep(name, types[name])
             yield Guess(
-                f"{where}: {_short(value)} became {float(value)!r}, {_to_keep(reading.kind, name)}",
-                f"{where}: the number became another, {_to_keep(reading.kind, name)}",
+                f"{where}: {_short(value)} became {became}, {way_out}",
+                f"{where}: it became another, {way_out}",
             )
+
+
+def _family(kind: str) -> str:
+    if kind.endswith(("INT", "INTEGER")):
+        return "whole"
+    return "time" if kind.startswith("TIME") else kind
+
+
+def _became(family: str, text: str) -> str | None:
+    """What DuckDB makes of the text; None if it is the same."""
+    if family == "DOUBLE":
+        return None if same(text) else float_literal(float(text))
+    if family == "whole":
+        with suppress(ValueError):
+            return str(int(text) if text.strip(" +-").isdigit() else int(text, 0))
+        return None
+    return re.sub(r"([.][0-9]{6})[0-9]+", r"\1", text) if family == "time" else "NULL"
 
 
 def _short(value: str) -> str:
     return value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
 
 
-def _to_keep(kind: str, name: str) -> str:
-    argument = "types" if kind == "csv" else "columns"
+def _to_keep(name: str, kind: str) -> str:
+    stated = "TIMESTAMP_NS" if kind == "TIMESTAMP" else "VARCHAR"
+    number = f", and --decimal {name}=PRECISION,SCALE where it is to be a number" if kind == "DOUBLE" else ""
     return (
-        "as the column was guessed to be DOUBLE; to keep it: "
-        f"read_{kind}(FILE, {argument}={{{_text(name)}: 'VARCHAR'}}), "
-        f"and --decimal {name}=PRECISION,SCALE where it is to be a number"
+        f"as the column was guessed to be {kind}; to keep it: "
+        f"read_csv(FILE, types={{{_text(name)}: '{stated}'}}){number}"
     )
 
 
-def _question(reading: Reading, doubles: Sequence[str], texts: Sequence[str], more: Mapping[str, str]) -> str:
+def _question(reading: Reading, tests: Mapping[str, str], more: Mapping[str, str]) -> str:
     """Rows with a suspicious value: number of the row, and of each column the text if it is one, else NULL."""
     arguments = {name: value for name, value in reading.arguments.items() if name not in _TYPING}
     plain = Reading(reading.kind, reading.written, reading.paths, arguments)
-    if reading.kind == "csv":
-        added = {"all_varchar": "true", "allow_quoted_nulls": "false"}
-        source = plain.call("read_csv", reading.paths, **{**more, **arguments, **added})
-    else:
-        columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in doubles)
-        source = plain.call("read_json", reading.paths, columns=f"{{{columns}}}")
-    tests = {}
-    for name in doubles:
-        column = _quoted(name)
-        number = f"CAST(TRY_CAST({column} AS DOUBLE) AS VARCHAR)"
-        # First what is cheap: of a short text without exponent no digit can be gone, and most are the double's own.
-        long = f"(length({column}) > {SAFE_DIGITS} OR contains(lower({column}), 'e'))"
-        tests[name] = (
-            f"({long} AND {number} <> {column} AND {_DIGITS.format(column)} <> {_DIGITS.format(number)})"
-        )
-    tests |= {name: f"{_quoted(name)} = ''" for name in texts}
+    added = {"all_varchar": "true", "allow_quoted_nulls": "false"}
+    source = plain.call("read_csv", reading.paths, **{**more, **arguments, **added})
     chosen = ", ".join(f"CASE WHEN {test} THEN {_quoted(name)} END" for name, test in tests.items())
     # Of each column a bounded number of rows: one that seems altered may be a double's own digits, all 17 of them.
     numbered = f"SELECT row_number() OVER () AS datakeep_row, * FROM {source}"  # noqa: S608  (quoted names)
@@ -242,16 +284,9 @@ def _question(reading: Reading, doubles: Sequence[str], texts: Sequence[str], mo
     )
 
 
-def _same(text: str) -> bool:
-    """Whether a double's own digits, as many as the text has, are the text's: then nothing of it is lost."""
-    number = float(text)
-    digits = len(re.sub(r"[^0-9]", "", re.sub(r"[eE].*$", "", text)).lstrip("0"))
-    with suppress(InvalidOperation, ValueError):
-        return Decimal(f"{number:.{max(digits, 1) - 1}e}") == Decimal(text.strip())
-    return False
-
-
 def _kind(name: str) -> str | None:
+    if _PARQUET.search(name):
+        return "parquet"
     return "csv" if _CSV.search(name) else "json" if _JSON.search(name) else None
 
 

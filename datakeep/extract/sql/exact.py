@@ -7,11 +7,12 @@ has no equal in the type that is kept ends the extraction with its column, row a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.literals import day_literal
 from datakeep.extract.sql.faults import NotExact
+from datakeep.extract.sql.refusals import shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,6 @@ _DAY_US = 86_400_000_000
 _MOVED_DAYS, _MOVED_US = 10957, 946_684_800_000_000
 #: The digits that every number of so many digits has room for.
 _DIGITS_128, _DIGITS_256 = 38, 76
-_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,8 @@ def exact(array: Any, rule: Rule, first_row: int) -> Any:
 
 def refusal(rule: Rule, row: int, value: str, why: str) -> NotExact:
     """The error for one value."""
-    shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
     return NotExact(
-        f"column {rule.name}, row {row}: {shown!r} {why}",
+        f"column {rule.name}, row {row}: {shown_value(value)} {why}",
         next_step=f"keep the column as text: --as-text {rule.name}; or change or leave out the value in the query",
     ).for_column(rule.name)
 
@@ -152,8 +151,12 @@ class _Column:
                     (value or b"").decode()
                 except UnicodeDecodeError:
                     shown = value.decode(errors="backslashreplace")
-                    why = "is no UTF-8, and the database does not say which encoding it is"
-                    raise refusal(self.rule, self._row(index, lists), shown, why) from None
+                    name = self.rule.name
+                    raise NotExact(
+                        f"column {name}, row {self._row(index, lists)}: {shown_value(shown)} is no UTF-8, and the "
+                        "database does not say which encoding it is",
+                        next_step=f"take its bytes: convert_to({name}, 'SQL_ASCII') AS {name}; or leave out the row",
+                    ) from None
             raise
 
     def _row(self, index: int, lists: Sequence[Any]) -> int:
@@ -251,13 +254,4 @@ def _beyond(kind: Any, number: int) -> tuple[str, str]:
         return "-infinity", "has no equal in Arrow"
     if number // unit < _EARLIEST_DAY:  # what PostgreSQL cannot have is what the driver wrapped round
         number += 2**bits
-    return _day(number // unit), "lies outside the years 1 to 9999, which not every reader can show"
-
-
-def _day(days: int) -> str:
-    """The day that lies ``days`` after 1970-01-01, in any year."""
-    cycles, rest = divmod(days - _FIRST_DAY, 146_097)  # after 400 years the calendar repeats
-    day = date.fromordinal(rest + 1)
-    year = day.year + 400 * cycles
-    written = f"{year if year > 0 else 1 - year:04d}-{day.month:02d}-{day.day:02d}"
-    return written if year > 0 else f"{written} BC"
+    return day_literal(number // unit), "lies outside the years 1 to 9999, which not every reader can show"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.literals import day_literal, moment_literal
 from datakeep.extract.sql.refusals import inexact
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _bounds(kind: Any) -> tuple[int, int]:
 
 
 def _text(kind: Any, number: int) -> str:
-    """How DuckDB writes it, for the ones that people do write; else the number of days or units."""
+    """How people write it."""
     import pyarrow.types as kinds
 
     bits = kind.bit_width
@@ -99,5 +100,4 @@ def _text(kind: Any, number: int) -> str:
         return "24:00:00"
     if abs(number) == 2 ** (bits - 1) - 1:
         return "infinity" if number > 0 else "-infinity"
-    unit = 1 if kinds.is_date(kind) else _DAY_S * _PER_SECOND[kind.unit]
-    return f"{number // unit} days from 1970-01-01"
+    return day_literal(number) if kinds.is_date(kind) else moment_literal(number, _PER_SECOND[kind.unit])

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.extract.sql.alchemy_kinds import Kind, Probed
-from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
+from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Snapshot
+from datakeep.extract.sql.mysql_charsets import watch
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.python_values import Column, Form, decimal_type
 from datakeep.extract.sql.refusals import check_columns, out_of_time, place_of, refused, unkeepable
@@ -49,6 +50,8 @@ _TAIL = ") AS datakeep_query LIMIT 0"
 _DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1698})
 _GONE = frozenset({0, 1040, 1053, 2002, 2003, 2005, 2006, 2013, 2055})
 _READ_ONLY = 1792
+#: What a value of GROUP_CONCAT, or of another function, was too long for.
+_CUT = frozenset({1260, 1301})
 _TIMED_OUT = frozenset({1969, 3024})
 _OF_TEXT = frozenset(
     {
@@ -95,6 +98,8 @@ class MySql(Kind):
         """A consistent snapshot at REPEATABLE READ; TIMESTAMPs are asked for in UTC."""
         connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.exec_driver_sql("SET SESSION time_zone = '+00:00'")
+        # GROUP_CONCAT ends at 1,024 characters of MySQL, at a million of MariaDB, with nothing but a warning.
+        connection.exec_driver_sql("SET SESSION group_concat_max_len = 4294967295")
         if timeout_s is not None:
             name, factor = _LARGEST[self.server(connection).partition(" ")[0]]
             connection.exec_driver_sql(f"SET SESSION {name} = {timeout_s * factor}")
@@ -120,13 +125,28 @@ class MySql(Kind):
         result.close()
         check_columns([field.name for field in fields], exactness)
         columns = tuple(_column(field, exactness) for field in fields)
+        texts = [
+            column.name
+            for column, field in zip(columns, fields, strict=True)
+            if field.charsetnr != _BINARY_CHARSET
+        ]
+        looking = watch(connection, text, values, texts) if texts else None
         singles = [column.name for column in columns if column.database_type == "float"]
         if not singles:
-            return Probed(text, columns)
+            return Probed(text, columns, looking)
         if statement.ordered:
             raise _ordered(singles[0])
         chosen = ", ".join(_projected(column) for column in columns)
-        return Probed(f"SELECT {chosen} FROM (\n{text}\n) AS datakeep_query", columns)  # noqa: S608  (the user's own)
+        return Probed(f"SELECT {chosen} FROM (\n{text}\n) AS datakeep_query", columns, looking)  # noqa: S608  (the user's own)
+
+    def ended(self, connection: Any) -> None:
+        """The server says only in a warning that it made less of a value, or NULL, for its length."""
+        for _, code, said in connection.exec_driver_sql("SHOW WARNINGS").fetchall():
+            if code in _CUT:
+                raise NotExact(
+                    f"the server cut a value: {said}",
+                    next_step="let the query make shorter values, or ask for a larger max_allowed_packet",
+                )
 
     def abandon(self, cursor: Any) -> None:
         """Keep pymysql from reading, on a closed connection, what is left of a result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import UsageError
@@ -21,8 +22,25 @@ _KINDS = {
     "snowflake": ("snowflake", "SnowflakeDatabase"),
     "bigquery": ("bigquery", "BigqueryDatabase"),
 }
+#: The packages that take a while to load, by scheme.
+_DRIVERS = {
+    "postgresql": "adbc_driver_postgresql",
+    "postgres": "adbc_driver_postgresql",
+    "duckdb": "duckdb",
+}
 _OTHERS = ("alchemy", "AlchemyDatabase")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9]*)(?:\+\w+)?:")
+
+
+def load_driver(url: str | None) -> None:
+    """Load what reads a query, and the driver of the database at ``url``, so that neither is waited for later.
+
+    What is not installed, or no URL at all, is told when it is needed.
+    """
+    match = _SCHEME.match(url or "")
+    with suppress(ImportError):
+        importlib.import_module("datakeep.extract.sql.statement")
+        importlib.import_module(_DRIVERS.get(match[1].lower() if match else "", "sqlglot"))
 
 
 def open_database(url: str) -> Database:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datakeep.core.progress import Progress
+    from datakeep.extract.counting import Counting
     from datakeep.extract.sql.interface import Result
 
 PART_BYTES = 256 << 20
@@ -67,6 +68,7 @@ def write_parts(
     row_group_rows: int = ROW_GROUP_ROWS,
     shown: Path | None = None,
     watch: Callable[[Any], None] | None = None,
+    counting: Counting | None = None,
 ) -> Parts:
     """Write every row of ``result`` to ``folder/NAME-00001.parquet`` and, above ``part_bytes`` each, further ones.
 
@@ -83,6 +85,7 @@ def write_parts(
         row_group_rows: At most so many rows lie in one row group.
         shown: What the folder is called in messages: one that is taken away again says nothing to anybody.
         watch: Called with each batch of rows, in their order.
+        counting: Counts the rows meanwhile, for a profile; it is of no use after an error.
 
     Raises:
         NoSpace: The disk is full.
@@ -98,17 +101,22 @@ def write_parts(
     bloom = bloom_columns([field.name for field in result.schema if _can_bloom(field.type)], keys)
     progress.stage("extracting rows", unit="rows")
     writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
-    writing = Behind(writer.write)
+    writing, profiling = Behind(writer.write), Behind(_counted(counting, result.schema))
     try:
         for group in _groups(_told(result, progress, watch), result.schema, row_group_rows):
+            writing.settle()
+            profiling.put((group, writer.is_between))
             writing.put(group)
+            del group  # the next one is collected while this one is written, and goes when it is
         writing.settle()
+        profiling.settle()
         return writer.finished()
     except OSError as error:
         raise _disk_fault(error, shown or folder) from error
     finally:
         with deferred():  # a second Ctrl-C does not take the files from under the thread that writes
             writing.leave()
+            profiling.leave()
         writer.discard()
 
 
@@ -133,6 +141,14 @@ def _can_bloom(kind: Any) -> bool:
     return not (kinds.is_nested(kind) or kinds.is_boolean(kind) or kinds.is_null(kind))
 
 
+def _counted(counting: Counting | None, schema: Any) -> Callable[[tuple[Any, bool]], None]:
+    """What counts a row group, which comes with whether it begins a file."""
+    if counting is None:
+        return lambda _: None
+    counting.begin(schema)
+    return lambda item: counting.add(item[0], new_file=item[1])
+
+
 def _told(result: Result, progress: Progress, watch: Callable[[Any], None] | None) -> Iterator[Any]:
     for batch in result.batches():
         if watch is not None:
@@ -152,13 +168,19 @@ def _groups(batches: Iterator[Any], schema: Any, most_rows: int) -> Iterator[Any
         rows += batch.num_rows
         size_bytes += batch.nbytes
         while rows >= most_rows or size_bytes >= _ROW_GROUP_BYTES:
-            table = pa.Table.from_batches(held, schema).combine_chunks()
-            held = []
-            count = _rows_within(table, most_rows)
-            yield table.slice(0, count)
-            table = table.slice(count)
-            rows, size_bytes = table.num_rows, table.nbytes
-            held = table.to_batches()
+            table = pa.Table.from_batches(held, schema)
+            group = [table.slice(0, most_rows).combine_chunks()]
+            if (
+                rows < most_rows and group[0].nbytes < _ROW_GROUP_BYTES
+            ):  # together they take less than one by one
+                held, size_bytes = group[0].to_batches(), group[0].nbytes
+                break
+            count = _rows_within(group[0], most_rows)
+            rest = table.slice(count)
+            held, rows, size_bytes = rest.to_batches(), rest.num_rows, rest.nbytes
+            del table, rest
+            group = [group.pop().slice(0, count)]
+            yield group.pop()  # nothing here holds a row group that was written
     if rows:
         yield pa.Table.from_batches(held, schema).combine_chunks()
 
@@ -193,6 +215,11 @@ class _Writer:
     _sink: Any = None
     _written: list[Path] = field(default_factory=list)
     _named: list[Path] = field(default_factory=list)
+
+    @property
+    def is_between(self) -> bool:
+        """Whether the next row group begins a file."""
+        return self._open is None
 
     def write(self, group: Any) -> None:
         if self._open is None:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied
 from datakeep.extract.sql.exact import exact, refusal
+from datakeep.extract.sql.faults import NotExact
 from datakeep.extract.sql.interface import Database, Session, Snapshot
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.postgres_catalogue import is_volatile, owners, table
 from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, failures
 from datakeep.extract.sql.postgres_describe import describe
+from datakeep.extract.sql.postgres_encodings import is_untranslatable, located
 from datakeep.extract.sql.postgres_faults import complaint_of, query_fault, refuse_lists
 from datakeep.extract.sql.postgres_parameters import bound
 from datakeep.extract.sql.postgres_place import completed, refuse_foreign_socket
@@ -26,7 +28,7 @@ from datakeep.extract.sql.postgres_settings import settings_of
 from datakeep.extract.sql.postgres_types import plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from datakeep.extract.sql.interface import (
@@ -151,18 +153,32 @@ class PostgresSession(Session):
         """The rows, streamed by COPY."""
         expressions, settings = bound(statement, parameters)
         sent = substituted(statement, lambda name: expressions[name])
+        lost: NotExact | None = None
         with ExitStack() as stack:
             stack.enter_context(self._savepoint())
             with self._complaints(statement, sent):
-                for setting, value in settings:
-                    self._connection.rows(_SET_PARAMETER, setting, value)
+                self._set(settings)
                 described = describe(self._connection, sent.text)
             read = plan(described, exactness, unsure_text=self._unsure_text)
             query = read.around(sent.text)
             complaints = partial(self._complaints, statement, sent, query.find(sent.text))
             with complaints():
                 reader = stack.enter_context(self._connection.stream(query))
-            yield PostgresResult(read, reader, complaints)
+            try:
+                yield PostgresResult(read, reader, complaints)
+            except NotExact as error:
+                if not is_untranslatable(error):
+                    raise
+                lost = error
+        if lost is not None:
+            with self._savepoint(), self._complaints():
+                self._set(settings)
+                raise located(self._connection, query, read.rules, lost)
+
+    def _set(self, settings: Sequence[tuple[str, str]]) -> None:
+        """Put parameters where the query reads them, until the savepoint or the transaction ends."""
+        for setting, value in settings:
+            self._connection.rows(_SET_PARAMETER, setting, value)
 
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """By the search path of this user; a table can be seen without the right to read it."""
@@ -178,8 +194,7 @@ class PostgresSession(Session):
                 expressions, settings = bound(statement, parameters)
                 sent = substituted(statement, lambda name: expressions[name])
                 with self._complaints():
-                    for setting, value in settings:
-                        self._connection.rows(_SET_PARAMETER, setting, value)
+                    self._set(settings)
                 before = "EXPLAIN (COSTS false)\n"
                 with self._complaints(statement, sent, len(before)):
                     self._connection.do(before + sent.text)

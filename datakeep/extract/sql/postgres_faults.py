@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, DatakeepError, UsageError
-from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
+from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.places import shown_place
 from datakeep.extract.sql.refusals import refused
 
@@ -166,6 +166,11 @@ def query_fault(
         return QueryRefused(
             f"{complaint.primary}{where}: datakeep reads, and changes nothing",
             next_step="leave out of the query what writes, such as a function that does",
+        )
+    if complaint.state == "22P05":
+        return NotExact(
+            f"{shown}: {complaint.primary}",
+            next_step="take the bytes of the column that holds it: convert_to(COLUMN, 'ENCODING') AS COLUMN",
         )
     place, lines = _place(complaint, statement, sent, lead)
     hint = f" ({complaint.hint})" if complaint.hint else ""

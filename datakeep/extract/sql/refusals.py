@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.literals import literal
 from datakeep.extract.sql.faults import NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.places import shown_place
 
@@ -92,7 +93,7 @@ def check_parameters(statement: Statement, given: Mapping[str, Parameter]) -> No
 def inexact(column: str, row: int, value: Any, why: str) -> NotExact:
     """One value that cannot be kept; ``row`` is counted from 1."""
     return NotExact(
-        f"column {column}, row {row}: {_shown(value)} {why}",
+        f"column {column}, row {row}: {shown_value(value)} {why}",
         next_step=f"keep the column as text with --as-text {column}, or CAST it in the query",
     ).for_column(column)
 
@@ -113,6 +114,7 @@ def out_of_time(timeout_s: int | None) -> QueryFailed:
     )
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def shown_value(value: Any) -> str:
+    """A value on one line of an error, as SQL writes it; a long one is cut."""
+    text = literal(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

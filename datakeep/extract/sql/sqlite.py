@@ -21,13 +21,14 @@ from urllib.parse import quote, unquote
 from datakeep.core.errors import AccessDenied, NoSpace, UsageError
 from datakeep.extract.sql import sqlite_values as values_of
 from datakeep.extract.sql.address import of_another_kind
-from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
+from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
 from datakeep.extract.sql.pace import Pace, weight
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.refusals import check_columns, check_parameters, out_of_time, place_of, refused
 from datakeep.extract.sql.sqlite_catalogue import tables_of
 from datakeep.extract.sql.sqlite_classes import classes_of_all
+from datakeep.extract.sql.sqlite_text import NO_UTF8, first_no_utf8, no_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -110,6 +111,11 @@ class _SqliteSession(Session):
                 columns, head = self._columns(cursor, names, declared, text, bound, exactness)
             yield _SqliteResult(cursor, head, columns, exactness, (self._path, self._timeout_s, stopped))
             cursor.close()
+        except NotExact as error:
+            if NO_UTF8 not in error.what:
+                raise
+            with self._reading_only(), _faults(self._path, self._timeout_s, stopped):
+                raise first_no_utf8(self._connection, text, bound) or error from None
         finally:
             self._connection.set_progress_handler(None, 0)
 
@@ -335,17 +341,8 @@ def _fault(error: sqlite3.Error, code: int | None, path: Path) -> Exception:
         )
     if isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in said:
         column = said.partition("column '")[2].partition("'")[0]
-        return _no_utf8(column, said)
+        return no_utf8(column, None, said.partition("with text ")[2])
     return QueryFailed(f"SQLite gave up: {said}", next_step="correct the query and run it again")
-
-
-def _no_utf8(column: str, said: str) -> Exception:
-    from datakeep.extract.sql.faults import NotExact
-
-    return NotExact(
-        f"column {column} holds text that is no UTF-8: {said.partition('with text ')[2]}",
-        next_step=f"take its bytes: CAST({column} AS BLOB) AS {column}",
-    )
 
 
 def _changing(name: str) -> QueryFailed:

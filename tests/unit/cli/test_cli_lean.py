@@ -15,6 +15,7 @@ pc.is_in(pa.array([1, None]), pa.array([2, 3]))
 pa.table({"a": ["x", None]}).to_pylist()
 import adbc_driver_postgresql.dbapi
 print("pandas" in sys.modules, "pyarrow._s3fs" in sys.modules, "numpy" in sys.modules)
+print("cloudpickle" in sys.modules, pc.is_in.__doc__.startswith("Find"))
 import pandas
 print(pa.Table.from_pandas(pandas.DataFrame({"a": [1, 2]})).to_pandas()["a"].sum(), pa.array(pandas.Series([1.0])))
 """
@@ -33,7 +34,16 @@ def _said(program: str, env: dict[str, str] | None = None) -> list[str]:
 
 
 def test_arrow_goes_lean_arrow_until_somebody_wants_it() -> None:
-    assert _said(LOOK) == ["False", "False", "True", "3", "[", "1", "]"]
+    assert _said(LOOK) == ["False", "False", "True", "False", "True", "3", "[", "1", "]"]
+
+
+def test_arrows_functions_are_called_as_they_are_without_documentation() -> None:
+    program = (
+        "from datakeep.cli.lean import lean_arrow; lean_arrow(); import pyarrow as pa, pyarrow.compute as pc; "
+        "print(pc.is_in(pa.array([1, 2]), value_set=pa.array([2])).to_pylist(), pc.min_max(pa.array([3, 1]), "
+        "skip_nulls=True)['min'], pc.index_in(pa.array([7]), pa.array([7])).to_pylist())"
+    )
+    assert _said(program) == ["[False,", "True]", "1", "[0]"]
 
 
 def test_numpy_starts_no_threads_and_no_program_is_told_so() -> None:

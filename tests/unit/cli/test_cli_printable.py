@@ -13,6 +13,7 @@ import click
 from datakeep.cli import boundary
 from datakeep.cli.printable import LINE_CHARACTERS, printable, printable_json
 from datakeep.cli.progress import Shown
+from datakeep.cli.session import table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 HOSTILE = "a\x1b]0;owned\x07b\x1b[2Jc\x08\rd\x9b2Je\u202ef"
 #: The title of the window, the screen, backspace and return, the eight-bit form, the direction.
 SHOWN = r"a\x1b]0;owned\x07b\x1b[2Jc\x08\rd\x9b2Je\u202ef"
+
+
+def test_a_cell_of_a_table_is_one_line_as_wide_as_it_will_be_seen() -> None:
+    rows = [("id", "first\r\n\n   second\tthird\u2028fourth", "x"), (HOSTILE, "日本", "y"), ("", None, "z")]
+    seen = SHOWN.replace(r"\r", " ")
+    assert table(rows, head=("", "meaning", "")) == [
+        click.style(f"{'':{len(seen)}}  meaning", bold=True),
+        f"{'id':{len(seen)}}  first second third fourth  x",
+        f"{seen}  日本                       y",
+        f"{'':{len(seen)}}  None                       z",
+    ]
 
 
 def test_what_a_terminal_obeys_is_shown_and_our_styles_stay() -> None:

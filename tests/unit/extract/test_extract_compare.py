@@ -6,7 +6,7 @@ import json
 import math
 import tempfile
 from collections import Counter
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +91,33 @@ def test_a_zero_with_a_sign_is_another_value(tmp_path: Path) -> None:
     found = of([old], [new], "k")
     assert (found.same, found.changed) == (False, 1)
     assert found.examples["changed"] == ({"k": "1"},)
+
+
+def test_examples_are_written_as_sql_and_json_have_them(tmp_path: Path) -> None:
+    fields = [("k", pa.int64()), ("n", pa.float64()), ("b", pa.binary()), ("d", pa.date32()),
+              ("l", pa.list_(pa.float32())),
+              ("s", pa.struct([("t", pa.string()), ("b", pa.list_(pa.binary())), ("d", pa.date32())])),
+              ("m", pa.map_(pa.string(), pa.timestamp("us", "UTC"))), ("w", pa.decimal256(50, 2)),
+              ("z", pa.list_(pa.time64("us")))]  # fmt: skip
+    row = {"k": 1, "n": math.nan, "b": b"\x00\xff", "d": -735160, "l": [0.1, None, math.inf], "w": Decimal("1.50"),
+           "s": {"t": "a\n", "b": [b"a"], "d": 0}, "m": [("k", NEW_YEAR)], "z": [time(1, 2)]}  # fmt: skip
+    empty = {"k": 1} | dict.fromkeys(list(row)[1:])
+    arrays = [pa.array([row[name]], pa.int32()).view(kind) if name == "d" else pa.array([row[name]], kind)
+              for name, kind in fields]  # fmt: skip
+    pq.write_table(pa.table(arrays, schema=pa.schema(fields)), tmp_path / "b.parquet")
+    old, new = (
+        write(tmp_path / "a.parquet", [empty], pa.schema(fields)),
+        ("b.parquet", tmp_path / "b.parquet"),
+    )
+    shown = {name: pair[1] for name, pair in of([old], [new], "k").changes[0].columns.items()}
+    assert shown == {
+        "n": "NaN", "b": "x'00ff'", "d": "0044-03-15 BC", "l": "[0.1, null, Infinity]", "w": "1.50",
+        "s": r"""{"t": "a\n", "b": [x'61'], "d": "1970-01-01"}""", "m": '{"k": "2026-01-01T00:00:00Z"}',
+        "z": '["01:02:00"]',
+    }  # fmt: skip
+    # By text, too, where another type of the same column leaves nothing else.
+    other = write(tmp_path / "c.parquet", [{"k": 1, "l": ["x"]}], schema("k", l=pa.list_(pa.string())))
+    assert of([new], [other], "k").changes[0].columns["l"] == ("[0.1, null, Infinity]", '["x"]')
 
 
 @settings(max_examples=15, deadline=None)

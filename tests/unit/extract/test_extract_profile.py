@@ -25,7 +25,7 @@ from datakeep.extract import csv_file, jsonlines_file, parquet_file, tally
 from datakeep.extract import profile as profile_module
 from datakeep.extract.describe import describe
 from datakeep.extract.profile import profile
-from datakeep.extract.sketches import Distinct, Frequent, RowSample, exact_sum, hashes
+from datakeep.extract.sketches import Distinct, Frequent, RowSample, different, exact_sum, hashes
 from datakeep.formats.manifest import Column
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ def test_penguins_against_what_is_known_of_them() -> None:
     assert bill.quantiles["0.5"] == "44.4"
     assert sum(bill.histogram) == 342
     assert not any(column.approximate for column in found.columns)
+
+
+def test_an_estimate_of_different_values_is_never_more_than_there_are(tmp_path: Path) -> None:
+    found = of(tmp_path, pa.int64(), [*range(60_000), None])  # whose hashes look like 60,921 values
+    assert (found.distinct, found.approximate[0]) == (60_000, "distinct")
 
 
 NUMBERS = st.one_of(st.none(), st.floats(width=64), st.integers(-5, 5).map(float))
@@ -393,6 +398,35 @@ def test_a_sample_depends_on_the_rows_alone() -> None:
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=30))
 def test_sums_are_not_rounded(values: list[float]) -> None:
     assert exact_sum(pa.array(values, pa.float64())) == sum(map(Fraction, values))
+
+
+_INTEGERS = {
+    **{getattr(pa, f"int{bits}")(): (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    **{getattr(pa, f"uint{bits}")(): (0, 2**bits - 1) for bits in (8, 64)},
+}
+
+
+@given(st.sampled_from([*_INTEGERS]), st.data())
+def test_integers_are_counted_alike_be_they_dense_or_in_order_or_neither(kind: Any, data: Any) -> None:
+    low, high = _INTEGERS[kind]
+    start = data.draw(st.integers(low, high))
+    near = st.integers(max(low, start - 9), min(high, start + 9))
+    numbers = data.draw(
+        st.lists(st.one_of(near, st.integers(low, high)), max_size=40) | st.lists(near, max_size=40)
+    )
+    for given_order in (numbers, sorted(set(numbers))):
+        found, rows = different(pa.array(given_order, kind))
+        assert dict(zip(found.to_pylist(), rows.tolist(), strict=True)) == Counter(given_order)
+
+
+def test_a_quantile_that_is_minus_zero_is_zero_in_a_sample_too(tmp_path: Path) -> None:
+    values = [float(number) for number in range(-60_000, 60_000)]
+    found = of(tmp_path, pa.float64(), [-0.0 if value == 0 else value for value in values])
+    assert found.quantiles
+    assert (found.quantiles["0.5"], "distinct" in (found.approximate or ())) == ("-1", True)
+    few = of(tmp_path, pa.float64(), [*values[:59_000], *[-0.0] * 70_000])
+    assert few.quantiles
+    assert few.quantiles["0.75"] == "0"
 
 
 def test_the_file_is_the_same_whatever_the_json_library(tmp_path: Path) -> None:

@@ -47,6 +47,18 @@ def test_variables_of_an_enclosing_git_do_not_lead_astray(tmp_path, git, monkeyp
     assert found == str(tmp_path / "one/.git")
 
 
+def test_something_else_is_done_while_git_is_at_work(tmp_path):
+    seen = []
+    done = GitRunner(None).run("hash-object", "--stdin", stdin=b"a", meanwhile=lambda: seen.append("done"))
+    assert (done.exit_code, seen) == (0, ["done"])
+
+    def fails():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        GitRunner(None).run("hash-object", "--stdin", stdin=b"a", meanwhile=fails)
+
+
 def test_isolated_runs_see_nothing_of_the_host(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET_OF_HOST", "1")
     runner = GitRunner(tmp_path, {"PATH": "/usr/bin:/bin"}, isolated=True, settings=("alias.show-env=!env",))

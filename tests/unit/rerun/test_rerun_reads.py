@@ -34,14 +34,50 @@ TRACE = """\
 1 openat(AT_FDCWD</w/d>, "pipe", O_RDONLY) = 3<pipe:[7]>
 2 <... openat resumed>) = 5</w/both>
 2 openat(5</w/sub>, "\\346\\263\\250.csv", O_RDONLY) = 6</w/sub/\\346\\263\\250.csv>
+2 openat2(AT_FDCWD</w>, "log", {flags=O_WRONLY|O_APPEND, resolve=RESOLVE_BENEATH}, 24) = 7</w/log>
+2 openat2(AT_FDCWD</w>, "two", {flags=O_RDONLY|O_CLOEXEC, resolve=0}, 24) = 7</w/two>
+2 openat(AT_FDCWD</w>, "passing", O_RDONLY) = 7</w/passing (deleted)>
+2 openat(AT_FDCWD</w>, "(b)", O_RDONLY) = 7</w/(b)>
 """
 
 
 def test_strace_is_read_by_where_descriptors_lead(tmp_path: Path) -> None:
     (tmp_path / "strace.txt").write_text(TRACE, "utf-8")
     found = from_strace(tmp_path, "/w")
-    assert set(found.paths) == {"/w/a.csv", "/data/real.csv", "/w/base", "/w/both", "/w/sub/注.csv"}
+    assert set(found.paths) == {
+        "/w/a.csv",
+        "/data/real.csv",
+        "/w/base",
+        "/w/both",
+        "/w/sub/注.csv",
+        "/w/two",
+        "/w/passing",
+        "/w/(b)",
+    }
     assert found.perhaps_own == {"/w/append", "/w/base"}
+
+
+_LINE = '7 openat(AT_FDCWD</w>, "a.csv", O_RDONLY|O_CLOEXEC) = 3</w/a.csv>\n'
+
+
+@pytest.mark.parametrize("left", range(1, len(_LINE)))
+@pytest.mark.parametrize("then", ["", _LINE])
+def test_a_trace_that_a_full_disk_tore_is_not_taken_for_whole(tmp_path: Path, left: int, then: str) -> None:
+    (tmp_path / "strace.txt").write_text(TRACE + _LINE[:left] + then, "utf-8")
+    assert from_strace(tmp_path, "/w").is_torn or (
+        then and left == 1
+    )  # a digit more before a number says nothing
+
+
+def test_a_trace_with_all_that_strace_says_is_whole(tmp_path: Path) -> None:
+    said = (
+        '7 openat(AT_FDCWD</w>, "a", O_RDONLY <unfinished ...>) = ?\n'
+        "7 openat(AT_FDCWD</w>, NULL, O_RDONLY) = -1 EFAULT (Bad address)\n"
+        "7 +++ superseded by execve in pid 8 +++\n"
+        "12345 <... openat resumed>, O_RDONLY) = 3</w/b>\n"
+    )
+    (tmp_path / "strace.txt").write_text(TRACE + RENAMED + said, "utf-8")
+    assert not from_strace(tmp_path, "/w").is_torn
 
 
 RENAMED = """\

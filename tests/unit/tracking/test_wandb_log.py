@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datakeep.tracking.wandb_log import CutOff, Damaged, Message, records
+from datakeep.tracking.wandb_log import CutOff, Damaged, Empty, Message, records
 
 HEAD = b":W&B\xe1\xbe\0"
 
@@ -71,3 +71,10 @@ def test_parts_in_a_wrong_order_are_refused() -> None:
     frame = struct.pack("<IHB", zlib.crc32(b"x", zlib.crc32(b"\3")), 1, 3) + b"x"
     with pytest.raises(Damaged, match="do not follow each other"):
         list(records(io.BytesIO(HEAD + frame)))
+
+
+def test_nothing_is_empty_and_not_damaged() -> None:
+    with pytest.raises(Empty):
+        list(records(io.BytesIO(b"")))
+    with pytest.raises(Damaged, match="begin"):
+        list(records(io.BytesIO(b":")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from datakeep.cli.boundary import run
 from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
 from datakeep.extract.sql.faults import QueryRefused
 from datakeep.extract.sql.interface import Address, Database, Session, Snapshot, Table, TableColumn
+from datakeep.extract.sql.opening import open_database
 from datakeep.workflows.check_sql import check_sql
 
 
@@ -271,3 +273,39 @@ def test_several_parameters_that_do_not_fit_are_said_once_each(query):
         check_sql(path, None, ["sinse=2026-01-01", "unti=2026-01-01"])
     assert len(refused.value.things) == 2
     assert not any(thing in refused.value.what for thing in refused.value.things)
+
+
+@pytest.fixture
+def real(tmp_path):
+    """Databases of files: an SQLite file, and a CSV for DuckDB."""
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.executescript(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, day TEXT); CREATE VIEW some AS SELECT id FROM t LIMIT 3;"
+        )
+    connection.close()
+    (tmp_path / "t.csv").write_text("id,day\n1,2026-01-01\n")
+    return {"sqlite": open_database(f"sqlite:///{tmp_path}/shop.db"), "duckdb": open_database("duckdb:")}
+
+
+@pytest.mark.parametrize(("kind", "text", "said"), [
+    ("sqlite", "SELECT id,\n  nope FROM t WHERE day > :day", "line 2, column 3: no such column: nope"),
+    ("duckdb", "SELECT id,\n  nope FROM '{folder}/t.csv'", 'line 2, column 3: referenced column "nope" not found'),
+    ("duckdb", "SELECT max(id) AS n, day FROM '{folder}/t.csv'", 'column "day" must appear in the GROUP BY clause'),
+])  # fmt: skip
+def test_files_databases_read_the_query_without_running_it(query, real, tmp_path, kind, text, said):
+    with pytest.raises(QueryRefused, match=re.escape(said)):
+        check_sql(query(text.format(folder=tmp_path)), None, database=real[kind])
+
+
+def test_where_the_database_was_not_asked_that_is_said(query, real, tmp_path):
+    text = f"SELECT id FROM '{tmp_path}/t.csv' WHERE id > :n ORDER BY id"
+    not_asked = "the database was not asked whether it takes the query"
+    assert not_asked in check_sql(query(text), None, database=real["duckdb"]).notes
+    assert not_asked not in check_sql(query(text), None, ["n=0"], database=real["duckdb"]).notes
+
+
+def test_a_limit_within_a_view_is_found_in_the_view(query, real):
+    (found,) = check_sql(query("SELECT id FROM some ORDER BY id"), None, database=real["sqlite"]).advice
+    assert (found.id, found.what.partition(":")[0]) == (
+        "limit-unordered", "the view main.some has a limit without ORDER BY",
+    )  # fmt: skip

@@ -64,6 +64,7 @@ KEPT = [
     ("BLOB", "'\\xFF\\x00'", "binary", b"\xff\x00"),
     ("DATE", "'0001-01-01'", "date32[day]", date(1, 1, 1)),
     ("TIME", "'23:59:59.999999'", "time64[us]", "23:59:59.999999"),
+    ("TIME_NS", "'23:59:59.123456789'", "time64[ns]", "23:59:59.123456789"),
     ("TIMESTAMP", "'9999-12-31 23:59:59.999999'", "timestamp[us]", "9999-12-31 23:59:59.999999"),
     ("TIMESTAMP_S", "'0001-01-01 00:00:01'", "timestamp[s]", "0001-01-01 00:00:01"),
     ("TIMESTAMP_MS", "'2024-02-29 00:00:00.123'", "timestamp[ms]", "2024-02-29 00:00:00.123000"),
@@ -99,7 +100,9 @@ def test_a_type_becomes_what_the_page_says_and_its_extremes_are_the_same(kind, v
     )
     found = table.column("x")
     text = kind.startswith(("TIME", "TIMESTAMP")) and arrow != "string"
-    assert (str(found[0]) if text else found[0].as_py()) == kept
+    # Of nanoseconds, Python's time of day has no more than six digits either.
+    shown = found.cast(pa.string()) if arrow == "time64[ns]" else found
+    assert (str(shown[0]) if text else found[0].as_py()) == kept
     assert found[1].as_py() is None
     pq.write_table(table, tmp_path / "kept.parquet")
     assert pq.read_table(tmp_path / "kept.parquet").column("x").to_pylist() == found.to_pylist()
@@ -124,7 +127,7 @@ def test_the_page_of_types_has_the_same_rows():
     for kind, _, arrow, _ in KEPT:
         assert re.split(r"[(<\[,]", arrow)[0] in listed[names.get(kind) or kind.partition("(")[0]], kind
     assert {kind for kind, arrow in listed.items() if "refused" in arrow} == {"UNION", "VARIANT", "GEOMETRY"}
-    assert len(listed) == 37
+    assert len(listed) == 38
 
 
 @pytest.mark.parametrize(
@@ -132,8 +135,8 @@ def test_the_page_of_types_has_the_same_rows():
     [
         ("'infinity'::date", "'infinity'"), ("'-infinity'::timestamp", "'-infinity'"),
         ("'infinity'::timestamptz", "infinity"),
-        ("'infinity'::timestamp_ns", "infinity"), ("'0044-03-15 (BC)'::date", "days from 1970"),
-        ("'10000-01-01'::timestamp", "days"),
+        ("'infinity'::timestamp_ns", "infinity"), ("'0044-03-15 (BC)'::date", "'0044-03-15 BC'"),
+        ("'10000-01-01'::timestamp", "'10000-01-01T00:00:00'"),
         ("time '24:00:00'", "24:00:00"), ("[date '2024-01-01', 'infinity'::date]", "infinity"),
         ("{'a': [map {'k': 'infinity'::timestamp}]}", "infinity"), ("map {'infinity'::date: 1}", "infinity"),
         ("170141183460469231731687303715884105727::hugeint", "is no decimal"),
@@ -561,12 +564,16 @@ def test_paths_in_a_url_may_be_escaped(tmp_path):
     assert os.environ.get("DUCKDB") is None
 
 
+NOON = "2024-01-01 12:00:00."
+FRACTIONS = """{"v": 1.5, "n": [{"a": 1}], "s": "0.12345678901234567890"}
+{"v": 0.12345678901234567890, "n": [{"a": 0.1}, {"a": 1.00000000000000000001}], "s": ""}
+"""
 #: A file of text, how a query reads it, and what is said of it: each of the texts, and none of those behind None.
 GUESSED = {
     "types": ("a.csv", "id,v,d,s\n1,0.5,01/02/2026,x\n", "'a.csv'",
               ["delimiter ','", "a header", "dates as %d/%m/%Y", "v DOUBLE", None, "became"]),
     "digits": ("a.csv", "v\n1.5\n0.12345678901234567890\n1e400\n", "'a.csv'",
-               ["row 2: 0.12345678901234567890 became 0.12345678901234568", "row 3: 1e400 became inf",
+               ["row 2: 0.12345678901234567890 became 0.12345678901234568", "row 3: 1e400 became Infinity",
                 "types={'v': 'VARCHAR'}"]),
     "own digits": ("a.csv", "v\n1.000000000000000056e-01\n0.10000000000000001\n0.30000000000000004\n1.50\ninf\n",
                    "'a.csv'", ["v DOUBLE", None, "became"]),
@@ -577,7 +584,57 @@ GUESSED = {
     "one column": ("a.csv", "id,n\n", "read_csv('a.csv', delim='|')", ["became one column, 'id,n'"]),
     "json": ("a.json", '{"v": 1.5}\n{"v": 12345678901234567890123}\n', "'a.json'",
              ["v DOUBLE", "row 2: 12345678901234567890123 became 1.2345678901234568e+22"]),
+    "json digits": ("a.json", FRACTIONS, "'a.json'",
+                    ["column v, row 2: 0.12345678901234567890 became 0.12345678901234568", "'DECIMAL(38,20)'",
+                     "column n.a, row 2: 1.00000000000000000001 became 1", "read_json_objects(FILE)", None,
+                     "column s"]),
+    "json list": ("a.json", '[{"v": 1e400},\n {"v": -0.10000000000000000555},\n {"v": 0.30000000000000004}]',
+                  "'a.json'", ["column v, row 1: 1e400 became Infinity", None, "row 2", "row 3"]),
+    "json as text": ("a.json", '{"v": 1}\n{"v": 0.12345678901234567890}\n{"v": 123456789012345678901234567890}\n',
+                     "read_json('a.json', columns={'v': 'VARCHAR'})",
+                     ["row 2: 0.12345678901234567890 became", None, "row 3"]),
+    "json decimal": ("a.json", '{"v": 0.12345678901234567890, "w": 0.125, "z": 0.12345678901234567891}\n',
+                     "read_json('a.json', columns={'v': 'DECIMAL(38,20)', 'w': 'DECIMAL(5,2)'})",
+                     ["column w, row 1: 0.125 became 0.13", None, "column v", "column z"]),
+    "json double": ("a.json", '{"v": 0.12345678901234567890}\n', "read_json('a.json', columns={'v': 'DOUBLE'})",
+                    [None, "became"]),
+    "zeros": ("a.csv", "zip\n" + "1\n" * 30_000 + "00701\n", "'a.csv'",
+              ["column zip, row 30001: 00701 became 701", "types={'zip': 'VARCHAR'}"]),
+    "nanoseconds": ("a.csv", f"t,c\n{NOON}123456789,10:00:00.1234561\n{NOON}123456000,10:00:00\n", "'a.csv'",
+                    [f"row 1: {NOON}123456789 became {NOON}123456", "types={'t': 'TIMESTAMP_NS'}",
+                     "10:00:00.1234561 became", None, "row 2"]),
 }  # fmt: skip
+
+
+def test_what_becomes_another_value_of_parquet_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wide = pa.decimal256(50, 2)
+    rows = {
+        "long": pa.array([Decimal("1.50"), Decimal("123456789012345678.91")], wide),
+        "short": pa.array([Decimal("1.50"), None], wide),
+        "lists": pa.array([None, [Decimal("0.25"), Decimal("98765432109876543.21")]], pa.list_(wide)),
+        "n": pa.array([Decimal("123456789012345678.91")] * 2, pa.decimal128(38, 2)),
+    }
+    pq.write_table(pa.table(rows), "a.parquet")
+    moments = pa.array([1_704_110_400_123_456_000, 1_704_110_400_123_456_789], pa.timestamp("ns"))
+    pq.write_table(
+        pa.table({"t": moments, "u": moments[:1].take([0, 0])}),
+        "b.parquet",
+        use_deprecated_int96_timestamps=True,
+    )
+    told = []
+    for source in ("'a.parquet'", "read_parquet('b.parquet')"):
+        query = statement(f"SELECT * FROM {source}", "duckdb")
+        with open_database("duckdb:").session() as session:
+            with session.run(query, {}, Exactness()) as result:
+                list(result.batches())
+            told += session.guessed(query, {})
+    assert [one.told.partition(", as DuckDB")[0] for one in told] == [
+        "a.parquet: column long, row 2: 123456789012345678.91 became 1.2345678901234568e+17",
+        "a.parquet: column lists, row 2: 98765432109876543.21 became 9.876543210987654e+16",
+        "b.parquet: column t, row 2: 2024-01-01T12:00:00.123456789 became 2024-01-01T12:00:00.123456",
+    ]
+    assert not any(digits in one.record for one in told for digits in ("2345678", "8765432"))
 
 
 @pytest.mark.parametrize("case", GUESSED)

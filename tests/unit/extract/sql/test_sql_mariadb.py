@@ -147,6 +147,42 @@ def test_every_value_is_the_one_that_the_server_has(server, rows):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("charset", "code", "way_out"),
+    [("sjis", "8740", "cp932"), ("ujis", "ADA1", "eucjpms"), ("greek", "FF", None)],
+)
+def test_a_character_that_unicode_does_not_have_is_refused_and_a_question_mark_is_one(
+    server, charset, code, way_out
+):
+    with server.connect("shop") as connection, connection.cursor() as cursor:
+        cursor.execute("drop table if exists words")
+        cursor.execute(f"create table words(n int, `w w` varchar(9) character set {charset}, u varchar(9))")
+        cursor.execute("insert into words values (1, 'why?', '?'), (2, 'A', 'é'), (3, null, null)")
+        query = "select n, `w w`, u from words where u <> '%' or u is null order by n"
+        assert extracted(server.url("shop"), query)[0]["w w"].to_pylist() == ["why?", "A", None]
+        cursor.execute(f"insert into words values (4, x'41{code}', 'x')")
+    with pytest.raises(
+        NotExact, match=f"column w w, row 4: x'41{code.lower()}' in the character set {charset}"
+    ) as caught:
+        extracted(server.url("shop"), query)
+    steps = re.findall(r": (C.*?) AS `w w`", caught.value.next_step)
+    assert len(steps) == 1 + (way_out is not None)
+    found = [
+        extracted(server.url("shop"), query.replace("`w w`", f"{step} AS x"))[0]["x"][3].as_py()
+        for step in steps
+    ]
+    assert found == [bytes.fromhex("41" + code), "A①"][: len(steps)]
+
+
+def test_what_the_server_cuts_with_a_warning_alone_is_whole_or_refused(server):
+    table, _ = extracted(server.url("shop"), "select group_concat(s) as x from many")
+    assert len(table["x"][0].as_py()) == 300_000 * 101 - 1
+    with pytest.raises(
+        NotExact, match=r"the server cut a value: Result of repeat\(\) was larger than max_allowed_packet"
+    ):
+        extracted(server.url("shop"), "select repeat('x', 70 * 1024 * 1024) as x from t")
+
+
 def test_megabytes_in_a_row_are_kept_whole(server):
     with server.connect("shop") as connection, connection.cursor() as cursor:
         cursor.execute("create or replace table blobs(n int, b longblob, s longtext)")

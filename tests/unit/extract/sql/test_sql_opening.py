@@ -14,7 +14,7 @@ from datakeep.extract.sql.alchemy_kinds import kind_of
 from datakeep.extract.sql.bigquery import BigqueryDatabase
 from datakeep.extract.sql.duckdb_file import DuckdbDatabase
 from datakeep.extract.sql.faults import DatabaseUnreachable, DriverMissing
-from datakeep.extract.sql.opening import open_database
+from datakeep.extract.sql.opening import load_driver, open_database
 from datakeep.extract.sql.postgres import PostgresDatabase
 from datakeep.extract.sql.snowflake import SnowflakeDatabase
 from datakeep.extract.sql.sqlite import SqliteDatabase
@@ -143,3 +143,27 @@ def test_what_pymssql_says_in_bytes_and_twice_is_said_in_words_and_once():
     said = b"DB-Lib error message 20009, severity 9:\nUnable to connect: no server (127.0.0.1)\n"
     fault = kind_of("tsql").unreachable(RuntimeError(20009, said + said), "mssql://u@127.0.0.1:9/x")
     assert fault.what.endswith("does not answer: Unable to connect: no server (127.0.0.1)")
+
+
+@pytest.mark.parametrize(
+    ("url", "there", "elsewhere"),
+    [
+        ("duckdb:///a.duckdb", "duckdb", "adbc_driver_postgresql"),
+        ("postgresql://h/d", "adbc_driver_postgresql", "duckdb"),
+        ("nothing known://h", "sqlglot", "duckdb"),
+    ],
+)
+def test_a_driver_is_loaded_before_it_is_needed_and_no_other(url, there, elsewhere):
+    program = (
+        "import sys; from datakeep.extract.sql.opening import load_driver; load_driver(sys.argv[1]); "
+        "print(*(name in sys.modules for name in ('sqlglot', *sys.argv[2:])))"
+    )
+    argv = [sys.executable, "-c", program, url, there, elsewhere]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "False"]
+
+
+def test_a_driver_that_is_not_there_is_told_when_it_is_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    load_driver("duckdb:")
+    load_driver(None)

@@ -156,9 +156,16 @@ def test_whole_numbers_beyond_64_bits_are_what_sqlite_makes_of_them_and_said_to_
 
 def test_text_that_is_no_utf_8_is_refused_with_the_way_to_its_bytes(file):
     url = made(file, "create table t(x)", "insert into t values (cast(x'ff41' as text))")
-    with pytest.raises(NotExact, match="column x holds text that is no UTF-8") as caught:
+    with pytest.raises(NotExact, match="column x, row 1: the text x'ff41' is no UTF-8") as caught:
         extracted(url, "select x from t")
     assert "CAST(x AS BLOB)" in caught.value.next_step
+    numbers = (
+        "with recursive r(n) as (select 1 union all select n + 1 from r where n < :least) select n, 'é' x"
+    )
+    with pytest.raises(NotExact, match="column x, row 40001: the text x'ff41' is no UTF-8"):
+        extracted(
+            url, f"{numbers} from r union all select 0, x from t", {"least": Parameter("integer", 40_000)}
+        )
     table, _ = extracted(url, "select CAST(x AS BLOB) AS x from t")
     assert table.column("x").to_pylist() == [b"\xffA"]
 

@@ -1,0 +1,147 @@
+"""``datakeep audit`` of a dataset, a version or a file: how it is shown which models it went into."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from datakeep.cli.rendering import some
+from datakeep.cli.session import table
+from datakeep.cli.undeclared_lines import undeclared_data, undeclared_lines, unlisted_lines, versions_read
+from datakeep.formats.model_words import pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from datakeep.formats.model import ModelRecord
+    from datakeep.lineage.backwards import Way
+    from datakeep.workflows.audit import Audit
+    from datakeep.workflows.used_by import FileUsedBy, UsedBy
+
+
+def broken_lines(found: Audit | UsedBy | FileUsedBy) -> Iterator[str]:
+    """Records that cannot be read, and so may hold an answer."""
+    if found.broken:
+        yield "records that cannot be read, and might have told more:"
+        yield from some([f"{one.path}: {one.reason}" for one in found.broken], mark="!")
+
+
+def called(record: ModelRecord) -> str:
+    """``churn@v7``, and that it failed."""
+    return record.label + (" (FAILED)" if record.status == "failed" else "")
+
+
+def used_lines(found: UsedBy) -> Iterator[str]:
+    """What a dataset or a version went into."""
+    name = f"{found.dataset}@{found.version}" if found.version else found.dataset
+    records = [one for one in found.records if one.label not in found.unread]
+    if not records and not found.through and (found.broken or found.open):
+        yield f"{name}: not known: no record that can be read says that a model used it; this is no 'no'"
+    elif not records:
+        itself = " itself" if found.through else ""
+        yield f"{name}: no recorded model used it{itself}"
+    else:
+        yield f"{name} went into:"
+        rows = [
+            (
+                record.label,
+                ", ".join(versions_read(record, found)),
+                (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
+                pairs(record.metrics),
+            )
+            for record in records
+        ]
+        yield from (f"  {line}" for line in table(rows, head=("MODEL", "VERSION", "RECORDED", "METRICS")))
+    yield from undeclared_lines(found)
+    yield from _way_lines(found.derived, "datasets that were derived from it:")
+    yield from _way_lines(found.through, "through base models and derived datasets it went into:")
+    yield from _open_lines(found)
+    if found.unread:
+        yield "given to, but nothing of it was read by:"
+        yield from some(found.unread, mark="-")
+    yield from broken_lines(found)
+    if records:
+        first = records[0]
+        yield f"next: datakeep audit model:{first.model}@{first.version}"
+    elif found.through:
+        yield f"next: datakeep audit model:{found.through[0].end}"
+
+
+def _way_lines(ways: Sequence[Way], head: str) -> Iterator[str]:
+    if ways:
+        yield head
+        rows = [(way.end, " → ".join(map(str, way.nodes))) for way in ways]
+        yield from (f"  {line}" for line in table(rows))
+
+
+def _open_lines(found: UsedBy | FileUsedBy) -> Iterator[str]:
+    if found.open:
+        yield "not known, because a record on the way is not there:"
+        yield from some(found.open, mark="?")
+
+
+def file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
+    """Who read one file of a dataset; ``subject`` is what was asked."""
+    name = f"{found.dataset}:{found.path}"
+    if found.versions:
+        yield f"{name} is in {', '.join(found.versions)}"
+    if found.not_searched:
+        yield f"not searched: {found.not_searched}"
+        yield f"  datakeep audit {quote(subject)} --fetch gets them"
+    if found.unread:
+        yield "not searched, since the register entry cannot be read:"
+        yield from some([f"{one.path}: {one.reason}" for one in found.unread], mark="?")
+        yield f"  next: git log -- {quote(found.unread[0].path)} shows who changed it"
+    if found.models:
+        rows = [(one.model, one.dataset_version, one.verdict, one.why) for one in found.models]
+        yield from (f"  {line}" for line in table(rows, head=("MODEL", "USED", "THE FILE", "BECAUSE")))
+    elif found.broken and not found.through:
+        yield "not known: no record that can be read says that a model used these versions; this is no 'no'"
+    elif found.versions or found.not_searched or found.unread:
+        yield "no recorded model used these versions itself, and none is known to have read a copy of this file"
+    head = "through others these versions went into (whether this file did is not known):"
+    yield from _way_lines(found.through, head)
+    yield from _open_lines(found)
+    yield from unlisted_lines(found.unlisted)
+    yield from broken_lines(found)
+    if found.models:
+        yield f"next: datakeep audit model:{found.models[0].model}"
+
+
+def file_data(found: FileUsedBy) -> dict[str, Any]:
+    """The same for ``--json``."""
+    return {
+        "dataset": found.dataset,
+        "path": found.path,
+        "versions": list(found.versions),
+        "models": [
+            {"model": one.model, "used": one.dataset_version, "file": one.verdict, "because": one.why}
+            for one in found.models
+        ],
+        "through": _ways_data(found.through),
+        "unknown": [*found.open, *unlisted_lines(found.unlisted)],
+        "not_searched": [str(found.not_searched)] if found.not_searched else [],
+        "unread": [{"path": one.path, "reason": one.reason} for one in found.unread],
+        "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
+    }
+
+
+def _ways_data(ways: Sequence[Way]) -> list[dict[str, Any]]:
+    return [{"name": str(way.end), "way": [str(node) for node in way.nodes]} for way in ways]
+
+
+def used_data(found: UsedBy) -> dict[str, Any]:
+    """As :func:`used_lines`, for ``--json``."""
+    read = [one for one in found.records if one.label not in found.unread]
+    return {
+        "dataset": found.dataset,
+        "version": found.version,
+        "models": [record.to_dict() for record in read],
+        "versions_read": {called(one): versions_read(one, found) for one in read},
+        "given_unread": list(found.unread),
+        "undeclared": undeclared_data(found),
+        "derived": _ways_data(found.derived),
+        "through": _ways_data(found.through),
+        "unknown": list(found.open),
+        "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
+    }

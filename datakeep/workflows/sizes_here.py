@@ -1,0 +1,49 @@
+"""How large a version's files are, from a list that is on this machine: nobody is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datakeep.core.errors import DatakeepError
+from datakeep.workflows.inventories import INVENTORY, checked, from_pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from datakeep.formats.version import VersionEntry
+    from datakeep.workflows.keep import Keep
+
+
+class SizesHere:
+    """Answers of one keep; the list of a version is read once, and only when it is asked for."""
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        self._known: dict[str, dict[str, int]] = {}
+
+    def of(self, label: str, paths: Collection[str]) -> set[int] | None:
+        """The sizes of ``paths`` in ``orders@v3``; None if they are not all in a list that is here."""
+        if label not in self._known:
+            self._known[label] = self._read(label)
+        sizes = self._known[label]
+        return {sizes[path] for path in paths} if all(path in sizes for path in paths) else None
+
+    def _read(self, label: str) -> dict[str, int]:
+        try:
+            entry = self._keep.entry(label, asking=False)
+            data = self._list(entry)
+            return {file.path: file.size_bytes for file in checked(data, entry, by_digest=True).files}
+        except DatakeepError:
+            return {}
+
+    def _list(self, entry: VersionEntry) -> bytes | None:
+        from datakeep.store.interface import Capability
+
+        repository = self._keep.dataset_repository(entry.dataset)
+        names = [(entry.commit, name) for name in (INVENTORY, f"{INVENTORY}.dvc")]
+        found = repository.read_here(names)
+        pointer = found.get(names[1])
+        if names[0] in found or pointer is None:
+            return found.get(names[0])
+        here = [one for one in self._keep.stores_of(entry) if Capability.LOCAL in one.capabilities]
+        return from_pointer(pointer, entry, here) if here else None
