@@ -26,6 +26,7 @@ from datakeep.workflows.extraction_record import (
     stated_parameter,
 )
 from datakeep.workflows.extraction_rows import rows_said
+from datakeep.workflows.query_secrets import refuse_in_options
 from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
@@ -91,6 +92,13 @@ class Query:
     doubts: tuple[str, ...] = ()
     allow_empty: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """What opens the database, as far as this process knows it: none of it is written down."""
+        from datakeep.extract.sql.passwords import passwords_of
+
+        return passwords_of(self.database.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +282,7 @@ def _refuse_password(database: Database, text: _Text, parameters: Sequence[str])
     from datakeep.extract.sql.places import is_name_in
 
     known = passwords_of(database.address)
+    refuse_in_options(database.address.shown, known)
     content = text.content.decode("utf-8", "replace")
     places = {text.shown: content, **{f"--param {one.partition('=')[0]}": one for one in parameters}}
     for where, found in places.items():
@@ -385,18 +394,18 @@ def _run(
 ) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
-    from datakeep.extract.sql.passwords import passwords_of
     from datakeep.extract.sql.ties import Ties, doubtful_order
     from datakeep.workflows.check_sql import with_catalogue
 
     started = datetime.now(UTC)
     progress.stage("asking the catalogue", total=None, unit="tables")
     with query.database.session(timeout_s=query.timeout_s) as session:
+        refuse_in_options(session.shown, query.passwords)
         names = tuple(read_tables(query.statement))
         tables = session.tables(names) if names else {}
         checked = with_catalogue(query.statement, names, tables, session, ())
         origins = column_origins(query.statement, tables)
-        hidden = Withholding(passwords_of(query.database.address))
+        hidden = Withholding(query.passwords)
         columns = dictionary(origins, tables, hidden)
         keys = [column for column, known in columns.items() if known.get("key")]
         sorting = doubtful_order(query.statement, tables)
