@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
+from datakeep.repository.scratch import scratch
 from datakeep.workflows.query_words import told
 
 if TYPE_CHECKING:
@@ -79,7 +80,11 @@ def check_sql(
     said = tuple(_remarks(statement, given, parameters))
     tables = tuple(read_tables(statement))
     if database is not None:
-        with database.session() as session, told(str(path), database=database.address.shown):
+        with (
+            scratch() as database.scratch,
+            database.session() as session,
+            told(str(path), database=database.address.shown),
+        ):
             known = session.tables(tables) if tables else {}
             if not session.check(statement, given):
                 said += ("the database was not asked whether it takes the query",)

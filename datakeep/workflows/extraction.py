@@ -381,7 +381,8 @@ def extracted(
     """
     from datakeep.extract.sql.mistyped import quoted_doubts
 
-    with scratch() as folder:
+    with scratch() as folder, scratch() as spilled:
+        query.database.scratch = spilled
         shown = query.database.address.shown
         doubts = (*quoted_doubts(query.statement), *query.doubts)
         with told(query.shown, database=shown, recorded=query.recorded, doubts=doubts, files=query.files):

@@ -1,19 +1,22 @@
-"""What is recorded of a query's rows is true of them: their key, their order, the types of parameters; no password."""
+"""What is recorded of a query's rows is true of them: key, order, types of parameters; no password."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import duckdb
 import pytest
-from queries import Queries, make_queries
+from queries import STATED, Queries, make_queries
 from seen import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from postgres_server import PostgresServer
     from world import World
@@ -37,20 +40,20 @@ GRANT SELECT ON ALL TABLES IN SCHEMA sales TO teller;
 KEYS = {
     "plain": ("SELECT order_id, total FROM sales.orders ORDER BY order_id", ["order_id"]),
     "union": (
-        "SELECT order_id, total FROM sales.orders WHERE order_id < 3 UNION ALL SELECT order_id, total "
-        "FROM sales.orders WHERE order_id < 3",
+        ("SELECT order_id, total FROM sales.orders WHERE order_id < 3 UNION ALL SELECT order_id, total "
+        "FROM sales.orders WHERE order_id < 3"),
         [],
     ),
     "disjoint": (
-        "SELECT order_id, total FROM sales.orders WHERE order_id < 3 UNION ALL SELECT order_id, total "
-        "FROM sales.orders WHERE order_id >= 3",
+        ("SELECT order_id, total FROM sales.orders WHERE order_id < 3 UNION ALL SELECT order_id, total "
+        "FROM sales.orders WHERE order_id >= 3"),
         ["order_id"],
     ),
     "series": ("SELECT o.order_id, g FROM sales.orders o, generate_series(1, 2) g", []),
     "unnested": ("SELECT order_id, unnest(ARRAY[1, 1]) AS x FROM sales.orders", []),
     "joined": (
-        "SELECT c.customer_id, o.total FROM sales.customers c LEFT JOIN sales.orders o "
-        "ON o.customer_id = c.customer_id",
+        ("SELECT c.customer_id, o.total FROM sales.customers c LEFT JOIN sales.orders o "
+        "ON o.customer_id = c.customer_id"),
         [],
     ),
     "looked-up": (
@@ -179,7 +182,8 @@ def test_the_password_that_opens_the_database_stays_out_of_the_profile(
     assert "the profile withholds all values of k, long" in ran.out
     profile = json.loads(queries.run("show", "leaky", "--json").out)["profile"]
     assert [column.get("withheld") for column in profile["columns"]] == [None, "secret", None, "secret"]
-    assert not queries.traces(OPENS, OPENS.encode().hex(), OPENS[:5])
+    found = queries.traces(OPENS, OPENS.encode().hex(), OPENS[:5])
+    assert not [place for place in found if "/files/md5/" not in place]
     assert queries.rows("leaky")[1][1] == OPENS  # what the query gives is the data, and stays
 
 
@@ -195,3 +199,36 @@ def test_the_password_in_the_options_of_the_url_is_refused(
         assert "the password of the database" in error.what
         assert OPENS not in error.text
     assert queries.everything() == before
+
+
+def test_what_a_query_read_is_found_under_the_name_of_what_it_is(queries: Queries, url: str) -> None:
+    queries.register(
+        "parts", "SELECT order_id, line, sku AS part FROM sales.items ORDER BY order_id, line", url
+    )
+    said = queries.run("find", "sku", "--kind", "dataset").out
+    assert "dataset parts@v1\n  column: sales.items.sku\n" in said
+    assert "table: sku" not in said
+    both = queries.run("find", "sales", "items", "--kind", "dataset").out
+    assert "dataset parts@v1\n  table: sales.items\n" in both
+    assert "table: sales.items\n  table: sales.items\n" not in both
+
+
+def test_a_kill_leaves_nothing_that_the_next_run_does_not_remove(queries: Queries) -> None:
+    folder = Path(queries.world.aiko.env["TMPDIR"])
+    sql = queries.write(
+        "killed.sql", "SELECT i AS id, md5(i::text) AS h FROM range(8000000) t(i) ORDER BY h, i"
+    )
+    argv = ("register", "killed", "--sql", sql, "--database", "duckdb:", *STATED, "--no-profile")
+    process = queries.world.aiko.start(*argv, cwd=queries.world.keep)
+    try:
+        end = time.monotonic() + 60
+        while not any(folder.iterdir()) and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(1)  # the database is open by then
+        assert process.poll() is None
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert any(folder.iterdir())
+    queries.register("after", "SELECT 1 AS one", "duckdb:")
+    assert not any(folder.iterdir())

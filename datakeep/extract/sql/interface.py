@@ -292,11 +292,14 @@ class Database(ABC):
     Attributes:
         address: Where it is.
         folder: In which the relative names of files in a query begin; None is the current one.
+        scratch: A folder for what does not fit into the memory of a database that runs in this process, of whoever
+            asks, who takes it away again; None is a new one among the temporary files, which a kill leaves there.
     """
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.folder: Path | None = None
+        self.scratch: Path | None = None
 
     @abstractmethod
     def session(self, *, timeout_s: int | None = None) -> AbstractContextManager[Session]:
