@@ -136,7 +136,8 @@ class Extraction(Part):
     )
     advice: list[str] = Field(
         default_factory=list,
-        description="what another run would not give again: line, column, what, and its id",
+        description="what another run would not give again: line, column, what, and its id; and what the rows say "
+        "against their order, or a key",
     )
     guessed: list[str] = Field(
         default_factory=list, description="what was guessed of files of text: types, delimiter, form of dates"
