@@ -232,3 +232,49 @@ def test_a_kill_leaves_nothing_that_the_next_run_does_not_remove(queries: Querie
     assert any(folder.iterdir())
     queries.register("after", "SELECT 1 AS one", "duckdb:")
     assert not any(folder.iterdir())
+
+
+def test_a_function_that_is_made_anew_is_told(queries: Queries, postgres: PostgresServer) -> None:
+    url = postgres.url("truth", user="teller", password=OPENS)
+    made = "CREATE OR REPLACE FUNCTION sales.{} RETURNS int STABLE LANGUAGE sql AS 'SELECT {}'"
+    with postgres.connect("truth") as connection:
+        for name, body in (
+            ("score(x int)", "x"),
+            ("score(x text)", "2"),
+            ("inner_score(x int)", "x"),
+            ("other()", "1"),
+        ):
+            connection.execute(made.format(name, body))
+        connection.execute(f"ALTER FUNCTION sales.score(text) SET my.pw = '{OPENS}'")
+        connection.execute(
+            "CREATE VIEW sales.scored AS SELECT order_id, sales.inner_score(line) AS s FROM sales.items"
+        )
+        connection.execute("GRANT SELECT ON sales.scored TO teller")
+    text = "SELECT order_id, sales.score(s) AS t, upper('x') AS u FROM sales.scored ORDER BY 1, 2"
+    queries.register("scored", text, url)
+    found = {one["name"]: one["definition"] for one in queries.source("scored")["extraction"]["functions"]}
+    assert [*found] == ["sales.score(x integer)", "sales.score(x text)", "sales.inner_score(x integer)"]
+    assert found["sales.score(x text)"] == "(withheld: it holds the password of the database)"
+    assert "SELECT x" in found["sales.inner_score(x integer)"]
+    assert "same content" in queries.run("reextract", "scored", "--against", url).out
+    with postgres.connect("truth") as connection:
+        connection.execute(made.format("inner_score(x int)", "x + 0"))
+        connection.execute("DROP FUNCTION sales.score(text)")
+    moved = json.loads(queries.run("reextract", "scored", "--against", url, "--json", code=3).out)["moved"]
+    assert moved == [
+        "the function sales.score(x text) is no longer called, or gone",
+        "the definition of the function sales.inner_score(x integer) has changed",
+    ]
+
+
+def test_a_table_that_others_inherit_has_no_certain_key(
+    queries: Queries, url: str, postgres: PostgresServer
+) -> None:
+    with postgres.connect("truth") as connection:
+        connection.execute("CREATE TABLE sales.old (LIKE sales.customers) INHERITS (sales.customers)")
+        connection.execute("INSERT INTO sales.old VALUES (1, 'FR')")
+        try:
+            ran = queries.register("heirs", "SELECT customer_id, country FROM sales.customers", url)
+        finally:
+            connection.execute("DROP TABLE sales.old")
+    assert "customer_id: a key of the table that it comes from, and none of these rows: 1 value" in ran.out

@@ -44,6 +44,15 @@ def called(node: exp.Expr) -> str:
     return _JSON.sub(r"json\1_", node.sql_name().lower())
 
 
+def name_of_call(call: exp.Anonymous) -> str:
+    """A function as the query writes it, with its schema if it has one."""
+    around = call.parent
+    schema = around.this.name if isinstance(around, exp.Dot) and around.expression is call else ""
+    if isinstance(around, exp.Table) and around.this is call:
+        schema = around.db
+    return f"{schema}.{call.name}" if schema else str(call.name)
+
+
 def start_of(reading: Reading, node: exp.Expr, words: Collection[str]) -> int | None:
     """Where the function's name, one of ``words``, stands; sqlglot does not tell it of every function."""
     inner = offset_of(node)

@@ -120,7 +120,7 @@ def keys_of(
 
 def relation_of(table: Table) -> Relation:
     """What the catalogue knows of a table; a unique set that may hold NULL joins one row at most all the same."""
-    keys = [table.primary_key, *table.unique]
+    keys = [] if table.inherited else [table.primary_key, *table.unique]
     return Relation(
         frozenset(column.name.lower() for column in table.columns) or None,
         tuple(frozenset(name.lower() for name in key) for key in keys if key),
