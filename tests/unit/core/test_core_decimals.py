@@ -10,6 +10,8 @@ import datakeep
 from datakeep.core.decimals import rounded, shifted, without_zeros
 
 DIGITS = "1234567890" * 8
+#: Those that state their own context; the second bounds it, as numbers of a foreign file may have any exponent.
+_OWN_CONTEXT = {"decimals.py", "duckdb_json.py"}
 _IN_PYTHONS_CONTEXT = re.compile(r"\.(normalize\(\)|quantize\(|scaleb\()")
 
 
@@ -28,7 +30,7 @@ def test_what_rounds_in_pythons_own_context_is_used_nowhere():
         f"{path.relative_to(root)}: {line.strip()}"
         for path in sorted(root.rglob("*.py"))
         for line in path.read_text("utf-8").splitlines()
-        if _IN_PYTHONS_CONTEXT.search(line) and path.name != "decimals.py"
+        if _IN_PYTHONS_CONTEXT.search(line) and path.name not in _OWN_CONTEXT
     ]
     assert found == []
 
