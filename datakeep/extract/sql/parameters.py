@@ -42,8 +42,8 @@ def parameters_of(
 
     Where no type is given, it is read from the value: ``12`` is an integer (``007`` is not: text), ``0.05`` a
     decimal, ``true`` and ``false`` booleans, ``2026-11-01`` a date, ``2026-11-01T09:00:00`` (``+09:00`` may follow) a
-    timestamp, anything else text. A double is never guessed. ``name=`` is the empty text. Of a ``recorded`` parameter nothing is
-    guessed: it keeps its type, for a query may give other rows for the text 12 than for the number.
+    timestamp, anything else text. A double is never guessed. ``name=`` is the empty text. Of a ``recorded`` parameter
+    nothing is guessed: it keeps its type, for a query may give other rows for the text 12 than for the number.
 
     Args:
         options: As they were typed.

@@ -88,12 +88,14 @@ def test_what_cannot_be_read_is_said(option, said):
     ("option", "kind", "value"),
     [
         ("code=12", "text", "12"), ("code=2026-11-01", "text", "2026-11-01"), ("x=1", "decimal", Decimal(1)),
-        ("code:integer=12", "integer", 12), ("until=2026-11-01", "date", date(2026, 11, 1)), ("new=12", "integer", 12),
+        ("code:integer=12", "integer", 12), ("until=2026-11-01", "date", date(2026, 11, 1)),
+        ("new=12", "integer", 12),
     ],
 )  # fmt: skip
 def test_a_recorded_parameter_keeps_its_type(option, kind, value):
     recorded = {
-        "code": Parameter("text", "007"), "x": Parameter("decimal", Decimal("0.05")), "until": Parameter("date", None),
+        "code": Parameter("text", "007"), "x": Parameter("decimal", Decimal("0.05")),
+        "until": Parameter("date", None),
     }  # fmt: skip
     name = option.partition("=")[0].partition(":")[0]
     assert parameters_of([option], recorded)[name] == Parameter(kind, value)
