@@ -86,10 +86,10 @@ def _found_lines(one: Found) -> Iterator[str]:
     kind = "files of" if one.kind == "file" else one.kind
     name = f"{one.name}@{one.version}" if one.version else one.name
     yield click.style(f"{kind} {name}", bold=True)
-    for where in one.where[:_SHOWN_PATHS]:
-        yield f"  {_where(where)}"
-    if len(one.where) > _SHOWN_PATHS:
-        yield f"  … and {len(one.where) - _SHOWN_PATHS} more"
+    places = list(dict.fromkeys(map(_where, one.where)))  # two words may be found at one place
+    yield from (f"  {place}" for place in places[:_SHOWN_PATHS])
+    if len(places) > _SHOWN_PATHS:
+        yield f"  … and {len(places) - _SHOWN_PATHS} more"
 
 
 def _where(where: Where) -> str:

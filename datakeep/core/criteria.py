@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from datakeep.core.decimals import rounded, without_zeros
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -86,14 +88,14 @@ def propose(metric: str, runs: Sequence[Decimal], baseline: Decimal | None = Non
         baseline: What a trivial model scores, where known.
     """
     low, high = min(runs), max(runs)
-    value = ((low + high) / 2).quantize(Decimal("0.000001")).normalize()
+    value = without_zeros(rounded((low + high) / 2, Decimal("0.000001")))
     spread = max(high - low, abs(value) / 1000)
     step = Decimal("0.0001") if spread >= Decimal("0.0001") else Decimal("0.000001")
-    tolerance = (spread + step / 2).quantize(step) or step
+    tolerance = rounded(spread + step / 2, step) or step
     return Criterion(metric, plain_decimal(value), plain_decimal(tolerance), baseline)
 
 
 def plain_decimal(value: Decimal) -> Decimal:
     """The same number without an exponent or trailing zeros, as a person writes it."""
-    text = f"{value.normalize():f}"
+    text = f"{without_zeros(value):f}"
     return Decimal(text)

@@ -27,6 +27,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.decimals import rounded
 from datakeep.core.errors import SourceMalformed
 from datakeep.extract import tabular
 
@@ -74,7 +75,7 @@ def trivial_baseline(data: Path, target: str, metric: str) -> Decimal | None:
             return None
     except SourceMalformed:
         return None
-    return None if score is None else Decimal(repr(score)).quantize(_PLACES)
+    return None if score is None else rounded(Decimal(repr(score)), _PLACES)
 
 
 def _columns(data: Path, target: str) -> Iterator[Any]:

@@ -18,6 +18,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
+from datakeep.core.decimals import shifted
 from datakeep.core.errors import SourceMalformed
 from datakeep.extract.bloom import BloomFilter
 from datakeep.extract.lookup import Looked, RowGroups
@@ -184,7 +185,7 @@ def _encoded_integer(value: int, physical: str) -> bytes | None:
 
 
 def _encoded_decimal(value: Any, column: Any, target: Any) -> bytes | None:
-    unscaled = int(value.scaleb(target.scale))
+    unscaled = int(shifted(value, target.scale))
     if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
         return unscaled.to_bytes(column.length, "big", signed=True)
     return _encoded_integer(unscaled, column.physical_type)

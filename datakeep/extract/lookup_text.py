@@ -109,7 +109,7 @@ def _pattern(number: Decimal) -> str:
     """What the number's plain text looks like: leading and trailing zeros and spaces make no difference."""
     if not number:
         return r"^\s*[+-]?(0+(\.0*)?|\.0+)\s*$"
-    whole, _, fraction = f"{abs(number):f}".partition(".")
+    whole, _, fraction = f"{number.copy_abs():f}".partition(".")
     whole, fraction = whole.lstrip("0"), fraction.rstrip("0")
     sign = "-" if number < 0 else r"\+?"
     rest = rf"\.{fraction}0*" if fraction else r"(\.0*)?"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datakeep.core.decimals import without_zeros
 from datakeep.extract.typed import AskOtherwise
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _perhaps(array: Any, wanted: Sequence[Decimal]) -> Any:
     """Texts that have the digits of a number, which is found out fast."""
     mask = None
     for number in wanted:
-        digits = "".join(map(str, number.normalize().as_tuple().digits))
+        digits = "".join(map(str, without_zeros(number).as_tuple().digits))
         found = pc.match_substring_regex(array, rf"[.,{_BLANKS}]*".join(digits))
         mask = found if mask is None else pc.or_(mask, found)
     return mask

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.types as kinds
 
+from datakeep.core.decimals import without_zeros
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -163,9 +165,8 @@ def _of_number(number: Decimal, target: Any) -> Any:
         return int(whole) if whole == number and low <= number < high else None
     if kinds.is_decimal(target):
         try:
-            exact = pa.scalar(
-                number.normalize(), pa.decimal256(76, max(0, -int(number.normalize().as_tuple().exponent)))
-            )
+            plain = without_zeros(number)
+            exact = pa.scalar(plain, pa.decimal256(76, max(0, -int(plain.as_tuple().exponent))))
             return exact.cast(target).as_py()
         except (pa.ArrowException, InvalidOperation, ValueError):
             return None

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from datakeep.core.decimals import shifted, without_zeros
 from datakeep.core.literals import clock_literal, day_literal, moment_literal
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def _time_text(value: int, arrow_type: Any) -> str:
     if kinds.is_timestamp(arrow_type):
         return moment_literal(value, _UNITS[arrow_type.unit]) + ("Z" if arrow_type.tz else "")
     if kinds.is_duration(arrow_type):
-        exact = Decimal(value) / _UNITS[arrow_type.unit]
+        exact = without_zeros(shifted(Decimal(value), 1 - len(str(_UNITS[arrow_type.unit]))))
         return f"{exact:f} s"
     return clock_literal(value, _UNITS[arrow_type.unit])
 

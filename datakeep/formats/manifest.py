@@ -113,6 +113,17 @@ class ReadTable(Part):
         return f"{self.name} ({', '.join(parts)})" + (f": {said}" if said else "")
 
 
+class CalledFunction(Part):
+    """A function that the query, or a view behind it, calls, and that somebody wrote."""
+
+    name: str
+    definition: str
+    owner: str | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Extraction(Part):
     """How the query of a source was run; datakeep, which ran it, writes this down, and no person does."""
 
@@ -136,12 +147,18 @@ class Extraction(Part):
     )
     advice: list[str] = Field(
         default_factory=list,
-        description="what another run would not give again: line, column, what, and its id",
+        description="what another run would not give again: line, column, what, and its id; and what the rows say "
+        "against their order, or a key",
     )
     guessed: list[str] = Field(
         default_factory=list, description="what was guessed of files of text: types, delimiter, form of dates"
     )
     tables: list[ReadTable] = Field(default_factory=list)
+    functions: list[CalledFunction] | None = Field(
+        default=None,
+        description="functions that the query or its views call, none of the database's own or an extension's; "
+        "absent where that was not asked",
+    )
     as_text: list[str] = Field(default_factory=list)
     decimals: dict[str, list[int]] = Field(default_factory=dict)
 

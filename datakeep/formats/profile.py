@@ -19,7 +19,7 @@ from datakeep.core.secrets import find_secret
 from datakeep.formats.base import Document, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 MAX_SIZE_BYTES = 32 << 20
 #: What must not stand in a file as it is: control characters, and what turns the direction of text.
@@ -132,11 +132,13 @@ def _line(value: Any) -> str:
 #: Fields of a column that repeat values of the data.
 _TEXTS = ("min", "max", "top")
 _VALUES = (*_TEXTS, "mean", "quantiles", "histogram")
+#: So much of a password's beginning, at the end of a text that was cut, is taken for the password.
+_LEAST_SHOWN = 4
 #: Types whose ranges say nothing of one person; of a number that only its name gives away, all is withheld.
 _RANGES = re.compile(r"u?int|half|float|double|decimal|date|time|duration|bool")
 
 
-def withholding(profile: Profile, personal: str | None) -> Profile:
+def withholding(profile: Profile, personal: str | None, known: Collection[str] = ()) -> Profile:
     """The profile without the values that would stay in git for ever though they may be somebody's.
 
     Unless ``personal`` is ``no``, text, bytes and all frequent values go; ranges of numbers and times stay.
@@ -147,8 +149,9 @@ def withholding(profile: Profile, personal: str | None) -> Profile:
     Args:
         profile: With all values.
         personal: The manifest's ``privacy.personal``; None where it is not stated.
+        known: Passwords that are known as such, however they look: of the database that the data came out of.
     """
-    columns = [_withheld(column, personal) for column in profile.columns]
+    columns = [_withheld(column, personal, known) for column in profile.columns]
     less: dict[str, Any] = {"columns": columns}
     if profile.time and _is_personal(profile.time.column, personal):
         less["time"] = None
@@ -160,11 +163,13 @@ def _is_personal(column: str, stated: str | None) -> bool:
     return grade == "identifies" or (grade == "describes" and stated != "no")
 
 
-def _withheld(column: ColumnProfile, personal: str | None) -> ColumnProfile:
+def _withheld(column: ColumnProfile, personal: str | None, known: Collection[str]) -> ColumnProfile:
     reason: Withheld | None = None
     gone: tuple[str, ...] = ()
     is_range = bool(_RANGES.match(column.type or ""))
-    if _is_personal(column.name, personal):
+    if known and any(_holds(text, secret) for text in _all_texts(column) for secret in known):
+        reason, gone = "secret", _VALUES
+    elif _is_personal(column.name, personal):
         reason, gone = "name", _VALUES
     elif personal != "no" and column.type != "bool":
         reason, gone = "privacy", ("top",) if is_range else _TEXTS
@@ -184,3 +189,16 @@ def _withheld(column: ColumnProfile, personal: str | None) -> ColumnProfile:
 def _texts(column: ColumnProfile) -> Iterable[str]:
     yield from (text for text in (column.min, column.max) if text)
     yield from (one.value for one in column.top)
+
+
+def _all_texts(column: ColumnProfile) -> Iterable[str]:
+    yield from _texts(column)
+    yield from column.quantiles.values()
+
+
+def _holds(text: str, secret: str) -> bool:
+    """Whether the secret stands in a value: also as bytes, and where a long text is cut off within it."""
+    if secret in text or secret.encode("utf-8").hex() in text:
+        return True
+    cut = text.removesuffix("…")
+    return cut != text and any(cut.endswith(secret[:length]) for length in range(_LEAST_SHOWN, len(secret)))

@@ -16,7 +16,7 @@ from datakeep.core.errors import InvalidFile
 from datakeep.core.names import NAME, VERSION, version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from datakeep.formats.base import Document
 
@@ -135,7 +135,6 @@ def _of_dataset(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ("title", manifest.get("title")),
         ("purpose", manifest.get("purpose")),
         ("target", _mapping(manifest.get("task")).get("target")),
-        ("table", _mapping(source.get("extraction")).get("tables")),
         ("table", source.get("tables")),
         ("query", source.get("query")),
         ("database", source.get("database")),
@@ -149,10 +148,26 @@ def _of_dataset(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ("license", manifest.get("license")),
     ):
         yield from ((field, text) for text in _strings(value))
+    for table in _mapping(source.get("extraction")).get("tables") or []:
+        yield from _of_table(_mapping(table))
     for column in manifest.get("columns") or []:
         if isinstance(column, dict):
             meaning = f": {column['meaning']}" if column.get("meaning") else ""
             yield "column", f"{column.get('name', '')}{meaning}"
+
+
+def _of_table(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A table that a query read, and what of it: each under the name of what it is."""
+    name = str(table.get("name", ""))
+    comment = f": {table['comment']}" if table.get("comment") else ""
+    yield "table", f"{name}{comment}"
+    columns = table.get("columns")
+    for column in columns if isinstance(columns, list) else []:
+        yield "column", f"{name}.{column}"
+    for field, value in (("SQL", table.get("definition")), ("person", table.get("owner"))):
+        yield from ((field, text) for text in _strings(value))
+    for file in table.get("files") or []:
+        yield from (("file", text) for text in _strings(_mapping(file).get("path")))
 
 
 def _caveat(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
+from datakeep.repository.scratch import scratch
 from datakeep.workflows.query_words import told
 
 if TYPE_CHECKING:
@@ -79,10 +80,15 @@ def check_sql(
     said = tuple(_remarks(statement, given, parameters))
     tables = tuple(read_tables(statement))
     if database is not None:
-        with database.session() as session, told(str(path), database=database.address.shown):
+        with (
+            scratch() as database.scratch,
+            database.session() as session,
+            told(str(path), database=database.address.shown),
+        ):
             known = session.tables(tables) if tables else {}
             if not session.check(statement, given):
                 said += ("the database was not asked whether it takes the query",)
+            said += tuple(_order_remark(statement, known))
             found = with_catalogue(statement, tables, known, session, said)
             return replace(found, reads=tuple(trace(statement, session.tables)))
     notes = ("keys and joins were not looked at: --database URL asks the database for them",)
@@ -132,6 +138,18 @@ def _remarks(statement: Statement, given: Mapping[str, Parameter], options: Sequ
         yield (
             "no ORDER BY: the rows come in no fixed order, and the same rows in another order are other bytes; "
             "ORDER BY a key makes them the same"
+        )
+
+
+def _order_remark(statement: Statement, tables: Mapping[str, Table]) -> Iterator[str]:
+    """Where the tables have keys, and the ORDER BY is without: files have none that anybody could sort by."""
+    from datakeep.extract.sql.ties import doubtful_order
+
+    sorting = doubtful_order(statement, tables)
+    if sorting is not None and sorting.keyed:
+        yield (
+            "the ORDER BY is not known to leave no ties, whose order is the database's choice, and the same rows in "
+            "another order are other bytes; the columns of a key at its end make them the same"
         )
 
 

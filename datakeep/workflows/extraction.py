@@ -25,6 +25,8 @@ from datakeep.workflows.extraction_record import (
     refreshed,
     stated_parameter,
 )
+from datakeep.workflows.extraction_rows import rows_said
+from datakeep.workflows.query_secrets import refuse_in_options
 from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
@@ -90,6 +92,13 @@ class Query:
     doubts: tuple[str, ...] = ()
     allow_empty: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """What opens the database, as far as this process knows it: none of it is written down."""
+        from datakeep.extract.sql.passwords import passwords_of
+
+        return passwords_of(self.database.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +252,7 @@ def _query(
     database = open_database(url)
     database.folder = folder_of_files(source)
     _refuse_password(database, text, wanted.parameters)
-    given = parameters_of(wanted.parameters)
+    given = parameters_of(wanted.parameters, before)
     with told(text.shown, recorded=text.recorded):
         try:
             statement = parse(text.content.decode("utf-8-sig"), database.address.dialect)
@@ -261,7 +270,7 @@ def _query(
         wanted.timeout_s,
         wanted.part_bytes,
         text.recorded,
-        tuple(doubts(wanted.parameters)),
+        tuple(doubts([one for one in wanted.parameters if one.partition("=")[0] not in before])),
         wanted.allow_empty or (source is not None and source.rows == 0),
         files_read(source),
     )
@@ -273,6 +282,7 @@ def _refuse_password(database: Database, text: _Text, parameters: Sequence[str])
     from datakeep.extract.sql.places import is_name_in
 
     known = passwords_of(database.address)
+    refuse_in_options(database.address.shown, known)
     content = text.content.decode("utf-8", "replace")
     places = {text.shown: content, **{f"--param {one.partition('=')[0]}": one for one in parameters}}
     for where, found in places.items():
@@ -371,7 +381,8 @@ def extracted(
     """
     from datakeep.extract.sql.mistyped import quoted_doubts
 
-    with scratch() as folder:
+    with scratch() as folder, scratch() as spilled:
+        query.database.scratch = spilled
         shown = query.database.address.shown
         doubts = (*quoted_doubts(query.statement), *query.doubts)
         with told(query.shown, database=shown, recorded=query.recorded, doubts=doubts, files=query.files):
@@ -384,19 +395,22 @@ def _run(
 ) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
-    from datakeep.extract.sql.passwords import passwords_of
+    from datakeep.extract.sql.ties import Ties, doubtful_order
     from datakeep.workflows.check_sql import with_catalogue
 
     started = datetime.now(UTC)
     progress.stage("asking the catalogue", total=None, unit="tables")
     with query.database.session(timeout_s=query.timeout_s) as session:
+        refuse_in_options(session.shown, query.passwords)
         names = tuple(read_tables(query.statement))
         tables = session.tables(names) if names else {}
         checked = with_catalogue(query.statement, names, tables, session, ())
         origins = column_origins(query.statement, tables)
-        hidden = Withholding(passwords_of(query.database.address))
+        hidden = Withholding(query.passwords)
         columns = dictionary(origins, tables, hidden)
         keys = [column for column, known in columns.items() if known.get("key")]
+        sorting = doubtful_order(query.statement, tables)
+        ties = Ties(sorting) if sorting else None
         with session.run(query.statement, query.parameters, query.exactness) as result:
             parts = write_parts(
                 result,
@@ -406,6 +420,7 @@ def _run(
                 keys=keys,
                 part_bytes=query.part_bytes or PART_BYTES,
                 shown=folder.parent,
+                watch=ties.add if ties else None,
                 counting=counting,
             )
             given = result.columns
@@ -417,9 +432,10 @@ def _run(
         guessed = session.guessed(query.statement, query.parameters, reads)
         shown = session.shown or query.database.address.shown
         began = session.snapshot.began or started
+    of_rows = list(rows_said(query, tables, columns, parts.files, ties))
     record |= {"dictionary": {name: dict(known) for name, known in columns.items() if known}}
     advised = list(advice_notes(query, checked))
-    record |= {"advice": [one.key for one in advised]} if advised else {}
+    record |= {"advice": [one.key for one in (*advised, *of_rows)]} if advised or of_rows else {}
     record |= {"guessed": [one.record or one.told for one in guessed]} if guessed else {}
     record |= {"started_at": moment(started), "ended_at": moment(datetime.now(UTC))}
     source = {
@@ -433,6 +449,6 @@ def _run(
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    said = [*advised, *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows)))]
+    said = [*advised, *of_rows, *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows)))]
     said += [Note(guess.told, guess.record or guess.told) for guess in guessed]
     return Extracted(folder, parts.rows, source, columns, query, tuple(said), counting)

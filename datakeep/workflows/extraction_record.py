@@ -116,6 +116,8 @@ def recorded(
     hidden: Withholding = Withholding(),
 ) -> dict[str, Any]:
     """``source.extraction`` of the manifest, but for the times: what ran where, and what it gave and read."""
+    from datakeep.extract.sql.functions import functions_called
+
     snapshot = session.snapshot
     record: dict[str, Any] = {
         "query_sha256": hashlib.sha256(query.text).hexdigest(),
@@ -127,6 +129,13 @@ def recorded(
         "columns": list(_columns(columns, origins, tables)),
         "tables": [_table(read, hidden) for read in reads],
     }
+    made = session.functions(functions_called(query.statement, reads))
+    if made is not None:
+        record["functions"] = [
+            {"name": one.name, "definition": hidden.kept(one.definition)}
+            | ({"owner": hidden.kept(one.owner)} if one.owner else {})
+            for one in made
+        ]
     if settings := session.settings():
         record["settings"] = {name: hidden.kept(value) for name, value in settings.items()}
     if query.exactness.as_text:
@@ -269,6 +278,7 @@ def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterato
         if name in types and types[name] != kind:
             yield f"the type of {name} was {types[name]}, and is {kind}"
     yield from _said_anew(before.get("dictionary"), after.get("dictionary"))
+    yield from _made_anew(before.get("functions"), after.get("functions"))
     old, new = (_reads(one) for one in (before, after))
     yield from (f"{name} is no longer read" for name in old if name not in new)
     for name, table in new.items():
@@ -284,6 +294,18 @@ def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterato
         was, is_now = (", ".join(one.get("primary_key") or ()) for one in (old[name], table))
         if was != is_now:
             yield f"the primary key of {name} was {was or 'none'}, and is {is_now or 'none'}"
+
+
+def _made_anew(before: Any, after: Any) -> Iterator[str]:
+    """Which functions are others; nothing where they were not recorded, as by an older datakeep."""
+    if before is None or after is None:
+        return
+    old, new = ({one["name"]: one["definition"] for one in some} for some in (before, after))
+    yield from (f"the function {name} is no longer called, or gone" for name in old if name not in new)
+    yield from (f"the function {name} is called now, and was not" for name in new if name not in old)
+    for name in new:
+        if name in old and old[name] != new[name]:
+            yield f"the definition of the function {name} has changed"
 
 
 def _said_anew(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[str]:

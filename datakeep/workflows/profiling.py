@@ -14,7 +14,7 @@ from datakeep.formats.profile import Profile, withholding
 from datakeep.workflows import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from datakeep.extract.counting import Counting
     from datakeep.extract.describe import Description
@@ -52,6 +52,7 @@ def profile_of(
     document: Mapping[str, Any],
     keep: Keep,
     counted_before: Counting | None = None,
+    secrets: Collection[str] = (),
 ) -> Profile | None:
     """The profile of the source's tables, without what must not be written down; None if it has no tables.
 
@@ -61,6 +62,7 @@ def profile_of(
         document: The complete manifest: it says whether the data is personal, and which column is the time.
         keep: Whose progress is told.
         counted_before: What was counted of it while it was written.
+        secrets: Passwords of the database that it came out of, which may stand in it.
 
     Raises:
         SourceFault: A table cannot be read to its end; the way out names ``--no-profile``.
@@ -80,7 +82,7 @@ def profile_of(
             next_step=f"{fault.next_step}; --no-profile does without reading it",
             things=fault.things,
         ) from fault
-    return found and withholding(found, facts.get(document, "privacy.personal"))
+    return found and withholding(found, facts.get(document, "privacy.personal"), secrets)
 
 
 def profile_files(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from datakeep.core.errors import DatakeepError
+    from datakeep.extract.sql.ties import Sorting
     from datakeep.workflows.check_sql import Checked
     from datakeep.workflows.extraction import Query
 
@@ -148,6 +149,25 @@ def row_notes(query: Query, rows: int) -> Iterator[str]:
             f"{query.shown} has no ORDER BY: the same rows in another order are other bytes, and a version of their "
             "own (reextract compares rows whatever their order)"
         )
+
+
+def told_order(shown: str, sorting: Sorting, found: bool | None) -> str | None:
+    """What to say of it, in a sentence; None where the rows tell that none tie.
+
+    Args:
+        shown: What the query is called.
+        sorting: Of the query.
+        found: As :class:`Ties` has it; None before any row was seen.
+    """
+    if found is False:
+        return None
+    columns = ", ".join(sorting.columns)
+    what = f"rows tie under its ORDER BY {columns}" if found else "its ORDER BY is not known to leave no ties"
+    return (
+        f"{shown}: {what}, whose order is the database's choice: the same rows in another order are other bytes, and "
+        "a version of their own (reextract compares rows whatever their order); add the columns of a key at the end "
+        "of ORDER BY"
+    )
 
 
 def personal_note(

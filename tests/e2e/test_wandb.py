@@ -262,6 +262,10 @@ def _same_or_refused(run: Path, whole: Told) -> bool:
         ),
         (
             lambda folder: (folder.mkdir(), (folder / "a.wandb").write_bytes(b"")),
+            "a.wandb is empty",
+        ),
+        (
+            lambda folder: (folder.mkdir(), (folder / "a.wandb").write_bytes(b"no log")),
             "does not begin as a .wandb file",
         ),
         (

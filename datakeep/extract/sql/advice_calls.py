@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from datakeep.extract.sql.reading import Reading
+
+#: sqlglot makes its names out of those of its classes, and takes each capital for a word.
+_JSON = re.compile(r"^j_s_o_n_(?:(b)_)?")
 
 
 def own(select: exp.Expr) -> Iterator[exp.Expr]:
@@ -35,7 +39,18 @@ def called(node: exp.Expr) -> str:
     """The name of a function, in lower case; empty of what is none."""
     if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
         return str(node.name).lower()
-    return node.sql_name().lower() if isinstance(node, exp.Func) else ""
+    if not isinstance(node, exp.Func):
+        return ""
+    return _JSON.sub(r"json\1_", node.sql_name().lower())
+
+
+def name_of_call(call: exp.Anonymous) -> str:
+    """A function as the query writes it, with its schema if it has one."""
+    around = call.parent
+    schema = around.this.name if isinstance(around, exp.Dot) and around.expression is call else ""
+    if isinstance(around, exp.Table) and around.this is call:
+        schema = around.db
+    return f"{schema}.{call.name}" if schema else str(call.name)
 
 
 def start_of(reading: Reading, node: exp.Expr, words: Collection[str]) -> int | None:

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from datakeep.core.errors import DatakeepError
 from datakeep.extract.sql.advice import advise
-from datakeep.extract.sql.advice_calls import start_of
+from datakeep.extract.sql.advice_calls import name_of_call, start_of
 from datakeep.extract.sql.advice_kinds import DERIVABILITY, Advice, advice
 from datakeep.extract.sql.lineage import read_tables
 from datakeep.extract.sql.reading import offset_of, read
@@ -55,18 +55,10 @@ def unseen(
 
 
 def _of_functions(reading: Reading, volatile: Volatile) -> Iterator[Advice]:
-    calls = {_name(call): call for call in reading.tree.find_all(exp.Anonymous)}
+    calls = {name_of_call(call): call for call in reading.tree.find_all(exp.Anonymous)}
     for name in volatile(list(calls)) if calls else ():
         at = start_of(reading, calls[name], {calls[name].name.lower()})
         yield advice(reading, at, "volatile-function", f"{name}()", _MARK)
-
-
-def _name(call: exp.Anonymous) -> str:
-    around = call.parent
-    schema = around.this.name if isinstance(around, exp.Dot) and around.expression is call else ""
-    if isinstance(around, exp.Table) and around.this is call:
-        schema = around.db
-    return f"{schema}.{call.name}" if schema else str(call.name)
 
 
 def _of_table(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,8 @@ class DuckdbDatabase(Database):
     @contextmanager
     def session(self, *, timeout_s: int | None = None) -> Iterator[Session]:
         """One connection; a file of DuckDB's own is locked against writers until it is left."""
-        with tempfile.TemporaryDirectory(prefix="datakeep-duckdb-") as spill:
+        own = tempfile.TemporaryDirectory(prefix="datakeep-duckdb-") if self.scratch is None else None
+        with own or nullcontext(str(self.scratch)) as spill:
             session = _DuckdbSession(_path(self.address.connect), spill, timeout_s, self.folder)
             try:
                 session.open([])

@@ -137,6 +137,7 @@ class Table:
         owner: Who can grant access, as the database calls them.
         files: Of kind ``file``: each file that the name, which may be a pattern, stands for.
         row_security: Whether the database shows each user rows of their own (row-level security).
+        inherited: Whether reading it reads other tables as well, to which its keys are nothing.
     """
 
     name: str
@@ -149,6 +150,22 @@ class Table:
     owner: str | None = None
     files: tuple[SourceFile, ...] = ()
     row_security: bool = False
+    inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that somebody wrote, as the catalogue has it.
+
+    Attributes:
+        name: With its schema and the types of its arguments: ``sales.score(integer)``.
+        definition: The SQL that makes it.
+        owner: Who can change it, as the database calls them.
+    """
+
+    name: str
+    definition: str
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +298,13 @@ class Session(ABC):
         """Which of these functions, as the query calls them, may by the catalogue give another value each time."""
         return []
 
+    def functions(self, names: Collection[str]) -> list[Function] | None:  # noqa: ARG002
+        """Those of these functions, as a query calls them, that are no part of the database or an extension.
+
+        None where that was not asked.
+        """
+        return None
+
     @abstractmethod
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The few rows of a question of our own, such as a count; in the same transaction."""
@@ -292,11 +316,14 @@ class Database(ABC):
     Attributes:
         address: Where it is.
         folder: In which the relative names of files in a query begin; None is the current one.
+        scratch: A folder for what does not fit into the memory of a database that runs in this process, of whoever
+            asks, who takes it away again; None is a new one among the temporary files, which a kill leaves there.
     """
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.folder: Path | None = None
+        self.scratch: Path | None = None
 
     @abstractmethod
     def session(self, *, timeout_s: int | None = None) -> AbstractContextManager[Session]:

@@ -106,12 +106,21 @@ def frame_of(select: exp.Expr, sources: Sources, tables: Mapping[str, Relation])
     for source in sources.of(select):
         frame.relations[source.alias] = _relation(source, sources, tables, 0)
     _add_conditions(frame, select)
+    for part in _all_conditions(select):
+        _add_outer(frame, part)
     return frame
+
+
+def keys_of(
+    select: exp.Select, sources: Sources, tables: Mapping[str, Relation]
+) -> tuple[frozenset[str], ...]:
+    """The keys of the rows that ``select`` gives, each a set of names of its columns, in lower case."""
+    return _derived(select, sources, tables, 0).keys
 
 
 def relation_of(table: Table) -> Relation:
     """What the catalogue knows of a table; a unique set that may hold NULL joins one row at most all the same."""
-    keys = [table.primary_key, *table.unique]
+    keys = [] if table.inherited else [table.primary_key, *table.unique]
     return Relation(
         frozenset(column.name.lower() for column in table.columns) or None,
         tuple(frozenset(name.lower() for name in key) for key in keys if key),
@@ -136,16 +145,36 @@ def _add_conditions(frame: Frame, select: exp.Expr) -> None:
         _add_condition(frame, qualify.this, None)
 
 
+def _all_conditions(select: exp.Expr) -> list[exp.Expr]:
+    where = select.args.get("where")
+    return conjuncts(where.this) if where else []
+
+
+def _add_outer(frame: Frame, part: exp.Expr) -> None:
+    """A column of a query around this one is a constant to it: ``WHERE i.order_id = o.id``."""
+    if not isinstance(part, exp.EQ | exp.NullSafeEQ):
+        return
+    for one, other in ((part.left, part.right), (part.right, part.left)):
+        column = frame.column(one)
+        if column and isinstance(other, exp.Column) and other.table.lower() not in {"", *frame.relations}:
+            frame.constants.add(column)
+
+
 def _add_condition(frame: Frame, condition: exp.Expr, one_way: str | None) -> None:
     for part in conjuncts(condition):
         if isinstance(part, exp.EQ | exp.NullSafeEQ):
             left, right = frame.column(part.left), frame.column(part.right)
             if left and right:
                 _add_edge(frame, left, right, one_way)
-            elif left and not part.right.find(exp.Column, exp.Query):
+            elif left and _is_one_value(part.right):
                 frame.constants.add(left)
-            elif right and not part.left.find(exp.Column, exp.Query):
+            elif right and _is_one_value(part.left):
                 frame.constants.add(right)
+
+
+def _is_one_value(node: exp.Expr) -> bool:
+    """Whether it is the same for all rows: not ``ANY (ARRAY[1, 2])``, and nothing that is drawn anew."""
+    return node.find(exp.Column, exp.Query, exp.Any, exp.All, exp.Rand, exp.Anonymous) is None
 
 
 def conjuncts(condition: exp.Expr) -> list[exp.Expr]:
@@ -197,6 +226,8 @@ def _derived_keys(
     group, distinct, limit = (select.args.get(name) for name in ("group", "distinct", "limit"))
     if is_aggregated(select) or (limit and limit.expression and limit.expression.name == "1"):
         yield frozenset()
+    elif group and (not group.expressions or group.find(exp.Rollup, exp.Cube, exp.GroupingSets)):
+        return  # GROUP BY ALL and GROUPING SETS: what they group by is not plain to see
     elif group:
         yield from _complete([_output(one, outputs) for one in group.expressions])
     elif distinct and not distinct.args.get("on"):

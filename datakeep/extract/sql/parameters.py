@@ -35,12 +35,19 @@ _EXAMPLES = {
 }  # fmt: skip
 
 
-def parameters_of(options: Sequence[str]) -> dict[str, Parameter]:
+def parameters_of(
+    options: Sequence[str], recorded: Mapping[str, Parameter] | None = None
+) -> dict[str, Parameter]:
     """The parameters in ``name=value``, ``name:type=value`` and ``name:type:null``.
 
     Where no type is given, it is read from the value: ``12`` is an integer (``007`` is not: text), ``0.05`` a
     decimal, ``true`` and ``false`` booleans, ``2026-11-01`` a date, ``2026-11-01T09:00:00`` (``+09:00`` may follow) a
-    timestamp, anything else text. A double is never guessed. ``name=`` is the empty text.
+    timestamp, anything else text. A double is never guessed. ``name=`` is the empty text. Of a ``recorded`` parameter
+    nothing is guessed: it keeps its type, for a query may give other rows for the text 12 than for the number.
+
+    Args:
+        options: As they were typed.
+        recorded: Those with which the same query ran before.
 
     Raises:
         UsageError: One is malformed, named twice, or its value is not of its type; lists all such.
@@ -50,7 +57,7 @@ def parameters_of(options: Sequence[str]) -> dict[str, Parameter]:
     faults = []
     for option in options:
         try:
-            name, parameter = _parameter(option)
+            name, parameter = _parameter(option, recorded or {})
         except ValueError as error:
             faults.append(str(error))
             continue
@@ -128,7 +135,7 @@ def _raise(faults: Sequence[str]) -> None:
         )
 
 
-def _parameter(option: str) -> tuple[str, Parameter]:
+def _parameter(option: str, recorded: Mapping[str, Parameter]) -> tuple[str, Parameter]:
     secret = find_secret(option)
     match = _FORM.fullmatch(option)
     if secret:
@@ -140,7 +147,23 @@ def _parameter(option: str) -> tuple[str, Parameter]:
         _known_type(name, kind)
     if match["null"]:
         return name, Parameter(cast("ParameterType", kind), None)
+    if kind is None and name in recorded:
+        return name, _as_recorded(name, recorded[name].type, match["value"])
     return name, _typed(name, kind or _guess(match["value"]), match["value"])
+
+
+def _as_recorded(name: str, kind: str, value: str) -> Parameter:
+    try:
+        return _typed(name, kind, value)
+    except ValueError as error:
+        try:
+            other = _guess(value)
+            _typed(name, other, value)
+        except ValueError:
+            other = "text"
+        raise ValueError(
+            f"{error}, which it is recorded as; if it is to be another type: --param {name}:{other}={value}"
+        ) from error
 
 
 def _refuse_secret(name: str, secret: str) -> None:

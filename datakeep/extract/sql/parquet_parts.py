@@ -67,6 +67,7 @@ def write_parts(
     part_bytes: int = PART_BYTES,
     row_group_rows: int = ROW_GROUP_ROWS,
     shown: Path | None = None,
+    watch: Callable[[Any], None] | None = None,
     counting: Counting | None = None,
 ) -> Parts:
     """Write every row of ``result`` to ``folder/NAME-00001.parquet`` and, above ``part_bytes`` each, further ones.
@@ -83,6 +84,7 @@ def write_parts(
         part_bytes: A file ends with the row group that brings it to this size.
         row_group_rows: At most so many rows lie in one row group.
         shown: What the folder is called in messages: one that is taken away again says nothing to anybody.
+        watch: Called with each batch of rows, in their order.
         counting: Counts the rows meanwhile, for a profile; it is of no use after an error.
 
     Raises:
@@ -101,7 +103,7 @@ def write_parts(
     writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
     writing, profiling = Behind(writer.write), Behind(_counted(counting, result.schema))
     try:
-        for group in _groups(_told(result, progress), result.schema, row_group_rows):
+        for group in _groups(_told(result, progress, watch), result.schema, row_group_rows):
             writing.settle()
             profiling.put((group, writer.is_between))
             writing.put(group)
@@ -147,8 +149,10 @@ def _counted(counting: Counting | None, schema: Any) -> Callable[[tuple[Any, boo
     return lambda item: counting.add(item[0], new_file=item[1])
 
 
-def _told(result: Result, progress: Progress) -> Iterator[Any]:
+def _told(result: Result, progress: Progress, watch: Callable[[Any], None] | None) -> Iterator[Any]:
     for batch in result.batches():
+        if watch is not None:
+            watch(batch)
         yield batch
         progress.advance(batch.num_rows, size_bytes=batch.nbytes)
 

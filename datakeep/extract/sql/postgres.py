@@ -17,7 +17,7 @@ from datakeep.extract.sql.exact import exact, refusal
 from datakeep.extract.sql.faults import NotExact
 from datakeep.extract.sql.interface import Database, Session, Snapshot
 from datakeep.extract.sql.placeholders import substituted
-from datakeep.extract.sql.postgres_catalogue import is_volatile, owners, table
+from datakeep.extract.sql.postgres_catalogue import functions, is_volatile, owners, table
 from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, failures
 from datakeep.extract.sql.postgres_describe import describe
 from datakeep.extract.sql.postgres_encodings import is_untranslatable, located
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datakeep.extract.sql.interface import (
         Address,
         Exactness,
+        Function,
         Parameter,
         SourceColumn,
         Statement,
@@ -229,6 +230,12 @@ class PostgresSession(Session):
         """By ``pg_proc``; those of PostgreSQL itself are known without asking."""
         with self._savepoint(), self._complaints():
             return [name for name in functions if is_volatile(self._connection, name)]
+
+    def functions(self, names: Collection[str]) -> list[Function]:
+        """By ``pg_proc``; of one name there may be several, and which one is called the types tell."""
+        with self._savepoint(), self._complaints():
+            found = [one for name in names for one in functions(self._connection, name)]
+        return list(dict.fromkeys(found))
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question; numerics are decimals."""

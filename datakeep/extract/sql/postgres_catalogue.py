@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datakeep.extract.sql.interface import Table, TableColumn
+from datakeep.extract.sql.interface import Function, Table, TableColumn
 from datakeep.extract.sql.postgres_connection import failures
 from datakeep.extract.sql.postgres_faults import gone
 
@@ -25,7 +25,7 @@ _RESOLVE = "SELECT to_regclass($1::text)::oid::int8"
 _TABLE = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, obj_description(c.oid, 'pg_class'),
        pg_get_userbyid(c.relowner)::text, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
-       c.relrowsecurity
+       c.relrowsecurity, c.relkind = 'r' AND c.relhassubclass
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = $1::text::oid
 """
@@ -52,6 +52,18 @@ WHERE lower(p.proname) = lower($1::text) AND p.provolatile = 'v'
       AND CASE WHEN $2::text = '' THEN pg_function_is_visible(p.oid) ELSE lower(n.nspname) = lower($2::text) END
 LIMIT 1
 """
+#: Aggregates have no definition of this form. What an extension made is told by its version, not by us.
+_FUNCTIONS = """
+SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
+       pg_get_functiondef(p.oid), pg_get_userbyid(p.proowner)::text
+FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE lower(p.proname) = lower($1::text) AND p.prokind IN ('f', 'w')
+      AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+      AND CASE WHEN $2::text = '' THEN pg_function_is_visible(p.oid) ELSE lower(n.nspname) = lower($2::text) END
+      AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+                      AND d.deptype = 'e')
+ORDER BY 1
+"""
 _OWNERS = {
     "table": """
 SELECT format('%I.%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text
@@ -74,7 +86,7 @@ def table(connection: Connection, name: str) -> Table | None:
     oid = _resolved(connection, name)
     if oid is None:
         return None
-    shown, kind, comment, owner, definition, row_security = connection.rows(_TABLE, oid)[0]
+    shown, kind, comment, owner, definition, row_security, inherited = connection.rows(_TABLE, oid)[0]
     columns = [TableColumn(*row) for row in connection.rows(_COLUMNS, oid)]
     keys: dict[tuple[int, bool], list[str]] = {}
     for index, primary, column in connection.rows(_UNIQUE, oid):
@@ -89,6 +101,7 @@ def table(connection: Connection, name: str) -> Table | None:
         definition=definition,
         owner=owner,
         row_security=row_security,
+        inherited=inherited,
     )
 
 
@@ -96,6 +109,13 @@ def is_volatile(connection: Connection, function: str) -> bool:
     """Whether a function of this name, not one of PostgreSQL's own, is volatile; that is what none stated is."""
     schema, _, name = function.rpartition(".")
     return bool(connection.rows(_VOLATILE, name.strip('"'), schema.strip('"')))
+
+
+def functions(connection: Connection, function: str) -> list[Function]:
+    """The functions that a call of this name may mean, none of PostgreSQL's own or of an extension."""
+    schema, _, name = function.rpartition(".")
+    rows = connection.rows(_FUNCTIONS, name.strip('"'), schema.strip('"'))
+    return [Function(shown, definition, owner) for shown, definition, owner in rows]
 
 
 def owners(connection: Connection, kind: str, name: str) -> list[tuple[str, str]]:

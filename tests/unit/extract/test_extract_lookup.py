@@ -302,6 +302,43 @@ def test_numbers_with_separators_are_found_as_their_file_writes_them_or_it_canno
         assert found(f"v IN ({value}, '7')").rows == rows + (name == "words" and value != "7")
 
 
+LONG = "123456789012345678901234567890123456.75"
+LONG_GROUPED = "123.456.789.012.345.678.901.234.567.890.123.456,75"
+
+
+@pytest.mark.parametrize("digits", [LONG, "12345678901234567890123456789", "-0." + "0" * 9 + "1" * 29])
+def test_every_digit_of_a_long_number_counts(tmp_path, digits):
+    """A number that agrees in the first 28 digits, as many as Python's own context has, is another one."""
+    other = digits[:-1] + str(int(digits[-1]) - 1)
+    column = pa.array([Decimal(digits), Decimal(5)], pa.decimal256(76, 38))
+    narrow = pa.array([Decimal(digits)], pa.decimal128(38, len(digits.partition(".")[2]))).take([0, 0])
+    pq.write_table(
+        pa.table({"wide": column, "narrow": narrow}),
+        tmp_path / "t.parquet",
+        bloom_filter_options={name: {"ndv": 9, "fpp": 0.01} for name in ("wide", "narrow")},
+    )
+    (tmp_path / "t.csv").write_text(f"v\n{digits}\n5\n")
+    (tmp_path / "t.jsonl").write_text(f'{{"v": {digits}}}\n')
+    for wanted, rows in (
+        (digits, 1),
+        (f"'{digits}'", 1),
+        (f"{digits}000" if "." in digits else digits, 1),
+        (other, 0),
+    ):
+        assert look(tmp_path / "t.parquet", f"wide = {wanted}").rows == rows
+        assert look(tmp_path / "t.parquet", f"narrow = {wanted}").rows == 2 * rows
+        for name in ("t.csv", "t.jsonl"):
+            found = look_through(name, tmp_path / name, parse_condition(f"v = {wanted}"), tmp_path)
+            assert found.rows == rows, name
+
+
+def test_every_digit_of_a_long_number_with_separators_counts(tmp_path):
+    (tmp_path / "t.csv").write_text(f"n;v\n1;{LONG_GROUPED}\n2;1,5\n")
+    for value, rows in ((LONG, 1), (LONG[:-1] + "4", 0), (LONG[:30] + "000000.75", 0)):
+        found = look_through("t.csv", tmp_path / "t.csv", parse_condition(f"v = {value}"), tmp_path)
+        assert found.rows == rows
+
+
 def test_numbers_and_zero_in_csv(tmp_path):
     (tmp_path / "t.csv").write_text("v\n0\n-0.0\n.0\n00\n0e5\n0.50\n.5\n5e-1\n1.0e2\n100\nx\n")
     for condition, rows in (("v = 0", 5), ("v = 0.5", 3), ("v = 100", 2), ("v = 'x'", 1), ("v = -1", 0)):

@@ -103,6 +103,19 @@ def test_a_secret_among_the_values_is_withheld() -> None:
     assert "hunter" not in found.dump()
 
 
+def test_a_password_that_is_known_is_withheld_however_it_looks() -> None:
+    secret = "plain words 47"
+    for fields in (
+        {"top": [{"value": f"it is {secret}", "rows": 2}]},
+        {"max": secret.encode().hex()},
+        {"max": "z" * 75 + secret[:5] + "…"},
+        {"quantiles": {"0.5": secret}},
+    ):
+        found = withholding(of({**TEXT, **fields}), "no", [secret]).columns[0]
+        assert (found.withheld, found.min, found.quantiles) == ("secret", None, {})
+    assert withholding(of(TEXT, NUMBER), "no", [secret]) == of(TEXT, NUMBER)
+
+
 def test_what_is_withheld_stays_so() -> None:
     once = withholding(of(TEXT, NUMBER), "unknown")
     assert withholding(once, "no") == once

@@ -84,6 +84,34 @@ def test_what_cannot_be_read_is_said(option, said):
     assert "--param name:type:null" in caught.value.next_step
 
 
+@pytest.mark.parametrize(
+    ("option", "kind", "value"),
+    [
+        ("code=12", "text", "12"), ("code=2026-11-01", "text", "2026-11-01"), ("x=1", "decimal", Decimal(1)),
+        ("code:integer=12", "integer", 12), ("until=2026-11-01", "date", date(2026, 11, 1)),
+        ("new=12", "integer", 12),
+    ],
+)  # fmt: skip
+def test_a_recorded_parameter_keeps_its_type(option, kind, value):
+    recorded = {
+        "code": Parameter("text", "007"), "x": Parameter("decimal", Decimal("0.05")),
+        "until": Parameter("date", None),
+    }  # fmt: skip
+    name = option.partition("=")[0].partition(":")[0]
+    assert parameters_of([option], recorded)[name] == Parameter(kind, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"),
+    [("2.5", "n:decimal=2.5"), ("north", "n:text=north"), ("2026-02-30", "n:text=2026-02-30")],
+)
+def test_a_value_that_a_recorded_type_cannot_hold_is_said_with_what_to_type(value, typed):
+    with pytest.raises(
+        UsageError, match=f"type integer, such as 12, which it is recorded as; .*--param {typed}"
+    ):
+        parameters_of([f"n={value}"], {"n": Parameter("integer", 7)})
+
+
 def test_all_faults_are_said_at_once():
     with pytest.raises(UsageError) as caught:
         parameters_of(["a:integer=x", "b", "c=1", "c=2"])

@@ -1,0 +1,99 @@
+"""Whether columns name one row each: what the rows themselves say of a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from datakeep.core.errors import NoSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_MEMORY = "512MiB"
+_THREADS = 4
+
+
+def repeated(files: Sequence[Path], columns: Sequence[str], scratch: Path) -> int:
+    """How many combinations of values stand in more than one row, or have a NULL in them.
+
+    Args:
+        files: Parquet, of one schema.
+        columns: Of the files; two values are the same as in :mod:`~datakeep.extract.comparable`.
+        scratch: An empty folder for what does not fit into the memory.
+
+    Raises:
+        NoSpace: Nor does it fit into the folder.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    batches = _keys(files, columns)
+    first = next(batches)
+    reader = pa.RecordBatchReader.from_batches(
+        first.schema, (one for some in ([first], batches) for one in some)
+    )
+    names = first.schema.names
+    settings: dict[str, Any] = {
+        "memory_limit": _MEMORY,
+        "temp_directory": str(scratch / "spilled"),
+        "threads": _THREADS,
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    nulls = " OR ".join(f"{name} IS NULL" for name in names)
+    by = ", ".join(names)
+    try:
+        with duckdb.connect(":memory:", config=settings) as database:
+            database.register("keys", reader)
+            found = database.execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM keys GROUP BY {by} HAVING count(*) > 1 OR {nulls})"
+            ).fetchone()
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise NoSpace(
+            f"whether {', '.join(columns)} is a key of the rows cannot be counted: {str(error).splitlines()[0]}",
+            next_step="make room in the folder for temporary files, or set TMPDIR to one that has it",
+        ) from error
+    return int(found[0]) if found else 0
+
+
+def has_nulls(files: Sequence[Path], columns: Sequence[str]) -> bool:
+    """Whether the files' own statistics do not rule out a NULL in one of the columns."""
+    import pyarrow.parquet as pq
+
+    for file in files:
+        metadata = pq.read_metadata(file)
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            chunks = [group.column(place) for place in range(group.num_columns)]
+            for chunk in chunks:
+                if chunk.path_in_schema in columns and (
+                    chunk.statistics is None or chunk.statistics.null_count != 0
+                ):
+                    return True
+    return False
+
+
+def _keys(files: Sequence[Path], columns: Sequence[str]) -> Iterator[Any]:
+    """The columns alone, comparable, as record batches; at least one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from datakeep.extract.comparable import comparable
+
+    for file in files:
+        with pq.ParquetFile(file) as parquet:
+            if not parquet.metadata.num_rows:
+                empty = parquet.schema_arrow.empty_table()
+                yield from _taken(empty, columns, comparable).to_batches() or [
+                    pa.RecordBatch.from_pylist([], _taken(empty, columns, comparable).schema)
+                ]
+            for batch in parquet.iter_batches(columns=list(columns)):
+                yield from _taken(pa.Table.from_batches([batch]), columns, comparable).to_batches()
+
+
+def _taken(table: Any, columns: Sequence[str], comparable: Any) -> Any:
+    import pyarrow as pa
+
+    arrays = [comparable(table[name].combine_chunks()) for name in columns]
+    return pa.table(arrays, [f"c{place}" for place in range(len(arrays))])
