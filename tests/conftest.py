@@ -18,8 +18,9 @@ from world import COMMAND, FACTS, Person, World, make_world, write_orders, write
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# A run in the background (nohup, CI) may have been started with Ctrl-C ignored, which every command would inherit.
+# A run in the background (nohup, CI) may have been started with these ignored, which every command would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Fixed seeds, and no time limit: a busy machine fails no test.
 settings.load_profile("ci")
 
