@@ -78,10 +78,10 @@ def _found_lines(one: Found) -> Iterator[str]:
     kind = "files of" if one.kind == "file" else one.kind
     name = f"{one.name}@{one.version}" if one.version else one.name
     yield click.style(f"{kind} {name}", bold=True)
-    for where in one.where[:_SHOWN_PATHS]:
-        yield f"  {_where(where)}"
-    if len(one.where) > _SHOWN_PATHS:
-        yield f"  … and {len(one.where) - _SHOWN_PATHS} more"
+    lines = list(dict.fromkeys(map(_where, one.where)))  # several words may stand in one text
+    yield from (f"  {line}" for line in lines[:_SHOWN_PATHS])
+    if len(lines) > _SHOWN_PATHS:
+        yield f"  … and {len(lines) - _SHOWN_PATHS} more"
 
 
 def _where(where: Where) -> str:

@@ -135,7 +135,6 @@ def _of_dataset(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ("title", manifest.get("title")),
         ("purpose", manifest.get("purpose")),
         ("target", _mapping(manifest.get("task")).get("target")),
-        ("table", _mapping(source.get("extraction")).get("tables")),
         ("table", source.get("tables")),
         ("query", source.get("query")),
         ("database", source.get("database")),
@@ -149,10 +148,27 @@ def _of_dataset(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ("license", manifest.get("license")),
     ):
         yield from ((field, text) for text in _strings(value))
+    yield from _tables_read(_mapping(source.get("extraction")).get("tables"))
     for column in manifest.get("columns") or []:
         if isinstance(column, dict):
             meaning = f": {column['meaning']}" if column.get("meaning") else ""
             yield "column", f"{column.get('name', '')}{meaning}"
+
+
+def _tables_read(tables: Any) -> Iterator[tuple[str, str]]:
+    """What a query read: tables with their comments, their columns, the text of views, who owns them, files."""
+    for table in map(_mapping, tables if isinstance(tables, list) else []):
+        name, comment = table.get("name", ""), table.get("comment")
+        yield "table", f"{name}: {comment}" if isinstance(comment, str) else str(name)
+        columns = table.get("columns")
+        yield from (("column", f"{column} of {name}") for column in _strings(columns) if columns != "unknown")
+        for field, key in (
+            ("table", "through"),
+            ("SQL", "definition"),
+            ("owner", "owner"),
+            ("file", "files"),
+        ):
+            yield from ((field, text) for text in _strings(table.get(key)))
 
 
 def _caveat(value: Any) -> str:

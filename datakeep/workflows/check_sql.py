@@ -69,6 +69,7 @@ def check_sql(
     """
     from datakeep.extract.sql.advice import advise
     from datakeep.extract.sql.lineage import read_tables, trace
+    from datakeep.extract.sql.passwords import passwords_of
     from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
 
     text, given = read_sql(path), parameters_of(parameters)
@@ -79,7 +80,8 @@ def check_sql(
     said = tuple(_remarks(statement, given, parameters))
     tables = tuple(read_tables(statement))
     if database is not None:
-        with database.session() as session, told(str(path), database=database.address.shown):
+        secrets = passwords_of(database.address)
+        with told(str(path), database=database.address.shown, secrets=secrets), database.session() as session:
             known = session.tables(tables) if tables else {}
             if not session.check(statement, given):
                 said += ("the database was not asked whether it takes the query",)
