@@ -86,6 +86,8 @@ def wanted(options: dict[str, Any], stated: dict[str, Any], *, rerun: bool = Fal
             if options[name]:
                 raise click.UsageError(f"{option} belongs to a query that is run: --sql FILE or --rerun")
         return None
+    if options["sql"] is not None and rerun:
+        raise click.UsageError("--rerun runs the recorded query, --sql FILE another one: give one of the two")
     if options.get("sources"):
         raise click.UsageError("the data is the rows of the query, or SOURCE, not both")
     for field, option in (("source.query", "--query"), ("source.extracted_at", "--extracted-at")):

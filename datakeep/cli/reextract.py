@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -60,13 +61,25 @@ def command(
         timeout_s=query_timeout,
     )
     lines = list(_lines(found))
+    name = f"{found.entry.dataset}@{found.entry.version}"
     newest = keep.versions(found.entry.dataset)[-1] == found.entry.version
-    if not found.same and newest:
+    if not found.comparison.same and found.run_by:
+        lines.append(f"next: run it as {found.run_by}, as it was run for {name}: {_as_user(found)}")
+    elif not found.same and newest:
         elsewhere = ["--database", found.database] if against else []
         other = [word for one in parameters for word in ("--param", one)]
         again = shlex.join(["datakeep", "update", found.entry.dataset, "--rerun", *elsewhere, *other])
         lines.append(f"next: {again} -m WHY makes these rows the next version")
     return Answer(_data(found), lines, 0 if found.same else EXIT_NO)
+
+
+def _as_user(found: Reextracted) -> str:
+    """The command that asks the same database as the user who sees the rows that the version has."""
+    there = found.database.partition("@")[2]
+    url = f"{found.database.partition('://')[0]}://{quote(str(found.run_by), safe='')}@{there}"
+    return shlex.join(
+        ["datakeep", "reextract", f"{found.entry.dataset}@{found.entry.version}", "--against", url]
+    )
 
 
 def _lines(found: Reextracted) -> Iterator[str]:
@@ -75,6 +88,12 @@ def _lines(found: Reextracted) -> Iterator[str]:
     name = f"{found.entry.dataset}@{found.entry.version}"
     yield f"the query of {name}, run now in {in_words(found.database)}:"
     yield from comparison_lines(found.comparison, name, "run now")
+    if found.comparison.why_by_row:
+        dataset = found.entry.dataset
+        yield (
+            "  to compare by key, state the one that the rows have, columns[].key in the manifest: "
+            f"datakeep update {dataset} --manifest FILE -m WHY"
+        )
     for what in found.moved:
         yield f"  {what}"
     if found.remark:
@@ -90,5 +109,6 @@ def _data(found: Reextracted) -> dict[str, object]:
         "same": found.same,
         "moved": list(found.moved),
         "remark": found.remark,
+        "run_by": found.run_by,
         "comparison": found.comparison.to_dict(),
     }

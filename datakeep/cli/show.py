@@ -16,8 +16,9 @@ from datakeep.cli.tampered_lines import distrusted, unless_deleted
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from datakeep.formats.manifest import Column
     from datakeep.workflows.show import Shown
 
 #: Of a wide table, the columns that are listed; and of a type, the characters.
@@ -70,7 +71,7 @@ def _lines(shown: Shown) -> Iterator[str]:
         yield f"  the manifest cannot be read: {shown.fault}"
     if shown.columns:
         yield "columns"
-        yield from (f"  {line}" for line in table([_column(*one) for one in shown.columns[:_COLUMNS]]))
+        yield from (f"  {line}" for line in table(_columns(shown.columns)))
         if len(shown.columns) > _COLUMNS:
             yield f"  … and {counted(len(shown.columns) - _COLUMNS, 'more column')} (--json has them)"
     if shown.profile:
@@ -86,9 +87,19 @@ def _lines(shown: Shown) -> Iterator[str]:
     yield f"next: datakeep checkout {name} DEST gets its files; datakeep log {entry.dataset} lists its versions"
 
 
-def _column(name: str, kind: str, unit: str, meaning: str) -> tuple[str, str, str, str]:
-    """A type of many fields is cut, so that it does not push what stands behind it out of sight."""
-    return name, kind if len(kind) <= _TYPE_WIDTH else f"{kind[:_TYPE_WIDTH]}…", unit, meaning
+def _columns(columns: Sequence[Column]) -> list[tuple[str, ...]]:
+    """Name, type, whether it is of the key (where any is), unit and meaning of the first ones.
+
+    A type of many fields is cut, so that it does not push what stands behind it out of sight.
+    """
+    keyed = any(one.key for one in columns)
+    rows = []
+    for one in columns[:_COLUMNS]:
+        kind = one.type or ""
+        shown = kind if len(kind) <= _TYPE_WIDTH else f"{kind[:_TYPE_WIDTH]}…"
+        key = (["key" if one.key else ""]) if keyed else []
+        rows.append((one.name, shown, *key, one.unit or "", one.meaning or ""))
+    return rows
 
 
 def _version_rows(shown: Shown) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ class FieldChange:
             return f"{self.path}: removed {shorten(self.before)}"
         before, after = apart(_line(self.before), _line(self.after))
         if before == after:
-            return f"{self.path}: {before}, with other spaces or line ends"
+            kinds = [_kind(one) for one in (self.before, self.after)]
+            if kinds[0] != kinds[1]:
+                return f"{self.path}: {before} ({kinds[0]}) → {after} ({kinds[1]})"
+            words = "spaces or line ends" if kinds[0] == "text" else "types of values, spaces or line ends"
+            return f"{self.path}: {before}, with other {words}"
         return f"{self.path}: {before} → {after}"
 
 
@@ -52,6 +57,14 @@ def apart(before: str, after: str, limit: int = 60) -> tuple[str, str]:
 def _window(text: str, start: int, limit: int) -> str:
     cut = text[start:]
     return "…" * (start > 0) + (cut if len(cut) <= limit else cut[: limit - 1] + "…")
+
+
+def _kind(value: Any) -> str:
+    """What a value of YAML is, in a word."""
+    if isinstance(value, bool):
+        return "boolean"
+    kinds = {str: "text", int: "number", float: "number", Decimal: "number", list: "list", dict: "mapping"}
+    return next((word for kind, word in kinds.items() if isinstance(value, kind)), type(value).__name__)
 
 
 def _line(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 #: What stands in the place of a secret.
 WITHHELD = "(withheld)"
@@ -63,6 +63,12 @@ _GIVEN = re.compile(r"""(?<![\w.-])(?P<name>[A-Za-z][\w.-]{0,80})["']?\s{0,8}[:=
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,40}://[^\s'\"<>]+", re.IGNORECASE)
 _PARTS = re.compile(r"([a-z][a-z0-9+.-]*://)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _PORT = re.compile(r":[0-9]*")
+#: A URL that ends, or was cut, behind a user's name and what is no port: it has lost the ``@`` behind a password.
+_CUT_URL = re.compile(
+    r"([a-z][a-z0-9+.-]{0,40}://[^\s'\"<>/@:?#\[]+):(?![0-9]*(?:[/?#'\"\s,;)…]|$))[^\s'\"<>@…]+(?=['\"\s…]|$)",
+    re.IGNORECASE,
+)
+_NO_PASSWORD = "(password withheld)"
 
 #: A name and what gives it a value: ``password=``, ``"token": ``, ``environ["TOKEN"] = ``, ``"--token", "``.
 _NAMED = re.compile(
@@ -136,6 +142,25 @@ def strip_url(url: str) -> str:
 def strip_urls(text: str) -> str:
     """``text`` with every URL in it as :func:`strip_url` leaves it."""
     return _URL.sub(lambda found: strip_url(found[0]), text)
+
+
+def without_passwords(text: str, known: Collection[str] = ()) -> str:
+    """``text`` for a person: URLs without their passwords, also where a cut has left half of one, and nothing known.
+
+    What is withheld is said in its place; said twice, it stays as it is.
+
+    Args:
+        text: Such as a database's complaint, which quotes a value.
+        known: Passwords, as they are.
+    """
+    for secret in known:
+        text = text.replace(secret, _NO_PASSWORD)
+    return _CUT_URL.sub(rf"\1 {_NO_PASSWORD}", _URL.sub(_marked, text))
+
+
+def _marked(found: re.Match[str]) -> str:
+    stripped = strip_url(found[0])
+    return found[0] if stripped == found[0] else f"{stripped} {_NO_PASSWORD}"
 
 
 def _ends_in_port(authority: str) -> bool:

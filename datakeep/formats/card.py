@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datakeep.formats.manifest import Manifest
 
 NOT_STATED = "not stated"
+_KEY = "key"
 _DVC_EXTRAS = {
     "s3": "s3",
     "gs": "gs",
@@ -218,9 +219,20 @@ def _rules(manifest: Manifest) -> Iterator[tuple[str, object]]:
 
 def _columns(manifest: Manifest) -> Iterator[str]:
     if manifest.columns:
-        cells = ((column.name, column.type, column.unit, column.meaning) for column in manifest.columns)
+        keyed = any(column.key for column in manifest.columns)
+        head = ("name", "type", *(["key"] if keyed else []), "unit", "meaning")
+        cells = (
+            (
+                column.name,
+                column.type,
+                *([_KEY if column.key else None] if keyed else []),
+                column.unit,
+                column.meaning,
+            )
+            for column in manifest.columns
+        )
         rows = "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in cells)
-        yield "## Columns\n\n| name | type | unit | meaning |\n|---|---|---|---|\n" + rows
+        yield f"## Columns\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}\n" + rows
 
 
 def _profile(facts: CardFacts) -> Iterator[str]:

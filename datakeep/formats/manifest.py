@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_v
 from datakeep.core import paths
 from datakeep.core.counts import counted
 from datakeep.core.names import NAME
+from datakeep.core.parameter_types import parameters_shown
 from datakeep.core.secrets import find_secret
 from datakeep.formats.base import Document, Part, When, is_after
 
@@ -188,12 +189,7 @@ class Source(Part):
 
     def parameters_shown(self) -> str | None:
         """The parameters in one line, with the types that are stated; None if there is none."""
-        shown = []
-        for name, value in (self.parameters or {}).items():
-            typed = isinstance(value, dict) and set(value) == {"type", "value"}
-            said = f"{value['value']} ({value['type']})" if typed else value
-            shown.append(f"{name} = {said}")
-        return ", ".join(shown) or None
+        return parameters_shown(self.parameters or {}) or None
 
     @field_validator("database", "url", "origin")
     @classmethod

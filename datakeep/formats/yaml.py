@@ -200,6 +200,15 @@ def dump(data: Any) -> str:
     return out.getvalue()
 
 
+def as_written(value: Any) -> Any:
+    """A value of :func:`load`; a number that its author wrote as ``0.10`` is that text, and no 0.1."""
+    if isinstance(value, dict):
+        return {key: as_written(inner) for key, inner in value.items()}
+    if not isinstance(value, float) or type(value) is float:
+        return value
+    return dump({"value": value}).removeprefix("value: ").strip()
+
+
 def without_item(text: str, at: tuple[int, int]) -> str:
     """``text`` without the item of a block sequence whose first key stands at line and column ``at`` (from 0).
 

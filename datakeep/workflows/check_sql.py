@@ -70,6 +70,7 @@ def check_sql(
     """
     from datakeep.extract.sql.advice import advise
     from datakeep.extract.sql.lineage import read_tables, trace
+    from datakeep.extract.sql.passwords import passwords_of
     from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
 
     text, given = read_sql(path), parameters_of(parameters)
@@ -80,10 +81,11 @@ def check_sql(
     said = tuple(_remarks(statement, given, parameters))
     tables = tuple(read_tables(statement))
     if database is not None:
+        secrets = passwords_of(database.address)
         with (
             scratch() as database.scratch,
+            told(str(path), database=database.address.shown, secrets=secrets),
             database.session() as session,
-            told(str(path), database=database.address.shown),
         ):
             known = session.tables(tables) if tables else {}
             if not session.check(statement, given):

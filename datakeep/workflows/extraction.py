@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile, SecretFound, UsageError
+from datakeep.formats.yaml import as_written
 from datakeep.repository.scratch import scratch
 from datakeep.workflows import attachments, facts
+from datakeep.workflows.exactness import exactness_of
 from datakeep.workflows.extraction_record import (
     Withholding,
     dictionary,
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
 
-#: Of a decimal, as Arrow has it.
-_MOST_DIGITS = 76
 _FIELDS = ("query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows", "extraction")
 
 
@@ -52,7 +52,8 @@ class Wanted:
     Args:
         sql: The file with the query; None is the recorded one.
         database: Its URL, which may hold a password; None is the recorded one.
-        parameters: ``name=value`` or ``name:type=value``; they win over recorded ones.
+        parameters: ``name=value`` or ``name:type=value``; they win over stated and recorded ones.
+        stated: The parameters of a manifest that was handed in; they win over recorded ones.
         as_text: Columns that are kept as the database's own text.
         decimals: ``column=precision,scale`` for numerics that have none of their own.
         timeout_s: How long the query may take; None is as long as it needs.
@@ -63,6 +64,7 @@ class Wanted:
     sql: Path | None = None
     database: str | None = None
     parameters: Sequence[str] = ()
+    stated: Mapping[str, Any] = field(default_factory=dict)
     as_text: Sequence[str] = ()
     decimals: Sequence[str] = ()
     timeout_s: int | None = None
@@ -247,11 +249,12 @@ def _query(
 ) -> Query:
     from datakeep.extract.sql.mistyped import doubts
     from datakeep.extract.sql.opening import open_database
-    from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
+    from datakeep.extract.sql.statement import check_parameters, parameters_from_yaml, parameters_of, parse
 
     database = open_database(url)
     database.folder = folder_of_files(source)
-    _refuse_password(database, text, wanted.parameters)
+    _refuse_password(database, text, wanted)
+    before = {**before, **parameters_from_yaml(_as_stated(wanted.stated))}
     given = parameters_of(wanted.parameters, before)
     with told(text.shown, recorded=text.recorded):
         try:
@@ -266,7 +269,7 @@ def _query(
         text.content,
         database,
         {**before, **given},
-        _exactness(wanted, source),
+        exactness_of(wanted.as_text, wanted.decimals, source),
         wanted.timeout_s,
         wanted.part_bytes,
         text.recorded,
@@ -276,7 +279,16 @@ def _query(
     )
 
 
-def _refuse_password(database: Database, text: _Text, parameters: Sequence[str]) -> None:
+def _as_stated(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a manifest that was read with its author's digits: ``0.10`` is no 0.1."""
+    written = {name: as_written(value) for name, value in parameters.items()}
+    return {
+        name: {"type": "decimal", "value": written[name]} if isinstance(value, float) else written[name]
+        for name, value in parameters.items()
+    }
+
+
+def _refuse_password(database: Database, text: _Text, wanted: Wanted) -> None:
     """Refuse to write down the very password that opens the database, which this process knows."""
     from datakeep.extract.sql.passwords import passwords_of
     from datakeep.extract.sql.places import is_name_in
@@ -284,7 +296,10 @@ def _refuse_password(database: Database, text: _Text, parameters: Sequence[str])
     known = passwords_of(database.address)
     refuse_in_options(database.address.shown, known)
     content = text.content.decode("utf-8", "replace")
-    places = {text.shown: content, **{f"--param {one.partition('=')[0]}": one for one in parameters}}
+    places = {text.shown: content, **{f"--param {one.partition('=')[0]}": one for one in wanted.parameters}}
+    places |= {
+        f"source.parameters.{name} of the manifest": str(value) for name, value in wanted.stated.items()
+    }
     for where, found in places.items():
         if any(
             secret in found and not (found is content and is_name_in(secret, content)) for secret in known
@@ -293,45 +308,6 @@ def _refuse_password(database: Database, text: _Text, parameters: Sequence[str])
                 f"{where} holds the password of {database.address.shown}, and would be written down for good",
                 next_step="take it out",
             )
-
-
-def _exactness(wanted: Wanted, recorded: Source | None) -> Exactness:
-    from datakeep.extract.sql.interface import Exactness
-
-    before = recorded.extraction if recorded else None
-    decimals = {
-        name: (precision, scale) for name, (precision, scale) in (before.decimals if before else {}).items()
-    }
-    for option in wanted.decimals:
-        name, _, digits = option.rpartition("=")
-        parts = digits.split(",")
-        if not name or len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-            raise UsageError(
-                f"--decimal {option!r} is not COLUMN=PRECISION,SCALE", next_step="write --decimal price=12,2"
-            )
-        decimals[name] = _digits(option, *(int(part) for part in parts))
-    if both := [name for option in wanted.decimals if (name := option.rpartition("=")[0]) in wanted.as_text]:
-        raise UsageError(
-            f"the column {both[0]} is to be a decimal (--decimal) and text (--as-text)",
-            next_step="give one of the two",
-        )
-    texts = {*(before.as_text if before else ()), *wanted.as_text} - {
-        option.rpartition("=")[0] for option in wanted.decimals
-    }
-    for name in wanted.as_text:
-        decimals.pop(name, None)
-    return Exactness(frozenset(texts), decimals)
-
-
-def _digits(option: str, precision: int, scale: int) -> tuple[int, int]:
-    """Precision and scale of a decimal that Arrow has."""
-    if not 1 <= precision <= _MOST_DIGITS or scale > precision:
-        raise UsageError(
-            f"--decimal {option}: a decimal has 1 to {_MOST_DIGITS} digits, and no more of them behind the point",
-            next_step=f"write --decimal {option.rpartition('=')[0]}=38,2, or keep the column as text: --as-text "
-            f"{option.rpartition('=')[0]}",
-        )
-    return precision, scale
 
 
 def state_query(document: dict[str, Any], query: Query, *, by: str, now: datetime) -> None:
@@ -380,12 +356,21 @@ def extracted(
         NoSpace: The folder for temporary files is full.
     """
     from datakeep.extract.sql.mistyped import quoted_doubts
+    from datakeep.extract.sql.passwords import passwords_of
 
     with scratch() as folder, scratch() as spilled:
         query.database.scratch = spilled
         shown = query.database.address.shown
         doubts = (*quoted_doubts(query.statement), *query.doubts)
-        with told(query.shown, database=shown, recorded=query.recorded, doubts=doubts, files=query.files):
+        secrets = passwords_of(query.database.address)
+        with told(
+            query.shown,
+            database=shown,
+            recorded=query.recorded,
+            doubts=doubts,
+            files=query.files,
+            secrets=secrets,
+        ):
             done = _run(query, folder, name, progress, by, counting)
         yield done
 

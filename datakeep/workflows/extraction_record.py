@@ -14,7 +14,7 @@ from datakeep.core.secrets import find_secret
 from datakeep.formats.yaml import plain, unshowable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from datakeep.extract.sql.interface import Parameter, Session, SourceColumn, SourceFile, Table
     from datakeep.extract.sql.lineage import TableRead
@@ -263,73 +263,6 @@ def ended(document: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(document["source"]["extraction"]["ended_at"])
 
 
-def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[str]:
-    """What of the source is not as it was recorded, in words; a view may have changed, and the rows not yet.
-
-    Args:
-        before: ``source.extraction`` of a version; None if datakeep did not run its query, and nothing can be said.
-        after: The same of another run.
-    """
-    if not before:
-        return
-    types = {column["name"]: column["database_type"] for column in before["columns"]}
-    for column in after["columns"]:
-        name, kind = column["name"], column["database_type"]
-        if name in types and types[name] != kind:
-            yield f"the type of {name} was {types[name]}, and is {kind}"
-    yield from _said_anew(before.get("dictionary"), after.get("dictionary"))
-    yield from _made_anew(before.get("functions"), after.get("functions"))
-    old, new = (_reads(one) for one in (before, after))
-    yield from (f"{name} is no longer read" for name in old if name not in new)
-    for name, table in new.items():
-        if name not in old:
-            yield f"{name} is read now, and was not"
-            continue
-        for what, of in _SAYS.items():
-            if of(old[name]) != of(table):
-                yield what.format(name)
-        was, is_now = (one.get("comment") for one in (old[name], table))
-        if was != is_now:
-            yield f"the comment on the {table['kind']} {name} was {_quoted(was)}, and is {_quoted(is_now)}"
-        was, is_now = (", ".join(one.get("primary_key") or ()) for one in (old[name], table))
-        if was != is_now:
-            yield f"the primary key of {name} was {was or 'none'}, and is {is_now or 'none'}"
-
-
-def _made_anew(before: Any, after: Any) -> Iterator[str]:
-    """Which functions are others; nothing where they were not recorded, as by an older datakeep."""
-    if before is None or after is None:
-        return
-    old, new = ({one["name"]: one["definition"] for one in some} for some in (before, after))
-    yield from (f"the function {name} is no longer called, or gone" for name in old if name not in new)
-    yield from (f"the function {name} is called now, and was not" for name in new if name not in old)
-    for name in new:
-        if name in old and old[name] != new[name]:
-            yield f"the definition of the function {name} has changed"
-
-
-def _said_anew(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[str]:
-    """Of which columns the comment is another; nothing where it was not recorded apart from what people state."""
-    if before is None or after is None:
-        return
-    for name in dict.fromkeys([*before, *after]):
-        was, is_now = (one.get(name, {}).get("meaning") for one in (before, after))
-        if was != is_now:
-            yield f"the comment on {name} was {_quoted(was)}, and is {_quoted(is_now)}"
-
-
-def _quoted(text: str | None) -> str:
-    return "none" if text is None else f"'{text}'"
-
-
-def _reads(extraction: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What was read, by its name and the views that lead to it."""
-    return {
-        " through ".join([table["name"], *reversed(table.get("through") or [])]): table
-        for table in extraction.get("tables") or []
-    }
-
-
 def files_read(source: Source | None) -> dict[str, str]:
     """The files of this machine that a recorded query read, each with the sha256 that it had."""
     run = source.extraction if source else None
@@ -352,15 +285,3 @@ def folder_of_files(source: Source | None) -> Path | None:
         if path.is_absolute() and len(path.parts) > len(name.parts) and folder.is_dir():
             return folder
     return None
-
-
-def _contents(table: Mapping[str, Any]) -> list[Any]:
-    """What the files of a table held, wherever they lay."""
-    return [file.get("sha256") or file.get("version") for file in table.get("files") or []]
-
-
-_SAYS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "the definition of {} has changed": lambda table: table.get("definition"),
-    "other columns of {} are read": lambda table: table.get("columns"),
-    "the files of {} have changed": _contents,
-}

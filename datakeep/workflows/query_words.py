@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import SecretFound
+from datakeep.core.errors import DatakeepError, SecretFound
+from datakeep.core.secrets import without_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from datakeep.core.errors import DatakeepError
     from datakeep.extract.sql.ties import Sorting
     from datakeep.workflows.check_sql import Checked
     from datakeep.workflows.extraction import Query
+
+_Fault = TypeVar("_Fault", bound=DatakeepError)
 
 _CORRECT = ("correct", "take ")
 _NAMED = 5
@@ -40,8 +43,11 @@ def told(
     recorded: str | None = None,
     doubts: Sequence[str] = (),
     files: Mapping[str, str] = _NO_FILES,
+    secrets: Collection[str] = (),
 ) -> Iterator[None]:
     """Faults of a query on their way through the block name its file, and the database that they are of.
+
+    What a database quotes of its values is printed without the passwords that are seen in it.
 
     Args:
         shown: The file, as the user knows it.
@@ -49,21 +55,30 @@ def told(
         recorded: The dataset, where the query is a recorded one, which nobody can correct where it stands.
         doubts: What was probably meant otherwise, a sentence each; said with what the database does not take.
         files: What a recorded query read, each with its sha256 then: one that is another now is the likelier cause.
+        secrets: The passwords that open the database.
     """
     from datakeep.extract.sql.faults import NotExact, QueryFault
 
+    # Of a word that the URL has anyway, such as the user's name, nothing would be withheld but the sentence's sense.
+    secrets = [secret for secret in secrets if secret not in f"{database} {shown}"]
     try:
         yield
     except SecretFound as fault:
         raise SecretFound(f"{shown}: {fault.what}", next_step=fault.next_step, things=fault.things) from fault
     except QueryFault as fault:
+        fault = _without_secrets(fault, secrets)
         where = shown
         if database and database not in fault.what and not isinstance(fault, NotExact):
             where += f", run in {in_words(database)}"
         step = fault.next_step
-        changed = _changed_files(files) if recorded else ()
+        changed, gone = _changed_files(files), _gone_files(files, fault.what)
         if recorded and isinstance(fault, NotExact):
             step = _as_text_step(recorded, fault.as_text)
+        elif recorded and gone and not changed:
+            step = (
+                f"put the file back, or record a query that reads another: datakeep update {recorded} --sql FILE "
+                "-m WHY"
+            )
         elif recorded and (changed or step.startswith(_CORRECT)):
             what = "the file" if changed else "the database"
             step = (
@@ -72,8 +87,12 @@ def told(
             )
         if not isinstance(fault, NotExact):
             step = "; ".join([*doubts, step])
-        what = "; ".join([*changed, fault.what])
+        what = "; ".join(said for said in (changed, fault.what, gone) if said)
         raise type(fault)(f"{where}: {what}", next_step=step, things=fault.things) from fault
+    except DatakeepError as fault:
+        if (bare := _without_secrets(fault, secrets)) is not fault:
+            raise bare from fault
+        raise
 
 
 def _as_text_step(recorded: str, column: str | None) -> str:
@@ -86,18 +105,53 @@ def _as_text_step(recorded: str, column: str | None) -> str:
     )
 
 
-def _changed_files(files: Mapping[str, str]) -> tuple[str, ...]:
-    """Which of the files are others than those that were recorded, in one sentence; none if none is."""
-    found = [
-        (path, before, now) for path, before in files.items() if (now := _sha256(path)) not in (before, None)
-    ]
-    if not found:
-        return ()
-    path, before, now = found[0]
-    more = f", and {counted(len(found) - 1, 'more file')} changed" if found[1:] else ""
+def _without_secrets(fault: _Fault, secrets: Collection[str]) -> _Fault:
+    """The same fault without passwords; the very one where it has none."""
+    texts = [fault.what, fault.next_step, *fault.things]
+    bare = [without_passwords(text, secrets) for text in texts]
+    if bare == texts:
+        return fault
+    found = type(fault)(bare[0], next_step=bare[1], things=bare[2:])
+    found.__dict__ |= {name: value for name, value in vars(fault).items() if name not in vars(found)}
+    return found
+
+
+def _changed_files(files: Mapping[str, str]) -> str | None:
+    """Which of the files are others than those that were recorded, in one sentence; None if none is."""
+    now = {path: _sha256(path) for path in files}
+    changed = [path for path, before in files.items() if now[path] not in (before, None)]
+    if not changed:
+        return None
+    path = changed[0]
+    more = f", and {counted(len(changed) - 1, 'more file')} changed" if changed[1:] else ""
     return (
-        f"{path} has changed since: its sha256 was {before[:_DIGITS]}…, and is {str(now)[:_DIGITS]}…{more}",
+        f"{path} has changed since: its sha256 was {_short(files[path])}, and is {_short(str(now[path]))}"
+        f"{more}"
     )
+
+
+def _gone_files(files: Mapping[str, str], said: str) -> str | None:
+    """What was in the files that are gone; None if none is.
+
+    Args:
+        files: Path to sha256.
+        said: What the fault says, which may name one of them.
+    """
+    gone = [path for path in files if not os.path.lexists(path)]
+    if not gone:
+        return None
+    path = next((one for one in gone if one in said), None)
+    more = (
+        f"; {counted(len(gone) - 1, 'more file')} that it read {'is' if len(gone) == 2 else 'are'} gone"
+        if gone[1:]
+        else ""
+    )
+    what = f"{gone[0]}, which it read, is gone: its" if path is None else "its"
+    return f"{what} sha256 was {_short(files[path or gone[0]])}{more}"
+
+
+def _short(sha256: str) -> str:
+    return f"{sha256[:_DIGITS]}…"
 
 
 def _sha256(path: str) -> str | None:

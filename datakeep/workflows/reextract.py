@@ -11,7 +11,7 @@ from datakeep.repository.scratch import scratch
 from datakeep.workflows import facts
 from datakeep.workflows.checkout import checkout
 from datakeep.workflows.extraction import Wanted, extracted, next_query
-from datakeep.workflows.extraction_record import moved
+from datakeep.workflows.source_moved import explanations, moved, other_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ class Reextracted:
         moved: What else is different: the definition of a view, the columns that are read, a type; in words.
         at: When.
         remark: What is different and alone changes nothing, such as the server's version; None if nothing.
+        run_by: The user as whom the version's query ran, where another one may see other rows of the same tables.
     """
 
     entry: VersionEntry
@@ -41,6 +42,7 @@ class Reextracted:
     moved: tuple[str, ...]
     at: datetime
     remark: str | None = None
+    run_by: str | None = None
 
     @property
     def same(self) -> bool:
@@ -93,8 +95,21 @@ def reextract(
         before, after = facts.get(entry.manifest, "source.extraction"), now.source["extraction"]
         return Reextracted(
             entry, found, str(now.source["database"]), tuple(moved(before, after)), datetime.now(UTC),
-            _remark(before, after),
+            *_remark(entry.manifest["source"], now.source),
         )  # fmt: skip
+
+
+def _remark(before: dict[str, Any], after: dict[str, Any]) -> tuple[str | None, str | None]:
+    """What may explain what differs, and who has to run the query where only that user sees the same rows."""
+    found = [*explanations(before.get("extraction"), after["extraction"])]
+    users = other_user(before, after)
+    if users:
+        tables, was, is_now = users
+        found.insert(
+            0,
+            f"{tables}: row-level security shows each user other rows; the query ran as {was}, and now as {is_now}",
+        )
+    return "; ".join(found) or None, users[1] if users else None
 
 
 def _tables(data: Path, entry: VersionEntry) -> list[tuple[str, Path]]:
@@ -111,20 +126,3 @@ def _tables(data: Path, entry: VersionEntry) -> list[tuple[str, Path]]:
             next_step=f"datakeep show {entry.dataset}@{entry.version}",
         )
     return found
-
-
-def _remark(before: dict[str, Any] | None, after: dict[str, Any]) -> str | None:
-    """A server of another version, or a session's settings, are not another source; they may explain what differs."""
-    if before is None:
-        return None
-    found = []
-    if before["server"] != after["server"]:
-        found.append(f"the server was {before['server']}, and is {after['server']}")
-    old = before.get("settings") or {}
-    new = after.get("settings") or {} if old else {}  # an older datakeep recorded none
-    found += [
-        f"{name} was {old.get(name, 'not set')}, and is {new.get(name, 'not set')}"
-        for name in dict.fromkeys([*old, *new])
-        if old.get(name) != new.get(name)
-    ]
-    return "; ".join(found) or None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +127,8 @@ def _register_query(
             next_step=f"run its query again: datakeep update {request.name} --rerun -m WHY; or another one: "
             f"datakeep update {request.name} --sql FILE -m WHY",
         )
-    query = first_query(wanted)
     document, files = document_of(request, who)
+    query = first_query(replace(wanted, stated=facts.get(document, "source.parameters") or {}))
     files[query.place] = query.text
     document.setdefault("backend", "dvc")
     state_query(document, query, by=who.email, now=now)

@@ -18,6 +18,7 @@ from datakeep.workflows.stated import stated
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from datakeep.formats.manifest import Column
     from datakeep.formats.profile import Profile
     from datakeep.formats.version import VersionEntry
     from datakeep.workflows.alike import Alike
@@ -34,7 +35,7 @@ class Shown:
         entry: The register entry.
         facts: The manifest's fields, gaps included; none if the manifest cannot be read.
         fault: Why the manifest cannot be read; None if it can.
-        columns: Name, type, unit and meaning of each column.
+        columns: Each column's entry of the data dictionary.
         places: Each store that the entry names, with its URL, or None if the keep has it no more.
         copies: In how many places the version's bytes are, as far as the register knows.
         versions: All versions of the dataset, oldest first.
@@ -48,7 +49,7 @@ class Shown:
     entry: VersionEntry
     facts: tuple[Stated, ...]
     fault: str | None
-    columns: tuple[tuple[str, str, str, str], ...]
+    columns: tuple[Column, ...]
     places: tuple[tuple[str, str | None], ...]
     versions: tuple[str, ...]
     proofs: Proofs
@@ -68,17 +69,14 @@ def show(keep: Keep, reference: str, *, now: datetime) -> Shown:
     keep.warn_if_behind()
     entry = keep.readable_entry(reference)
     facts: tuple[Stated, ...] = ()
-    columns: tuple[tuple[str, str, str, str], ...] = ()
+    columns: tuple[Column, ...] = ()
     fault = None
     try:
         manifest = entry.manifest_model()
         for line in manifest.contradictions():
             keep.progress.warn(f"{entry.dataset}@{entry.version}: {line}")
         facts = tuple(stated(manifest))
-        columns = tuple(
-            (column.name, column.type or "", column.unit or "", column.meaning or "")
-            for column in manifest.columns
-        )
+        columns = tuple(manifest.columns)
     except InvalidFile as error:
         fault = error.what
     profile, no_profile = _profile(keep, entry)

@@ -15,7 +15,7 @@ from datakeep.formats.manifest import Manifest
 from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction import extracted, loading, next_query, state_extracted, state_query
-from datakeep.workflows.extraction_record import ended, keep_true, moved
+from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import MANIFEST, Draft
@@ -38,6 +38,7 @@ from datakeep.workflows.register import (
     suggestions,
 )
 from datakeep.workflows.rerun_notes import Notes
+from datakeep.workflows.source_moved import moved
 from datakeep.workflows.splits import require_files
 
 if TYPE_CHECKING:
@@ -336,7 +337,9 @@ def _new_source(
     """
     sources, done = request.sources, None
     if request.extraction is not None:
-        query = next_query(request.extraction, base.entry, base.repository)
+        stated = facts.get(document, "source.parameters") if request.manifest else None
+        wanted = replace(request.extraction, stated=stated or {})
+        query = next_query(wanted, base.entry, base.repository)
         before = facts.get(base.entry.manifest, "source.query")
         if before and before != query.place:
             files[before] = None  # the history keeps it; beside the new one it would only be mistaken for it

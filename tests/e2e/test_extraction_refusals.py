@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], int, tuple[str, ...], str]] = {
         ("--param", "low:integer=many"),
         2,
         ("'many' is not a value of type integer",),
-        "--param name:type=value",
+        "--param low:text=many",
     ),
     "parameter-that-does-not-fit": (
         "SELECT id FROM shop.sale WHERE day > :low",
@@ -168,6 +168,13 @@ def test_a_wrong_password_and_a_server_that_is_not_there(queries: Queries, postg
         ("orders", 2, "without a scheme", "postgresql://"),
         ("orders.db", 2, "given as a path", "/orders.db"),
         ("postgresql:/h/d", 2, "no two slashes", "postgresql://h/d"),
+        (
+            "postgresql://reader:rd-Pw%7%2F@127.0.0.1:1/d",
+            2,
+            "a % that stands for no character",
+            "write %25 for a %",
+        ),
+        ("postgresql://reader@127.0.0.1:1/d?service=nosuch", 2, "the service 'nosuch'", "pg_service.conf"),
         ("oracle://u@h/d", 36, "oracledb", "pip install 'datakeep[oracle]'"),
         ("mssql+pymssql://u@h/d", 36, "pymssql", "pip install 'datakeep[mssql]'"),
         ("sqlite:///no/such.db", 35, "no SQLite file", "path"),
@@ -180,6 +187,7 @@ def test_an_address_that_leads_nowhere(
     error = error_of(queries.register("address", "SELECT 1 AS a", address, code=code))
     assert words in error.what
     assert way_out in error.next_step
+    assert "rd-Pw" not in error.text
 
 
 def test_missing_facts_are_said_before_the_query_is_run(queries: Queries, url: str) -> None:
@@ -216,6 +224,7 @@ def test_a_query_is_not_run_where_nothing_could_be_kept(queries: Queries, url: s
          "--database is given 2 times"),
         (("register", "o", "--sql", "SQL", "--sql", "other.sql", "--database", "duckdb:", *STATED),
          "--sql is given 2 times"),
+        (("update", "o", "--rerun", "--sql", "SQL", "-m", "x"), "--rerun runs the recorded query"),
         (("check-sql", "SQL", "--database", "duckdb:", "--database", "duckdb:"), "--database is given 2 times"),
         (("reextract", "o", "--against", "duckdb:", "--against", "duckdb:"), "--against is given 2 times"),
         (("register", "o", "--sql", "SQL", "--database", "duckdb:", "--query", "SQL"), "--query is recorded"),
@@ -312,6 +321,13 @@ class TestSecrets:
         )
         far = next(one for one in queries.source("far")["extraction"]["tables"] if one["name"] == "shop.far")
         assert far["definition"].startswith("(withheld: it holds a password")
+        with postgres.connect("refusals") as connection:
+            connection.execute(f"CREATE VIEW shop.own AS SELECT '{PASSWORD}'::text AS own FROM shop.sale")
+        for text in ("SELECT via::int AS n FROM shop.far", "SELECT own::int AS n FROM shop.own"):
+            error = error_of(queries.register("quoted", text, url, code=34))
+            assert "(password withheld)" in error.what
+            assert PASSWORD not in error.text
+            assert CLERK not in error.text
         assert queries.traces(TOKEN, CLERK) == []
 
 

@@ -102,6 +102,64 @@ def test_a_parameter_in_quotes_is_said_to_be_a_text(queries: Queries, url: str) 
     assert "'$1' stands in quotes" in queries.run("check-sql", numbered, "--dialect", "sqlite", code=3).out
 
 
+def test_a_text_that_looks_like_something_else_is_doubted_and_shown_as_a_text(
+    queries: Queries, url: str
+) -> None:
+    text = "SELECT id, :b AS b, :c AS c, :f AS f, :e AS e FROM seal ORDER BY id"
+    options = ("--param", "b=TRUE", "--param", "c=None", "--param", "f=1e5", "--param", "e=")
+    said = queries.register("odd", text, url, *options).out
+    assert "note: b=TRUE is read as a text; if it is a boolean: --param b=true\n" in said
+    assert (
+        "note: c=None is read as a text; if no value is meant, it needs a type, such as --param c:date:null\n"
+        in said
+    )
+    assert "note: f=1e5 is read as a text; if it is a number: --param f:double=1e5\n" in said
+    assert "note: e=" not in said
+    shown = queries.run("show", "odd").out
+    assert "b = 'TRUE', c = 'None', f = '1e5', e = ''" in shown
+    assert "  id  int64   key\n" in shown, "which columns are the key"
+    entry = queries.entry("odd")
+    argv = ("git", "--git-dir", entry["repository"], "show", f"{entry['commit']}:README.md")
+    assert "| name | type | key | unit | meaning |\n|---|---|---|---|---|\n| id | int64 | key |  |  |\n" in (
+        queries.world.aiko.run(*argv).out
+    )
+    day = ("update", "odd", "--rerun", "--param", "b=2026-02-30", "-m", "a day that is none")
+    assert error_of(queries.run(*day, code=2)).next_step.startswith("write --param b:text=2026-02-30")
+
+
+def test_parameters_of_a_manifest_are_those_of_the_query(queries: Queries, url: str) -> None:
+    """As they are written there, under what ``--param`` says; of a rerun, above what is recorded."""
+    text = "SELECT id, :code AS code, :rate AS rate FROM seal WHERE seen < :until ORDER BY id"
+    stated = "source: {kind: sql, parameters: {until: 2026-02-01, code: {type: text, value: 12}, rate: 0.10}}"
+    manifest = queries.write("parameters.yaml", stated)
+    queries.register("stated-too", text, url, "--manifest", manifest, "--param", "until=2026-03-01")
+    assert queries.source("stated-too")["parameters"] == {
+        "until": "2026-03-01", "code": {"type": "text", "value": "12"}, "rate": "0.10",
+    }  # fmt: skip
+    assert len(queries.rows("stated-too")) == 3
+    source = {"kind": "sql", "parameters": {"code": {"type": "text", "value": "13"}}}
+    facts = {**queries.entry("stated-too")["manifest"], "source": source}
+    again = queries.write("again.yaml", json.dumps(facts))
+    queries.run("update", "stated-too", "--rerun", "--manifest", again, "-m", "thirteen")
+    assert queries.source("stated-too", "v2")["parameters"]["code"]["value"] == "13"
+    assert queries.source("stated-too", "v2")["parameters"]["until"] == "2026-03-01"
+    odd = queries.write("odd.yaml", "source: {kind: sql, parameters: {until: 2026-02-30}}")
+    error = error_of(queries.register("odd-day", SEEN, url, "--manifest", odd, code=2))
+    assert "write until: {type: text" in error.next_step
+
+
+def test_a_password_in_a_value_that_a_database_complains_of_is_withheld(
+    queries: Queries, tmp_path: Path
+) -> None:
+    file = tmp_path / "leaky.csv"
+    file.write_text(f"id,dsn\n1,{'x' * 40} postgres://u:hunter2secret@h/db\n")
+    for text in (f"SELECT id, dsn::INT AS d FROM '{file}'", f"SELECT id FROM '{file}' WHERE error(dsn) > 0"):
+        for argv in ((), ("--json",)):
+            ran = queries.register("leaky", text, "duckdb:", *argv, code=34)
+            assert "hunter2" not in ran.out + ran.err
+            assert "postgres://u@h/db (password withheld)" in ran.out + ran.err
+
+
 def test_no_rows_are_refused_unless_they_are_allowed(queries: Queries, url: str) -> None:
     before = queries.everything()
     error = error_of(queries.register("none", SEEN, url, "--param", "until=2020-01-01", code=34))
@@ -360,7 +418,7 @@ def test_objects_of_a_bucket(queries: Queries, s3: ObjectServer) -> None:
         assert "have changed" in said
         client.delete_object(Bucket=bucket, Key=f"{prefix}/a.csv")
         error = error_of(person.datakeep("reextract", "bucket", cwd=queries.world.keep, code=34))
-        assert "there is no file" in error.what
+        assert f"there is no file s3://{place}/*.csv, which the query reads" in error.what
         assert "admin-Secret" not in error.text
     finally:
         for name in keys:

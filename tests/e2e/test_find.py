@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 
 import pytest
 from world import FACTS
@@ -132,3 +133,21 @@ def test_a_hundred_broken_entries_are_counted_and_the_rest_answers(filled):
     assert "orders" in done.out
     assert "bad-0/v1.yaml" in done.out
     assert "and 90 more" in done.out
+
+
+def test_what_a_query_read_is_told_by_what_it_is(filled):
+    file = filled.aiko.cwd / "shore.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE seal_colony (id INTEGER PRIMARY KEY, plz TEXT)")
+        connection.execute("INSERT INTO seal_colony VALUES (1, '1010')")
+    connection.close()
+    sql = filled.aiko.cwd / "seals.sql"
+    sql.write_text("SELECT id FROM seal_colony WHERE plz > '0' ORDER BY id")
+    argv = ("register", "seals", "--sql", sql, "--database", f"sqlite:///{file}", *FACTS[:2], *FACTS[6:])
+    filled.aiko.datakeep(*argv, cwd=filled.keep)
+    _, data = found(filled, "plz")
+    assert [(one["field"], one["text"]) for one in data["found"][0]["where"]] == [
+        ("column", "plz of main.seal_colony")
+    ]
+    said = filled.aiko.datakeep("find", "seal", "colony", cwd=filled.keep).out
+    assert said.count("table: main.seal_colony") == 1

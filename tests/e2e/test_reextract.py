@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from postgres_server import PASSWORD
-from queries import Queries, make_queries, sqlite_file
+from queries import STATED, Queries, make_queries, sqlite_file
 from seen import error_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,10 @@ def test_a_view_that_changed_is_worth_a_version_though_its_rows_are_the_same(
     change(
         shop, "CREATE OR REPLACE VIEW shop.dear AS SELECT id, amount FROM shop.orders WHERE amount >= 31.5"
     )
-    assert "the definition of shop.dear has changed" in reextract(queries, "dear", shop, 3)
+    said = reextract(queries, "dear", shop, 3)
+    assert "the definition of shop.dear has changed: …" in said
+    assert "amount > (30)::numeric" in said
+    assert "amount >= 31.5" in said
     rerun(queries, "dear", shop)
     first, second = (queries.entry("dear", version) for version in ("v1", "v2"))
     assert first["content"] == second["content"]
@@ -266,9 +269,10 @@ def test_files_that_were_written_anew(queries: Queries, tmp_path: Path) -> None:
     assert "same content" in reextract(queries, "files", "duckdb:", 0)
     file.write_text('"id","v"\n1,"x"\n2,"y"\n')
     said = reextract(queries, "files", "duckdb:", 3)
-    assert f"the files of {file} have changed" in said
+    was, now = (hashlib.sha256(text).hexdigest()[:12] for text in (b"id,v\n1,x\n2,y\n", file.read_bytes()))
+    assert f"the files of {file} have changed: its sha256 was {was}…, and is {now}…" in said
     assert "same content" in said
-    was, now = (hashlib.sha256(text).hexdigest()[:12] for text in (b"id,v\n1,x\n2,y\n", b"id;name\n1;x\n"))
+    now = hashlib.sha256(b"id;name\n1;x\n").hexdigest()[:12]
     file.write_bytes(b"id;name\n1;x\n")
     for argv in (("reextract", "files"), ("update", "files", "--rerun", "-m", "again")):
         error = error_of(queries.run(*argv, code=34))
@@ -280,7 +284,71 @@ def test_files_that_were_written_anew(queries: Queries, tmp_path: Path) -> None:
     assert "cannot tell how this CSV is written" in error.what
     assert "Delimiter" not in error.text
     file.unlink()
-    assert "there is no file" in error_of(queries.run("reextract", "files", code=34)).what
+    error = error_of(queries.run("reextract", "files", code=34))
+    assert error.what.endswith(f"there is no file {file}, which the query reads; its sha256 was {was}…")
+    assert error.next_step.startswith("put the file back, or record a query that reads another: ")
+
+
+def test_a_relative_name_begins_where_it_began_also_if_the_file_is_gone(
+    queries: Queries, tmp_path: Path
+) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+        (folder / "a.csv").write_text("id,d\n1,03/02/2026\n")
+    argv = ("--database", "duckdb:", *STATED)
+    for name, source in (("named", "'a.csv'"), ("read", "read_csv('a.csv')"), ("glob", "'*.csv'")):
+        sql = queries.write(f"{name}.sql", f"SELECT id, d FROM {source} ORDER BY id")
+        queries.calls.datakeep("-C", queries.world.keep, "register", name, "--sql", sql, *argv, cwd=here)
+    (here / "0.csv").write_text("id,d\n2,12/25/2026\n")
+    said = queries.calls.datakeep("-C", queries.world.keep, "reextract", "glob", cwd=elsewhere, code=3).out
+    assert f"the files of *.csv have changed: {here / '0.csv'} is new\n" in said
+    assert "note: DuckDB guessed otherwise how *.csv is written: …" in said
+    assert "dates as %d/%m/%Y, id BIGINT, d DATE → …" in said
+    (here / "a.csv").unlink()
+    for name in ("named", "read"):
+        ran = queries.calls.datakeep("-C", queries.world.keep, "reextract", name, cwd=elsewhere, code=34)
+        assert (
+            f"there is no file {here / 'a.csv'}, which the query reads; its sha256 was " in error_of(ran).what
+        )
+
+
+def test_who_sees_other_rows_is_not_told_that_the_source_has_lost_them(
+    queries: Queries, shop: str, postgres: PostgresServer
+) -> None:
+    """Under row-level security; and of a key that names no row it is said what to do."""
+    change(
+        shop,
+        f"CREATE ROLE seer LOGIN PASSWORD '{PASSWORD}'",
+        "GRANT USAGE ON SCHEMA shop TO seer; GRANT SELECT ON shop.orders TO seer",
+        "ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY few ON shop.orders TO seer USING (id > 2)",
+        "CREATE TABLE shop.twice AS SELECT id, amount FROM shop.orders",
+    )
+    queries.register("secured", "SELECT id, amount FROM shop.orders ORDER BY id", shop)
+    seer = postgres.url(shop.rpartition("/")[2], user="seer")
+    said = reextract(queries, "secured", seer, 3)
+    assert "0 added, 2 removed" in said
+    assert (
+        "note: shop.orders: row-level security shows each user other rows; the query ran as keeper, and now as seer"
+    ) in said
+    assert "update" not in said
+    where = seer.rpartition("@")[2]
+    assert said.endswith(
+        "next: run it as keeper, as it was run for secured@v1: datakeep reextract secured@v1 --against "
+        f"postgresql://keeper@{where}\n"
+    )
+
+    manifest = queries.world.aiko.cwd / "keyed.yaml"
+    manifest.write_text("columns: [{name: id, key: true}]\n")
+    queries.register("keyed", "SELECT id, amount FROM shop.twice ORDER BY id", shop, "--manifest", manifest)
+    change(shop, "INSERT INTO shop.twice SELECT id, amount + 1 FROM shop.twice WHERE id = 1")
+    said = reextract(queries, "keyed", shop, 3)
+    assert "id is not unique in the new rows" in said
+    assert (
+        "state the one that the rows have, columns[].key in the manifest: datakeep update keyed --manifest"
+        in said
+    )
 
 
 def test_the_database_is_remembered_but_not_its_password(

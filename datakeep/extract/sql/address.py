@@ -84,8 +84,8 @@ def address_of(url: str) -> Address:
     if _authority(shown) != _authority(url):
         raise UsageError(
             f"the password in the URL of {shown} holds characters that must be escaped",
-            next_step="write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #; or leave it out of the URL "
-            "and set PGPASSWORD",
+            next_step="write %25 for %, %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #; or leave it out of "
+            "the URL and set PGPASSWORD",
         )
     return Address(dialect, shown, url)
 

@@ -7,6 +7,8 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.secrets import without_passwords
+from datakeep.extract.sql.duckdb_reads import no_file
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
 from datakeep.extract.sql.refusals import out_of_time, place_of, refused
 
@@ -79,10 +81,7 @@ def of_data(said: str) -> DatakeepError:
     """The error for a query that DuckDB gave up, by its message."""
     blocked = _BLOCKED.search(said)
     if blocked and not _FAR.match(blocked[1]) and not os.path.lexists(blocked[1]):
-        return QueryRefused(
-            f"there is no file {blocked[1]}, which the query reads",
-            next_step="check the path; one that is not absolute begins in your current folder",
-        )
+        return no_file(blocked[1])
     if blocked:
         return QueryRefused(
             f"the query reads {blocked[1]}, which it does not name itself",
@@ -120,6 +119,7 @@ def _of_csv(found: re.Match[str], said: str) -> QueryFailed:
 
 
 def _cut(text: str) -> str:
+    text = without_passwords(text)  # before it is cut, which would hide that there is one
     return text if len(text) <= _SAID_CHARACTERS else f"{text[:_SAID_CHARACTERS]}…"
 
 

@@ -159,8 +159,8 @@ class _DuckdbSession(Session):
             return names[name][0] if name in names else _stand_in(name, parameters[name])
 
         sent = substituted(replace(statement, placeholders=tuple(marks)), stand_in)
-        for name, value in values.items() if self._folder else ():
-            if isinstance(value, str) and duckdb_reads.look_up(value, self._far, self._folder).files:
+        for name, value in values.items():
+            if self._folder and isinstance(value, str) and duckdb_reads.is_there(value, self._folder):
                 values[name] = duckdb_reads.rooted(value, self._folder)
         return sent, values or None
 
@@ -202,7 +202,10 @@ class _DuckdbSession(Session):
         sent, values = self._sent(statement, parameters)
         found: list[Guess] = []
         columns = {read.name: read.columns for read in reads}
-        for reading in duckdb_guesses.readings(sent.text, self._named, values or {}):
+        as_written = {duckdb_reads.rooted(name, self._folder): name for name in columns}
+        for rooted in duckdb_guesses.readings(sent.text, self._named, values or {}):
+            # Another run of the same query says the same of them, wherever it began to look for them.
+            reading = replace(rooted, written=as_written.get(rooted.written, rooted.written))
             read, traits = columns.get(reading.written), self._prints.traits
             # What only the reader of the query's own call understands is not said; its rows are there already.
             with suppress(self._duckdb.Error), self._limited():

@@ -80,16 +80,22 @@ def named_by(text: str, values: Mapping[str, Any], far: Buckets) -> list[Named]:
         DatabaseUnreachable, AccessDenied: A bucket does not answer, or does not let this user in.
     """
     found = []
-    for written, sure in dict.fromkeys(_names(text, values)):
+    for written, sure, _ in dict.fromkeys(_names(text, values)):
         named = look_up(written, far)
         if named.files:
             found.append(named)
         elif sure:
-            raise QueryRefused(
-                f"there is no file {written}, which the query reads",
-                next_step="check the path; one that is not absolute begins in your current folder",
-            )
+            raise no_file(written)
     return found
+
+
+def no_file(path: str) -> QueryRefused:
+    """A query names a file that is not there; a relative path is of the current folder."""
+    looked_at = path if _FAR.match(path) else str(Path(path).absolute())
+    return QueryRefused(
+        f"there is no file {looked_at}, which the query reads",
+        next_step="check the path; one that is not absolute begins in your current folder",
+    )
 
 
 def rooted(name: str, folder: Path | None) -> str:
@@ -109,7 +115,11 @@ def places(text: str, values: Mapping[str, Any], folder: Path | None) -> Iterato
 
     if folder is None:
         return
-    names = {name for name, _ in _names(text, values) if look_up(name, Buckets(), folder).files}
+    names = {
+        name
+        for name, sure, is_argument in _names(text, values)
+        if sure or is_argument or is_there(name, folder)
+    }
     for token in sqlglot.tokenize(text, read="duckdb"):
         if (
             token.token_type in (sqlglot.TokenType.STRING, sqlglot.TokenType.IDENTIFIER)
@@ -118,6 +128,11 @@ def places(text: str, values: Mapping[str, Any], folder: Path | None) -> Iterato
             quote = text[token.start]
             inside = rooted(token.text, folder).replace(quote, quote * 2)
             yield token.start, token.end + 1, f"{quote}{inside}{quote}"
+
+
+def is_there(name: str, folder: Path) -> bool:
+    """Whether it is the name of a file in ``folder``, or in the current one, in which it does not begin."""
+    return any(look_up(name, Buckets(), place).files for place in (folder, None))
 
 
 def look_up(written: str, far: Buckets, folder: Path | None = None) -> Named:
@@ -182,23 +197,24 @@ class Fingerprints:
         return self._kept[path]
 
 
-def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """What may be a file, and whether it can be nothing else."""
+def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool, bool]]:
+    """What may be a file, whether it can be nothing else, and whether it is the argument of a function."""
     import sqlglot
     from sqlglot import exp
 
     for table in sqlglot.parse_one(text, read="duckdb").find_all(exp.Table):
         if isinstance(table.this, exp.Identifier):
             if table.this.quoted and not table.args.get("db"):
-                yield table.name, _FAR.match(table.name) is not None or _FILE.search(table.name) is not None
+                is_file = _FAR.match(table.name) or _FILE.search(table.name)
+                yield table.name, is_file is not None, False
             continue
         for argument in arguments(table.this) if _READERS.match(called(table.this)) else ():
             if isinstance(argument, exp.Literal) and argument.is_string:
-                yield argument.name, False
+                yield argument.name, False, True
             elif isinstance(argument, exp.Placeholder | exp.Parameter) and isinstance(
                 values.get(argument.name), str
             ):
-                yield values[argument.name], False
+                yield values[argument.name], False, True
 
 
 def called(call: Any) -> str:

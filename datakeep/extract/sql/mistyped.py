@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot.tokens import TokenType
 
+from datakeep.core.parameter_types import type_of_text
 from datakeep.extract.sql.advice_kinds import advice
 from datakeep.extract.sql.reading import tokens_of
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 _UNTYPED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 _DAY = re.compile(r"((?:19|20)[0-9]{2})([-/.]?)([0-9]{1,2})\2([0-9]{1,2})")
+_BOOLEANS = frozenset({"true", "false"})
+_NULLS = frozenset({"null", "none"})
+#: A number as no integer or decimal is written: ``1e5``, ``.5``; not ``007``, which is a code.
+_NUMBER_OF_A_KIND = re.compile(
+    r"(?=[+-]?\.?[0-9])[+-]?(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?(?P<power>[eE][+-]?[0-9]+)?"
+)
 _NAME = re.compile(r":([^\W\d]\w*)")
 _NUMBER = re.compile(r"\$[0-9]{1,3}")
 _WITHIN = re.compile(r"(?<![:\w]):([^\W\d]\w*)")
@@ -98,6 +105,21 @@ def doubts(options: Sequence[str]) -> Iterator[str]:
         if match and day:
             kind = "a whole number" if match[2].isdecimal() else "a text"
             yield f"{option} is read as {kind}; if it is a date: --param {match[1]}:date={day}"
+        elif match and (meant := _meant(match[1], match[2])):
+            yield f"{option} is read as a text; {meant}"
+
+
+def _meant(name: str, value: str) -> str | None:
+    """What a value that is read as a text would be elsewhere; None if it is one there as well."""
+    if type_of_text(value) != "text":
+        return None
+    if value.lower() in _BOOLEANS:
+        return f"if it is a boolean: --param {name}={value.lower()}"
+    if value.lower() in _NULLS:
+        return f"if no value is meant, it needs a type, such as --param {name}:date:null"
+    if number := _NUMBER_OF_A_KIND.fullmatch(value):
+        return f"if it is a number: --param {name}:{'double' if number['power'] else 'decimal'}={value}"
+    return None
 
 
 def _day(value: str) -> date | None:

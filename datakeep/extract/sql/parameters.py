@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from datakeep.core.errors import SecretFound, UsageError
 from datakeep.core.names import nearest
+from datakeep.core.parameter_types import DATE, INTEGER, TIMESTAMP, type_of_text
 from datakeep.core.secrets import find_secret
 from datakeep.extract.sql.faults import QueryRefused
 from datakeep.extract.sql.interface import Parameter, ParameterType
@@ -22,17 +24,20 @@ if TYPE_CHECKING:
 
 _TYPES: tuple[str, ...] = get_args(ParameterType)
 _FORM = re.compile(r"(?P<name>[^\W\d]\w*)(?::(?P<type>\w*)(?P<null>:null)?)?(?:=(?P<value>.*))?", re.DOTALL)
-_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
-_DECIMAL = re.compile(r"[+-]?(0|[1-9][0-9]*)\.[0-9]+")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TIMESTAMP = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
-)
 _USE = "write --param name=value, --param name:type=value, or --param name:type:null"
+_USE_YAML = "write in source.parameters name: value, or name: {type: …, value: …}"
 _EXAMPLES = {
     "text": "Tokyo", "integer": "12", "decimal": "0.05", "double": "1.5e-3", "boolean": "true or false",
     "date": "2026-11-01", "timestamp": "2026-11-01T09:00:00+09:00",
 }  # fmt: skip
+
+
+class _Unreadable(ValueError):
+    """A parameter cannot be read; ``step`` says what to write in its place."""
+
+    def __init__(self, what: str, step: str) -> None:
+        super().__init__(what)
+        self.step = step
 
 
 def parameters_of(
@@ -54,17 +59,17 @@ def parameters_of(
         SecretFound: A value is a password or token; it is not repeated.
     """
     found: dict[str, Parameter] = {}
-    faults = []
+    faults: list[ValueError] = []
     for option in options:
         try:
             name, parameter = _parameter(option, recorded or {})
         except ValueError as error:
-            faults.append(str(error))
+            faults.append(error)
             continue
         if name in found:
-            faults.append(f"{name} is given twice")
+            faults.append(_Unreadable(f"{name} is given twice", f"give --param {name} once"))
         found[name] = parameter
-    _raise(faults)
+    _raise(faults, _USE)
     return found
 
 
@@ -79,13 +84,13 @@ def parameters_from_yaml(data: Mapping[str, Any]) -> dict[str, Parameter]:
         SecretFound: A value is a password or token; it is not repeated.
     """
     found = {}
-    faults = []
+    faults: list[ValueError] = []
     for name, stated in data.items():
         try:
             found[str(name)] = _from_yaml(str(name), stated)
         except ValueError as error:
-            faults.append(str(error))
-    _raise(faults)
+            faults.append(error)
+    _raise(faults, _USE_YAML)
     return found
 
 
@@ -126,12 +131,14 @@ def check_parameters(statement: Statement, parameters: Mapping[str, Parameter]) 
     )
 
 
-def _raise(faults: Sequence[str]) -> None:
+def _raise(faults: Sequence[ValueError], use: str) -> None:
+    """Refuse them all; the way out is their own, as far as each has one."""
     if faults:
+        steps = dict.fromkeys(getattr(fault, "step", use) for fault in faults)
         raise UsageError(
-            faults[0] if len(faults) == 1 else f"{len(faults)} parameters cannot be read",
-            next_step=_USE,
-            things=faults,
+            str(faults[0]) if len(faults) == 1 else f"{len(faults)} parameters cannot be read",
+            next_step="; ".join(steps),
+            things=[str(fault) for fault in faults],
         )
 
 
@@ -149,7 +156,12 @@ def _parameter(option: str, recorded: Mapping[str, Parameter]) -> tuple[str, Par
         return name, Parameter(cast("ParameterType", kind), None)
     if kind is None and name in recorded:
         return name, _as_recorded(name, recorded[name].type, match["value"])
-    return name, _typed(name, kind or _guess(match["value"]), match["value"])
+    try:
+        return name, _typed(name, kind or type_of_text(match["value"]), match["value"])
+    except ValueError as error:
+        as_text = shlex.quote(f"{name}:text={match['value']}")
+        meant = f"write --param {as_text} if it is a text, else a value of its type"
+        raise _Unreadable(str(error), meant) from error
 
 
 def _as_recorded(name: str, kind: str, value: str) -> Parameter:
@@ -157,12 +169,13 @@ def _as_recorded(name: str, kind: str, value: str) -> Parameter:
         return _typed(name, kind, value)
     except ValueError as error:
         try:
-            other = _guess(value)
+            other = type_of_text(value)
             _typed(name, other, value)
         except ValueError:
             other = "text"
-        raise ValueError(
-            f"{error}, which it is recorded as; if it is to be another type: --param {name}:{other}={value}"
+        typed = shlex.quote(f"{name}:{other}={value}")
+        raise _Unreadable(
+            f"{error}, which it is recorded as", f"if it is to be another type: --param {typed}"
         ) from error
 
 
@@ -178,20 +191,6 @@ def _known_type(name: str, kind: str) -> None:
         near = nearest(kind, _TYPES)
         hint = f"did you mean {near}?" if near else f"one of {', '.join(_TYPES)}"
         raise ValueError(f"{name}: there is no type '{kind}'; {hint}")
-
-
-def _guess(value: str) -> str:
-    if value in {"true", "false"}:
-        return "boolean"
-    for kind, form in (
-        ("integer", _INTEGER),
-        ("decimal", _DECIMAL),
-        ("date", _DATE),
-        ("timestamp", _TIMESTAMP),
-    ):
-        if form.fullmatch(value):
-            return kind
-    return "text"
 
 
 def _typed(name: str, kind: str, value: str) -> Parameter:
@@ -227,19 +226,19 @@ def _double(value: str) -> float:
 
 
 def _integer(value: str) -> int:
-    if not _INTEGER.fullmatch(value):
+    if not INTEGER.fullmatch(value):
         raise ValueError
     return int(value)
 
 
 def _date(value: str) -> date:
-    if not _DATE.fullmatch(value):
+    if not DATE.fullmatch(value):
         raise ValueError
     return date.fromisoformat(value)
 
 
 def _timestamp(value: str) -> datetime:
-    if not _TIMESTAMP.fullmatch(value):
+    if not TIMESTAMP.fullmatch(value):
         raise ValueError
     return datetime.fromisoformat(value)
 
@@ -271,4 +270,7 @@ def _from_yaml(name: str, stated: Any) -> Parameter:
         _refuse_secret(name, secret)
     if kind is None and isinstance(value, float) and not isinstance(value, bool):
         kind = "decimal"
-    return _typed(name, kind or _guess(text), text)
+    try:
+        return _typed(name, kind or type_of_text(text), text)
+    except ValueError as error:
+        raise _Unreadable(str(error), f"write {name}: {{type: text, value: …}} if it is a text") from error

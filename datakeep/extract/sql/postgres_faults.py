@@ -32,6 +32,7 @@ _UNREACHABLE = (
     ("server closed the connection", "it ended the connection"),
 )
 _BAD_OPTION = re.compile(r'invalid URI query parameter: "(\w+)"')
+_NO_SERVICE = re.compile(r'definition of service "([^"]{1,60})" not found')
 _OPERANDS = re.compile(r"operator does not exist: ([\w ]+?) \S+ ([\w ]+)$")
 #: A placeholder that begins, or ends, at most so many characters from where the server complains is what it means.
 _NEAR = 16
@@ -101,6 +102,18 @@ def connection_fault(error: BaseException, shown: str) -> DatakeepError:
             f"{shown} cannot be reached as the URL's sslmode wants it: the server has no encryption (TLS)",
             next_step="ask whoever runs the server to turn it on; in a network that you trust, sslmode=prefer "
             "takes a connection without it",
+        )
+    if "percent-encoded" in text:
+        return UsageError(
+            f"the URL of {shown} has a % that stands for no character",
+            next_step="write %25 for a % in a password or an option; or leave the password out of the URL and set "
+            "PGPASSWORD",
+        )
+    if service := _NO_SERVICE.search(text):
+        return UsageError(
+            f"the URL of the database names the service {service[1]!r}, which no service file has",
+            next_step="add it to ~/.pg_service.conf, or to the file that PGSERVICEFILE names; or write host, port "
+            "and database into the URL",
         )
     option = _BAD_OPTION.search(text)
     if option:

@@ -106,6 +106,14 @@ def test_what_differs_with_every_run_of_a_query_is_not_told_beside_what_does_not
     assert telling(noise) == noise
 
 
+@pytest.mark.parametrize(("before", "after", "said"), [
+    (12, "12", "x: 12 (number) → 12 (text)"), (True, "True", "x: True (boolean) → True (text)"),
+    ("a b", "a  b", "x: a b, with other spaces or line ends"), (1, 2, "x: 1 → 2"),
+])  # fmt: skip
+def test_a_change_that_one_line_does_not_show_is_called_by_its_name(before, after, said):
+    assert str(FieldChange("x", before, after)) == said
+
+
 def test_bars_of_several_days_say_what_they_count():
     days = {
         str(date(2026, 1, 1).replace(month=month, day=day)): 10

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datakeep.core.secrets import find_secret, strip_url
+from datakeep.core.secrets import find_secret, strip_url, without_passwords
 
 STRIPPED = [
     ("postgresql://aiko:hunter2@dwh.corp/plant", "postgresql://aiko@dwh.corp/plant"),
@@ -53,9 +53,21 @@ def test_a_secret_is_seen_and_stripped(url: str, kept: str) -> None:
     assert "ter2" not in kind
 
 
+@pytest.mark.parametrize(("said", "kept"), [
+    ('integer: "postgres://u:hunter2@h/db"', 'integer: "postgres://u@h/db (password withheld)"'),
+    ("'postgres://u:hunter2secre…", "'postgres://u (password withheld)…"),
+    ("'postgres://u:hunter2sec' to", "'postgres://u (password withheld)' to"),
+    ("value: geheim-4711", "value: (password withheld)"),
+])  # fmt: skip
+def test_a_complaint_that_quotes_a_value_is_told_without_its_password(said: str, kept: str) -> None:
+    assert without_passwords(said, ["geheim-4711"]) == kept
+    assert without_passwords(kept, ["geheim-4711"]) == kept
+
+
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_holds_no_secret_is_left_alone(text: str) -> None:
     assert strip_url(text) == text
+    assert without_passwords(f"in {text}: 'x'") == f"in {text}: 'x'"
     assert find_secret(text) is None
 
 

@@ -17,8 +17,9 @@ from datakeep.extract.sql.interface import Parameter, SourceColumn, Table, Table
 from datakeep.extract.sql.parameters import parameters_from_yaml, parameters_of
 from datakeep.formats import yaml
 from datakeep.formats.manifest import Source
-from datakeep.workflows.extraction_record import _columns, dictionary, moved, stated_parameter
+from datakeep.workflows.extraction_record import _columns, dictionary, stated_parameter
 from datakeep.workflows.publish import _taken
+from datakeep.workflows.source_moved import explanations, moved
 
 _ZONES = st.none() | st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 _VALUES = {
@@ -77,7 +78,10 @@ def test_a_parameter_is_stated_plainly_where_that_is_read_as_the_same(option: st
 
 def test_parameters_are_shown_with_the_types_that_are_stated() -> None:
     source = Source(kind="sql", parameters={"day": "2026-11-01", "code": {"type": "text", "value": "12"}})
-    assert source.parameters_shown() == "day = 2026-11-01, code = 12 (text)"
+    assert source.parameters_shown() == "day = 2026-11-01, code = '12' (text)"
+    plain = {"a": True, "b": "TRUE", "c": "None", "d": "", "e": {"type": "date", "value": None}, "f": "0.10"}
+    shown = "a = true, b = 'TRUE', c = 'None', d = '', e = NULL (date), f = 0.10"
+    assert Source(kind="sql", parameters=plain).parameters_shown() == shown
     assert Source(kind="sql").parameters_shown() is None
 
 
@@ -141,9 +145,33 @@ def test_what_moved_is_said_and_the_server_is_not_among_it() -> None:
         "the type of id was integer, and is bigint",
         "s.a through s.v is no longer read",
         "other columns of s.a are read",
-        "the definition of s.v has changed",
+        "the definition of s.v has changed: SELECT 1 → SELECT 2",
         "s.b is read now, and was not",
     ]
+
+
+def test_files_that_moved_are_named_with_what_they_were() -> None:
+    def record(*files: tuple[str, str], guessed: str = "%d/%m/%Y") -> dict[str, Any]:
+        table = {"name": "p/*.csv", "kind": "file", "columns": ["d"]}
+        table["files"] = [{"path": path, "size_bytes": 1, "sha256": digest * 64} for path, digest in files]
+        guess = (
+            f"p/*.csv: guessed were delimiter ',', a header, dates as {guessed}, d DATE; to state it, write …"
+        )
+        return {"server": "DuckDB", "columns": [], "tables": [table], "guessed": [guess]}
+
+    before = record(("/a/p/1.csv", "1"), ("/a/p/2.csv", "2"))
+    assert list(moved(before, record(("/b/p/1.csv", "1"), ("/b/p/2.csv", "2")))) == [], "in another folder"
+    other = record(("/b/p/1.csv", "3"), ("/b/p/3.csv", "2"), guessed="%m/%d/%Y")
+    (files,) = moved(before, other)
+    assert files == (
+        "the files of p/*.csv have changed: the sha256 of 1.csv was 111111111111…, and is 333333333333…; 3.csv is "
+        "new; 2.csv is gone, its sha256 was 222222222222…"
+    )
+    (guess,) = explanations(before, other)
+    assert guess == (
+        "DuckDB guessed otherwise how p/*.csv is written: …a header, dates as %d/%m/%Y, d DATE → …a header, dates as "
+        "%m/%d/%Y, d DATE"
+    )
 
 
 def test_times_keep_their_zone() -> None:

@@ -55,7 +55,7 @@ def test_a_secret_is_known_as_written_and_unescaped():
 def test_a_password_that_is_not_escaped_is_refused_and_not_repeated(url):
     with pytest.raises(UsageError) as caught:
         address_of(url)
-    assert "%40 for @" in caught.value.next_step
+    assert "write %25 for %, %40 for @" in caught.value.next_step
     assert "ss" not in caught.value.what.replace("password", "").replace("must be escaped", "")
 
 

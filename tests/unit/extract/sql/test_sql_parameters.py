@@ -81,7 +81,10 @@ def test_what_cannot_be_read_is_said(option, said):
     with pytest.raises(UsageError) as caught:
         parameters_of([option])
     assert said in caught.value.what
-    assert "--param name:type:null" in caught.value.next_step
+    name, _, value = option.partition("=")
+    own = f"write --param '{name.partition(':')[0]}:text={value}' if it is a text".replace("'", "")
+    step = own if "not a value" in said else "--param name:type:null"
+    assert step in caught.value.next_step
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,17 @@ def test_all_faults_are_said_at_once():
         parameters_of(["a:integer=x", "b", "c=1", "c=2"])
     assert len(caught.value.things) == 3
     assert "c is given twice" in caught.value.things
+    assert "give --param c once" in caught.value.next_step
+    assert "a:text=x" in caught.value.next_step
+
+
+def test_a_fault_in_yaml_is_not_told_as_one_of_the_command_line():
+    with pytest.raises(UsageError) as caught:
+        parameters_from_yaml({"n": "2026-02-30", "list": [1]})
+    assert caught.value.next_step == (
+        "write n: {type: text, value: …} if it is a text; write in source.parameters name: value, or name: "
+        "{type: …, value: …}"
+    )
 
 
 @pytest.mark.parametrize(
