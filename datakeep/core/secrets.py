@@ -68,7 +68,7 @@ _CUT_URL = re.compile(
     r"([a-z][a-z0-9+.-]{0,40}://[^\s'\"<>/@:?#\[]+):(?![0-9]*(?:[/?#'\"\s,;)…]|$))[^\s'\"<>@…]+(?=['\"\s…]|$)",
     re.IGNORECASE,
 )
-_NO_PASSWORD = "(password withheld)"
+_TAKEN_OUT = "(password withheld)"
 
 #: A name and what gives it a value: ``password=``, ``"token": ``, ``environ["TOKEN"] = ``, ``"--token", "``.
 _NAMED = re.compile(
@@ -154,13 +154,13 @@ def without_passwords(text: str, known: Collection[str] = ()) -> str:
         known: Passwords, as they are.
     """
     for secret in known:
-        text = text.replace(secret, _NO_PASSWORD)
-    return _CUT_URL.sub(rf"\1 {_NO_PASSWORD}", _URL.sub(_marked, text))
+        text = text.replace(secret, _TAKEN_OUT)
+    return _CUT_URL.sub(rf"\1 {_TAKEN_OUT}", _URL.sub(_marked, text))
 
 
 def _marked(found: re.Match[str]) -> str:
     stripped = strip_url(found[0])
-    return found[0] if stripped == found[0] else f"{stripped} {_NO_PASSWORD}"
+    return found[0] if stripped == found[0] else f"{stripped} {_TAKEN_OUT}"
 
 
 def _ends_in_port(authority: str) -> bool:

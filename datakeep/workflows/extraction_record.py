@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import InvalidFile
+from datakeep.core.errors import InvalidFile, UsageError
 from datakeep.core.secrets import find_secret
 from datakeep.formats.yaml import plain, unshowable
 
@@ -194,8 +195,10 @@ def stated_parameter(name: str, parameter: Parameter) -> Any:
         shown = value.isoformat() if hasattr(value, "isoformat") else str(value)
     if isinstance(shown, int) and shown.bit_length() > _PLAIN_BITS:
         shown = str(shown)
-    elif shown is not None and parameters_from_yaml({name: shown}) == {name: parameter}:
-        return shown
+    elif shown is not None:
+        with suppress(UsageError):  # a text that looks like a day, and is none
+            if parameters_from_yaml({name: shown}) == {name: parameter}:
+                return shown
     return {"type": parameter.type, "value": repr(value) if isinstance(value, float) else shown}
 
 

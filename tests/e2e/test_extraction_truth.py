@@ -171,7 +171,7 @@ def test_a_parameter_keeps_its_type_in_a_rerun(queries: Queries, tmp_path: Path)
     assert sorted(queries.rows("codes", "v3")) == [("007",), ("7",)]
     wrong = error_of(queries.run("reextract", "codes", "--param", "code=seven", code=2))
     assert "code: 'seven' is not a value of type integer" in wrong.what
-    assert "--param code:text=seven" in wrong.what
+    assert "--param code:text=seven" in wrong.next_step
 
 
 def test_the_password_that_opens_the_database_stays_out_of_the_profile(
@@ -263,7 +263,10 @@ def test_a_function_that_is_made_anew_is_told(queries: Queries, postgres: Postgr
     moved = json.loads(queries.run("reextract", "scored", "--against", url, "--json", code=3).out)["moved"]
     assert moved == [
         "the function sales.score(x text) is no longer called, or gone",
-        "the definition of the function sales.inner_score(x integer) has changed",
+        (
+            "the definition of the function sales.inner_score(x integer) has changed: "
+            "…S $function$SELECT x$function$ → …S $function$SELECT x + 0$function$"
+        ),
     ]
 
 

@@ -123,8 +123,12 @@ def test_a_text_that_looks_like_something_else_is_doubted_and_shown_as_a_text(
     assert "| name | type | key | unit | meaning |\n|---|---|---|---|---|\n| id | int64 | key |  |  |\n" in (
         queries.world.aiko.run(*argv).out
     )
-    day = ("update", "odd", "--rerun", "--param", "b=2026-02-30", "-m", "a day that is none")
-    assert error_of(queries.run(*day, code=2)).next_step.startswith("write --param b:text=2026-02-30")
+    day = "SELECT id, :day AS day FROM seal ORDER BY id"
+    refused = queries.register("no-day", day, url, "--param", "day=2026-02-30", code=2)
+    typed = error_of(refused).next_step
+    assert typed.startswith("write --param day:text=2026-02-30")
+    queries.register("no-day", day, url, *typed.split()[1:3])
+    assert "day = '2026-02-30'" in queries.run("show", "no-day").out
 
 
 def test_parameters_of_a_manifest_are_those_of_the_query(queries: Queries, url: str) -> None:

@@ -147,7 +147,7 @@ def test_what_a_query_read_is_told_by_what_it_is(filled):
     filled.aiko.datakeep(*argv, cwd=filled.keep)
     _, data = found(filled, "plz")
     assert [(one["field"], one["text"]) for one in data["found"][0]["where"]] == [
-        ("column", "plz of main.seal_colony")
+        ("column", "main.seal_colony.plz")
     ]
     said = filled.aiko.datakeep("find", "seal", "colony", cwd=filled.keep).out
     assert said.count("table: main.seal_colony") == 1

@@ -109,10 +109,9 @@ def test_a_recorded_parameter_keeps_its_type(option, kind, value):
     [("2.5", "n:decimal=2.5"), ("north", "n:text=north"), ("2026-02-30", "n:text=2026-02-30")],
 )
 def test_a_value_that_a_recorded_type_cannot_hold_is_said_with_what_to_type(value, typed):
-    with pytest.raises(
-        UsageError, match=f"type integer, such as 12, which it is recorded as; .*--param {typed}"
-    ):
+    with pytest.raises(UsageError, match="type integer, such as 12, which it is recorded as") as raised:
         parameters_of([f"n={value}"], {"n": Parameter("integer", 7)})
+    assert f"--param {typed}" in raised.value.next_step
 
 
 def test_all_faults_are_said_at_once():
