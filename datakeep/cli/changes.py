@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from datakeep.cli.session import Session
-    from datakeep.workflows.update import Changes
+    from datakeep.workflows.update_changes import Changes
 
 _SHOWN = 5
 

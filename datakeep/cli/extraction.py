@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datakeep.workflows.extraction import Wanted
+    from datakeep.workflows.wanted_query import Wanted
 
 
 def once(ctx: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
@@ -79,7 +79,7 @@ def wanted(options: dict[str, Any], stated: dict[str, Any], *, rerun: bool = Fal
     Raises:
         click.UsageError: Options contradict each other.
     """
-    from datakeep.workflows.extraction import Wanted
+    from datakeep.workflows.wanted_query import Wanted
 
     if options["sql"] is None and not rerun:
         for name, option in (*_REPEATED, ("allow_empty", "--allow-empty")):

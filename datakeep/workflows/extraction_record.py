@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datakeep.extract.sql.interface import Parameter, Session, SourceColumn, SourceFile, Table
     from datakeep.extract.sql.lineage import TableRead
     from datakeep.formats.manifest import Source
-    from datakeep.workflows.extraction import Query
+    from datakeep.workflows.wanted_query import Query
 
     #: Column of a result to the table and column whose value it is, unchanged; None for one that is computed.
     Origins = Mapping[str, tuple[str, str] | None]

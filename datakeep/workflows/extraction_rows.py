@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from datakeep.extract.sql.interface import Statement, Table
     from datakeep.extract.sql.ties import Ties
-    from datakeep.workflows.extraction import Query
+    from datakeep.workflows.wanted_query import Query
 
 
 def rows_said(

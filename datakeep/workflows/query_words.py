@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from datakeep.extract.sql.ties import Sorting
     from datakeep.workflows.check_sql import Checked
-    from datakeep.workflows.extraction import Query
+    from datakeep.workflows.wanted_query import Query
 
 _Fault = TypeVar("_Fault", bound=DatakeepError)
 

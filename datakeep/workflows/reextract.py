@@ -10,8 +10,9 @@ from datakeep.core.errors import UnknownName, UsageError
 from datakeep.repository.scratch import scratch
 from datakeep.workflows import facts
 from datakeep.workflows.checkout import checkout
-from datakeep.workflows.extraction import Wanted, extracted, next_query
+from datakeep.workflows.extraction import extracted
 from datakeep.workflows.source_moved import explanations, moved, other_user
+from datakeep.workflows.wanted_query import Wanted, next_query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,8 @@ from datakeep.workflows.expectations import check_command, doubts, expectation
 from datakeep.workflows.prepare import Draft
 from datakeep.workflows.publish import Publisher
 from datakeep.workflows.rooms import own_room
-from datakeep.workflows.update import Base, Changes, Updated, next_from, take_base
+from datakeep.workflows.update import Updated, next_from, take_base
+from datakeep.workflows.update_changes import Base, Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,12 +18,13 @@ from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.asked_splits import settle_splits
-from datakeep.workflows.extraction import extracted, first_query, loading, state_extracted, state_query
+from datakeep.workflows.extraction import extracted, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import Draft
 from datakeep.workflows.profiling import counting, profile_files, profile_notes, profile_of
 from datakeep.workflows.publish import Publisher
+from datakeep.workflows.wanted_query import first_query, loading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from datakeep.repository.dataset import DatasetRepository
     from datakeep.repository.identity import Identity
     from datakeep.store.scan import Scan, SourceFile
-    from datakeep.workflows.extraction import Extracted, Wanted
+    from datakeep.workflows.extraction import Extracted
     from datakeep.workflows.keep import Keep
+    from datakeep.workflows.wanted_query import Wanted
 
 #: Files with which a source could change how git treats it; the dvc backend has no such trouble.
 _GIT_CONTROL = (".gitattributes", ".gitmodules", ".lfsconfig")

@@ -6,24 +6,19 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.changes import FieldChange, field_changes
 from datakeep.core.errors import InvalidFile, UsageError
 from datakeep.core.names import next_version
 from datakeep.formats import yaml
-from datakeep.formats.inventory import FileChanges, differences
-from datakeep.formats.manifest import Manifest
 from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
-from datakeep.workflows.extraction import extracted, loading, next_query, state_extracted, state_query
+from datakeep.workflows.extraction import extracted, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import MANIFEST, Draft
 from datakeep.workflows.profiling import (
-    PROFILE,
     counting,
     kept_profile,
-    profile_changes,
     profile_in,
     profile_notes,
 )
@@ -40,59 +35,26 @@ from datakeep.workflows.register import (
 from datakeep.workflows.rerun_notes import Notes
 from datakeep.workflows.source_moved import moved
 from datakeep.workflows.splits import require_files
+from datakeep.workflows.update_changes import Base, Changes, changes_of
+from datakeep.workflows.wanted_query import loading, next_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from datakeep.extract.describe import Description
-    from datakeep.formats.inventory import Inventory
-    from datakeep.formats.profile import Profile
     from datakeep.formats.version import VersionEntry
-    from datakeep.repository.dataset import DatasetRepository
     from datakeep.repository.identity import Identity
     from datakeep.store.scan import Scan, SourceFile
     from datakeep.store.state import HashState
     from datakeep.workflows.extraction import Extracted
     from datakeep.workflows.keep import Keep
-    from datakeep.workflows.prepare import Prepared
     from datakeep.workflows.query_words import Note
     from datakeep.workflows.register import Request
 
 
 #: What differs each time that a query is run, even where its rows and its source are the same.
 _OF_A_RERUN = ("source.extracted_at.", "source.extracted_by.", "source.extraction.")
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What is different between the newest version and the draft of the next.
-
-    Args:
-        before: The version that is there.
-        after: The version that is about to be made.
-        files: Data files.
-        fields: Fields of the manifest, columns included.
-        documents: Documents and code of the repository that were added, changed or removed.
-        profile: What differs in the profile, in short.
-        profiled: Whether it is the first with a profile, which was asked for.
-    """
-
-    before: str
-    after: str
-    files: FileChanges
-    fields: tuple[FieldChange, ...]
-    documents: tuple[str, ...]
-    profile: tuple[str, ...] = ()
-    profiled: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.files or self.fields or self.documents or self.profiled)
-
-    def only_in(self, fields: tuple[str, ...]) -> bool:
-        """Whether nothing but these fields of the manifest, and what lies below them, is different."""
-        other = self.files or self.documents or self.profiled
-        return not other and all(f"{one.path}.".startswith(fields) for one in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +72,6 @@ class Updated:
     unread: int = 0
     meanwhile: bool = False
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """The newest version, taken as the start of the next."""
-
-    entry: VersionEntry
-    document: dict[str, Any]
-    inventory: Inventory
-    repository: DatasetRepository
 
 
 def update(
@@ -291,7 +243,7 @@ def next_from(
     publisher = Publisher(keep, who, now, without=without)
     base.repository.fetch()
     prepared = publisher.prepare(draft, dry_run=dry_run)
-    changes = _changes(base, prepared, wanted=profile)
+    changes = changes_of(base, prepared, wanted=profile)
     if changes.only_in(idle):
         changes = replace(changes, fields=())
     if changes:
@@ -396,39 +348,3 @@ def _profile(
             said.said = {*said.said, *(profile_notes(old) if old else ())}
     said.tell(notes)
     return made
-
-
-def _profiles(base: Base, prepared: Prepared) -> tuple[Profile | None, Profile | None]:
-    """The profiles of both commits; none where one cannot be read, which nobody who updates can help."""
-    try:
-        old, new = (profile_in(base.repository, one) for one in (base.entry.commit, prepared.commit))
-    except InvalidFile:
-        return None, None
-    return old, new
-
-
-def _changes(base: Base, prepared: Prepared, *, wanted: bool) -> Changes:
-    before = Manifest.of(base.entry.manifest, what="the registered manifest").to_dict()
-    after = prepared.draft.manifest.to_dict()
-    old, new = _profiles(base, prepared)
-    return Changes(
-        before=base.entry.version,
-        after=prepared.draft.version,
-        files=differences(base.inventory, prepared.inventory),
-        fields=tuple(field_changes(before, after)),
-        documents=tuple(_documents(base, prepared)),
-        profile=profile_changes(old, new),
-        profiled=wanted and old is None and new is not None,
-    )
-
-
-#: What every version writes anew; a difference there says nothing of its own.
-_GENERATED = frozenset(
-    {"README.md", MANIFEST, "data.dvc", "inventory.parquet.dvc", "inventory.parquet", ".dvc/config", PROFILE}
-)
-
-
-def _documents(base: Base, prepared: Prepared) -> list[str]:
-    """Files of the repository, data and generated ones apart, that differ between the two commits."""
-    differing = base.repository.changed(base.entry.commit, prepared.commit)
-    return [path for path in differing if path not in _GENERATED and not path.startswith("data/")]

@@ -22,8 +22,8 @@ from queries import STATED, Queries, make_queries, sqlite_file
 
 import datakeep
 from datakeep.repository.identity import Identity
-from datakeep.workflows.extraction import Wanted
 from datakeep.workflows.register import Request, register
+from datakeep.workflows.wanted_query import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
