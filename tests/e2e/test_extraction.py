@@ -253,7 +253,7 @@ def test_show_and_card_tell_how_it_was_extracted(delayed: Queries) -> None:
     for text in (shown, card):
         assert "repeatable read, read only" in text
         assert "public.flights (3 columns, through public.delayed)" in text
-        assert "until = 2013-02-01, origin = JFK, factor = 2 (decimal)" in text
+        assert "until = 2013-02-01, origin = 'JFK', factor = 2 (decimal)" in text
     assert "arr_delay" in shown
 
 
