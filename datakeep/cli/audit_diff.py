@@ -42,6 +42,8 @@ def answer(session: Session, subjects: Sequence[str], *, fetch: bool) -> Answer:
 
 
 def _code(found: ModelDiff) -> int:
+    if found.is_one_record:
+        return 0
     if found.differs:
         return EXIT_NO
     return 0 if found.is_same else EXIT_INCOMPLETE
@@ -49,6 +51,9 @@ def _code(found: ModelDiff) -> int:
 
 def _lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:
     yield click.style(f"{found.old.label} → {found.new.label}", bold=True)
+    if found.is_one_record:
+        yield "the same record"
+        return
     for record in (found.old, found.new):
         if record.status == "failed":
             yield f"{record.label} FAILED ({record.failure or 'reason unknown'})"
@@ -131,9 +136,9 @@ def _data(found: ModelDiff) -> dict[str, Any]:
     return {
         "old": found.old.label,
         "new": found.new.label,
-        "same": found.is_same,
+        "same": found.is_same or found.is_one_record,
         "changed": list(found.causes),
-        "known": found.is_same or found.differs,
+        "known": found.is_same or found.differs or found.is_one_record,
         "files": list(found.files),
         "sections": {
             section.name: {

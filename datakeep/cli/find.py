@@ -15,7 +15,7 @@ from datakeep.cli.tampered_lines import distrusted
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from datakeep.workflows.find import Findings, FindKind, Found, Where
 
@@ -51,16 +51,19 @@ def command(
     found = find(keep, words, kind=kind, fetch=fetch, limit=shown)
     unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
     code = 0 if found.found else unsure
-    answered = Answer(_data(found), list(_lines(found, limit)), code)
-    if found.found or kind not in (None, "model", "dataset"):
-        return answered
+    guessed = {where.word for one in found.found for where in one.where if where.meant}
+    missed = [word for word in words if not found.found or word in guessed]
+    if not missed or kind not in (None, "model", "dataset"):
+        return Answer(_data(found), list(_lines(found, limit)), code)
     from datakeep.workflows.could_tell import deleted  # late: only for what is not there
 
-    gone = [one for word in words for one in deleted(keep, word)]
+    by_word = {word: told for word in missed if (told := deleted(keep, word))}
+    answered = Answer(_data(found), list(_lines(found, limit, by_word)), code)
+    gone = [one for told in by_word.values() for one in told]
     return distrusted(answered, gone) if gone else answered
 
 
-def _lines(found: Findings, limit: int) -> Iterator[str]:
+def _lines(found: Findings, limit: int, deleted: Collection[str] = ()) -> Iterator[str]:
     asked = " ".join(found.words)
     for one in found.found[:limit]:
         yield from _found_lines(one)
@@ -70,7 +73,8 @@ def _lines(found: Findings, limit: int) -> Iterator[str]:
         yield f"nothing has {'all of: ' if len(found.words) > 1 else ''}{asked}"
         yield from (f"  {word}: alone in {counted(count, 'thing')}" for word, count in found.alone.items())
         for word, near in found.near.items():
-            yield f"  {word}: nowhere" + (f"; near it: {', '.join(near)}" if near else "")
+            nowhere = "deleted, as told above" if word in deleted else "nowhere"
+            yield f"  {word}: {nowhere}" + (f"; near it: {', '.join(near)}" if near else "")
     if found.not_searched:
         yield "not searched:"
         yield from some(found.not_searched, mark="?")

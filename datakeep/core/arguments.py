@@ -10,8 +10,8 @@ from datakeep.core.secrets import is_secret_name, withheld, withheld_alone, with
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_OPTION = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
-_ASSIGNMENT = re.compile(r"\+{0,2}(?P<name>[A-Za-z][\w.-]*)=(?P<value>.*)", re.DOTALL)
+_OPTION = re.compile(r"--?(?P<name>[^\W\d_][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
+_ASSIGNMENT = re.compile(r"\+{0,2}(?P<name>[^\W\d_][\w.-]*)=(?P<value>.*)", re.DOTALL)
 #: What takes the text of a program as an argument.
 _INTERPRETER = re.compile(r"(?:.*/)?(?:(?P<c>python[\d.]*|pypy3?|(?:ba|da|z|k)?sh)|perl|ruby|node|Rscript)")
 _SEED = re.compile(r"(?:.*[-_.])?(?:seed|random[-_]state)", re.IGNORECASE)

@@ -10,6 +10,9 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
+from datakeep.core.joined_words import found_or_end, with_joined
+from datakeep.core.program_passwords import IN_TEXT, before_password
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -17,13 +20,16 @@ if TYPE_CHECKING:
 WITHHELD = "(withheld)"
 
 _SECRET_NAME = re.compile(
-    r"(?:.*_)?(?:ssl)?(?:pass(?:word|wd|phrase|code)?|pwd|secrets?|token|api_?key|access_?key|private_?key"
-    r"|credentials?|sig|signature|auth|authorization|cookie|bearer|jwt"
+    r"(?:.*_)?(?:(?:ssl)?(?:pass(?:word|wd|phrase|code)?|pwd|secrets?|token|api_?keys?|access_?keys?|private_?keys?"
+    r"|credentials?|sig|signature|auths?|authorization|cookies?|bearer|jwt)"
+    r"|pw|(?!(?:by|com|encom|tres|sur|over|under|low|high|band|all|forward|backward|single|multi|one|two|first|second"
+    r"|last|num)pass)[a-z]{1,20}pass|account_key_.*_windows_net"
     r"|(?:account|secret|encryption|signing|master|shared|storage|subscription|auth|service|client|app|ssh|deploy"
     r"|session|license|hf|wandb|openai|anthropic|azure|aws|gcp)_?key)(?:_?\d+)?"
 )
 _PASSWORD_NAME = re.compile(
-    r".*(?:password|passwd|passphrase)(?!.*_?(?:file|path|policy|field|column|col|len|length|prompt|stdin|env|name|url"
+    r".*(?:password|passwd|passphrase|passwort|kennwort|mot_?de_?passe|contrase(?:ñ|n)a|wachtwoord|パスワード|暗証番号"
+    r"|密码|密碼|비밀번호|пароль)(?!.*_?(?:file|path|policy|field|column|col|len|length|prompt|stdin|env|name|url"
     r"|command|cmd|required|enabled|type|manager|strength|reset|count)$).*"
 )
 #: Marks of a text for a model, and how many there may be: they are no keys to anything.
@@ -72,14 +78,21 @@ _TAKEN_OUT = "(password withheld)"
 
 #: A name and what gives it a value: ``password=``, ``"token": ``, ``environ["TOKEN"] = ``, ``"--token", "``.
 _NAMED = re.compile(
-    r"""(?<![\w.])(?P<name>[A-Za-z_][\w.-]{0,80}|--?[A-Za-z][\w.-]{0,80})"""
-    r"""(?:\\?["']?\]?\s{0,8}(?P<sign>=>|:=|[:=])\s{0,8}|(?P<listed>\\?["']\s{0,8},\s{0,8})(?=\\?["']))"""
+    r"""(?<![\w.])(?P<name>[^\W\d][\w.-]{0,80}|--?[^\W\d_][\w.-]{0,80})"""
+    r"""(?:\\?["']?\]?\s{0,8}(?P<sign>=>|[:+]=|<<<|[:=：＝])\s{0,8}|(?P<listed>\\?["']\s{0,8},\s{0,8})(?=\\?["']))"""
 )
 #: An option whose value is the next word.
-_SPACED = re.compile(r"(?<![\w.-])(?P<name>--?[A-Za-z][\w.-]{0,80})\s{1,8}(?![-&|;<>])")
+_SPACED = re.compile(r"(?<![\w.-])(?P<name>--?[^\W\d_][\w.-]{0,80})(?:\\\r?\n|[^\S\\]){1,80}+(?![-&|;<>])")
+#: What may stand before a value in quotes in a program's text.
+_WRAPPED = re.compile(r"""(?:(?:str|bytes|Secret(?:Str|Bytes)?)?\(\s{0,8})?[rbuRBU]{0,2}(?=["'])""")
+#: A call that gives what is named by its second argument a value.
+_SETS = re.compile(
+    r"(?:setattr|setdefault|__setitem__|\bset(?:_?(?:env|option|param|header|secret))?)\([^()\[\]\n]{0,80}\Z"
+)
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|Digest|Api-?Key|Negotiate)\s+(?=\S)", re.IGNORECASE)
 _VALUE = re.compile(
-    r"""\\"(?P<escaped>.{0,4000}?)\\"|"(?P<double>(?:[^"\\]|\\.){0,4000})"|'(?P<single>(?:[^'\\]|\\.){0,4000})'"""
+    r"(?P<triple>(?<=\'\'\').{1,4000}?(?=\'\'\')|(?<=\"\"\").{1,4000}?(?=\"\"\"))"
+    r"""|\\"(?P<escaped>.{0,4000}?)\\"|"(?P<double>(?:[^"\\]|\\.){0,4000})"|'(?P<single>(?:[^'\\]|\\.){0,4000})'"""
     r"""|["'](?P<open>[^\n]*)"""
     r"""|(?P<number>-?\d[\d.]*|\(withheld\))(?=[,}\]])|(?P<braced>\{[^{}"'\n]*\})"""
     r"""|(?P<bare>(?:(?:Bearer|Basic|Token|Digest|Api-?Key)[ ]+)?"""
@@ -93,11 +106,12 @@ _HEADER = re.compile(r"(?:proxy_)?authorization|(?:set_)?cookie")
 _HARMLESS = re.compile(r"(?:true|false|none|null|nil)?", re.IGNORECASE)
 _LITERAL = re.compile(r"""'(?:[^'\\\n]|\\.){0,2000}'|"(?:[^"\\\n]|\\.){0,2000}\"""")
 _REFERENCE = re.compile(r"\{[\w.]*\}|%s|\$(?:env:)?[A-Za-z_]\w*|\$\{\w+\}|%\w+%|\$\d|\{\{\s*[\w.]+\s*\}\}")
-_USER_OPTION = r"(?<![\w-])(?P<before>(?:-u\s{0,8}|(?:--(?:proxy-)?user(?:name)?|-U)(?:\s{1,8}|=))"
+_USER_OPTION = (
+    r"(?<![\w-])(?P<before>(?:-u(?:\\\n|\s){0,8}|(?:--(?:proxy-)?user(?:name)?|-U)(?:(?:\\\n|\s){1,8}|=))"
+)
 _USER = re.compile(_USER_OPTION + r"""(?P<user>[^\s:"'/@=]{0,100}):)(?P<value>(?!//)[^\s"'`;]+)""")
 _TAKES_USER = re.compile(r"-u|-U|--(?:proxy-)?user(?:name)?")
 _USER_AND_PASSWORD = re.compile(r"(?P<before>(?P<user>[^\s:/@=]{0,100}):)(?P<value>(?!//).+)", re.DOTALL)
-_TAKES_P = re.compile(r"(?:mysql|mariadb)[\w-]*")
 _QUOTED_USER = re.compile(
     _USER_OPTION + r"""(?P<quote>["'])(?P<user>[^\s:"'/@=]{0,100}):)(?P<value>(?!//)(?:(?!(?P=quote)).)+)"""
 )
@@ -209,7 +223,7 @@ def withheld(text: str, *, is_code: bool = False) -> str:
     if is_code:
         shown = _LITERAL.sub(lambda found: _without_values(found[0], _NAMED, in_literal=True), shown)
     shown = _without_values(shown, _SPACED)
-    for pattern in (_QUOTED_USER, _USER, _MYSQL, _SSHPASS, _BEARER, _ADDRESS):
+    for pattern in (_QUOTED_USER, _USER, _MYSQL, _SSHPASS, _BEARER, _ADDRESS, *IN_TEXT):
         shown = pattern.sub(_without_value, shown)
     return WITHHELD if find_secret(shown) else shown
 
@@ -230,10 +244,9 @@ def withheld_alone(argument: str, *, option: str = "", programs: Sequence[str] =
         option: The option before it that has no value of its own; empty where there is none.
         programs: The words before it, without their folders.
     """
-    if option == "-p" and "sshpass" in programs:
-        return WITHHELD
-    if re.match(r"-p.", argument, re.DOTALL) and any(_TAKES_P.fullmatch(word) for word in programs):
-        return f"-p{WITHHELD}"
+    before = before_password(argument, option, list(programs))
+    if before is not None:
+        return f"{before}{WITHHELD}"
     found = _USER_AND_PASSWORD.fullmatch(argument) if _TAKES_USER.fullmatch(option) else None
     return _without_value(found) if found else withheld(argument)
 
@@ -241,7 +254,10 @@ def withheld_alone(argument: str, *, option: str = "", programs: Sequence[str] =
 def guarded(value: Any, name: str = "") -> Any:
     """A value that may have parts, as JSON has them; what is secret by its name or its looks is withheld."""
     if isinstance(value, dict):
-        return {withheld(str(key)): guarded(inner, str(key)) for key, inner in value.items()}
+        return {
+            withheld(str(key)): guarded(inner, str(key) if is_secret_name(str(key)) else f"{name}.{key}")
+            for key, inner in value.items()
+        }
     if isinstance(value, list):
         return [guarded(inner, name) for inner in value]
     if value is not None and not isinstance(value, bool) and name and is_secret_name(name):
@@ -266,7 +282,11 @@ def _without_values(
     kept = at = 0
     while found := names.search(text, at):
         at = found.end()
-        if not _asks_for_value(found, text) or (in_literal and not _is_setting(found)):
+        if (
+            found.end() >= len(text)
+            or not _asks_for_value(found, text)
+            or (in_literal and not _is_setting(found))
+        ):
             continue
         value = _value_behind(found, text, is_code=is_code)
         if value is not None:
@@ -278,15 +298,18 @@ def _without_values(
 
 def _asks_for_value(found: re.Match[str], text: str) -> bool:
     name = found["name"]
+    if not is_secret_name(name.lstrip("-")):
+        return False
     if found.groupdict().get("listed") and not (name.startswith("-") or name.isupper()):
-        return False  # names of columns, most often
-    return is_secret_name(name.lstrip("-")) and found.end() < len(text)
+        before = text[max(0, found.start() - 120) : found.start()]
+        return bool(_SETS.search(before))  # else names of columns, most often
+    return True
 
 
 def _is_setting(found: re.Match[str]) -> bool:
     sign = found.group("sign")
     is_header = "-" in found["name"] or _HEADER.fullmatch(found["name"].lower())
-    return found[0].endswith("=") if sign == "=" else sign == ":" and bool(is_header)
+    return found[0].endswith("=") if sign in ("=", "+=") else sign == ":" and bool(is_header)
 
 
 def _value_behind(found: re.Match[str], text: str, *, is_code: bool) -> tuple[int, int, str] | None:
@@ -297,11 +320,21 @@ def _value_behind(found: re.Match[str], text: str, *, is_code: bool) -> tuple[in
     if is_colon and not is_code:
         rest = (_REST_OF_HEADER if _HEADER.fullmatch(plain) else _REST_OF_LINE).match(text, at)
         return _shown_instead(rest[0], rest.span(), is_quoted=False) if rest else None
-    value = None if is_code and text[at] not in "\"'\\" else _VALUE.match(text, at)
+    if is_code:
+        wrapped = None if found.groupdict().get("sign") == "+=" else _WRAPPED.match(text, at)
+        if wrapped is None and text[at] != "\\":
+            return None
+        at = wrapped.end() if wrapped else at
+    elif text[at] == "`" and text[at + 1 : at + 2].strip():
+        return at + 1, found_or_end(text, "`", at + 1), WITHHELD
+    if text[at : at + 3] in ("'''", '"""'):
+        at += 3
+    value = _VALUE.match(text, at)
     if value is None:
         return None
     kind = value.lastgroup or "bare"
-    return _shown_instead(value[kind], value.span(kind), is_quoted=kind == "single")
+    shown = _shown_instead(value[kind], value.span(kind), is_quoted=kind == "single")
+    return with_joined(shown, value, text, is_code=is_code) if shown else None
 
 
 def _shown_instead(value: str, span: tuple[int, int], *, is_quoted: bool) -> tuple[int, int, str] | None:

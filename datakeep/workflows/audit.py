@@ -163,12 +163,17 @@ def _by_digits(keep: Keep, subject: str, digits: str, now: datetime, *, fetch: b
 
 
 def _by_folder(keep: Keep, subject: str, now: datetime) -> Audit:
-    from datakeep.workflows.folder_of_model import model_of_folder  # late: most audits name no folder
+    from datakeep.workflows.folder_of_model import (
+        deleted_model_of_folder,
+        model_of_folder,
+    )  # late: most audits name no folder
 
     label = model_of_folder(keep, Path(subject))
     if label:
         keep.progress.note(f"{subject} holds files of {label}, by their bytes")
         return _by_name(keep, label, now)
+    if deleted := deleted_model_of_folder(keep, Path(subject)):
+        return _by_file(keep, deleted, now, fetch=False)  # whose record is missed is told with the answer
     raise UsageError(
         f"{subject} is a folder; a model is known by its file",
         next_step=f"name the file in it: datakeep audit {Path(subject) / 'FILE'}",

@@ -121,6 +121,11 @@ class ModelDiff:
         return bool(self.causes or self.files or not all(metric.is_same for metric in self.metrics))
 
     @property
+    def is_one_record(self) -> bool:
+        """Whether both are one and the same record, of which nothing needs to be compared."""
+        return self.old.label == self.new.label
+
+    @property
     def is_same(self) -> bool:
         """Whether all that matters is known of both, and is the same."""
         return not self.differs and not self.unknown and not self.untold

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.written_once import Tampered
 
-_SHA256_DIGITS = 64
-
 
 def backwards_from(
     keep: Keep, dataset: str, versions: Iterable[str], on_the_way: Iterable[str] = ()
@@ -57,13 +55,13 @@ def _aliases(keep: Keep, dataset: str) -> list[str]:
     return [str(one) for one in aliases] if isinstance(aliases, list) else []
 
 
-def _naming(keep: Keep, paths: set[str], names: Iterable[str]) -> set[str]:
-    """Those of ``paths`` that had one of ``names`` in them, or whose recorded bytes cannot be had."""
+def _naming(keep: Keep, paths: set[str], names: Iterable[str], *, shortened: bool = False) -> set[str]:
+    """Those of ``paths`` that had one of ``names`` in them, ``shortened`` too, or whose bytes cannot be had."""
     if not paths:
         return set()
     texts = recorded(keep, paths)
     some = b"|".join(re.escape(name.encode("utf-8")) for name in names)
-    wanted = re.compile(rb"(?<![a-z0-9-])(?:" + some + rb")(?![a-z0-9-])")
+    wanted = re.compile(rb"(?<![a-z0-9-])(?:" + some + (b")" if shortened else rb")(?![a-z0-9-])"))
     return {path for path in paths if path not in texts or wanted.search(texts[path])}
 
 
@@ -87,8 +85,25 @@ def deleted(keep: Keep, subject: str) -> tuple[Tampered, ...]:
 
 
 def deleted_with(keep: Keep, digests: Iterable[str]) -> tuple[Tampered, ...]:
-    """The model records that had a file of one of these digests, and are in the keep no more."""
-    whole = [one for one in (digest.rpartition(":")[2] for digest in digests) if len(one) == _SHA256_DIGITS]
-    found = {path for one in whole for path in of_a_file(keep, one)}
-    gone = {path for path in found if path.count("/") == 2 and keep.tree.object_id(path) is None}
-    return tampered(keep, gone) if gone else ()
+    """What is in the keep no more, and may have told of bytes with one of these digests.
+
+    These are the model records that had a file of one of them, and all register entries, whose file
+    lists lie elsewhere.
+
+    Args:
+        keep: The keep.
+        digests: Whole or shortened, with or without ``sha256:``.
+    """
+    known = [digest.rpartition(":")[2].lower() for digest in digests]
+    gone = {path for path in ever_changed(keep, FOLDER) if path.count("/") == 2 and not _is_there(keep, path)}
+    return tampered(keep, [*_naming(keep, gone, known, shortened=True), *deleted_entries(keep)])
+
+
+def deleted_entries(keep: Keep) -> set[str]:
+    """The register entries that were recorded, and are in the keep no more."""
+    found = (path for path in ever_changed(keep, "register/") if path.count("/") == 2)
+    return {path for path in found if path.endswith(".yaml") and not _is_there(keep, path)}
+
+
+def _is_there(keep: Keep, path: str) -> bool:
+    return keep.tree.object_id(path) is not None

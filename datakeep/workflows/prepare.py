@@ -21,6 +21,7 @@ from datakeep.store.scan import SourceFiles
 from datakeep.workflows.facts import check_writable
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.profiling import PROFILE, is_profiled
+from datakeep.workflows.splits import in_two_splits
 from datakeep.workflows.sweep_marks import marks
 from datakeep.workflows.takers import takers, way_out
 
@@ -154,6 +155,7 @@ class Preparer:
 
         def late(inventory: Inventory) -> dict[str, bytes]:
             made.append(inventory)
+            self._tell_same_bytes(draft, inventory)
             return {INVENTORY: inventory.to_bytes(), **self.texts(draft, manifest, inventory, ())}
 
         files: dict[str, bytes | None] = {**_ATTRIBUTES, **draft.files}
@@ -204,6 +206,7 @@ class Preparer:
         else:
             inventory = self._hashed(draft.source)
         inventory = _with_splits(inventory, manifest)
+        self._tell_same_bytes(draft, inventory)
         data = inventory.to_bytes()
         files = {**self._dvc_pointers(draft, inventory, data, stores), **draft.files}
         files |= self.texts(draft, manifest, inventory, self.listed([store.name for store in stores]))
@@ -283,6 +286,12 @@ class Preparer:
             MANIFEST: yaml.dump(draft.document).encode("utf-8"),
             "README.md": card(manifest, facts).encode("utf-8"),
         }
+
+    def _tell_same_bytes(self, draft: Draft, inventory: Inventory) -> None:
+        before = draft.before.manifest.get("splits") if draft.before else None
+        said = in_two_splits(inventory) if draft.source or draft.document.get("splits") != before else None
+        if said:
+            self.keep.progress.warn(said)
 
     def _is_profiled(self, draft: Draft) -> bool:
         """Whether the version has a profile of its own, or keeps that of the version before."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.errors import UsageError
 from datakeep.core.names import nearest
 from datakeep.core.patterns import compile_patterns
+from datakeep.lineage.evidence import FEW_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from datakeep.formats.inventory import Inventory
 
 _LIKELY = frozenset(
     {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "holdout"}
@@ -140,3 +144,32 @@ def hint(dataset: str, splits: object, paths: Iterable[str]) -> list[str]:
     ]
     said = f"the folders {', '.join(found)} look like splits, and none is declared, so no record can tell of them"
     return [f"{said}: datakeep update {dataset} {' '.join(options)} -m 'splits declared'"]
+
+
+def in_two_splits(inventory: Inventory) -> str | None:
+    """What to say where files of the same bytes lie in more than one split; None where none do.
+
+    Args:
+        inventory: Of all files, with their splits; those of few bytes may be alike by chance and are left out.
+    """
+    import pyarrow.compute as pc  # late: what only states splits needs it not
+
+    table = inventory.table.select(["path", "size_bytes", "sha256", "split"])
+    if table.column("split").null_count == len(table):
+        return None
+    table = table.set_column(3, "split", table.column("split").cast("string"))
+    table = table.filter(
+        pc.and_(pc.is_valid(table["split"]), pc.greater_equal(table["size_bytes"], FEW_BYTES))
+    )
+    counts = table.group_by("sha256").aggregate([("split", "count_distinct")])
+    shared = counts.filter(pc.greater(counts["split_count_distinct"], 1))["sha256"]
+    if not len(shared):
+        return None
+    rows = table.filter(pc.equal(table["sha256"], shared[0])).to_pylist()
+    first = rows[0]
+    second = next(row for row in rows if row["split"] != first["split"])
+    more = f"; so do {counted(len(shared) - 1, 'other content')}" if len(shared) > 1 else ""
+    return (
+        f"the same bytes lie in two splits: data/{first['path']} ({first['split']}) "
+        f"and data/{second['path']} ({second['split']}){more}"
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from datakeep.lineage.records import FOLDER, all_records, record_path
 from datakeep.workflows.audit import Audit
 from datakeep.workflows.contradictions import Doubts
-from datakeep.workflows.could_tell import backwards_from, of_a_file
+from datakeep.workflows.could_tell import backwards_from, deleted_entries, of_a_file
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.standings import Judge
 from datakeep.workflows.used_by import FileUsedBy, UsedBy
@@ -41,6 +41,8 @@ def behind_an_audit(keep: Keep, found: Audit | UsedBy | FileUsedBy, *, now: date
     judge = Judge(keep, now)
     if isinstance(found, Audit) and found.made_of is None:
         files.paths.update(ever_changed(keep, FOLDER))  # any of them might have told
+        if not (found.files or found.undeclared):
+            files.paths.update(deleted_entries(keep))  # so might a dataset with this file
         for one in found.files:
             files.take_used(one.dataset, one.versions)
     elif isinstance(found, Audit) and found.made_of is not None:

@@ -112,6 +112,7 @@ def test_the_same_training_twice_is_0_and_says_so(runs):
     shown = runs.shown("churn@v1", "churn@v2", code=0)
     assert "same: nothing that is recorded differs" in shown
     assert "data: same (tab@v1; files read: 1 of 2, train 1)" in shown
+    assert runs.shown("churn@v1", "model:churn@v1", code=0).splitlines()[-1] == "the same record"
 
 
 def test_a_new_version_of_which_the_same_bytes_were_read_is_no_cause(runs):

@@ -215,6 +215,25 @@ def test_splits_are_stated_by_options_and_pointed_out_where_none_is(world: World
     calls.datakeep("update", "split", "--split", "x=data/none", "-m", "no", cwd=world.keep, code=2)
 
 
+@pytest.mark.parametrize("backend", ["git", "dvc"])
+def test_the_same_bytes_in_two_splits_are_told(
+    world: World, calls: Quick, tmp_path: Path, backend: str
+) -> None:
+    for name, text in (("train/a", "id\n" * 40), ("test/t", "id\n" * 40), ("train/b", "b"), ("test/b", "b")):
+        (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "s" / name).write_text(text)
+    both = ("--split", "train=data/train/**", "--split", "test=data/test/**")
+    name = f"twice-{backend}"
+    made = calls.datakeep(
+        "register", name, tmp_path / "s", "--backend", backend, *STATED, *both, cwd=world.keep
+    )
+    said = "the same bytes lie in two splits: data/test/t (test) and data/train/a (train)"
+    assert said in made.err
+    (tmp_path / "s/test/t").write_text("other\n" * 40)
+    made = calls.datakeep("update", name, tmp_path / "s", "-m", "apart", cwd=world.keep)
+    assert "two splits" not in made.err + made.out
+
+
 def test_splits_of_a_manifest_are_held_against_the_files_too(
     world: World, calls: Quick, tmp_path: Path
 ) -> None:

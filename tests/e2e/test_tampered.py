@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import shutil
@@ -374,6 +375,21 @@ def test_who_asks_for_what_was_deleted_hears_who_did_it_and_how_to_see_it(clone:
         assert clone.mallory.run("git", "cat-file", "-e", f"{shown[-3]}:{path}", cwd=clone.keep).code == 0
     data = clone.ask("audit", "model:m", "--json").data
     assert (data["known"], data["deleted"]) == (False, [RECORD])
+    # By its bytes, shortened or not, in its folder; and no word of it is nowhere.
+    model = clone.world.aiko.cwd / "m"
+    digits = hashlib.sha256((model / "m.bin").read_bytes()).hexdigest()[:12]
+    for path, *argv in (
+        (RECORD, "whatis", digits),
+        (RECORD, "audit", model),
+        (ENTRY, "whatis", model / "m.bin"),
+        (ENTRY, "audit", model / "m.bin"),
+    ):
+        assert f"{path} was deleted after it was recorded" in clone.ask(*argv).out, argv
+    clone.mallory.run("git", "rm", "-qr", "models/fine", cwd=clone.keep)
+    clone.commit()
+    said = clone.ask("find", "fine", "--kind", "model")
+    assert said.out.startswith(HEAD)
+    assert "nowhere" not in said.out
     # What never was is unknown, as ever; and a version that is there is shown.
     clone.ask("audit", "model:m@v9", code=11)
     clone.ask("show", "orders@v7", code=11)

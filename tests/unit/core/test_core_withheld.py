@@ -53,6 +53,27 @@ COMMANDS = [
     ["python", "-c", "run(['t', '--token', '§'])"],
     ["python", "-c", "get(h, headers={'Authorization': 'Bearer §'})"],
     ["python", "-c", "os.system('t --password §')"],
+    ["bash", "-c", "train --password \\\n     § --lr 3"],
+    ["bash", "-c", "export PGPASS=§; MYPASS=§ USERPASS=§ t --pw §"],
+    ["bash", "-c", "PASSWORD+=§ t"],
+    ["bash", "-c", "PASSWORD=`§` t"],
+    ["bash", "-c", "read PASSWORD <<< § && t"],
+    ["bash", "-c", "zip -r -P § a.zip a && redis-cli -h x -a § get b"],
+    ["bash", "-c", "az login -u a -p § && mongo -p § x"],
+    ["bash", "-c", "7z x -p§ a.7z; openssl enc -k § -in a"],
+    ["bash", "-c", "t --kennwort § --mot-de-passe § パスワード=§"],
+    ["python", "-c", "login(token='''§''')"],
+    ["python", "-c", "c = {'password': str('§'), 'n': 1}"],
+    ["python", "-c", "setattr(c,'api_key','§')"],
+    ["python", "-c", "import wandb; wandb.login(key='§')"],
+    ["python", "-c", "c(password=b'§')"],
+    ["zip", "-P", "§", "a.zip"],
+    ["7z", "x", "-p§"],
+    ["redis-cli", "-a", "§"],
+    ["az", "login", "-p", "§"],
+    ["openssl", "enc", "-k", "§"],
+    ["t", "--パスワード", "§"],
+    ["t", "--conf", "fs.azure.account.key.A.blob.core.windows.net=§"],
 ]
 #: Where more of it goes, or nothing: what a user types, and what is shown of it.
 OTHERS = [
@@ -88,6 +109,21 @@ OTHERS = [
     (["bash", "-c", "PGPASSWORD=§'$d;f' psql"], ["bash", "-c", "PGPASSWORD=† psql"]),
     (["bash", "-c", "curl -u 'aiko:§ x' h"], ["bash", "-c", "curl -u 'aiko:†' h"]),
     (["bash", "-c", 'PGPASSWORD="$PW" TOKEN=$T train'], ["bash", "-c", 'PGPASSWORD="$PW" TOKEN=$T train']),
+    (["bash", "-c", "PASSWORD='a'\"§ b\" t"], ["bash", "-c", "PASSWORD='†' t"]),
+    (["bash", "-c", "PASSWORD=$(echo § (b)) t"], ["bash", "-c", "PASSWORD=† t"]),
+    (["bash", "-c", 'PASSWORD="$(echo "§")" t'], ["bash", "-c", 'PASSWORD="†" t']),
+    (["bash", "-c", 'PASSWORD=`echo § b` t "a b"'], ["bash", "-c", 'PASSWORD=`†` t "a b"']),
+    (["bash", "-c", "PASSWORD=$(echo §"], ["bash", "-c", "PASSWORD=†"]),
+    (
+        ["bash", "-c", "ssh h 't --token \"§\"' && ls 'a b'"],
+        ["bash", "-c", "ssh h 't --token \"†\"' && ls 'a b'"],
+    ),
+    (["bash", "-c", 'curl -b "sid=§" h'], ["bash", "-c", "curl -b † h"]),
+    (["curl", "-b", "sid=§", "h"], ["curl", "-b", "†", "h"]),
+    (["curl", "-b", "jar.txt", "h"], ["curl", "-b", "jar.txt", "h"]),
+    (["sqlplus", "u/§@ORCL"], ["sqlplus", "u/†"]),
+    (["bash", "-c", "sqlplus -s u/§@ORCL @a.sql"], ["bash", "-c", "sqlplus -s u/†@ORCL @a.sql"]),
+    (["t", "jdbc:oracle:thin:u/§@h"], ["t", "jdbc:oracle:thin:u/†@h"]),
     (["bash", "-c", "PGPASSWORD='$PW' train"], ["bash", "-c", "PGPASSWORD='†' train"]),
     (
         ["python", "-c", "def f(token: str): return os.environ['TOKEN']"],
@@ -110,6 +146,8 @@ ORDINARY = [
     "train.py --url https://h:8080/@scope/package?key=id --remote git@h.example:ml/orders.git",
     "train.py --name sk-learn-random-forest-with-100-trees --task ask-me --desk desk-0123456789012345678901",
     "bash -c cat {logs}/x > $OUT/m; echo done: yes, all",
+    "filter.py --lowpass 3 --bypass x --compass n --onepass 1 --layers.key id --num-passes 2 -p 8 -P 4 -a x -k 5",
+    "zip -r a.zip a -x P; docker run -p 80:80 i; openssl version -a; tar -b 20 -k -p",
     "uvicorn -p 8080 --user aiko --port 80",
 ]
 
@@ -177,10 +215,12 @@ def test_compound_secrets_in_a_patch_are_seen(line: str) -> None:
 def test_parts_of_a_value_are_looked_into() -> None:
     said = {
         "db": {"password": S, "hosts": ["h", f"u:{S}@h.example"], "use_auth": True, "pin_password": 31415},
+        "wandb": {"key": S}, "auths": [S], "primary": {"key": "id"},
         "tokens": 5, "header": f"X-Api-Key: {S}", "keys": [{"secret": [S, S]}], f"TOKEN={S}": 1,
     }  # fmt: skip
     assert guarded(said) == {
         "db": {"password": W, "hosts": ["h", f"u:{W}@h.example"], "use_auth": True, "pin_password": W},
+        "wandb": {"key": W}, "auths": [W], "primary": {"key": "id"},
         "tokens": 5, "header": f"X-Api-Key: {W}", "keys": [{"secret": [W, W]}], f"TOKEN={W}": 1,
     }  # fmt: skip
 
@@ -242,5 +282,10 @@ def test_a_long_text_takes_no_time_by_its_square() -> None:
         "-u a:" * 50_000,
         '"token' * 50_000,
         "eyJ" * 90_000,
+        "zip " * 50_000,
+        "TOKEN=$( " * 30_000,
+        "TOKEN=`" * 30_000,
+        "TOKEN='a'\"" * 10_000,
+        "jdbc:oracle:thin:u/" * 10_000,
     ):
         withheld(text)
