@@ -138,7 +138,7 @@ def seen(watch: Watch) -> FilesSeen:
     else:
         found = reads.from_hook(watch.folder)
     for path in _standard_input():
-        found.paths.setdefault(path)
+        found.paths[path] = watch.began_s
     told = only_read(found, watch.began_s)
     if not watch.is_timed or watch.clock.was_set_back():
         return told

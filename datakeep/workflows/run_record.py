@@ -309,7 +309,8 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
     ]
     in_out = {(one.sha256, Path(one.path).name) for one in found}
     left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
-    is_timed = bool(seen.read and seen.read.opened_s)
+    # What was passed over, as a link, may be the model: nothing follows from the times of the others.
+    is_timed = bool(seen.read and seen.read.opened_s) and not passed_over
     return left + [
         Artifact(
             path=showable_path(one.path),
