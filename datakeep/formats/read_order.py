@@ -88,6 +88,8 @@ def _doubt(record: ModelRecord) -> str:
         return "undeclared files were read too"
     if record.observed and record.observed.standard_input:
         return f"what came through standard input, a {record.observed.standard_input}, is not known"
+    if record.observed and record.observed.pipes:
+        return "what came through named pipes is not known"
     return ""
 
 

@@ -159,6 +159,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     unknown += (
         [f"what was read of the standard input, a {piped}"] if (piped := seen.observed.standard_input) else []
     )
+    unknown += [f"what was read of {path}, a named pipe" for path in seen.observed.pipes or ()]
     record = ModelRecord(
         model=seen.model,
         version="v1",
