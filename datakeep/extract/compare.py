@@ -23,7 +23,7 @@ from datakeep.core.errors import NoSpace, UnknownName
 from datakeep.core.names import nearest
 from datakeep.extract.comparison import ChangedRow, Comparison, Example
 from datakeep.extract.near_rows import row_examples
-from datakeep.extract.sides import Matched, Side, matched
+from datakeep.extract.sides import Matched, Side, matched, missing_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ def compare(
 
     Exactly: NULL equals NULL, NaN equals NaN, -0 is not 0, decimals by value and scale, moments by instant, text by
     its bytes; no number is rounded. Where the types of a column differ, its values are compared by their text; so are
-    those of CSV, which has nothing else.
+    those of CSV, which has nothing else: ``NA`` is not an empty text, which is NULL only beside another format.
 
     Args:
         old_files: Name for messages, and where it is: Parquet, CSV, TSV or JSON-lines.
@@ -74,10 +74,10 @@ def compare(
     progress.stage("compare", total=len(old_files) + len(new_files), unit="files")
     old, new = Side.of(old_files), Side.of(new_files)
     _check_keys(keys, old, new)
-    columns = matched(old, new)
+    columns, missing = matched(old, new), missing_texts([*old_files, *new_files])
     with _database(memory_bytes, scratch) as database:
         for name, side, files in (("old", old, old_files), ("new", new, new_files)):
-            _load(database, name, side, columns, files, progress)
+            _load(database, name, side, columns, files, progress, missing)
         return _Comparing(database, old, new, columns, keys, personal).result()
 
 
@@ -126,11 +126,12 @@ def _load(
     columns: Sequence[Matched],
     files: Sequence[tuple[str, Path]],
     progress: Progress,
+    missing: Sequence[str],
 ) -> None:
     """All rows of the side in a table ``name``, with the columns ``c0``, ``c1`` … and nothing else."""
     made = False
     for shown, file in files:
-        for batch in side.batches(shown, file, columns):
+        for batch in side.batches(shown, file, columns, missing=missing):
             database.register("batch", batch)
             # ``here`` is there in every row, so that an outer join tells which side had none.
             if not made:

@@ -64,13 +64,22 @@ class CsvReader:
                     for batch in reader:
                         yield batch.column(0)
 
-    def batches(self, shown: str, file: Path, text: Collection[str]) -> Iterator[Any]:  # noqa: ARG002
-        """All rows, every column as text: what a type is inferred from need not hold for later blocks."""
+    def batches(
+        self,
+        shown: str,
+        file: Path,
+        text: Collection[str],  # noqa: ARG002
+        missing: Sequence[str] = MISSING_VALUES,
+    ) -> Iterator[Any]:
+        """All rows, every column as text: what a type is inferred from need not hold for later blocks.
+
+        Texts of ``missing`` are NULL.
+        """
         with _faults(shown, file):
             dialect = self._dialect(shown, file)
             size_bytes = file.stat().st_size
             block_bytes = 3 * size_bytes + 1 if size_bytes <= HELD_BYTES else _BLOCK_BYTES
-            with _reading(file, dialect, block_bytes, texts=dialect.header) as reader:
+            with _reading(file, dialect, block_bytes, texts=dialect.header, missing=missing) as reader:
                 yield pa.RecordBatch.from_pylist([], reader.schema)
                 yield from reader
 

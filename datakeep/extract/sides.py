@@ -12,6 +12,7 @@ from datakeep.core.errors import SourceEmpty, SourceMalformed
 from datakeep.core.literals import literal, moment_literal
 from datakeep.extract import tabular
 from datakeep.extract.comparable import as_instant, as_text, comparable
+from datakeep.extract.csv_file import CsvReader
 from datakeep.extract.interface import merged_type, shown_type
 from datakeep.extract.readable import readable_text
 from datakeep.extract.values import fitted, type_named
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 65_536
 _CUT = 80
+_CSV = frozenset({"csv", "tsv"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +123,31 @@ class Side:
         kinds = set(formats.values())
         return cls(types, bool(kinds & {"csv", "tsv"}), bool(kinds & tabular.KEYED), nested)
 
-    def batches(self, shown: str, file: Path, columns: Sequence[Matched]) -> Iterator[Any]:
-        """The file's rows in the form in which both sides meet, as tables with the columns ``c0``, ``c1`` …."""
-        text = {name for name, kind in self.types.items() if kind == "string"}
-        for batch in tabular.reader_of(tabular.extension(shown)).batches(shown, file, text):
+    def batches(
+        self, shown: str, file: Path, columns: Sequence[Matched], *, missing: Sequence[str]
+    ) -> Iterator[Any]:
+        """The file's rows in the form in which both sides meet, as tables with the columns ``c0``, ``c1`` ….
+
+        Texts of CSV that are in ``missing`` are NULL.
+        """
+        for batch in self._read(shown, file, missing):
             for start in range(0, max(len(batch), 1), _BATCH_ROWS):
                 yield _taken(batch.slice(start, _BATCH_ROWS), columns)
+
+    def _read(self, shown: str, file: Path, missing: Sequence[str]) -> Iterator[Any]:
+        kind = tabular.extension(shown)
+        if kind in _CSV:
+            return CsvReader("\t" if kind == "tsv" else None).batches(shown, file, (), missing)
+        text = {name for name, kind in self.types.items() if kind == "string"}
+        return tabular.reader_of(kind).batches(shown, file, text)
+
+
+def missing_texts(files: Sequence[tuple[str, Path]]) -> tuple[str, ...]:
+    """The texts of CSV that are NULL, where ``files`` meet: none among CSVs, elsewhere that of no character.
+
+    ``NA`` is a value: it may be Namibia, or sodium.
+    """
+    return () if all(tabular.extension(shown) in _CSV for shown, _ in files) else ("",)
 
 
 def _taken(batch: Any, columns: Sequence[Matched]) -> Any:

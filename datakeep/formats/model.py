@@ -131,12 +131,14 @@ class ModelEnvironment(Part):
 class Observation(Part):
     """How it is known which files were read; ``why`` says why not by strace, which sees all, or why it did not.
 
-    ``standard_input`` says that it was a pipe or a socket: what came through it, if anything was read, is not known.
+    ``standard_input`` says that it was a pipe, a socket or a deleted file: what came through it, if anything was
+    read, is not known. ``pipes`` are the named pipes that were opened, of which that is not known either.
     """
 
     by: Literal["strace", "audit-hook", "nothing"]
     why: str | None = None
-    standard_input: Literal["pipe", "socket"] | None = None
+    standard_input: Literal["pipe", "socket", "deleted file"] | None = None
+    pipes: list[str] | None = None
 
 
 class GpuUse(Part):

@@ -82,8 +82,14 @@ def _read(given: ModelInput) -> str:
 
 def stream_in_words(record: ModelRecord) -> str | None:
     """That data may have come in without a file; None where none can have."""
-    stream = record.observed.standard_input if record.observed else None
-    return stream and f"standard input was a {stream}: what was read of it is not known"
+    if record.observed is None:
+        return None
+    stream, pipes = record.observed.standard_input, record.observed.pipes
+    said = [f"standard input was a {stream}: what was read of it is not known"] if stream else []
+    said += (
+        [f"named pipes were opened ({', '.join(pipes)}): what was read of them is not known"] if pipes else []
+    )
+    return "; ".join(said) or None
 
 
 def observed_in_words(record: ModelRecord) -> str:

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from datakeep.formats.model import ModelInput, ModelRecord
 
 _TEST = re.compile(r"(.*[-_.])?(test|tests|testing|holdout|held[-_]?out)([-_.].*)?", re.IGNORECASE)
-#: What a scoring leaves, and no training needs; anything else that a run left may be its model.
+#: What a scoring leaves, by a name that says so; anything else that is changed afterwards may be the model.
 _SCORES = re.compile(
-    r"(?:^|/)(?:[^/]*(?:metric|score|report|predict|evaluat|result|confusion|summary)[^/]*\.(?:json|jsonl|ya?ml|csv|tsv|parquet|npy)"
-    r"|[^/]*\.(?:png|jpe?g|svg|gif|pdf|html|md|txt|log))$",
+    r"(?:^|/)(?:[^/]*[-_.])?(?:metrics?|scores?|reports?|predictions?|preds|evaluations?|results?|confusion)"
+    r"(?:[-_.](?:matrix|tests?|testing|holdout|\d+))*"
+    r"\.(?:json|jsonl|ya?ml|csv|tsv|parquet|npy|txt|md|html|log|pdf|png|jpe?g|svg)$",
     re.IGNORECASE,
 )
+#: What is no model: where nothing else was left, none is known to have been written. LightGBM's is ``model.txt``.
+_NO_MODEL = re.compile(r"\.(?:png|jpe?g|svg|gif|pdf|html|md|log|(?<!model\.)txt)$", re.IGNORECASE)
 _NAMED = 3
 
 
@@ -38,17 +41,19 @@ class ReadOrder:
         splits: The test splits that were read.
         before: Files that were changed last before any file of them was opened.
         after: Those that were changed after that.
+        doubt: By what else the split may have come in before; empty where nothing is known.
     """
 
     splits: tuple[str, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
+    doubt: str = ""
 
     @property
     def is_after_the_model(self) -> bool:
-        """Whether there was a model then, and all that was written afterwards is what a scoring leaves."""
-        models = [path for path in self.before if not _SCORES.search(path)]
-        return bool(models) and all(_SCORES.search(path) for path in self.after)
+        """Whether, for certain, there was a model then, and all that was written afterwards is a scoring's."""
+        models = [path for path in self.before if not (_SCORES.search(path) or _NO_MODEL.search(path))]
+        return bool(models) and not self.doubt and all(_SCORES.search(path) for path in self.after)
 
     def __str__(self) -> str:
         """What was seen, in words."""
@@ -56,6 +61,7 @@ class ReadOrder:
         if not self.before:
             return f"{split} first opened before {_named(self.after)} was last changed"
         later = f"; {_named(self.after)} changed after that" if self.after else ""
+        later += f"; {self.doubt}" if self.doubt else ""
         return f"{split} first opened after {_named(self.before)} was last changed{later}"
 
 
@@ -73,7 +79,18 @@ def read_order(record: ModelRecord, given: ModelInput) -> ReadOrder | None:
         return None
     first = min(Decimal(one) for one in opened if one is not None)
     before = tuple(path for path, at_s in written.items() if at_s is not None and Decimal(at_s) < first)
-    return ReadOrder(tuple(splits), before, tuple(path for path in written if path not in before))
+    after = tuple(path for path in written if path not in before)
+    return ReadOrder(tuple(splits), before, after, _doubt(record))
+
+
+def _doubt(record: ModelRecord) -> str:
+    if record.undeclared or record.undeclared_count:
+        return "undeclared files were read too"
+    if record.observed and record.observed.standard_input:
+        return f"what came through standard input, a {record.observed.standard_input}, is not known"
+    if record.observed and record.observed.pipes:
+        return "what came through named pipes is not known"
+    return ""
 
 
 def _named(paths: tuple[str, ...]) -> str:

@@ -11,9 +11,10 @@ import sys
 import termios
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from datakeep.formats.model import Observation
+from datakeep.formats.yaml import showable, showable_path
 from datakeep.rerun import injected, reads
 from datakeep.rerun.clock import Clock, is_clock_of
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from datakeep.rerun.reads import Reads
 
+#: What may come in, and is no file whose bytes can be told.
+Stream = Literal["pipe", "socket", "deleted file"]
+#: More named pipes than this are not listed.
+_MAX_PIPES = 20
 #: Names of files that are there for a moment only, whoever made them.
 _PASSING = re.compile(r"(?:-journal|-wal|-shm|[.-]lo?ck)$", re.IGNORECASE)
 #: Why strace did not tell of all that it saw.
@@ -50,7 +55,7 @@ class Watch:
     cwd: str
     clock: Clock
     is_timed: bool
-    stream: Literal["pipe", "socket"] | None = None
+    stream: Stream | None = None
 
     @property
     def began_s(self) -> float:
@@ -88,16 +93,17 @@ def watch(
     )
 
 
-def stream() -> Literal["pipe", "socket"] | None:
+def stream() -> Stream | None:
     """What this process's standard input is, where that is no file; None where nothing can come through it.
 
     Whether a program reads from it is not seen: to stop it at every reading would make it many times slower.
     """
     try:
-        mode = os.fstat(0).st_mode
-        kind: Literal["pipe", "socket"] | None = (
-            "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else None
-        )
+        status = os.fstat(0)
+        mode = status.st_mode
+        if stat.S_ISREG(mode):
+            return None if status.st_nlink or not status.st_size else "deleted file"
+        kind: Stream | None = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else None
         if kind is None:
             return None
         waiting = select.poll()
@@ -119,6 +125,7 @@ class FilesSeen:
         doubtful: Of those that are gone, what it may have made itself.
         package_folders: Where packages are installed that a Python of the training could import.
         is_torn: Some were seen and could not be written down.
+        pipes: Named pipes that others had made, and it opened; sorted.
         opened_s: When each was opened first (seconds since 1970); empty if that cannot be held against the times of
             the files that the training left.
     """
@@ -128,6 +135,7 @@ class FilesSeen:
     doubtful: tuple[str, ...] = ()
     package_folders: frozenset[str] = frozenset()
     is_torn: bool = False
+    pipes: tuple[str, ...] = ()
     opened_s: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -138,7 +146,7 @@ def seen(watch: Watch) -> FilesSeen:
     else:
         found = reads.from_hook(watch.folder)
     for path in _standard_input():
-        found.paths.setdefault(path)
+        found.paths[path] = watch.began_s
     told = only_read(found, watch.began_s)
     if not watch.is_timed or watch.clock.was_set_back():
         return told
@@ -170,13 +178,17 @@ def only_read(found: Reads, began_s: float) -> FilesSeen:
         tuple(path for path in gone if not _PASSING.search(path) and path not in found.no_files),
         frozenset(found.package_folders),
         found.is_torn,
+        tuple(sorted(path for path in found.paths.keys() - found.no_files if Path(path).is_fifo())),
     )
 
 
 def observed(watch: Watch, read: FilesSeen) -> Observation:
     """How it is known what was read, now that the training has ended."""
     how = Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
-    return how.model_copy(update={"standard_input": watch.stream}) if watch.stream else how
+    told: dict[str, Any] = {"standard_input": watch.stream} if watch.stream else {}
+    if read.pipes:
+        told["pipes"] = showable([showable_path(path) for path in read.pipes[:_MAX_PIPES]])
+    return how.model_copy(update=told) if told else how
 
 
 def _present(path: str, moved: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -76,16 +76,30 @@ def given_inputs(
     ``opened_s`` is when each file was opened first, by its whole path.
     """
     found = Inputs()
+    opened = _opened_by_bytes(given, read or {}, opened_s or {})
     for one in given:
         files_read = None
         if read is not None:
-            files_read = _files_read(one, read.get(one.label, set()), found, opened_s or {}, began_s)
+            files_read = _files_read(one, read.get(one.label, set()), found, opened, began_s)
         found.datasets.append(ModelInput.handed_over(one.entry, files_read))
     return found
 
 
+def _opened_by_bytes(
+    given: Sequence[Given], read: Mapping[str, set[str]], opened_s: Mapping[str, float]
+) -> dict[bytes, float]:
+    """When bytes were opened first, by their sha256: whatever dataset, and whatever name, they were read under."""
+    first: dict[bytes, float] = {}
+    for one in given if opened_s else ():
+        paths = read.get(one.label, set())
+        for file in one.inventory.files:
+            if file.path in paths and (at_s := opened_s.get(f"{one.data}/{file.path}")) is not None:
+                first[file.sha256] = min(at_s, first.get(file.sha256, at_s))
+    return first
+
+
 def _files_read(
-    given: Given, paths: set[str], found: Inputs, opened_s: Mapping[str, float], began_s: float
+    given: Given, paths: set[str], found: Inputs, opened_s: Mapping[bytes, float], began_s: float
 ) -> FilesRead:
     """Only registered files count: what else lay in the folder is no file of the version."""
     manifest = given.entry.manifest_model()
@@ -99,7 +113,7 @@ def _files_read(
     if 0 < len(read) < len(split_of):
         kept = f"read/{given.label}.txt"
         found.lists[kept] = "".join(f"{path}\n" for path in read).encode("utf-8")
-    opened = {path: opened_s.get(f"{given.data}/{path}") for path in read}
+    opened = {file.path: opened_s.get(file.sha256) for file in given.inventory.files if file.path in paths}
     return FilesRead(
         count=len(read),
         splits=dict(Counter(split for path in read if (split := split_of[path]))),

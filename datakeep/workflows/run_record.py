@@ -159,6 +159,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     unknown += (
         [f"what was read of the standard input, a {piped}"] if (piped := seen.observed.standard_input) else []
     )
+    unknown += [f"what was read of {path}, a named pipe" for path in seen.observed.pipes or ()]
     record = ModelRecord(
         model=seen.model,
         version="v1",
@@ -309,7 +310,8 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
     ]
     in_out = {(one.sha256, Path(one.path).name) for one in found}
     left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
-    is_timed = bool(seen.read and seen.read.opened_s)
+    # What was passed over, as a link, may be the model: nothing follows from the times of the others.
+    is_timed = bool(seen.read and seen.read.opened_s) and not passed_over
     return left + [
         Artifact(
             path=showable_path(one.path),

@@ -76,6 +76,17 @@ def require_files(
         raise _no_file(what, idle, step and f"write {step[1]!r} for {step[0]} in it", paths)
 
 
+def no_longer_matched(document: object, paths: Sequence[str], dataset: str) -> list[str]:
+    """One note, if a split that was declared before has a pattern that matches none of the files any more."""
+    splits = document if isinstance(document, dict) else {}
+    patterns = {name: some for name, some in splits.items() if isinstance(some, list)}
+    if not (idle := _idle(patterns, paths)):
+        return []
+    said = ", ".join(map(_said, idle))
+    step = f"state all splits anew: datakeep update {dataset} --split NAME=PATTERN … -m 'splits declared'"
+    return [f"{said} matches no file any more, so what it was for is in no split: {step}"]
+
+
 def _said(split: tuple[str, str]) -> str:
     return "=".join(split)
 

@@ -39,6 +39,8 @@ def undeclared_data(old: ModelRecord, new: ModelRecord) -> Found:
         _tell(found, said, old, new, more=more, less=less)
     piped = [one for one in (old, new) if one.observed and one.observed.standard_input]
     found.unknown += [f"what {one.label} read of its standard input, a {_stream(one)}" for one in piped]
+    opened = [one for one in (old, new) if one.observed and one.observed.pipes]
+    found.unknown += [f"what {one.label} read of named pipes" for one in opened]
     return found
 
 

@@ -34,7 +34,7 @@ from datakeep.workflows.register import (
 )
 from datakeep.workflows.rerun_notes import Notes
 from datakeep.workflows.source_moved import moved
-from datakeep.workflows.splits import require_files
+from datakeep.workflows.splits import no_longer_matched, require_files
 from datakeep.workflows.update_changes import Base, Changes, changes_of
 from datakeep.workflows.wanted_query import loading, next_query
 
@@ -130,6 +130,8 @@ def update(
         if (stated := given.get("splits")) or (request.manifest and document.get("splits")):
             paths = found.files.paths if found else base.inventory.table.column("path").to_pylist()
             require_files(stated or (), paths, document=document.get("splits"), manifest=request.manifest)
+        if found:
+            said.tell(no_longer_matched(document.get("splits"), found.files.paths, request.name))
         _complete(keep, request, base, document, suggestions(source or (), who), now)
         now = max(now, ended(document)) if request.extraction else now
         files |= _profile(keep, base, request, document, files, source, seen, said, done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ train = lambda: (data / "train/orders.csv").read_bytes()
 test = lambda: (data / "test/orders.csv").read_bytes()
 model = out / "model.bin"
 tick = lambda: time.sleep(0.05)
+here, other = pathlib.Path().resolve(), pathlib.Path(os.environ.get("DATAKEEP_DATA_OTHER", ""))
 """
 #: Each training, and what is said of the order in which it did things; None: no complaint.
 TRAININGS = {
@@ -61,6 +63,31 @@ TRAININGS = {
         "test first opened before model.bin was last changed",
         True,
     ),
+    "boosted": (
+        "(out / 'scaler.pkl').write_bytes(b'x'); test(); tick(); (out / 'model.txt').write_bytes(train()[:9])",
+        "test first opened after scaler.pkl was last changed; model.txt changed after that",
+        True,
+    ),
+    "linked": (
+        "train(); (out / 'cfg.bin').write_text('x'); test(); tick(); (out / 'm').symlink_to('/etc/hosts')",
+        "to score or to train: nobody can tell",
+        True,
+    ),
+    "copied": (
+        "(here / 'copy.csv').read_bytes(); model.write_bytes(train()[:9]); tick(); test()",
+        "undeclared files were read too",
+        True,
+    ),
+    "renamed": (
+        "(other / 'test/orders.csv').read_bytes(); tick(); model.write_bytes(train()[:9]); tick(); test()",
+        "test first opened before model.bin was last changed",
+        True,
+    ),
+    "fed": (
+        "import sys; sys.stdin.read(); tick(); model.write_bytes(train()[:9]); tick(); test()",
+        "test first opened before model.bin was last changed",
+        True,
+    ),
     "elsewhere": (
         "os.system(f'cat {data}/test/orders.csv > /dev/null'); tick(); model.write_bytes(train()[:9])",
         "test first opened before model.bin was last changed",
@@ -77,12 +104,19 @@ def judged(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     world.aiko.datakeep(
         "register", "orders", world.orders, "--backend", "git", *FACTS, "--manifest", manifest, cwd=world.keep
     )
+    world.aiko.datakeep("register", "other", world.orders, "--backend", "git", *FACTS, cwd=world.keep)
     folder = tmp_path_factory.mktemp("code")
+    (folder / "copy.csv").write_text("no table of ours\n", "utf-8")
     for name, (text, _, _) in TRAININGS.items():
         (folder / f"{name}.py").write_text(HEAD + text + "\n", "utf-8")
-        world.aiko.datakeep(
-            "-C", world.keep, "run", "--model", name, "--uses", "orders@v1", "--out", name, "--",
-            "python", f"{name}.py", cwd=folder,
+        other = ("--uses", "other@v1") if name == "renamed" else ()
+        fed = "/dev/null"
+        if name == "fed":
+            (fed,) = world.keep.glob(".datakeep/given/orders/*/data/test/orders.csv")
+        world.aiko.run(
+            "bash", "-c", 'exec "${@:2}" < "$1"', "-", fed, sys.executable, "-m", "datakeep", "-C", world.keep,
+            "run", "--model", name, "--uses", "orders@v1", *other, "--out", name, "--", "python", f"{name}.py",
+            cwd=folder,
         )  # fmt: skip
     scores = "rows = list(csv.DictReader((options.data / 'test' / 'orders.csv').open()))\nright = sum("
     (world.training / "train.py").write_text(TRAIN.replace("right = sum(", scores), "utf-8")

@@ -194,6 +194,25 @@ def test_what_came_through_a_pipe_is_not_known(place: Place) -> None:
     assert any("standard input" in line for line in data["sections"]["data"]["unknown"])
 
 
+def test_what_came_through_a_named_pipe_or_a_deleted_file_is_not_known(place: Place) -> None:
+    pipe, gone = place.folder / "fifo", place.folder / "gone"
+    os.mkfifo(pipe)
+    for number in "12":
+        writer = subprocess.Popen(["bash", "-c", f'seq {number} 90 > "$0"', pipe])
+        place.shell("fifo", f"cat {pipe} > /dev/null; echo m > $DATAKEEP_OUT/m")
+        writer.wait()
+    shown = place.audit("model:fifo@v1").out
+    assert "named pipes were opened" in shown
+    data = place.audit("--diff", "fifo@v1", "fifo@v2", "--json", code=4).data
+    assert "what fifo@v2 read of named pipes" in data["sections"]["data"]["unknown"]
+    gone.write_text("3\n4\n")
+    with gone.open() as deleted:
+        gone.unlink()
+        record = piped(place, "deleted", b"", deleted.fileno())["record"]
+    assert isinstance(record, dict)
+    assert record["observed"]["standard_input"] == "deleted file"
+
+
 def test_an_empty_standard_input_is_no_gap(place: Place) -> None:
     with Path(os.devnull).open() as nothing:
         record = piped(place, "unpiped", b"", nothing.fileno())["record"]

@@ -241,6 +241,9 @@ def test_csv_and_json_lines_are_compared_by_their_text(tmp_path: Path) -> None:
     a, b, c = ((f"{name}.csv", tmp_path / f"{name}.csv") for name in "abc")
     assert of([a], [b], "k").same
     assert of([a], [c]).added == 1
+    (tmp_path / "n.csv").write_text("k,v\n1,甲\n2,NA\n", "utf-8")
+    (change,) = of([a], [("n.csv", tmp_path / "n.csv")], "k").changes
+    assert change.columns == {"v": ("", "NA")}
     (tmp_path / "d.jsonl").write_text('{"k": 1, "v": "甲"}\n{"k": 2}\n', "utf-8")
     assert of([("d.jsonl", tmp_path / "d.jsonl")], [a], "k").same
     (tmp_path / "e.jsonl").write_text('{"v": null, "k": 2}\n{"k": 1, "v": "乙"}\n', "utf-8")

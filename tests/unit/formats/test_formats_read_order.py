@@ -55,7 +55,22 @@ def test_scores_alone_are_no_model() -> None:
     assert not order.is_after_the_model
 
 
-@pytest.mark.parametrize("name", ["model.json", "report.bin", "weights.csv", "scores.pkl", "metrics.json.pt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.json",
+        "report.bin",
+        "weights.csv",
+        "scores.pkl",
+        "metrics.json.pt",
+        "model.txt",
+        "trees.md",
+        "scorecard.json",
+        "score_model.json",
+        "predictor.csv",
+        "summary.json",
+    ],
+)
 def test_what_may_be_a_model_is_none_of_the_scores(name: str) -> None:
     told = record({"test": "1.0"}, **{"model.bin": "0.5", name: "1.5"})
     order = read_order(told, told.inputs[0])

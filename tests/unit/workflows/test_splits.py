@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from datakeep.core.errors import UsageError
-from datakeep.workflows.splits import hint, likely_splits, require_files, stated_splits
+from datakeep.workflows.splits import hint, likely_splits, no_longer_matched, require_files, stated_splits
 
 PATHS = ["train/a.csv", "train/b.csv", "test/a.csv", "notes.txt"]
 
@@ -32,6 +32,13 @@ def test_what_is_no_split_is_refused_with_what_to_write(text, said):
     with pytest.raises(UsageError, match=said) as caught:
         stated_splits("--split", [text])
     assert caught.value.next_step
+
+
+def test_a_declared_pattern_that_no_longer_matches_is_told():
+    splits = {"train": ["data/train/**"], "test": ["data/eval/**"], "group": "id"}
+    (told,) = no_longer_matched(splits, PATHS, "sp")
+    assert told.startswith("test=data/eval/** matches no file any more")
+    assert no_longer_matched({"train": ["data/train/**"]}, PATHS, "sp") == []
 
 
 def test_every_pattern_that_matches_nothing_is_named():
