@@ -138,7 +138,7 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
         return Answer(file_data(found), list(file_lines(found, subject)), code)
     if not isinstance(found, Audit):
         same = found.undeclared
-        is_unsure = bool(same.lacking or same.unlisted or found.broken or found.open)
+        is_unsure = bool(same.lacking or same.unlisted or found.broken or found.open or found.not_looked_at)
         code = EXIT_INCOMPLETE if is_unsure and not found.records and not found.through else 0
         return Answer(used_data(found), list(used_lines(found)), code)
     if found.made_of is None:

@@ -62,6 +62,7 @@ def _lines(found: Policy) -> Iterator[str]:
         yield f"what else they read was not fully observed: {_models(found.unseen)}"
     if found.unknown_files:
         yield f"which files of their data they read is not fully known: {_models(found.unknown_files)}"
+    yield from some([f"not looked at: {one}" for one in found.not_looked_at], mark="-", limit=_MODELS)
     yield _verdict(found)
 
 
@@ -136,6 +137,7 @@ def _data(found: Policy) -> dict[str, Any]:
         "scored_after": [{"model": one.model, "about": one.about, "what": one.what} for one in found.scored],
         "not_observed": list(found.unseen),
         "files_not_known": list(found.unknown_files),
+        "not_looked_at": list(found.not_looked_at),
     }
 
 

@@ -57,9 +57,11 @@ def used_lines(found: UsedBy) -> Iterator[str]:
     yield from undeclared_lines(found)
     yield from way_lines(found.derived, "datasets that were derived from it:")
     yield from way_lines(
-        found.through, "through base models, derived datasets and files that runs left it went into:"
+        found.through,
+        "through base models, derived datasets, other data with its files, and files that runs left it went into:",
     )
     yield from _open_lines(found)
+    yield from (f"not looked at: {one}" for one in found.not_looked_at)
     if found.unread:
         through = {str(way.end) for way in found.through}
         yield "given to, but nothing of it was read by:"
@@ -152,5 +154,6 @@ def used_data(found: UsedBy) -> dict[str, Any]:
         "derived": ways_data(found.derived),
         "through": ways_data(found.through),
         "unknown": list(found.open),
+        "not_looked_at": list(found.not_looked_at),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }

@@ -22,6 +22,8 @@ __all__ = ["Node", "Reached", "Way", "begin", "further", "reached"]
 _MAX_OPEN = 1000
 _REMARKS: Mapping[How, str] = {
     "left": " (read a file that it left)",
+    "shares": " (has files of the same bytes)",
+    "unsure": " (which files of it were read is not known)",
     "named": " (named it as its base, and read no file of it)",
 }
 

@@ -6,6 +6,7 @@ All answers take their steps from here, so that none of them knows of a way that
 - ``derived``: a version was derived from it; ``base``: a model was made of another model;
   ``named``: so it was said, and no file of it was read;
 - ``left``: a training read a file that another one left;
+- ``shares``: another version has a file with the same bytes; ``unsure``: which of its files were read is not known;
 - ``same``: the other version has the same bytes, or the other record the same model's file.
 """
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-How = Literal["read", "copied", "derived", "base", "named", "left", "same"]
+How = Literal["read", "copied", "derived", "base", "named", "left", "same", "shares", "unsure"]
 _LEADS: dict[str, How] = {
     "input": "read",
     "undeclared": "read",

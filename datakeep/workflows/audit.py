@@ -163,21 +163,23 @@ def _by_digits(keep: Keep, subject: str, digits: str, now: datetime, *, fetch: b
 
 
 def _by_folder(keep: Keep, subject: str, now: datetime) -> Audit:
-    from datakeep.workflows.folder_of_model import (
+    from datakeep.workflows.folder_of_model import (  # late: few name one
         deleted_model_of_folder,
-        model_of_folder,
-    )  # late: most audits name no folder
+        files_of_folder,
+    )
 
-    label = model_of_folder(keep, Path(subject))
-    if label:
-        keep.progress.note(f"{subject} holds files of {label}, by their bytes")
-        return _by_name(keep, label, now)
+    found = files_of_folder(keep, Path(subject))
+    step = f"name the file in it: datakeep audit {Path(subject) / 'FILE'}"
+    if found.label:
+        keep.progress.note(f"{subject} holds files of {found.label}, by their bytes: {found}")
+        return _by_name(keep, found.label, now)
     if deleted := deleted_model_of_folder(keep, Path(subject)):
         return _by_file(keep, deleted, now, fetch=False)  # whose record is missed is told with the answer
-    raise UsageError(
-        f"{subject} is a folder; a model is known by its file",
-        next_step=f"name the file in it: datakeep audit {Path(subject) / 'FILE'}",
-    )
+    if found.of:
+        raise UsageError(
+            f"{subject} is a folder, and whose model it holds is not known: {found}", next_step=step
+        )
+    raise UsageError(f"{subject} is a folder; a model is known by its file", next_step=step)
 
 
 def _unknown(keep: Keep, subject: str) -> UnknownName | UsageError:

@@ -16,6 +16,7 @@ from datakeep.formats.model import ModelRecord
 from datakeep.formats.read_order import is_test, read_order
 from datakeep.formats.version import VersionEntry
 from datakeep.lineage.records import record_path
+from datakeep.workflows.declared_copies import declared_copies
 from datakeep.workflows.index import ask
 from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.policy_facts import DataFacts
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 Kind = Literal[
     "tampered", "broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split", "test-read"
 ]
+#: Versions whose files are looked for under other names.
+_MAX_COPIED = 50
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -99,6 +102,7 @@ class Policy:
         unseen: Models of which nobody saw, or not fully, what else they read.
         unknown_files: Models of which it is not known, or not fully, which files they read.
         changed: What of the keep is not as it was recorded, each a complaint too.
+        not_looked_at: What was not looked at, and why.
         scored: Models whose test split was read only after they were written, with what was seen of that.
     """
 
@@ -110,6 +114,7 @@ class Policy:
     unknown_files: tuple[str, ...]
     changed: tuple[Tampered, ...] = ()
     scored: tuple[Scored, ...] = ()
+    not_looked_at: tuple[str, ...] = ()
 
 
 def audit_policy(keep: Keep, *, now: datetime) -> Policy:
@@ -181,6 +186,7 @@ class _Judging:
             self._complain("broken", path, reason, f"restore it from history: git log -- {path}", None)
         for name, record in judged.items():
             self._judge(name, record)
+        not_looked_at = self._declared_copies(judged)
         complaints = [
             Complaint(kind, about, one.what, tuple(one.models), one.next_step)
             for (kind, about, _), one in self._found.items()
@@ -199,6 +205,7 @@ class _Judging:
             ),
             tuple(self._changed),
             tuple(self._scored),
+            not_looked_at,
         )
 
     def _complain(self, kind: Kind, about: str, what: str, next_step: str, model: str | None) -> None:
@@ -219,6 +226,25 @@ class _Judging:
             for dataset, version in self._undeclared_versions(owner):
                 for one in self._facts.of_version(dataset, version):
                     self._complain(one.kind, one.about, one.what, one.next_step, name)
+
+    def _declared_copies(self, judged: Mapping[str, ModelRecord]) -> tuple[str, ...]:
+        """Who read files of personal data under another name; what was not looked at."""
+        said: list[str] = []
+        versions = [(name, version) for name in self._keep.datasets for version in self._keep.versions(name)]
+        objections = {one: self._facts.of_privacy(*one) for one in versions}
+        wanted = [one for one in versions if objections[one]]
+        for name, version in wanted[:_MAX_COPIED]:
+            copies = declared_copies(self._keep, name, version_number(version))
+            said += copies.not_looked_at
+            for way in copies.ways:
+                if str(way.end) in judged:
+                    for one in objections[name, version]:
+                        self._complain(one.kind, one.about, one.what, one.next_step, str(way.end))
+        if len(wanted) > _MAX_COPIED:
+            said.append(
+                f"whether files of {len(wanted) - _MAX_COPIED:,} more versions were read under other names"
+            )
+        return tuple(said)
 
     def _made_of(self, name: str, record: ModelRecord) -> Iterator[ModelRecord]:
         """The model, its base models, and those whose files their trainings read; all records of such a file."""

@@ -40,6 +40,8 @@ _EDGES: dict[str, tuple[How, str]] = {
     "named": ("base", "named as its base; no file of it was read"),
     "left": ("left", "it read a file that this one left"),
     "same": ("same", "the same bytes"),
+    "shares": ("same", "files of the same bytes"),
+    "unsure": ("read", "which files it read is not known"),
 }
 #: How a base model is one, as an edge.
 _BASE: dict[str, How] = {"base": "base", "named": "base", "left": "left", "same": "base"}
@@ -88,6 +90,7 @@ def answer_of(
     lacking = found.undeclared.lacking
     unknown = [
         *found.open,
+        *found.not_looked_at,
         *([f"which undeclared files are its own: not searched: {lacking}"] if lacking else []),
     ]
     unknown += _unlisted(found.undeclared.unlisted)

@@ -181,6 +181,11 @@ class DataFacts:
             step = f"datakeep audit dataset:{name}"
             yield Objection("expired", name, f"its data was to be kept until {until} only", step)
 
+    def of_privacy(self, name: str, version: str) -> tuple[Objection, ...]:
+        """Of all that is to be said against a version, what holds for each copy of its files too."""
+        entry = self._entry(name, version)
+        return tuple(self._privacy(entry)) if entry else ()
+
     def test_copies(self, found: Iterable[SameBytes]) -> dict[tuple[str, str], set[str]]:
         """Of what was read by its bytes alone, what belongs to test splits: places by version and split.
 

@@ -10,6 +10,7 @@ from datakeep.workflows.inventories import INVENTORY, checked, from_pointer
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from datakeep.formats.inventory import Inventory
     from datakeep.formats.version import VersionEntry
     from datakeep.workflows.keep import Keep
 
@@ -20,6 +21,7 @@ class SizesHere:
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
         self._known: dict[str, dict[str, int]] = {}
+        self._lists: dict[str, Inventory] = {}
 
     def of(self, label: str, paths: Collection[str]) -> set[int] | None:
         """The sizes of ``paths`` in ``orders@v3``; None if they are not all in a list that is here."""
@@ -28,11 +30,21 @@ class SizesHere:
         sizes = self._known[label]
         return {sizes[path] for path in paths} if all(path in sizes for path in paths) else None
 
+    def digests(self, label: str, least_bytes: int) -> set[str] | None:
+        """The sha256 of the files of ``orders@v3`` of so many bytes and more; None if its list is not here."""
+        if label not in self._known:
+            self._known[label] = self._read(label)
+        if label not in self._lists:
+            return None
+        files = self._lists[label].files
+        return {file.sha256.hex() for file in files if file.size_bytes >= least_bytes}
+
     def _read(self, label: str) -> dict[str, int]:
         try:
             entry = self._keep.entry(label, asking=False)
             data = self._list(entry)
-            return {file.path: file.size_bytes for file in checked(data, entry, by_digest=True).files}
+            listed = self._lists[label] = checked(data, entry, by_digest=True)
+            return {file.path: file.size_bytes for file in listed.files}
         except DatakeepError:
             return {}
 

@@ -15,6 +15,7 @@ from datakeep.lineage import backwards, records
 from datakeep.lineage.records import Broken, Found
 from datakeep.lineage.same_bytes import EMPTY
 from datakeep.lineage.steps import Node, equals
+from datakeep.workflows.declared_copies import declared_copies
 from datakeep.workflows.every_way import EveryWay, Gathered, alike, gather, tell
 from datakeep.workflows.file_verdicts import FileRead, Wanted
 from datakeep.workflows.index import ask
@@ -55,6 +56,7 @@ class UsedBy:
         undeclared: What was read of it without being declared, recognised by its bytes.
         alike: Versions with the very same bytes (``orders@v1``), of other datasets or numbers.
         direct: To each model that read it, under whichever name.
+        not_looked_at: What was not looked at, and why: a missing model there is no "no".
     """
 
     dataset: str
@@ -68,6 +70,7 @@ class UsedBy:
     undeclared: Recognised = field(default_factory=Recognised)
     alike: tuple[str, ...] = ()
     direct: tuple[Way, ...] = ()
+    not_looked_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,18 +243,21 @@ def used_by(keep: Keep, subject: str, *, fetch: bool = False) -> UsedBy:
     asked = ask(keep, cheap, files=False) or ask(keep, question, fetch=fetch)
     used = records.all_records(SomeFiles(keep.tree, asked.paths))
     read = {str(way.end) for way in asked.reached.direct}
+    copies = declared_copies(keep, found.name, number, fetch=fetch)
+    ways = {way.end: way for way in (*copies.ways, *asked.reached.ways)}  # those through fewer guesses stay
     return UsedBy(
         found.name,
         version,
         used.records,
         (*used.broken, *asked.broken),
-        tuple(way for way in asked.reached.ways if way.end.kind == "model" and str(way.end) not in read),
-        tuple(way for way in asked.reached.ways if way.end.kind == "dataset"),
+        tuple(ways[end] for end in sorted(ways) if end.kind == "model" and str(end) not in read),
+        tuple(ways[end] for end in sorted(ways) if end.kind == "dataset"),
         asked.reached.open,
         tuple(one.label for one in used.records if one.label not in read),
         asked.same,
         asked.alike,
         asked.reached.direct,
+        copies.not_looked_at,
     )
 
 

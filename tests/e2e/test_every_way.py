@@ -271,3 +271,30 @@ def test_what_was_deleted_is_told_by_every_question_that_looks_for_it(world):
         shown = aiko.datakeep(*command, cwd=keep, code=3).out
         assert "models/fm-said/v1.yaml" in shown, command
         assert "do not trust this answer" in shown
+
+
+def test_a_file_that_was_declared_under_another_name_is_told_of_the_dataset_too(new_world):
+    world = new_world()
+    folder = world.aiko.cwd
+    rows, other = "id,name\n" + "5,Aiko\n" * 20, "id,w\n" + "9,z\n" * 30
+    put(folder / "pii", {"p.csv": rows})
+    put(folder / "mix", {"q.csv": rows, "o.csv": other})
+    kept = folder / "kept.yaml"
+    kept.write_text(f"privacy: {{personal: 'yes', basis: consent, retention_until: {OLD}}}\n")
+    facts = list(FACTS)
+    at = facts.index("--privacy")
+    del facts[at : at + 2]
+    register(world, "pii", facts=("--manifest", kept, *facts))
+    register(world, "mix")
+    save = f"echo {WEIGHTS}$RANDOM$RANDOM > $DATAKEEP_OUT/m.bin"
+    run(world, "w-mix", f"cat $DATAKEEP_DATA_MIX/*.csv; {save}", "--uses", "mix")
+    run(world, "w-other", f"cat $DATAKEEP_DATA_MIX/o.csv; {save}", "--uses", "mix")
+    run(world, "child", f"cat out-w-mix/m.bin; {save}", "--base", "w-mix")
+    for subject in ("dataset:pii", "pii@v1"):
+        through = {one["name"]: one["way"] for one in ask(world, subject)["through"]}
+        assert through["w-mix@v1"] == ["pii@v1", "mix@v1", "w-mix@v1"]
+        assert "child@v1" in through
+        assert "w-other@v1" not in through
+    expired = [one for one in ask(world, "--policy", code=3)["complaints"] if one["kind"] == "expired"]
+    assert [one["models"] for one in expired] == [["child@v1", "w-mix@v1"]]
+    assert "mix@v1 (has files of the same bytes) → w-mix@v1" in said(world, "dataset:pii")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -375,6 +376,30 @@ def test_what_is_no_file_is_told_and_a_folder_is_known_by_its_files(place: Place
     assert data["model"]["record"]["model"] == "folder"
     (place.folder / "strange").mkdir()
     assert "is a folder" in place.audit("strange", "--json", code=2).data["error"]["what"]
+
+
+def test_settings_alone_make_no_folder_a_models_and_foreign_files_are_named(place: Place) -> None:
+    script = "head -c 100 /dev/urandom > $DATAKEEP_OUT/{0}.bin; head -c 100 /dev/urandom > $DATAKEEP_OUT/config.json"
+    outs = []
+    for name in ("ckpt", "other"):
+        place.shell(name, script.format(name))
+        outs.append(place.folder / f"o{place.count}")
+    mixed = place.folder / "mixed"
+    mixed.mkdir()
+    shutil.copy(outs[0] / "config.json", mixed)
+    (mixed / "ckpt.bin").write_bytes(b"x" * 100)
+    what = place.audit(mixed, "--json", code=2).data["error"]["what"]
+    assert "of ckpt@v1: config.json, which are no weights; unknown: ckpt.bin" in what
+    shutil.copy(outs[1] / "other.bin", mixed)
+    answer = place.audit(mixed)
+    assert "by their bytes: of other@v1: other.bin; of ckpt@v1: config.json" in answer.out + answer.err
+    assert "unknown: ckpt.bin" in answer.out + answer.err
+    shutil.copy(outs[0] / "ckpt.bin", mixed)
+    (mixed / "config.json").unlink()
+    assert (
+        "of ckpt@v1: ckpt.bin; of other@v1: other.bin"
+        in place.audit(mixed, "--json", code=2).data["error"]["what"]
+    )
 
 
 def test_braces_in_out_make_no_folder_of_that_name(place: Place) -> None:
