@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from datakeep.core.secrets import without_passwords
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 #: A row as an example: the text of its keys, or of its first columns; None is NULL.
 Example = dict[str, str | None]
@@ -83,6 +88,26 @@ class Comparison:
     def same(self) -> bool:
         """Whether both have the same columns, and the same rows the same number of times."""
         return self.same_columns and not (self.added or self.removed or self.changed)
+
+    def without_passwords(self, known: Collection[str]) -> Comparison:
+        """The same, with passwords in URLs, and the ``known`` ones, withheld from the values of its examples."""
+
+        def bare(value: str | None) -> str | None:
+            return value if value is None else without_passwords(value, known)
+
+        def row(values: Example) -> Example:
+            return {name: bare(value) for name, value in values.items()}
+
+        examples = {kind: tuple(row(one) for one in rows) for kind, rows in self.examples.items()}
+        changes = tuple(
+            replace(
+                one,
+                key=row(one.key),
+                columns={name: (bare(old), bare(new)) for name, (old, new) in one.columns.items()},
+            )
+            for one in self.changes
+        )
+        return replace(self, examples=examples, changes=changes)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""

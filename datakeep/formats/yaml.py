@@ -37,14 +37,18 @@ _BREAKS = re.compile("[\t\n\r\x85\u2028\u2029]")
 _MAX_INTEGER_BITS = 1024
 #: What a parser of YAML raises by mistake, beside its own errors, when a document contradicts itself.
 _MISTAKES = (RecursionError, ValueError, TypeError, LookupError, AttributeError)
+#: A whole number that is written as Python writes it.
+_AS_IT_IS = re.compile("0|-?[1-9][0-9]*")
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 @cache
-def _rules() -> tuple[Any, Any]:
+def _rules() -> tuple[Any, Any, Any]:
     """How values are read, and how they are written; made late, since most files are read without this parser."""
+    from ruamel.yaml.constructor import RoundTripConstructor
     from ruamel.yaml.representer import RoundTripRepresenter
     from ruamel.yaml.resolver import VersionedResolver
+    from ruamel.yaml.scalarint import ScalarInt
 
     class DatesAreText(VersionedResolver):
         """YAML 1.2 without the implicit timestamp: ``2026-11-01`` loads as that text and is written as it was."""
@@ -60,15 +64,27 @@ def _rules() -> tuple[Any, Any]:
             style = '"' if _LINE_ENDS.search(data) else None
             return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
+    class KeepsDigits(RoundTripConstructor):
+        """Remembers how a whole number was written, for :func:`source_text`: ``007``, ``+5``."""
+
+        def construct_yaml_int(self, node: Any) -> Any:
+            value = super().construct_yaml_int(node)
+            if _AS_IT_IS.fullmatch(node.value):
+                return value
+            kept: Any = value if isinstance(value, ScalarInt) else ScalarInt(value)
+            kept.written = node.value
+            return kept
+
     Quotes.add_representer(str, Quotes.represent_str)
-    return DatesAreText, Quotes
+    KeepsDigits.add_constructor("tag:yaml.org,2002:int", KeepsDigits.construct_yaml_int)
+    return DatesAreText, Quotes, KeepsDigits
 
 
 def _yaml() -> YAML:
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="rt")
-    yaml.Resolver, yaml.Representer = _rules()
+    yaml.Resolver, yaml.Representer, yaml.Constructor = _rules()
     yaml.composer.warn_double_anchors = False
     yaml.preserve_quotes = True
     yaml.allow_unicode = True
@@ -207,6 +223,16 @@ def as_written(value: Any) -> Any:
     if not isinstance(value, float) or type(value) is float:
         return value
     return dump({"value": value}).removeprefix("value: ").strip()
+
+
+def source_text(value: Any) -> Any:
+    """A number of :func:`load` as the text that its author wrote: ``007``, ``0x1F``, ``0.10``; else the value."""
+    return getattr(value, "written", None) or as_written(value)
+
+
+def is_quoted(value: Any) -> bool:
+    """Whether a value of :func:`load` is a text that its author put in quotes, or into a block."""
+    return isinstance(value, str) and type(value) is not str
 
 
 def without_item(text: str, at: tuple[int, int]) -> str:

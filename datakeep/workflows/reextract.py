@@ -93,6 +93,7 @@ def reextract(
             found = compare(old, new, keys=keys, personal=personal, progress=keep.progress, scratch=folder)
         except UnknownName:  # a key that neither side has any more names nothing
             found = compare(old, new, personal=personal, progress=keep.progress, scratch=folder)
+        found = found.without_passwords(query.passwords)
         before, after = facts.get(entry.manifest, "source.extraction"), now.source["extraction"]
         return Reextracted(
             entry, found, str(now.source["database"]), tuple(moved(before, after)), datetime.now(UTC),

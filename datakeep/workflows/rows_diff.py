@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core import sizes
-from datakeep.core.errors import UnknownName
+from datakeep.core.errors import UnknownName, UsageError
+from datakeep.workflows import facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,9 +68,22 @@ def rows_between(
     keys = [column["name"] for column in columns if isinstance(column, dict) and column.get("key")]
     told = partial(compare, *sides, personal=personal, progress=keep.progress, scratch=folder)
     try:
-        return told(keys=keys), ""
+        found = told(keys=keys)
     except UnknownName:  # neither side has the key any more
-        return told(), ""
+        found = told()
+    return found.without_passwords(_passwords(old[0], new[0])), ""
+
+
+def _passwords(*entries: VersionEntry) -> set[str]:
+    """Those of the databases from which versions came, as far as this process knows them."""
+    from datakeep.extract.sql.address import address_of
+    from datakeep.extract.sql.passwords import passwords_of
+
+    found: set[str] = set()
+    for url in {facts.get(entry.manifest, "source.database") for entry in entries}:
+        with suppress(UsageError):  # a person may have stated what is no URL
+            found.update(passwords_of(address_of(str(url or ""))))
+    return found
 
 
 def _held(

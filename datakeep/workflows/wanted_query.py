@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile, SecretFound, UsageError
-from datakeep.formats.yaml import as_written
+from datakeep.core.parameter_types import type_of_text
+from datakeep.formats.yaml import as_written, is_quoted, source_text
 from datakeep.workflows import attachments
 from datakeep.workflows.exactness import exactness_of
 from datakeep.workflows.extraction_record import (
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from datakeep.formats.manifest import Source
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
+
+#: What is no number as an option takes it, and one of YAML: ``007``.
+_ZEROS = re.compile(r"[+-]?0[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ def first_query(wanted: Wanted) -> Query:
             "a query is run from its file, in a database: one of the two is not given",
             next_step=f"add {lacking}; to record a query that was run elsewhere: --query FILE and the exported files",
         )
-    return _query(wanted, _Text.of(wanted.sql), wanted.database, None, {})
+    return _query(wanted, _Text.of(wanted.sql), wanted.database, None, {}, {})
 
 
 def next_query(
@@ -154,22 +159,28 @@ def next_query(
     url = against or wanted.database or (source.database if source else None)
     if not url:
         raise UsageError(f"{name} records no database", next_step="name it: --database URL")
+    recorded = (source.parameters if source else None) or {}
     if wanted.sql is not None:
-        return _query(wanted, _Text.of(wanted.sql), url, None, {})
+        return _query(wanted, _Text.of(wanted.sql), url, None, {}, recorded)
     place = str(source.query if source else None)
-    recorded = repository.read(entry.commit, place)
-    if recorded is None:
+    content = repository.read(entry.commit, place)
+    if content is None:
         raise InvalidFile(
             f"{name} names the query {place}, which is not in its repository",
             next_step=f"give it again: datakeep update {entry.dataset} --sql FILE -m WHY",
         )
-    before = parameters_from_yaml((source.parameters if source else None) or {})
-    text = _Text(recorded, place, f"{place} of {name}", entry.dataset)
-    return _query(wanted, text, url, source, before)
+    before = parameters_from_yaml(recorded)
+    text = _Text(content, place, f"{place} of {name}", entry.dataset)
+    return _query(wanted, text, url, source, before, recorded)
 
 
 def _query(
-    wanted: Wanted, text: _Text, url: str, source: Source | None, before: Mapping[str, Parameter]
+    wanted: Wanted,
+    text: _Text,
+    url: str,
+    source: Source | None,
+    before: Mapping[str, Parameter],
+    recorded: Mapping[str, Any],
 ) -> Query:
     from datakeep.extract.sql.mistyped import doubts
     from datakeep.extract.sql.opening import open_database
@@ -178,7 +189,7 @@ def _query(
     database = open_database(url)
     database.folder = folder_of_files(source)
     _refuse_password(database, text, wanted)
-    before = {**before, **parameters_from_yaml(_as_stated(wanted.stated))}
+    before = {**before, **parameters_from_yaml(_as_stated(wanted.stated, recorded))}
     given = parameters_of(wanted.parameters, before)
     with told(text.shown, recorded=text.recorded):
         try:
@@ -203,13 +214,32 @@ def _query(
     )
 
 
-def _as_stated(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of a manifest that was read with its author's digits: ``0.10`` is no 0.1."""
-    written = {name: as_written(value) for name, value in parameters.items()}
+def _as_stated(parameters: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a manifest that was read with its author's digits and quotes: ``0.10`` is no 0.1, "7" no 7.
+
+    A text that stands there as it is ``recorded`` has been written by datakeep, and means what that does.
+    """
     return {
-        name: {"type": "decimal", "value": written[name]} if isinstance(value, float) else written[name]
+        name: value if isinstance(value, str) and value == recorded.get(name) else _one_stated(name, value)
         for name, value in parameters.items()
     }
+
+
+def _one_stated(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        text = {"value": source_text(value.get("value"))} if value.get("type") == "text" else {}
+        return as_written({**value, **text}) if "value" in value else value
+    if is_quoted(value):
+        if type_of_text(value) == "decimal":
+            raise UsageError(
+                f"source.parameters.{name}: {value!r} in quotes is a text, or a decimal as datakeep records it",
+                next_step=f"write {name}: {{type: decimal, value: {value}}}, or {{type: text, value: {value}}}",
+            )
+        return {"type": "text", "value": str(value)}
+    if isinstance(value, float):
+        return {"type": "decimal", "value": source_text(value)}
+    written = source_text(value)
+    return {"type": "text", "value": written} if _ZEROS.fullmatch(str(written)) else value
 
 
 def _refuse_password(database: Database, text: _Text, wanted: Wanted) -> None:

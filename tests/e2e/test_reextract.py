@@ -261,6 +261,21 @@ def test_without_a_key_rows_are_counted_as_wholes(queries: Queries, tmp_path: Pa
     assert "changed" not in text.partition("rows:")[2].splitlines()[0]
 
 
+def test_passwords_in_values_are_in_no_example(queries: Queries, tmp_path: Path) -> None:
+    path = tmp_path / "dsn.db"
+    rows = "INSERT INTO dsn VALUES (1, 'postgres://u:hunter2secret@h/db')"
+    url = sqlite_file(path, "CREATE TABLE dsn (id INTEGER PRIMARY KEY, k TEXT)", rows)
+    queries.register("dsn", "SELECT id, k FROM dsn ORDER BY id", url)
+    sqlite_file(path, "UPDATE dsn SET k = 'postgres://u:hunter3secret@h/db2'")
+    texts = [reextract(queries, "dsn", url, 3)]
+    queries.run("update", "dsn", "--rerun", "-m", "again")
+    for more in ((), ("--json",)):
+        texts.append(queries.run("diff", "dsn@v1", "dsn@v2", *more, code=3).out)
+    for text in texts:
+        assert "secret" not in text
+        assert "postgres://u@h/db2 (password withheld)" in text
+
+
 def test_files_that_were_written_anew(queries: Queries, tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("id,v\n1,x\n2,y\n")

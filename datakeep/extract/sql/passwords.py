@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 from datakeep.extract.sql.address import secrets_of
 
@@ -19,18 +20,31 @@ _SHORTEST = 6
 #: Of a line of libpq's password file: fields end in a colon, which a backslash takes for itself.
 _FIELD = re.compile(r"((?:\\.|[^:\\])*)(?::|$)", re.DOTALL)
 _FIELDS = 5
+#: What is left as it is by those who escape a password: nothing, a path's characters, what no URL needs escaped.
+_UNESCAPED = ("", "/", ":", "/:", "!$&'()*+,;=", "!$&'()*+,;=:")
+_ESCAPE = re.compile("%[0-9A-F]{2}")
 _LARGEST_FILE = 1 << 20
 
 
 def passwords_of(address: Address) -> tuple[str, ...]:
     """Each password of the URL and, for PostgreSQL, of PGPASSWORD and of libpq's password file, that is no mere word.
 
+    In its forms: as it is, and escaped as in URLs.
     Which line of the file libpq has taken is not asked: all of them are secrets.
     """
     found = [*secrets_of(address)]
     if address.dialect == "postgres":
         found += [os.environ.get("PGPASSWORD", ""), *_in_file()]
-    return tuple(dict.fromkeys(one for one in found if len(one) >= _SHORTEST))
+    return tuple(dict.fromkeys(form for one in found if len(one) >= _SHORTEST for form in _forms(one)))
+
+
+def _forms(password: str) -> Iterator[str]:
+    """A password, and how it stands in URLs: with more or fewer characters escaped, in digits of either case."""
+    yield password
+    for safe in _UNESCAPED:
+        escaped = quote(password, safe=safe)
+        yield from (escaped, _ESCAPE.sub(lambda found: found[0].lower(), escaped))
+    yield quote_plus(password)
 
 
 def _in_file() -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
@@ -63,6 +63,7 @@ class SqliteDatabase(Database):
         try:
             with _faults(path):
                 connection.execute("PRAGMA trusted_schema = OFF")
+                _know_json(connection)
                 connection.execute("BEGIN")
                 began = connection.execute(
                     "SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'), count(*) FROM sqlite_master"
@@ -101,12 +102,16 @@ class _SqliteSession(Session):
         try:
             with self._reading_only(), _faults(self._path, self._timeout_s, stopped):
                 self._prepare(text, bound)
+            # Before the query runs: a schema that changes, were it by a temporary view, aborts a running one.
+            declared = self._declared(statement)
+            with self._reading_only(), _faults(self._path, self._timeout_s, stopped):
                 cursor = self._connection.execute(text, bound)
             names = [column[0] for column in cursor.description or ()]
             check_columns(names, exactness)
             if exactness.decimals:
                 raise _no_decimals(next(iter(exactness.decimals)))
-            declared = self._declared(statement, len(names))
+            if len(declared) != len(names):
+                declared = [""] * len(names)
             with _faults(self._path, self._timeout_s, stopped):
                 columns, head = self._columns(cursor, names, declared, text, bound, exactness)
             yield _SqliteResult(cursor, head, columns, exactness, (self._path, self._timeout_s, stopped))
@@ -194,19 +199,20 @@ class _SqliteSession(Session):
             return place_of(match[1], text)
         return len(text.rstrip()) if said == "incomplete input" else None
 
-    def _declared(self, statement: Statement, count: int) -> list[str]:
-        """The declared type of each column that is plainly one of a table, else ''; a view's columns have them."""
+    def _declared(self, statement: Statement) -> list[str]:
+        """The declared type of each column that is plainly one of a table, else ''; a view's columns have them.
+
+        Empty if none is known: a view takes less than a query, such as no ORDER BY of a compound.
+        """
         text = substituted(statement, lambda _: "NULL").text
         name = "datakeep_columns"
         try:
             self._connection.execute(f"CREATE TEMP VIEW {name} AS {text}")
             found = [row[2] or "" for row in self._connection.execute(f"PRAGMA temp.table_info({name})")]
             self._connection.execute(f"DROP VIEW temp.{name}")
-        except (
-            sqlite3.Error
-        ):  # a view takes less than a query, such as no ORDER BY of a compound; then none is known
-            return [""] * count
-        return found if len(found) == count else [""] * count
+        except sqlite3.Error:
+            return []
+        return found
 
     def _columns(
         self, cursor: sqlite3.Cursor, names: list[str], declared: list[str], text: str, bound: Mapping[str, Any],
@@ -260,6 +266,12 @@ class _SqliteResult:
             row += len(rows)
             with _faults(*self._limits):
                 rows = self._cursor.fetchmany(pace.rows)
+
+
+def _know_json(connection: sqlite3.Connection) -> None:
+    """Let SQLite declare its table-valued functions of JSON now: when it does, it asks for what no query may."""
+    with suppress(sqlite3.OperationalError):  # a SQLite that was built without them
+        connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").close()
 
 
 def _path(url: str) -> Path:

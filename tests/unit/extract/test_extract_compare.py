@@ -9,7 +9,8 @@ from collections import Counter
 from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +23,11 @@ from datakeep.core.errors import NoSpace, SourceEmpty, SourceMalformed, UnknownN
 from datakeep.core.progress import Silent
 from datakeep.extract import compare as compare_module
 from datakeep.extract.compare import compare
+from datakeep.workflows.rows_diff import _passwords
 
 if TYPE_CHECKING:
     from datakeep.extract.comparison import Comparison
+    from datakeep.formats.version import VersionEntry
 
 TOKYO = timezone(timedelta(hours=9))
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -381,3 +384,17 @@ def test_what_is_printed_is_short_and_says_same(tmp_path: Path) -> None:
     assert "~ c0: int64 → string" in "\n".join(lines)
     same = list(comparison_lines(of([old], [old], "k"), "t@v1", "extracted now"))
     assert same == ["same content: t@v1 and extracted now have the same 20 rows, compared by k in 51 columns"]
+
+
+def test_the_databases_own_password_is_in_no_example(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "rd-Pw%7/x:y")
+    manifest = {"source": {"database": "postgresql://reader@host/plant"}}
+    known = _passwords(*[cast("VersionEntry", SimpleNamespace(manifest=manifest))] * 2)
+    sides = []
+    for name, k in (("old", "is rd-Pw%7/x:y"), ("new", "none")):
+        pq.write_table(pa.table({"id": [1], "k": [k]}), tmp_path / f"{name}.parquet")
+        sides.append([(f"{name}.parquet", tmp_path / f"{name}.parquet")])
+    for keys in ([], ["id"], ["k"]):
+        found = compare(*sides, keys=keys, personal=False, progress=Silent())
+        assert "rd-Pw" in str(found)
+        assert "rd-Pw" not in str(found.without_passwords(known))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datakeep.core.errors import UsageError
 from datakeep.core.secrets import find_secret
 from datakeep.extract.sql.interface import Parameter, SourceColumn, Table, TableColumn
 from datakeep.extract.sql.parameters import parameters_from_yaml, parameters_of
@@ -20,6 +21,7 @@ from datakeep.formats.manifest import Source
 from datakeep.workflows.extraction_record import _columns, dictionary, stated_parameter
 from datakeep.workflows.publish import _taken
 from datakeep.workflows.source_moved import explanations, moved
+from datakeep.workflows.wanted_query import _as_stated
 
 _ZONES = st.none() | st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 _VALUES = {
@@ -74,6 +76,39 @@ def test_parameters_are_read_back_as_they_were(parameters: dict[str, Parameter])
 def test_a_parameter_is_stated_plainly_where_that_is_read_as_the_same(option: str, stated: object) -> None:
     ((name, parameter),) = parameters_of([option]).items()
     assert stated_parameter(name, parameter) == stated
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "value"),
+    [
+        *(
+            (f"{{type: text, value: {one}}}", "text", one)
+            for one in ["007", "-007", "010", "0x1F", "0o17", "1_000", "+5", "1e3", "0.10"]
+        ),
+        ("007", "text", "007"),
+        ('"7"', "text", "7"),
+        ("'2026-11-01'", "text", "2026-11-01"),
+        ('"true"', "text", "true"),
+        ("+5", "integer", 5),
+        ("12", "integer", 12),
+        ("0.10", "decimal", Decimal("0.10")),
+        ("{type: decimal, value: '0.05'}", "decimal", Decimal("0.05")),
+        ("2026-11-01", "date", date(2026, 11, 1)),
+    ],
+)
+def test_a_parameter_of_a_manifest_is_the_text_that_its_author_wrote(
+    written: str, kind: str, value: Any
+) -> None:
+    document = yaml.load(f"parameters: {{p: {written}}}\n", what="a test")
+    (found,) = parameters_from_yaml(_as_stated(document["parameters"], {})).values()
+    assert _exactly(found) == _exactly(Parameter(kind, value))
+
+
+def test_a_decimal_in_quotes_is_what_datakeep_recorded_or_refused() -> None:
+    stated = yaml.load("rate: '0.05'\n", what="a test")
+    assert parameters_from_yaml(_as_stated(stated, {"rate": "0.05"}))["rate"].type == "decimal"
+    with pytest.raises(UsageError, match="a text, or a decimal as datakeep records it"):
+        _as_stated(stated, {"rate": "0.06"})
 
 
 def test_parameters_are_shown_with_the_types_that_are_stated() -> None:

@@ -9,6 +9,7 @@ import pytest
 from datakeep.core.errors import UsageError
 from datakeep.extract.sql.address import address_of, secrets_of
 from datakeep.extract.sql.faults import DatabaseUnreachable
+from datakeep.extract.sql.passwords import passwords_of
 from datakeep.extract.sql.postgres_place import completed, refuse_foreign_socket
 
 SECRET = "s3cr3t-Wort"
@@ -143,3 +144,11 @@ def test_a_socket_of_another_machine_is_not_taken_for_one_of_this(monkeypatch):
     refuse_foreign_socket("postgresql://u@/wh?host=/tmp/sock")
     with pytest.raises(DatabaseUnreachable, match="a socket of the machine far"):
         refuse_foreign_socket("postgresql://u@far:5432/wh?host=/tmp/sock")
+
+
+def test_a_password_is_known_in_the_forms_that_it_has_in_urls() -> None:
+    known = passwords_of(address_of("duckdb:///x.duckdb"))
+    assert known == ()
+    known = passwords_of(address_of("mysql://reader:rd-Pw%257%2Fx%3Ay+z@host/plant"))
+    for form in ("rd-Pw%7/x:y+z", "rd-Pw%257%2Fx%3Ay%2Bz", "rd-Pw%257%2fx%3ay%2bz", "rd-Pw%257%2Fx:y+z"):
+        assert form in known, form

@@ -188,6 +188,29 @@ def test_dates_and_booleans_stay_what_sqlite_has_and_the_declared_type_is_record
     assert [column.database_type for column in columns] == ["date", "boolean"]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT id FROM o UNION ALL SELECT id FROM o",
+        "SELECT id, (SELECT count(*) FROM ci WHERE v = o.c) AS n FROM o",
+        "SELECT id FROM o WHERE EXISTS (SELECT 1 FROM ci WHERE v = o.c)",
+        "SELECT CASE WHEN id > 5 THEN (SELECT max(v) FROM ci) END AS m FROM o",
+        "SELECT o.id, x.value FROM o, json_each('[1,2]') x",
+        "SELECT o.id, x.atom FROM o, json_tree('[1,2]') x",
+    ],
+)
+def test_what_opens_a_table_while_it_runs_or_takes_json_apart_is_read_whole(file, query):
+    url = made(
+        file,
+        "CREATE TABLE o (id INTEGER PRIMARY KEY, c INT)",
+        "CREATE TABLE ci (k TEXT PRIMARY KEY, v INT)",
+        "INSERT INTO ci VALUES ('a', 1), ('b', 7)",
+        "INSERT INTO o VALUES (?, ?)",
+        rows=[(at, at % 3) for at in range(20)],
+    )
+    assert sorted(rows_of(extracted(url, query)[0]), key=repr) == sorted(read_again(file, query), key=repr)
+
+
 def test_rows_of_a_megabyte_each_are_kept_whole_in_batches_that_stay_small(file):
     blobs = [(os.urandom(1 << 20),) for _ in range(40)]
     url = made(file, "create table t(x)", "insert into t values (?)", rows=blobs)
