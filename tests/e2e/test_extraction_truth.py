@@ -331,6 +331,31 @@ def test_a_function_that_is_made_anew_is_told(queries: Queries, postgres: Postgr
     ]
 
 
+def test_an_aggregate_is_recorded_and_what_an_operator_may_call_is_not_known(
+    queries: Queries, url: str, postgres: PostgresServer
+) -> None:
+    made = "CREATE AGGREGATE sales.mysum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '{}')"
+    with postgres.connect("truth") as connection:
+        connection.execute(made.format(0))
+    queries.register("mysum", "SELECT sales.mysum(line) AS x FROM sales.items", url)
+    queries.register("none", "SELECT sum(line) AS x FROM sales.items", url)
+    assert queries.source("none")["extraction"]["functions"] == []
+    with postgres.connect("truth") as connection:
+        connection.execute("DROP AGGREGATE sales.mysum(int)")
+        connection.execute(made.format(5))
+    moved = json.loads(queries.run("reextract", "mysum", "--against", url, "--json", code=3).out)["moved"]
+    assert len(moved) == 1
+    assert moved[0].startswith("the definition of the function sales.mysum(integer) has changed: ")
+    with postgres.connect("truth") as connection:
+        connection.execute("CREATE OPERATOR sales.|#| (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl)")
+    queries.register(
+        "operated", "SELECT line OPERATOR(sales.|#|) 1 AS x FROM sales.items ORDER BY order_id, line", url
+    )
+    with postgres.connect("truth") as connection:
+        connection.execute("DROP OPERATOR sales.|#| (int, int); DROP AGGREGATE sales.mysum(int)")
+    assert queries.source("operated")["extraction"].get("functions") is None
+
+
 def test_a_table_that_others_inherit_has_no_certain_key(
     queries: Queries, url: str, postgres: PostgresServer
 ) -> None:
