@@ -91,7 +91,7 @@ def _lines(found: Reextracted) -> Iterator[str]:
     if found.comparison.why_by_row:
         dataset = found.entry.dataset
         yield (
-            "  to compare by key, state the one that the rows have, columns[].key in the manifest: "
+            "  to compare by key, if the rows have one, state it as columns[].key in the manifest: "
             f"datakeep update {dataset} --manifest FILE -m WHY"
         )
     for what in found.moved:

@@ -158,7 +158,7 @@ class Extraction(Part):
     functions: list[CalledFunction] | None = Field(
         default=None,
         description="functions that the query or its views call, none of the database's own or an extension's; "
-        "absent where that was not asked",
+        "absent where that was not asked, or cannot be told",
     )
     as_text: list[str] = Field(default_factory=list)
     decimals: dict[str, list[int]] = Field(default_factory=dict)

@@ -7,7 +7,7 @@ temporary folder, which then are the source of a version like any other. What is
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +164,7 @@ def _run(
 ) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
-    from datakeep.extract.sql.ties import Ties, doubtful_order
+    from datakeep.extract.sql.ties import Ties, doubtful_order, wider_equality
     from datakeep.workflows.check_sql import with_catalogue
 
     started = datetime.now(UTC)
@@ -178,9 +178,13 @@ def _run(
         hidden = Withholding(query.passwords)
         columns = dictionary(origins, tables, hidden)
         keys = [column for column, known in columns.items() if known.get("key")]
-        sorting = doubtful_order(query.statement, tables)
+        sorting = doubtful_order(query.statement, tables, by_values=False)
+        if sorting and sorting.exact_texts and wider_equality(query.statement.dialect, session.ask):
+            sorting = replace(sorting, exact_texts=False)
         ties = Ties(sorting) if sorting else None
         with session.run(query.statement, query.parameters, query.exactness) as result:
+            if ties:
+                ties.told_types(result.columns)
             parts = write_parts(
                 result,
                 folder,

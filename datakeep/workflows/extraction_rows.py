@@ -35,7 +35,7 @@ def rows_said(
     """
     if note := drop_false_key(query.statement, tables, columns, files):
         yield note
-    if ties is not None and (said := told_order(query.shown, ties.sorting, ties.found)):
+    if ties is not None and (said := told_order(query.shown, ties.sorting, ties.found, ties.doubt)):
         yield Note(said, said.partition(": ")[2])
 
 

@@ -205,18 +205,20 @@ def row_notes(query: Query, rows: int) -> Iterator[str]:
         )
 
 
-def told_order(shown: str, sorting: Sorting, found: bool | None) -> str | None:
+def told_order(shown: str, sorting: Sorting, found: bool | None, doubt: str = "") -> str | None:
     """What to say of it, in a sentence; None where the rows tell that none tie.
 
     Args:
         shown: What the query is called.
         sorting: Of the query.
         found: As :class:`Ties` has it; None before any row was seen.
+        doubt: As :class:`Ties` has it.
     """
     if found is False:
         return None
     columns = ", ".join(sorting.columns)
-    what = f"rows tie under its ORDER BY {columns}" if found else "its ORDER BY is not known to leave no ties"
+    unknown = "its ORDER BY is not known to leave no ties" + (f" ({doubt})" if doubt else "")
+    what = f"rows tie under its ORDER BY {columns}" if found else unknown
     return (
         f"{shown}: {what}, whose order is the database's choice: the same rows in another order are other bytes, and "
         "a version of their own (reextract compares rows whatever their order); add the columns of a key at the end "

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -135,6 +137,65 @@ def test_rows_that_tie_are_said_once(queries: Queries, url: str, tmp_path: Path)
     assert json.loads(
         queries.run("check-sql", "--json", queries.write("t.sql", text), "--database", url).out
     )["derivable"]
+
+
+#: What makes the rows, what is kept of them, and what is said of their order.
+WIDER = {
+    "numeric": (
+        "CREATE TABLE w.t AS SELECT 1 AS id, 1.0 AS n UNION ALL SELECT 2, 1.00",
+        "id, n",
+        "values of n",
+    ),
+    "alone": ("CREATE TABLE w.t AS SELECT 1.0 AS n UNION ALL SELECT 1.00", "n", "values of n"),
+    "interval": (
+        "CREATE TABLE w.t AS SELECT 1 AS id, interval '1 day' AS n UNION ALL SELECT 2, interval '24:00'",
+        "id, n",
+        "values of n",
+    ),
+    "collation": (
+        (
+            "CREATE COLLATION w.nd (provider = icu, locale = 'und-u-ks-level2', deterministic = false); "
+            "CREATE TABLE w.t (id int, n text COLLATE w.nd); INSERT INTO w.t VALUES (1, 'a'), (2, 'A')"
+        ),
+        "id, n",
+        "texts that differ",
+    ),
+    "digits": (
+        "CREATE TABLE w.t (id int, n numeric(5, 2), s text); INSERT INTO w.t VALUES (1, 1.0, 'a'), (2, 2.00, 'b')",
+        "id, n, s",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WIDER)
+def test_rows_that_are_equal_to_the_database_only_are_not_taken_for_ordered(
+    queries: Queries, url: str, postgres: PostgresServer, name: str
+) -> None:
+    made, columns, doubt = WIDER[name]
+    with postgres.connect("truth") as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS w CASCADE; CREATE SCHEMA w; {made}")
+    out = queries.register(f"wide-{name}", f"SELECT {columns} FROM w.t ORDER BY n", url).out
+    with postgres.connect("truth") as connection:
+        connection.execute("DROP SCHEMA w CASCADE")
+    if doubt is None:
+        assert "ORDER BY" not in out
+    else:
+        assert f"its ORDER BY is not known to leave no ties ({doubt}" in " ".join(out.split())
+
+
+def test_a_collation_of_a_file_s_columns_or_of_the_query_leaves_ties(
+    queries: Queries, tmp_path: Path
+) -> None:
+    rows = "INSERT INTO t VALUES (1, 'a'), (2, 'A')"
+    with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
+        connection.executescript(f"CREATE TABLE t (id INTEGER, g TEXT COLLATE NOCASE); {rows}")
+    duckdb.connect(tmp_path / "c.duckdb").execute(f"CREATE TABLE t (id INTEGER, g TEXT); {rows}").close()
+    sqlite, plain = f"sqlite:///{tmp_path / 'c.db'}", f"duckdb:///{tmp_path / 'c.duckdb'}"
+    for at, (url, order) in enumerate(((sqlite, "g"), (plain, "g COLLATE NOCASE"))):
+        said = queries.register(f"collated-{at}", f"SELECT id, g FROM t ORDER BY {order}", url).out
+        assert "its ORDER BY is not known to leave no ties" in " ".join(said.split())
+    assert "ORDER BY" not in queries.register("binary", "SELECT id, g FROM t ORDER BY g", plain).out
 
 
 def test_what_is_collected_in_no_order_is_not_derivable(
@@ -268,6 +329,31 @@ def test_a_function_that_is_made_anew_is_told(queries: Queries, postgres: Postgr
             "…S $function$SELECT x$function$ → …S $function$SELECT x + 0$function$"
         ),
     ]
+
+
+def test_an_aggregate_is_recorded_and_what_an_operator_may_call_is_not_known(
+    queries: Queries, url: str, postgres: PostgresServer
+) -> None:
+    made = "CREATE AGGREGATE sales.mysum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '{}')"
+    with postgres.connect("truth") as connection:
+        connection.execute(made.format(0))
+    queries.register("mysum", "SELECT sales.mysum(line) AS x FROM sales.items", url)
+    queries.register("none", "SELECT sum(line) AS x FROM sales.items", url)
+    assert queries.source("none")["extraction"]["functions"] == []
+    with postgres.connect("truth") as connection:
+        connection.execute("DROP AGGREGATE sales.mysum(int)")
+        connection.execute(made.format(5))
+    moved = json.loads(queries.run("reextract", "mysum", "--against", url, "--json", code=3).out)["moved"]
+    assert len(moved) == 1
+    assert moved[0].startswith("the definition of the function sales.mysum(integer) has changed: ")
+    with postgres.connect("truth") as connection:
+        connection.execute("CREATE OPERATOR sales.|#| (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl)")
+    queries.register(
+        "operated", "SELECT line OPERATOR(sales.|#|) 1 AS x FROM sales.items ORDER BY order_id, line", url
+    )
+    with postgres.connect("truth") as connection:
+        connection.execute("DROP OPERATOR sales.|#| (int, int); DROP AGGREGATE sales.mysum(int)")
+    assert queries.source("operated")["extraction"].get("functions") is None
 
 
 def test_a_table_that_others_inherit_has_no_certain_key(

@@ -361,7 +361,7 @@ def test_who_sees_other_rows_is_not_told_that_the_source_has_lost_them(
     said = reextract(queries, "keyed", shop, 3)
     assert "id is not unique in the new rows" in said
     assert (
-        "state the one that the rows have, columns[].key in the manifest: datakeep update keyed --manifest"
+        "by key, if the rows have one, state it as columns[].key in the manifest: datakeep update keyed --manifest"
         in said
     )
 

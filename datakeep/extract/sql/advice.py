@@ -10,6 +10,7 @@ from datakeep.extract.sql.advice_joins import on_joins
 from datakeep.extract.sql.advice_kinds import DERIVABILITY as DERIVABILITY  # noqa: PLC0414
 from datakeep.extract.sql.advice_kinds import KINDS as KINDS  # noqa: PLC0414  handed on
 from datakeep.extract.sql.advice_kinds import Advice as Advice  # noqa: PLC0414, TC001
+from datakeep.extract.sql.advice_laterals import on_laterals
 from datakeep.extract.sql.advice_rows import on_rows
 from datakeep.extract.sql.advice_values import on_values
 from datakeep.extract.sql.join_questions import JoinCount as JoinCount  # noqa: PLC0414
@@ -43,6 +44,7 @@ def advise(statement: Statement, tables: Mapping[str, Table] | None) -> list[Adv
         *on_rows(reading, sources, relations),
         *on_floats(reading, sources, tables),
         *on_joins(reading, sources, relations),
+        *on_laterals(reading, sources, relations),
         *on_quoted(reading),
     }
     return sorted(found)

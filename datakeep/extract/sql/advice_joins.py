@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datakeep.extract.sql.sources import Source, Sources
 
 #: Aggregates that a repeated row leaves as they are.
-_UNMOVED = (exp.Max, exp.Min, exp.AnyValue, exp.LogicalAnd, exp.LogicalOr)
+UNMOVED = (exp.Max, exp.Min, exp.AnyValue, exp.LogicalAnd, exp.LogicalOr)
 _ROW = "*"
 
 
@@ -134,7 +134,7 @@ def _on_multiplying(
 ) -> Iterator[Advice]:
     found = [one for one in joins if frame.relations[one.source.alias].known and multiplies(frame, one)]
     distinct = select.args.get("distinct")
-    grouped = _is_grouped(select)
+    grouped = is_grouped(select)
     if found and distinct and not distinct.args.get("on") and not grouped:
         names = ", ".join(_shown(one, sources) for one in found)
         way_out = "ask with EXISTS whether there is one, or join on a key; then DISTINCT has nothing to hide"
@@ -152,7 +152,8 @@ def _on_multiplying(
         yield _multiplying(reading, one, sources, frame)
 
 
-def _is_grouped(select: exp.Expr) -> bool:
+def is_grouped(select: exp.Expr) -> bool:
+    """Whether rows of ``select`` stand for several, by GROUP BY or an aggregate."""
     own = (one for part in select.expressions for one in part.find_all(exp.AggFunc))
     return bool(select.args.get("group")) or any(not isinstance(one.parent, exp.Window) for one in own)
 
@@ -168,7 +169,7 @@ def _moving(select: exp.Expr, frame: Frame, found: list[Joined]) -> list[Joined]
         return found
     moved: set[str] = set()
     for one in (one for part in select.expressions for one in part.find_all(exp.AggFunc)):
-        if not isinstance(one, _UNMOVED) and not one.find(exp.Distinct):
+        if not isinstance(one, UNMOVED) and not one.find(exp.Distinct):
             names = {column[0] for node in one.find_all(exp.Column) if (column := frame.column(node))}
             moved |= names if names and not names & grain else set()
     return [one for one in found if one.source.alias not in moved and moved & set(one.earlier)]
@@ -198,7 +199,7 @@ def _multiplying(reading: Reading, joined: Joined, sources: Sources, frame: Fram
 def _on_distinct(reading: Reading, select: exp.Expr, frame: Frame) -> Iterator[Advice]:
     """By the text alone: DISTINCT over a join of which only one side comes out."""
     distinct = select.args.get("distinct")
-    if not distinct or distinct.args.get("on") or _is_grouped(select):
+    if not distinct or distinct.args.get("on") or is_grouped(select):
         return
     sides = [_sides(one, frame) for one in select.expressions]
     if all(sides) and len({name for one in sides for name in one}) == 1:

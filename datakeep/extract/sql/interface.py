@@ -301,7 +301,7 @@ class Session(ABC):
     def functions(self, names: Collection[str]) -> list[Function] | None:  # noqa: ARG002
         """Those of these functions, as a query calls them, that are no part of the database or an extension.
 
-        None where that was not asked.
+        None where that was not asked, or cannot be told.
         """
         return None
 

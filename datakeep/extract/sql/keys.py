@@ -118,6 +118,11 @@ def keys_of(
     return _derived(select, sources, tables, 0).keys
 
 
+def lateral_of(select: exp.Select, sources: Sources, tables: Mapping[str, Relation]) -> Relation:
+    """What is known of a LATERAL subquery's rows, of those that belong to one row before it."""
+    return _derived(select, sources, tables, 0, lateral=True)
+
+
 def relation_of(table: Table) -> Relation:
     """What the catalogue knows of a table; a unique set that may hold NULL joins one row at most all the same."""
     keys = [] if table.inherited else [table.primary_key, *table.unique]
@@ -156,7 +161,9 @@ def _add_outer(frame: Frame, part: exp.Expr) -> None:
         return
     for one, other in ((part.left, part.right), (part.right, part.left)):
         column = frame.column(one)
-        if column and isinstance(other, exp.Column) and other.table.lower() not in {"", *frame.relations}:
+        outer = [node.table.lower() for node in other.find_all(exp.Column)]
+        plain = other.find(exp.Query, exp.Any, exp.All, exp.Rand, exp.Anonymous) is None
+        if column and outer and plain and not {"", *frame.relations} & set(outer):
             frame.constants.add(column)
 
 
@@ -203,12 +210,16 @@ def _relation(source: Source, sources: Sources, tables: Mapping[str, Relation], 
     return Relation()
 
 
-def _derived(select: exp.Select, sources: Sources, tables: Mapping[str, Relation], depth: int) -> Relation:
+def _derived(
+    select: exp.Select, sources: Sources, tables: Mapping[str, Relation], depth: int, *, lateral: bool = False
+) -> Relation:
     """The columns and keys of a subquery's result."""
     frame = Frame()
     for source in sources.of(select):
         frame.relations[source.alias] = _relation(source, sources, tables, depth)
     _add_conditions(frame, select)
+    for part in _all_conditions(select) if lateral else ():
+        _add_outer(frame, part)
     starred = any(one.is_star for one in select.expressions)
     outputs = {one.alias_or_name.lower(): one.unalias() for one in select.expressions if not one.is_star}
     columns = frozenset(outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -15,28 +16,61 @@ if TYPE_CHECKING:
     from datakeep.extract.sql.sources import Sources
 
 
-def is_total(query: exp.Expr, order: exp.Expr, sources: Sources, tables: Mapping[str, Relation]) -> bool:
-    """Whether rows that tie under ``order`` are the same rows in all that comes out."""
+#: Collations under which only the same texts are equal, whatever else a database calls so.
+_BINARY = re.compile(r"(?i)(pg_catalog\.)?(c|posix|ucs_basic|binary|c\.utf-?8|pg_c_utf8|\w+_bin2?)")
+
+
+def is_total(
+    query: exp.Expr,
+    order: exp.Expr,
+    sources: Sources,
+    tables: Mapping[str, Relation],
+    *,
+    by_values: bool = True,
+) -> bool:
+    """Whether rows that tie under ``order`` are the same rows in all that comes out.
+
+    Args:
+        query: The SELECT, or several in one.
+        order: Its ORDER BY.
+        sources: Those of the whole tree.
+        tables: What is known of each base table, by its name as the query writes it.
+        by_values: Whether rows are taken for the same that are equal in each column, which ``1.0`` and ``1.00`` are.
+    """
     keys = [sorted_by(one, query) for one in order.expressions]
     if isinstance(query, exp.SetOperation | exp.Subquery):
         names = {one.alias_or_name.lower() for one in query.selects}
-        return bool(names) and names <= {one.name.lower() for one in keys if one is not None}
+        return by_values and bool(names) and names <= {one.name.lower() for one in keys if one is not None}
     frame = frame_of(query, sources, tables)
     columns = columns_of(frame, keys)
     group = query.args.get("group")
     if group and all(one in keys or frame.determines(columns, [one]) for one in group.expressions):
         return True
-    if all(any(key == one.unalias() for key in keys) for one in query.expressions if not one.is_star):
+    if by_values and all(
+        any(key == one.unalias() for key in keys) for one in query.expressions if not one.is_star
+    ):
         return not any(one.is_star for one in query.expressions) or frame.determines(
             columns, query.expressions
         )
-    return not group and frame.determines(columns, query.expressions)
+    if group or not frame.determines(columns, query.expressions):
+        return False
+    return by_values or _of_whole_rows(frame, columns, query.expressions)
+
+
+def _of_whole_rows(frame: Frame, known: set[Column], outputs: Sequence[exp.Expr]) -> bool:
+    """Whether all that ``outputs`` use stands in rows that ``known`` has a key of."""
+    closed = frame.closure(known)
+    whole = {alias for alias in frame.relations if (alias, "*") in closed}
+    if any(one.is_star or one.find(exp.Star) for one in outputs):
+        return whole == set(frame.relations)
+    used = [frame.column(column) for one in outputs for column in one.find_all(exp.Column)]
+    return all(column is not None and column[0] in whole for column in used)
 
 
 def sorted_by(ordered: exp.Expr, query: exp.Expr) -> exp.Expr:
     """What an ORDER BY's part sorts by: behind an ordinal or an alias stands an expression of the SELECT."""
     node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
-    node = node.this if isinstance(node, exp.Collate) else node
+    node = node.this if isinstance(node, exp.Collate) and not is_wider(node) else node
     selects = query.selects if isinstance(query, exp.Query) else []
     if isinstance(node, exp.Literal) and node.is_int and 0 < int(node.name) <= len(selects):
         chosen = selects[int(node.name) - 1]
@@ -45,6 +79,13 @@ def sorted_by(ordered: exp.Expr, query: exp.Expr) -> exp.Expr:
         named = next((one for one in selects if isinstance(one, exp.Alias) and one.alias == node.name), None)
         return named.unalias() if named is not None else node
     return node
+
+
+def is_wider(collate: exp.Collate) -> bool:
+    """Whether texts that differ may be equal under what COLLATE names."""
+    named = collate.expression
+    written = ".".join(one.name for one in named.find_all(exp.Identifier)) or named.name or named.sql()
+    return _BINARY.fullmatch(written) is None
 
 
 def columns_of(frame: Frame, keys: Sequence[exp.Expr]) -> set[Column]:

@@ -17,7 +17,7 @@ from datakeep.extract.sql.exact import exact, refusal
 from datakeep.extract.sql.faults import NotExact
 from datakeep.extract.sql.interface import Database, Session, Snapshot
 from datakeep.extract.sql.placeholders import substituted
-from datakeep.extract.sql.postgres_catalogue import functions, is_volatile, owners, table
+from datakeep.extract.sql.postgres_catalogue import functions, has_unnamed, is_volatile, owners, table
 from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, failures
 from datakeep.extract.sql.postgres_describe import describe
 from datakeep.extract.sql.postgres_encodings import is_untranslatable, located
@@ -231,10 +231,15 @@ class PostgresSession(Session):
         with self._savepoint(), self._complaints():
             return [name for name in functions if is_volatile(self._connection, name)]
 
-    def functions(self, names: Collection[str]) -> list[Function]:
-        """By ``pg_proc``; of one name there may be several, and which one is called the types tell."""
+    def functions(self, names: Collection[str]) -> list[Function] | None:
+        """By ``pg_proc``; of one name there may be several, and which one is called the types tell.
+
+        None where none is named, and an operator or a cast of somebody's own may call one.
+        """
         with self._savepoint(), self._complaints():
             found = [one for name in names for one in functions(self._connection, name)]
+            if not found and has_unnamed(self._connection):
+                return None
         return list(dict.fromkeys(found))
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:

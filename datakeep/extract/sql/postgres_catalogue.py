@@ -52,17 +52,38 @@ WHERE lower(p.proname) = lower($1::text) AND p.provolatile = 'v'
       AND CASE WHEN $2::text = '' THEN pg_function_is_visible(p.oid) ELSE lower(n.nspname) = lower($2::text) END
 LIMIT 1
 """
-#: Aggregates have no definition of this form. What an extension made is told by its version, not by us.
+#: An aggregate's definition is made of what says what it gives: PostgreSQL has no text of it. What an extension made
+#: is told by its version, not by us.
 _FUNCTIONS = """
 SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
-       pg_get_functiondef(p.oid), pg_get_userbyid(p.proowner)::text
+       CASE WHEN p.prokind = 'a' THEN (
+           SELECT format('CREATE AGGREGATE %I.%I(%s) (%s)', n.nspname, p.proname,
+               pg_get_function_identity_arguments(p.oid), concat_ws(', ',
+                   'SFUNC = ' || g.aggtransfn::text, 'STYPE = ' || g.aggtranstype::regtype::text,
+                   'FINALFUNC = ' || nullif(g.aggfinalfn::oid, 0)::regproc::text,
+                   'INITCOND = ' || quote_literal(g.agginitval)))
+           FROM pg_aggregate AS g WHERE g.aggfnoid = p.oid
+       ) ELSE pg_get_functiondef(p.oid) END, pg_get_userbyid(p.proowner)::text
 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-WHERE lower(p.proname) = lower($1::text) AND p.prokind IN ('f', 'w')
+WHERE lower(p.proname) = lower($1::text) AND p.prokind IN ('f', 'w', 'a')
       AND n.nspname NOT IN ('pg_catalog', 'information_schema')
       AND CASE WHEN $2::text = '' THEN pg_function_is_visible(p.oid) ELSE lower(n.nspname) = lower($2::text) END
       AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
                       AND d.deptype = 'e')
 ORDER BY 1
+"""
+#: Whether somebody has made an operator, or a cast with a function: which a query calls, its text does not name.
+_UNNAMED = """
+SELECT 1 WHERE EXISTS (
+    SELECT FROM pg_operator AS o JOIN pg_namespace AS n ON n.oid = o.oprnamespace
+    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND NOT EXISTS (
+        SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e')
+) OR EXISTS (
+    SELECT FROM pg_cast AS c JOIN pg_proc AS p ON p.oid = c.castfunc JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND NOT EXISTS (
+        SELECT FROM pg_depend AS d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+)
 """
 _OWNERS = {
     "table": """
@@ -116,6 +137,11 @@ def functions(connection: Connection, function: str) -> list[Function]:
     schema, _, name = function.rpartition(".")
     rows = connection.rows(_FUNCTIONS, name.strip('"'), schema.strip('"'))
     return [Function(shown, definition, owner) for shown, definition, owner in rows]
+
+
+def has_unnamed(connection: Connection) -> bool:
+    """Whether the database has operators or casts of somebody's own, whose functions a query calls without a name."""
+    return bool(connection.rows(_UNNAMED))
 
 
 def owners(connection: Connection, kind: str, name: str) -> list[tuple[str, str]]:

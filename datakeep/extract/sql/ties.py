@@ -8,17 +8,33 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from datakeep.extract.sql.keys import frame_of, relation_of
-from datakeep.extract.sql.ordering import is_total, sorted_by
+from datakeep.extract.sql.ordering import is_total, is_wider, sorted_by
 from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import sources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-    from datakeep.extract.sql.interface import Statement, Table
+    from datakeep.extract.sql.interface import SourceColumn, Statement, Table
 
 #: Where two texts that sort alike are the same text, unless somebody has chosen a collation that says otherwise.
 _EXACT_TEXTS = frozenset({"postgres", "sqlite", "duckdb"})
+#: Gives a row where a table, view or type of the database has a collation that is not binary. PostgreSQL's own are
+#: deterministic, which no column of older servers says.
+_WIDER = {
+    "postgres": """
+SELECT 1 FROM pg_collation AS c
+WHERE to_jsonb(c) ->> 'collisdeterministic' = 'false'
+      AND (EXISTS (SELECT FROM pg_attribute AS a WHERE a.attcollation = c.oid)
+           OR EXISTS (SELECT FROM pg_type AS t WHERE t.typcollation = c.oid))
+LIMIT 1""",
+    "sqlite": """
+SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND lower(sql) LIKE '%collate%' LIMIT 1""",
+    "duckdb": """
+SELECT 1 WHERE current_setting('default_collation') NOT IN ('', 'binary', 'BINARY')
+               OR EXISTS (FROM duckdb_tables() WHERE sql ILIKE '%collate%')
+               OR EXISTS (FROM duckdb_views() WHERE NOT internal AND sql ILIKE '%collate%')""",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +54,15 @@ class Sorting:
     keyed: bool
 
 
-def doubtful_order(statement: Statement, tables: Mapping[str, Table]) -> Sorting | None:
+def doubtful_order(
+    statement: Statement, tables: Mapping[str, Table], *, by_values: bool = True
+) -> Sorting | None:
     """How a query sorts that may leave ties; None if it does not sort, has a limit, or its keys leave none.
 
     Args:
         statement: The query.
         tables: What the catalogue has of its tables, by their names as the query writes them.
+        by_values: Whether rows are taken for the same that are equal in each column; no, where rows can be looked at.
     """
     reading = read(statement.text, statement.dialect)
     tree = reading.tree.unnest()
@@ -54,7 +73,7 @@ def doubtful_order(statement: Statement, tables: Mapping[str, Table]) -> Sorting
         return None
     sources = sources_of(reading.tree, reading.dialect)
     relations = {name: relation_of(table) for name, table in tables.items()}
-    if is_total(tree, order, sources, relations):
+    if is_total(tree, order, sources, relations, by_values=by_values):
         return None
     found = []
     frame = frame_of(tree, sources, relations) if isinstance(tree, exp.Select) else None
@@ -72,9 +91,21 @@ def doubtful_order(statement: Statement, tables: Mapping[str, Table]) -> Sorting
                 found.append(output.alias_or_name.lower())
                 break
     keyed = bool(tables) and all(table.primary_key or table.unique for table in tables.values())
-    return Sorting(
-        tuple(found), len(found) == len(order.expressions), statement.dialect in _EXACT_TEXTS, keyed
+    exact = statement.dialect in _EXACT_TEXTS and not any(
+        is_wider(one) for one in reading.tree.find_all(exp.Collate)
     )
+    return Sorting(tuple(found), len(found) == len(order.expressions), exact, keyed)
+
+
+def wider_equality(dialect: str, ask: Callable[[str], list[tuple[Any, ...]]]) -> bool:
+    """Whether columns of the database may have a collation under which texts that differ are equal.
+
+    Args:
+        dialect: Of the database.
+        ask: Such as :meth:`Session.ask`; it may raise what that raises.
+    """
+    sql = _WIDER.get(dialect)
+    return sql is not None and bool(ask(sql))
 
 
 def _is_all(ordered: exp.Expr) -> bool:
@@ -89,6 +120,7 @@ class Ties:
     Attributes:
         sorting: Of the query.
         found: Whether there were such rows; None where that cannot be told.
+        doubt: Why not, where the types or collations of what it sorts by are why; else empty.
     """
 
     def __init__(self, sorting: Sorting) -> None:
@@ -96,6 +128,24 @@ class Ties:
         self._last: Any = None
         self._seen = False
         self.found: bool | None = False if sorting.columns else None
+        self.doubt = ""
+        self._wide: frozenset[str] = frozenset()
+
+    def told_types(self, columns: Collection[SourceColumn]) -> None:
+        """What the columns of the result are: of a type that is kept as text, equal values may be other texts."""
+        texts = [
+            one
+            for one in columns
+            if one.arrow_type.endswith("string") and one.name.lower() in self.sorting.columns
+        ]
+        wide = [one.name for one in texts if _is_wide(one)]
+        self._wide = frozenset(name.lower() for name in wide)
+        if wide:
+            self.doubt = (
+                f"values of {', '.join(wide)} that are kept as other texts may be equal to the database"
+            )
+        elif texts and not self.sorting.exact_texts:
+            self.doubt = "texts that differ may be equal under a collation"
 
     def add(self, batch: Any) -> None:
         """Takes in the next rows."""
@@ -131,8 +181,17 @@ class Ties:
             for place, field in enumerate(schema)
             if field.name.lower() in self.sorting.columns
             and not kinds.is_nested(field.type)
+            and field.name.lower() not in self._wide
             and (self.sorting.exact_texts or not kinds.is_string(field.type))
         ]
+
+
+def _is_wide(column: SourceColumn) -> bool:
+    """Whether values that are equal to the database may be other texts: of CHAR, blanks at the end say nothing."""
+    kind = column.database_type.lower()
+    if kind.startswith(("character", "bpchar", "char")):
+        return not kind.startswith(("character varying", "char varying"))
+    return (column.note or "").startswith("kept as") and kind != "uuid"
 
 
 def _same(one: Any, other: Any) -> Any:

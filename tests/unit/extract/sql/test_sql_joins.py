@@ -55,6 +55,29 @@ def test_a_join_is_held_against_the_keys_of_what_is_joined(text, expected, shop)
     assert [one.id for one in advise(parse(text, "postgres"), shop)] == expected
 
 
+@pytest.mark.parametrize(
+    ("joined", "expected"),
+    [
+        ("CROSS JOIN LATERAL (SELECT price FROM s.items WHERE order_id = o.id) d", ["join-multiplies"]),
+        (", LATERAL (SELECT i.price FROM s.items i WHERE i.order_id = o.id) d", ["join-multiplies"]),
+        ("LEFT JOIN LATERAL (SELECT price FROM s.items WHERE order_id = o.id) d ON true", ["join-multiplies"]),
+        ("CROSS JOIN LATERAL (SELECT price FROM s.items WHERE order_id = o.id AND line = 1) d", []),
+        ("CROSS JOIN LATERAL (SELECT price FROM s.items WHERE order_id = o.id + 1 AND line = o.customer_id) d", []),
+        ("CROSS JOIN LATERAL (SELECT max(price) AS price FROM s.items WHERE order_id = o.id) d", []),
+        ("CROSS JOIN LATERAL (SELECT price FROM s.items WHERE order_id = o.id ORDER BY line LIMIT 1) d", []),
+        (("CROSS JOIN LATERAL (SELECT price FROM s.items WHERE order_id = o.id ORDER BY line "
+          "FETCH FIRST 1 ROW ONLY) d"), []),
+        ("CROSS JOIN LATERAL (SELECT g AS price FROM generate_series(1, 2) g) d", []),
+        ("CROSS JOIN LATERAL (SELECT o.id * 2 AS price) d", []),
+    ],
+)  # fmt: skip
+def test_a_lateral_subquery_is_held_against_the_keys_of_what_it_reads(joined, expected, shop):
+    text = f"SELECT o.id, d.price FROM s.orders o {joined}"
+    assert [
+        one.id for one in advise(parse(text, "postgres"), shop) if one.id == "join-multiplies"
+    ] == expected
+
+
 def test_advice_on_a_join_names_table_and_key_at_its_place(shop):
     (found,) = advise(
         parse("SELECT o.id, i.price\nFROM s.orders o\nJOIN s.items i ON i.order_id = o.id", "postgres"), shop
