@@ -223,7 +223,7 @@ def test_the_same_bytes_in_two_splits_are_told(
         (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "s" / name).write_text(text)
     both = ("--split", "train=data/train/**", "--split", "test=data/test/**")
-    name = f"twice-{backend}"
+    name = f"in-two-splits-{backend}"
     made = calls.datakeep(
         "register", name, tmp_path / "s", "--backend", backend, *STATED, *both, cwd=world.keep
     )

@@ -196,16 +196,16 @@ def test_what_came_through_a_pipe_is_not_known(place: Place) -> None:
 
 
 def test_what_came_through_a_named_pipe_or_a_deleted_file_is_not_known(place: Place) -> None:
-    pipe, gone = place.folder / "fifo", place.folder / "gone"
+    pipe, gone = place.folder / "passed", place.folder / "gone"
     os.mkfifo(pipe)
     for number in "12":
         writer = subprocess.Popen(["bash", "-c", f'seq {number} 90 > "$0"', pipe])
-        place.shell("fifo", f"cat {pipe} > /dev/null; echo m > $DATAKEEP_OUT/m")
+        place.shell("by-pipe", f"cat {pipe} > /dev/null; echo m > $DATAKEEP_OUT/m")
         writer.wait()
-    shown = place.audit("model:fifo@v1").out
+    shown = place.audit("model:by-pipe@v1").out
     assert "named pipes were opened" in shown
-    data = place.audit("--diff", "fifo@v1", "fifo@v2", "--json", code=4).data
-    assert "what fifo@v2 read of named pipes" in data["sections"]["data"]["unknown"]
+    data = place.audit("--diff", "by-pipe@v1", "by-pipe@v2", "--json", code=4).data
+    assert "what by-pipe@v2 read of named pipes" in data["sections"]["data"]["unknown"]
     gone.write_text("3\n4\n")
     with gone.open() as deleted:
         gone.unlink()
