@@ -111,6 +111,13 @@ class PostgresServer:
         secret = "" if password is None else f":{quote(password, safe='')}"
         return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
 
+    def create(self, database: str, *, encoding: str | None = None) -> str:
+        """A new database, in UTF-8 or as said; its URL."""
+        how = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'" if encoding else ""
+        with self.connect() as connection:
+            connection.execute(f'CREATE DATABASE "{database}" {how}')
+        return self.url(database)
+
     def connect(self, database: str = "postgres", **options: Any) -> Any:
         """A psycopg connection as the owner of everything, which commits at once."""
         import psycopg
@@ -171,8 +178,7 @@ def load_flights(server: PostgresServer) -> None:
     assert spec is not None
     assert spec.origin is not None
     folder = Path(spec.origin).parent / "data"
-    with server.connect() as connection:
-        connection.execute("CREATE DATABASE flights")
+    server.create("flights")
     with server.connect("flights") as connection, connection.cursor() as cursor:
         for name, columns in _TABLES.items():
             cursor.execute(f"CREATE TABLE {name} ({columns})")

@@ -151,12 +151,12 @@ class Preparer:
     def _prepare_git(
         self, draft: Draft, manifest: Manifest, repository: DatasetRepository, stores: Sequence[Store]
     ) -> Prepared:
-        made: list[Inventory] = []
+        made: list[tuple[Inventory, bytes]] = []
 
         def late(inventory: Inventory) -> dict[str, bytes]:
-            made.append(inventory)
+            made.append((inventory, inventory.to_bytes()))
             self._tell_same_bytes(draft, inventory)
-            return {INVENTORY: inventory.to_bytes(), **self.texts(draft, manifest, inventory, ())}
+            return {INVENTORY: made[0][1], **self.texts(draft, manifest, inventory, ())}
 
         files: dict[str, bytes | None] = {**_ATTRIBUTES, **draft.files}
         blobs = None
@@ -170,9 +170,9 @@ class Preparer:
         else:
             files |= late(_with_splits(_required(draft), manifest))
         commit = repository.write(draft.parent, draft.message, self.who, self.now, files=files, blobs=blobs)
-        inventory = made[0]
+        [(inventory, data)] = made
         names = tuple(store.name for store in stores)
-        return Prepared(draft, repository, commit, inventory, sha256_id(inventory.to_bytes()), names)
+        return Prepared(draft, repository, commit, inventory, sha256_id(data), names)
 
     def _git_blobs(
         self,

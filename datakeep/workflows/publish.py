@@ -24,12 +24,8 @@ from datakeep.workflows.sweep_marks import require_unswept
 from datakeep.workflows.takers import require_same_stores, say_what_lacks, takers, way_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from datakeep.repository.dataset import TagInfo
-    from datakeep.repository.identity import Identity
     from datakeep.repository.keep_tree import KeepTree
-    from datakeep.workflows.keep import Keep
 
 #: Longer than any run needs from its push to its register entry.
 _CLAIM_HOLDS = timedelta(minutes=10)
@@ -43,26 +39,8 @@ class Published:
     is_new: bool
 
 
-class Publisher:
-    """Makes versions in a keep, in the name of one person.
-
-    Args:
-        keep: The keep.
-        who: Author of the commits.
-        now: The time that is written down.
-        without: Stores that are left out; each must be filled later.
-    """
-
-    def __init__(self, keep: Keep, who: Identity, now: datetime, *, without: Sequence[str] = ()) -> None:
-        self.keep = keep
-        self.who = who
-        self.now = now
-        self.without = without
-        self._preparer = Preparer(keep, who, now, without=without)
-
-    def prepare(self, draft: Draft, *, dry_run: bool = False) -> Prepared:
-        """As :meth:`~datakeep.workflows.prepare.Preparer.prepare`."""
-        return self._preparer.prepare(draft, dry_run=dry_run)
+class Publisher(Preparer):
+    """Makes versions in a keep: prepares them, and publishes what was prepared."""
 
     def publish(self, prepared: Prepared) -> Published:
         """The version is in the vault and in the register, by this run or by one with the same contents.
@@ -156,8 +134,8 @@ class Publisher:
         )
         inventory = prepared.inventory
         in_git = draft.manifest.backend == "git"
-        names = [] if in_git else self._preparer.listed(prepared.stores)
-        texts = self._preparer.texts(after, draft.manifest, inventory, names)
+        names = [] if in_git else self.listed(prepared.stores)
+        texts = self.texts(after, draft.manifest, inventory, names)
         commit = repository.write(
             repository.head(), draft.message, self.who, self.now, files=texts,
             keep={path.partition("/")[0] for path in repository.paths(prepared.commit)},

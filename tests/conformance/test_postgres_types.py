@@ -44,11 +44,10 @@ CREATE TYPE floats AS RANGE (subtype = float8);
 
 @pytest.fixture(scope="module")
 def url(postgres):
-    with postgres.connect() as connection:
-        connection.execute("CREATE DATABASE types")
+    made = postgres.create("types")
     with postgres.connect("types") as connection:
         connection.execute(SETUP)
-    return postgres.url("types")
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -307,11 +306,7 @@ def test_columns_that_are_named_must_be_there_and_be_numeric(url, tmp_path):
 
 
 def test_bytes_that_are_no_utf8_in_an_unchecked_database_are_refused_with_their_place(postgres, tmp_path):
-    with postgres.connect() as connection:
-        connection.execute(
-            "CREATE DATABASE unchecked ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
-        )
-    url = postgres.url("unchecked")
+    url = postgres.create("unchecked", encoding="SQL_ASCII")
     with psycopg.connect(url, autocommit=True, client_encoding="sql_ascii") as connection:
         connection.execute("CREATE TABLE names (nr int, name text, alias text[])")
         connection.execute(
@@ -336,12 +331,8 @@ def test_bytes_that_are_no_utf8_in_an_unchecked_database_are_refused_with_their_
     ("encoding", "words"), [("EUC_JP", ("発電所", "東京")), ("LATIN1", ("Größe", "café"))]
 )
 def test_text_of_any_server_encoding_arrives_as_unicode(postgres, tmp_path, encoding, words):
-    with postgres.connect() as connection:
-        connection.execute(
-            f"CREATE DATABASE \"in_{encoding}\" ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
-        )
     name, text = words
-    url = postgres.url(f"in_{encoding}")
+    url = postgres.create(f"in_{encoding}", encoding=encoding)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f'CREATE TABLE "{name}" ("{name}" text, list text[])')
         connection.execute(f'INSERT INTO "{name}" VALUES (%s, %s)', (text, [text, None]))
@@ -350,11 +341,7 @@ def test_text_of_any_server_encoding_arrives_as_unicode(postgres, tmp_path, enco
 
 
 def test_text_that_unicode_does_not_have_is_refused_with_its_place(postgres, tmp_path):
-    with postgres.connect() as connection:
-        connection.execute(
-            "CREATE DATABASE windows ENCODING 'WIN1252' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
-        )
-    url = postgres.url("windows")
+    url = postgres.create("windows", encoding="WIN1252")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "CREATE TABLE words AS SELECT g, CASE WHEN g = 70001 THEN convert_from('\\x6181', 'WIN1252') ELSE '€' END"

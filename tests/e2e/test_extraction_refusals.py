@@ -83,8 +83,7 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], int, tuple[str, ...], str]] = {
 def queries(
     world: World, tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer
 ) -> Iterator[Queries]:
-    with postgres.connect() as connection:
-        connection.execute("CREATE DATABASE refusals")
+    postgres.create("refusals")
     with postgres.connect("refusals") as connection:
         connection.execute("CREATE SCHEMA shop")
         connection.execute("CREATE TABLE shop.sale (id int PRIMARY KEY, price numeric(9,2), day date)")

@@ -69,8 +69,7 @@ KEYS = {
 def queries(
     world: World, tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer
 ) -> Iterator[Queries]:
-    with postgres.connect() as connection:
-        connection.execute("CREATE DATABASE truth")
+    postgres.create("truth")
     with postgres.connect("truth") as connection:
         connection.execute(SCHEMA)
     yield from make_queries(world, tmp_path_factory.mktemp("queries"))

@@ -45,11 +45,10 @@ def queries(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def shop(postgres: PostgresServer, request: pytest.FixtureRequest) -> str:
     """The URL of a database of the test's own."""
     name = request.node.name.removeprefix("test_")[:40]
-    with postgres.connect() as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+    url = postgres.create(name)
     with postgres.connect(name) as connection:
         connection.execute(SHOP)
-    return postgres.url(name)
+    return url
 
 
 def change(url: str, *statements: str) -> None:
@@ -236,9 +235,7 @@ def test_a_type_that_changed_is_said(queries: Queries, shop: str) -> None:
 
 def test_another_database(queries: Queries, shop: str, postgres: PostgresServer) -> None:
     queries.register("copied", ORDERS, shop, *UNTIL)
-    with postgres.connect() as connection:
-        connection.execute("CREATE DATABASE replica")
-    replica = postgres.url("replica")
+    replica = postgres.create("replica")
     change(replica, SHOP)
     assert "run now in postgresql://keeper@127.0.0.1" in reextract(queries, "copied", replica, 0)
     change(replica, "DELETE FROM shop.orders WHERE id < 3")
