@@ -155,7 +155,9 @@ class Bench:
                         late += used.ru_utime + used.ru_stime
                     elif status:
                         output.seek(0)
-                        raise SystemExit(f"{' '.join(argv)}: {status}\n{output.read()}")
+                        raise SystemExit(
+                            f"{' '.join(argv)}: {os.waitstatus_to_exitcode(status)}\n{output.read()}"
+                        )
             process.returncode = 0
             return cpu, late
 
@@ -265,7 +267,7 @@ def line(title: str, side: Side, bare: Side) -> str:
             lambda took: took.cpu - took.strace - sum(took.parts),
         ]
         cells = " | ".join(f"{statistics.median(side.more(bare, part)):.2f} s" for part in parts)
-    return f"| {title} | {side.name} | {cpu:.2f} s | {more} | {cells or ' | | '} | {wall:.2f} s |"
+    return f"| {title} | {side.name} | {cpu:.2f} s | {more} | {cells or ' | | | '} | {wall:.2f} s |"
 
 
 def section(runs: int = 5, *, files: int = 10_000, repeats: int = 60, many_repeats: int = 500) -> list[str]:

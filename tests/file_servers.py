@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -20,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from server_process import ended, free_port, start_server
+from server_process import ended, free_port, start_server, wait_until
 
 _START_S = 30
 #: Who may do anything on the WebDAV server.
@@ -73,11 +72,7 @@ class _Server:
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONUTF8": "1"},
             )  # fmt: skip
-        deadline = time.monotonic() + _START_S
-        while not _answers(self.port):
-            assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
-            assert time.monotonic() < deadline, (self.folder / "log").read_text()[-3000:]
-            time.sleep(0.05)
+        wait_until(self.process, lambda: _answers(self.port), self.folder / "log", _START_S)
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -8,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from server_process import ended, free_port, start_server
+from server_process import ended, free_port, start_server, wait_until
 
 #: Escapes are needed in a URL, and nothing else looks like it: a message that repeats it is found.
 PASSWORD = "pw-Geheim/4711@x"
@@ -48,11 +47,8 @@ class MariadbServer:
         ]  # fmt: skip
         with (self.folder / "log").open("ab") as log:
             self.process = start_server(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
-        end = time.monotonic() + _START_S
-        while not self._answers("" if new else PASSWORD):
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < end, (self.folder / "log").read_text()
-            time.sleep(0.1)
+        password = "" if new else PASSWORD
+        wait_until(self.process, lambda: self._answers(password), self.folder / "log", _START_S)
         if new:
             with self.connect(password="") as connection, connection.cursor() as cursor:
                 for host in ("localhost", "127.0.0.1"):

@@ -10,14 +10,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from server_process import ended, free_port, start_server
+from server_process import ended, free_port, start_server, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,12 +62,7 @@ class PostgresServer:
         log = (self.folder / "log").open("ab")
         with log:
             self.process = start_server(argv, stdout=log, stderr=log, **self._unprivileged())
-        end = time.monotonic() + _START_S
-        while not self._answers():
-            running = self.process.poll() is None
-            assert running, (self.folder / "log").read_text()
-            assert time.monotonic() < end, (self.folder / "log").read_text()
-            time.sleep(0.1)
+        wait_until(self.process, self._answers, self.folder / "log", _START_S)
 
     def _make(self) -> None:
         secret = self.folder / "secret"

@@ -8,6 +8,8 @@ PR_SET_PDEATHSIG, comes already when the thread ends that started the server, wh
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -112,4 +114,30 @@ def wait_until(
     while not answers():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < end, log.read_text()
-        time.sleep(0.2)
+        time.sleep(0.05)
+
+
+def until(holds: Callable[[], object], *, within_s: float = 60, said: str = "it never was so") -> None:
+    """Wait until ``holds`` is true, which a busy machine may take long for."""
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end, said
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def surely_ended(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Whatever fails in the ``with`` block, the process does not work on."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(60)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a server that has a group of its own, and all that it started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+    ended(process)

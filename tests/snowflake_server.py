@@ -5,15 +5,13 @@ What it lacks is put in its place before it starts: ``ALTER SESSION`` does nothi
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server_process import ended, free_port, start_server, wait_until
+from server_process import free_port, kill_group, start_server, wait_until
 from tracker_programs import python_of
 
 if TYPE_CHECKING:
@@ -89,7 +87,5 @@ class SnowflakeServer:
     def stop(self) -> None:
         """End it."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(60)
-            ended(self.process)
+            kill_group(self.process)
             self.process = None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.error
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from server_process import ended, free_port, start_server, wait_until
+from server_process import free_port, kill_group, start_server, wait_until
 
 _ROOT = Path(__file__).resolve().parents[1]
 _START_S = 300
@@ -105,7 +104,5 @@ class MlflowServer:
     def stop(self) -> None:
         """End it, and whatever it started."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)  # a group of its own: its workers are in it
-            self.process.wait(60)
-            ended(self.process)
+            kill_group(self.process)
             self.process = None

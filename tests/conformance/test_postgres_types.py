@@ -15,6 +15,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from databases import statement
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -293,11 +294,6 @@ def test_stated_digits_hold_the_value_or_refuse_it(url, tmp_path, value, digits,
             assert found in (kept, [kept])
 
 
-def bound(query):
-    place = query.index(":least")
-    return Statement(query, "postgres", query, (("least", place, place + len(":least")),), True)
-
-
 def test_columns_that_are_named_must_be_there_and_be_numeric(url, tmp_path):
     with pytest.raises(QueryRefused, match="no column nope"):
         extracted(url, "SELECT 1 AS a", tmp_path, Exactness(as_text=frozenset(["nope"])))
@@ -352,7 +348,7 @@ def test_text_that_unicode_does_not_have_is_refused_with_its_place(postgres, tmp
         PostgresDatabase(address_of(url)).session() as session,
         pytest.raises(NotExact, match="column word, row 70000: x'81' in the encoding WIN1252") as caught,
         session.run(
-            bound(query.format("g, word")), {"least": Parameter("integer", 1)}, Exactness()
+            statement(query.format("g, word"), "postgres"), {"least": Parameter("integer", 1)}, Exactness()
         ) as result,
     ):
         list(result.batches())

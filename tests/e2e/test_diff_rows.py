@@ -60,7 +60,8 @@ def test_without_a_key_whole_rows_and_no_value_of_personal_data(world: World) ->
     shown = world.aiko.datakeep("diff", "people", cwd=world.keep, code=3).out
     assert "rows: 3 added, 2 removed" in shown
     assert "no examples are shown: the data is personal, or may be" in shown
-    assert not {"Bergen", "Moss"} & set(shown.replace(",", " ").split())
+    assert "Bergen" not in shown
+    assert "Moss" not in shown
 
 
 def test_where_no_table_changed_nothing_is_said_of_rows(world: World) -> None:

@@ -20,6 +20,7 @@ from fault_proxy import TcpProxy
 from postgres_server import PASSWORD, PostgresServer
 from queries import STATED, Queries, make_queries, sqlite_file
 from seen import error_of
+from server_process import surely_ended, until
 from world import Ran
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 ROWS, HELD_AT = 16_000, 15_000
 #: The rows are long, so that a row group is on the disk before the row at which the server waits.
 LONG = "SELECT id, repeat(md5(id::text), 128) AS pad, held(id) AS held FROM public.event"
-_PATIENCE_S = 20
+_PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,11 @@ def holding(server: PostgresServer, seconds: float) -> Iterator[None]:
     """While it lasts, a stream of LONG stops at a row that is not the last."""
     with server.connect() as connection:
         connection.execute("INSERT INTO hold VALUES (%s)", (seconds,))
-    yield
-    with server.connect() as connection:
-        connection.execute("TRUNCATE hold")
+    try:
+        yield
+    finally:
+        with server.connect() as connection:
+            connection.execute("TRUNCATE hold")
 
 
 def running(queries: Queries, server: PostgresServer, name: str, *options: str) -> subprocess.Popen[str]:
@@ -167,11 +170,12 @@ def test_an_interruption_in_mid_stream(
     before = queries.everything()
     with holding(server, 600):
         process = running(queries, server, name)
-        wait_for_rows(queries)
-        for _ in range(3):  # who is impatient leaves nothing behind, either
-            os.kill(process.pid, ending)
-            time.sleep(0.02)
-        ran = ended(process)
+        with surely_ended(process):
+            wait_for_rows(queries)
+            for _ in range(3):  # who is impatient leaves nothing behind, either
+                os.kill(process.pid, ending)
+                time.sleep(0.02)
+            ran = ended(process)
         assert idle(server), "the server does not work on"
     interrupted(ran, ending)
     assert queries.everything() == before
@@ -196,22 +200,19 @@ def test_an_interruption_before_the_first_row(
         ["sh", "-c", shell, sys.executable, *argv], cwd=queries.world.keep, env=queries.world.aiko.env, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    wait_for_query(server)
-    process.send_signal(ending)
-    ran = ended(process)
+    with surely_ended(process):
+        wait_for_query(server)
+        process.send_signal(ending)
+        ran = ended(process)
     assert idle(server), "the server does not work on"
     interrupted(ran, ending)
     assert queries.everything() == before
 
 
 def wait_for_query(server: PostgresServer) -> None:
-    end = time.monotonic() + _PATIENCE_S
+    asked = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'datakeep' AND query LIKE 'COPY%'"
     with server.connect() as connection:
-        while not connection.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'datakeep' AND query LIKE 'COPY%'"
-        ).fetchall():
-            assert time.monotonic() < end, "no query began"
-            time.sleep(0.05)
+        until(lambda: connection.execute(asked).fetchall(), said="no query began")
 
 
 def test_a_terminal_that_is_closed(queries: Queries, server: PostgresServer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from mariadb_server import PASSWORD, MariadbServer
 from queries import STATED, Queries, make_queries
+from server_process import surely_ended, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from world import World
 
@@ -73,23 +73,17 @@ def test_an_interruption_ends_the_servers_query(queries: Queries, server: Mariad
     sql = queries.write("long.sql", text)
     argv = ("register", "long", "--sql", sql, "--database", server.url("shop"), *STATED)
     process = queries.world.aiko.start(*argv, cwd=queries.world.keep)
-    wait_until(lambda: at_work(server) > 0)
-    process.terminate()
-    out, err = process.communicate(timeout=_PATIENCE_S)
+    with surely_ended(process):
+        until(lambda: at_work(server) > 0)
+        process.terminate()
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 143, out + err
-    wait_until(lambda: at_work(server) == 0)
+    until(lambda: at_work(server) == 0)
     assert queries.everything() == before
 
 
 def at_work(server: MariadbServer) -> int:
-    asked = "select count(*) from information_schema.processlist where info like 'SELECT count(*) AS n%%'"
+    asked = "select count(*) from information_schema.processlist where info like 'SELECT count(*) AS n%'"
     with server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(asked.replace("%%", "%"))
+        cursor.execute(asked)
         return int(cursor.fetchone()[0])
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)

@@ -255,7 +255,7 @@ def test_the_password_in_the_options_of_the_url_is_refused(
     for value in (OPENS, quote(OPENS, safe="")):
         options = quote(f"-c my.pw={value}", safe="")
         text = "SELECT order_id FROM sales.orders ORDER BY order_id"
-        error = error_of(queries.register("opts", text, f"{url}?options={options}", code=None))
+        error = error_of(queries.register("opts", text, f"{url}?options={options}", code=26))
         assert "the password of the database" in error.what
         assert OPENS not in error.text
     assert queries.everything() == before

@@ -429,19 +429,19 @@ def test_an_edited_list_of_files_is_told(place: Place) -> None:
     kept.write_bytes(b"b.csv\n")
     try:
         for asked in ("model:listed", "tab:a.csv", "tab"):
-            assert f"{kept.relative_to(place.world.keep)} in this folder is not what is committed" in (
-                place.audit(asked, code=3).out + place.audit(asked, code=3).err
-            ), asked
+            ran = place.audit(asked, code=3)
+            said = f"{kept.relative_to(place.world.keep)} in this folder is not what is committed"
+            assert said in ran.out + ran.err, asked
     finally:
         kept.write_bytes(before)
 
 
 def test_data_that_lies_among_the_systems_files_is_told(place: Place) -> None:
-    file = Path("/run/datakeep-test-of-run.csv")
+    file = Path(f"/run/datakeep-test-of-run-{os.getpid()}.csv")
     try:
         file.write_text("1\n")
     except OSError:  # who is not root puts nothing there
-        file = Path("/var/tmp/datakeep-test-of-run.csv")
+        file = Path(f"/var/tmp/datakeep-test-of-run-{os.getpid()}.csv")
         file.write_text("1\n")
     try:
         record = place.shell("system", f"cat {shlex.quote(str(file))} $DATAKEEP_DATA_TAB/a.csv").data[

@@ -16,10 +16,11 @@ from world import Person
 
 from datakeep.core.errors import UnknownName
 from datakeep.core.progress import Silent
-from datakeep.repository import working
+from datakeep.repository import edits, working
 from datakeep.workflows.audit import Audit, audit
 from datakeep.workflows.keep import open_keep
 from datakeep.workflows.tampering import behind_an_audit
+from datakeep.workflows.written_once import changed_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -445,11 +446,6 @@ def test_what_a_merge_takes_away_is_told_by_the_cache_that_was_made_before_it(
 def test_what_was_looked_up_once_is_not_asked_of_git_again(
     clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datakeep.core.progress import Silent
-    from datakeep.repository import edits
-    from datakeep.workflows.keep import open_keep
-    from datakeep.workflows.written_once import changed_below
-
     clone.edit(RECORD, lambda _: None)
     clone.commit()
     first = changed_below(open_keep(clone.keep, Silent()), "models/")

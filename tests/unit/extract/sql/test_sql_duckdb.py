@@ -218,7 +218,6 @@ import resource, sys
 sys.path.insert(0, sys.argv[1])
 from databases import statement
 from datakeep.extract.sql.interface import Exactness
-from datakeep.extract.sql.lineage import trace
 from datakeep.extract.sql.opening import open_database
 peaks = []
 for count in (200_000, 20_000_000):
@@ -414,7 +413,6 @@ import os, sys, threading, signal
 sys.path.insert(0, sys.argv[1])
 from databases import statement
 from datakeep.extract.sql.interface import Exactness
-from datakeep.extract.sql.lineage import trace
 from datakeep.extract.sql.opening import open_database
 with open_database("duckdb:").session() as session:
     threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
