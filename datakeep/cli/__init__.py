@@ -25,10 +25,13 @@ def main() -> None:
 
         code = run(sys.argv[1:])
         interrupts.ignore()
-    except KeyboardInterrupt:  # before the boundary stood
+    except BaseException as error:
         from datakeep.cli import interrupts
+        from datakeep.core.interrupts import interrupt_within
 
-        interrupts.ignore()
+        if interrupt_within(error) is None:
+            raise
+        interrupts.ignore()  # before the boundary stood
         sys.stderr.write("error: interrupted; nothing was recorded\n  next: run the same command again\n")
         code = 130
     freeze()  # nor is anything looked for at the end: what had to be closed is closed, and atexit's calls remain

@@ -12,7 +12,7 @@ import click
 from datakeep.cli import interrupts
 from datakeep.cli.printable import printable, printable_json
 from datakeep.core.errors import DatakeepError, Unsupported
-from datakeep.core.interrupts import is_interrupted
+from datakeep.core.interrupts import interrupt_within, is_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,6 +157,8 @@ def _is_broken(stream: Any) -> bool:
 
 
 def _unforeseen(error: Exception, *, way: _Way) -> int:
+    if stop := interrupt_within(error):
+        return _interrupted(stop, way=way)
     if isinstance(error, OSError) and is_interrupted(
         error
     ):  # nobody can be told that it ends: the terminal is gone

@@ -14,6 +14,7 @@ import click
 from datakeep.cli import interrupts
 from datakeep.cli.group import Before, preformatted
 from datakeep.cli.printable import printable, printable_json
+from datakeep.core.interrupts import interrupt_within
 from datakeep.core.sizes import size as size  # noqa: PLC0414  handed on to the commands
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]
             session = Session(keep_dir or before.keep_dir or Path(), as_json or before.as_json)
             try:
                 return session.show(function(session, **options))
-            except KeyboardInterrupt as stop:
+            except BaseException as error:
+                if (stop := interrupt_within(error)) is None:
+                    raise
                 raise KeyboardInterrupt(*(stop.args or session.interrupted())) from stop
             finally:
                 session.close()

@@ -61,6 +61,18 @@ def is_interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
+def interrupt_within(error: BaseException) -> KeyboardInterrupt | None:
+    """The KeyboardInterrupt that became ``error`` on its way through Python's own C code; None if none did.
+
+    Python up to 3.11 makes a RuntimeError of whatever a class attribute's ``__set_name__`` raises, and a SystemError
+    of an exception that a C function let pass. Both name it as their cause, not merely as what came before.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__
+    return cause
+
+
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
     """Ctrl-C only takes note in the block, which can ask whether it came; who insists interrupts as usual."""

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 WHILE_LOADING = """
 import sys, types
 
@@ -12,6 +14,23 @@ class Loading(types.ModuleType):
         exec("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(5)")
 
 sys.modules["datakeep.cli.boundary"] = Loading("boundary")
+"""
+
+#: Ctrl-C between two attributes of a class that is made: Python up to 3.11 says so with a RuntimeError.
+WHILE_A_CLASS_IS_MADE = """
+import sys, types
+
+class Named:
+    def __set_name__(self, owner, name):
+        import os, signal, time
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+class Loading(types.ModuleType):
+    def __getattr__(self, name):
+        type("Keep", (), {"file": Named()})
+
+sys.modules["MODULE"] = Loading("module")
 """
 
 
@@ -23,4 +42,17 @@ def test_an_interrupt_while_loading_is_said_and_exits_with_130(tmp_path):
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert "error: interrupted; nothing was recorded" in done.stderr
+    assert done.returncode == 130
+
+
+@pytest.mark.parametrize("module", ["datakeep.cli.boundary", "datakeep.cli.group", "datakeep.workflows.keep"])
+def test_an_interrupt_within_pythons_own_code_is_an_interrupt(tmp_path, module):
+    """Before the command line stands, before the command is known, and while it loads what it needs."""
+    (tmp_path / "sitecustomize.py").write_text(WHILE_A_CLASS_IS_MADE.replace("MODULE", module))
+    done = subprocess.run(
+        [sys.executable, "-m", "datakeep", "list"], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    told = "error: interrupted; nothing was recorded\n  next: run the same command again\n"
+    assert done.stderr.lstrip("\n") == told
     assert done.returncode == 130
