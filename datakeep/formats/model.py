@@ -224,6 +224,11 @@ class ModelRecord(Document):
         """Whether files may have been read that nobody saw: a file that is not among the read ones may be one."""
         return self.observed is not None and (self.observed.by != "strace" or self.observed.why is not None)
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether somebody saw all that the training read beside what it was given."""
+        return not self.misses_reads if self.observed is not None else self.origin == "verification"
+
     def read_nothing_of(self, given: ModelInput) -> bool:
         """Whether ``given`` is known not to have gone in: the training was given it, and opened no file of it."""
         read = given.files_read

@@ -289,7 +289,7 @@ def _store_model(database: sqlite3.Connection, path: str, data: dict[str, Any]) 
     for given in data["inputs"]:
         how = "given" if _is_unread(given, data) else "input"
         _lead(database, path, how, f"{given['dataset']}@{given['version']}")
-    for label in sorted({str(one["of"]) for one in data.get("undeclared") or [] if one.get("of")}):
+    for label in sorted({str(one["of"]) for one in undeclared if one.get("of")}):
         _lead(database, path, "undeclared", label)
     same_bytes.note(database, path, data)
     unread = set(data.get("unread_bases") or [])

@@ -26,15 +26,15 @@ _MAX_ROWS = 2000
 _FOUND, _NEW = "same bytes found", "undeclared files came"
 _QUERY = """
 SELECT e.name, e.number, u.at, v.dataset, v.number, s.file, u.changed
-  FROM {joined} JOIN entry e ON e.path = u.path
+  FROM {joined}
 """
 _FROM_VERSION = (
     "version v JOIN inventory i ON i.digest = v.inventory JOIN same s ON s.inventory = i.number "
-    "JOIN undeclared u ON u.sha256 = s.sha256"
+    "JOIN undeclared u ON u.sha256 = s.sha256 JOIN entry e ON e.path = u.path"
 )
 _FROM_RECORD = (
     "undeclared u JOIN same s ON s.sha256 = u.sha256 JOIN inventory i ON i.number = s.inventory "
-    "JOIN version v ON v.inventory = i.digest"
+    "JOIN version v ON v.inventory = i.digest JOIN entry e ON e.path = u.path"
 )
 
 
@@ -169,9 +169,7 @@ def of_all(database: sqlite3.Connection) -> list[SameBytes]:
 
 
 def _found(database: sqlite3.Connection, joined: str, given: list[str]) -> Iterator[SameBytes]:
-    joined, _, where = joined.partition(" WHERE ")
-    query = _QUERY.format(joined=joined) + (f" WHERE {where}" if where else "")
-    ordered = f"SELECT DISTINCT * FROM ({query}) ORDER BY 1, 2, 4, 5, 6, 3"  # noqa: S608  # our own text
+    ordered = f"SELECT DISTINCT * FROM ({_QUERY.format(joined=joined)}) ORDER BY 1, 2, 4, 5, 6, 3"  # noqa: S608  # our own text
     for name, number, at, dataset, version, file, changed in database.execute(ordered, given):
         yield SameBytes(f"{name}@v{number}", at, dataset, version, file, not changed)
 

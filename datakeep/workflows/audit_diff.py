@@ -174,10 +174,10 @@ def _data(old: ModelRecord, new: ModelRecord, datasets: tuple[DatasetChange, ...
         section.same += one.same
         section.unknown += one.unknown
     section.take(undeclared_data(old, new))
-    blind = [one.label for one in (old, new) if not _is_observed(one)]
+    blind = [one.label for one in (old, new) if not one.is_seen]
     if blind:
         where = section.nowhere if len(blind) == 2 else section.unknown
-        by = {one.observed.by if one.observed else None for one in (old, new) if not _is_observed(one)}
+        by = {one.observed.by if one.observed else None for one in (old, new) if not one.is_seen}
         watchers = {"audit-hook": "an audit hook", "strace": "strace"}
         partly = " and ".join(watchers[one] for one in sorted(map(str, by)) if one in watchers)
         seen = f"{partly} saw a part of it" if by <= watchers.keys() else "nobody saw it"
@@ -188,12 +188,6 @@ def _data(old: ModelRecord, new: ModelRecord, datasets: tuple[DatasetChange, ...
             f"the datasets of {' and '.join(lacking)}: none is recorded"
         )
     return section
-
-
-def _is_observed(record: ModelRecord) -> bool:
-    if record.observed is not None:
-        return not record.misses_reads
-    return record.origin == "verification"
 
 
 def _bases(old: ModelRecord, new: ModelRecord) -> Section:

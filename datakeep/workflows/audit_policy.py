@@ -197,7 +197,7 @@ class _Judging:
             len(self._records) - len(judged),
             tuple(complaints),
             tuple(self._test_reads()),
-            tuple(name for name, record in judged.items() if not _is_seen(record)),
+            tuple(name for name, record in judged.items() if not record.is_seen),
             tuple(
                 name
                 for name, record in judged.items()
@@ -231,6 +231,7 @@ class _Judging:
         """Who read files of personal data under another name; what was not looked at."""
         said: list[str] = []
         versions = [(name, version) for name in self._keep.datasets for version in self._keep.versions(name)]
+        self._facts.load(versions)
         objections = {one: self._facts.of_privacy(*one) for one in versions}
         wanted = [one for one in versions if objections[one]]
         for name, version in wanted[:_MAX_COPIED]:
@@ -391,10 +392,3 @@ def only_test_read(record: ModelRecord, copies: int = 0) -> bool:
         if sum(read.splits.values()) != read.count or not all(map(is_test, _splits_read(given))):
             return False
     return True
-
-
-def _is_seen(record: ModelRecord) -> bool:
-    """Whether somebody saw all that the training read beside what it was given."""
-    if record.observed is not None:
-        return not record.misses_reads
-    return record.origin == "verification"

@@ -9,13 +9,14 @@ from datakeep.core.conditions import parse_condition
 from datakeep.core.counts import counted
 from datakeep.core.errors import ImpossibleValue, UnknownName
 from datakeep.core.names import nearest, version_number
+from datakeep.lineage import same_bytes
 from datakeep.lineage.steps import Node
 from datakeep.workflows.every_way import EveryWay, alike, gather, tell
 from datakeep.workflows.file_verdicts import Wanted
 from datakeep.workflows.index import ask
 from datakeep.workflows.rows_where import search_rows
 from datakeep.workflows.sizes_here import SizesHere
-from datakeep.workflows.undeclared import matters, recognise
+from datakeep.workflows.undeclared import matters
 from datakeep.workflows.used_by import broken_records
 
 if TYPE_CHECKING:
@@ -147,12 +148,12 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
     having = answer.search.having
 
     def question(index: Index) -> Gathered:
-        same = [
-            match
-            for one in having
-            for match in recognise(index, one.dataset, version_number(one.version)).found
-            if any(file.path == match.path for file in one.files)
-        ]
+        same_bytes.refresh(index.database)
+        same = []
+        for one in having:
+            paths = {file.path for file in one.files}
+            read = same_bytes.of_dataset(index.database, one.dataset, version_number(one.version))
+            same += [match for match in read if match.path in paths]
         return gather(index, _wanted(index, having, is_part=answer.is_part), same)
 
     gathered = ask(keep, question, files=answer.is_part or ask(keep, matters, files=False))

@@ -107,7 +107,8 @@ def gather(index: Index, wanted: Sequence[Wanted], same: Sequence[SameBytes]) ->
         node = one.node
         if one.like:
             copied = same_bytes.of_dataset(database, node.name, node.number)
-            found.elsewhere += [match for match in copied if match.path in one.paths]
+            paths = set(one.paths)
+            found.elsewhere += [match for match in copied if match.path in paths]
         found.paths.update(row[0] for row in database.execute(query, (node.name, node.number)))
         start = Way((one.asked,)) if one.asked == node else Way((one.asked,)).then(node, "same")
         steps = [start.then(*step) for step in onward(database, node) if step[1] in ("read", "derived")]

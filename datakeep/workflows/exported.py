@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -74,8 +75,11 @@ def answer_of(
         return graph.answer(subject, "made of", f"model:{found.made_of.record.label}", found)
     if isinstance(found, FileUsedBy):
         return _of_files(graph, [found], subject, found)
+    by_model: dict[str, list[SameBytes]] = defaultdict(list)
+    for match in found.undeclared.found:
+        by_model[match.model].append(match)
     for record in found.records:
-        copies = [one for one in found.undeclared.found if one.model == record.label]
+        copies = by_model.get(record.label, [])
         graph.reader(record, copies)
         graph.went_into(record, found.dataset, found.version)
         graph.read_a_copy(record, copies)

@@ -27,7 +27,7 @@ from datakeep.workflows.query_secrets import refuse_in_options
 from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from datakeep.core.progress import Progress
@@ -140,13 +140,12 @@ def extracted(
         NoSpace: The folder for temporary files is full.
     """
     from datakeep.extract.sql.mistyped import quoted_doubts
-    from datakeep.extract.sql.passwords import passwords_of
 
     with scratch() as folder, scratch() as spilled:
         query.database.scratch = spilled
         shown = query.database.address.shown
         doubts = (*quoted_doubts(query.statement), *query.doubts)
-        secrets = passwords_of(query.database.address)
+        secrets = query.passwords
         with told(
             query.shown,
             database=shown,
@@ -155,12 +154,18 @@ def extracted(
             files=query.files,
             secrets=secrets,
         ):
-            done = _run(query, folder, name, progress, by, counting)
+            done = _run(query, folder, name, progress, by, counting, secrets)
         yield done
 
 
 def _run(
-    query: Query, folder: Path, name: str, progress: Progress, by: str, counting: Counting | None
+    query: Query,
+    folder: Path,
+    name: str,
+    progress: Progress,
+    by: str,
+    counting: Counting | None,
+    secrets: Collection[str],
 ) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
     from datakeep.extract.sql.parquet_parts import PART_BYTES, write_parts
@@ -170,12 +175,12 @@ def _run(
     started = datetime.now(UTC)
     progress.stage("asking the catalogue", total=None, unit="tables")
     with query.database.session(timeout_s=query.timeout_s) as session:
-        refuse_in_options(session.shown, query.passwords)
+        refuse_in_options(session.shown, secrets)
         names = tuple(read_tables(query.statement))
         tables = session.tables(names) if names else {}
         checked = with_catalogue(query.statement, names, tables, session, ())
         origins = column_origins(query.statement, tables)
-        hidden = Withholding(query.passwords)
+        hidden = Withholding(secrets)
         columns = dictionary(origins, tables, hidden)
         keys = [column for column, known in columns.items() if known.get("key")]
         sorting = doubtful_order(query.statement, tables, by_values=False)

@@ -58,9 +58,9 @@ class DataFacts:
         self._objections: dict[tuple[str, str], tuple[Objection, ...]] = {}
         self._entries: dict[str, VersionEntry | DatakeepError] = {}
         self._splitters: dict[tuple[str, str], Callable[[str], str | None] | None] = {}
-        self._load(used)
+        self.load(used)
 
-    def _load(self, used: Iterable[tuple[str, str]]) -> None:
+    def load(self, used: Iterable[tuple[str, str]]) -> None:
         """The entries of these versions and of the newest ones, read at once."""
         used = list(used)
         newest = {(name, self._keep.versions(name)[-1]) for name in self._keep.datasets}

@@ -222,8 +222,7 @@ class _DuckdbSession(Session):
         """EXPLAIN; not where a parameter has no value, which may be the name of a file."""
         if not set(statement.parameters) <= set(parameters):
             return False
-        sent = substituted(statement, lambda name: _stand_in(name, parameters[name]))
-        values = {name: one.value for name, one in parameters.items() if one.value is not None} or None
+        sent, values = self._sent(statement, parameters)
         duckdb_faults.only_select(self._duckdb, sent, statement.text)
         self._allow(sent.text, values or {})
         try:

@@ -18,18 +18,6 @@ SAFE_DIGITS = 15
 _LONG = b"0" * (SAFE_DIGITS + 1)
 _FAR_EXPONENTS = (b"e000", b"es000")
 _EMPTY = b'""'
-#: Digits and points, exponents' letters and signs, and all else.
-_KINDS = bytes(
-    next(
-        (
-            ord(kind)
-            for kind, letters in (("0", "0123456789."), ("e", "eE"), ("s", "+-"))
-            if chr(byte) in letters
-        ),
-        32,
-    )
-    for byte in range(256)
-)
 
 
 def _classes(**letters: str) -> bytes:
@@ -38,6 +26,8 @@ def _classes(**letters: str) -> bytes:
     return bytes(kinds.get(chr(byte), 32) for byte in range(256))
 
 
+#: Digits and points, exponents' letters and signs, and all else.
+_KINDS = _classes(**{"0": "0123456789.", "e": "eE", "s": "+-"})
 #: Where a field begins, its sign, a zero, and what may follow that in a number that is written otherwise.
 _OF_FIELDS = _classes(b=',;|\t\n\r"', s="+-", z="0", d="123456789xXbBoO")
 _ZEROS = (b"bzz", b"bzd", b"bszz", b"bszd")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: A column: the alias of its source and its own name, both in lower case.
 Column = tuple[str, str]
 _ROW = "*"
+#: What has several values, or another one in each row, though no column stands in it.
+_VARYING = (exp.Query, exp.Any, exp.All, exp.Rand, exp.Anonymous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,18 @@ def frame_of(select: exp.Expr, sources: Sources, tables: Mapping[str, Relation])
         sources: Those of the whole tree.
         tables: What is known of each base table, by its name as the query writes it.
     """
+    return _frame(select, sources, tables, 0, outer=True)
+
+
+def _frame(
+    select: exp.Expr, sources: Sources, tables: Mapping[str, Relation], depth: int, *, outer: bool
+) -> Frame:
+    """As :func:`frame_of`; ``outer`` says whether columns of the queries around it are constants."""
     frame = Frame()
     for source in sources.of(select):
-        frame.relations[source.alias] = _relation(source, sources, tables, 0)
+        frame.relations[source.alias] = _relation(source, sources, tables, depth)
     _add_conditions(frame, select)
-    for part in _all_conditions(select):
+    for part in _all_conditions(select) if outer else ():
         _add_outer(frame, part)
     return frame
 
@@ -162,7 +171,7 @@ def _add_outer(frame: Frame, part: exp.Expr) -> None:
     for one, other in ((part.left, part.right), (part.right, part.left)):
         column = frame.column(one)
         outer = [node.table.lower() for node in other.find_all(exp.Column)]
-        plain = other.find(exp.Query, exp.Any, exp.All, exp.Rand, exp.Anonymous) is None
+        plain = other.find(*_VARYING) is None
         if column and outer and plain and not {"", *frame.relations} & set(outer):
             frame.constants.add(column)
 
@@ -181,7 +190,7 @@ def _add_condition(frame: Frame, condition: exp.Expr, one_way: str | None) -> No
 
 def _is_one_value(node: exp.Expr) -> bool:
     """Whether it is the same for all rows: not ``ANY (ARRAY[1, 2])``, and nothing that is drawn anew."""
-    return node.find(exp.Column, exp.Query, exp.Any, exp.All, exp.Rand, exp.Anonymous) is None
+    return node.find(exp.Column, *_VARYING) is None
 
 
 def conjuncts(condition: exp.Expr) -> list[exp.Expr]:
@@ -214,12 +223,7 @@ def _derived(
     select: exp.Select, sources: Sources, tables: Mapping[str, Relation], depth: int, *, lateral: bool = False
 ) -> Relation:
     """The columns and keys of a subquery's result."""
-    frame = Frame()
-    for source in sources.of(select):
-        frame.relations[source.alias] = _relation(source, sources, tables, depth)
-    _add_conditions(frame, select)
-    for part in _all_conditions(select) if lateral else ():
-        _add_outer(frame, part)
+    frame = _frame(select, sources, tables, depth, outer=lateral)
     starred = any(one.is_star for one in select.expressions)
     outputs = {one.alias_or_name.lower(): one.unalias() for one in select.expressions if not one.is_star}
     columns = frozenset(outputs)

@@ -101,22 +101,26 @@ def write_parts(
     bloom = bloom_columns([field.name for field in result.schema if _can_bloom(field.type)], keys)
     progress.stage("extracting rows", unit="rows")
     writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
-    writing, profiling = Behind(writer.write), Behind(_counted(counting, result.schema))
+    writing = Behind(writer.write)
+    profiling = Behind(_counted(counting, result.schema)) if counting else None
     try:
         for group in _groups(_told(result, progress, watch), result.schema, row_group_rows):
             writing.settle()
-            profiling.put((group, writer.is_between))
+            if profiling:
+                profiling.put((group, writer.is_between))
             writing.put(group)
             del group  # the next one is collected while this one is written, and goes when it is
         writing.settle()
-        profiling.settle()
+        if profiling:
+            profiling.settle()
         return writer.finished()
     except OSError as error:
         raise _disk_fault(error, shown or folder) from error
     finally:
         with deferred():  # a second Ctrl-C does not take the files from under the thread that writes
             writing.leave()
-            profiling.leave()
+            if profiling:
+                profiling.leave()
         writer.discard()
 
 
@@ -141,10 +145,8 @@ def _can_bloom(kind: Any) -> bool:
     return not (kinds.is_nested(kind) or kinds.is_boolean(kind) or kinds.is_null(kind))
 
 
-def _counted(counting: Counting | None, schema: Any) -> Callable[[tuple[Any, bool]], None]:
+def _counted(counting: Counting, schema: Any) -> Callable[[tuple[Any, bool]], None]:
     """What counts a row group, which comes with whether it begins a file."""
-    if counting is None:
-        return lambda _: None
     counting.begin(schema)
     return lambda item: counting.add(item[0], new_file=item[1])
 
