@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
-import fcntl
 import os
 import secrets
-import shutil
 import stat
-import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from datakeep.core.errors import AlreadyExists, StoreMissing, StoreUnmarked
 from datakeep.store.blocks import clone, hard_link, write_all
+from datakeep.store.incoming import INCOMING, Incoming, make_folders, remove_if_dead
 from datakeep.store.interface import (
     CHUNK_BYTES,
     MARKER_LIMIT_BYTES,
@@ -43,13 +40,6 @@ if TYPE_CHECKING:
     from datakeep.core.errors import DatakeepError
     from datakeep.store.examination import Check
 
-_INCOMING = "datakeep/incoming"
-_LOCK_NAME = "in-use"
-#: Where a share cannot lock files, a writer is taken for dead after this long.
-_DEAD_AFTER_S = 24 * 3600
-_LOCKLESS_S = 60
-_CANNOT_LOCK = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
-
 
 class FolderStore(Store):
     """A store in the folder ``root``; see the module.
@@ -63,13 +53,13 @@ class FolderStore(Store):
     def __init__(self, name: str, root: Path, *, url: str | None = None) -> None:
         super().__init__(name, url or str(root))
         self.root = root
-        self._session: _Session | None = None
+        self._incoming: Incoming | None = None
         self._begun = 0
         self._clones = True  # until the first try tells otherwise
 
     def __getstate__(self) -> dict[str, object]:
         """A copy, in this process or another, opens a session of its own."""
-        return {**self.__dict__, "_session": None}
+        return {**self.__dict__, "_incoming": None}
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -153,10 +143,10 @@ class FolderStore(Store):
 
     def tidy(self, prefix: str) -> None:
         """See :meth:`Store.tidy`."""
-        incoming = self.path_of(prefix) / _INCOMING
+        incoming = self.path_of(prefix) / INCOMING
         with self.faults(f"tidy {prefix}"), contextlib.suppress(FileNotFoundError):
             for session in list(incoming.iterdir()):
-                _remove_if_dead(session)
+                remove_if_dead(session)
 
     def sizes_of(self, keys: Iterable[str]) -> Iterator[int | None]:
         """See :meth:`Store.sizes_of`; in few steps, as it is asked for each of a million objects."""
@@ -199,10 +189,10 @@ class FolderStore(Store):
 
     def incoming(self, prefix: str) -> Path:
         """The folder for temporary files of the dataset ``prefix``, of this object alone."""
-        if self._session is None or self._session.prefix != prefix:
+        if self._incoming is None or self._incoming.prefix != prefix:
             self.close()
-            self._session = _Session(self.root, self.path_of(prefix) / _INCOMING, prefix)
-        return self._session.folder
+            self._incoming = Incoming(self.root, self.path_of(prefix) / INCOMING, prefix)
+        return self._incoming.folder
 
     def obstacle(self, key: str) -> str | None:
         """See :meth:`Store.obstacle`."""
@@ -212,7 +202,7 @@ class FolderStore(Store):
         """Move the folder that lies in the place of the object ``key`` to the bad copies of its dataset."""
         dataset, _, rest = key.partition("/")
         aside = self.path_of(f"{dataset}/{QUARANTINE}")
-        _make_folders(self.root, aside)
+        make_folders(self.root, aside)
         name = "".join(rest.split("/")[-2:])
         os.rename(self.place_of(key), aside / f"{name}-folder-{secrets.token_hex(4)}")
 
@@ -224,9 +214,9 @@ class FolderStore(Store):
 
     def close(self) -> None:
         """See :meth:`Store.close`."""
-        if self._session is not None:
-            self._session.close()
-        self._session = None
+        if self._incoming is not None:
+            self._incoming.close()
+        self._incoming = None
 
     def _marker(self) -> Marker:
         try:
@@ -284,7 +274,7 @@ class FolderStore(Store):
 
     def _put_new(self, key: str, data: bytes) -> bool:
         target = self.path_of(key)
-        _make_folders(self.root, target.parent)
+        make_folders(self.root, target.parent)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
             with temporary.open("xb") as file:
@@ -365,7 +355,7 @@ class _FolderWriter(Writer):
         try:
             os.replace(self._temporary, target)
         except FileNotFoundError:
-            _make_folders(self._folder_store.root, Path(target).parent)
+            make_folders(self._folder_store.root, Path(target).parent)
             os.replace(self._temporary, target)
         except IsADirectoryError:
             self._folder_store.put_aside(key)
@@ -391,76 +381,6 @@ def _name_new(file: Path, target: Path) -> None:
     except OSError:  # a share without hard links: the name is taken first, and filled a moment later
         target.open("xb").close()
         file.replace(target)
-
-
-class _Session:
-    """A folder of temporary files that lasts as long as its process; a lock in it says that we live."""
-
-    def __init__(self, root: Path, incoming: Path, prefix: str) -> None:
-        self.prefix = prefix
-        while True:
-            self.folder = incoming / secrets.token_hex(8)
-            _make_folders(root, self.folder)
-            try:
-                self._lock = (self.folder / _LOCK_NAME).open("wb")
-                if _lock(self._lock) and (self.folder / _LOCK_NAME).exists():
-                    return
-                self._lock.close()
-            except FileNotFoundError:
-                # Someone tidied the folder in the moment before it was locked.
-                continue
-
-    def close(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.close()
-        with contextlib.suppress(OSError):
-            self.folder.parent.rmdir()
-            self.folder.parent.parent.rmdir()
-
-
-def _lock(file: IO[bytes]) -> bool:
-    """Whether nobody else holds ``file``; true also on a share that cannot lock."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as fault:
-        return fault.errno in _CANNOT_LOCK
-    return True
-
-
-def _remove_if_dead(session: Path) -> None:
-    """Remove the folder ``session``, if the process that made it has ended without doing so."""
-    try:
-        age_s = time.time() - session.stat().st_mtime
-        with (session / _LOCK_NAME).open("rb+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            except OSError:
-                if age_s < _DEAD_AFTER_S:
-                    return
-            # The lock is held meanwhile, so that a session that is about to begin here begins elsewhere.
-            shutil.rmtree(session, ignore_errors=True)
-    except FileNotFoundError:
-        # No lock: of a process killed between the making of the folder and of its lock, or about to make it.
-        if session.is_dir() and age_s > _LOCKLESS_S:
-            shutil.rmtree(session, ignore_errors=True)
-
-
-def _make_folders(root: Path, folder: Path) -> None:
-    """``mkdir -p`` that never makes ``root`` itself: it may be the mount point of an unmounted share."""
-    if folder == root:
-        if not root.is_dir():
-            raise FileNotFoundError(root)
-        return
-    try:
-        folder.mkdir(exist_ok=True)
-    except FileNotFoundError:
-        _make_folders(root, folder.parent)
-        folder.mkdir(exist_ok=True)
 
 
 def _sync_file_system(descriptor: int) -> None:

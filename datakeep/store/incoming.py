@@ -1,0 +1,95 @@
+"""Where a writer puts what is not whole yet: a folder of its own on the store, as long as its process lives.
+
+What a killed process left is known by the lock that it no longer holds, also on a share without locks: by its age.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import secrets
+import shutil
+import time
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Of a dataset, within its folder on the store.
+INCOMING = "datakeep/incoming"
+_LOCK_NAME = "in-use"
+#: Where a share cannot lock files, a writer is taken for dead after this long.
+_DEAD_AFTER_S = 24 * 3600
+_LOCKLESS_S = 60
+_CANNOT_LOCK = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
+
+
+class Incoming:
+    """A folder of temporary files that lasts as long as its process; a lock in it says that we live."""
+
+    def __init__(self, root: Path, incoming: Path, prefix: str) -> None:
+        self.prefix = prefix
+        while True:
+            self.folder = incoming / secrets.token_hex(8)
+            make_folders(root, self.folder)
+            try:
+                self._lock = (self.folder / _LOCK_NAME).open("wb")
+                if _lock(self._lock) and (self.folder / _LOCK_NAME).exists():
+                    return
+                self._lock.close()
+            except FileNotFoundError:
+                # Someone tidied the folder in the moment before it was locked.
+                continue
+
+    def close(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.close()
+        with contextlib.suppress(OSError):
+            self.folder.parent.rmdir()
+            self.folder.parent.parent.rmdir()
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Whether nobody else holds ``file``; true also on a share that cannot lock."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as fault:
+        return fault.errno in _CANNOT_LOCK
+    return True
+
+
+def remove_if_dead(session: Path) -> None:
+    """Remove the folder ``session``, if the process that made it has ended without doing so."""
+    try:
+        age_s = time.time() - session.stat().st_mtime
+        with (session / _LOCK_NAME).open("rb+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            except OSError:
+                if age_s < _DEAD_AFTER_S:
+                    return
+            # The lock is held meanwhile, so that a session that is about to begin here begins elsewhere.
+            shutil.rmtree(session, ignore_errors=True)
+    except FileNotFoundError:
+        # No lock: of a process killed between the making of the folder and of its lock, or about to make it.
+        if session.is_dir() and age_s > _LOCKLESS_S:
+            shutil.rmtree(session, ignore_errors=True)
+
+
+def make_folders(root: Path, folder: Path) -> None:
+    """``mkdir -p`` that never makes ``root`` itself: it may be the mount point of an unmounted share."""
+    if folder == root:
+        if not root.is_dir():
+            raise FileNotFoundError(root)
+        return
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        make_folders(root, folder.parent)
+        folder.mkdir(exist_ok=True)
