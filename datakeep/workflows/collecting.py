@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from datakeep.core.errors import DatakeepError
 from datakeep.lineage import schema, wanting
 from datakeep.lineage.index import Words, describe
-from datakeep.repository.dataset import state_of
+from datakeep.repository.dataset_cache import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
