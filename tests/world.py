@@ -112,6 +112,13 @@ FACTS = (
 )  # fmt: skip
 
 
+def facts_without(*options: str) -> tuple[str, ...]:
+    """:data:`FACTS` but for these options and their values."""
+    assert set(options) <= set(FACTS[::2]), options
+    pairs = zip(FACTS[::2], FACTS[1::2], strict=True)
+    return tuple(word for pair in pairs if pair[0] not in options for word in pair)
+
+
 def write_orders(folder: Path) -> Path:
     """The data of :func:`orders`, in a new folder."""
     (folder / "train").mkdir(parents=True)

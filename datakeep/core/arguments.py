@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from datakeep.core.program_passwords import program_signs
 from datakeep.core.secrets import is_secret_name, withheld, withheld_alone, withheld_value
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def without_secrets(argv: Sequence[str]) -> list[str]:
     shown: list[str] = []
     text_at, is_code = _program_text(argv)
     before = ""
+    signs: set[str] = set()
     for at, argument in enumerate(argv):
         option = _OPTION.fullmatch(argument) or _ASSIGNMENT.fullmatch(argument)
         if at == text_at:
@@ -36,8 +38,8 @@ def without_secrets(argv: Sequence[str]) -> list[str]:
         elif option and option["value"] is not None and is_secret_name(option["name"]):
             shown.append(f"{argument.partition('=')[0]}={withheld_value(option['value'])}")
         else:
-            programs = [word.rpartition("/")[2] for word in argv[:at]]
-            shown.append(withheld_alone(argument, option=before, programs=programs))
+            shown.append(withheld_alone(argument, option=before, signs=signs))
+        signs |= program_signs(argument)
         before = argument if option and option["value"] is None else ""
     return shown
 

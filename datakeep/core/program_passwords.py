@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _WORDS = r"\s(?:[^;|&\n]{0,400}?\s)?"
 _WORD = r"""(?P<value>"[^"\n]{1,400}"?|'[^'\n]{1,400}'?|[^\s;|&"'-][^\s;|&]*)"""
@@ -54,29 +58,45 @@ _ALONE = {
     "-k": ({"openssl"},),
     "-K": ({"openssl"},),
 }
-_JOINED = {"-p": re.compile(r"(?:mysql|mariadb)[\w-]*|7z[az]?|(?:un)?rar"), "-hp": re.compile(r"rar")}
+_KNOWN = frozenset({"curl"}.union(*(needed for ways in _ALONE.values() for needed in ways)))
+#: By what stands before a password that is joined to it: the programs that take one so.
+_JOINED = {
+    "-p": re.compile(r"(?:mysql|mariadb)[\w-]*|7z[az]?|(?:un)?rar"),
+    "-hp": re.compile(r"rar"),
+    "/": re.compile(_ORACLE),
+}
+_ORACLE_USER = re.compile(r"[\w$#]{1,60}/(?=.)", re.DOTALL)
 
 
-def before_password(argument: str, option: str, programs: list[str]) -> str | None:
+def program_signs(argument: str) -> set[str]:
+    """What an argument tells of the program that is run, if it is the name of one that is known: one or two of a few.
+
+    Args:
+        argument: The argument, which may have a folder before the name.
+    """
+    name = argument.rpartition("/")[2]
+    signs = {before for before, program in _JOINED.items() if program.fullmatch(name)}
+    return {*signs, name} if name in _KNOWN else signs
+
+
+def before_password(argument: str, option: str, signs: Collection[str]) -> str | None:
     """What of ``argument`` stands before a password, by the place of it; None where it holds none.
 
     Args:
         argument: The argument, as its program gets it.
         option: The option before it that has no value of its own; empty where there is none.
-        programs: The words before it, without their folders.
+        signs: Those of the arguments before it, of :func:`program_signs`.
     """
-    words = set(programs)
-    if not argument.startswith("-") and any(needed <= words for needed in _ALONE.get(option, ())):
+    if not argument.startswith("-") and any(needed.issubset(signs) for needed in _ALONE.get(option, ())):
         return ""
-    if option == "-b" and "curl" in words and "=" in argument:
-        return ""
-    if argument.startswith("-b") and "curl" in words and "=" in argument:
-        return "-b"
-    for letters, program in _JOINED.items():
-        if re.match(rf"{letters}.", argument, re.DOTALL) and any(map(program.fullmatch, programs)):
+    if "curl" in signs and "=" in argument:
+        if option == "-b":
+            return ""
+        if argument.startswith("-b"):
+            return "-b"
+    for letters in ("-p", "-hp"):
+        if letters in signs and argument.startswith(letters) and argument != letters:
             return letters
-    if any(re.fullmatch(_ORACLE, word) for word in programs) and (
-        user := re.match(r"[\w$#]{1,60}/(?=.)", argument, re.DOTALL)
-    ):
+    if "/" in signs and (user := _ORACLE_USER.match(argument)):
         return user[0]
     return None

@@ -7,6 +7,7 @@ taken out, so that what stands around it can still be read.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -14,7 +15,7 @@ from datakeep.core.joined_words import found_or_end, with_joined
 from datakeep.core.program_passwords import IN_TEXT, before_password
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
 #: What stands in the place of a secret.
 WITHHELD = "(withheld)"
@@ -198,6 +199,7 @@ def _without_secret_parameters(rest: str) -> str:
     return path + ("?" + "&".join(kept) if kept else "") + sharp + fragment
 
 
+@lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Whether what is called ``name`` (an option, a variable, a parameter) is a password, key or token."""
     plain = re.sub(r"[-.]", "_", _CAMEL.sub("_", name)).lower().lstrip("_")
@@ -225,7 +227,8 @@ def withheld(text: str, *, is_code: bool = False) -> str:
     shown = _without_values(shown, _SPACED)
     for pattern in (_QUOTED_USER, _USER, _MYSQL, _SSHPASS, _BEARER, _ADDRESS, *IN_TEXT):
         shown = pattern.sub(_without_value, shown)
-    return WITHHELD if find_secret(shown) else shown
+    # What was left as it is has no such URL and no token, or it would not have been.
+    return shown if shown == text or not find_secret(shown) else WITHHELD
 
 
 def withheld_value(value: str) -> str:
@@ -236,15 +239,15 @@ def withheld_value(value: str) -> str:
     return f"{scheme[0] if scheme else ''}{WITHHELD}"
 
 
-def withheld_alone(argument: str, *, option: str = "", programs: Sequence[str] = ()) -> str:
+def withheld_alone(argument: str, *, option: str = "", signs: Collection[str] = ()) -> str:
     """As :func:`withheld`, for one argument of a command, whose place may make it a secret.
 
     Args:
         argument: The argument, as its program gets it.
         option: The option before it that has no value of its own; empty where there is none.
-        programs: The words before it, without their folders.
+        signs: What the arguments before it tell of the program, as ``program_signs`` has it.
     """
-    before = before_password(argument, option, list(programs))
+    before = before_password(argument, option, signs)
     if before is not None:
         return f"{before}{WITHHELD}"
     found = _USER_AND_PASSWORD.fullmatch(argument) if _TAKES_USER.fullmatch(option) else None

@@ -31,6 +31,21 @@ SEPARATOR = "\0"
 _CHUNKS = "SELECT c.paths FROM inventory i JOIN chunk c ON c.inventory = i.paths WHERE i.number = ?"
 
 
+def versions_of(database: sqlite3.Connection, inventory: int) -> list[tuple[str, int]]:
+    """Dataset and number of every version that has this inventory."""
+    query = "SELECT v.dataset, v.number FROM inventory i JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
+    return database.execute(query, (inventory,)).fetchall()
+
+
+def inventories_of(
+    database: sqlite3.Connection, dataset: str, number: int | None = None
+) -> list[tuple[int, int]]:
+    """The number of each version of a dataset (or of this one) and of its inventory, where that is here; in order."""
+    query = "SELECT v.number, i.number FROM version v JOIN inventory i ON i.digest = v.inventory WHERE v.dataset = ?"
+    query += " ORDER BY v.number" if number is None else " AND v.number = ?"
+    return database.execute(query, (dataset,) if number is None else (dataset, number)).fetchall()
+
+
 def find(database: sqlite3.Connection, name: Algorithm, digits: str) -> Iterator[tuple[int, int]]:
     """Inventory and row of every file whose digest begins with ``digits`` (hex), in no order."""
     yield from (place for _, place in _find(database, name, digits))

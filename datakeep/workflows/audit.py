@@ -173,7 +173,7 @@ def _by_folder(keep: Keep, subject: str, now: datetime) -> Audit:
     if found.label:
         keep.progress.note(f"{subject} holds files of {found.label}, by their bytes: {found}")
         return _by_name(keep, found.label, now)
-    if deleted := deleted_model_of_folder(keep, Path(subject)):
+    if deleted := deleted_model_of_folder(keep, found):
         return _by_file(keep, deleted, now, fetch=False)  # whose record is missed is told with the answer
     if found.of:
         raise UsageError(

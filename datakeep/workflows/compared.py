@@ -61,18 +61,17 @@ def _difference(index: Index, entry: dict[str, Any], below: str) -> str | None:
     if folder != "data" or not path:
         return _NO_DATA
     dataset, _, version = str(entry["of"]).partition("@")
-    query = (
-        "SELECT i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
-        "WHERE v.dataset = ? AND v.number = ?"
-    )
-    row = index.database.execute(query, (dataset, version_number(version))).fetchone()
-    if row is None:
+    known = hashes.inventories_of(index.database, dataset, version_number(version))
+    if not known:
         return None
-    if not hashes.has_path(index.database, row[0], path):
+    ((_, inventory),) = known
+    if not hashes.has_path(index.database, inventory, path):
         return _ABSENT
     if "sha256" not in entry:
         return None
-    same = (place for place in hashes.find(index.database, "sha256", entry["sha256"]) if place[0] == row[0])
+    same = (
+        place for place in hashes.find(index.database, "sha256", entry["sha256"]) if place[0] == inventory
+    )
     return None if any(hashes.path_of(index.database, *place) == path for place in same) else _CHANGED
 
 

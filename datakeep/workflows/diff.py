@@ -74,7 +74,7 @@ def diff(keep: Keep, references: Sequence[str], *, rows: bool = False) -> Differ
     if old.content != new.content:
         before, after = load_inventory(keep, old), load_inventory(keep, new)
         files = differences(before, after)
-        found = _rows(keep, (old, before), (new, after), everything=rows)
+        found = _rows(keep, files, (old, before), (new, after), everything=rows)
     changes = field_changes(old.manifest, new.manifest)
     columns = tuple(change for change in changes if change.path.startswith("columns"))
     fields = tuple(change for change in changes if not change.path.startswith("columns"))
@@ -92,10 +92,15 @@ class _Rows:
 
 
 def _rows(
-    keep: Keep, old: tuple[VersionEntry, Inventory], new: tuple[VersionEntry, Inventory], *, everything: bool
+    keep: Keep,
+    files: FileChanges,
+    old: tuple[VersionEntry, Inventory],
+    new: tuple[VersionEntry, Inventory],
+    *,
+    everything: bool,
 ) -> _Rows:
     """The rows of the tables that differ; without ``everything`` of small ones that are on this machine."""
-    if not any(extension(file.path) in TABULAR for _, inventory in (old, new) for file in inventory.files):
+    if not any(extension(path) in TABULAR for path in (*files.added, *files.removed, *files.changed)):
         return _Rows()
     personal = any(get(entry.manifest, "privacy.personal") != "no" for entry, _ in (old, new))
     limit = MAX_BYTES if everything else _AT_ONCE_BYTES

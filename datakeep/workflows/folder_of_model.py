@@ -34,6 +34,7 @@ class FilesOfFolder:
         weights: How many of them are the model itself; settings, which many models share, are not.
         unknown: Files that no record has under this name.
         not_looked_at: How many more there are, and links, whose files may lie anywhere.
+        digests: The sha256 of those that were looked at.
     """
 
     label: str | None = None
@@ -41,6 +42,7 @@ class FilesOfFolder:
     weights: Counter[str] = field(default_factory=Counter)
     unknown: list[str] = field(default_factory=list)
     not_looked_at: int = 0
+    digests: dict[Path, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         order = sorted(self.of, key=lambda one: (one != self.label, one))
@@ -83,7 +85,9 @@ def _are_alike(found: FilesOfFolder, one: str, other: str) -> bool:
 def _look(keep: Keep, path: Path, name: str, found: FilesOfFolder) -> None:
     try:
         size_bytes = path.stat().st_size
-        records = find_by_digest(keep, digest_of(path)).records
+        digest = digest_of(path)
+        found.digests[path] = digest
+        records = find_by_digest(keep, digest).records
     except (DatakeepError, OSError):
         found.not_looked_at += 1
         return
@@ -96,13 +100,13 @@ def _look(keep: Keep, path: Path, name: str, found: FilesOfFolder) -> None:
         found.unknown.append(name)
 
 
-def deleted_model_of_folder(keep: Keep, folder: Path) -> Path | None:
-    """The first of the folder's files that a record had which was deleted; None if none is."""
+def deleted_model_of_folder(keep: Keep, found: FilesOfFolder) -> Path | None:
+    """The first of the files that were looked at that a record had which was deleted; None if none is."""
     if not ever_changed(keep, FOLDER):
         return None
-    for path in _first(_files(folder)):
+    for path, digest in found.digests.items():
         try:
-            if any(keep.tree.object_id(one) is None for one in of_a_file(keep, digest_of(path))):
+            if any(keep.tree.object_id(one) is None for one in of_a_file(keep, digest)):
                 return path
         except (DatakeepError, OSError):
             continue

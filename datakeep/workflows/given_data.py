@@ -7,6 +7,7 @@ use holds every file against the inventory, as ``status`` does; a folder that wa
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from datakeep.core.errors import DamagedBytes, DatakeepError
+from datakeep.core.names import NAME
 from datakeep.repository import foreign
+from datakeep.repository.keep import PRIVATE_FOLDER
 from datakeep.store.faults import folder_faults
 from datakeep.store.rehash import rehash
 from datakeep.store.state import HashState
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
 
 FOLDER = "given"
+#: Where :func:`provide` puts the data of a content id, on whichever machine; as a part of a pattern.
+PLACE = rf"/{re.escape(PRIVATE_FOLDER)}/{FOLDER}/(?P<dataset>{NAME.pattern})/(?P<content>[0-9a-f]{{64}})"
 _READ_ONLY_FILE, _READ_ONLY_FOLDER = 0o444, 0o555
 
 

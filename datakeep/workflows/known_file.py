@@ -88,25 +88,19 @@ def _unlisted(index: Index, dataset: str, number: int | None) -> list[int]:
 
 def _having(index: Index, dataset: str, number: int | None, path: str) -> list[int]:
     """The versions that list ``path``, of those whose lists are here."""
-    query = (
-        "SELECT v.number, i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
-        "WHERE v.dataset = ? ORDER BY v.number"
-    )
     found: list[int] = []
     known: dict[int, bool] = {}
-    for one, inventory in index.database.execute(query, (dataset,)).fetchall():
-        if number in (None, one):
-            if inventory not in known:
-                known[inventory] = hashes.has_path(index.database, inventory, path)
-            if known[inventory]:
-                found.append(one)
+    for one, inventory in hashes.inventories_of(index.database, dataset, number):
+        if inventory not in known:
+            known[inventory] = hashes.has_path(index.database, inventory, path)
+        if known[inventory]:
+            found.append(one)
     return found
 
 
 def digests_of(index: Index, dataset: str, path: str, versions: Iterable[int]) -> dict[str, int]:
     """The digests that a file has in these versions, and the newest version of each."""
-    query = "SELECT v.number, i.number FROM version v JOIN inventory i ON i.digest = v.inventory WHERE v.dataset = ?"
-    inventories = dict(index.database.execute(query, (dataset,)).fetchall())
+    inventories = dict(hashes.inventories_of(index.database, dataset))
     digests: dict[int, str | None] = {}
     found: dict[str, int] = {}
     for one in versions:
@@ -120,14 +114,12 @@ def digests_of(index: Index, dataset: str, path: str, versions: Iterable[int]) -
 
 def _near_paths(index: Index, dataset: str, path: str) -> list[str]:
     """A path of the newest version that was probably meant."""
-    query = (
-        "SELECT i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
-        "WHERE v.dataset = ? ORDER BY v.number DESC LIMIT 1"
-    )
-    row = index.database.execute(query, (dataset,)).fetchone()
+    known = hashes.inventories_of(index.database, dataset)
+    if not known:
+        return []
+    newest = known[-1][1]
     name = path.rpartition("/")[2]
-    paths = hashes.paths_holding(index.database, row[0], folded(name), 100) if row else []
-    if not paths and row:
-        paths = hashes.paths_holding(index.database, row[0], "", 1000)
+    paths = hashes.paths_holding(index.database, newest, folded(name), 100)
+    paths = paths or hashes.paths_holding(index.database, newest, "", 1000)
     near = nearest(path, paths) or next((one for one in paths if one.endswith(f"/{name}")), None)
     return [near] if near else []

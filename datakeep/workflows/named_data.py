@@ -18,6 +18,7 @@ from datakeep.core.errors import DatakeepError
 from datakeep.formats.model import ModelInput
 from datakeep.lineage import hashes
 from datakeep.store.hashing import hash_file
+from datakeep.workflows.given_data import PLACE
 from datakeep.workflows.index import ask, not_searched
 from datakeep.workflows.run_inputs import Checkouts
 
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
 
 WHO = {"mlflow": "MLflow", "wandb": "W&B"}
-#: Where `datakeep run` puts the bytes of a content id; on whichever machine that was.
-_GIVEN = re.compile(r"/\.datakeep/given/([a-z0-9][a-z0-9-]*)/([0-9a-f]{64})(?:/|$)")
+_GIVEN = re.compile(rf"{PLACE}(?:/|$)")
 _OBJECT = re.compile(r"/([a-z0-9][a-z0-9-]*)/files/md5/([0-9a-f]{2})/([0-9a-f]{30})$")
 _LONG_DIGEST = re.compile(r"(?:sha256:|md5:)?([0-9a-f]{32,64})", re.IGNORECASE)
 #: More versions than this have the same file only where it says nothing, such as an empty one.
@@ -144,7 +144,8 @@ class _Matcher:
 
     def _by_place(self, place: str, named: str, *, hash_it: bool) -> _Fit | None:
         if found := _GIVEN.search(place):
-            entries = [one for one in self._entries(found[1]) if one.content == f"sha256:{found[2]}"]
+            content = f"sha256:{found['content']}"
+            entries = [one for one in self._entries(found["dataset"]) if one.content == content]
             because = f"{named} lies in the folder that datakeep gave this content id: {place}"
             return _Fit(_same(entries), because) if entries else None
         if found := _OBJECT.search(urlsplit(place).path):
@@ -242,7 +243,6 @@ def _same(entries: Sequence[VersionEntry]) -> tuple[VersionEntry, ...]:
 
 
 def _holding(index: Index, digests: set[str]) -> list[tuple[str, int]]:
-    query = "SELECT v.dataset, v.number FROM inventory i JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
     counts: Counter[int] = Counter()
     for done, md5 in enumerate(digests):
         rows = []
@@ -254,7 +254,7 @@ def _holding(index: Index, digests: set[str]) -> list[tuple[str, int]]:
         if not counts or max(counts.values()) <= done:
             return []  # none has all of those so far
     whole = [inventory for inventory, count in counts.items() if count == len(digests)]
-    return [row for inventory in whole for row in index.database.execute(query, (inventory,)).fetchall()]
+    return [one for inventory in whole for one in hashes.versions_of(index.database, inventory)]
 
 
 def _local(place: str) -> Path | None:

@@ -35,13 +35,12 @@ def registered_file(
 
 
 def _versions_with(index: Index, sha256: str) -> dict[tuple[str, str], set[str]]:
-    query = "SELECT v.dataset, v.number FROM inventory i JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for count, (inventory, row) in enumerate(hashes.find(index.database, "sha256", sha256)):
         if count >= _MAX_ROWS:
             break
         path = ""
-        for dataset, number in index.database.execute(query, (inventory,)).fetchall():
+        for dataset, number in hashes.versions_of(index.database, inventory):
             path = path or hashes.path_of(index.database, inventory, row)
             found[dataset, path].add(f"v{number}")
     return found

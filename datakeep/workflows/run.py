@@ -181,7 +181,6 @@ def _seen(
         argv=order.argv,
         script=script,
         given=given,
-        base_models=[f"{base.model}@{base.version}" for base in bases],
         base_files={base.label: {one.sha256 for one in base.artifacts} for base in bases},
         out=out,
         own=(os.path.realpath(room), *_own_code()),

@@ -21,6 +21,7 @@ from datakeep.lineage import inputs
 from datakeep.repository import working
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.compared import compare
+from datakeep.workflows.given_data import PLACE
 from datakeep.workflows.read_order import first_opened
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 MAX_UNDECLARED = 1000
 #: What the record says of one that was read and is not there any more.
 GONE = "removed or renamed before the training ended, so its bytes are not known"
-#: The data of a version that a run was given, by its content; another run that reads it did not declare it.
-_GIVEN = re.compile(r"/\.datakeep/given/(?P<dataset>[a-z0-9][a-z0-9-]*)/(?P<content>[0-9a-f]{64})$")
+#: The data of a version that a run was given; another run that reads it did not declare it.
+_GIVEN = re.compile(rf"{PLACE}$")
 _NAMED = 3
 _MAX_PARAMETERS_BYTES = 1 << 20
 
@@ -113,7 +114,11 @@ def _files_read(
     if 0 < len(read) < len(split_of):
         kept = f"read/{given.label}.txt"
         found.lists[kept] = "".join(f"{path}\n" for path in read).encode("utf-8")
-    opened = {file.path: opened_s.get(file.sha256) for file in given.inventory.files if file.path in paths}
+    opened = {
+        file.path: opened_s.get(file.sha256)
+        for file in (given.inventory.files if opened_s else ())
+        if file.path in paths
+    }
     return FilesRead(
         count=len(read),
         splits=dict(Counter(split for path in read if (split := split_of[path]))),
@@ -255,26 +260,39 @@ class Checkouts:
 
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
-        self._known: dict[Path, str | None] = {}
+        #: Of each folder that was passed: the checkout that it lies in, and its version; None if in none.
+        self._known: dict[Path, tuple[Path, str] | None] = {}
 
     def version_of(self, path: str) -> str | None:
         """``orders@v1`` if ``path`` lies in a checkout of it, which may be changed, or in what a run was given."""
-        for folder in Path(path).parents:
-            if folder in self._known:
-                return self._known[folder]
-            if given := _GIVEN.search(str(folder)):
-                entry = self._keep.with_content(given["dataset"], f"sha256:{given['content']}")
-                self._known[folder] = f"{entry.dataset}@{entry.version}" if entry else None
-                return self._known[folder]
-            if (folder / "dataset.yaml").is_file():
-                self._known[folder] = self._look(folder)
-                return self._known[folder]
-        return None
+        found = self._around(path)
+        return found[1] if found else None
 
     def below(self, path: str) -> str:
         """Where in its checkout a file lies of which :meth:`version_of` told the version."""
-        folder = next(one for one in Path(path).parents if self._known.get(one))
-        return Path(path).relative_to(folder).as_posix()
+        found = self._around(path)
+        return Path(path).relative_to(found[0]).as_posix() if found else path
+
+    def _around(self, path: str) -> tuple[Path, str] | None:
+        """The innermost checkout; no folder is looked at twice, however many files lie in it."""
+        passed: list[Path] = []
+        found: tuple[Path, str] | None = None
+        for folder in Path(path).parents:
+            if folder in self._known:
+                found = self._known[folder]
+                break
+            passed.append(folder)
+            given = _GIVEN.search(str(folder))
+            if given or (folder / "dataset.yaml").is_file():
+                label = self._given(given) if given else self._look(folder)
+                found = (folder, label) if label else None
+                break
+        self._known.update(dict.fromkeys(passed, found))
+        return found
+
+    def _given(self, place: re.Match[str]) -> str | None:
+        entry = self._keep.with_content(place["dataset"], f"sha256:{place['content']}")
+        return f"{entry.dataset}@{entry.version}" if entry else None
 
     def _look(self, folder: Path) -> str | None:
         try:

@@ -78,8 +78,7 @@ class Seen:
         argv: What was run, as the user wrote it.
         script: Where its code is.
         given: The data that it was given.
-        base_models: Records' names, ``resnet@v1``.
-        base_files: Of each of them, the digests of its files.
+        base_files: Of each base model that was named (``resnet@v1``), the digests of its files.
         out: Where it wrote, as it was before it began (without links); None if that was not said.
         own: Folders of datakeep's that it used.
         environment: Its variables.
@@ -98,7 +97,6 @@ class Seen:
     argv: Sequence[str]
     script: Script
     given: Sequence[Given]
-    base_models: Sequence[str]
     base_files: Mapping[str, set[str]]
     out: Path | None
     own: tuple[str, ...]
@@ -167,7 +165,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         inputs=found.datasets,
         undeclared=found.undeclared,
         undeclared_count=found.undeclared_count,
-        base_models=list(dict.fromkeys([*seen.base_models, *found.base_models])),
+        base_models=list(dict.fromkeys([*seen.base_files, *found.base_models])),
         code=code,
         command=showable(without_secrets(seen.argv)),
         parameters=parameters,

@@ -300,7 +300,6 @@ class Training:
             argv=_argv(),
             script=_script(self._keep),
             given=list(self._given.values()),
-            base_models=[f"{base.model}@{base.version}" for base in self._bases],
             base_files={base.label: {one.sha256 for one in base.artifacts} for base in self._bases},
             out=self._place,
             own=(str(self._keep.cache().resolve()), str(Path(__file__).resolve().parents[1])),

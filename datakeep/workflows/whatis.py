@@ -244,17 +244,13 @@ class _Finder:
         """By dataset, the paths and versions of the files with this digest."""
         paths: dict[str, set[str]] = defaultdict(set)
         versions: dict[str, set[int]] = defaultdict(set)
-        query = (
-            "SELECT v.dataset, v.number FROM inventory i "
-            "JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
-        )
         known: dict[int, list[tuple[str, int]]] = {}
         for count, (inventory, row) in enumerate(hashes.find(self._index.database, name, digits)):
             if count >= _MAX_ROWS:
                 self._notes.append(f"more than {_MAX_ROWS:,} files have these bytes; only some are named")
                 break
             if inventory not in known:
-                known[inventory] = self._rows(query, (inventory,)).fetchall()
+                known[inventory] = hashes.versions_of(self._index.database, inventory)
             path = hashes.path_of(self._index.database, inventory, row) if known[inventory] else ""
             for dataset, number in known[inventory]:
                 paths[dataset].add(path)

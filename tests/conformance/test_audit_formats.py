@@ -27,7 +27,7 @@ from openlineage.client import generated
 from openlineage.client.generated import base
 from openlineage.client.serde import Serde
 from prov.model import ProvDocument
-from world import FACTS
+from world import FACTS, facts_without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def world(new_world: Callable[..., World]) -> World:
     )  # fmt: skip
     aiko.datakeep(
         "register", "orders", world.orders, "--backend", "dvc", "--source-kind", "derived", "--parent", "raw@v1",
-        "--source-command", "make features", *FACTS[:2], *FACTS[4:], cwd=world.keep,
+        "--source-command", "make features", *facts_without("--origin"), cwd=world.keep,
     )  # fmt: skip
     world.reference("orders", "--model-name", "lateness")
     aiko.datakeep("verify", "orders", cwd=world.keep)

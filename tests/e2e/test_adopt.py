@@ -432,7 +432,7 @@ def test_outputs_that_only_the_cloud_knows_are_refused(
     refused(of_dvc_2.folder, said, "odd.dvc", code=31)
 
 
-def test_an_output_that_is_not_chosen_is_in_nobodys_way(adopt, of_dvc_2: Repository, tmp_path: Path) -> None:
+def test_an_output_that_is_not_chosen_is_in_nobodys_way(adopt, of_dvc_2: Repository) -> None:
     of_dvc_2.write({"odd.dvc": b"outs:\n- etag: '123'\n  path: a\n"})
     of_dvc_2.commit()
     assert adopt(of_dvc_2.folder, "without-odd", "--data", "data/raw", "--json").data["entry"]["files"] == 2
@@ -579,7 +579,7 @@ def test_a_hostile_pointer_is_refused(refused, of_dvc_2: Repository, path: str) 
     refused(of_dvc_2.folder, "odd.dvc states an output that could harm", code=24)
 
 
-def test_nothing_of_the_repository_runs(world: World, adopt, of_git: Repository, tmp_path: Path) -> None:
+def test_nothing_of_the_repository_runs(adopt, of_git: Repository, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     touch = f"touch {canary}"
     for hook in ("post-checkout", "reference-transaction", "post-index-change"):

@@ -7,7 +7,7 @@ import json
 import shutil
 
 import pytest
-from world import FACTS, commit_files
+from world import FACTS, commit_files, facts_without
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def filled(new_world):
     (features / "made.csv").write_text("id\n1\n")
     world.aiko.datakeep(
         "register", "features", features, "--backend", "git", "--source-kind", "derived", "--parent", "raw@v1",
-        "--source-command", "make features", *FACTS[:2], *FACTS[4:], cwd=world.keep,
+        "--source-command", "make features", *facts_without("--origin"), cwd=world.keep,
     )  # fmt: skip
     lists = "train/orders.csv\n"
     digest = f"sha256:{hashlib.sha256(lists.encode()).hexdigest()}"

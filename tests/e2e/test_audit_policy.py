@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from seen import Quick
-from world import FACTS, Ran, commit_files
+from world import FACTS, Ran, commit_files, facts_without
 
 from datakeep.core.progress import Silent
 from datakeep.workflows.audit_policy import audit_policy
@@ -86,14 +86,20 @@ def bad(world):
     aiko, keep = world.aiko, world.keep
     manifest = aiko.cwd / "kept.yaml"
     manifest.write_text("privacy: {personal: unknown, retention_until: 2020-01-01}\n")
-    facts = list(FACTS)
-    del facts[facts.index("--privacy") : facts.index("--privacy") + 2]
     world.calls.datakeep(
-        "register", "dim", world.orders, "--backend", "git", "--manifest", manifest, *facts, cwd=keep
+        "register",
+        "dim",
+        world.orders,
+        "--backend",
+        "git",
+        "--manifest",
+        manifest,
+        *facts_without("--privacy"),
+        cwd=keep,
     )
     world.calls.datakeep(
         "register", "child", world.training, "--backend", "git", "--source-kind", "derived", "--parent", "dim@v1",
-        "--source-command", "make", *FACTS[:2], *FACTS[4:], cwd=keep,
+        "--source-command", "make", *facts_without("--origin"), cwd=keep,
     )  # fmt: skip
     train, both = {"count": 1, "splits": {"train": 1}}, {"count": 2, "splits": {"train": 1, "test": 1}}
     only = {"count": 1, "splits": {"test": 1}}

@@ -15,7 +15,7 @@ import pytest
 from fault_proxy import FaultProxy
 from object_server import credentials
 from seen import Quick
-from world import FACTS, Ran, commit_files
+from world import FACTS, Ran, commit_files, facts_without
 
 PRELOADED = (
     "pyarrow.parquet", "pyarrow.dataset", "datakeep.workflows.extraction", "datakeep.workflows.audit_where",
@@ -80,7 +80,7 @@ def fill(world, calls):
     calls.datakeep("register", "mixed", mixed, "--backend", "dvc", *FACTS, cwd=keep)
     calls.datakeep(
         "register", "features", contacts, "--backend", "git", "--source-kind", "derived", "--parent", "orders@v1",
-        "--source-command", "make features", *FACTS[:2], *FACTS[4:], cwd=keep,
+        "--source-command", "make features", *facts_without("--origin"), cwd=keep,
     )  # fmt: skip
     lists = "events.jsonl\n"
     digest = f"sha256:{hashlib.sha256(lists.encode()).hexdigest()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from world import FACTS, World
+from world import FACTS, World, facts_without
 
 from datakeep.core.progress import Silent
 from datakeep.workflows import diff as diffs
@@ -33,7 +33,7 @@ def world(new_world) -> World:
     (folder / "same.csv").write_text(HEAD + "9,Narvik\n")
     keyed = aiko.cwd / "keyed.yaml"
     keyed.write_text("columns: [{name: id, type: integer, key: true}, {name: city, type: text}]\n")
-    private = [*FACTS[:-6], "--privacy", "yes", *FACTS[-4:]]
+    private = [*facts_without("--privacy"), "--privacy", "yes"]
     for name, facts in (("places", (*FACTS, "--manifest", keyed)), ("people", private)):
         write(folder, FIRST)
         aiko.datakeep("register", name, folder, "--backend", "git", *facts, cwd=world.keep)

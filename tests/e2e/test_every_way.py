@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from world import FACTS
+from world import FACTS, facts_without
 
 WEIGHTS = "w" * 100
 OLD = "2020-01-01"
@@ -22,17 +22,12 @@ def world(new_world):
     put(aiko.cwd / "feats", {"f.csv": "id,f\n1,0.5\n"})
     put(aiko.cwd / "pii", {"p.csv": "id,name\n5,Aiko\n"})
     put(aiko.cwd / "cfg", {"config.json": "{}\n", "settings.json": json.dumps({"layers": ["x" * 30] * 4})})
-    kept = aiko.cwd / "kept.yaml"
-    kept.write_text(f"privacy: {{personal: 'yes', basis: consent, retention_until: {OLD}}}\n")
-    facts = list(FACTS)
-    at = facts.index("--privacy")
-    del facts[at : at + 2]
     register(world, "orders")
     register(world, "logs")
-    register(world, "pii", facts=("--manifest", kept, *facts))
+    register_personal(world)
     aiko.datakeep(
         "register", "feats", aiko.cwd / "feats", "--backend", "git", "--source-kind", "derived",
-        "--parent", "orders@v1", "--source-command", "make", *FACTS[:2], *FACTS[4:], cwd=keep,
+        "--parent", "orders@v1", "--source-command", "make", *facts_without("--origin"), cwd=keep,
     )  # fmt: skip
     shutil.copytree(aiko.cwd / "orders", aiko.cwd / "twin")
     register(world, "twin")
@@ -98,6 +93,13 @@ def put(folder, files):
 
 def register(world, name, facts=FACTS):
     world.aiko.datakeep("register", name, world.aiko.cwd / name, "--backend", "git", *facts, cwd=world.keep)
+
+
+def register_personal(world):
+    """``pii``, which should have been deleted long ago."""
+    kept = world.aiko.cwd / "kept.yaml"
+    kept.write_text(f"privacy: {{personal: 'yes', basis: consent, retention_until: {OLD}}}\n")
+    register(world, "pii", facts=("--manifest", kept, *facts_without("--privacy")))
 
 
 def run(world, model, script, *options):
@@ -279,12 +281,7 @@ def test_a_file_that_was_declared_under_another_name_is_told_of_the_dataset_too(
     rows, other = "id,name\n" + "5,Aiko\n" * 20, "id,w\n" + "9,z\n" * 30
     put(folder / "pii", {"p.csv": rows})
     put(folder / "mix", {"q.csv": rows, "o.csv": other})
-    kept = folder / "kept.yaml"
-    kept.write_text(f"privacy: {{personal: 'yes', basis: consent, retention_until: {OLD}}}\n")
-    facts = list(FACTS)
-    at = facts.index("--privacy")
-    del facts[at : at + 2]
-    register(world, "pii", facts=("--manifest", kept, *facts))
+    register_personal(world)
     register(world, "mix")
     save = f"echo {WEIGHTS}$RANDOM$RANDOM > $DATAKEEP_OUT/m.bin"
     run(world, "w-mix", f"cat $DATAKEEP_DATA_MIX/*.csv; {save}", "--uses", "mix")

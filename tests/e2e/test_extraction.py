@@ -283,7 +283,7 @@ def test_several_files_above_a_size_in_the_order_of_the_query(
         assert queries.rows("long")[-999:] == last.fetchall()
 
 
-def test_movies_of_a_sqlite_file(queries: Queries, tmp_path: Path) -> None:
+def test_movies_of_a_sqlite_file(queries: Queries) -> None:
     path = data_of("bokeh_sampledata", "_data") / "movies.db"
     text = """
         SELECT o.ID, o.Title, o.Year, o.imdbRating, t.Reviews, t.BoxOffice
@@ -331,9 +331,7 @@ def test_csv_and_parquet_files_through_duckdb(queries: Queries, tmp_path: Path) 
     assert all(file["size_bytes"] == Path(file["path"]).stat().st_size for file in files)
 
 
-def test_a_relative_name_of_a_file_means_the_recorded_one(
-    queries: Queries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_name_of_a_file_means_the_recorded_one(queries: Queries, tmp_path: Path) -> None:
     """Wherever the query is run again; and what was guessed of a CSV is told, and recorded without a value."""
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     for folder, number in ((here, "0.12345678901234567890"), (elsewhere, "7")):

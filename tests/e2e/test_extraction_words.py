@@ -46,9 +46,7 @@ def change(url: str, *statements: str) -> None:
     connection.close()
 
 
-def test_faults_name_the_file_as_it_was_given_and_the_database(
-    queries: Queries, url: str, tmp_path: Path
-) -> None:
+def test_faults_name_the_file_as_it_was_given_and_the_database(queries: Queries, url: str) -> None:
     wrong = "SELECT wieght FROM seal"
     error = error_of(queries.register("faulty", wrong, url, code=34))
     file = queries.world.aiko.cwd / "faulty.sql"

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 
 import pytest
-from world import FACTS
+from world import FACTS, facts_without
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def filled(new_world):
     sql = ("--source-kind", "sql", "--query", query, "--database", "postgresql://dwh.corp.example/plant")
     world.aiko.datakeep(
         "register", "orders", world.orders, "--backend", "dvc", "--title", "受注データの表", "--alias", "old-name",
-        "--caveat", "棚卸の行は除く", *sql, *FACTS[:2], *FACTS[4:], cwd=world.keep,
+        "--caveat", "棚卸の行は除く", *sql, *facts_without("--origin"), cwd=world.keep,
     )  # fmt: skip
     photos = world.aiko.cwd / "photos"
     photos.mkdir()
@@ -143,7 +143,15 @@ def test_what_a_query_read_is_told_by_what_it_is(filled):
     connection.close()
     sql = filled.aiko.cwd / "seals.sql"
     sql.write_text("SELECT id FROM seal_colony WHERE plz > '0' ORDER BY id")
-    argv = ("register", "seals", "--sql", sql, "--database", f"sqlite:///{file}", *FACTS[:2], *FACTS[6:])
+    argv = (
+        "register",
+        "seals",
+        "--sql",
+        sql,
+        "--database",
+        f"sqlite:///{file}",
+        *facts_without("--origin", "--extracted-at"),
+    )
     filled.aiko.datakeep(*argv, cwd=filled.keep)
     _, data = found(filled, "plz")
     assert [(one["field"], one["text"]) for one in data["found"][0]["where"]] == [

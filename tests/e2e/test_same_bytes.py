@@ -165,7 +165,7 @@ def test_a_registered_file_has_a_page_and_what_has_no_graph_is_refused(copied, t
     assert [one.name for one in tmp_path.iterdir()] == ["c.html"]
 
 
-def test_where_lists_are_not_here_it_is_not_known(copied, new_world):
+def test_where_lists_are_not_here_it_is_not_known(copied):
     """A clone that has none of the dataset's lists."""
     clone = copied.aiko.cwd / "clone"
     copied.aiko.run("git", "clone", "-q", copied.keep, clone)
@@ -208,6 +208,12 @@ def test_a_secret_is_perhaps_only_a_file_of_its_size(copied):
 
 
 def test_find_knows_the_names_of_undeclared_files(copied):
+    """Last: it adds a record."""
+    _, record = entries(copied, "copies")
+    secret = {"path": "/code/.env-hidden", "size_bytes": 4, "withheld": "it may hold a secret"}
+    hidden = record | {"model": "hidden", "undeclared": [secret], "undeclared_count": 1}
+    commit_files(copied.aiko, copied.keep, {"models/hidden/v1.yaml": json.dumps(hidden)})
+
     def found(*words):
         done = copied.aiko.datakeep("find", *words, "--json", cwd=copied.keep, code=None)
         told = [one for one in done.data["found"] if one["kind"] == "model"]
@@ -218,7 +224,7 @@ def test_find_knows_the_names_of_undeclared_files(copied):
 
     assert found("NEW.csv") == {("changed", "v1"): {"new.csv"}}
     assert found("copy/test", "t.csv")[("alone", "v1")] == {"t.csv"}
-    assert ("small", "v1") in found(".env-small")  # what is withheld is its digest, not its place
+    assert ("hidden", "v1") in found(".env-hidden")  # what is withheld is its digest, not its place
     assert found("new.csv", "t.csv") == {}
     shown = copied.aiko.datakeep("find", "new.csv", "--kind", "model", cwd=copied.keep).out
     assert "read undeclared: " in shown

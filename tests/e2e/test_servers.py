@@ -129,7 +129,7 @@ def damage(world):
     object_of(world, "orders", "same-a.bin").write_bytes(b"\x00\xfe" * 64)
 
 
-def test_the_life_of_a_store_on_an_ssh_server(ssh_world, ssh_host, tmp_path):
+def test_the_life_of_a_store_on_an_ssh_server(ssh_world, ssh_host):
     """A second store, a new version, a damage that is found and mended, and what nothing refers to."""
     run, second = partial(ssh_world.aiko.datakeep, cwd=ssh_world.keep), ssh_host.place()
     assert run("vault", "add", "second", ssh_host.url(second), "--json").data["objects_copied"] > 0

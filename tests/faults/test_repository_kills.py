@@ -152,7 +152,7 @@ def test_the_same_name_in_two_clones_is_one_refusal(places, tmp_path):
     assert keep.read("register/orders/v1.yaml") == b"theirs"
 
 
-def test_a_full_vault_is_said_and_leaves_nothing(places, tmp_path):
+def test_a_full_vault_is_said_and_leaves_nothing(places):
     """git reports a full disk itself; here the quota is the file size limit of the process."""
     keep, urls = places
     script = REGISTER.replace(

@@ -423,9 +423,7 @@ class Halfway(Silent):
 
 
 @pytest.mark.parametrize("kind", ["ssh", "webdav"])
-def test_a_server_killed_in_the_middle_costs_the_same_command_again(
-    request, tmp_path, source, kind, monkeypatch
-):
+def test_a_server_killed_in_the_middle_costs_the_same_command_again(tmp_path, source, kind, monkeypatch):
     host = (SshHost if kind == "ssh" else DavHost)(tmp_path / "server")
     host.folder.mkdir()
     host.start()

@@ -76,7 +76,7 @@ def test_a_signature_under_another_s_name_is_a_bad_signature(signed, keys, signe
     )
 
 
-def test_an_unknown_key_is_said_to_be_unknown(signed, keys, signers):
+def test_an_unknown_key_is_said_to_be_unknown(signed, keys):
     opened = attest.open_envelope(signed, {"aiko": keys["aiko"]})
     assert (opened.verdict, opened.statement) == ("unknown key", None)
     assert attest.open_envelope(signed, {}).verdict == "unknown key"

@@ -251,7 +251,7 @@ def test_very_large_csv_is_not_counted(tmp_path: Path, monkeypatch: pytest.Monke
     assert any("rows are not counted" in note for note in found.notes)
 
 
-def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded(tmp_path: Path) -> None:
     assert interface.HELD_BYTES <= 64 << 20
     file = tmp_path / "big.csv"
     with file.open("wb") as out:

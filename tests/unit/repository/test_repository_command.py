@@ -47,7 +47,7 @@ def test_variables_of_an_enclosing_git_do_not_lead_astray(tmp_path, git, monkeyp
     assert found == str(tmp_path / "one/.git")
 
 
-def test_something_else_is_done_while_git_is_at_work(tmp_path):
+def test_something_else_is_done_while_git_is_at_work():
     seen = []
     done = GitRunner(None).run("hash-object", "--stdin", stdin=b"a", meanwhile=lambda: seen.append("done"))
     assert (done.exit_code, seen) == (0, ["done"])

@@ -188,7 +188,7 @@ def test_trees_that_attack_are_refused_before_anything_is_written(foreign, take,
     assert nothing_left(tmp_path)
 
 
-def test_too_much_is_refused(foreign, take, tmp_path):
+def test_too_much_is_refused(foreign, take):
     foreign.put("a", b"x" * 5000).commit()
     with pytest.raises(HostileRepository, match="5000 bytes; 4999 are allowed"):
         take(limits=Limits(size_bytes=4999))
@@ -284,7 +284,7 @@ def test_credentials_are_let_in_by_kind(foreign, tmp_path, monkeypatch):
         assert "s3cret" not in text
 
 
-def test_the_credential_helper_sees_the_home_and_git_does_not(tmp_path, monkeypatch, home):
+def test_the_credential_helper_sees_the_home_and_git_does_not(home):
     from datakeep.repository.foreign import _config_text
 
     text = _config_text("https://h/x.git", Access(credential_helper="store", home=home))

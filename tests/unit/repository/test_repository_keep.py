@@ -51,7 +51,7 @@ def test_create_and_open(tmp_path, keep, git):
         KeepRepository.open(tmp_path / "home")
 
 
-def test_a_folder_beside_the_keep_is_not_in_it(tmp_path, keep, monkeypatch):
+def test_a_folder_beside_the_keep_is_not_in_it(keep, monkeypatch):
     (keep.root.parent / "plain").mkdir()
     monkeypatch.chdir(keep.root)
     with pytest.raises(NotAKeep, match=f"there is no folder {keep.root.parent}/nowhere$"):

@@ -75,7 +75,7 @@ def test_a_base_shared_by_a_group_stays_shared(base):
     assert (base / "datasets/orders.git/objects").stat().st_mode & stat.S_IWGRP
 
 
-def test_unreachable_and_hosted(tmp_path):
+def test_unreachable_and_hosted():
     with pytest.raises(StoreUnreachable):
         exists("https://127.0.0.1:1/x.git")
     with pytest.raises(HostileRepository):

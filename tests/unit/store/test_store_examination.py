@@ -57,7 +57,7 @@ def test_a_real_server(s3, monkeypatch):
     assert found(store.examine())["deletion"].outcome is Outcome.GOOD
 
 
-def test_a_server_that_is_down(tmp_path, monkeypatch):
+def test_a_server_that_is_down(monkeypatch):
     for name, value in credentials().items():
         monkeypatch.setenv(name, value)
     with pytest.raises(StoreUnreachable):

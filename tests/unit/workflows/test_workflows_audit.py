@@ -11,6 +11,7 @@ import pytest
 
 from datakeep.core.errors import UnknownName, UsageError
 from datakeep.formats.model import ModelRecord
+from datakeep.store import hashing
 from datakeep.workflows.audit import audit
 from datakeep.workflows.audit_diff import audit_diff
 from datakeep.workflows.audit_policy import audit_policy
@@ -168,6 +169,37 @@ def test_a_folder_and_nothing_at_all_are_errors(modelled):
         ask(modelled, modelled.folder)
     with pytest.raises(UnknownName):
         ask(modelled, "absent.joblib")
+
+
+def test_each_file_of_a_folder_is_hashed_once_whether_its_record_is_there_or_was_deleted(
+    modelled, monkeypatch
+):
+    hashed = []
+
+    def hash_file(path):
+        hashed.append(path.name)
+        return store_hashing(path)
+
+    store_hashing = hashing.hash_file
+    monkeypatch.setattr(hashing, "hash_file", hash_file)
+    folder = modelled.folder / "checkpoint"
+    folder.mkdir()
+    modelled.model.rename(folder / "m.joblib")
+    (folder / "notes.txt").write_text("other")
+    artifact = {"path": "m.joblib", "sha256": hashlib.sha256(b"a model").hexdigest(), "size_bytes": 7}
+    modelled.record(artifacts=[artifact])
+    assert ask(modelled, folder).made_of.record.label == "churn@v1"
+    assert sorted(hashed) == ["m.joblib", "notes.txt"]
+    modelled.commit(**{"models/churn/v1.yaml": None})
+    hashed.clear()
+    told = ask(modelled, folder)
+    assert told.made_of is None
+    assert told.asked.endswith("m.joblib")
+    assert sorted(hashed) == [
+        "m.joblib",
+        "m.joblib",
+        "notes.txt",
+    ]  # once for the folder, once for the file's own answer
 
 
 def test_a_version_whose_entry_says_otherwise_is_not_passed_off_as_the_data(modelled):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from datakeep.core.errors import UnknownName, UsageError
+from datakeep.workflows import diff as diff_module
 from datakeep.workflows.diff import diff
 from datakeep.workflows.history import history
 
@@ -87,3 +88,20 @@ def test_columns_are_told_apart_from_other_fields(bench):
     found = diff(bench.keep, ["tab"])
     assert [change.path for change in found.columns] == ["columns.late"]
     assert found.files.changed == ["t.csv"]
+
+
+def test_only_where_a_table_changed_are_rows_asked_for(bench, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        diff_module, "rows_between", lambda *args, **how: asked.append(args) or (None, "not here")
+    )
+    (bench.source / "t.csv").write_text("id,amount\n1,2\n")
+    bench.register()
+    (bench.source / "a.txt").write_text("ALPHA")
+    bench.update(source=bench.source)
+    found = diff(bench.keep, ["orders"])
+    assert (found.files.changed, found.no_rows, asked) == (["a.txt"], "", [])
+    (bench.source / "t.csv").rename(bench.source / "t2.csv")
+    bench.update(source=bench.source)
+    assert diff(bench.keep, ["orders"]).no_rows == "not here"
+    assert len(asked) == 1

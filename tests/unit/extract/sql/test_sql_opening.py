@@ -167,3 +167,5 @@ def test_a_driver_that_is_not_there_is_told_when_it_is_needed(monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     load_driver("duckdb:")
     load_driver(None)
+    with pytest.raises(DriverMissing, match="duckdb"):
+        extracted("duckdb:", "select 1 as x")

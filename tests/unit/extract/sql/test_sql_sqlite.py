@@ -332,7 +332,7 @@ def test_a_fault_that_only_a_row_shows_is_a_failure_of_the_query(file):
         extracted(url, "select abs(x) as x from t")
 
 
-def test_files_that_cannot_be_opened_are_named(tmp_path, file):
+def test_files_that_cannot_be_opened_are_named(tmp_path):
     with pytest.raises(DatabaseUnreachable, match=r"there is no SQLite file .*missing\.db"):
         extracted(f"sqlite:///{tmp_path}/missing.db", "select 1 as x")
     assert not (tmp_path / "missing.db").exists()

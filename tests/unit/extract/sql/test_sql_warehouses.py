@@ -85,7 +85,7 @@ def credentials(folder):
     return file
 
 
-def test_the_url_of_bigquery_becomes_options(tmp_path):
+def test_the_url_of_bigquery_becomes_options():
     options = open_database("bigquery://proj/data?location=eu&credentials_path=/keys/a.json").options()
     prefix = "adbc.bigquery.sql."
     assert options == {
