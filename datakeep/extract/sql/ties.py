@@ -86,7 +86,7 @@ def doubtful_order(
                 column is not None and frame is not None and frame.column(value) == column
             )
             if frame is None:
-                same = output.alias_or_name.lower() == key.name.lower()
+                same = output.alias_or_name.lower() == key.alias_or_name.lower()
             if same and not output.is_star:
                 found.append(output.alias_or_name.lower())
                 break
