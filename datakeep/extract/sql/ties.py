@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -13,7 +14,7 @@ from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import sources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from datakeep.extract.sql.interface import SourceColumn, Statement, Table
 
@@ -149,25 +150,17 @@ class Ties:
 
     def add(self, batch: Any) -> None:
         """Takes in the next rows."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         if self._seen or self.found is None or not batch.num_rows:
             return
-        held = [batch] if self._last is None else [self._last, batch]
-        table = pa.Table.from_batches(held).combine_chunks()
-        self._last = batch.slice(batch.num_rows - 1)
-        places = self._places(table.schema)
+        places = self._places(batch.schema)
         if not places:
             self.found = None
             return
-        pairs = table.slice(0, table.num_rows - 1), table.slice(1)
-        mask = None
-        for place in places:
-            same = _same(pairs[0].column(place), pairs[1].column(place))
-            mask = same if mask is None else pc.and_(mask, same)
-        one, other = (pair.filter(mask) for pair in pairs)
-        if one.num_rows and not one.equals(other):
+        pairs = [(batch.slice(0, batch.num_rows - 1), batch.slice(1))]
+        if self._last is not None:
+            pairs.append((self._last, batch.slice(0, 1)))
+        self._last = batch.slice(batch.num_rows - 1)
+        if any(_tie(*pair, places) for pair in pairs):
             self._seen = True
             self.found = (
                 True if self.sorting.whole and len(places) == len(set(self.sorting.columns)) else None
@@ -192,6 +185,20 @@ def _is_wide(column: SourceColumn) -> bool:
     if kind.startswith(("character", "bpchar", "char")):
         return not kind.startswith(("character varying", "char varying"))
     return (column.note or "").startswith("kept as") and kind != "uuid"
+
+
+def _tie(rows: Any, following: Any, places: Sequence[int]) -> bool:
+    """Whether a row and the one that follows it are the same in ``places``, and are not the same row."""
+    import pyarrow.compute as pc
+
+    from datakeep.extract.comparable import comparable
+
+    masks = [_same(rows.column(place), following.column(place)) for place in places]
+    mask = reduce(pc.and_, masks)
+    rows, following = rows.filter(mask), following.filter(mask)
+    return not all(
+        comparable(one).equals(comparable(other)) for one, other in zip(rows, following, strict=True)
+    )
 
 
 def _same(one: Any, other: Any) -> Any:
