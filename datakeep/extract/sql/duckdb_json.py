@@ -25,7 +25,7 @@ DIGITS = r"trim(regexp_replace(regexp_replace({}, '[eE].*$', ''), '[^0-9]', '', 
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _NUMBER = r"-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?"
 #: What a number has that may not be a double's: sixteen digits, or an exponent of three.
-_DOUBTFUL = r"[0-9](?:[.]?[0-9]){15}|[eE][+]?[0-9]{3}"
+_DOUBTFUL = r"[0-9](?:[.]?[0-9]){15}|[eE][+-]?[0-9]{3}"
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 #: What DuckDB calls the column of values that are no objects.
 _WHOLE = ("json",)

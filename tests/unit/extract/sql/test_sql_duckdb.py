@@ -588,6 +588,8 @@ GUESSED = {
                      "column s"]),
     "json list": ("a.json", '[{"v": 1e400},\n {"v": -0.10000000000000000555},\n {"v": 0.30000000000000004}]',
                   "'a.json'", ["column v, row 1: 1e400 became Infinity", None, "row 2", "row 3"]),
+    "json small": ("a.json", '{"v": 0e-500, "w": 1.5e-300}\n{"v": 1.5e-323, "w": 2}\n{"v": 1e-400, "w": 2}\n',
+                   "'a.json'", ["column v, row 3: 1e-400 became 0", None, "row 1", "row 2", "column w"]),
     "json as text": ("a.json", '{"v": 1}\n{"v": 0.12345678901234567890}\n{"v": 123456789012345678901234567890}\n',
                      "read_json('a.json', columns={'v': 'VARCHAR'})",
                      ["row 2: 0.12345678901234567890 became", None, "row 3"]),
