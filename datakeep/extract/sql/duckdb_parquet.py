@@ -7,7 +7,6 @@ columns that may hold such are read once more with Arrow, which has both.
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,16 +73,18 @@ def _leaf(kind: Any) -> Any:
 
 
 def _first(path: str, written: str, name: str, kind: str, first_row: int) -> Guess | None:
-    rows = _moments(path, name) if kind == "TIMESTAMP" else _values(path, name)
-    for row, value in enumerate(rows, first_row):
-        for one in _single(value):
-            if became := _became(one, kind):
-                where = f"{written}: column {name}, row {row}"
-                why = f"as DuckDB reads the column as {kind}; {_WAY_OUT}"
-                return Guess(
-                    f"{where}: {became[0]} became {became[1]}, {why}",
-                    f"{where}: it became another, {why}",
-                )
+    batches = _moments(path, name) if kind == "TIMESTAMP" else map(_listed, _read(path, name))
+    for count, rows in batches:
+        for row, value in enumerate(rows, first_row):
+            for one in _single(value):
+                if became := _became(one, kind):
+                    where = f"{written}: column {name}, row {row}"
+                    why = f"as DuckDB reads the column as {kind}; {_WAY_OUT}"
+                    return Guess(
+                        f"{where}: {became[0]} became {became[1]}, {why}",
+                        f"{where}: it became another, {why}",
+                    )
+        first_row += count
     return None
 
 
@@ -97,9 +98,8 @@ def _read(path: str, name: str, unit: str | None = None) -> Iterator[Any]:
             yield array.cast(_counted(array.type)) if unit else array
 
 
-def _values(path: str, name: str) -> Iterator[Any]:
-    for array in _read(path, name):
-        yield from array.to_pylist()
+def _listed(array: Any) -> tuple[int, list[Any]]:
+    return len(array), array.to_pylist()
 
 
 def _counted(kind: Any) -> Any:
@@ -108,8 +108,8 @@ def _counted(kind: Any) -> Any:
     return pa.int64() if _leaf(kind) is kind else pa.large_list(_counted(kind.value_type))
 
 
-def _moments(path: str, name: str) -> Iterator[Sequence[int]]:
-    """INT96's moments in nanoseconds, row by row; none of rows of which DuckDB loses nothing.
+def _moments(path: str, name: str) -> Iterator[tuple[int, list[list[int]]]]:
+    """Of each batch its number of rows, and INT96's moments in nanoseconds; none where DuckDB loses nothing.
 
     Of INT96's years Arrow's nanoseconds have only 584, and are right but for a multiple of 2**64: microseconds tell
     which.
@@ -118,11 +118,14 @@ def _moments(path: str, name: str) -> Iterator[Sequence[int]]:
 
     for exact, whole in zip(_read(path, name, "ns"), _read(path, name, "us"), strict=True):
         if not pc.any(pc.not_equal(_flat(exact), pc.multiply(_flat(whole), 1_000))).as_py():
-            yield from repeat((), len(exact))
+            yield len(exact), []
             continue
-        for row, other in zip(exact.to_pylist(), whole.to_pylist(), strict=True):
-            pairs = zip(_single(row), _single(other), strict=True)
-            yield [many * 1_000 + (one - many * 1_000 + 2**63) % 2**64 - 2**63 for one, many in pairs]
+        both = zip(*(map(_single, array.to_pylist()) for array in (exact, whole)), strict=True)
+        yield len(exact), [[_nanoseconds(*pair) for pair in zip(*row, strict=True)] for row in both]
+
+
+def _nanoseconds(wrapped: int, microseconds: int) -> int:
+    return microseconds * 1_000 + (wrapped - microseconds * 1_000) % 2**64
 
 
 def _flat(array: Any) -> Any:
@@ -133,7 +136,7 @@ def _flat(array: Any) -> Any:
 
 def _single(value: Any) -> Iterator[Any]:
     """The values within lists of lists, but for NULLs."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         for one in value:
             yield from _single(one)
     elif value is not None:
