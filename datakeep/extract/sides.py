@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from datakeep.core.changes import apart
 from datakeep.core.errors import SourceEmpty, SourceMalformed
-from datakeep.core.literals import literal, moment_literal
+from datakeep.core.literals import cut, literal, moment_literal
 from datakeep.extract import tabular
 from datakeep.extract.comparable import as_instant, as_number, as_text, comparable
 from datakeep.extract.csv_file import CsvReader
@@ -66,8 +66,7 @@ class Matched:
         """What the database has of the column, as text for a person; None is NULL."""
         if value is None:
             return None
-        text = self._text(value)
-        return text if len(text) <= _CUT else f"{text[:_CUT]}…"
+        return cut(self._text(value), _CUT)
 
     def shown_apart(self, old: Any, new: Any) -> tuple[str | None, str | None]:
         """Two values of the column; of long ones, the part in which they first differ."""

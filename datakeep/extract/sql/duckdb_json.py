@@ -12,7 +12,7 @@ from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.literals import float_literal
+from datakeep.core.literals import cut, float_literal
 from datakeep.extract.sql.interface import Guess
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def _became(number: str, kind: str, *, is_stated: bool) -> str | None:
 
 def _guess(written: str, field: str, row: int, number: str, became: str) -> Guess:
     where = f"{written}: column {field}, row {row}"
-    shown = number if len(number) <= _SHOWN_CHARACTERS else number[:_SHOWN_CHARACTERS] + "…"
     why = f"as DuckDB reads it; to keep it: {_way_out(field, number)}"
+    shown = cut(number, _SHOWN_CHARACTERS)
     return Guess(f"{where}: {shown} became {became}, {why}", f"{where}: the number became another, {why}")
 
 
