@@ -143,7 +143,7 @@ def _derived_keys(
     """Each key, and those of its columns that may be NULL in several rows."""
     group, distinct, limit = (select.args.get(name) for name in ("group", "distinct", "limit"))
     found: list[frozenset[str]] = []
-    if limit and limit.expression and limit.expression.name == "1":
+    if limit and _is_one(limit):
         found.append(frozenset())
     if distinct and distinct.args.get("on"):
         found += _complete([_output(one, select, frame, outputs) for one in distinct.args["on"].expressions])
@@ -163,6 +163,12 @@ def _derived_keys(
                     key | {name} for key in _complete([_output(one, select, frame, outputs) for one in parts])
                 ]
     yield from ((key, frozenset()) for key in found)
+
+
+def _is_one(limit: exp.Expr) -> bool:
+    """``LIMIT 1``, and neither one for each value, nor with ties, nor of a hundred."""
+    others = (limit.args.get("expressions"), limit.args.get("limit_options"))
+    return limit.expression is not None and limit.expression.name == "1" and not any(others)
 
 
 def is_plain(select: exp.Expr) -> bool:
@@ -191,7 +197,7 @@ def own_nodes(node: exp.Expr) -> Iterator[exp.Expr]:
 
 def is_aggregated(select: exp.Expr) -> bool:
     """Whether ``select`` makes one row of all: aggregates and no GROUP BY."""
-    if select.args.get("group") or not select.expressions:
+    if select.args.get("group") or not select.expressions or not is_plain(select):
         return False
     return all(has_aggregate(one) or not one.find(exp.Column) for one in select.expressions) and any(
         has_aggregate(one) for one in select.expressions

@@ -38,6 +38,8 @@ def is_total(
         tables: What is known of each base table, by its name as the query writes it.
         by_values: Whether rows are taken for the same that are equal in each column, which ``1.0`` and ``1.00`` are.
     """
+    if by_values and any(map(is_all, order.expressions)):
+        return True
     keys = [sorted_by(one, query) for one in order.expressions]
     if isinstance(query, exp.SetOperation | exp.Subquery):
         names = {one.alias_or_name.lower() for one in query.selects}
@@ -74,6 +76,12 @@ def sorted_by(ordered: exp.Expr, query: exp.Expr) -> exp.Expr:
         named = next((one for one in selects if one.alias.lower() == node.name.lower()), None)
         return named.unalias() if named is not None else node
     return node
+
+
+def is_all(ordered: exp.Expr) -> bool:
+    """DuckDB's ``ORDER BY ALL``."""
+    node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
+    return isinstance(node, exp.Column) and node.name.upper() == "ALL" and not node.this.args.get("quoted")
 
 
 def is_wider(collate: exp.Collate) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from datakeep.extract.sql.keys import frame_of, relation_of
-from datakeep.extract.sql.ordering import is_total, is_wider, sorted_by
+from datakeep.extract.sql.ordering import is_all, is_total, is_wider, sorted_by
 from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import sources_of
 
@@ -70,7 +70,7 @@ def doubtful_order(
     order = tree.args.get("order")
     if order is None or tree.args.get("limit") or tree.args.get("offset") or not isinstance(tree, exp.Query):
         return None
-    if any(_is_all(one) for one in order.expressions):
+    if any(map(is_all, order.expressions)):
         return None
     sources = sources_of(reading.tree, reading.dialect)
     relations = {name: relation_of(table) for name, table in tables.items()}
@@ -107,12 +107,6 @@ def wider_equality(dialect: str, ask: Callable[[str], list[tuple[Any, ...]]]) ->
     """
     sql = _WIDER.get(dialect)
     return sql is not None and bool(ask(sql))
-
-
-def _is_all(ordered: exp.Expr) -> bool:
-    """DuckDB's ``ORDER BY ALL``."""
-    node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
-    return isinstance(node, exp.Column) and node.name.upper() == "ALL" and not node.this.args.get("quoted")
 
 
 class Ties:

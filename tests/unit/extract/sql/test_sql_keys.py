@@ -133,6 +133,8 @@ CERTAIN = [
     ("SELECT (SELECT count(*) FROM items) AS n FROM orders", "n", False),
     ("SELECT sum(amount) FILTER (WHERE id > 1) OVER () AS s FROM orders", "s", False),
     ("SELECT email, id FROM customers", "email", True),
+    ("SELECT day FROM orders LIMIT 1", "day", True),
+    ("SELECT day FROM orders LIMIT 1%", "day", False),
 ]  # fmt: skip
 
 #: A query, and what a check of it says, with the catalogue, of joins and limits.
@@ -145,6 +147,9 @@ ADVISED = [
      "GROUP BY c.country"), []),
     ("SELECT o.id, c.country FROM orders o FULL JOIN customers c ON c.id = o.customer_id", []),
     ("SELECT o.id, c.country FROM orders o JOIN customers c ON c.email = o.day", []),
+    ("SELECT count(*) AS n FROM orders LIMIT 1", []),
+    ("SELECT count(*) AS n, unnest([1, 2]) AS u FROM orders LIMIT 1", ["limit-unordered"]),
+    ("SELECT day, amount FROM orders ORDER BY ALL LIMIT 3", []),
     ("SELECT id, email FROM customers ORDER BY email LIMIT 3", ["limit-unordered"]),
     ("SELECT DISTINCT ON (id) id, unnest(tags) AS tag FROM orders ORDER BY id", ["distinct-on-unordered"]),
     ("SELECT id, (SELECT max(price) FROM items WHERE order_id = id) AS top FROM orders ORDER BY id LIMIT 3", []),
