@@ -81,7 +81,7 @@ def sorted_by(ordered: exp.Expr, query: exp.Expr) -> exp.Expr:
 def is_all(ordered: exp.Expr) -> bool:
     """DuckDB's ``ORDER BY ALL``."""
     node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
-    return isinstance(node, exp.Column) and node.name.upper() == "ALL" and not node.this.args.get("quoted")
+    return isinstance(node, exp.Var) and node.name.upper() == "ALL"
 
 
 def is_wider(collate: exp.Collate) -> bool:
