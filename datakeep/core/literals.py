@@ -12,6 +12,8 @@ from typing import Any
 
 #: The first day of Python's calendar, and how many days until the calendar repeats.
 _FIRST_DAY, _CYCLE_DAYS, _CYCLE_YEARS = -719162, 146_097, 400
+#: How many of a unit, as Arrow calls it, are one second.
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 class Said(str):
@@ -22,6 +24,11 @@ class Said(str):
 
 class Pairs(list[tuple[Any, Any]]):
     """The entries of a map, in their order; a key may stand there twice."""
+
+
+def cut(text: str, characters: int) -> str:
+    """The text, or so many of its first ``characters`` and ``…``."""
+    return text if len(text) <= characters else f"{text[:characters]}…"
 
 
 def literal(value: Any) -> str:

@@ -72,6 +72,12 @@ def _texts(values: list[str | None]) -> Any:
     return _raw(pa.array(values, pa.large_string()))
 
 
+def as_number(array: Any) -> Any:
+    """Decimals of any scale, and integers, as the bytes of the number that they are: ``1.50`` is ``1.5``."""
+    texts = as_text(array).cast(pa.large_string())
+    return _raw(pc.replace_substring_regex(texts, r"\.0+$|(\.[0-9]*[1-9])0+$", r"\1"))
+
+
 def as_instant(array: Any) -> Any:
     """Moments as nanoseconds since 1970, of any unit and zone; none is too far for that."""
     array = decoded(array)

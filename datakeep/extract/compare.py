@@ -52,9 +52,10 @@ def compare(
 ) -> Comparison:
     """How the rows of the new tables differ from those of the old ones; their order and files do not matter.
 
-    Exactly: NULL equals NULL, NaN equals NaN, -0 is not 0, decimals by value and scale, moments by instant, text by
-    its bytes; no number is rounded. Where the types of a column differ, its values are compared by their text; so are
-    those of CSV, which has nothing else: ``NA`` is not an empty text, which is NULL only beside another format.
+    Exactly: NULL equals NULL, NaN equals NaN, -0 is not 0, decimals and whole numbers by value, moments by instant,
+    text by its bytes; no number is rounded. Where the types of a column differ otherwise, its values are compared by
+    their text; so are those of CSV, which has nothing else: ``NA`` is not an empty text, which is NULL only beside
+    another format.
 
     Args:
         old_files: Name for messages, and where it is: Parquet, CSV, TSV or JSON-lines.

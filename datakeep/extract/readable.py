@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-import numpy as np
 import pyarrow.types as kinds
 
 from datakeep.core.literals import (
+    PER_SECOND,
     Pairs,
     Said,
     clock_literal,
@@ -17,8 +17,7 @@ from datakeep.core.literals import (
     literal,
     moment_literal,
 )
-
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+from datakeep.extract.values import float_text, is_text
 
 
 def readable_text(value: Any, arrow_type: Any) -> str:
@@ -60,10 +59,7 @@ def _bytes(value: bytes, arrow_type: Any) -> Any:
     """Text, and what is compared by its text; bytes stay bytes."""
     if kinds.is_decimal(arrow_type) or kinds.is_interval(arrow_type):
         return Said(value.decode())
-    is_text = (
-        kinds.is_string(arrow_type) or kinds.is_large_string(arrow_type) or kinds.is_string_view(arrow_type)
-    )
-    return value.decode("utf-8", "backslashreplace") if is_text else value
+    return value.decode("utf-8", "backslashreplace") if is_text(arrow_type) else value
 
 
 def _extension() -> Any:
@@ -87,7 +83,7 @@ def _float(value: Any, arrow_type: Any) -> Any:
     (number,) = struct.unpack("<d" if double else "<f", struct.pack("<q" if double else "<i", value))
     if double or number != number or abs(number) == float("inf"):
         return Said(float_literal(number))
-    return Said(str(np.float32(number)).removesuffix(".0"))
+    return Said(float_text(number, single=True))
 
 
 def _time(value: Any, arrow_type: Any) -> Any:
@@ -96,7 +92,7 @@ def _time(value: Any, arrow_type: Any) -> Any:
         return Said(value.decode()) if isinstance(value, bytes) else value
     if kinds.is_date(arrow_type):
         return day_literal(value)
-    per_second = _PER_SECOND[arrow_type.unit]
+    per_second = PER_SECOND[arrow_type.unit]
     if kinds.is_timestamp(arrow_type):
         return moment_literal(value, per_second) + ("Z" if arrow_type.tz else "")
     if kinds.is_duration(arrow_type):

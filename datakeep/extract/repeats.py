@@ -83,17 +83,8 @@ def _keys(files: Sequence[Path], columns: Sequence[str]) -> Iterator[Any]:
 
     for file in files:
         with pq.ParquetFile(file) as parquet:
-            if not parquet.metadata.num_rows:
-                empty = parquet.schema_arrow.empty_table()
-                yield from _taken(empty, columns, comparable).to_batches() or [
-                    pa.RecordBatch.from_pylist([], _taken(empty, columns, comparable).schema)
-                ]
-            for batch in parquet.iter_batches(columns=list(columns)):
-                yield from _taken(pa.Table.from_batches([batch]), columns, comparable).to_batches()
-
-
-def _taken(table: Any, columns: Sequence[str], comparable: Any) -> Any:
-    import pyarrow as pa
-
-    arrays = [comparable(table[name].combine_chunks()) for name in columns]
-    return pa.table(arrays, [f"c{place}" for place in range(len(arrays))])
+            empty = pa.RecordBatch.from_pylist([], parquet.schema_arrow)
+            batches = parquet.iter_batches(columns=list(columns)) if parquet.metadata.num_rows else [empty]
+            for batch in batches:
+                arrays = [comparable(batch.column(name)) for name in columns]
+                yield pa.record_batch(arrays, [f"c{place}" for place in range(len(arrays))])

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from datakeep.core.changes import apart
 from datakeep.core.errors import SourceEmpty, SourceMalformed
-from datakeep.core.literals import literal, moment_literal
+from datakeep.core.literals import cut, literal, moment_literal
 from datakeep.extract import tabular
-from datakeep.extract.comparable import as_instant, as_text, comparable
+from datakeep.extract.comparable import as_instant, as_number, as_text, comparable
 from datakeep.extract.csv_file import CsvReader
 from datakeep.extract.interface import merged_type, shown_type
 from datakeep.extract.readable import readable_text
-from datakeep.extract.values import fitted, type_named
+from datakeep.extract.values import fitted, kind_of, type_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 65_536
 _CUT = 80
 _CSV = frozenset({"csv", "tsv"})
+How = Literal["values", "instants", "numbers", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,15 @@ class Matched:
         name: Its name.
         old: Its type on the old side; None where no value tells it.
         new: Its type on the new side.
-        how: By its own values, by the instant of its moments, or by the text of its values.
+        how: By its own values, by the instant of its moments, by the number that a decimal is in any scale, or by the
+            text of its values.
         nested: Arrow's type, where it is one of lists or structs and both sides have the same.
     """
 
     name: str
     old: str | None
     new: str | None
-    how: Literal["values", "instants", "text"]
+    how: How
     nested: Any = None
 
     @property
@@ -55,6 +57,8 @@ class Matched:
             return as_text(array)
         if self.how == "instants":
             return as_instant(array)
+        if self.how == "numbers":
+            return as_number(array)
         target = type_named(self.new)
         return comparable(array if target is None else fitted(array, target)[0])
 
@@ -62,8 +66,7 @@ class Matched:
         """What the database has of the column, as text for a person; None is NULL."""
         if value is None:
             return None
-        text = self._text(value)
-        return text if len(text) <= _CUT else f"{text[:_CUT]}…"
+        return cut(self._text(value), _CUT)
 
     def shown_apart(self, old: Any, new: Any) -> tuple[str | None, str | None]:
         """Two values of the column; of long ones, the part in which they first differ."""
@@ -73,7 +76,7 @@ class Matched:
 
     def _text(self, value: Any) -> str:
         arrow_type = type_named(self.new) or self.nested
-        if self.how == "text" or (arrow_type is None and isinstance(value, bytes)):
+        if self.how in ("text", "numbers") or (arrow_type is None and isinstance(value, bytes)):
             return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         if self.how == "instants":
             return moment_literal(int(value), 10**9) + ("Z" if "tz=" in (self.new or "") else "")
@@ -191,12 +194,17 @@ def matched(old: Side, new: Side) -> list[Matched]:
     ]
 
 
-def _how(old: Side, new: Side, one: str | None, other: str | None) -> Literal["values", "instants", "text"]:
+def _how(old: Side, new: Side, one: str | None, other: str | None) -> How:
     if old.is_text or new.is_text or one is None or other is None:
         return "text"
     if one == other:
         # The objects of JSON may have other keys in each block.
         nested = type_named(one) is None
         return "text" if nested and (old.is_keyed or new.is_keyed) else "values"
-    moments = one.startswith("timestamp[") and other.startswith("timestamp[")
-    return "instants" if moments and ("tz=" in one) == ("tz=" in other) else "text"
+    if one.startswith("timestamp[") and other.startswith("timestamp["):
+        return "instants" if ("tz=" in one) == ("tz=" in other) else "text"
+    return (
+        "numbers"
+        if {kind_of(type_named(kind)) for kind in (one, other)} <= {"decimal", "integer"}
+        else "text"
+    )

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.types as kinds
 
 from datakeep.core.decimals import without_zeros
+from datakeep.extract.values import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,7 +99,7 @@ def shown_type(arrow_type: Any) -> str:
     """A type's name for a person."""
     if kinds.is_dictionary(arrow_type):
         return shown_type(arrow_type.value_type)
-    if _is_text(arrow_type):
+    if is_text(arrow_type):
         return "text"
     return "uuid" if isinstance(arrow_type, pa.UuidType) else str(arrow_type)
 
@@ -113,19 +114,13 @@ def _stored(arrow_type: Any) -> Any:
         raise CannotTell("the column holds lists or objects")
     if kinds.is_duration(arrow_type) or kinds.is_interval(arrow_type):
         raise CannotTell(f"values of the type {arrow_type} cannot be looked for")
-    if _is_text(arrow_type):
+    if is_text(arrow_type):
         return pa.large_string()
     if kinds.is_large_binary(arrow_type) or kinds.is_binary(arrow_type) or kinds.is_binary_view(arrow_type):
         return pa.large_binary()
     if kinds.is_decimal(arrow_type) and arrow_type.bit_width < 128:
         return pa.decimal128(arrow_type.precision, arrow_type.scale)
     return arrow_type
-
-
-def _is_text(arrow_type: Any) -> bool:
-    return bool(
-        kinds.is_string(arrow_type) or kinds.is_large_string(arrow_type) or kinds.is_string_view(arrow_type)
-    )
 
 
 def _taken(value: Value, target: Any) -> tuple[Any, str | None]:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from datakeep.core.decimals import shifted, without_zeros
-from datakeep.core.literals import clock_literal, day_literal, moment_literal
+from datakeep.core.literals import PER_SECOND, clock_literal, cut, day_literal, moment_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,6 @@ _PLAIN = {
     "large_binary": pa.large_binary(),
     **{f"{sign}int{bits}": getattr(pa, f"{sign}int{bits}")() for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }  # fmt: skip
-_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 DAY_S = 86_400
 
 
@@ -64,13 +63,14 @@ def kind_of(arrow_type: Any) -> Kind:
         return "other"
     tests: dict[Kind, Callable[[Any], bool]] = {
         "integer": kinds.is_integer, "float": kinds.is_floating, "decimal": kinds.is_decimal,
-        "boolean": kinds.is_boolean, "time": kinds.is_temporal, "text": _is_text, "binary": _is_binary,
+        "boolean": kinds.is_boolean, "time": kinds.is_temporal, "text": is_text, "binary": _is_binary,
     }  # fmt: skip
     other: Kind = "other"
     return next((kind for kind, is_kind in tests.items() if is_kind(arrow_type)), other)
 
 
-def _is_text(arrow_type: Any) -> bool:
+def is_text(arrow_type: Any) -> bool:
+    """Whether its values are text, however long."""
     return bool(
         kinds.is_string(arrow_type) or kinds.is_large_string(arrow_type) or kinds.is_string_view(arrow_type)
     )
@@ -93,7 +93,7 @@ def decoded(array: Any) -> Any:
         array = array.dictionary_decode()
     if kinds.is_run_end_encoded(array.type):
         array = pc.run_end_decode(array)
-    if _is_text(array.type):
+    if is_text(array.type):
         return array.cast(pa.large_string())
     return array.cast(pa.large_binary()) if _is_binary(array.type) else array
 
@@ -130,7 +130,7 @@ def fitted(array: Any, target: Any) -> tuple[Any, int]:
 
 
 def _cast(array: Any, target: Any) -> Any:
-    if kinds.is_time(target) and _is_text(array.type):
+    if kinds.is_time(target) and is_text(array.type):
         # Arrow has no cast of a time's text; it has one of a moment's.
         day, none = (pa.scalar(text, pa.large_string()) for text in ("1970-01-01T", ""))
         moments = pc.binary_join_element_wise(day, array.cast(pa.large_string()), none)
@@ -141,7 +141,7 @@ def _cast(array: Any, target: Any) -> Any:
 
 def _cast_one_by_one(array: Any, target: Any) -> tuple[Any, int]:
     """The slow way, once for each different value."""
-    if not _is_text(array.type):
+    if not is_text(array.type):
         return pa.nulls(len(array), target), len(array) - array.null_count
     encoded = array.dictionary_encode()
     cast = [_cast_text(text, target) for text in encoded.dictionary.to_pylist()]
@@ -193,7 +193,7 @@ def text_of(value: Any, arrow_type: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}…"
+        return cut(value, SHOWN_CHARACTERS)
     if isinstance(value, bytes):
         return value[: SHOWN_CHARACTERS // 2].hex()
     if isinstance(value, Decimal):
@@ -213,15 +213,15 @@ def _time_text(value: int, arrow_type: Any) -> str:
     if kinds.is_date(arrow_type):
         return day_literal(value)
     if kinds.is_timestamp(arrow_type):
-        return moment_literal(value, _UNITS[arrow_type.unit]) + ("Z" if arrow_type.tz else "")
+        return moment_literal(value, PER_SECOND[arrow_type.unit]) + ("Z" if arrow_type.tz else "")
     if kinds.is_duration(arrow_type):
-        exact = without_zeros(shifted(Decimal(value), 1 - len(str(_UNITS[arrow_type.unit]))))
+        exact = without_zeros(shifted(Decimal(value), 1 - len(str(PER_SECOND[arrow_type.unit]))))
         return f"{exact:f} s"
-    return clock_literal(value, _UNITS[arrow_type.unit])
+    return clock_literal(value, PER_SECOND[arrow_type.unit])
 
 
 def day_numbers(values: Any, arrow_type: Any) -> Any:
     """The days since 1970 (numpy, int64) in which plain values of a date or timestamp lie; zones count as UTC."""
     if kinds.is_date(arrow_type):
         return values
-    return np.floor_divide(values, _UNITS[arrow_type.unit] * DAY_S)
+    return np.floor_divide(values, PER_SECOND[arrow_type.unit] * DAY_S)

@@ -231,6 +231,7 @@ def test_a_type_that_changed_is_said(queries: Queries, shop: str) -> None:
     text = reextract(queries, "typed", shop, 3)
     assert "amount: decimal128(9, 2) → decimal128(11, 3)" in text
     assert "the type of amount was numeric(9,2), and is numeric(11,3)" in text
+    assert "rows: same" in text
 
 
 def test_another_database(queries: Queries, shop: str, postgres: PostgresServer) -> None:

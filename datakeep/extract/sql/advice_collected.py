@@ -8,14 +8,14 @@ from sqlglot import exp
 
 from datakeep.extract.sql.advice_calls import called, outer, said, start_of
 from datakeep.extract.sql.advice_kinds import advice, keyword
-from datakeep.extract.sql.keys import is_aggregated
-from datakeep.extract.sql.ordering import columns_of, is_total, sorted_by
+from datakeep.extract.sql.keys import grouped_by, is_aggregated, is_plain
+from datakeep.extract.sql.ordering import columns_of, is_total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from datakeep.extract.sql.advice_kinds import Advice
-    from datakeep.extract.sql.keys import Column, Frame, Relation
+    from datakeep.extract.sql.frames import Column, Frame, Relation
     from datakeep.extract.sql.reading import Reading
     from datakeep.extract.sql.sources import Sources
 
@@ -118,8 +118,7 @@ def _own_order(node: exp.Expr) -> exp.Order | None:
 
 def _group_of(select: exp.Expr, frame: Frame) -> set[Column]:
     """The columns that are the same in all rows of a group."""
-    group = select.args.get("group")
-    return columns_of(frame, [sorted_by(one, select) for one in group.expressions]) if group else set()
+    return columns_of(frame, grouped_by(select, frame)) if is_plain(select) else set()
 
 
 def _is_settled(node: exp.Expr, order: exp.Order | None, select: exp.Expr, frame: Frame) -> bool:
@@ -133,8 +132,7 @@ def _is_settled(node: exp.Expr, order: exp.Order | None, select: exp.Expr, frame
 def _has_each_key_once(node: exp.Expr, select: exp.Expr, frame: Frame) -> bool:
     keys = [next(node.iter_expressions())] if any(node.iter_expressions()) else []
     keys = [one.this if isinstance(one, exp.JSONKeyValue) else one for one in keys]
-    closed = frame.closure(_group_of(select, frame) | columns_of(frame, keys))
-    return bool(frame.relations) and all((alias, "*") in closed for alias in frame.relations)
+    return frame.determines_rows(_group_of(select, frame) | columns_of(frame, keys))
 
 
 def _is_same_in_group(node: exp.Expr, select: exp.Expr, frame: Frame) -> bool:
@@ -179,5 +177,4 @@ def _counts_rows(window: exp.Expr) -> bool:
 
 def _leaves_one(spec: exp.Expr, order: exp.Expr, frame: Frame) -> bool:
     parts = [*(spec.args.get("partition_by") or ()), *(one.this for one in order.expressions)]
-    closed = frame.closure(columns_of(frame, parts))
-    return all((alias, "*") in closed for alias in frame.relations)
+    return frame.determines_rows(columns_of(frame, parts))

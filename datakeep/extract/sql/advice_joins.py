@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from datakeep.extract.sql.advice_kinds import Advice, advice, keyword
-from datakeep.extract.sql.keys import Frame, conjuncts, frame_of
+from datakeep.extract.sql.frames import ROW, Frame, conjuncts
+from datakeep.extract.sql.keys import frame_of, has_aggregate
 from datakeep.extract.sql.reading import offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from datakeep.extract.sql.keys import Relation
+    from datakeep.extract.sql.frames import Relation
     from datakeep.extract.sql.reading import Reading
     from datakeep.extract.sql.sources import Source, Sources
 
 #: Aggregates that a repeated row leaves as they are.
 UNMOVED = (exp.Max, exp.Min, exp.AnyValue, exp.LogicalAnd, exp.LogicalOr)
-_ROW = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ def _is_linked(joined: Joined, frame: Frame, select: exp.Expr) -> bool:
 
 def multiplies(frame: Frame, joined: Joined) -> bool:
     """Whether, for all that keys and equalities say, one row before the join can meet several of what is joined."""
-    if joined.node.side == "RIGHT":
-        closed = frame.closure([(joined.source.alias, _ROW)])
-        return not all((alias, _ROW) in closed for alias in joined.earlier)
-    return not frame.determines_row([(alias, _ROW) for alias in joined.earlier], joined.source.alias)
+    one, others = (joined.source.alias,), joined.earlier
+    met, meeting = (others, one) if joined.node.side == "RIGHT" else (one, others)
+    closed = frame.met_by((alias, ROW) for alias in meeting)
+    return not all((alias, ROW) in closed for alias in met)
 
 
 def _on_multiplying(
@@ -154,8 +154,7 @@ def _on_multiplying(
 
 def is_grouped(select: exp.Expr) -> bool:
     """Whether rows of ``select`` stand for several, by GROUP BY or an aggregate."""
-    own = (one for part in select.expressions for one in part.find_all(exp.AggFunc))
-    return bool(select.args.get("group")) or any(not isinstance(one.parent, exp.Window) for one in own)
+    return bool(select.args.get("group")) or any(map(has_aggregate, select.expressions))
 
 
 def _moving(select: exp.Expr, frame: Frame, found: list[Joined]) -> list[Joined]:
@@ -164,7 +163,7 @@ def _moving(select: exp.Expr, frame: Frame, found: list[Joined]) -> list[Joined]
     If one row of some source stands for one row of the join (an item, of items with their orders and customers), only
     aggregates of other sources are wrong. If none does, every row is repeated by another source's.
     """
-    grain = {alias for alias in frame.relations if _is_grain(frame, alias)}
+    grain = set(filter(frame.stands_for_one, frame.relations))
     if not grain and len(found) > 1:
         return found
     moved: set[str] = set()
@@ -173,11 +172,6 @@ def _moving(select: exp.Expr, frame: Frame, found: list[Joined]) -> list[Joined]
             names = {column[0] for node in one.find_all(exp.Column) if (column := frame.column(node))}
             moved |= names if names and not names & grain else set()
     return [one for one in found if one.source.alias not in moved and moved & set(one.earlier)]
-
-
-def _is_grain(frame: Frame, alias: str) -> bool:
-    closed = frame.closure([(alias, _ROW)])
-    return all((other, _ROW) in closed for other in frame.relations)
 
 
 def _multiplying(reading: Reading, joined: Joined, sources: Sources, frame: Frame) -> Advice:

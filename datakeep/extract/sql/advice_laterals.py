@@ -8,13 +8,13 @@ from sqlglot import exp
 
 from datakeep.extract.sql.advice_joins import UNMOVED, is_grouped
 from datakeep.extract.sql.advice_kinds import Advice, advice
-from datakeep.extract.sql.keys import Frame, frame_of, lateral_of
+from datakeep.extract.sql.keys import frame_of, lateral_of
 from datakeep.extract.sql.reading import offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from datakeep.extract.sql.keys import Relation
+    from datakeep.extract.sql.frames import Frame, Relation
     from datakeep.extract.sql.reading import Reading
     from datakeep.extract.sql.sources import Sources
 

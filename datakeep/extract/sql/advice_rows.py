@@ -9,13 +9,13 @@ from sqlglot import exp
 from datakeep.extract.sql.advice_calls import own
 from datakeep.extract.sql.advice_collected import KEY_LAST, on_array, on_value
 from datakeep.extract.sql.advice_kinds import Advice, advice, keyword
-from datakeep.extract.sql.keys import frame_of, is_aggregated
+from datakeep.extract.sql.keys import frame_of, is_aggregated, is_plain
 from datakeep.extract.sql.ordering import columns_of, is_total, sorted_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from datakeep.extract.sql.keys import Frame, Relation
+    from datakeep.extract.sql.frames import Frame, Relation
     from datakeep.extract.sql.reading import Reading
     from datakeep.extract.sql.sources import Sources
 
@@ -89,7 +89,7 @@ def _on_distinct_on(reading: Reading, select: exp.Expr, frame: Frame, *, known: 
     order = select.args.get("order")
     keys = [sorted_by(one, select) for one in order.expressions] if order else []
     total = (
-        frame.determines(columns_of(frame, keys), select.expressions)
+        is_plain(select) and frame.determines(columns_of(frame, keys), select.expressions)
         if known
         else len(keys) > len(on.expressions)
     )

@@ -7,6 +7,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.literals import cut
 from datakeep.core.secrets import without_passwords
 from datakeep.extract.sql.duckdb_reads import no_file
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
@@ -120,7 +121,7 @@ def _of_csv(found: re.Match[str], said: str) -> QueryFailed:
 
 def _cut(text: str) -> str:
     text = without_passwords(text)  # before it is cut, which would hide that there is one
-    return text if len(text) <= _SAID_CHARACTERS else f"{text[:_SAID_CHARACTERS]}…"
+    return cut(text, _SAID_CHARACTERS)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
-from datakeep.core.literals import float_literal
+from datakeep.core.literals import cut, float_literal
 from datakeep.extract.sql import duckdb_parquet, duckdb_reads
 from datakeep.extract.sql.duckdb_json import DIGITS, altered, same
 from datakeep.extract.sql.file_traits import SAFE_DIGITS
@@ -235,7 +235,7 @@ def _altered(reading: Reading, types: Mapping[str, str], ask: Ask, **more: str) 
         else:
             way_out = _to_keep(name, types[name])
             yield Guess(
-                f"{where}: {_short(value)} became {became}, {way_out}",
+                f"{where}: {cut(value, _SHOWN_CHARACTERS)} became {became}, {way_out}",
                 f"{where}: it became another, {way_out}",
             )
 
@@ -255,10 +255,6 @@ def _became(family: str, text: str) -> str | None:
             return str(int(text) if text.strip(" +-").isdigit() else int(text, 0))
         return None
     return re.sub(r"([.][0-9]{6})[0-9]+", r"\1", text) if family == "time" else "NULL"
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
 
 
 def _to_keep(name: str, kind: str) -> str:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.literals import float_literal
+from datakeep.core.literals import cut, float_literal
 from datakeep.extract.sql.interface import Guess
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ DIGITS = r"trim(regexp_replace(regexp_replace({}, '[eE].*$', ''), '[^0-9]', '', 
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _NUMBER = r"-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?"
 #: What a number has that may not be a double's: sixteen digits, or an exponent of three.
-_DOUBTFUL = r"[0-9](?:[.]?[0-9]){15}|[eE][+]?[0-9]{3}"
+_DOUBTFUL = r"[0-9](?:[.]?[0-9]){15}|[eE][+-]?[0-9]{3}"
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 #: What DuckDB calls the column of values that are no objects.
 _WHOLE = ("json",)
@@ -133,8 +133,8 @@ def _became(number: str, kind: str, *, is_stated: bool) -> str | None:
 
 def _guess(written: str, field: str, row: int, number: str, became: str) -> Guess:
     where = f"{written}: column {field}, row {row}"
-    shown = number if len(number) <= _SHOWN_CHARACTERS else number[:_SHOWN_CHARACTERS] + "…"
     why = f"as DuckDB reads it; to keep it: {_way_out(field, number)}"
+    shown = cut(number, _SHOWN_CHARACTERS)
     return Guess(f"{where}: {shown} became {became}, {why}", f"{where}: the number became another, {why}")
 
 

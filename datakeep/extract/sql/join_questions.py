@@ -9,7 +9,8 @@ from sqlglot import exp
 
 from datakeep.core.counts import counted
 from datakeep.extract.sql.advice_joins import Joined, joins_of, multiplies
-from datakeep.extract.sql.keys import Frame, conjuncts, frame_of, relation_of
+from datakeep.extract.sql.frames import Frame, conjuncts
+from datakeep.extract.sql.keys import frame_of, relation_of
 from datakeep.extract.sql.places import place
 from datakeep.extract.sql.reading import Reading, offset_of, read
 from datakeep.extract.sql.sources import Sources, sources_of

@@ -1,99 +1,32 @@
-"""What is determined by what: whether columns, with the keys and equalities of a query, leave only one row.
-
-A row of a source is determined when one of the source's keys is; a column is determined when its row is, or when it
-equals one that is. Everything is closed under these two rules (the closure of functional dependencies).
-"""
+"""What is known of the rows that a query gives: their columns, and the keys that leave only one of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+from datakeep.extract.sql.advice_calls import outer
+from datakeep.extract.sql.frames import ROW, Frame, Relation, add_outer, filled, framed
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from datakeep.extract.sql.frames import Column
     from datakeep.extract.sql.interface import Table
     from datakeep.extract.sql.sources import Source, Sources
 
-#: A column: the alias of its source and its own name, both in lower case.
-Column = tuple[str, str]
-_ROW = "*"
-#: What has several values, or another one in each row, though no column stands in it.
-_VARYING = (exp.Query, exp.Any, exp.All, exp.Rand, exp.Anonymous)
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """What is known of one source: its columns (None: unknown) and its keys, each a set of names in lower case."""
-
-    columns: frozenset[str] | None = None
-    keys: tuple[frozenset[str], ...] = ()
-    known: bool = False
-
-
-@dataclass(slots=True)
-class Frame:
-    """The sources of one SELECT, and what its conditions say.
-
-    Attributes:
-        relations: Of each alias, in the order of FROM and JOINs.
-        edges: (from, to): whoever knows the first knows the second.
-        constants: Columns that equal a value.
-    """
-
-    relations: dict[str, Relation] = field(default_factory=dict)
-    edges: list[tuple[Column, Column]] = field(default_factory=list)
-    constants: set[Column] = field(default_factory=set)
-
-    def column(self, node: exp.Expr) -> Column | None:
-        """The column that ``node`` plainly names, if its source can be told."""
-        node = node.this if isinstance(node, exp.Paren) else node
-        if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
-            return None
-        name, table = node.name.lower(), node.table.lower()
-        if table:
-            return (table, name) if table in self.relations else None
-        if len(self.relations) == 1:
-            return next(iter(self.relations)), name
-        having = [alias for alias, one in self.relations.items() if one.columns and name in one.columns]
-        return (having[0], name) if len(having) == 1 else None
-
-    def closure(self, known: Iterable[Column]) -> set[Column]:
-        """All columns that are determined by ``known``; ``(alias, "*")`` stands for a whole row."""
-        found = set(known) | self.constants
-        size = -1
-        while size != len(found):
-            size = len(found)
-            found |= {to for since, to in self.edges if since in found or (since[0], _ROW) in found}
-            for alias, relation in self.relations.items():
-                names = {name for one, name in found if one == alias}
-                if any(key <= names for key in relation.keys):
-                    found.add((alias, _ROW))
-        return found
-
-    def determines(self, known: Iterable[Column], wanted: Iterable[exp.Expr]) -> bool:
-        """Whether every column that ``wanted`` uses is determined by ``known``."""
-        closed = self.closure(known)
-        for node in wanted:
-            if isinstance(node, exp.Star) or node.find(exp.Star):
-                if not all((alias, _ROW) in closed for alias in self.relations):
-                    return False
-                continue
-            for column in node.find_all(exp.Column):
-                if not self.has(closed, self.column(column)):
-                    return False
-        return True
-
-    def determines_row(self, known: Iterable[Column], alias: str) -> bool:
-        """Whether ``known`` leaves at most one row of ``alias``."""
-        return (alias, _ROW) in self.closure(known)
-
-    @staticmethod
-    def has(closed: set[Column], column: Column | None) -> bool:
-        """Whether a closure holds ``column``, by itself or with its whole row."""
-        return column is not None and (column in closed or (column[0], _ROW) in closed)
+#: What makes several rows of one where it stands in a SELECT; by their names those that sqlglot has no type for.
+_SEVERAL_ROWS = (exp.UDTF, exp.Explode, exp.ExplodingGenerateSeries)
+_SEVERAL_ROWS_NAMED = re.compile(
+    r"jsonb?_(array_elements(_text)?|each(_text)?|object_keys|populate_recordset|to_recordset)|jsonb_path_query(_tz)?"
+    r"|regexp_(matches|split_to_table)|string_to_table|generate_(series|subscripts)|aclexplode|unnest|json_table_\w+"
+)
+_SEVERAL_GROUPINGS = (exp.Rollup, exp.Cube, exp.GroupingSets)
+#: What leaves out or renames some of a star's columns.
+_STAR_BUT = ("except_", "replace", "rename", "ilike")
+_MOST_DEPTH = 20
 
 
 def frame_of(select: exp.Expr, sources: Sources, tables: Mapping[str, Relation]) -> Frame:
@@ -104,20 +37,31 @@ def frame_of(select: exp.Expr, sources: Sources, tables: Mapping[str, Relation])
         sources: Those of the whole tree.
         tables: What is known of each base table, by its name as the query writes it.
     """
-    return _frame(select, sources, tables, 0, outer=True)
+    return _frame(select, sources, tables, 0, within=True)
 
 
 def _frame(
-    select: exp.Expr, sources: Sources, tables: Mapping[str, Relation], depth: int, *, outer: bool
+    select: exp.Expr, sources: Sources, tables: Mapping[str, Relation], depth: int, *, within: bool
 ) -> Frame:
-    """As :func:`frame_of`; ``outer`` says whether columns of the queries around it are constants."""
-    frame = Frame()
+    """As :func:`frame_of`; ``within`` says whether columns of the queries around it are constants."""
+    relations: dict[str, Relation] = {}
+    looking_back: dict[str, frozenset[Column]] = {}
     for source in sources.of(select):
-        frame.relations[source.alias] = _relation(source, sources, tables, depth)
-    _add_conditions(frame, select)
-    for part in _all_conditions(select) if outer else ():
-        _add_outer(frame, part)
+        if sources.dialect == "duckdb" and _looks_back(source, relations):
+            looking_back[source.alias] = frozenset((alias, ROW) for alias in relations)
+        twice = source.alias in relations
+        relations[source.alias] = Relation() if twice else _relation(source, sources, tables, depth)
+    frame = framed(select, relations, looking_back)
+    if within:
+        add_outer(frame, select)
     return frame
+
+
+def _looks_back(source: Source, earlier: Iterable[str]) -> bool:
+    """Whether a subquery names what stands before it, which DuckDB allows without LATERAL."""
+    if not isinstance(source.node, exp.Subquery):
+        return False
+    return any(one.table.lower() in earlier for one in source.node.find_all(exp.Column) if one.table)
 
 
 def keys_of(
@@ -134,164 +78,196 @@ def lateral_of(select: exp.Select, sources: Sources, tables: Mapping[str, Relati
 
 def relation_of(table: Table) -> Relation:
     """What the catalogue knows of a table; a unique set that may hold NULL joins one row at most all the same."""
+    nullable = {column.name.lower() for column in table.columns if column.nullable}
     keys = [] if table.inherited else [table.primary_key, *table.unique]
+    named = [frozenset(name.lower() for name in key) for key in keys if key]
+    primary = {name.lower() for name in table.primary_key}
     return Relation(
         frozenset(column.name.lower() for column in table.columns) or None,
-        tuple(frozenset(name.lower() for name in key) for key in keys if key),
+        tuple(named),
+        {key: may for key in named if (may := (key & nullable) - primary)},
         known=True,
     )
 
 
-def _add_conditions(frame: Frame, select: exp.Expr) -> None:
-    earlier: list[str] = list(frame.relations)[:1]
-    for join in select.args.get("joins") or ():
-        alias = str(join.this.alias_or_name).lower()
-        one_way = alias if join.side == "LEFT" else None
-        for name in join.args.get("using") or ():
-            for other in earlier:
-                _add_edge(frame, (other, name.name.lower()), (alias, name.name.lower()), one_way)
-        if condition := join.args.get("on"):
-            _add_condition(frame, condition, one_way)
-        earlier.append(alias)
-    if where := select.args.get("where"):
-        _add_condition(frame, where.this, None)
-    if qualify := select.args.get("qualify"):
-        _add_condition(frame, qualify.this, None)
-
-
-def _all_conditions(select: exp.Expr) -> list[exp.Expr]:
-    where = select.args.get("where")
-    return conjuncts(where.this) if where else []
-
-
-def _add_outer(frame: Frame, part: exp.Expr) -> None:
-    """A column of a query around this one is a constant to it: ``WHERE i.order_id = o.id``."""
-    if not isinstance(part, exp.EQ | exp.NullSafeEQ):
-        return
-    for one, other in ((part.left, part.right), (part.right, part.left)):
-        column = frame.column(one)
-        outer = [node.table.lower() for node in other.find_all(exp.Column)]
-        plain = other.find(*_VARYING) is None
-        if column and outer and plain and not {"", *frame.relations} & set(outer):
-            frame.constants.add(column)
-
-
-def _add_condition(frame: Frame, condition: exp.Expr, one_way: str | None) -> None:
-    for part in conjuncts(condition):
-        if isinstance(part, exp.EQ | exp.NullSafeEQ):
-            left, right = frame.column(part.left), frame.column(part.right)
-            if left and right:
-                _add_edge(frame, left, right, one_way)
-            elif left and _is_one_value(part.right):
-                frame.constants.add(left)
-            elif right and _is_one_value(part.left):
-                frame.constants.add(right)
-
-
-def _is_one_value(node: exp.Expr) -> bool:
-    """Whether it is the same for all rows: not ``ANY (ARRAY[1, 2])``, and nothing that is drawn anew."""
-    return node.find(exp.Column, *_VARYING) is None
-
-
-def conjuncts(condition: exp.Expr) -> list[exp.Expr]:
-    """The parts of a condition that all must hold, without parentheses around them."""
-    condition = condition.unnest()
-    if isinstance(condition, exp.And):
-        return [*conjuncts(condition.left), *conjuncts(condition.right)]
-    return [condition]
-
-
-def _add_edge(frame: Frame, left: Column, right: Column, one_way: str | None) -> None:
-    """An equality; that of a LEFT JOIN tells the joined table's value only, which may be NULL instead."""
-    if one_way != left[0]:
-        frame.edges.append((left, right))
-    if one_way != right[0]:
-        frame.edges.append((right, left))
-
-
 def _relation(source: Source, sources: Sources, tables: Mapping[str, Relation], depth: int) -> Relation:
-    node = source.node
+    node, query = source.node, source.query
+    names = list(getattr(node, "alias_column_names", ()))
     if isinstance(node, exp.Table) and sources.is_base(node):
-        return tables.get(sources.name(node) or "", Relation())
-    query = source.query
-    if isinstance(query, exp.Select) and not source.recursive and depth < 20:
-        return _derived(query, sources, tables, depth + 1)
-    return Relation()
+        return Relation() if names else tables.get(sources.name(node) or "", Relation())
+    if not isinstance(query, exp.Select) or source.recursive or depth >= _MOST_DEPTH:
+        return Relation()
+    if isinstance(query.parent, exp.CTE):
+        names += query.parent.alias_column_names[len(names) :]
+    return _derived(query, sources, tables, depth + 1, names=names)
 
 
 def _derived(
-    select: exp.Select, sources: Sources, tables: Mapping[str, Relation], depth: int, *, lateral: bool = False
+    select: exp.Select,
+    sources: Sources,
+    tables: Mapping[str, Relation],
+    depth: int,
+    *,
+    lateral: bool = False,
+    names: Sequence[str] = (),
 ) -> Relation:
-    """The columns and keys of a subquery's result."""
-    frame = _frame(select, sources, tables, depth, outer=lateral)
-    starred = any(one.is_star for one in select.expressions)
-    outputs = {one.alias_or_name.lower(): one.unalias() for one in select.expressions if not one.is_star}
-    columns = frozenset(outputs)
-    if starred:
-        behind = [one.columns for one in frame.relations.values()]
-        known = None not in behind
-        columns = columns.union(*(one for one in behind if one)) if known else frozenset()
-    keys = tuple(_derived_keys(select, frame, outputs, starred=starred))
-    return Relation(columns or None, keys, known=all(one.known for one in frame.relations.values()))
+    """The columns and keys of a subquery's result, whose first columns may be called ``names`` outside."""
+    stars = [one for one in select.expressions if one.is_star]
+    if stars and names:
+        return Relation()
+    frame = _frame(select, sources, tables, depth, within=lateral)
+    called = [*names, *(one.alias_or_name for one in select.expressions[len(names) :])]
+    shown = zip(called, select.expressions, strict=False)
+    outputs = {name.lower(): one.unalias() for name, one in shown if not one.is_star}
+    starred = _starred(stars, frame)
+    behind = [frame.relations[one].columns for one in starred or ()]
+    told = not stars or (bool(behind) and None not in behind)
+    columns = frozenset(outputs).union(*(one for one in behind if one)) if told else None
+    found = list(_derived_keys(select, frame, outputs, starred))
+    loose = {key: may for key, may in found if may and (key, frozenset()) not in found}
+    known = all(one.known for one in frame.relations.values())
+    return Relation(columns or None, tuple(dict.fromkeys(key for key, _ in found)), loose, known=known)
+
+
+def _starred(stars: Sequence[exp.Expr], frame: Frame) -> list[str] | None:
+    """The sources whose columns all come out, under their own names; None where a star leaves out or renames some."""
+    if any(node.args.get(name) for one in stars for node in one.find_all(exp.Star) for name in _STAR_BUT):
+        return None
+    tables = [one.table.lower() if isinstance(one, exp.Column) else "" for one in stars]
+    return [alias for alias in frame.relations if "" in tables or alias in tables]
 
 
 def _derived_keys(
-    select: exp.Select, frame: Frame, outputs: Mapping[str, exp.Expr], *, starred: bool
-) -> Iterator[frozenset[str]]:
+    select: exp.Select, frame: Frame, outputs: Mapping[str, exp.Expr], starred: list[str] | None
+) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    """Each key, and those of its columns that may be NULL in several rows."""
     group, distinct, limit = (select.args.get(name) for name in ("group", "distinct", "limit"))
-    if is_aggregated(select) or (limit and limit.expression and limit.expression.name == "1"):
-        yield frozenset()
-    elif group and (not group.expressions or group.find(exp.Rollup, exp.Cube, exp.GroupingSets)):
-        return  # GROUP BY ALL and GROUPING SETS: what they group by is not plain to see
-    elif group:
-        yield from _complete([_output(one, outputs) for one in group.expressions])
-    elif distinct and not distinct.args.get("on"):
-        yield from [] if starred else [frozenset(outputs)]
+    found: list[frozenset[str]] = []
+    if limit and _is_one(limit):
+        found.append(frozenset())
+    if distinct and distinct.args.get("on"):
+        found += _complete([_output(one, select, frame, outputs) for one in distinct.args["on"].expressions])
     elif distinct:
-        yield from _complete([_output(one, outputs) for one in distinct.args["on"].expressions])
-    else:
-        yield from _passed_on(frame, outputs, starred=starred)
-    for name, value in outputs.items():
-        if isinstance(value, exp.Window) and isinstance(value.this, exp.RowNumber):
-            for key in _complete([_output(one, outputs) for one in value.args.get("partition_by") or ()]):
-                yield key | {name}
+        found += [] if starred or starred is None else [frozenset(outputs)]
+    if is_plain(select):
+        if is_aggregated(select):
+            found.append(frozenset())
+        elif group:
+            found += _complete([_output(one, select, frame, outputs) for one in grouped_by(select, frame)])
+        else:
+            yield from _passed_on(frame, outputs, starred or ())
+        for name, value in outputs.items():
+            if isinstance(value, exp.Window) and isinstance(value.this, exp.RowNumber) and name:
+                parts = value.args.get("partition_by") or ()
+                found += [
+                    key | {name} for key in _complete([_output(one, select, frame, outputs) for one in parts])
+                ]
+    yield from ((key, frozenset()) for key in found)
+
+
+def _is_one(limit: exp.Expr) -> bool:
+    """``LIMIT 1``, and neither one for each value, nor with ties, nor of a hundred."""
+    others = (limit.args.get("expressions"), limit.args.get("limit_options"))
+    return limit.expression is not None and limit.expression.name == "1" and not any(others)
+
+
+def is_plain(select: exp.Expr) -> bool:
+    """Whether each row of it stands for one row of its sources, or one group of them.
+
+    It does not where a function in the SELECT makes several rows of one, nor with ROLLUP, CUBE, GROUPING SETS or
+    totals; of GROUP BY ALL it is not plain to see what it groups by.
+    """
+    group = select.args.get("group")
+    if group and (not group.expressions or group.find(*_SEVERAL_GROUPINGS) or group.args.get("totals")):
+        return False
+    return not any(
+        isinstance(node, _SEVERAL_ROWS)
+        or (isinstance(node, exp.Anonymous) and _SEVERAL_ROWS_NAMED.fullmatch(node.name.lower()))
+        for one in select.expressions
+        for node in own_nodes(one)
+    )
+
+
+def own_nodes(node: exp.Expr) -> Iterator[exp.Expr]:
+    """The nodes of an expression that are not of a query within it."""
+    for one in node.walk(prune=lambda one: isinstance(one, exp.Query)):
+        if not isinstance(one, exp.Query):
+            yield one
 
 
 def is_aggregated(select: exp.Expr) -> bool:
     """Whether ``select`` makes one row of all: aggregates and no GROUP BY."""
-    if select.args.get("group") or not select.expressions:
+    if select.args.get("group") or not select.expressions or not is_plain(select):
         return False
-    return all(_has_aggregate(one) or not one.find(exp.Column) for one in select.expressions) and any(
-        _has_aggregate(one) for one in select.expressions
+    return all(has_aggregate(one) or not one.find(exp.Column) for one in select.expressions) and any(
+        has_aggregate(one) for one in select.expressions
     )
 
 
-def _has_aggregate(node: exp.Expr) -> bool:
-    return any(not isinstance(one.parent, exp.Window) for one in node.find_all(exp.AggFunc))
+def has_aggregate(node: exp.Expr) -> bool:
+    """Whether an aggregate stands in an expression: none over a window, and none of a query within it."""
+    found = (one for one in own_nodes(node) if isinstance(one, exp.AggFunc))
+    around = (one.parent if isinstance(one.parent, exp.WithinGroup) else one for one in found)
+    return any(not isinstance(outer(one), exp.Window) for one in around)
 
 
-def _output(node: exp.Expr, outputs: Mapping[str, exp.Expr]) -> str | None:
-    """The name under which a grouping expression comes out; None if it does not."""
-    if isinstance(node, exp.Literal) and node.is_int and 0 < int(node.name) <= len(outputs):
-        return list(outputs)[int(node.name) - 1]
-    if isinstance(node, exp.Column) and not node.table and node.name.lower() in outputs:
-        return node.name.lower()
-    return next((name for name, value in outputs.items() if value == node), None)
+def grouped_by(select: exp.Expr, frame: Frame) -> list[exp.Expr]:
+    """What GROUP BY groups by: behind an ordinal, or an alias that is no source's column, stands an expression."""
+    group = select.args.get("group")
+    return [_behind(one, select, frame) for one in group.expressions] if group else []
+
+
+def _behind(node: exp.Expr, select: exp.Expr, frame: Frame) -> exp.Expr:
+    if isinstance(node, exp.Literal):
+        chosen = at_ordinal(node, select.expressions)
+        return node if chosen is None else chosen.unalias()
+    if isinstance(node, exp.Column) and not node.table:
+        name = node.name.lower()
+        if not any(one.columns is None or name in one.columns for one in frame.relations.values()):
+            return next((one.unalias() for one in select.expressions if one.alias.lower() == name), node)
+    return node
+
+
+def at_ordinal(node: exp.Expr, selects: Sequence[exp.Expr]) -> exp.Expr | None:
+    """The output that an ordinal stands for; None where a star before it leaves that open, or it is none."""
+    if not isinstance(node, exp.Literal) or not node.is_int or not 0 < int(node.name) <= len(selects):
+        return None
+    *before, chosen = selects[: int(node.name)]
+    return None if any(one.is_star for one in before) else chosen
+
+
+def _output(node: exp.Expr, select: exp.Expr, frame: Frame, outputs: Mapping[str, exp.Expr]) -> str | None:
+    """The name under which an expression comes out; None if it does not."""
+    node = _behind(node, select, frame)
+    column = frame.column(node)
+    same = (
+        name
+        for name, value in outputs.items()
+        if value == node or (column is not None and frame.column(value) == column)
+    )
+    return next(filter(None, same), None)
 
 
 def _complete(names: list[str | None]) -> list[frozenset[str]]:
     return [] if None in names else [frozenset(name for name in names if name)]
 
 
-def _passed_on(frame: Frame, outputs: Mapping[str, exp.Expr], *, starred: bool) -> Iterator[frozenset[str]]:
+def _passed_on(
+    frame: Frame, outputs: Mapping[str, exp.Expr], starred: Sequence[str]
+) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
     """Keys of a source whose row determines all others, where the key's columns come out."""
-    named = {frame.column(value): name for name, value in outputs.items()}
+    named = {frame.column(value): name for name, value in outputs.items() if name}
+    for alias in starred:
+        for name in frame.relations[alias].columns or ():
+            others = [frame.relations[one].columns for one in starred if one != alias]
+            if name not in outputs and all(one is not None and name not in one for one in others):
+                named.setdefault((alias, name), name)
     fixed = frame.closure([])
     for alias, relation in frame.relations.items():
-        closed = frame.closure([(alias, _ROW)])
-        if all((other, _ROW) in closed for other in frame.relations):
-            for key in relation.keys:
-                free = [name for name in sorted(key) if (alias, name) not in fixed]
-                yield from _complete(
-                    [named.get((alias, name)) or (name if starred else None) for name in free]
-                )
+        if not frame.determines_rows([(alias, ROW)]):
+            continue
+        for key in relation.keys:
+            may = [name for name in relation.loose.get(key, ()) if filled((alias, name)) not in fixed]
+            free = [name for name in sorted(key) if (alias, name) not in fixed or name in may]
+            for passed in _complete([named.get((alias, name)) for name in free]):
+                yield passed, frozenset(named[alias, name] for name in may)

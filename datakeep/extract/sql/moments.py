@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.literals import day_literal, moment_literal
+from datakeep.core.literals import PER_SECOND, day_literal, moment_literal
 from datakeep.extract.sql.refusals import inexact
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 #: Days from 1970-01-01 of the first and the last day that most readers can show: years 1 and 9999.
 _FIRST_DAY, _LAST_DAY = -719162, 2932896
 _DAY_S = 86_400
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def check_moments(array: Any, name: str, first_row: int) -> None:
@@ -83,7 +82,7 @@ def _bounds(kind: Any) -> tuple[int, int]:
 
     if kinds.is_date(kind):
         return _FIRST_DAY, _LAST_DAY
-    per_second = _PER_SECOND[kind.unit]
+    per_second = PER_SECOND[kind.unit]
     if kinds.is_time(kind):
         return 0, _DAY_S * per_second - 1
     if kind.unit == "ns":  # 64 bits of nanoseconds end in 1677 and 2262; the extremes mean infinity
@@ -100,4 +99,4 @@ def _text(kind: Any, number: int) -> str:
         return "24:00:00"
     if abs(number) == 2 ** (bits - 1) - 1:
         return "infinity" if number > 0 else "-infinity"
-    return day_literal(number) if kinds.is_date(kind) else moment_literal(number, _PER_SECOND[kind.unit])
+    return day_literal(number) if kinds.is_date(kind) else moment_literal(number, PER_SECOND[kind.unit])

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from datakeep.extract.sql.keys import frame_of
+from datakeep.extract.sql.frames import ROW
+from datakeep.extract.sql.keys import at_ordinal, frame_of, grouped_by, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from datakeep.extract.sql.keys import Column, Frame, Relation
+    from datakeep.extract.sql.frames import Column, Frame, Relation
     from datakeep.extract.sql.sources import Sources
 
 
@@ -37,34 +38,31 @@ def is_total(
         tables: What is known of each base table, by its name as the query writes it.
         by_values: Whether rows are taken for the same that are equal in each column, which ``1.0`` and ``1.00`` are.
     """
+    if by_values and any(map(is_all, order.expressions)):
+        return True
     keys = [sorted_by(one, query) for one in order.expressions]
     if isinstance(query, exp.SetOperation | exp.Subquery):
         names = {one.alias_or_name.lower() for one in query.selects}
-        return by_values and bool(names) and names <= {one.name.lower() for one in keys if one is not None}
+        return by_values and bool(names) and names <= {one.alias_or_name.lower() for one in keys}
     frame = frame_of(query, sources, tables)
     columns = columns_of(frame, keys)
-    group = query.args.get("group")
-    if group and all(one in keys or frame.determines(columns, [one]) for one in group.expressions):
-        return True
-    if by_values and all(
-        any(key == one.unalias() for key in keys) for one in query.expressions if not one.is_star
-    ):
-        return not any(one.is_star for one in query.expressions) or frame.determines(
-            columns, query.expressions
-        )
-    if group or not frame.determines(columns, query.expressions):
+    outputs = query.expressions
+    if by_values and all(any(key == one.unalias() for key in keys) for one in outputs if not one.is_star):
+        return not any(one.is_star for one in outputs) or frame.determines(columns, outputs)
+    if not is_plain(query):
         return False
-    return by_values or _of_whole_rows(frame, columns, query.expressions)
+    if query.args.get("group"):
+        return all(one in keys or frame.determines(columns, [one]) for one in grouped_by(query, frame))
+    return frame.determines(columns, outputs) and (by_values or _of_whole_rows(frame, columns, outputs))
 
 
 def _of_whole_rows(frame: Frame, known: set[Column], outputs: Sequence[exp.Expr]) -> bool:
     """Whether all that ``outputs`` use stands in rows that ``known`` has a key of."""
+    if frame.determines_rows(known):
+        return True
     closed = frame.closure(known)
-    whole = {alias for alias in frame.relations if (alias, "*") in closed}
-    if any(one.is_star or one.find(exp.Star) for one in outputs):
-        return whole == set(frame.relations)
     used = [frame.column(column) for one in outputs for column in one.find_all(exp.Column)]
-    return all(column is not None and column[0] in whole for column in used)
+    return all(column is not None and (column[0], ROW) in closed for column in used)
 
 
 def sorted_by(ordered: exp.Expr, query: exp.Expr) -> exp.Expr:
@@ -72,13 +70,18 @@ def sorted_by(ordered: exp.Expr, query: exp.Expr) -> exp.Expr:
     node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
     node = node.this if isinstance(node, exp.Collate) and not is_wider(node) else node
     selects = query.selects if isinstance(query, exp.Query) else []
-    if isinstance(node, exp.Literal) and node.is_int and 0 < int(node.name) <= len(selects):
-        chosen = selects[int(node.name) - 1]
+    if (chosen := at_ordinal(node, selects)) is not None:
         return chosen.unalias() if isinstance(query, exp.Select) else chosen
     if isinstance(node, exp.Column) and not node.table and isinstance(query, exp.Select):
-        named = next((one for one in selects if isinstance(one, exp.Alias) and one.alias == node.name), None)
+        named = next((one for one in selects if one.alias.lower() == node.name.lower()), None)
         return named.unalias() if named is not None else node
     return node
+
+
+def is_all(ordered: exp.Expr) -> bool:
+    """DuckDB's ``ORDER BY ALL``."""
+    node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
+    return isinstance(node, exp.Var) and node.name.upper() == "ALL"
 
 
 def is_wider(collate: exp.Collate) -> bool:

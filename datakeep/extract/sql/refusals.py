@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.literals import literal
+from datakeep.core.literals import cut, literal
 from datakeep.core.secrets import without_passwords
 from datakeep.extract.sql.faults import NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.places import shown_place
@@ -118,4 +118,4 @@ def out_of_time(timeout_s: int | None) -> QueryFailed:
 def shown_value(value: Any) -> str:
     """A value on one line of an error, as SQL writes it; a long one is cut."""
     text = without_passwords(literal(value))  # before it is cut, which would hide that there is one
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    return cut(text, _SHOWN_CHARACTERS)

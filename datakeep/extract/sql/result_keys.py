@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from datakeep.extract.sql.keys import keys_of, relation_of
+from datakeep.extract.sql.keys import keys_of, own_nodes, relation_of
 from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import sources_of
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from datakeep.extract.sql.interface import Statement, Table
-    from datakeep.extract.sql.sources import Sources
 
 #: Where a key is what the database itself holds every row to; elsewhere it is what somebody has declared.
 _ENFORCED = frozenset({"postgres", "sqlite", "duckdb", "mysql", "oracle", "tsql"})
@@ -27,7 +26,6 @@ _SCALAR = (
     exp.Upper, exp.Trim, exp.Abs, exp.Round, exp.Floor, exp.Ceil, exp.Extract, exp.Length, exp.Concat, exp.Substring,
     exp.Greatest, exp.Least, exp.DateTrunc, exp.TimestampTrunc, exp.RowNumber, exp.Array,
 )  # fmt: skip
-_SEVERAL = (exp.Rollup, exp.Cube, exp.GroupingSets)
 
 
 def is_certain_key(statement: Statement, tables: Mapping[str, Table], columns: Collection[str]) -> bool:
@@ -43,27 +41,17 @@ def is_certain_key(statement: Statement, tables: Mapping[str, Table], columns: C
     if statement.dialect not in _ENFORCED or not isinstance(tree, exp.Select):
         return False
     sources = sources_of(reading.tree, reading.dialect)
-    if any(_is_opaque(select, sources) for select in reading.tree.find_all(exp.Select)):
+    if any(_is_opaque(select) for select in reading.tree.find_all(exp.Select)):
         return False
     relations = {name: relation_of(table) for name, table in tables.items()}
     wanted = {column.lower() for column in columns}
     return any(key <= wanted for key in keys_of(tree, sources, relations))
 
 
-def _is_opaque(select: exp.Select, sources: Sources) -> bool:
-    """Whether it has something that what is known of keys does not tell of."""
-    group = select.args.get("group")
-    if group and (not group.expressions or group.find(*_SEVERAL) or group.args.get("rollup")):
-        return True
-    if any(join.side in ("RIGHT", "FULL") for join in select.args.get("joins") or ()):
-        return True
-    found = sources.of(select)
-    if len({one.alias for one in found}) < len(found):
-        return True
-    if len(found) > 1 and any(one.is_star for one in select.expressions):
-        return True
+def _is_opaque(select: exp.Select) -> bool:
+    """Whether it calls a function of which nobody knows that one row stays one row."""
     return any(
         isinstance(node, exp.Func) and not isinstance(node, _SCALAR)
         for one in select.expressions
-        for node in one.walk(prune=lambda node: isinstance(node, exp.Query))
+        for node in own_nodes(one)
     )

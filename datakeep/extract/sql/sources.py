@@ -87,17 +87,18 @@ class Sources:
 
 
 def _nodes(select: exp.Expr) -> list[exp.Expr]:
-    """What stands in FROM, JOIN and LATERAL; ``(a JOIN b)`` in parentheses is two."""
+    """What stands in FROM, JOIN and LATERAL."""
     start = select.args.get("from_")
     first = [start.this] if start else []
     joins = [join.this for join in select.args.get("joins") or ()]
-    found: list[exp.Expr] = []
-    for node in [*first, *joins, *(select.args.get("laterals") or ())]:
-        if isinstance(node, exp.Subquery | exp.Paren) and isinstance(node.this, exp.Table) and not node.alias:
-            found += [node.this, *(join.this for join in node.this.args.get("joins") or ())]
-        else:
-            found.append(node)
-    return found
+    return [node for item in [*first, *joins, *(select.args.get("laterals") or ())] for node in apart(item)]
+
+
+def apart(node: exp.Expr) -> list[exp.Expr]:
+    """The sources in one place of FROM or JOIN: ``(a JOIN b)`` in parentheses is two."""
+    if isinstance(node, exp.Subquery | exp.Paren) and isinstance(node.this, exp.Table) and not node.alias:
+        return [node.this, *(join.this for join in node.this.args.get("joins") or ())]
+    return [node]
 
 
 def sources_of(tree: exp.Expr, dialect: str) -> Sources:

@@ -18,24 +18,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from datakeep.core.errors import AccessDenied, NoSpace, UsageError
+from datakeep.core.errors import UsageError
 from datakeep.extract.sql import sqlite_values as values_of
-from datakeep.extract.sql.address import of_another_kind
-from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
+from datakeep.extract.sql.faults import NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
 from datakeep.extract.sql.pace import Pace, weight
 from datakeep.extract.sql.placeholders import substituted
-from datakeep.extract.sql.refusals import check_columns, check_parameters, out_of_time, place_of, refused
+from datakeep.extract.sql.refusals import check_columns, check_parameters, place_of, refused
 from datakeep.extract.sql.sqlite_catalogue import tables_of
 from datakeep.extract.sql.sqlite_classes import classes_of_all
-from datakeep.extract.sql.sqlite_text import NO_UTF8, first_no_utf8, no_utf8
+from datakeep.extract.sql.sqlite_faults import look_at, not_allowed, own_errors
+from datakeep.extract.sql.sqlite_text import NO_UTF8, first_no_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Exactness, Parameter, Statement, Table
 
-_HEADER = b"SQLite format 3\x00"
 _BUSY_S = 5.0
 #: Instructions of SQLite's machine between two looks at the clock: some hundred times a second.
 _TICK = 100_000
@@ -55,13 +54,13 @@ class SqliteDatabase(Database):
     def session(self, *, timeout_s: int | None = None) -> Iterator[Session]:
         """One read transaction on the file."""
         path = _path(self.address.connect)
-        _look_at(path)
+        look_at(path)
         connection = sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_S,
             cached_statements=0,
         )  # fmt: skip
         try:
-            with _faults(path):
+            with own_errors(path):
                 connection.execute("PRAGMA trusted_schema = OFF")
                 _know_json(connection)
                 connection.execute("BEGIN")
@@ -100,11 +99,11 @@ class _SqliteSession(Session):
         bound = {name: _bound(name, parameter) for name, parameter in parameters.items()}
         stopped = self._limit()
         try:
-            with self._reading_only(), _faults(self._path, self._timeout_s, stopped):
+            with self._reading_only(), own_errors(self._path, self._timeout_s, stopped):
                 self._prepare(text, bound)
             # Before the query runs: a schema that changes, were it by a temporary view, aborts a running one.
             declared = self._declared(statement)
-            with self._reading_only(), _faults(self._path, self._timeout_s, stopped):
+            with self._reading_only(), own_errors(self._path, self._timeout_s, stopped):
                 cursor = self._connection.execute(text, bound)
             names = [column[0] for column in cursor.description or ()]
             check_columns(names, exactness)
@@ -112,35 +111,35 @@ class _SqliteSession(Session):
                 raise _no_decimals(next(iter(exactness.decimals)))
             if len(declared) != len(names):
                 declared = [""] * len(names)
-            with _faults(self._path, self._timeout_s, stopped):
+            with own_errors(self._path, self._timeout_s, stopped):
                 columns, head = self._columns(cursor, names, declared, text, bound, exactness)
             yield _SqliteResult(cursor, head, columns, exactness, (self._path, self._timeout_s, stopped))
             cursor.close()
         except NotExact as error:
             if NO_UTF8 not in error.what:
                 raise
-            with self._reading_only(), _faults(self._path, self._timeout_s, stopped):
+            with self._reading_only(), own_errors(self._path, self._timeout_s, stopped):
                 raise first_no_utf8(self._connection, text, bound) or error from None
         finally:
             self._connection.set_progress_handler(None, 0)
 
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """What the file's schema has of each name."""
-        with _faults(self._path):
+        with own_errors(self._path):
             return tables_of(self._connection, names)
 
     def check(self, statement: Statement, parameters: Mapping[str, Parameter]) -> bool:
         """EXPLAIN, with NULL for what has no value."""
         text = substituted(statement, lambda name: f":{name}").text
         known = {name: _bound(name, parameter) for name, parameter in parameters.items()}
-        with self._reading_only(), _faults(self._path):
+        with self._reading_only(), own_errors(self._path):
             self._prepare(text, dict.fromkeys(statement.parameters) | known)
         return True
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a question of our own."""
         stopped = self._limit()
-        with self._reading_only(), _faults(self._path, self._timeout_s, stopped):
+        with self._reading_only(), own_errors(self._path, self._timeout_s, stopped):
             return self._connection.execute(sql).fetchall()
 
     def _limit(self) -> list[bool]:
@@ -179,6 +178,8 @@ class _SqliteSession(Session):
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:
                 raise
             said = str(error)
+            if said.startswith("not authorized"):
+                raise not_allowed(said, text) from error
             raise refused(
                 said[:1].lower() + said[1:],
                 text,
@@ -264,7 +265,7 @@ class _SqliteResult:
             ]
             yield pa.record_batch(arrays, schema=self.schema)
             row += len(rows)
-            with _faults(*self._limits):
+            with own_errors(*self._limits):
                 rows = self._cursor.fetchmany(pace.rows)
 
 
@@ -284,77 +285,6 @@ def _path(url: str) -> Path:
         )
     path = Path(name)
     return path if path.exists() else Path(unquote(name.partition("?")[0]))
-
-
-def _look_at(path: Path) -> None:
-    """Say what is wrong with the file before SQLite does, in words that name it."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_HEADER))
-    except FileNotFoundError as error:
-        raise DatabaseUnreachable(
-            f"there is no SQLite file {path}", next_step="check the path; sqlite:////path starts at the root"
-        ) from error
-    except IsADirectoryError as error:
-        raise DatabaseUnreachable(
-            f"{path} is a folder, no SQLite file", next_step="name the file in it"
-        ) from error
-    except PermissionError as error:
-        raise AccessDenied(
-            f"the SQLite file {path} may not be read", next_step=f"type: ls -l {path}"
-        ) from error
-    if start != _HEADER:
-        if other := of_another_kind(path, "sqlite"):
-            raise DatabaseUnreachable(f"{path} is {other[0]}", next_step=other[1])
-        what = "is empty" if not start else "is no SQLite database, or an encrypted one"
-        raise DatabaseUnreachable(f"{path} {what}", next_step="name the file that holds the tables")
-
-
-@contextmanager
-def _faults(path: Path, timeout_s: int | None = None, stopped: Sequence[bool] = ()) -> Iterator[None]:
-    """SQLite's errors as ours."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_INTERRUPT:
-            # A signal's exception ends the callback, not the query: sqlite3 swallows it.
-            raise (out_of_time(timeout_s) if stopped else KeyboardInterrupt) from error
-        raise _fault(error, code, path) from error
-
-
-def _fault(error: sqlite3.Error, code: int | None, path: Path) -> Exception:
-    primary = None if code is None else code & 0xFF
-    said = str(error)
-    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return DatabaseUnreachable(
-            f"{path} is locked by a program that writes to it",
-            next_step="run the same command when it has ended",
-        )
-    if primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
-        return DatabaseUnreachable(
-            f"{path} cannot be read as it lies there: {said}; a program that writes to it left it unfinished",
-            next_step=f"open it once with a program that may write: sqlite3 {path} 'PRAGMA wal_checkpoint'; "
-            "or copy it together with its -wal or -journal file",
-        )
-    if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}:
-        return QueryFailed(
-            f"{path} is damaged: {said}", next_step=f"type: sqlite3 {path} 'PRAGMA integrity_check'"
-        )
-    if primary == sqlite3.SQLITE_FULL:
-        return NoSpace(
-            "there is no room for what SQLite writes aside while it sorts, in its folder for temporary files",
-            next_step="make room there, or name another folder in SQLITE_TMPDIR or TMPDIR, and run it again",
-        )
-    if primary == sqlite3.SQLITE_AUTH:
-        return QueryRefused(
-            f"the query does more than read: {said}",
-            next_step="take that out; only a plain SELECT is run",
-        )
-    if isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in said:
-        column = said.partition("column '")[2].partition("'")[0]
-        return no_utf8(column, None, said.partition("with text ")[2])
-    return QueryFailed(f"SQLite gave up: {said}", next_step="correct the query and run it again")
 
 
 def _changing(name: str) -> QueryFailed:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
 from datakeep.extract.sql.keys import frame_of, relation_of
-from datakeep.extract.sql.ordering import is_total, is_wider, sorted_by
+from datakeep.extract.sql.ordering import is_all, is_total, is_wider, sorted_by
 from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import sources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from datakeep.extract.sql.interface import SourceColumn, Statement, Table
 
@@ -69,7 +70,7 @@ def doubtful_order(
     order = tree.args.get("order")
     if order is None or tree.args.get("limit") or tree.args.get("offset") or not isinstance(tree, exp.Query):
         return None
-    if any(_is_all(one) for one in order.expressions):
+    if any(map(is_all, order.expressions)):
         return None
     sources = sources_of(reading.tree, reading.dialect)
     relations = {name: relation_of(table) for name, table in tables.items()}
@@ -86,7 +87,7 @@ def doubtful_order(
                 column is not None and frame is not None and frame.column(value) == column
             )
             if frame is None:
-                same = output.alias_or_name.lower() == key.name.lower()
+                same = output.alias_or_name.lower() == key.alias_or_name.lower()
             if same and not output.is_star:
                 found.append(output.alias_or_name.lower())
                 break
@@ -106,12 +107,6 @@ def wider_equality(dialect: str, ask: Callable[[str], list[tuple[Any, ...]]]) ->
     """
     sql = _WIDER.get(dialect)
     return sql is not None and bool(ask(sql))
-
-
-def _is_all(ordered: exp.Expr) -> bool:
-    """DuckDB's ``ORDER BY ALL``."""
-    node = ordered.this if isinstance(ordered, exp.Ordered) else ordered
-    return isinstance(node, exp.Column) and node.name.upper() == "ALL" and not node.this.args.get("quoted")
 
 
 class Ties:
@@ -149,25 +144,17 @@ class Ties:
 
     def add(self, batch: Any) -> None:
         """Takes in the next rows."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         if self._seen or self.found is None or not batch.num_rows:
             return
-        held = [batch] if self._last is None else [self._last, batch]
-        table = pa.Table.from_batches(held).combine_chunks()
-        self._last = batch.slice(batch.num_rows - 1)
-        places = self._places(table.schema)
+        places = self._places(batch.schema)
         if not places:
             self.found = None
             return
-        pairs = table.slice(0, table.num_rows - 1), table.slice(1)
-        mask = None
-        for place in places:
-            same = _same(pairs[0].column(place), pairs[1].column(place))
-            mask = same if mask is None else pc.and_(mask, same)
-        one, other = (pair.filter(mask) for pair in pairs)
-        if one.num_rows and not one.equals(other):
+        pairs = [(batch.slice(0, batch.num_rows - 1), batch.slice(1))]
+        if self._last is not None:
+            pairs.append((self._last, batch.slice(0, 1)))
+        self._last = batch.slice(batch.num_rows - 1)
+        if any(_tie(*pair, places) for pair in pairs):
             self._seen = True
             self.found = (
                 True if self.sorting.whole and len(places) == len(set(self.sorting.columns)) else None
@@ -192,6 +179,20 @@ def _is_wide(column: SourceColumn) -> bool:
     if kind.startswith(("character", "bpchar", "char")):
         return not kind.startswith(("character varying", "char varying"))
     return (column.note or "").startswith("kept as") and kind != "uuid"
+
+
+def _tie(rows: Any, following: Any, places: Sequence[int]) -> bool:
+    """Whether a row and the one that follows it are the same in ``places``, and are not the same row."""
+    import pyarrow.compute as pc
+
+    from datakeep.extract.comparable import comparable
+
+    masks = [_same(rows.column(place), following.column(place)) for place in places]
+    mask = reduce(pc.and_, masks)
+    rows, following = rows.filter(mask), following.filter(mask)
+    return not all(
+        comparable(one).equals(comparable(other)) for one, other in zip(rows, following, strict=True)
+    )
 
 
 def _same(one: Any, other: Any) -> Any:

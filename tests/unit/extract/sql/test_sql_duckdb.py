@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import time
@@ -562,6 +563,7 @@ def test_paths_in_a_url_may_be_escaped(tmp_path):
     assert os.environ.get("DUCKDB") is None
 
 
+JULIAN_1970 = 2_440_588
 NOON = "2024-01-01 12:00:00."
 FRACTIONS = """{"v": 1.5, "n": [{"a": 1}], "s": "0.12345678901234567890"}
 {"v": 0.12345678901234567890, "n": [{"a": 0.1}, {"a": 1.00000000000000000001}], "s": ""}
@@ -588,6 +590,8 @@ GUESSED = {
                      "column s"]),
     "json list": ("a.json", '[{"v": 1e400},\n {"v": -0.10000000000000000555},\n {"v": 0.30000000000000004}]',
                   "'a.json'", ["column v, row 1: 1e400 became Infinity", None, "row 2", "row 3"]),
+    "json small": ("a.json", '{"v": 0e-500, "w": 1.5e-300}\n{"v": 1.5e-323, "w": 2}\n{"v": 1e-400, "w": 2}\n',
+                   "'a.json'", ["column v, row 3: 1e-400 became 0", None, "row 1", "row 2", "column w"]),
     "json as text": ("a.json", '{"v": 1}\n{"v": 0.12345678901234567890}\n{"v": 123456789012345678901234567890}\n',
                      "read_json('a.json', columns={'v': 'VARCHAR'})",
                      ["row 2: 0.12345678901234567890 became", None, "row 3"]),
@@ -611,6 +615,9 @@ def test_what_becomes_another_value_of_parquet_is_told(tmp_path, monkeypatch):
         "long": pa.array([Decimal("1.50"), Decimal("123456789012345678.91")], wide),
         "short": pa.array([Decimal("1.50"), None], wide),
         "lists": pa.array([None, [Decimal("0.25"), Decimal("98765432109876543.21")]], pa.list_(wide)),
+        "deep": pa.array(
+            [[[None]], [[Decimal("0.25"), Decimal("98765432109876543.21")]]], pa.list_(pa.list_(wide))
+        ),
         "n": pa.array([Decimal("123456789012345678.91")] * 2, pa.decimal128(38, 2)),
     }
     pq.write_table(pa.table(rows), "a.parquet")
@@ -630,9 +637,38 @@ def test_what_becomes_another_value_of_parquet_is_told(tmp_path, monkeypatch):
     assert [one.told.partition(", as DuckDB")[0] for one in told] == [
         "a.parquet: column long, row 2: 123456789012345678.91 became 1.2345678901234568e+17",
         "a.parquet: column lists, row 2: 98765432109876543.21 became 9.876543210987654e+16",
+        "a.parquet: column deep, row 2: 98765432109876543.21 became 9.876543210987654e+16",
         "b.parquet: column t, row 2: 2024-01-01T12:00:00.123456789 became 2024-01-01T12:00:00.123456",
     ]
     assert not any(digits in one.record for one in told for digits in ("2345678", "8765432"))
+
+
+def test_int96_moments_of_any_year_are_told_only_where_their_nanoseconds_are_lost(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    days = ["0001-01-01", "1500-02-28", "1969-12-31", "2300-05-05", "9999-12-31"]
+    moments = pa.array([*(datetime.fromisoformat(f"{day}T12:00:00.123456") for day in days), None])
+    rows = {"whole": moments, "cut": moments, "lists": pa.array([[None], [], None, [moments[3]], [], []])}
+    plain = {"use_deprecated_int96_timestamps": True, "use_dictionary": False, "compression": "none"}
+    pq.write_table(pa.table(rows), "a.parquet", **plain)
+    # Nothing writes INT96 with nanoseconds of such years any more: they are put into the file's own bytes.
+    held = Path("a.parquet").read_bytes()
+    at = struct.pack(
+        "<QI", (12 * 3600 * 10**6 + 123456) * 1000, JULIAN_1970 + (date(2300, 5, 5) - date(1970, 1, 1)).days
+    )
+    assert held.count(at) == 3
+    cut = held.index(at, held.index(at) + 1)
+    with_nanoseconds = struct.pack("<Q", (12 * 3600 * 10**6 + 123456) * 1000 + 789)
+    held = held[:cut] + with_nanoseconds + held[cut + 8 :].replace(at[:8], with_nanoseconds)
+    Path("b.parquet").write_bytes(held)
+    told = []
+    for name in ("a.parquet", "b.parquet"):
+        query = statement(f"SELECT * FROM '{name}'", "duckdb")
+        with open_database("duckdb:").session() as session:
+            with session.run(query, {}, Exactness()) as result:
+                assert pa.Table.from_batches(result.batches())["cut"].to_pylist() == moments.to_pylist()
+            told += [one.told.partition(", as DuckDB")[0] for one in session.guessed(query, {})]
+    became = "2300-05-05T12:00:00.123456789 became 2300-05-05T12:00:00.123456"
+    assert told == [f"b.parquet: column cut, row 4: {became}", f"b.parquet: column lists, row 4: {became}"]
 
 
 @pytest.mark.parametrize("case", GUESSED)

@@ -129,6 +129,9 @@ def test_an_order_that_leaves_no_ties_or_is_told_otherwise_is_not(text, shop):
         ([1, 2, 3, 4], [0, 0, 0, 0], False), ([1, 2, 2, 4], [0, 1, 2, 3], True), ([1, 2, 2, 4], [0, 1, 1, 3], False),
         ([1, 2, None, None], [0, 1, 2, 3], True), ([1.0, 2.0, math.nan, math.nan], [0, 1, 2, 3], True),
         (["a", "b", "c", "c"], [0, 1, 2, 3], True), (["a", "b", "c", "d"], [0, 1, 2, 3], False), ([1], [1], False),
+        ([1, 2, 2, 2], [0.0, math.nan, math.nan, math.nan], False), ([1, 2, 2, 3], [0.0, 0.0, -0.0, 0.0], True),
+        ([1, 2, 2, 2], [{"v": math.nan}] * 4, False), ([1, 2, 2, 2], [[0.0], [0.0], [0.0], [-0.0]], True),
+        ([-0.0, 0.0, 1.0], ["a", "b", "c"], True),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 2, 3, 10])

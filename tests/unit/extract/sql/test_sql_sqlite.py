@@ -270,6 +270,10 @@ def test_parameters_that_do_not_fit_are_refused(file, given, said):
         ("select nope(x) from t", r"column 8: no such function: nope"),
         ("select x, x from t", "two columns of the name 'x'"),
         ("select load_extension('/tmp/evil.so') as x", "not authorized|no such function"),
+        (
+            "select x,\n  p.name from t join pragma_table_info('t') as p",
+            r"line 2, column 22: pragma_table_info is a pragma, which no query may use",
+        ),
     ],
 )
 def test_what_sqlite_does_not_take_is_refused_at_its_place(file, query, said):
