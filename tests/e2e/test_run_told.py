@@ -301,9 +301,26 @@ def test_a_command_that_cannot_be_started_leaves_no_record(
     assert place.versions("typo") == []
 
 
-def test_a_training_that_read_something_before_it_failed_is_recorded(place: Place) -> None:
-    ran = place.shell("late", "cat $DATAKEEP_DATA_TAB/a.csv; no-such-program-at-all", code=127)
+@pytest.mark.parametrize("what", ["$DATAKEEP_DATA_TAB/a.csv", "more.csv", "step.sh"])
+def test_a_training_that_read_something_before_it_failed_is_recorded(place: Place, what: str) -> None:
+    (place.folder / "more.csv").write_text("1\n")
+    (place.folder / "step.sh").write_text(":\n")
+    ran = place.shell("late", f"cat {what}; no-such-program-at-all", code=127)
     assert ran.data["record"]["exit_code"] == 127
+
+
+def test_where_a_shell_cannot_be_watched_its_failure_is_recorded(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hook sees only Python: that a shell read nothing is not known."""
+    programs = place.world.aiko.cwd / "no-strace"
+    programs.mkdir()
+    (programs / "strace").write_text("#!/bin/sh\nexit 1\n")
+    (programs / "strace").chmod(0o755)
+    monkeypatch.setitem(place.world.aiko.extra, "PATH", f"{programs}:{place.world.aiko.env['PATH']}")
+    ran = place.shell("unseen", "cat $DATAKEEP_DATA_TAB/a.csv; no-such-program-at-all", code=127)
+    record = ran.data["record"]
+    assert (record["exit_code"], record["observed"]["by"]) == (127, "audit-hook")
 
 
 def test_a_base_model_that_only_failed_is_said_and_a_text_is_one_base(place: Place) -> None:
