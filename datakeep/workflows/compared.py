@@ -77,21 +77,24 @@ def _difference(index: Index, entry: dict[str, Any], below: str) -> str | None:
 
 
 def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
-    """The models whose files are among them; a registered dataset's file is data, whoever left a copy of it.
+    """The models whose files are among them; what was a registered dataset's file before is data, whoever left a copy.
 
     Of several records of a file one is named, that of a completed training whose reads were seen before others; which
     ways lead through the file is asked of all of them, whenever somebody asks.
     """
     query = (
         "SELECT e.name, e.number, a.means FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
-        "AND a.means > 0 ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', a.means DESC, "
+        "AND a.means > 0 AND coalesce(a.recorded_s < ?, ?) ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', a.means DESC, "
         "json_extract(e.data, '$.origin') IN ('declared', 'mlflow', 'wandb'), "
         "json_extract(e.data, '$.recorded_at') DESC, e.number DESC LIMIT 1"
     )
     found: dict[str, None] = {}
     for entry in undeclared:
-        row = index.database.execute(query, (entry.get("sha256"),)).fetchone()
-        if row is None or _is_registered(index, entry["sha256"]):
+        if not (sha256 := entry.get("sha256")):
+            continue
+        since_s = _registered_s(index, sha256)
+        row = index.database.execute(query, (sha256, since_s, since_s is None)).fetchone()
+        if row is None:
             continue
         label = f"{row[0]}@v{row[1]}"
         if row[2] == Means.MODEL:
@@ -102,7 +105,11 @@ def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
     return list(found)
 
 
-def _is_registered(index: Index, sha256: str) -> bool:
-    query = "SELECT 1 FROM inventory i JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
+def _registered_s(index: Index, sha256: str) -> float | None:
+    """Since when a dataset has a file with this digest, in seconds since 1970; None if none has."""
+    query = (
+        "SELECT coalesce(v.registered_s, 0) FROM inventory i JOIN version v ON v.inventory = i.digest "
+        "WHERE i.number = ?"
+    )
     inventories = {place[0] for place in hashes.find(index.database, "sha256", sha256)}
-    return any(index.database.execute(query, (one,)).fetchone() for one in inventories)
+    return min((at for one in inventories for (at,) in index.database.execute(query, (one,))), default=None)
