@@ -17,7 +17,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from datakeep.lineage import lost, same_bytes, schema, wanting
-from datakeep.lineage.committed import PREFIXES, Place, Told, folded, place_of, seconds, texts, to_json, told, words
+from datakeep.lineage.committed import (
+    PREFIXES,
+    Place,
+    Told,
+    folded,
+    place_of,
+    seconds,
+    texts,
+    to_json,
+    told,
+    words,
+)
 from datakeep.lineage.evidence import means
 from datakeep.lineage.shapes import describe_files, describe_undeclared
 

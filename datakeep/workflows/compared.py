@@ -77,14 +77,15 @@ def _difference(index: Index, entry: dict[str, Any], below: str) -> str | None:
 
 
 def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
-    """The models whose files are among them; what was a registered dataset's file before is data, whoever left a copy.
+    """The models whose files are among them; what a dataset had before is data, whoever left a copy.
 
     Of several records of a file one is named, that of a completed training whose reads were seen before others; which
     ways lead through the file is asked of all of them, whenever somebody asks.
     """
     query = (
         "SELECT e.name, e.number, a.means FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
-        "AND a.means > 0 AND coalesce(a.recorded_s < ?, ?) ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', a.means DESC, "
+        "AND a.means > 0 AND coalesce(a.recorded_s < ?, ?) "
+        "ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', a.means DESC, "
         "json_extract(e.data, '$.origin') IN ('declared', 'mlflow', 'wandb'), "
         "json_extract(e.data, '$.recorded_at') DESC, e.number DESC LIMIT 1"
     )

@@ -111,7 +111,8 @@ def _of_files(graph: _Graph, files: Sequence[FileUsedBy], subject: str, found: A
     said: dict[tuple[str, str], list[str]] = {}
     for one in files:
         _add_file(graph, one, said)
-        unknown += [*one.open, *([f"not searched: {one.not_searched}"] if one.not_searched else [])]
+        unknown += [*one.open, *(f"not looked at: {gap}" for gap in one.not_looked_at)]
+        unknown += [f"not searched: {one.not_searched}"] if one.not_searched else []
         unknown += [
             f"not searched, since the register entry cannot be read: {broken.reason}" for broken in one.unread
         ]

@@ -8,6 +8,12 @@ import shutil
 import pytest
 from world import FACTS
 
+from datakeep.cli.audit_used import file_data, file_lines
+from datakeep.core.progress import Silent
+from datakeep.workflows.audit_where import audit_where
+from datakeep.workflows.keep import open_keep
+from datakeep.workflows.used_by import file_used_by
+
 WEIGHTS = "w" * 100
 OLD = "2020-01-01"
 
@@ -256,6 +262,24 @@ def test_those_that_read_it_come_first_and_many_that_did_not_are_counted(world):
 def test_an_empty_file_that_a_run_left_is_nobodys(world, tmp_path):
     (tmp_path / "empty").write_text("")
     assert "not known" in said(world, tmp_path / "empty", code=3)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_that_not_all_files_of_the_same_bytes_were_looked_at_is_told(world, monkeypatch, limit):
+    """Each of the files is in two lists: one of a dataset and its twin, and one of a later version."""
+    monkeypatch.setattr("datakeep.workflows.every_way._MAX_ROWS", limit)
+    keep = open_keep(world.keep, Silent())
+    told = ["1 more registered file of the same bytes"][: 2 - limit]
+    file = file_used_by(keep, "orders@v1", "train/b.csv")
+    assert list(file.not_looked_at) == file_data(file)["not_looked_at"] == told
+    assert [one for one in file_lines(file, "x") if "looked at" in one] == [
+        f"not looked at: {one}" for one in told
+    ]
+    rows = audit_where(keep, "id = 2", ["orders@v1"])
+    files = len(rows.search.having[0].files)
+    assert list(rows.ways.not_looked_at) == [
+        one.replace("1 more registered file", f"{files} more registered files") for one in told
+    ]
 
 
 def test_what_was_deleted_is_told_by_every_question_that_looks_for_it(world):

@@ -21,7 +21,19 @@ def add_list(database, number, **files):
     taking = adding.Adding(database)
     assert taking.add(f"{number}", Inventory.of(entries))
     taking.flush()
-    row = (f"register/orders/v{number}.yaml", "orders", number, "c", "x", f"{number}", 1, "[]", "git", None, 0)
+    row = (
+        f"register/orders/v{number}.yaml",
+        "orders",
+        number,
+        "c",
+        "x",
+        f"{number}",
+        1,
+        "[]",
+        "git",
+        None,
+        0,
+    )
     database.execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
