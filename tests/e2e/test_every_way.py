@@ -71,6 +71,7 @@ def world(new_world):
     )
     run(world, "both2", f"cat $DATAKEEP_DATA_FEATS/f.csv; {save}", "--uses", "feats", "--uses", "orders")
     run(world, "named", f"true; {save}", "--uses", "logs", "--base", "base")
+    run(world, "mixed", f"cat out-base/m.bin; {save}", "--base", "named")
     run(world, "b-alone", f"cat {only_b}; {save}")
     run(world, "p-copy", f"cat {copy}; {save}")
     run(world, "p-child", f"cat out-p-copy/m.bin; {save}", "--base", "p-copy")
@@ -239,6 +240,12 @@ def test_a_base_model_of_which_no_file_was_read_is_said_to_be_one(world):
     assert "unread_bases" not in ask(world, "model:tuned")["model"]["record"]
     assert "base@v1, because --base said so; no file of it was read" in said(world, "model:named")
     assert "base@v1 → named@v1 (named it as its base, and read no file of it)" in said(world, "orders@v1")
+
+
+def test_a_model_that_was_read_comes_before_one_that_is_only_named(world):
+    assert ask(world, "model:mixed")["model"]["record"]["base_models"] == ["named@v1", "base@v1"]
+    bases = ask(world, "model:mixed")["model"]["base_models"]
+    assert [(one["record"]["model"], one["how"]) for one in bases] == [("base", "base"), ("named", "named")]
 
 
 def test_data_that_another_run_was_given_is_of_that_version(world):
