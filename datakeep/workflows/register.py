@@ -18,6 +18,7 @@ from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.asked_splits import settle_splits
+from datakeep.workflows.days import check_days
 from datakeep.workflows.extraction import extracted, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.parents import check_parents
@@ -261,6 +262,7 @@ def read_manifest(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     document.setdefault("format", Manifest.format_line())
     trial = {"name": "unnamed", "backend": "git", **document}
     facts.check_writable(document)
+    check_days(document, what=str(path))
     Manifest.of(trial, what=str(path)).check_strict(what=str(path))
     return document, attachments.beside_manifest(document, path)
 
