@@ -290,6 +290,8 @@ def _store_version(database: sqlite3.Connection, path: str, one: Told, data: dic
     parents = source.get("parents") if isinstance(source, dict) else None
     for parent in parents if isinstance(parents, list) else ():
         _lead(database, path, "parent", str(parent))
+    for left in data.get("left_by") or ():
+        _lead(database, path, "left", str(left["model"]))
 
 
 def _store_model(database: sqlite3.Connection, path: str, data: dict[str, Any]) -> None:

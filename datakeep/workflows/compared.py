@@ -10,6 +10,7 @@ from datakeep.core.names import version_number
 from datakeep.lineage import hashes
 from datakeep.lineage.evidence import Means
 from datakeep.workflows.index import ask
+from datakeep.workflows.left_by import registered_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,10 +91,11 @@ def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
         "json_extract(e.data, '$.recorded_at') DESC, e.number DESC LIMIT 1"
     )
     found: dict[str, None] = {}
+    known = registered_s(index, {one["sha256"] for one in undeclared if one.get("sha256")})
     for entry in undeclared:
         if not (sha256 := entry.get("sha256")):
             continue
-        since_s = _registered_s(index, sha256)
+        since_s = known.get(sha256)
         row = index.database.execute(query, (sha256, since_s, since_s is None)).fetchone()
         if row is None:
             continue
@@ -104,13 +106,3 @@ def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
         else:
             entry["left_by"] = label
     return list(found)
-
-
-def _registered_s(index: Index, sha256: str) -> float | None:
-    """Since when a dataset has a file with this digest, in seconds since 1970; None if none has."""
-    query = (
-        "SELECT coalesce(v.registered_s, 0) FROM inventory i JOIN version v ON v.inventory = i.digest "
-        "WHERE i.number = ?"
-    )
-    inventories = {place[0] for place in hashes.find(index.database, "sha256", sha256)}
-    return min((at for one in inventories for (at,) in index.database.execute(query, (one,))), default=None)

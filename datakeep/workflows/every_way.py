@@ -150,7 +150,9 @@ def tell(keep: Keep, gathered: Gathered, sizes: SizesHere) -> EveryWay:
         perhaps: dict[Node, Way] = {}
         for dataset, (read, others) in begun.items():
             done = {Node("model", *_parts(row.model)) for row in rows if _has_read(row, dataset, gathered)}
-            _shorter(sure, further(index.database, read), done)
+            carried = further(index.database, read)
+            # Of a dataset with files that one of them left, others may have been read.
+            _shorter(sure, {end: way for end, way in carried.items() if "holds" not in way.hows}, done)
             _shorter(perhaps, further(index.database, [*read, *others]), done)
             _shorter(perhaps, {way.end: way for way in others}, done | _nodes(rows))
         known = {*sure, *perhaps, *begun_models, *_nodes(rows)}

@@ -40,6 +40,7 @@ _EDGES: dict[str, tuple[How, str]] = {
     "base": ("base", ""),
     "named": ("base", "named as its base; no file of it was read"),
     "left": ("left", "it read a file that this one left"),
+    "holds": ("derived", "it has files that this one left"),
     "same": ("same", "the same bytes"),
     "shares": ("same", "files of the same bytes"),
     "unsure": ("read", "which files it read is not known"),
@@ -344,6 +345,8 @@ class _Graph:
             )
         for parent in found.parents if parents else ():
             self.edge(self._input(parent), key, "derived")
+        for left in (entry.left_by or ()) if entry and parents else ():
+            self.edge(self.model_called(left.model), key, *_EDGES["holds"])
         return key
 
     def model_called(self, label: str) -> str:

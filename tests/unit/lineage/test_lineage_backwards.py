@@ -183,6 +183,24 @@ def test_what_a_run_left_stays_its_own_when_it_is_registered_afterwards(register
     assert "b@v1" in {str(way.end) for way in reached(index.database, "tab", 1).direct}
 
 
+def test_data_that_a_run_left_leads_on_to_who_was_given_it(ask):
+    left = b"\nleft_by: [{model: prep@v1, files: 2}]\nmanifest:"
+    files = {
+        "register/raw/v1.yaml": entry("raw"),
+        "register/feats/v1.yaml": entry("feats").replace(b"\nmanifest:", left),
+        "models/prep/v1.yaml": model("prep", inputs=["raw@v1"]),
+        "models/late/v1.yaml": model("late", inputs=["feats@v1"]),
+    }
+    found = reached(opened(None, Repository().at(files)).database, "raw", 1)
+    assert [str(way) for way in found.ways] == [
+        "raw@v1 → prep@v1 → feats@v1 (has files that it left)",
+        "raw@v1 → prep@v1 → feats@v1 (has files that it left) → late@v1",
+    ]
+    del files["models/prep/v1.yaml"]
+    said = "dataset feats@v1 was made of files that were left by the model prep@v1, whose record is missing or broken"
+    assert ask(files, "raw", 1) == ({}, (said,))
+
+
 def test_all_records_of_a_models_file_are_followed(ask):
     files = {
         "register/raw/v1.yaml": entry("raw"),
