@@ -10,9 +10,6 @@ import sqlite3
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.formats.version import LeftBy
@@ -58,6 +55,9 @@ def left_by(keep: Keep, inventory: Inventory) -> list[LeftBy]:
 
 def _left(index: Index, inventory: Inventory) -> Counter[str]:
     """The digests of those files that a training left, and how many files have each."""
+    import pyarrow as pa  # late: a run that read nothing undeclared needs none of it
+    import pyarrow.compute as pc
+
     rows = index.database.execute("SELECT DISTINCT sha256 FROM artifact WHERE means > 0")
     left = pa.array([bytes.fromhex(row[0]) for row in rows if len(row[0]) == _DIGITS], pa.binary(32))
     column = inventory.table.column("sha256")
