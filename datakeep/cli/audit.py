@@ -16,13 +16,15 @@ from datakeep.cli.session import Answer, Session, table
 from datakeep.cli.session import command as answering
 from datakeep.cli.tampered_lines import distrusted, unless_deleted
 from datakeep.cli.undeclared_lines import reader_lines, same_rows
+from datakeep.core.counts import counted
 from datakeep.core.unstated import grouped
 from datakeep.formats.model_words import model_rows, read_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from datakeep.formats.model import ModelRecord
+    from datakeep.formats.version import LeftBy
     from datakeep.workflows.audit import Audit
     from datakeep.workflows.made_of import InputFacts, MadeOf
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
@@ -133,7 +135,7 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
     from datakeep.workflows.used_by import FileUsedBy
 
     if isinstance(found, FileUsedBy):
-        blind = found.broken and not found.models and not found.through
+        blind = (found.broken or found.not_looked_at) and not found.models and not found.through
         code = EXIT_INCOMPLETE if found.not_searched or found.unread or blind else 0
         return Answer(file_data(found), list(file_lines(found, subject)), code)
     if not isinstance(found, Audit):
@@ -249,6 +251,7 @@ def _input_lines(
         rows.append(("because", given.because))
     if given.files_read:
         rows.append(("extent", read_in_words(given, record)))
+    rows += [("left by", f"model {one.model} ({counted(one.files, 'file')})") for one in _left_by(found)]
     if found.newer:
         rows.append(("newer", f"{found.newer} is the newest version now"))
     yield from (inner + line for line in table(rows))
@@ -270,6 +273,10 @@ def _input_lines(
     for parent in found.parents:
         yield f"{inner}derived from:"
         yield from _input_lines(parent, inner + _INDENT, told)
+
+
+def _left_by(found: InputFacts) -> Sequence[LeftBy]:
+    return (found.entry.left_by or ()) if found.entry else ()
 
 
 def _data(found: Audit) -> dict[str, Any]:

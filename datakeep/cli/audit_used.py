@@ -114,6 +114,7 @@ def file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
         yield f"no recorded model used these versions{itself}, and none is known to have read a copy of this file"
     yield from through_lines(found.ways, "this file")
     yield from _open_lines(found)
+    yield from (f"not looked at: {one}" for one in found.not_looked_at)
     yield from unlisted_lines(found.unlisted)
     yield from broken_lines(found)
     if (step := next_model(found.ways)) is not None:
@@ -134,6 +135,7 @@ def file_data(found: FileUsedBy) -> dict[str, Any]:
         "derived": ways_data(found.ways.derived),
         "same_bytes": list(found.alike),
         "unknown": [*found.open, *unlisted_lines(found.unlisted)],
+        "not_looked_at": list(found.not_looked_at),
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
         "unread": [{"path": one.path, "reason": one.reason} for one in found.unread],
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],

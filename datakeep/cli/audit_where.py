@@ -108,6 +108,7 @@ def _model_lines(found: RowsUsedBy) -> Iterator[str]:
     if found.ways.open:
         yield "not known, because a record on the way is not there:"
         yield from some(found.ways.open, mark="?")
+    yield from (f"not looked at: {one}" for one in found.ways.not_looked_at)
 
 
 def _nothing(found: RowsUsedBy) -> str:
@@ -230,6 +231,7 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
         "derived": ways_data(found.derived),
         "through": through_data(found.ways),
         "unknown": list(found.ways.open),
+        "not_looked_at": list(found.ways.not_looked_at),
         "searched": {
             "versions": numbers.versions,
             "files": numbers.files,

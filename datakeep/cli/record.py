@@ -190,7 +190,8 @@ def _answer(recorded: Recorded, root: Path) -> Answer:
         "not_pushed": recorded.not_pushed or None,
     }
     if not recorded.is_new:
-        lines = [f"already there: {recorded.label}", f"next: datakeep audit model:{recorded.label}"]
+        by = f", handed in by {recorded.record.handed_in_by}" if recorded.record.handed_in_by else ""
+        lines = [f"already there: {recorded.label}{by}", f"next: datakeep audit model:{recorded.label}"]
         return Answer({**data, "created": False}, lines)
     return Answer(data, list(record_lines(recorded, root)))
 

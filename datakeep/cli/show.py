@@ -80,6 +80,8 @@ def _lines(shown: Shown) -> Iterator[str]:
         yield f"profile: not known here: {shown.no_profile}"
     elif shown.columns:
         yield "profile: none is stored with this version"
+    for one in entry.left_by or ():
+        yield f"{counted(one.files, 'file')} of it left by model {one.model}: datakeep audit model:{one.model}"
     yield "version"
     yield from (f"  {line}" for line in table(_version_rows(shown)))
     yield "proofs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from datetime import date, datetime
 from types import ModuleType, UnionType
@@ -28,6 +29,9 @@ _DEPTH = 3
 
 
 def _date_or_datetime(value: Any) -> Any:
+    """A day stays a day; a bare year, which counts as seconds for pydantic, is its first day."""
+    if year := _year(value):
+        return date(year, 1, 1)
     if isinstance(value, str) and len(value) == len("2026-11-01"):
         try:
             return date.fromisoformat(value)
@@ -36,8 +40,19 @@ def _date_or_datetime(value: Any) -> Any:
     return value
 
 
+def _until(value: Any) -> Any:
+    return date(year, 12, 31) if (year := _year(value)) else _date_or_datetime(value)
+
+
+def _year(value: Any) -> int | None:
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    return int(text) if re.fullmatch(r"[12][0-9]{3}", text) else None
+
+
 #: A day, or a moment with or without zone; a day stays a day.
 When = Annotated[datetime | date, BeforeValidator(_date_or_datetime)]
+#: The same of an end: a bare year is its last day.
+Until = Annotated[datetime | date, BeforeValidator(_until)]
 
 
 def is_after(one: datetime | date, other: datetime | date) -> bool:

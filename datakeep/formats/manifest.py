@@ -14,7 +14,7 @@ from datakeep.core.counts import counted
 from datakeep.core.names import NAME
 from datakeep.core.parameter_types import parameters_shown
 from datakeep.core.secrets import find_secret
-from datakeep.formats.base import Document, Part, When, is_after
+from datakeep.formats.base import Document, Part, Until, When, is_after
 
 BackendName = Literal["git", "dvc"]
 SourceKind = Literal["sql", "files", "capture", "derived", "public", "unknown"]
@@ -180,7 +180,7 @@ class Source(Part):
     rows: int | None = Field(default=None, ge=0)
     extraction: Extraction | None = None
     valid_from: When | None = None
-    valid_to: When | None = None
+    valid_to: Until | None = None
     parents: list[str] | None = None
     code: CodeAt | None = None
     command: str | list[str] | None = None
@@ -250,7 +250,7 @@ class Caveat(Part):
     what: str = Field(min_length=1)
     where: str | None = None
     since: When | None = None
-    until: When | None = None
+    until: Until | None = None
 
 
 class Privacy(Part):
@@ -258,7 +258,7 @@ class Privacy(Part):
 
     personal: Annotated[Personal, BeforeValidator(_yes_or_no)] | None = None
     basis: str | None = None
-    retention_until: When | None = None
+    retention_until: Until | None = None
     decided_by: str | None = None
 
 

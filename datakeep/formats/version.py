@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from datakeep.core.names import NAME, VERSION
-from datakeep.formats.base import COMMIT, SHA256_ID, Document
+from datakeep.formats.base import COMMIT, SHA256_ID, Document, Part
 
 if TYPE_CHECKING:
     from datakeep.formats.manifest import Manifest
+
+
+class LeftBy(Part):
+    """A recorded training, as ``churn@v7``, and how many files of the version it had left before, by their bytes."""
+
+    model: str = Field(pattern=rf"^{NAME.pattern}@{VERSION.pattern}$")
+    files: int = Field(ge=1)
 
 
 class VersionEntry(Document):
@@ -33,6 +40,7 @@ class VersionEntry(Document):
     registered_at: datetime
     registered_by: str
     message: str
+    left_by: list[LeftBy] | None = None
     manifest: dict[str, Any]
 
     @property

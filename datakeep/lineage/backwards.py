@@ -22,6 +22,7 @@ __all__ = ["Node", "Reached", "Way", "begin", "further", "reached"]
 _MAX_OPEN = 1000
 _REMARKS: Mapping[How, str] = {
     "left": " (read a file that it left)",
+    "holds": " (has files that it left)",
     "shares": " (has files of the same bytes)",
     "unsure": " (which files of it were read is not known)",
     "named": " (named it as its base, and read no file of it)",
@@ -140,6 +141,7 @@ def open_ends(database: sqlite3.Connection, reached_already: Iterable[Node]) -> 
         "input": ("dataset", "the dataset"),
         "undeclared": ("dataset", "undeclared files of the dataset"),
         "parent": ("dataset", "the parent"),
+        "left": ("model", "files that were left by the model"),
     }
     for how, (kind, what) in whats.items():
         query = (

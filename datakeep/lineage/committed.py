@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -209,6 +210,15 @@ def _strings(value: Any) -> Iterator[str]:
 def to_json(data: dict[str, Any]) -> str:
     """``data`` as the index keeps it; :func:`json.loads` gives the same values back."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def seconds(stated: Any) -> float | None:
+    """A stated time in seconds since 1970, by UTC where it names no zone; None where it is none."""
+    try:
+        at = datetime.fromisoformat(str(stated))
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def folded(text: str) -> str:

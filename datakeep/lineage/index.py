@@ -17,7 +17,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from datakeep.lineage import lost, same_bytes, schema, wanting
-from datakeep.lineage.committed import PREFIXES, Place, Told, folded, place_of, texts, to_json, told, words
+from datakeep.lineage.committed import (
+    PREFIXES,
+    Place,
+    Told,
+    folded,
+    place_of,
+    seconds,
+    texts,
+    to_json,
+    told,
+    words,
+)
 from datakeep.lineage.evidence import means
 from datakeep.lineage.shapes import describe_files, describe_undeclared
 
@@ -271,21 +282,24 @@ def _store_version(database: sqlite3.Connection, path: str, one: Told, data: dic
     facts = (
         path, place.name, place.number, data["commit"], data["content"],
         data["inventory"].removeprefix("sha256:"), data["files"], json.dumps(data["stores"]),
-        backend if isinstance(backend, str) else None, one.unfit,
+        backend if isinstance(backend, str) else None, one.unfit, seconds(data["registered_at"]),
     )  # fmt: skip
-    database.execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", facts)
+    database.execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", facts)
     wanting.note(database, path, place, data)
     source = data["manifest"].get("source")
     parents = source.get("parents") if isinstance(source, dict) else None
     for parent in parents if isinstance(parents, list) else ():
         _lead(database, path, "parent", str(parent))
+    for left in data.get("left_by") or ():
+        _lead(database, path, "left", str(left["model"]))
 
 
 def _store_model(database: sqlite3.Connection, path: str, data: dict[str, Any]) -> None:
     undeclared = [one for one in data.get("undeclared") or [] if isinstance(one, dict)]
+    at_s = seconds(data.get("recorded_at"))
     for one, meaning in means(data["artifacts"], undeclared, data["origin"]):
-        row = (path, one["sha256"], one["path"].rpartition("/")[2], one["size_bytes"], meaning)
-        database.execute("INSERT INTO artifact VALUES (?, ?, ?, ?, ?)", row)
+        row = (path, one["sha256"], one["path"].rpartition("/")[2], one["size_bytes"], meaning, at_s)
+        database.execute("INSERT INTO artifact VALUES (?, ?, ?, ?, ?, ?)", row)
     for given in data["inputs"]:
         how = "given" if _is_unread(given, data) else "input"
         _lead(database, path, how, f"{given['dataset']}@{given['version']}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FROM = {
     "base": "model",
     "named": "model",
+    "left": "model",
     "input": "dataset",
     "given": "dataset",
     "undeclared": "dataset",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Another number is another format: such a database is made anew.
-FORMAT = "6"
+FORMAT = "7"
 _BUSY_S = 5.0
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -24,12 +24,13 @@ CREATE INDEX entry_name ON entry (kind, name, number);
 CREATE INDEX entry_object ON entry (object);
 CREATE INDEX entry_fault ON entry (kind) WHERE fault IS NOT NULL;
 CREATE TABLE version (path TEXT PRIMARY KEY, dataset TEXT, number INTEGER, commit_id TEXT, content TEXT,
-                      inventory TEXT, files INTEGER, stores TEXT, backend TEXT, unfit TEXT) WITHOUT ROWID;
+                      inventory TEXT, files INTEGER, stores TEXT, backend TEXT, unfit TEXT,
+                      registered_s REAL) WITHOUT ROWID;
 CREATE INDEX version_commit ON version (commit_id);
 CREATE INDEX version_content ON version (content);
 CREATE INDEX version_inventory ON version (inventory);
 CREATE INDEX version_dataset ON version (dataset, number);
-CREATE TABLE artifact (path TEXT, sha256 TEXT, file TEXT, size_bytes INTEGER, means INTEGER);
+CREATE TABLE artifact (path TEXT, sha256 TEXT, file TEXT, size_bytes INTEGER, means INTEGER, recorded_s REAL);
 CREATE INDEX artifact_sha256 ON artifact (sha256);
 CREATE INDEX artifact_path ON artifact (path);
 CREATE INDEX artifact_file ON artifact (file);

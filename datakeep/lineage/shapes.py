@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile("[0-9]+")
 _TRIGRAM = 3
-#: Shapes that are kept of one dataset or model, and of one record; records that are read through for an answer.
+#: Shapes that are kept of one dataset or model; records that are read through for an answer.
 _MAX_SHAPES = 20_000
-_MAX_OF_RECORD = 100
 _MAX_RECORDS = 200
 #: Before the name of a model; no dataset's name has a colon.
 _MODEL = "model:"
@@ -51,8 +50,7 @@ def describe_undeclared(database: sqlite3.Connection, model: str, records: Itera
     _forget(database, _MODEL + model)
     found: dict[str, None] = {}
     for data in records:
-        some = dict.fromkeys(_shape("/".join(path.split("/")[-2:])) for path in _undeclared(data))
-        found.update(dict.fromkeys(list(some)[:_MAX_OF_RECORD]))
+        found.update(dict.fromkeys(_shape("/".join(path.split("/")[-2:])) for path in _undeclared(data)))
     for shape in list(found)[:_MAX_SHAPES]:
         _add(database, _MODEL + model, shape)
 
@@ -114,10 +112,10 @@ def undeclared_holding(
     Number 0 is none; None says that there are older versions, which were not looked at.
     """
     query = "SELECT number, data FROM entry WHERE kind = 'model' AND name = ? ORDER BY number DESC LIMIT ?"
-    looked = 0
-    for number, data in database.execute(query, (model, _MAX_RECORDS)):
-        looked += 1
+    for looked, (number, data) in enumerate(database.execute(query, (model, _MAX_RECORDS + 1))):
+        if looked == _MAX_RECORDS:
+            return None
         found = [path for path in _undeclared(data) if all(word in folded(path) for word in words)]
         if found:
             return number, found
-    return (0, []) if looked < _MAX_RECORDS else None
+    return 0, []

@@ -5,7 +5,7 @@ All answers take their steps from here, so that none of them knows of a way that
 - ``read``: a training read a version, as it was given or in a checkout; ``copied``: it read a file's bytes elsewhere;
 - ``derived``: a version was derived from it; ``base``: a model was made of another model;
   ``named``: so it was said, and no file of it was read;
-- ``left``: a training read a file that another one left;
+- ``left``: a training read a file that another one left; ``holds``: a version has files that a training had left;
 - ``shares``: another version has a file with the same bytes; ``unsure``: which of its files were read is not known;
 - ``same``: the other version has the same bytes, or the other record the same model's file.
 """
@@ -22,19 +22,23 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-How = Literal["read", "copied", "derived", "base", "named", "left", "same", "shares", "unsure"]
+How = Literal["read", "copied", "derived", "base", "named", "left", "holds", "same", "shares", "unsure"]
 _LEADS: dict[str, How] = {
     "input": "read",
     "undeclared": "read",
     "parent": "derived",
     "base": "base",
     "named": "named",
+    "left": "holds",
 }
 _MODEL_PATH = re.compile(r"models/(?P<name>[^/]+)/v(?P<number>\d+)\.yaml")
-#: Readers of files that others left; what a registered dataset has is data, wherever a copy of it lies.
+#: Readers of files that others left. What was registered before it was left is data, of which a training left a copy;
+#: what was registered afterwards is still what it left.
 _LEFT = (
     "FROM artifact a JOIN undeclared u ON u.sha256 = a.sha256 AND u.path != a.path "
-    "WHERE a.means > 0 AND NOT EXISTS (SELECT 1 FROM same s WHERE s.sha256 = a.sha256)"
+    "WHERE a.means > 0 AND NOT EXISTS (SELECT 1 FROM same s JOIN inventory i ON i.number = s.inventory "
+    "JOIN version v ON v.inventory = i.digest WHERE s.sha256 = a.sha256 "
+    "AND coalesce(v.registered_s <= a.recorded_s, 1))"
 )
 _SAME_FILE = (
     "FROM artifact a JOIN artifact b ON b.sha256 = a.sha256 AND b.path != a.path "
@@ -87,7 +91,7 @@ def onward(database: sqlite3.Connection, node: Node, *, is_start: bool = False) 
 
 
 def _named(database: sqlite3.Connection, node: Node, *, is_start: bool) -> Iterator[tuple[Node, How]]:
-    hows = ("input", "undeclared", "parent") if node.kind == "dataset" else ("base", "named")
+    hows = ("input", "undeclared", "parent") if node.kind == "dataset" else ("base", "named", "left")
     for name in (node.name, *(aliases(database, node.name) if node.kind == "dataset" else ())):
         for how in hows:
             query = (

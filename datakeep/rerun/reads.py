@@ -61,7 +61,7 @@ class Reads:
         made_folders: Those of them that the training made.
         changed_s: Of those that the audit hook saw, when they had been changed as they were opened first.
         package_folders: Where packages are installed that a Python could import.
-        is_torn: Some openings were seen and could not be written down.
+        is_torn: Some openings were seen and could not be written down, or are too many to be read again.
         now_s: When what is told next happened.
     """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OPENING_CALLS = "?open,openat,?openat2,?creat"
 FILE_NAME = "strace.txt"
-#: Beyond this the rest of a trace is not read; about ten million opened files.
+#: Beyond this the rest of a trace is not read, which is told; about ten million opened files.
 _LIMIT_BYTES = 2 * 2**30
 _LINE_BYTES = 64 * 2**10
 
@@ -44,7 +44,7 @@ _ANOTHER = re.compile(
     rb"\d+ +(?:\d+\.\d+ )?"
     rb"(?:open|creat|rename|link|unlink|chdir|mkdir|mknod|rmdir|connect|send)\w*\((?:AT_FDCWD|\"|\d+<|0x|NULL)"
 )
-#: What :func:`calls_in` gives in place of a call where the trace has lost some: the disk was full for a while.
+#: What :func:`calls_in` gives in place of calls that nobody knows: the disk was full, or the trace is too long.
 TORN = "torn"
 _FLAG = re.compile(r"\bO_[A-Z_]+")
 _GONE = " (deleted)"
@@ -111,7 +111,8 @@ def calls_in(file: Path) -> Iterator[tuple[str, Opened | str, float | None]]:
     """Process id and whole system call, for each that strace wrote to ``file``, in order; openings taken apart.
 
     The third is when the call was made, in seconds since 1970, before the kernel began; None where strace was not
-    asked for it. Where lines are torn, :data:`TORN` stands for all that was lost there.
+    asked for it. Where lines are torn, :data:`TORN` stands for all that was lost there; at the end, for all beyond
+    the limit.
     """
     with file.open("rb") as source:
         begun: dict[bytes, tuple[bytes, float | None]] = {}
@@ -139,6 +140,8 @@ def calls_in(file: Path) -> Iterator[tuple[str, Opened | str, float | None]]:
             if whole:
                 pid_text, call = (part.decode("utf-8", "surrogateescape") for part in whole[:2])
                 yield pid_text, _opened(call) or call, whole[2]
+        if source.read(1):
+            yield "", TORN, None
 
 
 def _lines(source: IO[bytes]) -> Iterator[bytes]:

@@ -57,7 +57,8 @@ class Trace:
             can there be any.
         connections: Hosts that it called or asked the address of, in words, without this machine itself.
         unanswered: Services of its own machine that it called and that did not answer at once.
-        opened_s: When (seconds since 1970) each of ``files_read`` was opened first.
+        opened_s: When (seconds since 1970) each of ``files_read`` was opened first; empty if some openings are lost.
+        is_torn: Some are: they could not be written down, or are too many to be read again.
     """
 
     files_read: frozenset[str] = frozenset()
@@ -66,6 +67,7 @@ class Trace:
     connections: tuple[str, ...] = ()
     unanswered: tuple[str, ...] = ()
     opened_s: Mapping[str, float] = field(default_factory=dict)
+    is_torn: bool = False
 
 
 @dataclass(slots=True)
@@ -151,6 +153,7 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
         tuple(seen.connections),
         tuple(seen.unanswered),
         {path: at_s for path, at_s in seen.files_read.items() if at_s is not None and not seen.is_torn},
+        seen.is_torn,
     )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _SYSTEM = ("/usr/", "/bin/", "/sbin/")
+_TORN = "not all that strace saw could be written down and read again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class TrainingReport:
         files_read: Files of the data that it read, relative to the data folder; None if not observed.
         files_outside: Files that it read and was not given; there can be some without a sandbox only.
         connections: Hosts that it tried to reach.
-        not_traced: Why it was not observed; None if it was.
+        not_traced: Why it was not observed, or not all of it; None if it was.
         problem: Why it is no proof; None if it ended well.
         began_s: When it began, in seconds since 1970.
         opened_s: When each of ``files_read`` was opened first; empty if that cannot be held against the times of the
@@ -294,6 +295,8 @@ def _report(
         host=host_environment,
         sandboxed=room.sandbox.kind != "none",
     )
+    if seen and seen.is_torn:
+        not_traced = _TORN
     left, passed_over = artifacts.collect(room.out.source)
     measured, bad_metrics = _metrics(reference, room, finished, passed_over)
     model = next((item for item in left if reference.model and item.path == reference.model.file), None)
@@ -306,7 +309,7 @@ def _report(
         model=model,
         artifacts=tuple(left),
         passed_over=tuple(passed_over),
-        files_read=None if seen is None else tuple(sorted(seen.files_read)),
+        files_read=None if seen is None or seen.is_torn else tuple(sorted(seen.files_read)),
         files_outside=seen.outside if seen else (),
         connections=seen.connections if seen else (),
         not_traced=not_traced,

@@ -248,7 +248,7 @@ class _Judging:
         return tuple(said)
 
     def _made_of(self, name: str, record: ModelRecord) -> Iterator[ModelRecord]:
-        """The model, its base models, and those whose files their trainings read; all records of such a file."""
+        """The model, its base models, and those whose files they read, also as data; all records of such a file."""
         seen: set[str] = set()
         waiting = [record]
         while waiting:
@@ -257,7 +257,8 @@ class _Judging:
                 continue
             seen.add(one.label)
             yield one
-            for base in (*one.base_models, *sorted(self._left.get(one.label, ()))):
+            left = sorted(self._left.get(one.label, ()))
+            for base in dict.fromkeys((*one.base_models, *left, *self._makers(one))):
                 found = self._base(base)
                 if found is None:
                     what = f"the base model {base}, whose data it has too, has no record that can be read"
@@ -266,6 +267,12 @@ class _Judging:
                     waiting.append(found)
             twins = (self._records.get(twin) for twin in sorted(self._twins.get(one.label, ())))
             waiting += [twin for twin in twins if twin]
+
+    def _makers(self, record: ModelRecord) -> list[str]:
+        """The models that left files of the data that it read."""
+        read = {(one.dataset, one.version) for one in record.inputs if not record.read_nothing_of(one)}
+        every = sorted(read | set(self._undeclared_versions(record)))
+        return [maker for dataset, version in every for maker in self._facts.makers(dataset, version)]
 
     def _undeclared_versions(self, record: ModelRecord) -> list[tuple[str, str]]:
         """What it read of checkouts and by its bytes; of versions with the same file the newest."""

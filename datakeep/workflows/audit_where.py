@@ -154,13 +154,17 @@ def _used_by(keep: Keep, answer: RowsUsedBy) -> RowsUsedBy:
             paths = {file.path for file in one.files}
             read = same_bytes.of_dataset(index.database, one.dataset, version_number(one.version))
             same += [match for match in read if match.path in paths]
-        return gather(index, _wanted(index, having, is_part=answer.is_part), same)
+        not_looked_at: dict[str, None] = {}
+        wanted = _wanted(index, having, not_looked_at, is_part=answer.is_part)
+        return gather(index, wanted, same, not_looked_at)
 
     gathered = ask(keep, question, files=answer.is_part or ask(keep, matters, files=False))
     return replace(answer, ways=tell(keep, gathered, SizesHere(keep)))
 
 
-def _wanted(index: Index, having: Sequence[HavingVersion], *, is_part: bool) -> list[Wanted]:
+def _wanted(
+    index: Index, having: Sequence[HavingVersion], not_looked_at: dict[str, None], *, is_part: bool
+) -> list[Wanted]:
     """The files with such rows, and wherever else their bytes are registered."""
     wanted = []
     for one in having:
@@ -171,7 +175,8 @@ def _wanted(index: Index, having: Sequence[HavingVersion], *, is_part: bool) -> 
     known = {one.label for one in wanted}
     others: dict[tuple[str, str], tuple[Wanted, dict[str, None]]] = {}
     for first, one in zip(wanted, having, strict=True):
-        for key, paths in sorted(alike(index, {file.sha256 for file in one.files}).items()):
+        digests = {file.sha256 for file in one.files}
+        for key, paths in sorted(alike(index, digests, not_looked_at).items()):
             if "@".join(key) not in known:
                 others.setdefault(key, (first, {}))[1].update(dict.fromkeys(paths))
     return wanted + [

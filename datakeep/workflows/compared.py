@@ -10,6 +10,7 @@ from datakeep.core.names import version_number
 from datakeep.lineage import hashes
 from datakeep.lineage.evidence import Means
 from datakeep.workflows.index import ask
+from datakeep.workflows.left_by import registered_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,21 +77,26 @@ def _difference(index: Index, entry: dict[str, Any], below: str) -> str | None:
 
 
 def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
-    """The models whose files are among them; a registered dataset's file is data, whoever left a copy of it.
+    """The models whose files are among them; what a dataset had before is data, whoever left a copy.
 
     Of several records of a file one is named, that of a completed training whose reads were seen before others; which
     ways lead through the file is asked of all of them, whenever somebody asks.
     """
     query = (
         "SELECT e.name, e.number, a.means FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
-        "AND a.means > 0 ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', a.means DESC, "
+        "AND a.means > 0 AND coalesce(a.recorded_s < ?, ?) "
+        "ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', a.means DESC, "
         "json_extract(e.data, '$.origin') IN ('declared', 'mlflow', 'wandb'), "
         "json_extract(e.data, '$.recorded_at') DESC, e.number DESC LIMIT 1"
     )
     found: dict[str, None] = {}
+    known = registered_s(index, {one["sha256"] for one in undeclared if one.get("sha256")})
     for entry in undeclared:
-        row = index.database.execute(query, (entry.get("sha256"),)).fetchone()
-        if row is None or _is_registered(index, entry["sha256"]):
+        if not (sha256 := entry.get("sha256")):
+            continue
+        since_s = known.get(sha256)
+        row = index.database.execute(query, (sha256, since_s, since_s is None)).fetchone()
+        if row is None:
             continue
         label = f"{row[0]}@v{row[1]}"
         if row[2] == Means.MODEL:
@@ -99,9 +105,3 @@ def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
         else:
             entry["left_by"] = label
     return list(found)
-
-
-def _is_registered(index: Index, sha256: str) -> bool:
-    query = "SELECT 1 FROM inventory i JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
-    inventories = {place[0] for place in hashes.find(index.database, "sha256", sha256)}
-    return any(index.database.execute(query, (one,)).fetchone() for one in inventories)

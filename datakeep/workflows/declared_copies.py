@@ -67,12 +67,14 @@ def declared_copies(keep: Keep, dataset: str, number: int | None, *, fetch: bool
         digests |= dict.fromkeys(listed or (), one)
         unread += [f"{dataset}@v{one}"] if listed is None else []
     start = Node("dataset", dataset, number or 0)
-    shared, lacking = ask(keep, lambda index: _shared(index, start, digests), fetch=fetch)
+    cut: dict[str, None] = {}
+    shared, lacking = ask(keep, lambda index: _shared(index, start, digests, cut), fetch=fetch)
     begun = list(_begun(keep, shared, sizes))
     found = {way.end: way for way in reversed(begun)}
     longer = ask(keep, lambda index: _further(index, begun), files=False)
     said = [f"{what}: the list of files of {one} is not here" for one in unread[:1]]
     said += [f"{what}: not searched: {lacking}"] if lacking else []
+    said += [f"{what}: {one}" for one in cut]
     return DeclaredCopies(tuple({**longer, **found}.values()), tuple(said))
 
 
@@ -106,14 +108,16 @@ class _Shared:
     models: tuple[str, ...]
 
 
-def _shared(index: Index, start: Node, digests: Mapping[str, int]) -> tuple[list[_Shared], object]:
+def _shared(
+    index: Index, start: Node, digests: Mapping[str, int], cut: dict[str, None]
+) -> tuple[list[_Shared], object]:
     same = {start, *equals(index.database, start)}
     found: dict[tuple[str, str], _Shared] = {}
     by_version: dict[int, list[str]] = {}
     for digest, number in digests.items():
         by_version.setdefault(number, []).append(digest)
     for number, some in by_version.items():
-        for (name, version), paths in alike(index, some).items():
+        for (name, version), paths in alike(index, some, cut).items():
             other = Node("dataset", name, version_number(version))
             if other in same or (name == start.name and not start.number):
                 continue

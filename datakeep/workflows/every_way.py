@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.names import version_number
 from datakeep.lineage import hashes, records, same_bytes
 from datakeep.lineage.backwards import Way, further, open_ends
@@ -46,6 +47,7 @@ class EveryWay:
         open: Where a way ends at a record that is missing or broken, one line each.
         broken: Records that cannot be read, and might have told more.
         records: Of ``models``.
+        not_looked_at: What nobody looked at, and might have told more, one line each.
     """
 
     models: tuple[FileRead, ...] = ()
@@ -55,6 +57,7 @@ class EveryWay:
     open: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
     records: tuple[ModelRecord, ...] = ()
+    not_looked_at: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class Gathered:
         elsewhere: The same of other files with these bytes.
         paths: Records that can be an answer.
         first: The first steps from each version.
+        not_looked_at: As :attr:`EveryWay.not_looked_at`.
     """
 
     wanted: tuple[Wanted, ...] = ()
@@ -74,14 +78,23 @@ class Gathered:
     elsewhere: list[SameBytes] = field(default_factory=list)
     paths: set[str] = field(default_factory=set)
     first: dict[tuple[str, str], list[Way]] = field(default_factory=dict)
+    not_looked_at: tuple[str, ...] = ()
 
 
-def alike(index: Index, digests: Collection[str]) -> dict[tuple[str, str], list[str]]:
-    """The versions that have files of these digests, and the paths there; an empty file is like no other."""
+def alike(
+    index: Index, digests: Collection[str], not_looked_at: dict[str, None]
+) -> dict[tuple[str, str], list[str]]:
+    """The versions that have files of these digests, and the paths there; an empty file is like no other.
+
+    Where these are more than anybody looks at in one question, ``not_looked_at`` is told so.
+    """
     database = index.database
     wanted = {one for one in digests if not same_bytes.EMPTY.startswith(one)}
-    places = [place for _, place in hashes.find_many(database, "sha256", wanted)][: _MAX_ROWS * len(wanted)]
-    paths = hashes.paths_of(database, places)
+    places = [place for _, place in hashes.find_many(database, "sha256", wanted)]
+    most = _MAX_ROWS * len(wanted)
+    if len(places) > most:
+        not_looked_at[f"{counted(len(places) - most, 'more registered file')} of the same bytes"] = None
+    paths = hashes.paths_of(database, places[:most])
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     query = "SELECT v.dataset, v.number FROM inventory i JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
     versions: dict[int, list[tuple[str, int]]] = {}
@@ -93,10 +106,12 @@ def alike(index: Index, digests: Collection[str]) -> dict[tuple[str, str], list[
     return found
 
 
-def gather(index: Index, wanted: Sequence[Wanted], same: Sequence[SameBytes]) -> Gathered:
+def gather(
+    index: Index, wanted: Sequence[Wanted], same: Sequence[SameBytes], not_looked_at: Iterable[str] = ()
+) -> Gathered:
     """Which records may tell of ``wanted``, and the first steps from its versions."""
     database = index.database
-    found = Gathered(tuple(wanted), tuple(same))
+    found = Gathered(tuple(wanted), tuple(same), not_looked_at=tuple(not_looked_at))
     found.paths.update(path for path, _ in index.broken("model"))
     found.paths.update(records.record_path(*one.model.split("@")) for one in same)
     query = (
@@ -135,7 +150,9 @@ def tell(keep: Keep, gathered: Gathered, sizes: SizesHere) -> EveryWay:
         perhaps: dict[Node, Way] = {}
         for dataset, (read, others) in begun.items():
             done = {Node("model", *_parts(row.model)) for row in rows if _has_read(row, dataset, gathered)}
-            _shorter(sure, further(index.database, read), done)
+            carried = further(index.database, read)
+            # Of a dataset with files that one of them left, others may have been read.
+            _shorter(sure, {end: way for end, way in carried.items() if "holds" not in way.hows}, done)
             _shorter(perhaps, further(index.database, [*read, *others]), done)
             _shorter(perhaps, {way.end: way for way in others}, done | _nodes(rows))
         known = {*sure, *perhaps, *begun_models, *_nodes(rows)}
@@ -154,6 +171,7 @@ def tell(keep: Keep, gathered: Gathered, sizes: SizesHere) -> EveryWay:
         opened,
         used.broken,
         tuple(record for record in used.records if record.label in labels),
+        gathered.not_looked_at,
     )
 
 

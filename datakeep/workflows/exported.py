@@ -40,6 +40,7 @@ _EDGES: dict[str, tuple[How, str]] = {
     "base": ("base", ""),
     "named": ("base", "named as its base; no file of it was read"),
     "left": ("left", "it read a file that this one left"),
+    "holds": ("derived", "it has files that this one left"),
     "same": ("same", "the same bytes"),
     "shares": ("same", "files of the same bytes"),
     "unsure": ("read", "which files it read is not known"),
@@ -111,7 +112,8 @@ def _of_files(graph: _Graph, files: Sequence[FileUsedBy], subject: str, found: A
     said: dict[tuple[str, str], list[str]] = {}
     for one in files:
         _add_file(graph, one, said)
-        unknown += [*one.open, *([f"not searched: {one.not_searched}"] if one.not_searched else [])]
+        unknown += [*one.open, *(f"not looked at: {gap}" for gap in one.not_looked_at)]
+        unknown += [f"not searched: {one.not_searched}"] if one.not_searched else []
         unknown += [
             f"not searched, since the register entry cannot be read: {broken.reason}" for broken in one.unread
         ]
@@ -343,6 +345,8 @@ class _Graph:
             )
         for parent in found.parents if parents else ():
             self.edge(self._input(parent), key, "derived")
+        for left in (entry.left_by or ()) if entry and parents else ():
+            self.edge(self.model_called(left.model), key, *_EDGES["holds"])
         return key
 
     def model_called(self, label: str) -> str:

@@ -17,6 +17,7 @@ from datakeep.core.secrets import find_secret
 from datakeep.formats import yaml
 from datakeep.formats.base import is_after
 from datakeep.formats.manifest import Manifest, Personal, SourceKind
+from datakeep.workflows.days import check_day
 from datakeep.workflows.splits import stated_splits
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def _checked(fact: Fact, given: Any) -> Any:
         SecretFound: It holds a password or token.
     """
     value = value_of(fact, given)
+    check_day(fact.option, fact.path, value)
     alone: dict[str, Any] = {"format": Manifest.format_line(), "name": "name", "backend": "git"}
     put(alone, fact.path, value)
     check_writable(alone)

@@ -30,7 +30,9 @@ _MAX_PIPES = 20
 #: Names of files that are there for a moment only, whoever made them.
 _PASSING = re.compile(r"(?:-journal|-wal|-shm|[.-]lo?ck)$", re.IGNORECASE)
 #: Why strace did not tell of all that it saw.
-_TORN = "not all that it saw could be written down, as on a full disk"
+_TORN = (
+    "not all that it saw could be written down and read again, as on a full disk or after millions of files"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class FilesSeen:
         moved: Of those that got other names during the training: where each may lie now, the likeliest first.
         doubtful: Of those that are gone, what it may have made itself.
         package_folders: Where packages are installed that a Python of the training could import.
-        is_torn: Some were seen and could not be written down.
+        is_torn: Some were seen and could not be written down, or are too many to be read again.
         pipes: Named pipes that others had made, and it opened; sorted.
         opened_s: When each was opened first (seconds since 1970); empty if that cannot be held against the times of
             the files that the training left.

@@ -131,6 +131,12 @@ class DataFacts:
                 yield found
                 yield from self._parents(found, (*above, label))
 
+    def makers(self, name: str, version: str) -> Iterator[str]:
+        """The models whose trainings left files of a version, or of one that it was derived from."""
+        entry = self._entry(name, version)
+        for one in (entry, *self._parents(entry, (f"{name}@{version}",))) if entry else ():
+            yield from (left.model for left in one.left_by or ())
+
     def _owner(self, entry: VersionEntry) -> Iterator[Objection]:
         """Whose the dataset is today, as its newest version says."""
         name = entry.dataset

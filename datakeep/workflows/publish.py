@@ -18,6 +18,7 @@ from datakeep.formats.version import VersionEntry
 from datakeep.repository import submodules, vault
 from datakeep.repository.keep import Change
 from datakeep.workflows.bundles import is_bundled, put_bundle
+from datakeep.workflows.left_by import left_by
 from datakeep.workflows.prepare import Draft, Prepared, Preparer
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.sweep_marks import require_unswept
@@ -146,6 +147,7 @@ class Publisher(Preparer):
     def entry_of(self, prepared: Prepared, commit: str) -> VersionEntry:
         """The register entry that the prepared version gets."""
         draft, inventory = prepared.draft, prepared.inventory
+        left = [one.to_dict() for one in left_by(self.keep, inventory)]
         fields = {
             "format": VersionEntry.format_line(),
             "dataset": draft.name,
@@ -160,6 +162,7 @@ class Publisher(Preparer):
             "registered_at": self.now.isoformat(timespec="seconds"),
             "registered_by": self.who.email,
             "message": draft.message,
+            **({"left_by": left} if left else {}),
             "manifest": yaml.plain(draft.document),
         }
         return VersionEntry.of(fields, what=f"the entry of {draft.name}@{draft.version}")

@@ -61,7 +61,9 @@ class Recorded:
         return self.record.model if self.file else self.record.label
 
 
-def publish(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity) -> Recorded:
+def publish(
+    keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity, *, once: bool = False
+) -> Recorded:
     """The record is the next version of its model, committed and pushed.
 
     Args:
@@ -69,14 +71,20 @@ def publish(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: I
         record: Its version is settled now.
         beside: Files that belong to it, by path relative to its folder (``models/churn/v7/``).
         who: Who commits.
+        once: Whether the very same record, by whomever it was handed in, is left as it is.
 
     Raises:
         DatakeepError: It could not be; then nothing is in the keep, here or there.
     """
     record = readable(record)
-    made = [record]
+    made, known = [record], [False]
 
     def change(tree: KeepTree) -> Change:
+        there = _same(tree, record) if once else None
+        known[:] = [there is not None]
+        if there is not None:
+            made[:] = [there]
+            return Change()
         prefix = f"models/{record.model}/"
         taken = {
             path.removeprefix(prefix).removesuffix(".yaml").partition("/")[0] for path in tree.list(prefix)
@@ -89,7 +97,7 @@ def publish(keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: I
     said = "" if record.status != "failed" else ", failed"
     keep.repository.transact(change, f"{record.model}: {record.origin}{said}", who, progress=keep.progress)
     keep.look_again()
-    return Recorded(made[0])
+    return Recorded(made[0], is_new=not known[0])
 
 
 def readable(record: ModelRecord) -> ModelRecord:
@@ -190,19 +198,23 @@ def hand_in(keep: Keep, file: Path, who: Identity) -> Recorded:
         record = record.model_copy(update={"handed_in_by": who.email})
     keep.refresh()
     known = _same(keep.tree, readable(record))
-    return Recorded(known, is_new=False) if known else publish(keep, record, beside, who)
+    return Recorded(known, is_new=False) if known else publish(keep, record, beside, who, once=True)
 
 
 def _same(tree: KeepTree, record: ModelRecord) -> ModelRecord | None:
-    """The record of the keep that says the very same, whatever its version."""
+    """The record of the keep that says the very same, whatever its version and whoever handed it in."""
     paths = [path for path in tree.list(f"models/{record.model}/") if path.endswith(".yaml")]
     for path, data in tree.read_many(paths).items():
         version = path.rpartition("/")[2].removesuffix(".yaml")
         if VERSION.fullmatch(version):
             other = record.model_copy(update={"version": version})
-            if other.dump().encode("utf-8") == data:
-                return other
+            if _without_bearer(other.dump().encode("utf-8")) == _without_bearer(data):
+                return ModelRecord.read(data, what=path)
     return None
+
+
+def _without_bearer(text: bytes) -> bytes:
+    return re.sub(rb"^handed_in_by: .*\n", b"", text, flags=re.MULTILINE)
 
 
 def _unpacked(file: Path) -> tuple[ModelRecord, dict[str, bytes]]:

@@ -18,8 +18,10 @@ from datakeep.store.scan import SourceFiles, scan
 from datakeep.store.state import HashState
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.asked_splits import settle_splits
+from datakeep.workflows.days import check_days
 from datakeep.workflows.extraction import extracted, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
+from datakeep.workflows.left_by import left_notes
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import Draft
 from datakeep.workflows.profiling import counting, profile_files, profile_notes, profile_of
@@ -198,8 +200,9 @@ def _made(
     published = publisher.first(draft)
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
     said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
+    left = left_notes(keep, published.entry)
     return Registered(
-        published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes, *likely)
+        published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes, *likely, *left)
     )
 
 
@@ -261,6 +264,7 @@ def read_manifest(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     document.setdefault("format", Manifest.format_line())
     trial = {"name": "unnamed", "backend": "git", **document}
     facts.check_writable(document)
+    check_days(document, what=str(path))
     Manifest.of(trial, what=str(path)).check_strict(what=str(path))
     return document, attachments.beside_manifest(document, path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
 
 
 def kept_until(entry: VersionEntry) -> date | None:
-    """The last day on which it may be kept; None where none is stated, or what is stated is no day."""
-    stated = get(entry.manifest, "privacy.retention_until")
+    """The last day on which it may be kept; None where none is stated, or what is stated is neither day nor year."""
+    stated = str(get(entry.manifest, "privacy.retention_until") or "")
+    if re.fullmatch(r"[12][0-9]{3}", stated):  # refused where it is stated, and was not always
+        return date(int(stated), 12, 31)
     try:
-        return date.fromisoformat(str(stated)[:10]) if stated else None
+        return date.fromisoformat(stated[:10]) if stated else None
     except ValueError:
         return None

@@ -20,6 +20,7 @@ from datakeep.lineage import records
 from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
 from datakeep.workflows.given_data import provide
+from datakeep.workflows.nothing_ran import SCRIPT, nothing_ran
 from datakeep.workflows.observing import observed, watch
 from datakeep.workflows.observing import seen as paths_seen
 from datakeep.workflows.recording import publish_or_keep
@@ -42,12 +43,8 @@ if TYPE_CHECKING:
 
 OUT_VARIABLE = "DATAKEEP_OUT"
 _TOKEN = re.compile(r"\{([a-z0-9][a-z0-9-]*)\}")
-_INTERPRETER = re.compile(r"(?:python|pypy|Rscript|julia|node|perl|ruby|bash|sh|zsh)[\d.]*")
-#: As shells say it.
-_NOT_STARTED = {126: "its program cannot be executed", 127: "its program was not found"}
 #: A place alone, or as the value of an option.
 _ARGUMENT = re.compile(r"(?P<before>[+\w.-]+=)?" + _TOKEN.pattern.replace("(", "(?P<name>", 1))
-_SCRIPT = re.compile(r"\.(?:py|pyw|sh|bash|R|r|jl|lua|ipynb|js|ts|pl|rb)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +145,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         if ended.interrupted and ended.exit_code:
             return Done(ended, None, tuple(given))
         seen = _seen(order, given, bases, place, script, watching, ended, room)
-        if why := _nothing_ran(seen, place):
+        if why := nothing_ran(seen):
             return Done(ended, None, tuple(given), why)
         seen.printed = lines.found
         record, beside = record_of(keep, seen, who.email)
@@ -194,26 +191,6 @@ def _seen(
             wall_s=ended.wall_s, cpu_s=ended.cpu_s, peak_rss_bytes=ended.peak_rss_bytes, gpus=ended.gpus
         ),
     )
-
-
-def _nothing_ran(seen: Seen, out: Path | None) -> str:
-    """Why nothing was trained: a program or script that is not there, of which a record would tell nothing."""
-    missing = _missing_script(seen.argv)
-    why = _NOT_STARTED.get(seen.exit_code or 0) or (f"there is no file {missing}" if missing else "")
-    if not seen.failure or not why:
-        return ""
-    used = tuple(str(one.data) for one in seen.given) + ((str(out),) if out else ())
-    read = seen.read.paths if seen.read else ()
-    left = out is not None and out.is_dir() and any(out.iterdir())
-    return "" if left or any(path.startswith(used) for path in read if used) else why
-
-
-def _missing_script(argv: Sequence[str]) -> str | None:
-    """The script that an interpreter was to run, if there is no such file."""
-    if not _INTERPRETER.fullmatch(Path(argv[0]).name):
-        return None
-    first = next((word for word in argv[1:] if not word.startswith("-")), "")
-    return first if _SCRIPT.search(first) and not Path(first).exists() and "-c" not in argv[1:3] else None
 
 
 def _own_code() -> list[str]:
@@ -403,7 +380,7 @@ def script_of(argv: Sequence[str], keep: Keep) -> Script:
     The keep's own repository is nobody's code, only a place that commands are run in.
     """
     for argument in argv:
-        if _SCRIPT.search(argument) and Path(argument).is_file():
+        if SCRIPT.search(argument) and Path(argument).is_file():
             path = Path(argument).resolve()
             return Script(path.parent, path, work_tree(path.parent))
     return script_here(keep)

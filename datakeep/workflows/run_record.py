@@ -195,7 +195,7 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
         return None, found
     sources = [path for path in inputs.sources_of_compiled(seen.read.paths) if Path(path).is_file()]
     paths = sorted({*seen.read.paths, *sources})
-    places = _places(seen, paths)
+    places = places_of(seen, paths)
     classed = inputs.classify(paths, places)
     found = given_inputs(seen.given, classed.datasets, seen.read.opened_s, seen.began_s)
     for given in seen.given:
@@ -242,7 +242,8 @@ def _unread_bases(keep: Keep, seen: Seen, found: Inputs) -> list[str]:
     return unread
 
 
-def _places(seen: Seen, paths: Sequence[str]) -> inputs.Places:
+def places_of(seen: Seen, paths: Sequence[str]) -> inputs.Places:
+    """Where things lie for a training that read ``paths``, so that each of them can be classed."""
     data = {str(given.data): given.label for given in seen.given}
     prefixes = [
         prefix

@@ -38,7 +38,10 @@ def node_of(record: ModelRecord) -> Node:
 
 
 def stems(keep: Keep, record: ModelRecord) -> list[Stem]:
-    """The models that the model of ``record`` was made of, but for further records of the same files."""
+    """The models that the model of ``record`` was made of, but for further records of the same files.
+
+    Those that it only names, and read no file of, come last.
+    """
     said = f"{record.label} names it, and read no file of it"
     found = {
         one: Stem(one, "named", said) if one in record.unread_bases else Stem(one)
@@ -49,7 +52,7 @@ def stems(keep: Keep, record: ModelRecord) -> list[Stem]:
         if left.is_model and found.get(label, Stem("", "left")).how != "base":
             found[label] = Stem(label, "base", f"its file was read: {left.at}")
         found.setdefault(label, Stem(label, "left", f"a file that it left was read: {left.at}"))
-    return list(found.values())
+    return sorted(found.values(), key=lambda one: one.how == "named")
 
 
 def _left_to(keep: Keep, record: ModelRecord) -> list[Left]:

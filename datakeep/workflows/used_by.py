@@ -115,6 +115,11 @@ class FileUsedBy:
         return self.ways.open
 
     @property
+    def not_looked_at(self) -> tuple[str, ...]:
+        """What nobody looked at, and might have told more, one line each."""
+        return self.ways.not_looked_at
+
+    @property
     def broken(self) -> tuple[Broken, ...]:
         """Records that cannot be read, and might have told more."""
         return self.ways.broken
@@ -319,8 +324,9 @@ def file_used_by(
         same = recognise(index, found.name, number, path)
         if only is not None:
             same = replace(same, found=tuple(one for one in same.found if one.version in only))
-        wanted = _wanted(index, found.name, path, known, only)
-        return known, gather(index, wanted, same.found), same
+        not_looked_at: dict[str, None] = {}
+        wanted = _wanted(index, found.name, path, known, only, not_looked_at)
+        return known, gather(index, wanted, same.found, not_looked_at), same
 
     known, gathered, same = ask(keep, question, fetch=fetch)
     if not known.having and not known.lacking and not known.unread:
@@ -339,7 +345,12 @@ def file_used_by(
 
 
 def _wanted(
-    index: Index, dataset: str, path: str, known: KnownFile, only: Collection[str] | None
+    index: Index,
+    dataset: str,
+    path: str,
+    known: KnownFile,
+    only: Collection[str] | None,
+    not_looked_at: dict[str, None],
 ) -> list[Wanted]:
     """The file in the versions that have it or may, and wherever else its bytes are registered."""
     sure = [one for one in known.having if only is None or f"v{one}" in only]
@@ -353,7 +364,7 @@ def _wanted(
     known_already = {one.label for one in wanted}
     for sha256, newest in digests_of(index, dataset, path, sure).items():
         like = f"{dataset}@v{newest}:{path}"
-        for (name, version), paths in sorted(alike(index, [sha256]).items()):
+        for (name, version), paths in sorted(alike(index, [sha256], not_looked_at).items()):
             others = tuple(one for one in paths if f"{name}@{version}" not in known_already or one != path)
             if others:
                 wanted.append(Wanted(name, version, others, Node("dataset", dataset, newest), like))

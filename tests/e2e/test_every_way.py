@@ -8,6 +8,12 @@ import shutil
 import pytest
 from world import FACTS, facts_without
 
+from datakeep.cli.audit_used import file_data, file_lines
+from datakeep.core.progress import Silent
+from datakeep.workflows.audit_where import audit_where
+from datakeep.workflows.keep import open_keep
+from datakeep.workflows.used_by import file_used_by
+
 WEIGHTS = "w" * 100
 OLD = "2020-01-01"
 
@@ -60,6 +66,7 @@ def world(new_world):
     )
     run(world, "both2", f"cat $DATAKEEP_DATA_FEATS/f.csv; {save}", "--uses", "feats", "--uses", "orders")
     run(world, "named", f"true; {save}", "--uses", "logs", "--base", "base")
+    run(world, "mixed", f"cat out-base/m.bin; {save}", "--base", "named")
     run(world, "b-alone", f"cat {only_b}; {save}")
     run(world, "p-copy", f"cat {copy}; {save}")
     run(world, "p-child", f"cat out-p-copy/m.bin; {save}", "--base", "p-copy")
@@ -237,6 +244,12 @@ def test_a_base_model_of_which_no_file_was_read_is_said_to_be_one(world):
     assert "base@v1 → named@v1 (named it as its base, and read no file of it)" in said(world, "orders@v1")
 
 
+def test_a_model_that_was_read_comes_before_one_that_is_only_named(world):
+    assert ask(world, "model:mixed")["model"]["record"]["base_models"] == ["named@v1", "base@v1"]
+    bases = ask(world, "model:mixed")["model"]["base_models"]
+    assert [(one["record"]["model"], one["how"]) for one in bases] == [("base", "base"), ("named", "named")]
+
+
 def test_data_that_another_run_was_given_is_of_that_version(world):
     entry = ask(world, "model:last-week")["model"]["record"]["undeclared"][0]
     assert entry["of"] == "orders@v2"  # the newest of these bytes
@@ -258,6 +271,24 @@ def test_those_that_read_it_come_first_and_many_that_did_not_are_counted(world):
 def test_an_empty_file_that_a_run_left_is_nobodys(world, tmp_path):
     (tmp_path / "empty").write_text("")
     assert "not known" in said(world, tmp_path / "empty", code=3)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_that_not_all_files_of_the_same_bytes_were_looked_at_is_told(world, monkeypatch, limit):
+    """Each of the files is in two lists: one of a dataset and its twin, and one of a later version."""
+    monkeypatch.setattr("datakeep.workflows.every_way._MAX_ROWS", limit)
+    keep = open_keep(world.keep, Silent())
+    told = ["1 more registered file of the same bytes"][: 2 - limit]
+    file = file_used_by(keep, "orders@v1", "train/b.csv")
+    assert list(file.not_looked_at) == file_data(file)["not_looked_at"] == told
+    assert [one for one in file_lines(file, "x") if "looked at" in one] == [
+        f"not looked at: {one}" for one in told
+    ]
+    rows = audit_where(keep, "id = 2", ["orders@v1"])
+    files = len(rows.search.having[0].files)
+    assert list(rows.ways.not_looked_at) == [
+        one.replace("1 more registered file", f"{files} more registered files") for one in told
+    ]
 
 
 def test_what_was_deleted_is_told_by_every_question_that_looks_for_it(world):

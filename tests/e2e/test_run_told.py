@@ -301,9 +301,26 @@ def test_a_command_that_cannot_be_started_leaves_no_record(
     assert place.versions("typo") == []
 
 
-def test_a_training_that_read_something_before_it_failed_is_recorded(place: Place) -> None:
-    ran = place.shell("late", "cat $DATAKEEP_DATA_TAB/a.csv; no-such-program-at-all", code=127)
+@pytest.mark.parametrize("what", ["$DATAKEEP_DATA_TAB/a.csv", "more.csv", "step.sh"])
+def test_a_training_that_read_something_before_it_failed_is_recorded(place: Place, what: str) -> None:
+    (place.folder / "more.csv").write_text("1\n")
+    (place.folder / "step.sh").write_text(":\n")
+    ran = place.shell("late", f"cat {what}; no-such-program-at-all", code=127)
     assert ran.data["record"]["exit_code"] == 127
+
+
+def test_where_a_shell_cannot_be_watched_its_failure_is_recorded(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hook sees only Python: that a shell read nothing is not known."""
+    programs = place.world.aiko.cwd / "no-strace"
+    programs.mkdir()
+    (programs / "strace").write_text("#!/bin/sh\nexit 1\n")
+    (programs / "strace").chmod(0o755)
+    monkeypatch.setitem(place.world.aiko.extra, "PATH", f"{programs}:{place.world.aiko.env['PATH']}")
+    ran = place.shell("unseen", "cat $DATAKEEP_DATA_TAB/a.csv; no-such-program-at-all", code=127)
+    record = ran.data["record"]
+    assert (record["exit_code"], record["observed"]["by"]) == (127, "audit-hook")
 
 
 def test_a_base_model_that_only_failed_is_said_and_a_text_is_one_base(place: Place) -> None:
@@ -320,8 +337,10 @@ def test_a_base_model_that_only_failed_is_said_and_a_text_is_one_base(place: Pla
 
 def test_a_day_that_has_passed_is_told_by_status_and_show(place: Place) -> None:
     data = place.world.aiko.cwd / "tab"
-    argv = ("register", "old", data, "--backend", "git", *FACTS, "--retention-until", "2020-01-31")
-    place.world.aiko.datakeep(*argv, cwd=place.world.keep)
+    argv = ("register", "old", data, "--backend", "git", *FACTS, "--retention-until")
+    said = place.world.aiko.datakeep(*argv, "2020", cwd=place.world.keep, code=2).err
+    assert "--retention-until 2020 is no day, as 2020-12-31 is" in said
+    place.world.aiko.datakeep(*argv, "2020-01-31", cwd=place.world.keep)
     found = place.calls.datakeep("status", "--json", cwd=place.world.keep, code=3).data["findings"]
     assert [(one["kind"], one["thing"]) for one in found if one["kind"] == "retention"] == [
         ("retention", "old@v1")
@@ -352,6 +371,8 @@ def test_who_hands_in_another_ones_record_is_told(place: Place) -> None:
             archive.writestr(name, text)
     for _ in range(2):
         aiko.datakeep("record", "--hand-in", file, cwd=keep)
+    said = place.world.ken.datakeep("record", "--hand-in", file, cwd=keep).out
+    assert "already there: handed@v1, handed in by aiko@corp.example" in said
     assert place.versions("handed") == ["v1.yaml"]
     assert "by ken@corp.example (run), handed in by aiko@corp.example" in place.audit("model:handed").out
 

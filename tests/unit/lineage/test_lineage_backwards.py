@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from test_lineage_index import Repository, entry, model, opened
 
+from datakeep.formats.inventory import FileEntry, Inventory
+from datakeep.lineage import adding, same_bytes
 from datakeep.lineage.backwards import reached
 from datakeep.lineage.steps import Node, left_to
 
@@ -154,6 +156,49 @@ def test_what_a_run_left_leads_on_unless_nothing_follows_from_it(ask):
         ("settings@v1", False)
     ]
     assert left_to(index.database, Node("model", "tuned", 1))[0].is_model
+
+
+@pytest.mark.parametrize(
+    ("registered", "recorded", "makers"),
+    [
+        ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00+00:00", []),  # a copy of what was there
+        ("2026-11-21T08:00:00+09:00", "2026-11-21T00:00:00+00:00", []),
+        ("2026-11-22T00:00:00Z", "2026-11-21T00:00:00+00:00", ["a@v1"]),
+        ("2026-11-22T00:00:00Z", None, []),  # which was first is not known
+    ],
+)
+def test_what_a_run_left_stays_its_own_when_it_is_registered_afterwards(registered, recorded, makers):
+    files = {
+        "register/tab/v1.yaml": entry("tab").replace(b"2026-11-20T03:10:00Z", registered.encode()),
+        "models/a/v1.yaml": model("a", inputs=["raw@v1"], sha256=WEIGHTS, size=100, recorded_at=recorded),
+        "models/b/v1.yaml": model("b", inputs=[], undeclared=[read(WEIGHTS)]),
+    }
+    index = opened(None, Repository().at(files))
+    taking = adding.Adding(index.database)
+    taking.add("88" * 32, Inventory.of([FileEntry("m.csv", 100, b"0" * 16, bytes.fromhex(WEIGHTS))]))
+    taking.flush()
+    same_bytes.refresh(index.database)
+    found = left_to(index.database, Node("model", "b", 1))
+    assert [str(one.maker) for one in found] == makers
+    assert "b@v1" in {str(way.end) for way in reached(index.database, "tab", 1).direct}
+
+
+def test_data_that_a_run_left_leads_on_to_who_was_given_it(ask):
+    left = b"\nleft_by: [{model: prep@v1, files: 2}]\nmanifest:"
+    files = {
+        "register/raw/v1.yaml": entry("raw"),
+        "register/feats/v1.yaml": entry("feats").replace(b"\nmanifest:", left),
+        "models/prep/v1.yaml": model("prep", inputs=["raw@v1"]),
+        "models/late/v1.yaml": model("late", inputs=["feats@v1"]),
+    }
+    found = reached(opened(None, Repository().at(files)).database, "raw", 1)
+    assert [str(way) for way in found.ways] == [
+        "raw@v1 → prep@v1 → feats@v1 (has files that it left)",
+        "raw@v1 → prep@v1 → feats@v1 (has files that it left) → late@v1",
+    ]
+    del files["models/prep/v1.yaml"]
+    said = "dataset feats@v1 was made of files that were left by the model prep@v1, whose record is missing or broken"
+    assert ask(files, "raw", 1) == ({}, (said,))
 
 
 def test_all_records_of_a_models_file_are_followed(ask):

@@ -48,6 +48,7 @@ def model(
     file="m.joblib",
     undeclared=(),
     size=3,
+    recorded_at=None,
 ) -> bytes:
     given = [
         {
@@ -73,7 +74,7 @@ def model(
         "resources": {},
         "origin": "run",
     }
-    return yaml.dump(fields).encode()
+    return yaml.dump(fields | ({"recorded_at": recorded_at} if recorded_at else {})).encode()
 
 
 class Repository:

@@ -21,8 +21,20 @@ def add_list(database, number, **files):
     taking = adding.Adding(database)
     assert taking.add(f"{number}", Inventory.of(entries))
     taking.flush()
-    row = (f"register/orders/v{number}.yaml", "orders", number, "c", "x", f"{number}", 1, "[]", "git", None)
-    database.execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    row = (
+        f"register/orders/v{number}.yaml",
+        "orders",
+        number,
+        "c",
+        "x",
+        f"{number}",
+        1,
+        "[]",
+        "git",
+        None,
+        0,
+    )
+    database.execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def add_record(database, name, *undeclared, **more):

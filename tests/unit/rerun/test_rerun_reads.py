@@ -69,6 +69,16 @@ def test_a_trace_that_a_full_disk_tore_is_not_taken_for_whole(tmp_path: Path, le
     )  # a digit more before a number says nothing
 
 
+@pytest.mark.parametrize(("lines", "is_torn"), [(2, True), (3, False)])
+def test_a_trace_that_is_too_long_is_not_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int, is_torn: bool
+) -> None:
+    monkeypatch.setattr("datakeep.rerun.strace._LIMIT_BYTES", lines * len(_LINE))
+    (tmp_path / "strace.txt").write_text(3 * _LINE, "utf-8")
+    found = from_strace(tmp_path, "/w")
+    assert (found.is_torn, set(found.paths)) == (is_torn, {"/w/a.csv"})
+
+
 def test_a_trace_with_all_that_strace_says_is_whole(tmp_path: Path) -> None:
     said = (
         '7 openat(AT_FDCWD</w>, "a", O_RDONLY <unfinished ...>) = ?\n'

@@ -35,6 +35,14 @@ def test_a_good_training(case, any_sandbox):
     assert report.connections == report.files_outside == ()
 
 
+def test_of_a_trace_that_is_too_long_no_list_of_files_is_made(case, bare, monkeypatch):
+    monkeypatch.setattr("datakeep.rerun.strace._LIMIT_BYTES", 200)
+    report = case.run(GOOD, box=bare)
+    assert report.problem is None
+    assert (report.files_read, report.opened_s) == (None, {})
+    assert report.not_traced == "not all that strace saw could be written down and read again"
+
+
 def test_only_the_exact_tokens_are_replaced_and_no_shell_is_used(case, any_sandbox):
     script = (
         "import json, sys; json.dump({'n': 1}, open(sys.argv[1] + '/metrics.json', 'w')); print(sys.argv[2:])"

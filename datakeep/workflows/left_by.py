@@ -1,0 +1,116 @@
+"""Which recorded trainings left files that are registered as data: known by their bytes when they are registered.
+
+It is written down in the register entry, since later nobody could look for every file of every version.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from datakeep.core.counts import counted
+from datakeep.core.errors import DatakeepError
+from datakeep.formats.version import LeftBy
+from datakeep.lineage import hashes, records
+from datakeep.workflows.facts import get
+from datakeep.workflows.index import ask
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from datakeep.formats.inventory import Inventory
+    from datakeep.formats.version import VersionEntry
+    from datakeep.lineage.index import Index
+    from datakeep.workflows.keep import Keep
+
+#: Trainings that are written down, those that left the most files first: a nightly one may leave the same again.
+_MAX_MAKERS = 100
+_DIGITS = 64
+#: A longer command is not repeated in a hint.
+_LONGEST = 200
+
+
+def left_by(keep: Keep, inventory: Inventory) -> list[LeftBy]:
+    """The trainings that left files of a version which is about to be registered; those of most files first.
+
+    What a dataset had before a training left it is no file of the training's, but a copy.
+    """
+    if not keep.tree.list("models/"):
+        return []
+    try:
+        counts = ask(keep, lambda index: _left(index, inventory), files=False)
+        if not counts:
+            return []
+        found = ask(keep, lambda index: _makers(index, counts))
+    except (DatakeepError, sqlite3.Error) as error:  # the data is worth more
+        keep.progress.warn(f"whether a recorded training left these files is not known: {error}")
+        return []
+    if len(found) > _MAX_MAKERS:
+        more = counted(len(found) - _MAX_MAKERS, "more recorded training")
+        keep.progress.warn(f"{more} left files of it, and are not written down")
+    return found[:_MAX_MAKERS]
+
+
+def _left(index: Index, inventory: Inventory) -> Counter[str]:
+    """The digests of those files that a training left, and how many files have each."""
+    import pyarrow as pa  # late: a run that read nothing undeclared needs none of it
+    import pyarrow.compute as pc
+
+    rows = index.database.execute("SELECT DISTINCT sha256 FROM artifact WHERE means > 0")
+    left = pa.array([bytes.fromhex(row[0]) for row in rows if len(row[0]) == _DIGITS], pa.binary(32))
+    column = inventory.table.column("sha256")
+    return Counter(one.hex() for one in column.filter(pc.is_in(column, value_set=left)).to_pylist())
+
+
+def _makers(index: Index, counts: Counter[str]) -> list[LeftBy]:
+    since_s = registered_s(index, counts)
+    query = (
+        "SELECT DISTINCT e.name, e.number FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
+        "AND a.means > 0 AND coalesce(a.recorded_s < ?, ?)"
+    )
+    found: Counter[tuple[str, int]] = Counter()
+    for sha256, files in counts.items():
+        known_s = since_s.get(sha256)
+        for maker in index.database.execute(query, (sha256, known_s, known_s is None)):
+            found[maker] += files
+    ordered = sorted(found.items(), key=lambda one: (-one[1], one[0][0], -one[0][1]))
+    return [LeftBy(model=f"{name}@v{number}", files=files) for (name, number), files in ordered]
+
+
+def registered_s(index: Index, digests: Collection[str]) -> dict[str, float]:
+    """Since when datasets have files with these digests, in seconds since 1970; nothing of those that none has."""
+    query = (
+        "SELECT min(coalesce(v.registered_s, 0)) FROM inventory i JOIN version v ON v.inventory = i.digest "
+        "WHERE i.number = ?"
+    )
+    known: dict[int, float | None] = {}
+    found: dict[str, float] = {}
+    for sha256, (inventory, _) in hashes.find_many(index.database, "sha256", digests):
+        if inventory not in known:
+            known[inventory] = index.database.execute(query, (inventory,)).fetchone()[0]
+        if (at_s := known[inventory]) is not None:
+            found[sha256] = min(at_s, found.get(sha256, at_s))
+    return found
+
+
+def left_notes(keep: Keep, entry: VersionEntry) -> tuple[str, ...]:
+    """One line of who left files of a version, and how to state what it was made of; none where nobody did."""
+    if not entry.left_by:
+        return ()
+    first, *others = entry.left_by
+    more = f" and {counted(len(others), 'other')}" if others else ""
+    files = "1 of its files was" if first.files == 1 else f"{first.files:,} of its files were"
+    said = f"{files} left by model {first.model}{more}, which is written down"
+    model, _, version = first.model.partition("@")
+    record = next(iter(records.find_by_model(keep.tree, model, version).records), None)
+    parents = [f"{one.dataset}@{one.version}" for one in record.inputs] if record else []
+    stated = get(entry.manifest, "source.parents")
+    if record is None or not parents or set(parents) <= set(stated if isinstance(stated, list) else ()):
+        return (f"{said}: datakeep audit model:{first.model}",)
+    options = " ".join(f"--parent {one}" for one in parents)
+    command = shlex.quote(shlex.join(record.command))
+    command = command if len(command) <= _LONGEST else "TEXT"
+    step = f"datakeep update {entry.dataset} --source-kind derived {options} --source-command {command}"
+    return (f"{said}; if all of it was made so, state that: {step} -m 'made by {first.model}'",)

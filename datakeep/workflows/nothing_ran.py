@@ -1,0 +1,50 @@
+"""Whether a command that failed ran anything: of a program or script that is not there, a record tells nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakeep.lineage import inputs
+from datakeep.workflows.run_record import places_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datakeep.workflows.run_record import Seen
+
+SCRIPT = re.compile(r"\.(?:py|pyw|sh|bash|R|r|jl|lua|ipynb|js|ts|pl|rb)$")
+_INTERPRETER = re.compile(r"(?:python|pypy|Rscript|julia|node|perl|ruby|bash|sh|zsh)[\d.]*")
+#: As shells say it.
+_NOT_STARTED = {126: "its program cannot be executed", 127: "its program was not found"}
+
+
+def nothing_ran(seen: Seen) -> str:
+    """Why nothing was trained, in words; empty where something was, or may have been.
+
+    A shell ends with the same exit code where the last of many steps was not found, so what was seen decides: a
+    command that read data or code, or left a file, ran.
+    """
+    missing = _missing_script(seen.argv)
+    why = _NOT_STARTED.get(seen.exit_code or 0) or (f"there is no file {missing}" if missing else "")
+    if not seen.failure or not why:
+        return ""
+    left = seen.out is not None and seen.out.is_dir() and any(seen.out.iterdir())
+    return "" if left or _may_have_read(seen, is_missing=bool(missing)) else why
+
+
+def _may_have_read(seen: Seen, *, is_missing: bool) -> bool:
+    read = seen.read
+    if read is None or read.is_torn or (seen.observed.by != "strace" and not is_missing):
+        return True  # what a shell opened, the hook does not see
+    kinds = inputs.classify(read.paths, places_of(seen, read.paths))
+    return bool(kinds.undeclared or kinds.code or any(kinds.datasets.values()))
+
+
+def _missing_script(argv: Sequence[str]) -> str | None:
+    """The script that an interpreter was to run, if there is no such file."""
+    if not _INTERPRETER.fullmatch(Path(argv[0]).name):
+        return None
+    first = next((word for word in argv[1:] if not word.startswith("-")), "")
+    return first if SCRIPT.search(first) and not Path(first).exists() and "-c" not in argv[1:3] else None
