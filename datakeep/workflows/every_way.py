@@ -96,11 +96,10 @@ def alike(
         not_looked_at[f"{counted(len(places) - most, 'more registered file')} of the same bytes"] = None
     paths = hashes.paths_of(database, places[:most])
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    query = "SELECT v.dataset, v.number FROM inventory i JOIN version v ON v.inventory = i.digest WHERE i.number = ?"
     versions: dict[int, list[tuple[str, int]]] = {}
     for place, path in paths.items():
         if place[0] not in versions:
-            versions[place[0]] = database.execute(query, (place[0],)).fetchall()
+            versions[place[0]] = hashes.versions_of(database, place[0])
         for dataset, number in versions[place[0]]:
             found[dataset, f"v{number}"].append(path)
     return found
