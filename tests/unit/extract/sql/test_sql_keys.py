@@ -58,6 +58,10 @@ ORDERS = [
     ("m.low", "FROM orders o LEFT JOIN (SELECT min(amount) AS low FROM orders) m ON m.low = o.amount", "o.day",
      False),
     ("o.id, c.country", "FROM orders o JOIN customers c ON c.id = o.customer_id AND o.day = 'a'", "o.id", True),
+    ("x.n", "FROM orders o LEFT JOIN (SELECT order_id, count(*) AS n FROM notes GROUP BY order_id) x ON x.n = o.id",
+     "x.order_id", False),
+    ("x.n", ("FROM orders o LEFT JOIN (SELECT order_id, count(*) AS n FROM notes GROUP BY order_id) x "
+     "ON x.order_id = o.id"), "o.id", True),
     ("o.day, o.id", "FROM orders o JOIN items i ON i.order_id = o.id AND o.id = 2", "i.line", True),
     ("o.day", "FROM orders o ANTI JOIN notes n ON n.order_id = o.id AND o.day = 'b'", "o.amount", False),
     # Rows that a RIGHT or FULL JOIN finds nothing for are all NULL.
