@@ -32,12 +32,14 @@ class Relation:
         keys: Each a set of such names.
         loose: Of keys that tell of no row where a value of theirs is NULL: the columns that may be.
         known: Whether the catalogue told of it.
+        derived: Whether it is the result of a query.
     """
 
     columns: frozenset[str] | None = None
     keys: tuple[frozenset[str], ...] = ()
     loose: Mapping[frozenset[str], frozenset[str]] = field(default_factory=dict)
     known: bool = False
+    derived: bool = False
 
 
 @dataclass(slots=True)
@@ -148,14 +150,24 @@ def framed(
         if condition := select.args.get(name):
             _add_condition(frame, condition.this)
     for alias, relation in relations.items():
-        for key in relation.keys:
-            since = {(alias, name) for name in key}
-            since |= {filled((alias, name)) for name in relation.loose.get(key, ())}
-            since |= looking_back.get(alias, frozenset()) | (
-                needs.get(alias, frozenset()) if not key else set()
-            )
-            frame.rules.append((frozenset(since), (alias, ROW)))
+        back = looking_back.get(alias, frozenset())
+        frame.rules += [(since | back, (alias, ROW)) for since in _keys(alias, relation, needs.get(alias))]
     return frame
+
+
+def _keys(alias: str, relation: Relation, needs: frozenset[Column] | None) -> Iterator[frozenset[Column]]:
+    """What leaves one row of a source; ``needs`` says what decides whether there is one, where it may be missing.
+
+    A row that is missing has the NULLs that one row of a query's result may have, too.
+    """
+    for key in relation.keys:
+        columns = frozenset((alias, name) for name in key)
+        told = columns | {filled((alias, name)) for name in relation.loose.get(key, ())}
+        if needs is None or (key and not relation.derived):
+            yield told
+        else:
+            yield told | needs
+            yield from [columns | set(map(filled, columns))] if key else []
 
 
 def add_outer(frame: Frame, select: exp.Expr) -> None:

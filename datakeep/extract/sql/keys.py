@@ -125,8 +125,9 @@ def _derived(
     columns = frozenset(outputs).union(*(one for one in behind if one)) if told else None
     found = list(_derived_keys(select, frame, outputs, starred))
     loose = {key: may for key, may in found if may and (key, frozenset()) not in found}
+    keys = tuple(dict.fromkeys(key for key, _ in found))
     known = all(one.known for one in frame.relations.values())
-    return Relation(columns or None, tuple(dict.fromkeys(key for key, _ in found)), loose, known=known)
+    return Relation(columns or None, keys, loose, known=known, derived=True)
 
 
 def _starred(stars: Sequence[exp.Expr], frame: Frame) -> list[str] | None:

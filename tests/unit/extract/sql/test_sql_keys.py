@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter, defaultdict
 
 import duckdb
@@ -58,6 +59,10 @@ ORDERS = [
     ("m.low", "FROM orders o LEFT JOIN (SELECT min(amount) AS low FROM orders) m ON m.low = o.amount", "o.day",
      False),
     ("o.id, c.country", "FROM orders o JOIN customers c ON c.id = o.customer_id AND o.day = 'a'", "o.id", True),
+    ("x.n", "FROM orders o LEFT JOIN (SELECT order_id, count(*) AS n FROM notes GROUP BY order_id) x ON x.n = o.id",
+     "x.order_id", False),
+    ("x.n", ("FROM orders o LEFT JOIN (SELECT order_id, count(*) AS n FROM notes GROUP BY order_id) x "
+     "ON x.order_id = o.id"), "o.id", True),
     ("o.day, o.id", "FROM orders o JOIN items i ON i.order_id = o.id AND o.id = 2", "i.line", True),
     ("o.day", "FROM orders o ANTI JOIN notes n ON n.order_id = o.id AND o.day = 'b'", "o.amount", False),
     # Rows that a RIGHT or FULL JOIN finds nothing for are all NULL.
@@ -195,3 +200,82 @@ def test_a_check_says_of_joins_and_limits_what_keys_tell(query, expected, databa
     database.execute(query)
     found = [one.id for one in advise(parse(query, "duckdb"), TABLES)]
     assert [one for one in found if one not in ("unqualified-table", "personal-column")] == expected
+
+
+#: Of the random tables: their columns, of which ``u`` is unique and may be NULL; and subqueries of them.
+DRAWN = {
+    "a": "id x u", "b": "id x u", "c": "p q x", "(SELECT x, max(id) AS id FROM a GROUP BY x)": "x id",
+    "(SELECT DISTINCT p, x FROM c)": "p x", "(SELECT b.id, b.x, a.u FROM b LEFT JOIN a ON a.id = b.x)": "id x u",
+    "(SELECT max(id) AS id FROM b WHERE x = 1)": "id",
+}  # fmt: skip
+DRAWN_TABLES = {
+    name: Table(
+        name,
+        "table",
+        tuple(TableColumn(column, "int", column in "xu") for column in DRAWN[name].split()),
+        primary_key=("p", "q") if name == "c" else ("id",),
+        unique=() if name == "c" else (("u",),),
+    )
+    for name in "abc"
+}
+
+
+def drawn_rows(draw):
+    """A database with a few rows of numbers of one digit, of which many are equal and some are NULL."""
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE c (p INTEGER, q INTEGER, x INTEGER, PRIMARY KEY (p, q))")
+    for name in "ab":
+        connection.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, x INTEGER, u INTEGER UNIQUE)")
+        units = draw.sample([0, 1, 2, None, None, None], 4)
+        for key in draw.sample(range(4), 3):
+            connection.execute(
+                f"INSERT INTO {name} VALUES (?, ?, ?)", [key, draw.choice([None, 0, 1]), units[key]]
+            )
+    for key in draw.sample(range(9), 5):
+        connection.execute("INSERT INTO c VALUES (?, ?, ?)", [key // 3, key % 3, draw.choice([None, 0, 1])])
+    return connection
+
+
+def drawn_from(draw):
+    """FROM with its joins and conditions, and the columns that it has."""
+    columns, text = [], ""
+    for place in range(draw.randint(1, 3)):
+        source = draw.choice([*"abcabc", *DRAWN])
+        own = [f"t{place}.{name}" for name in DRAWN[source].split()]
+        asked = [f"{draw.choice(own)} = {draw.choice(columns)}"] if columns else []
+        if columns and draw.random() < 0.5:
+            asked.append(f"{draw.choice([*own, *columns])} = {draw.randint(0, 2)}")
+        side = draw.choice(["", "LEFT", "LEFT", "RIGHT", "FULL"])
+        text += f" {side} JOIN {source} t{place} ON {' AND '.join(asked)}" if columns else f"FROM {source} t0"
+        columns += own
+    if draw.random() < 0.3:
+        text += f" WHERE {draw.choice(columns)} {draw.choice(['= 1', 'IS NOT NULL', '= ' + draw.choice(columns)])}"
+    return text, columns
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_random_join_has_ties_or_repeated_keys_where_keys_tell_that_there_are_none(seed):
+    draw = random.Random(seed)
+    databases = [drawn_rows(draw) for _ in range(6)]
+    claims = 0
+    for _ in range(60):
+        text, columns = drawn_from(draw)
+        outputs, order = (draw.sample(columns, draw.randint(1, min(2, len(columns)))) for _ in range(2))
+        named = ", ".join(f"{one} AS c{place}" for place, one in enumerate(outputs))
+        query = f"SELECT {named} {text} ORDER BY {', '.join(order)}"
+        total = doubtful_order(parse(query, "duckdb"), DRAWN_TABLES) is None
+        key = is_certain_key(
+            parse(query, "duckdb"), DRAWN_TABLES, [f"c{place}" for place in range(len(outputs))]
+        )
+        claims += total + key
+        for database in databases if total or key else ():
+            of_each = defaultdict(set)
+            rows = database.execute(f"SELECT {', '.join([*outputs, *order])} {text}").fetchall()
+            for row in rows:
+                of_each[row[len(outputs) :]].add(row[: len(outputs)])
+            assert not total or all(len(found) == 1 for found in of_each.values()), query
+            whole = [row[: len(outputs)] for row in rows if None not in row[: len(outputs)]]
+            assert not key or len(whole) == len(set(whole)), query
+    for database in databases:
+        database.close()
+    assert claims > 30
