@@ -39,6 +39,7 @@ from datakeep.workflows.adopted_tree import (
 from datakeep.workflows.asked_splits import settle_splits
 from datakeep.workflows.checkout import staging_folder
 from datakeep.workflows.inventories import INVENTORY
+from datakeep.workflows.left_by import left_notes
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import MANIFEST, Draft
 from datakeep.workflows.profiling import forgotten_profile
@@ -383,8 +384,9 @@ class _Adoption:
         self.repository.publish_history()
         published = publisher.publish(prepared)
         self.repository.forget_history()
+        left = left_notes(self.keep, published.entry)
         return Registered(
-            published.entry, published.is_new, notes=(*contents.notes, *made.notes, *notes, *likely)
+            published.entry, published.is_new, notes=(*contents.notes, *made.notes, *notes, *likely, *left)
         )
 
     def _early(self, request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:
