@@ -168,8 +168,11 @@ def _write(
 
 
 def _patterns(paths: pa.Array) -> pa.Array:
+    """The shapes; an empty one at the end says that there are more."""
     shapes = pc.unique(pc.replace_substring_regex(paths, "[0-9]+", "0"))
-    return shapes.slice(0, _MAX_PATTERNS)
+    if len(shapes) <= _MAX_PATTERNS:
+        return shapes
+    return pa.concat_arrays([shapes.slice(0, _MAX_PATTERNS), pa.array([""], shapes.type)])
 
 
 def _packed(texts: pa.Array) -> bytes:

@@ -17,7 +17,7 @@ from datakeep.lineage.committed import folded
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 Algorithm = Literal["md5", "sha256"]
 ALGORITHMS: tuple[Algorithm, ...] = ("md5", "sha256")
@@ -140,16 +140,23 @@ def paths_of(database: sqlite3.Connection, places: Iterable[tuple[int, int]]) ->
     return found
 
 
-def paths_holding(database: sqlite3.Connection, inventory: int, word: str, limit: int) -> list[str]:
-    """Up to ``limit`` paths of an inventory that hold ``word``, which is folded."""
+def paths_holding(
+    database: sqlite3.Connection, inventory: int, words: Sequence[str], limit: int
+) -> list[str]:
+    """Up to ``limit`` paths of an inventory that hold all ``words``, which are folded."""
     found: list[str] = []
     for (data,) in database.execute(f"{_CHUNKS} ORDER BY c.first", (inventory,)):
         text = _unpacked_text(data)
-        if word in folded(text):
-            found += [path for path in text.split(SEPARATOR) if word in folded(path)]
+        if _has_all(text, words):
+            found += [path for path in text.split(SEPARATOR) if _has_all(path, words)]
         if len(found) >= limit:
             break
     return found[:limit]
+
+
+def _has_all(text: str, words: Sequence[str]) -> bool:
+    plain = folded(text)
+    return all(word in plain for word in words)
 
 
 def has_path(database: sqlite3.Connection, inventory: int, path: str) -> bool:

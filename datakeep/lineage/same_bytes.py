@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.counts import counted
 from datakeep.lineage import hashes, schema
 
 if TYPE_CHECKING:
@@ -102,6 +103,18 @@ def unlisted(database: sqlite3.Connection) -> list[str]:
     return [f"{name}@v{number}" for name, number in database.execute(query)]
 
 
+def not_looked_at(database: sqlite3.Connection) -> list[str]:
+    """What :func:`refresh` did not look at, one line each: a file may have the bytes of very many registered ones."""
+    query = (
+        "SELECT e.name, e.number, u.at, s.unseen FROM searched s JOIN undeclared u ON u.sha256 = s.sha256 "
+        "JOIN entry e ON e.path = u.path WHERE s.unseen > 0 ORDER BY e.name, e.number, u.at"
+    )
+    return [
+        f"{counted(unseen, 'more registered file')} with the bytes of {at}, which {name}@v{number} read"
+        for name, number, at, unseen in database.execute(query)
+    ]
+
+
 def refresh(database: sqlite3.Connection) -> None:
     """What has the bytes of undeclared files is found, in all lists of files that are here."""
     lists = str(database.execute("SELECT coalesce(max(number), 0) FROM inventory").fetchone()[0])
@@ -115,15 +128,16 @@ def refresh(database: sqlite3.Connection) -> None:
                 database.execute("DELETE FROM searched")
             digests = _digests(database, "AND sha256 NOT IN (SELECT sha256 FROM searched)")
             _look(database, digests)
-            database.executemany("INSERT INTO searched VALUES (?)", ((one,) for one in digests))
             schema.set_meta(database, _FOUND, lists)
             database.execute("DELETE FROM meta WHERE key = ?", (_NEW,))
     except sqlite3.OperationalError as error:
         if not schema.is_busy(error):
             raise
-        # It cannot be kept now; for this question a table of this connection takes its place.
+        # It cannot be kept now; for this question tables of this connection take its place.
         database.execute("CREATE TEMP TABLE IF NOT EXISTS same (sha256 TEXT, inventory INTEGER, file TEXT)")
+        database.execute("CREATE TEMP TABLE IF NOT EXISTS searched (sha256 TEXT, unseen INTEGER)")
         database.execute("DELETE FROM temp.same")
+        database.execute("DELETE FROM temp.searched")
         _look(database, _digests(database, ""))
 
 
@@ -142,6 +156,8 @@ def _look(database: sqlite3.Connection, digests: list[str]) -> None:
     paths = hashes.paths_of(database, places)
     rows = ((sha256, place[0], paths[place]) for place, sha256 in places.items())
     database.executemany("INSERT INTO same VALUES (?, ?, ?)", rows)
+    unseen = ((one, max(0, counts[one] - _MAX_ROWS)) for one in digests)
+    database.executemany("INSERT INTO searched VALUES (?, ?)", unseen)
 
 
 def of_dataset(

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile("[0-9]+")
 _TRIGRAM = 3
-#: Shapes that are kept of one dataset or model; records that are read through for an answer.
+#: Shapes that are kept of one dataset or model, which may have any name if they are more; records that are read
+#: through for an answer.
 _MAX_SHAPES = 20_000
+#: In the place of the others. So the list of one inventory ends, too, if it is not whole.
+_ANY = ""
 _MAX_RECORDS = 200
 #: Before the name of a model; no dataset's name has a colon.
 _MODEL = "model:"
@@ -34,7 +37,7 @@ def describe_files(database: sqlite3.Connection, dataset: str, counts: Words) ->
         counts.count(text, -1)
     query = "SELECT DISTINCT inventory FROM version WHERE dataset = ?"
     digests = [row[0] for row in database.execute(query, (dataset,))]
-    for pattern in sorted(hashes.patterns(database, digests))[:_MAX_SHAPES]:
+    for pattern in _kept(sorted(hashes.patterns(database, digests))):
         _add(database, dataset, folded(pattern))
         counts.count(folded(pattern), 1)
 
@@ -51,8 +54,14 @@ def describe_undeclared(database: sqlite3.Connection, model: str, records: Itera
     found: dict[str, None] = {}
     for data in records:
         found.update(dict.fromkeys(_shape("/".join(path.split("/")[-2:])) for path in _undeclared(data)))
-    for shape in list(found)[:_MAX_SHAPES]:
+    for shape in _kept(list(found)):
         _add(database, _MODEL + model, shape)
+
+
+def _kept(shapes: list[str]) -> list[str]:
+    known = [shape for shape in shapes if shape != _ANY]
+    is_whole = len(known) == len(shapes) <= _MAX_SHAPES
+    return known if is_whole else [*known[:_MAX_SHAPES], _ANY]
 
 
 def _undeclared(data: str | None) -> Iterator[str]:
@@ -97,10 +106,10 @@ def _with(database: sqlite3.Connection, word: str) -> list[str]:
         quoted = '"' + shape.replace('"', '""') + '"'
         query = (
             "SELECT DISTINCT name FROM shape_text JOIN shape ON shape.id = shape_text.rowid "
-            "WHERE shape_text MATCH ? ORDER BY name"
+            "WHERE shape_text MATCH ? UNION SELECT name FROM shape WHERE folded = '' ORDER BY name"
         )
         return [row[0] for row in database.execute(query, (quoted,))]
-    query = "SELECT DISTINCT name FROM shape WHERE instr(folded, ?) ORDER BY name"
+    query = "SELECT DISTINCT name FROM shape WHERE instr(folded, ?) OR folded = '' ORDER BY name"
     return [row[0] for row in database.execute(query, (shape,))]
 
 

@@ -168,7 +168,8 @@ class _Judging:
         self._scored: list[Scored] = []
         self._found: dict[tuple[Kind, str, str], _Found] = {}
         copies: dict[str, list[SameBytes]] = defaultdict(list)
-        for one in of_all(keep):
+        found, self._gaps = of_all(keep)
+        for one in found:
             copies[one.model].append(one)
         self._same = copies
         self._copies = {model: self._facts.test_copies(some) for model, some in copies.items()}
@@ -205,7 +206,7 @@ class _Judging:
             ),
             tuple(self._changed),
             tuple(self._scored),
-            not_looked_at,
+            (*not_looked_at, *self._gaps),
         )
 
     def _complain(self, kind: Kind, about: str, what: str, next_step: str, model: str | None) -> None:

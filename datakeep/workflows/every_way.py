@@ -110,7 +110,8 @@ def gather(
 ) -> Gathered:
     """Which records may tell of ``wanted``, and the first steps from its versions."""
     database = index.database
-    found = Gathered(tuple(wanted), tuple(same), not_looked_at=tuple(not_looked_at))
+    gaps = dict.fromkeys((*not_looked_at, *same_bytes.not_looked_at(database)))
+    found = Gathered(tuple(wanted), tuple(same), not_looked_at=tuple(gaps))
     found.paths.update(path for path, _ in index.broken("model"))
     found.paths.update(records.record_path(*one.model.split("@")) for one in same)
     query = (

@@ -190,15 +190,17 @@ class _Finder:
     def _files_of(self, dataset: str, words: Sequence[str]) -> list[Found]:
         """Files of the newest version that has such ones."""
         query = (
-            "SELECT max(v.number), i.number FROM version v JOIN inventory i ON i.digest = v.inventory "
-            "WHERE v.dataset = ? GROUP BY i.number ORDER BY 1 DESC LIMIT ?"
+            "SELECT max(v.number), i.paths FROM version v JOIN inventory i ON i.digest = v.inventory "
+            "WHERE v.dataset = ? GROUP BY i.paths ORDER BY 1 DESC LIMIT ?"
         )
         first = max(words, key=len)
-        for number, inventory in self._index.database.execute(query, (dataset, _MAX_INVENTORIES)):
-            paths = hashes.paths_holding(self._index.database, inventory, first, 50 * _MAX_PATHS)
-            fitting = [path for path in paths if all(word in folded(path) for word in words)][:_MAX_PATHS]
-            if fitting:
-                where = tuple(Where(first, "path", path, None, None) for path in fitting)
+        lists = self._index.database.execute(query, (dataset, _MAX_INVENTORIES + 1))
+        for looked, (number, inventory) in enumerate(lists):
+            if looked == _MAX_INVENTORIES:
+                self._skipped.append(f"the file names of older versions of {dataset}")
+                break
+            if paths := hashes.paths_holding(self._index.database, inventory, words, _MAX_PATHS):
+                where = tuple(Where(first, "path", path, None, None) for path in paths)
                 step = f"datakeep checkout {dataset}@v{number} DEST"
                 return [Found("file", dataset, f"v{number}", where, step)]
         return []

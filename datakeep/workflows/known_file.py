@@ -119,7 +119,7 @@ def _near_paths(index: Index, dataset: str, path: str) -> list[str]:
         return []
     newest = known[-1][1]
     name = path.rpartition("/")[2]
-    paths = hashes.paths_holding(index.database, newest, folded(name), 100)
-    paths = paths or hashes.paths_holding(index.database, newest, "", 1000)
+    paths = hashes.paths_holding(index.database, newest, (folded(name),), 100)
+    paths = paths or hashes.paths_holding(index.database, newest, (), 1000)
     near = nearest(path, paths) or next((one for one in paths if one.endswith(f"/{name}")), None)
     return [near] if near else []

@@ -73,14 +73,17 @@ def of_model(keep: Keep, record: ModelRecord) -> dict[str, list[SameBytes]]:
     return found
 
 
-def of_all(keep: Keep) -> list[SameBytes]:
-    """What all models read without declaring it, and whose it is; where nobody did, no list of files is read."""
-    if not ask(keep, matters, files=False):
-        return []
+def of_all(keep: Keep) -> tuple[list[SameBytes], list[str]]:
+    """What all models read without declaring it and whose it is, and what was not looked at.
 
-    def question(index: Index) -> list[SameBytes]:
+    Where nobody read anything so, no list of files is read.
+    """
+    if not ask(keep, matters, files=False):
+        return [], []
+
+    def question(index: Index) -> tuple[list[SameBytes], list[str]]:
         same_bytes.refresh(index.database)
-        return same_bytes.of_all(index.database)
+        return same_bytes.of_all(index.database), same_bytes.not_looked_at(index.database)
 
     return ask(keep, question)
 

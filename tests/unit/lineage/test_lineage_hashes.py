@@ -75,7 +75,7 @@ def test_paths_are_found_across_chunks_and_numbers_share_a_shape():
     assert hashes.has_path(database, 1, "画像/IMG_00000.png")
     assert hashes.has_path(database, 1, "画像/IMG_19999.png")
     assert not hashes.has_path(database, 1, "画像/IMG_0000")
-    assert hashes.paths_holding(database, 1, "img_17001", 5) == ["画像/IMG_17001.png"]
+    assert hashes.paths_holding(database, 1, ("img_17001", "画像"), 5) == ["画像/IMG_17001.png"]
     assert hashes.patterns(database, ["x", "absent"]) == {"画像/IMG_0.png"}
 
 

@@ -98,3 +98,17 @@ def test_what_changed_meanwhile_is_not_sure(database):
     add_record(database, "m", read("one", changed="during the training or since"))
     same_bytes.refresh(database)
     assert [one.is_sure for one in same_bytes.of_dataset(database, "orders")] == [False]
+
+
+def test_that_a_file_has_the_bytes_of_more_registered_ones_than_are_looked_at_is_told(database, monkeypatch):
+    monkeypatch.setattr("datakeep.lineage.same_bytes._MAX_ROWS", 2)
+    add_list(database, 1, a="one", b="two")
+    add_list(database, 2, a="one", b="other")
+    add_record(database, "m", read("one"), read("two"))
+    assert len(found(database)) == 3
+    assert same_bytes.not_looked_at(database) == []
+    add_list(database, 3, a="one", b="more", c="one")
+    assert len(found(database)) == 3
+    assert same_bytes.not_looked_at(database) == [
+        "2 more registered files with the bytes of /x/one, which m@v1 read"
+    ]
