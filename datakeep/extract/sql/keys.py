@@ -81,11 +81,10 @@ def relation_of(table: Table) -> Relation:
     nullable = {column.name.lower() for column in table.columns if column.nullable}
     keys = [] if table.inherited else [table.primary_key, *table.unique]
     named = [frozenset(name.lower() for name in key) for key in keys if key]
-    primary = {name.lower() for name in table.primary_key}
     return Relation(
         frozenset(column.name.lower() for column in table.columns) or None,
         tuple(named),
-        {key: may for key in named if (may := (key & nullable) - primary)},
+        {key: may for key in named if (may := key & nullable)},
         known=True,
     )
 

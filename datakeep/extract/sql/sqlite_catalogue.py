@@ -35,10 +35,18 @@ def _table(connection: sqlite3.Connection, name: str, kind: str, sql: str | None
         'SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid', (name,)
     ).fetchall()
     key = sorted((pk, column) for column, _, _, pk in rows if pk)
+    # The one primary key without an index is the row's own number. Any other may hold NULL, and several, unless that
+    # is forbidden (https://sqlite.org/lang_createtable.html#the_primary_key).
+    query = "SELECT 1 FROM pragma_index_list(?) WHERE origin = 'pk'"
+    is_number = len(key) == 1 and connection.execute(query, (name,)).fetchone() is None
+    columns = (
+        TableColumn(column, declared, not (notnull or (pk and is_number)))
+        for column, declared, notnull, pk in rows
+    )
     return Table(
         f"main.{name}",
         "view" if kind == "view" else "table",
-        tuple(TableColumn(column, declared, not notnull) for column, declared, notnull, _ in rows),
+        tuple(columns),
         primary_key=tuple(column for _, column in key),
         unique=_unique(connection, name),
         definition=sql if kind == "view" else None,

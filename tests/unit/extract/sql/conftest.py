@@ -23,7 +23,7 @@ INSERT INTO rates VALUES ('JP', 0.1), ('DE', 0.19);
 
 
 def _table(name, columns, key=(), unique=()):
-    made = tuple(TableColumn(column, "text") for column in columns.split())
+    made = tuple(TableColumn(column, "text", nullable=column not in key) for column in columns.split())
     return Table(name, "table", made, primary_key=key, unique=unique)
 
 

@@ -282,7 +282,9 @@ def test_with_the_catalogue_the_keys_are_known(text, expected, shop):
 def test_the_catalogue_tells_which_sums_are_of_floats(kind, told):
     tables = {
         "s.t": Table(
-            "s.t", columns=(TableColumn("id", "integer"), TableColumn("v", kind)), primary_key=("id",)
+            "s.t",
+            columns=(TableColumn("id", "integer", nullable=False), TableColumn("v", kind)),
+            primary_key=("id",),
         )
     }
     query = "SELECT x.id, sum(x.v * 2) AS s FROM s.t AS x GROUP BY x.id ORDER BY x.id"

@@ -164,7 +164,7 @@ def test_names_that_need_quotes_are_asked_with_them(shop_database):
     shop_database.execute('INSERT INTO "my ""notes" VALUES (1), (1)')
     name = '"my ""notes"'
     tables = {
-        "orders": Table("orders", columns=(TableColumn("id", "int"),), primary_key=("id",)),
+        "orders": Table("orders", columns=(TableColumn("id", "int", nullable=False),), primary_key=("id",)),
         name: Table(name),
     }
     text = f'SELECT o.id FROM orders o JOIN {name} n ON n."order id" = o.id'

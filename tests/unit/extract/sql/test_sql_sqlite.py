@@ -21,6 +21,7 @@ from hypothesis import strategies as some
 
 from datakeep.core.errors import AccessDenied, UsageError
 from datakeep.extract.sql import sqlite_classes
+from datakeep.extract.sql.advice import advise
 from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Exactness, Parameter
 from datakeep.extract.sql.opening import open_database
@@ -411,6 +412,30 @@ def test_the_catalogue_has_columns_keys_and_the_text_of_views(file):
         "view",
         "CREATE VIEW seen as select id from plain",
     )
+
+
+@pytest.mark.parametrize(
+    ("table", "may_be_null"),
+    [
+        ("t(id integer primary key, x, y)", False),
+        ("t(id integer primary key desc, x, y)", True),
+        ("t(id text primary key, x, y)", True),
+        ("t(id text not null primary key, x, y)", False),
+        ("t(id text, x not null default 1, y, primary key (id, x))", True),
+        ("t(id text primary key, x, y) without rowid", False),
+    ],
+)
+def test_a_primary_key_may_hold_null_unless_that_is_forbidden(file, table, may_be_null):
+    """Several rows without a key have no order: SQLite keeps what an early fault of its own allowed."""
+    url = made(file, f"create table {table}")
+    if may_be_null:
+        made(file, "insert into t(id) values (null), (null)")
+    with open_database(url).session() as session:
+        tables = session.tables(["t"])
+    assert tables["t"].primary_key[0] == "id"
+    assert tables["t"].columns[0].nullable == may_be_null
+    told = [one.id for one in advise(statement("select y from t order by id, x limit 1", "sqlite"), tables)]
+    assert ("limit-unordered" in told) == may_be_null
 
 
 def test_a_real_database_is_read_value_for_value():
