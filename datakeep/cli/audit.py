@@ -135,8 +135,9 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
     from datakeep.workflows.used_by import FileUsedBy
 
     if isinstance(found, FileUsedBy):
-        blind = (found.broken or found.not_looked_at) and not found.models and not found.through
-        code = EXIT_INCOMPLETE if found.not_searched or found.unread or blind else 0
+        is_unsure = bool(found.unlisted or found.broken or found.open or found.not_looked_at)
+        is_blind = is_unsure and not found.models and not found.through
+        code = EXIT_INCOMPLETE if found.not_searched or found.unread or is_blind else 0
         return Answer(file_data(found), list(file_lines(found, subject)), code)
     if not isinstance(found, Audit):
         same = found.undeclared
