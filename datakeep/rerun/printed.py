@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from datakeep.core.secrets import strip_url
+from datakeep.core.secrets import withheld
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,6 @@ LINE_CHARACTERS = 300
 #: Colours, cursor moves and titles (ECMA-48 control sequences, and those that end with a bell).
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-#: The scheme is bounded, as in :mod:`datakeep.core.secrets`.
-_URL = re.compile(r"[a-z][a-z0-9+.-]{0,40}://[^\s'\"<>`)]+", re.IGNORECASE)
 
 
 def last_lines(finished: Finished) -> tuple[str, ...]:
@@ -39,11 +37,10 @@ def shortened(line: str) -> str:
 
 
 def without_secrets(text: str, secrets: Sequence[str] = ()) -> str:
-    """``text`` with no password in its URLs, and none of ``secrets`` themselves."""
-    stripped = _URL.sub(lambda found: strip_url(found[0]), text)
+    """``text`` without what :func:`datakeep.core.secrets.withheld` sees in it, and none of ``secrets`` themselves."""
     for secret in secrets:
-        stripped = stripped.replace(secret, "…")
-    return stripped
+        text = text.replace(secret, "…")
+    return withheld(text)
 
 
 def _end(line: str, before_bytes: int) -> str:
