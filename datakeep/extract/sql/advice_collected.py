@@ -33,7 +33,7 @@ _ANY = frozenset({"any_value", "arbitrary", "first", "last", "any", "anylast", "
 #: Of these, rows that tie have different results; rank() and sums are the same for all of them.
 _NUMBERING = frozenset({
     "row_number", "rownumber", "ntile", "lag", "lead", "first_value", "last_value", "nth_value", "firstvalue",
-    "lastvalue", "nthvalue",
+    "lastvalue", "nthvalue", "first", "last", "any_value", "arbitrary",
 })  # fmt: skip
 #: All of them, as a query may write them, and those that a window of rows makes depend on the order.
 _WORDS = (
@@ -76,8 +76,11 @@ def on_value(
     elif name in _BY_KEY and order is None and not _has_each_key_once(node, select, frame):
         what = "without ORDER BY, whose keys may come twice"
         yield _told(reading, node, kind, what, "sort within it, or collect by a key")
-    elif name in _ANY and order is None and not _is_same_in_group(node, select, frame):
-        yield _told(reading, node, "any-value", "", "take min() or max(), or sort within it")
+    elif name in _ANY and not node.find(exp.HavingMax) and not _is_same_in_group(node, select, frame):
+        if order is None:
+            yield _told(reading, node, "any-value", "", "take min() or max(), or sort within it")
+        elif known and not _is_settled(node, order, select, frame):
+            yield _told(reading, node, "any-value", _TIES, KEY_LAST)
 
 
 def on_array(
@@ -156,6 +159,8 @@ def _on_window(
     name = called(function)
     if name in _COLLECTING | _BY_KEY and _own_order(function) is None:
         kind = "aggregate-unordered"
+    elif name in _ANY and _is_same_in_part(function, spec, frame):
+        return
     elif name in _NUMBERING or _counts_rows(window) or _counts_rows(spec):
         kind = "window-unordered"
     else:
@@ -173,6 +178,11 @@ def _counts_rows(window: exp.Expr) -> bool:
         return False
     ends = [str(spec.args.get(name) or "").upper() for name in ("start", "end")]
     return ends not in (["UNBOUNDED", "UNBOUNDED"], ["CURRENT ROW", "CURRENT ROW"])
+
+
+def _is_same_in_part(function: exp.Expr, spec: exp.Expr, frame: Frame) -> bool:
+    parts = columns_of(frame, spec.args.get("partition_by") or ())
+    return frame.determines(parts, list(function.find_all(exp.Column)))
 
 
 def _leaves_one(spec: exp.Expr, order: exp.Expr, frame: Frame) -> bool:

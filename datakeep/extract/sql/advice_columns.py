@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from datakeep.core.personal import personal_by_name
+from datakeep.extract.sql.advice_calls import own
 from datakeep.extract.sql.advice_kinds import Advice, advice
+from datakeep.extract.sql.keys import own_nodes
 from datakeep.extract.sql.reading import offset_of
 from datakeep.extract.sql.sources import name_of
 
@@ -24,6 +26,12 @@ _WITH_SCHEMAS = frozenset(
     {"postgres", "redshift", "snowflake", "bigquery", "oracle", "tsql", "fabric", "trino", "presto", "databricks",
      "athena", "teradata", "materialize", "risingwave", "exasol"}
 )  # fmt: skip
+#: Columns that tables have without saying so; of PostgreSQL's the words alone tell.
+_ROW_PLACES = {
+    "sqlite": frozenset({"rowid", "_rowid_", "oid"}),
+    "duckdb": frozenset({"rowid"}),
+    "oracle": frozenset({"rowid"}),
+}
 #: What looks like the name of a file, where only DuckDB takes one for a table.
 _FILE = re.compile(r"/|\.(csv|tsv|parquet|json|jsonl|ndjson)(\.gz|\.zst)?$")
 
@@ -37,6 +45,7 @@ def on_columns(reading: Reading, sources: Sources, tables: Mapping[str, Table] |
     if reading.dialect in _WITH_SCHEMAS:
         yield from _on_unqualified(reading, sources)
     yield from _on_personal(reading, sources, tables or {})
+    yield from _on_row_places(reading, sources, tables)
 
 
 def _outer_selects(query: exp.Expr | None) -> Iterator[exp.Select]:
@@ -54,9 +63,9 @@ def _stars(query: exp.Expr, sources: Sources, depth: int = 0) -> Iterator[tuple[
     """Each star through which columns of a base table come out, with one such table; once for each star."""
     for select in _outer_selects(query) if depth < 20 else ():
         for one in select.expressions:
-            if not one.is_star or isinstance(one, exp.Count):
+            if not _is_open(one) or isinstance(one, exp.Count):
                 continue
-            wanted = one.table.lower() if isinstance(one, exp.Column) else ""
+            wanted = _starred_table(one).lower()
             behind = [source for source in sources.of(select) if wanted in {"", source.alias}]
             base = next((source.node for source in behind if sources.is_base(source.node)), None)
             if isinstance(base, exp.Table):
@@ -66,9 +75,67 @@ def _stars(query: exp.Expr, sources: Sources, depth: int = 0) -> Iterator[tuple[
                     yield from _stars(source.query, sources, depth + 1)
 
 
+def _is_open(node: exp.Expr) -> bool:
+    """Whether the table's columns decide which ones come out: a star, or DuckDB's ``COLUMNS(…)`` and ``* LIKE …``."""
+    if node.is_star:
+        return True
+    inner = node.unalias()
+    if isinstance(inner, exp.Like | exp.ILike | exp.Glob | exp.SimilarTo) and isinstance(
+        inner.this, exp.Star
+    ):
+        return True
+    return any(_is_columns(one) for one in own_nodes(inner))
+
+
+def _is_columns(node: exp.Expr) -> bool:
+    """Whether it is ``COLUMNS(…)`` by a pattern or a condition: a list of names is as good as those."""
+    if isinstance(node, exp.Anonymous):
+        return node.name.upper() == "COLUMNS" and not isinstance(
+            next(iter(node.expressions), None), exp.Array
+        )
+    return isinstance(node, exp.Columns) and not isinstance(node.this, exp.Array)
+
+
+def _starred_table(star: exp.Expr) -> str:
+    if isinstance(star, exp.Dot):
+        return str(star.this.name)
+    return str(star.table) if isinstance(star, exp.Column) else ""
+
+
 def _star_said(star: exp.Expr, table: exp.Table, reading: Reading) -> str:
-    prefix = f"{star.table}." if isinstance(star, exp.Column) and star.table else ""
-    return f"{prefix}* of {name_of(table, reading.dialect)}"
+    prefix = f"{named}." if (named := _starred_table(star)) else ""
+    shown = "*" if star.is_star or star.unalias().find(exp.Columns, exp.Anonymous) is None else "COLUMNS(…)"
+    return f"{prefix}{shown} of {name_of(table, reading.dialect)}"
+
+
+def _on_row_places(
+    reading: Reading, sources: Sources, tables: Mapping[str, Table] | None
+) -> Iterator[Advice]:
+    """Advice on columns that tell where a row lies, but for tables that have a column of this name."""
+    places = _ROW_PLACES.get(reading.dialect, frozenset())
+    for select in reading.tree.find_all(exp.Select) if places else ():
+        behind = sources.of(select)
+        for node in own(select):
+            name = node.name.lower() if isinstance(node, exp.Column) else ""
+            if name not in places:
+                continue
+            of = [one.node for one in behind if node.text("table").lower() in {"", one.alias}]
+            if of and all(
+                sources.is_base(one) and _is_place(name, sources.name(one), tables, sources.dialect)
+                for one in of
+            ):
+                way_out = "sort and choose by a key of the table"
+                yield advice(reading, offset_of(node), "row-place", name, way_out)
+
+
+def _is_place(name: str, table: str | None, tables: Mapping[str, Table] | None, dialect: str) -> bool:
+    known = (tables or {}).get(table or "")
+    if known is None or not known.columns:
+        return name != "oid"  # which tables do have
+    kinds = {column.name.lower(): (column.database_type or "").upper() for column in known.columns}
+    key = [one.lower() for one in known.primary_key]
+    is_key = dialect == "sqlite" and len(key) == 1 and kinds.get(key[0]) == "INTEGER"  # by another name
+    return name not in kinds and not is_key
 
 
 def _on_unqualified(reading: Reading, sources: Sources) -> Iterator[Advice]:

@@ -29,6 +29,7 @@ KINDS: dict[str, str] = {
     "distinct-hides-join": "DISTINCT takes back what a join has multiplied",
     "aggregate-unordered": "the order within a collected value is the database's choice",
     "any-value": "which value is taken from a group is the database's choice",
+    "estimate": "it is estimated: another order of the rows, or another release of the database, gives another value",
     "window-unordered": "rows that tie are numbered, or looked back at, in the database's order",
     "float-sum": "floats are added in the database's order, on which the last digits depend",
     "quoted-parameter": "a parameter inside quotes is text, not a parameter",

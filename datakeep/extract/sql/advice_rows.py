@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from datakeep.extract.sql.advice_calls import own
+from datakeep.extract.sql.advice_chosen import on_bare, on_chosen
 from datakeep.extract.sql.advice_collected import KEY_LAST, on_array, on_value
 from datakeep.extract.sql.advice_kinds import Advice, advice, keyword
 from datakeep.extract.sql.keys import frame_of, is_aggregated, is_plain
@@ -35,6 +36,9 @@ def on_rows(reading: Reading, sources: Sources, tables: Mapping[str, Relation] |
         yield from _on_distinct_on(reading, select, frame, known=tables is not None)
         for node in own(select):
             yield from on_value(reading, node, select, frame, known=tables is not None)
+            yield from on_chosen(reading, node, select, frame, known=tables is not None)
+        if tables is not None:
+            yield from on_bare(reading, select, frame)
     for array in reading.tree.find_all(exp.Array):
         yield from on_array(reading, array, sources, tables)
     for sample in reading.tree.find_all(exp.TableSample):

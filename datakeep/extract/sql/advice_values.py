@@ -30,6 +30,8 @@ _CLOCKS_IF_EMPTY = re.compile(
 _CLOCK_WORDS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
 _ORACLE_WORDS = frozenset({"sysdate", "systimestamp"})
 _SQLITE_TIME = frozenset({"date", "datetime", "time", "julianday", "strftime", "unixepoch", "timediff"})
+#: Modifiers of SQLite's times that ask in which zone the machine stands.
+_SQLITE_ZONE = frozenset({"localtime", "utc"})
 _DATE_WORDS = frozenset({"date", "timestamp", "timestamptz", "time"})
 _RELATIVE_TO_NOW = frozenset({"now", "today", "yesterday", "tomorrow"})
 _SHIFTS = re.compile(
@@ -103,10 +105,15 @@ def _is_clock(word: str, dialect: str, *, called: bool, empty: bool) -> bool:
 
 
 def _on_text(reading: Reading, at: int) -> Iterator[Advice]:
-    """``'now'`` and the like, where SQLite or PostgreSQL takes the text for a time."""
+    """``'now'`` and the like, where SQLite or PostgreSQL takes the text for a time, or for the machine's zone."""
     tokens, text = reading.tokens, reading.tokens[at].text.lower()
     before = tokens[at - 1].text.lower() if at else ""
-    if reading.dialect == "sqlite" and text == "now":
+    if reading.dialect == "sqlite" and text in _SQLITE_ZONE and _enclosing(tokens, at) in _SQLITE_TIME:
+        way_out = "keep the times in UTC, and add a fixed shift where one is needed: '+9 hours'"
+        yield advice(
+            reading, tokens[at].start, "session-value", f"'{text}', the zone of the machine", way_out
+        )
+    elif reading.dialect == "sqlite" and text == "now":
         if _enclosing(tokens, at) in _SQLITE_TIME:
             shifted = _type(tokens, at + 1) == TokenType.COMMA and re.match(r"[+-]?\d", tokens[at + 2].text)
             yield _relative(reading, at, "'now'") if shifted else _clock(reading, at, "'now'")

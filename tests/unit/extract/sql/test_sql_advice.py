@@ -97,6 +97,18 @@ BY_TEXT = [
     ("snowflake", "SELECT LISTAGG(a, ',') AS x FROM s.a", [("aggregate-unordered", 8)]),
     ("duckdb", "SELECT list(a), first(b) FROM a", [("aggregate-unordered", 8), ("any-value", 17)]),
     ("bigquery", "SELECT ANY_VALUE(a) AS x FROM s.a", [("any-value", 8)]),
+    ("duckdb", "SELECT mode(a), arbitrary(b) FROM a", [("any-value", 8), ("any-value", 17)]),
+    ("duckdb", "SELECT any_value(a) OVER (PARTITION BY b) FROM a", [("window-unordered", 8)]),
+    ("duckdb", "SELECT approx_quantile(a, 0.5), approx_count_distinct(b), reservoir_quantile(a, 0.5) FROM a",
+     [("estimate", 8), ("estimate", 33), ("estimate", 59)]),
+    ("snowflake", "SELECT HLL(a), APPROX_PERCENTILE(a, 0.5) FROM s.a", [("estimate", 8), ("estimate", 16)]),
+    ("sqlite", "SELECT rowid, a._rowid_ FROM a", [("row-place", 8), ("row-place", 15)]),
+    ("duckdb", "SELECT a FROM a ORDER BY rowid LIMIT 3", [("row-place", 26)]),
+    ("sqlite", "SELECT datetime(d, 'localtime'), strftime('%H', d, 'utc') FROM a",
+     [("session-value", 20), ("session-value", 52)]),
+    ("duckdb", "SELECT COLUMNS('i.*'), a.COLUMNS('b') FROM a", [("select-star", 8), ("select-star", 24)]),
+    ("duckdb", "SELECT min(COLUMNS(*)) FROM a", [("select-star", 12)]),
+    ("duckdb", "SELECT * LIKE 'i%' FROM a", [("select-star", 8)]),
     ("postgres", "SELECT row_number() OVER () AS n FROM s.a", [("window-unordered", 8)]),
     ("postgres", "SELECT lag(a) OVER (PARTITION BY b) AS n FROM s.a", [("window-unordered", 8)]),
     ("postgres", "SELECT lead(a) OVER w AS n FROM s.a WINDOW w AS (PARTITION BY b)", [("window-unordered", 8)]),
@@ -178,6 +190,10 @@ GOOD = [
     ("sqlite", "SELECT id, date(day, '-7 days') FROM orders WHERE day < date(:day, '-1 month')"),
     ("duckdb", "SELECT id, list(line ORDER BY line) FROM 'x.parquet' GROUP BY id"),
     ("duckdb", "SELECT id, first(line ORDER BY line) FROM read_csv('x.csv') GROUP BY id"),
+    ("duckdb", "SELECT id, mode(line ORDER BY line), COLUMNS(['a', 'b']) FROM 'x.parquet' GROUP BY id"),
+    ("duckdb", "SELECT x.rowid FROM (SELECT id AS rowid FROM orders) AS x"),
+    ("postgres", "SELECT mode() WITHIN GROUP (ORDER BY day) FROM s.orders"),
+    ("sqlite", "SELECT id, 'localtime' AS zone, oid FROM orders"),
     ("mysql", "SELECT id, GROUP_CONCAT(line ORDER BY line SEPARATOR ',') FROM items GROUP BY id"),
     ("snowflake", "SELECT id, LISTAGG(line, ',') WITHIN GROUP (ORDER BY line) FROM s.x GROUP BY id"),
     ("snowflake", "SELECT id, src:now::string AS x FROM s.x WHERE day = :day"),
@@ -272,6 +288,67 @@ def test_every_kind_that_a_text_can_show_is_tested_here():
 )  # fmt: skip
 def test_with_the_catalogue_the_keys_are_known(text, expected, shop):
     assert [one.id for one in advise(parse(text, "postgres"), shop)] == expected
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "expected"),
+    [
+        ("duckdb", "SELECT max(price), arg_max(kind, price) FROM items", [("any-value", 20)]),
+        ("duckdb", "SELECT max_by(kind, price) OVER (PARTITION BY order_id) FROM items", [("any-value", 8)]),
+        ("duckdb", "SELECT argmin(kind, price, 2) FROM items", [("any-value", 8)]),
+        ("duckdb", "SELECT order_id, arg_max(kind, line), arg_min(price, price) FROM items GROUP BY order_id", []),
+        ("duckdb", "SELECT arg_max(amount, id), mode(id ORDER BY id) FROM orders", []),
+        ("duckdb", "SELECT arg_max(kind, (price, order_id, line)) FROM items", []),
+        ("duckdb", "SELECT arg_max(kind, price ORDER BY order_id, line) FROM items", []),
+        ("duckdb", "SELECT kind, first(price ORDER BY line) FROM items GROUP BY kind", [("any-value", 14)]),
+        ("duckdb", "SELECT order_id, first(price ORDER BY line) FROM items GROUP BY order_id", []),
+        ("duckdb", "SELECT id, mode(country), any_value(country) OVER (PARTITION BY id) FROM customers GROUP BY ALL",
+         [("any-value", 12)]),
+        ("duckdb", "SELECT id, mode(country) FROM customers GROUP BY id", []),
+        ("bigquery", "SELECT ANY_VALUE(kind HAVING MAX price) FROM items",
+         [("any-value", 8), ("unqualified-table", 46)]),
+        ("bigquery", "SELECT order_id, ANY_VALUE(kind HAVING MAX line) FROM items GROUP BY order_id",
+         [("unqualified-table", 55)]),
+        ("sqlite", "SELECT customer_id, day, count(*) AS n FROM orders GROUP BY customer_id ORDER BY customer_id",
+         [("any-value", 21)]),
+        ("sqlite", "SELECT day, count(*) FROM orders", [("any-value", 8)]),
+        ("sqlite", "SELECT max(amount), day FROM orders", [("any-value", 21)]),
+        ("sqlite", "SELECT max(amount), min(amount), id FROM orders", [("any-value", 34)]),
+        ("sqlite", "SELECT customer_id, total(amount) + length(day) FROM orders GROUP BY 1", [("any-value", 44)]),
+        ("sqlite", "SELECT customer_id FROM orders GROUP BY customer_id HAVING day > 1", [("any-value", 60)]),
+        ("mysql", "SELECT customer_id, day, max(id) FROM orders GROUP BY customer_id", [("any-value", 21)]),
+        ("sqlite", "SELECT max(id), day, amount FROM orders", []),
+        ("sqlite", "SELECT order_id, kind, max(line) FROM items GROUP BY order_id", []),
+        ("sqlite", "SELECT id, country, count(*) FROM customers GROUP BY id", []),
+        ("sqlite", ("SELECT c.id, c.country, sum(o.amount) AS s FROM customers c "
+                    "JOIN orders o ON o.customer_id = c.id GROUP BY c.id HAVING s > 3"), []),
+        ("sqlite", ("SELECT o.id, c.country, count(*) FROM orders o JOIN customers c ON c.id = o.customer_id "
+                    "GROUP BY o.id"), []),
+        ("sqlite", "SELECT substr(day, 1, 7) AS month, count(*) FROM orders GROUP BY substr(day, 1, 7)", []),
+        ("sqlite", "SELECT substr(day, 1, 7) AS month, count(*) FROM orders GROUP BY month", []),
+        ("sqlite", "SELECT o.id, (SELECT count(*) + o.amount FROM items i WHERE o.id = order_id) FROM orders o", []),
+        ("sqlite", "SELECT id, sum(amount) OVER (ORDER BY id) FROM orders", []),
+        ("sqlite", "SELECT oid, country FROM rates", [("row-place", 8)]),
+    ],
+)  # fmt: skip
+def test_what_is_taken_of_one_row_is_told_where_rows_may_tie(dialect, text, expected, plain_shop):
+    assert [(one.id, one.column) for one in advise(parse(text, dialect), plain_shop)] == expected
+
+
+def test_without_the_catalogue_nothing_is_said_of_keys():
+    for dialect, text in (
+        ("duckdb", "SELECT arg_max(kind, price) FROM items"),
+        ("sqlite", "SELECT id, country, count(*) FROM customers GROUP BY id"),
+    ):
+        assert advise(parse(text, dialect), None) == []
+
+
+def test_a_row_id_that_is_a_key_or_a_column_is_no_place():
+    key = Table("t", "table", (TableColumn("id", "INTEGER"), TableColumn("v", "TEXT")), primary_key=("id",))
+    named = Table("t", "table", (TableColumn("rowid", "TEXT"), TableColumn("v", "TEXT")))
+    for table, dialect, told in ((key, "sqlite", []), (named, "sqlite", []), (key, "duckdb", ["row-place"])):
+        found = advise(parse("SELECT rowid, v FROM t", dialect), {"t": table})
+        assert [one.id for one in found] == told
 
 
 @pytest.mark.parametrize(
