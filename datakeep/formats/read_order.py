@@ -33,6 +33,11 @@ def is_test(split: str) -> bool:
     return _TEST.fullmatch(split) is not None
 
 
+def may_be_model(path: str) -> bool:
+    """Whether a file that a training left may be its model, by its name: no score, no report, no picture."""
+    return not (_SCORES.search(path) or _NO_MODEL.search(path))
+
+
 @dataclass(frozen=True, slots=True)
 class ReadOrder:
     """When the test splits of one input were read, against when the files that the training left were written.
@@ -52,7 +57,7 @@ class ReadOrder:
     @property
     def is_after_the_model(self) -> bool:
         """Whether, for certain, there was a model then, and all that was written afterwards is a scoring's."""
-        models = [path for path in self.before if not (_SCORES.search(path) or _NO_MODEL.search(path))]
+        models = [path for path in self.before if may_be_model(path)]
         return bool(models) and not self.doubt and all(_SCORES.search(path) for path in self.after)
 
     def __str__(self) -> str:

@@ -6,12 +6,15 @@ owner and privacy. What cannot be read is a complaint too; what nobody saw is sa
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal, get_args
 
 from datakeep.core.counts import counted
-from datakeep.core.names import version_number
+from datakeep.core.names import NAME, version_number
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.read_order import is_test, read_order
 from datakeep.formats.version import VersionEntry
@@ -20,6 +23,7 @@ from datakeep.workflows.declared_copies import declared_copies
 from datakeep.workflows.index import ask
 from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.policy_facts import DataFacts
+from datakeep.workflows.policy_splits import model_left, only_test_read, splits_read
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.stems import all_stems
 from datakeep.workflows.tampering import behind_everything
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 Kind = Literal[
     "tampered", "broken", "unowned", "unproven", "expired", "privacy", "undeclared", "test-split", "test-read"
 ]
+_OTHER_SPLIT = "train on another split; what it read"
 #: Versions whose files are looked for under other names.
 _MAX_COPIED = 50
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -298,16 +303,25 @@ class _Judging:
 
     def _undeclared(self, name: str, record: ModelRecord) -> None:
         count = max(record.undeclared_count or 0, len(record.undeclared))
-        if count:
-            shown = str(record.undeclared[0].get("path")) if record.undeclared else "not listed"
-            said = "it read" if record.origin not in ("mlflow", "wandb") else f"{record.origin} names"
-            what = f"{said} {counted(count, 'file')} that no dataset declares, such as {shown}"
-            step = f"datakeep audit model:{name}; register the data, and name it with --uses"
-            self._complain("undeclared", name, what, step, name)
+        if not count:
+            return
+        shown = [str(one.get("path")) for one in record.undeclared]
+        said = "it read" if record.origin not in ("mlflow", "wandb") else f"{record.origin} names"
+        example = shown[0] if shown else "not listed"
+        what = f"{said} {counted(count, 'file')} that no dataset declares, such as {example}"
+        newest = {one.at: one for one in sorted(self._same.get(name, ()), key=lambda one: one.number)}
+        known = next(((path, newest[path]) for path in shown if path in newest), None)
+        if known:
+            path, same = known
+            what += f"; {path} has the bytes of {same.dataset}@{same.version}:{same.path}"
+            step = f"declare it in the next run: --uses {same.dataset}@{same.version}"
+        else:
+            step = f"register it, and name it with --uses: {_registering(shown)}"
+        self._complain("undeclared", name, what, f"{step}; all files: datakeep audit model:{name}", name)
 
     def _test_split(self, name: str, record: ModelRecord, given: ModelInput) -> None:
         """Training on a test split is told from scoring on it only where there was nothing else to learn from."""
-        read = [split for split in _splits_read(given) if is_test(split)]
+        read = [split for split in splits_read(given) if is_test(split)]
         if not read:
             return
         about, split = f"{given.dataset}@{given.version}", ", ".join(sorted(read))
@@ -315,14 +329,16 @@ class _Judging:
         if order and order.is_after_the_model:
             self._scored.append(Scored(name, about, str(order)))
         elif only_test_read(record):
-            what = f"it read the test split ({split}) and no other data, and left a model"
-            step = f"datakeep audit model:{name}; train on another split"
-            self._complain("test-split", about, what, step, name)
-        elif not all(is_test(other) for other in _splits_read(given)):
+            if left := model_left(record):
+                what = f"it read the test split ({split}) and no other data, and {left}"
+                self._complain(
+                    "test-split", about, what, f"{_OTHER_SPLIT}: datakeep audit model:{name}", name
+                )
+        elif not all(is_test(other) for other in splits_read(given)):
             what = f"the run that made it read the test split ({split}) too, to score or to train: nobody can tell"
             what += f" ({order})" if order else ""
-            step = f"datakeep audit model:{name}; write the model before that split is opened, or score in a run "
-            step += "of its own, which reads no other split"
+            step = "write the model before that split is opened, or score in a run of its own, which reads no other "
+            step += f"split; what it read: datakeep audit model:{name}"
             self._complain("test-read", about, what, step, name)
 
     def _test_copy(self, name: str, record: ModelRecord, about: str, split: str, count: int) -> None:
@@ -330,11 +346,14 @@ class _Judging:
         every = {place for places in self._copies[name].values() for place in places}
         read = f"{counted(count, 'undeclared file')} with the bytes of the test split ({split})"
         if only_test_read(record, len(every)):
-            step = f"datakeep audit model:{name}; train on another split"
-            what = f"it read {read} and no other data, and left a model"
-            self._complain("test-split", about, what, step, name)
+            if left := model_left(record):
+                what = f"it read {read} and no other data, and {left}"
+                self._complain(
+                    "test-split", about, what, f"{_OTHER_SPLIT}: datakeep audit model:{name}", name
+                )
         else:
-            step = f"datakeep audit model:{name}; score in a run of its own, which names the data with --uses"
+            step = "score in a run of its own, which names the data with --uses; what it read: "
+            step += f"datakeep audit model:{name}"
             what = f"the run that made it read {read}, to score or to train: nobody can tell"
             self._complain("test-read", about, what, step, name)
 
@@ -378,25 +397,9 @@ class _Judging:
             yield TestReads(dataset, tuple(sorted(found)), reading[dataset], unknown[dataset], runs[dataset])
 
 
-def _splits_read(given: ModelInput) -> list[str]:
-    """The splits of which at least one file was read."""
-    return [split for split, count in (given.files_read.splits if given.files_read else {}).items() if count]
-
-
-def only_test_read(record: ModelRecord, copies: int = 0) -> bool:
-    """Whether a model can have learned from a test split alone: its run left files, and read nothing else.
-
-    ``copies`` is how many undeclared files have the bytes of a test split's.
-
-    A run that loads a model, as a base model or as a file, evaluates it; files of no split may hold anything.
-    """
-    undeclared = max(record.undeclared_count or 0, len(record.undeclared))
-    if not record.artifacts or record.base_models or undeclared != copies:
-        return False
-    for given in record.inputs:
-        read = given.files_read
-        if read is None or not record.knows_files_of(given):
-            return False
-        if sum(read.splits.values()) != read.count or not all(map(is_test, _splits_read(given))):
-            return False
-    return True
+def _registering(paths: Sequence[str]) -> str:
+    """What to type for the first of some files that no dataset has."""
+    if not paths:
+        return "datakeep register NAME FILE"
+    name = re.sub(r"[^a-z0-9]+", "-", PurePath(paths[0]).stem.lower()).strip("-")
+    return shlex.join(["datakeep", "register", name if NAME.fullmatch(name) else "NAME", paths[0]])

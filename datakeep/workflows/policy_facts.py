@@ -180,12 +180,13 @@ class DataFacts:
         newest = self._newest(entry.dataset)
         said = newest if newest and newest.content == entry.content else entry
         if get(said.manifest, "privacy.personal") in (None, "unknown"):
-            step = f"datakeep update {entry.dataset} --privacy no -m 'decided' (or yes, or pseudonymised)"
+            step = f"say no, yes or pseudonymised: datakeep update {entry.dataset} --privacy no -m 'decided'"
             yield Objection("privacy", name, "whether it is personal data is not known", step)
         until = kept_until(said)
         if until is not None and until < self._now.date():
             step = f"datakeep audit dataset:{name}"
-            yield Objection("expired", name, f"its data was to be kept until {until} only", step)
+            by = f", as {said.dataset}@{said.version} says" if said is not entry else ""
+            yield Objection("expired", name, f"its data was to be kept until {until} only{by}", step)
 
     def of_privacy(self, name: str, version: str) -> tuple[Objection, ...]:
         """Of all that is to be said against a version, what holds for each copy of its files too."""

@@ -110,6 +110,12 @@ def bad(world):
         "models/learned/v1.yaml": record(
             world, "learned", "good@v2", only, artifacts=[{"path": "m.bin", "sha256": "1" * 64, "size_bytes": 3}]
         ),
+        "models/scored/v1.yaml": record(
+            world, "scored", "good@v2", only,
+            artifacts=[
+                {"path": one, "sha256": "2" * 64, "size_bytes": 300} for one in ("metrics.json", "test_score.csv")
+            ],
+        ),
         "models/crashed/v1.yaml": record(world, "crashed", "good@v2", both, status="failed", failure="exit code 1"),
         "models/stray/v1.yaml": record(
             world, "stray", "good@v2", train, undeclared=[{"path": "/tmp/x.csv"}], undeclared_count=3
@@ -145,25 +151,30 @@ def test_each_fault_is_one_complaint_with_its_models_and_what_to_type(bad):
         ("test-read", "good@v2"): ["peeked@v1"],
     }
     assert all(one["next"] for one in data["complaints"])
-    assert (data["models"], data["failed_trainings"]) == (12, 1)
+    steps = {one["kind"]: one["next"] for one in data["complaints"]}
+    first, all_files = steps["undeclared"].split("; ")
+    assert first == "register it, and name it with --uses: datakeep register x /tmp/x.csv"
+    assert all_files == "all files: datakeep audit model:stray@v1"
+    assert steps["test-split"] == "train on another split; what it read: datakeep audit model:learned@v1"
+    assert (data["models"], data["failed_trainings"]) == (13, 1)
     assert data["not_observed"] == ["blind@v1"]
     assert data["files_not_known"] == ["blind@v1"]
 
 
 def test_runs_that_read_the_test_split_are_counted_failed_ones_too(bad):
     (reads,) = policy(bad)["test_splits"]
-    # peeked, learned, crashed and evaluation; what blind read is not known.
-    assert (reads["dataset"], reads["splits"], reads["runs_reading"]) == ("good", ["test"], 4)
+    # peeked, learned, scored, crashed and evaluation; what blind read is not known.
+    assert (reads["dataset"], reads["splits"], reads["runs_reading"]) == ("good", ["test"], 5)
     assert reads["runs_not_known"] == 1
     shown = bad.calls.datakeep("audit", "--policy", cwd=bad.keep, code=3).out
     for words in (
-        "recorded runs that read a test split:", "good  test  read by 4 of 11 runs, and perhaps by 1 more",
+        "recorded runs that read a test split:", "good  test  read by 5 of 12 runs, and perhaps by 1 more",
         "trained on a test split:",
         "! good@v2: it read the test split (test) and no other data, and left a model",
         "read a test split beside other data: trained on it, or only scored:",
         "! good@v2: the run that made it read the test split (test) too, to score or to train: nobody can tell",
         "it read 3 files that no dataset declares, such as",
-        "models: peeked@v1", "10 complaints; 8 of 12 models concerned (1 failed training left out)",
+        "models: peeked@v1", "10 complaints; 8 of 13 models concerned (1 failed training left out)",
         "their data they read is not fully known: blind@v1",
     ):  # fmt: skip
         assert words in shown, words

@@ -107,6 +107,11 @@ def test_rows_and_policy_and_the_page_know_of_copies(copied, tmp_path):
         model for one in data["complaints"] if one["kind"] == "test-read" for model in one["models"]
     }
     assert [one["runs_reading"] for one in data["test_splits"]] == [1]
+    (told,) = [
+        one for one in data["complaints"] if (one["kind"], one["about"]) == ("undeclared", "copies@v1")
+    ]
+    assert told["next"].startswith("declare it in the next run: --uses orders@v1; ")
+    assert "has the bytes of orders@v1:" in told["what"]
     page = tmp_path / "page.html"
     copied.aiko.datakeep("audit", "orders@v2:test/t.csv", "--html", page, cwd=copied.keep)
     assert "the same bytes as orders@v2:test/t.csv" in page.read_text()
