@@ -19,6 +19,8 @@ from datakeep.cli.boundary import (
     EXIT_INCOMPLETE,
     EXIT_INTERRUPTED,
     EXIT_NO,
+    EXIT_NOT_EXECUTABLE,
+    EXIT_NOT_FOUND,
     EXIT_OF_RUN,
     EXIT_READER_GONE,
 )
@@ -58,6 +60,8 @@ _FIXED = {
     EXIT_INCOMPLETE: "the question could not be answered in full: something was not searched that may change the "
     "answer. It is no 'no'. The answer says what was not searched, and how to get it",
     EXIT_OF_RUN: "`datakeep run` only: datakeep's own failure, whatever it is; a training's own code is passed on",
+    EXIT_NOT_EXECUTABLE: "`datakeep run` only: its command cannot be executed; a training's own 126 is passed on",
+    EXIT_NOT_FOUND: "`datakeep run` only: its command is not there; a training's own 127 is passed on",
     EXIT_INTERRUPTED: "interrupted (Ctrl-C); nothing was recorded, run the same command again. By SIGTERM it is 143, "
     "by SIGHUP 129: the same is cleaned up and said",
     EXIT_READER_GONE: "nobody reads the output any more (`| head`); nothing is said, as of git and most others",

@@ -11,7 +11,7 @@ import click
 
 from datakeep.cli import interrupts
 from datakeep.cli.printable import printable, printable_json
-from datakeep.core.errors import DatakeepError, Unsupported
+from datakeep.core.errors import CommandNotExecutable, CommandNotFound, DatakeepError, Unsupported
 from datakeep.core.interrupts import interrupt_within, is_interrupted
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ EXIT_READER_GONE = 141
 _ENDED = frozenset({EXIT_INTERRUPTED, 128 + 15, 128 + 1})
 #: Every failure of `datakeep run` itself, so that all others are the training's.
 EXIT_OF_RUN = 125
+#: But for these two, of which a shell says the same, as of a program within the training.
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+_OF_ITS_COMMAND = {
+    CommandNotFound.id(): EXIT_NOT_FOUND,
+    CommandNotExecutable.id(): EXIT_NOT_EXECUTABLE,
+}
 _RUN = "run"
 #: More lines than this of one error are a count on the terminal; ``--json`` has all.
 SHOWN_THINGS = 10
@@ -43,8 +50,10 @@ class _Way:
     as_json: bool
     fails_with: int | None
 
-    def code_of(self, code: int) -> int:
-        return code if self.fails_with is None or code in _ENDED else self.fails_with
+    def code_of(self, code: int, id: str = "") -> int:
+        if self.fails_with is None or code in _ENDED:
+            return code
+        return _OF_ITS_COMMAND.get(id, self.fails_with)
 
 
 def _way(argv: Sequence[str]) -> _Way:
@@ -178,7 +187,7 @@ def _fault(error: Exception, *, way: _Way) -> int:
 
 
 def _report(id: str, code: int, what: str, next_step: str, things: Sequence[str] = (), *, way: _Way) -> int:
-    code = way.code_of(code)
+    code = way.code_of(code, id)
     if way.as_json:
         error = {"id": id, "exit_code": code, "what": what, "things": list(things), "next": next_step}
         click.echo(printable_json({"error": error}))

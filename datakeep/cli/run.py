@@ -69,7 +69,8 @@ def command(
 
     Each dataset is given as a read-only, verified folder: {NAME} in the command, and DATAKEEP_DATA_<NAME>.
     The training keeps its own environment, network and terminal. Its exit code is passed on (128 + signal);
-    125 is a failure of datakeep's own. One that fails is recorded as failed.
+    125 is a failure of datakeep's own, 127 and 126 a command that is not there or cannot be executed. One that
+    fails is recorded as failed.
 
     \b
     Example:
@@ -104,7 +105,7 @@ def _lines(done: Done, root: Path) -> Iterator[str]:
     """On the error output: the standard output is the training's."""
     if done.nothing_ran:
         code = done.ended.exit_code
-        yield f"nothing was recorded: the command could not be started, {done.nothing_ran} (exit code {code})"
+        yield f"nothing was recorded: {done.nothing_ran} (exit code {code})"
         return
     if done.recorded is None:
         yield "interrupted; nothing was recorded: run the same command again"

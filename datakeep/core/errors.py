@@ -193,6 +193,14 @@ class ProgramMissing(DatakeepError):
     exit_code = 25
 
 
+class CommandNotFound(ProgramMissing):
+    """The command of `datakeep run`, or its interpreter, is not there. Its exit code is a shell's, 127."""
+
+
+class CommandNotExecutable(ProgramMissing):
+    """The command of `datakeep run` is there, and cannot be executed. Its exit code is a shell's, 126."""
+
+
 class SecretFound(DatakeepError):
     """A password or token stands where it would be written down."""
 

@@ -16,28 +16,40 @@ if TYPE_CHECKING:
 
 SCRIPT = re.compile(r"\.(?:py|pyw|sh|bash|R|r|jl|lua|ipynb|js|ts|pl|rb)$")
 _INTERPRETER = re.compile(r"(?:python|pypy|Rscript|julia|node|perl|ruby|bash|sh|zsh)[\d.]*")
-#: As shells say it.
-_NOT_STARTED = {126: "its program cannot be executed", 127: "its program was not found"}
+#: What a shell ends with where its last command cannot be executed, or is not there.
+_AS_A_SHELL = frozenset({126, 127})
 
 
-def nothing_ran(seen: Seen) -> str:
+def nothing_ran(seen: Seen, *, started: bool) -> str:
     """Why nothing was trained, in words; empty where something was, or may have been.
 
     A shell ends with the same exit code where the last of many steps was not found, so what was seen decides: a
-    command that read data or code, or left a file, ran.
+    command that read data or code, or left a file, ran. Whether it read what was piped to it nobody saw: it may have.
+
+    Args:
+        seen: What is known of it.
+        started: Whether its program could be run at all.
     """
+    if not started:
+        return "the command could not be started"
     missing = _missing_script(seen.argv)
-    why = _NOT_STARTED.get(seen.exit_code or 0) or (f"there is no file {missing}" if missing else "")
-    if not seen.failure or not why:
+    if not seen.failure or not (missing or seen.exit_code in _AS_A_SHELL):
         return ""
     left = seen.out is not None and seen.out.is_dir() and any(seen.out.iterdir())
-    return "" if left or _may_have_read(seen, is_missing=bool(missing)) else why
+    if left or _may_have_read(seen, is_missing=bool(missing)):
+        return ""
+    if missing:
+        return f"the command could not be started, there is no file {missing}"
+    none_left = ", and none was left in --out" if seen.out else ""
+    return f"the command ended with {seen.exit_code}; no file of data or code was seen read{none_left}"
 
 
 def _may_have_read(seen: Seen, *, is_missing: bool) -> bool:
     read = seen.read
     if read is None or read.is_torn or (seen.observed.by != "strace" and not is_missing):
         return True  # what a shell opened, the hook does not see
+    if not is_missing and (seen.observed.standard_input or seen.observed.pipes):
+        return True
     kinds = inputs.classify(read.paths, places_of(seen, read.paths))
     return bool(kinds.undeclared or kinds.code or any(kinds.datasets.values()))
 

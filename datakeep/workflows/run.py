@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import AccessDenied, AlreadyExists, ProgramMissing, UnknownName, UsageError
+from datakeep.core.errors import AccessDenied, AlreadyExists, UnknownName, UsageError
 from datakeep.core.names import NAME, VERSION, check_name, environment_variable, nearest
 from datakeep.lineage import records
 from datakeep.repository.code import work_tree
@@ -26,6 +25,7 @@ from datakeep.workflows.observing import seen as paths_seen
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.rooms import own_room
+from datakeep.workflows.run_program import program_of
 from datakeep.workflows.run_record import Script, Seen, failure_of, record_of, resources_of
 from datakeep.workflows.tracked import Mark, begin
 from datakeep.workflows.written_once import tampered
@@ -81,7 +81,7 @@ class Done:
     Attributes:
         ended: How the training ended.
         recorded: Where its record is; None if it was interrupted, or nothing was run.
-        nothing_ran: Why there is no record, where the command could not be started; empty where there is one.
+        nothing_ran: Why there is no record, in words, where no training was seen; empty where there is one.
         given: The data that it was given.
     """
 
@@ -104,7 +104,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         UsageError, UnknownName: Of the model, the datasets, the base models or the command.
         AlreadyExists: Of the folder for its files.
         AccessDenied: Whoever runs it has departed.
-        ProgramMissing: Its program does not exist.
+        CommandNotFound, CommandNotExecutable: Its program cannot be started.
         DamagedBytes, StoreUnreachable: The data cannot be had as registered.
         TrackerMissing: An MLflow server is named, and its client is not installed.
     """
@@ -145,7 +145,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         if ended.interrupted and ended.exit_code:
             return Done(ended, None, tuple(given))
         seen = _seen(order, given, bases, place, script, watching, ended, room)
-        if why := nothing_ran(seen):
+        if why := nothing_ran(seen, started=ended.started):
             return Done(ended, None, tuple(given), why)
         seen.printed = lines.found
         record, beside = record_of(keep, seen, who.email)
@@ -197,21 +197,6 @@ def _own_code() -> list[str]:
     """The modules of datakeep, of which MLflow loads one; its samples are data like any other."""
     package = Path(__file__).resolve().parents[1]
     return [str(path) for path in package.iterdir() if path.name != "samples"]
-
-
-def program_of(name: str, environment: Mapping[str, str]) -> str:
-    """The path of a program as the user's shell would find it.
-
-    Raises:
-        ProgramMissing: There is none.
-    """
-    found = shutil.which(name, path=environment.get("PATH", os.defpath))
-    if found is None:
-        raise ProgramMissing(
-            f"the training's program {name!r} cannot be found, or is not executable",
-            next_step="activate its environment, or name its path: datakeep run … -- /path/to/python train.py",
-        )
-    return os.path.abspath(found) if "/" in name else found  # noqa: PTH100  (a link is the program's name)
 
 
 def base_records(keep: Keep, names: Sequence[str]) -> list[ModelRecord]:

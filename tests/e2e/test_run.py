@@ -490,7 +490,6 @@ def test_names_that_no_terminal_shows_are_escaped_and_the_record_is_read_again(c
         (("--base", "resnet@v1"), ("true",), "no record of a base model 'resnet@v1'"),
         (("--out", "train.py"), ("true",), "is a file"),
         (("--out", "."), ("true",), "not empty"),
-        ((), ("no-such-program",), "cannot be found"),
         ((), ("cat", "{mani}"), "nothing says what {mani} is"),
         ((), ("cat", "--data={dta}"), "nothing says what {dta} is"),
         (("--nonsense",), ("true",), "no such option"),
@@ -502,6 +501,11 @@ def test_failures_of_datakeeps_own_are_125(code: Code, options, command, said) -
     assert said in ran.data["error"]["what"].lower() or said in ran.data["error"]["what"]
     assert ran.data["error"]["exit_code"] == 125
     assert set(code.folder.iterdir()) == before
+
+
+def test_a_program_that_is_not_there_ends_with_127_as_in_a_shell(code: Code) -> None:
+    error = code.run(command=("no-such-program",), code=127).data["error"]
+    assert (error["id"], error["exit_code"]) == ("command-not-found", 127)
 
 
 def test_a_place_that_is_not_known_is_told_by_its_neighbours(code: Code) -> None:

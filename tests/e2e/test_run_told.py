@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -286,6 +287,7 @@ def test_undeclared_inputs_that_differ_are_named_and_code_is_code(place: Place) 
     ("command", "code"),
     [
         (("bash", "-c", "no-such-program-at-all"), 127),
+        (("bash", "-c", 'ls "$DATAKEEP_DATA_TAB"; exit 126'), 126),
         (("python", "trian.py"), 2),
         (("bash", "./not-there.sh"), 127),
     ],
@@ -297,8 +299,60 @@ def test_a_command_that_cannot_be_started_leaves_no_record(
     assert ran.data["record"] is None
     argv = ("-C", place.world.keep, "run", "--model", "typo", "--uses", "tab", "--", *command)
     said = place.world.aiko.datakeep(*argv, cwd=place.folder, code=code).err
-    assert f"the command could not be started, {ran.data['nothing_ran']} (exit code {code})" in said
+    told = ran.data["nothing_ran"].removesuffix(", and none was left in --out")  # the second has no --out
+    assert f"nothing was recorded: {told} (exit code {code})" in said
+    missing = "the command could not be started, there is no file"
+    ended = (
+        f"the command ended with {code}; no file of data or code was seen read, and none was left in --out"
+    )
+    assert ran.data["nothing_ran"].startswith(ended if "-c" in command else missing)
     assert place.versions("typo") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("#!/no/such/interpreter -x\n", 127, "names an interpreter that is not there: /no/such/interpreter"),
+        ("#!/bin/sh\r\necho\r\n", 127, "is not there: /bin/sh: its first line ends in CR LF"),
+        ("#! /tmp\n", 126, "names an interpreter that cannot be executed: /tmp"),
+        ("echo hello\n", 126, "has no #! line"),
+        (None, 126, "is not executable"),
+    ],
+)
+def test_a_script_that_nothing_can_run_ends_as_in_a_shell_and_leaves_no_record(
+    place: Place, text: str | None, code: int, said: str
+) -> None:
+    script = place.folder / "started.sh"
+    script.write_text(text or "#!/bin/sh\n")
+    script.chmod(0o755 if text else 0o644)
+    error = place.run("unstarted", "./started.sh", code=code).data["error"]
+    assert said in error["what"]
+    assert (error["exit_code"], place.versions("unstarted")) == (code, [])
+    assert place.world.aiko.run("sh", "-c", "./started.sh", cwd=place.folder, code=None).code in {code, 0}
+
+
+def test_what_was_piped_in_may_have_been_read(place: Place) -> None:
+    datakeep = [
+        sys.executable,
+        "-m",
+        "datakeep",
+        "-C",
+        str(place.world.keep),
+        "run",
+        "--json",
+        "--model",
+        "piped",
+    ]
+    done = subprocess.run(
+        [*datakeep, "--", "bash", "-c", "cat > /dev/null; exit 127"],
+        input=b"1,2\n",
+        env=place.world.aiko.env,
+        cwd=place.folder,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 127
+    assert json.loads(done.stdout)["record"]["exit_code"] == 127
 
 
 @pytest.mark.parametrize("what", ["$DATAKEEP_DATA_TAB/a.csv", "more.csv", "step.sh"])
