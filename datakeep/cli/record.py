@@ -190,7 +190,8 @@ def _answer(recorded: Recorded, root: Path) -> Answer:
         "not_pushed": recorded.not_pushed or None,
     }
     if not recorded.is_new:
-        by = f", handed in by {recorded.record.handed_in_by}" if recorded.record.handed_in_by else ""
+        by = f", declared by {recorded.record.recorded_by}" if recorded.record.origin == "declared" else ""
+        by += f", handed in by {recorded.record.handed_in_by}" if recorded.record.handed_in_by else ""
         lines = [f"already there: {recorded.label}{by}", f"next: datakeep audit model:{recorded.label}"]
         return Answer({**data, "created": False}, lines)
     return Answer(data, list(record_lines(recorded, root)))

@@ -1,8 +1,12 @@
-"""Days that somebody states: a bare year is none, and neither is any other number, which would count seconds."""
+"""Days that somebody states: year, month and day, and nothing that could be taken for another one.
+
+A bare year is none, and neither is any other number, which would count seconds.
+"""
 
 from __future__ import annotations
 
 import re
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile, UsageError
@@ -14,31 +18,50 @@ if TYPE_CHECKING:
 _DAYS = re.compile(
     r"source\.(?:extracted_at|valid_from|valid_to)|privacy\.retention_until|caveats\.(?:since|until)"
 )
+#: Those that hold a day alone: of a time of day nobody would take notice.
+_NO_TIME = frozenset({"privacy.retention_until"})
+#: Those that an option takes away again, by this word.
+_MAY_BE_NONE = frozenset({"privacy.retention_until"})
+_NONE = "none"
 _ENDS = ("_to", "until")
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
+_FORM = "YYYY-MM-DD"
+_ISO = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[Tt ].+)?")
+_YEAR = re.compile(r"[12]\d{3}")
+#: What can mean one day only: the year first, or a day before the month with points between.
+_MEANT = (
+    re.compile(r"(?P<y>[12]\d{3})(?P<m>\d{2})(?P<d>\d{2})"),
+    re.compile(r"(?P<y>[12]\d{3})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})"),
+    re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>[12]\d{3})"),
+)
 
 
-def check_day(option: str, path: str, value: Any) -> None:
-    """Refuse what an option states for the dotted field ``path``, if that is to be a day and is a number.
+def day_of(option: str, path: str, value: Any) -> Any:
+    """What an option states for the dotted field ``path``: None where it takes a day away.
 
     Raises:
-        UsageError: It is.
+        UsageError: The field is to be a day, and this is none; says what is wanted, made of it if it means one day.
     """
-    if _DAYS.fullmatch(path) and _is_number(value):
-        day = _meant(path, value)
-        raise UsageError(f"{option} {value} is no day, as {day} is", next_step=f"write {option} {day}")
+    if not _DAYS.fullmatch(path):
+        return value
+    if path in _MAY_BE_NONE and str(value).strip().lower() == _NONE:
+        return None
+    if fault := _fault(path, value):
+        wanted = _meant(path, value) or _FORM
+        away = f"; {option} {_NONE} takes it away" if path in _MAY_BE_NONE else ""
+        raise UsageError(f"{option} {str(value)!r} {fault}", next_step=f"write {option} {wanted}{away}")
+    return value.strip() if isinstance(value, str) else value
 
 
 def check_days(document: Mapping[str, Any], *, what: str) -> None:
-    """Refuse a manifest in which a day is a number; ``what`` is its file.
+    """Refuse a manifest in which a day is written in another way; ``what`` is its file.
 
     Raises:
         InvalidFile: It has such ones; lists all.
     """
     things = [
-        f"{path} is {value}, which is no day: write year, month and day, as {_meant(path, value)}"
+        f"{path} is {value}, which {fault}: write year, month and day, as {_meant(path, value) or _FORM}"
         for path, value in _fields(document)
-        if _DAYS.fullmatch(path) and _is_number(value)
+        if _DAYS.fullmatch(path) and (fault := _fault(path, value))
     ]
     if things:
         raise InvalidFile(f"{what}: {things[0]}", next_step=f"correct {what}", things=things)
@@ -53,14 +76,33 @@ def _fields(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
                 yield f"{above}{name}", item
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, str):
-        return bool(_NUMBER.fullmatch(value.strip()))
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _fault(path: str, value: Any) -> str:
+    """What is wrong with a day; empty if nothing is."""
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return ""
+    text = value.isoformat() if isinstance(value, datetime) else str(value).strip()
+    if not _ISO.fullmatch(text) or not _is_there(text):
+        return "is no day"
+    return "is a moment, and the whole day counts" if path in _NO_TIME and len(text) > len(_FORM) else ""
+
+
+def _is_there(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _meant(path: str, value: Any) -> str:
-    """The first or the last day of what is probably a year."""
-    year = str(value).strip()
-    year = year if re.fullmatch(r"[12]\d{3}", year) else "2030"
-    return f"{year}-12-31" if path.endswith(_ENDS) else f"{year}-01-01"
+    """The day that is plainly meant, the first or the last one of a year; empty where that would be a guess."""
+    text = value.isoformat() if isinstance(value, datetime) else str(value).strip()
+    if _YEAR.fullmatch(text):
+        return f"{text}-12-31" if path.endswith(_ENDS) else f"{text}-01-01"
+    if (found := _ISO.fullmatch(text)) and _is_there(found[1]):
+        return found[1]
+    found = next((match for form in _MEANT if (match := form.fullmatch(text))), None)
+    if found is None:
+        return ""
+    day = f"{found['y']}-{int(found['m']):02}-{int(found['d']):02}"
+    return day if _is_there(day) else ""

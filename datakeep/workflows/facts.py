@@ -17,7 +17,7 @@ from datakeep.core.secrets import find_secret
 from datakeep.formats import yaml
 from datakeep.formats.base import is_after
 from datakeep.formats.manifest import Manifest, Personal, SourceKind
-from datakeep.workflows.days import check_day
+from datakeep.workflows.days import day_of
 from datakeep.workflows.splits import stated_splits
 
 if TYPE_CHECKING:
@@ -102,7 +102,11 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact("privacy.personal", "--privacy", "whether it holds personal data", "choice", get_args(Personal)),
     Fact("privacy.basis", "--privacy-basis", "on what basis personal data is kept"),
-    Fact("privacy.retention_until", "--retention-until", "the day until which it may be kept"),
+    Fact(
+        "privacy.retention_until",
+        "--retention-until",
+        "the day until which it may be kept, as 2031-12-31; none takes it away",
+    ),
     Fact("privacy.decided_by", "--privacy-decided-by", "who decided that"),
     Fact("license", "--license", "the licence, such as CC0-1.0 or internal"),
     Fact("access.how", "--access", "how a colleague gets access"),
@@ -207,8 +211,7 @@ def _checked(fact: Fact, given: Any) -> Any:
         UsageError, InvalidFile: It cannot.
         SecretFound: It holds a password or token.
     """
-    value = value_of(fact, given)
-    check_day(fact.option, fact.path, value)
+    value = day_of(fact.option, fact.path, value_of(fact, given))
     alone: dict[str, Any] = {"format": Manifest.format_line(), "name": "name", "backend": "git"}
     put(alone, fact.path, value)
     check_writable(alone)

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
-from datakeep.core.names import check_name
+from datakeep.core.names import check_name, version_number
 from datakeep.core.secrets import find_secret, guarded, strip_url
 from datakeep.formats.base import COMMIT
 from datakeep.formats.model import Artifact, ModelCode, ModelEnvironment, ModelInput, ModelRecord, Resources
 from datakeep.formats.yaml import showable_path
+from datakeep.lineage.records import all_records
 from datakeep.store.hashing import hash_file
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.run import base_records
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datakeep.repository.identity import Identity
+    from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.recording import Recorded
 
@@ -50,7 +52,7 @@ class Declared:
 
 
 def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
-    """What is said is in the keep, as declared by ``who``.
+    """What is said is in the keep, as declared by ``who``; nothing is written if the same was declared already.
 
     Raises:
         UsageError: The name is none, two files have one name, or neither data nor base model is named.
@@ -83,7 +85,22 @@ def record(keep: Keep, said: Declared, who: Identity) -> Recorded:
         recorded_by=who.email,
         unknown=[f"whether all this is so: {who.email} declared it, and nothing was observed", "seed", "gpu"],
     )
-    return publish_or_keep(keep, made, {}, who, trained=False)
+    return publish_or_keep(keep, made, {}, who, trained=False, known_as=_declared_already)
+
+
+def _declared_already(tree: KeepTree, record: ModelRecord) -> ModelRecord | None:
+    """The oldest record in which somebody, whoever it was, declared the very same of the same files."""
+    found = (one for one in all_records(tree, record.model).records if one.origin == "declared")
+    return next(iter(sorted((one for one in found if _said(one) == _said(record)), key=_number)), None)
+
+
+def _said(record: ModelRecord) -> tuple[object, ...]:
+    files = {(one.path, one.sha256) for one in record.artifacts}
+    return files, record.inputs, record.base_models, record.code, dict(record.metrics)
+
+
+def _number(record: ModelRecord) -> int:
+    return version_number(record.version)
 
 
 def require_code(said: Declared) -> None:

@@ -22,7 +22,7 @@ from datakeep.repository.faults import os_fault
 from datakeep.repository.keep import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from datakeep.repository.identity import Identity
     from datakeep.repository.keep_tree import KeepTree
@@ -62,7 +62,12 @@ class Recorded:
 
 
 def publish(
-    keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity, *, once: bool = False
+    keep: Keep,
+    record: ModelRecord,
+    beside: Mapping[str, bytes],
+    who: Identity,
+    *,
+    known_as: Callable[[KeepTree, ModelRecord], ModelRecord | None] = lambda _tree, _record: None,
 ) -> Recorded:
     """The record is the next version of its model, committed and pushed.
 
@@ -71,7 +76,7 @@ def publish(
         record: Its version is settled now.
         beside: Files that belong to it, by path relative to its folder (``models/churn/v7/``).
         who: Who commits.
-        once: Whether the very same record, by whomever it was handed in, is left as it is.
+        known_as: Finds a record of the keep that says the same; it is left as it is, and nothing is added.
 
     Raises:
         DatakeepError: It could not be; then nothing is in the keep, here or there.
@@ -80,7 +85,7 @@ def publish(
     made, known = [record], [False]
 
     def change(tree: KeepTree) -> Change:
-        there = _same(tree, record) if once else None
+        there = known_as(tree, record)
         known[:] = [there is not None]
         if there is not None:
             made[:] = [there]
@@ -120,7 +125,13 @@ def readable(record: ModelRecord) -> ModelRecord:
 
 
 def publish_or_keep(
-    keep: Keep, record: ModelRecord, beside: Mapping[str, bytes], who: Identity, *, trained: bool = True
+    keep: Keep,
+    record: ModelRecord,
+    beside: Mapping[str, bytes],
+    who: Identity,
+    *,
+    trained: bool = True,
+    known_as: Callable[[KeepTree, ModelRecord], ModelRecord | None] = lambda _tree, _record: None,
 ) -> Recorded:
     """As :func:`publish`; where that fails, the record is in a file of the current folder: no work is lost.
 
@@ -130,6 +141,7 @@ def publish_or_keep(
         beside: As for :func:`publish`.
         who: Who commits.
         trained: Whether a training of this moment is what is recorded, and not what somebody declares.
+        known_as: As for :func:`publish`.
 
     Raises:
         NoSpace, AccessDenied: The file cannot be written either.
@@ -137,7 +149,7 @@ def publish_or_keep(
     """
     record = readable(record)
     try:
-        return publish(keep, record, beside, who)
+        return publish(keep, record, beside, who, known_as=known_as)
     except DatakeepError as error:
         when = re.sub(r"[^0-9TZ]", "", (record.recorded_at or "").replace("+00:00", "Z"))
         file = Path(f"{record.model}-{when}{_SUFFIX}")
@@ -198,7 +210,7 @@ def hand_in(keep: Keep, file: Path, who: Identity) -> Recorded:
         record = record.model_copy(update={"handed_in_by": who.email})
     keep.refresh()
     known = _same(keep.tree, readable(record))
-    return Recorded(known, is_new=False) if known else publish(keep, record, beside, who, once=True)
+    return Recorded(known, is_new=False) if known else publish(keep, record, beside, who, known_as=_same)
 
 
 def _same(tree: KeepTree, record: ModelRecord) -> ModelRecord | None:

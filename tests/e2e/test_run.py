@@ -814,6 +814,14 @@ def test_a_base_model_is_followed_and_a_declared_one_is_shown_as_declared(code: 
     said = aiko.datakeep("audit", "model:m", cwd=keep).out
     assert "base model:" in said
     assert "many@v1" in said
+    again = aiko.datakeep(
+        "record", "resnet", weights, "--used", "many@v1", "--metric", "top1=0.76", cwd=keep
+    ).out
+    assert "already there: resnet@v1, declared by aiko@corp.example" in again
+    other = aiko.datakeep(
+        "record", "resnet", weights, "--used", "many@v1", "--metric", "top1=0.77", cwd=keep
+    ).out
+    assert "model resnet@v2 is recorded" in other
     aiko.datakeep("record", "resnet", weights, cwd=keep, code=2)
     aiko.datakeep("record", "resnet", weights, "--used", "many", "--code-commit", "abc", cwd=keep, code=2)
     aiko.datakeep("record", "resnet", code.folder, "--used", "many", cwd=keep, code=16)

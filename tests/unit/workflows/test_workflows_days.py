@@ -1,4 +1,4 @@
-"""A year is no day: it is refused where it is stated, and what was stated once is its first day or its last."""
+"""A year is no day, nor is another form: refused where it is stated; what was stated once is its first or last day."""
 
 from __future__ import annotations
 
@@ -19,35 +19,57 @@ from datakeep.workflows.retention import kept_until
     [
         ("privacy.retention_until", "2020", "--retention-until 2020-12-31"),
         ("source.valid_from", " 2020", "--valid-from 2020-01-01"),
-        ("source.extracted_at", "1577836800", "--extracted-at 2030-01-01"),
+        ("source.extracted_at", "1577836800", "--extracted-at YYYY-MM-DD"),
+        ("privacy.retention_until", "20261231", "--retention-until 2026-12-31"),
+        ("privacy.retention_until", "2026-2-3", "--retention-until 2026-02-03"),
+        ("privacy.retention_until", "31.12.2026", "--retention-until 2026-12-31"),
+        ("privacy.retention_until", "2026/12/31", "--retention-until 2026-12-31"),
+        ("privacy.retention_until", "2026-11-27T04:00:00", "--retention-until 2026-11-27"),
+        ("privacy.retention_until", "31/12/2026", "--retention-until YYYY-MM-DD"),  # may be read in two ways
+        ("privacy.retention_until", "20260231", "--retention-until YYYY-MM-DD"),
+        ("privacy.retention_until", "2026-02-31", "--retention-until YYYY-MM-DD"),
+        ("privacy.retention_until", "never", "--retention-until YYYY-MM-DD"),
+        ("privacy.retention_until", "", "--retention-until YYYY-MM-DD"),
     ],
 )
-def test_a_number_is_refused_where_an_option_states_it(path: str, stated: str, day: str) -> None:
+def test_what_is_no_day_is_refused_and_none_is_made_up(path: str, stated: str, day: str) -> None:
     with pytest.raises(UsageError) as refused:
         facts.state({}, {path: stated})
-    assert refused.value.next_step == f"write {day}"
+    away = "; --retention-until none takes it away" if path == "privacy.retention_until" else ""
+    assert refused.value.next_step == f"write {day}{away}"
+    assert f"{stated!r} is " in refused.value.what
 
 
 @pytest.mark.parametrize("day", ["2020-01-31", "2020-01-31T10:00:00+09:00", "2020-01-31 10:00"])
 def test_a_day_and_a_moment_are_none(day: str) -> None:
     document: dict[str, Any] = {}
-    facts.state(document, {"privacy.retention_until": day})
+    facts.state(document, {"source.extracted_at": day})
     check_days(document, what="x.yaml")
-    assert document == {"privacy": {"retention_until": day}}
+    assert document == {"source": {"extracted_at": day}}
 
 
-def test_all_numbers_of_a_manifest_file_are_named() -> None:
+def test_a_day_until_which_data_may_be_kept_is_taken_away_by_none() -> None:
+    document: dict[str, Any] = {"privacy": {"personal": "yes", "retention_until": "2020-01-31"}}
+    facts.state(document, {"privacy.retention_until": "none"})
+    check_days(document, what="x.yaml")
+    assert document == {"privacy": {"personal": "yes", "retention_until": None}}
+
+
+def test_all_that_is_no_day_in_a_manifest_file_is_named() -> None:
     stated: dict[str, Any] = {
         "source": {"valid_to": 2020, "rows": 5, "parameters": {"until": 2020}},
         "caveats": [{"what": "x", "since": "2019", "until": "2020-01-01"}],
+        "privacy": {"retention_until": "1.2.2031"},
     }
     with pytest.raises(InvalidFile) as refused:
         check_days(stated, what="m.yaml")
     assert [one.split(",")[0] for one in refused.value.things] == [
         "source.valid_to is 2020",
         "caveats.since is 2019",
+        "privacy.retention_until is 1.2.2031",
     ]
     assert str(refused.value.things[0]).endswith("as 2020-12-31")
+    assert str(refused.value.things[2]).endswith("as 2031-02-01")
 
 
 @pytest.mark.parametrize("year", ["2020", 2020])
