@@ -51,6 +51,10 @@ def _code(found: ModelDiff) -> int:
 
 def _lines(found: ModelDiff, *, fetch: bool) -> Iterator[str]:
     yield click.style(f"{found.old.label} → {found.new.label}", bold=True)
+    for record, also in zip((found.old, found.new), found.also, strict=True):
+        if also:
+            others = ", ".join(also)
+            yield f"other records have the same file as {record.label}: {others}; name one of them to compare it"
     if found.is_one_record:
         yield "the same record"
         return
@@ -140,6 +144,7 @@ def _data(found: ModelDiff) -> dict[str, Any]:
         "changed": list(found.causes),
         "known": found.is_same or found.differs or found.is_one_record,
         "files": list(found.files),
+        "same_file": {"old": list(found.also[0]), "new": list(found.also[1])},
         "sections": {
             section.name: {
                 "changed": list(section.changed),

@@ -32,6 +32,12 @@ def comparison_lines(found: Comparison, old: str, new: str) -> Iterator[str]:
     """
     if found.same:
         yield f"same content: {old} and {new} have the same {counted(found.old_rows, 'row')}, {_how(found)}"
+    elif _only_types(found):
+        count = counted(len(found.types_changed), "column")
+        yield (
+            f"the types differ in {count}, and no value does: {old} and {new} have the same "
+            f"{counted(found.old_rows, 'row')}"
+        )
     else:
         yield f"the content differs: {old} has {counted(found.old_rows, 'row')}, {new} {found.new_rows:,}"
     if found.why_by_row:
@@ -42,6 +48,11 @@ def comparison_lines(found: Comparison, old: str, new: str) -> Iterator[str]:
         return
     yield from _column_lines(found)
     yield from _row_lines(found)
+
+
+def _only_types(found: Comparison) -> bool:
+    same_rows = not (found.added or found.removed or found.changed) and found.old_rows == found.new_rows
+    return same_rows and not (found.columns_added or found.columns_removed) and bool(found.types_changed)
 
 
 def rows_lines(found: Comparison) -> Iterator[str]:

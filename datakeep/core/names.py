@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from datakeep.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 VERSION = re.compile(r"v[1-9][0-9]{0,8}")
+#: So many are named one by one.
+_FEW_VERSIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +84,8 @@ def environment_variable(name: str) -> str:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that ``word`` was probably meant to be, or None."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+
+
+def some_versions(versions: Sequence[str]) -> str:
+    """Which versions there are, in a few words: ``v1, v2``; of more than five the first and the last, ``v1 … v6``."""
+    return ", ".join(versions) if len(versions) <= _FEW_VERSIONS else f"{versions[0]} … {versions[-1]}"

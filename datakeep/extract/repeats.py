@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datakeep.core.errors import NoSpace
 
@@ -14,8 +14,15 @@ _MEMORY = "512MiB"
 _THREADS = 4
 
 
-def repeated(files: Sequence[Path], columns: Sequence[str], scratch: Path) -> int:
-    """How many combinations of values stand in more than one row, or have a NULL in them.
+class Repeated(NamedTuple):
+    """Why columns are no key: combinations of values that several rows have, and rows with a NULL in one of them."""
+
+    in_several: int
+    with_null: int
+
+
+def repeated(files: Sequence[Path], columns: Sequence[str], scratch: Path) -> Repeated:
+    """How many combinations of values stand in more than one row, and how many rows have a NULL in them.
 
     Args:
         files: Parquet, of one schema.
@@ -48,14 +55,15 @@ def repeated(files: Sequence[Path], columns: Sequence[str], scratch: Path) -> in
         with duckdb.connect(":memory:", config=settings) as database:
             database.register("keys", reader)
             found = database.execute(
-                f"SELECT count(*) FROM (SELECT 1 FROM keys GROUP BY {by} HAVING count(*) > 1 OR {nulls})"
+                "SELECT count(*) FILTER (rows > 1 AND NOT is_null), coalesce(sum(rows) FILTER (is_null), 0)::BIGINT "
+                f"FROM (SELECT count(*) AS rows, {nulls} AS is_null FROM keys GROUP BY {by})"
             ).fetchone()
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
         raise NoSpace(
             f"whether {', '.join(columns)} is a key of the rows cannot be counted: {str(error).splitlines()[0]}",
             next_step="make room in the folder for temporary files, or set TMPDIR to one that has it",
         ) from error
-    return int(found[0]) if found else 0
+    return Repeated(*found) if found else Repeated(0, 0)
 
 
 def has_nulls(files: Sequence[Path], columns: Sequence[str]) -> bool:

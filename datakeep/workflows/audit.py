@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import UnknownName, UsageError
-from datakeep.core.names import NAME, VERSION, nearest
+from datakeep.core.names import NAME, VERSION, nearest, some_versions
 from datakeep.lineage import records
 from datakeep.lineage.same_bytes import EMPTY
 from datakeep.workflows import undeclared
@@ -114,7 +114,7 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
     if is_model and is_dataset and version and version not in (*models, *versions):
         raise UnknownName(
             f"neither the model {name} nor the dataset {name} has a version {version}: the model has "
-            f"{', '.join(models[-5:])}; the dataset has {', '.join(versions[-5:])}",
+            f"{some_versions(models)}; the dataset has {some_versions(versions)}",
             next_step=f"datakeep audit model:{name}@{models[-1]}, or datakeep audit dataset:{name}@{versions[-1]}",
         )
     if is_model and is_dataset and (version in models) != (version in versions):
@@ -237,15 +237,16 @@ def _by_sha256(
 
 
 def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
-    """What each record names as its data, where they do not name the same."""
-    named = {}
+    """What each record names as its data, where that is not the same: other contents, not other versions of them."""
+    named, contents = {}, set()
     for record in found:
         data = sorted({f"{one.dataset}@{one.version}" for one in record.inputs}) + sorted(record.base_models)
         besides = max(record.undeclared_count or 0, len(record.undeclared))
         data += [counted(besides, "undeclared file")] if besides else []
         failed = " (failed)" if record.status == "failed" else ""
         named[record.label + failed] = ", ".join(data) or "no data"
-    return tuple(f"{one}: {data}" for one, data in named.items()) if len({*named.values()}) > 1 else ()
+        contents.add((*sorted({one.content for one in record.inputs}), *sorted(record.base_models), besides))
+    return tuple(f"{one}: {data}" for one, data in named.items()) if len(contents) > 1 else ()
 
 
 def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
@@ -267,7 +268,7 @@ def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
         )
     if at and version not in versions:
         raise UnknownName(
-            f"the model {name} has no version {version}; it has {', '.join(versions[-5:])}",
+            f"the model {name} has no version {version}; it has {some_versions(versions)}",
             next_step=f"datakeep audit model:{name}@{versions[-1]}",
         )
     found = records.find_by_model(keep.tree, name, version or None)

@@ -90,7 +90,8 @@ class Metric:
 class ModelDiff:
     """The answer: what may have been changed, in reading order; metrics and model files are what came of it.
 
-    ``files`` names those files of the models that are not the same.
+    ``files`` names those files of the models that are not the same; ``also`` the other records of the old and of the
+    new file, where a file was named.
     """
 
     old: ModelRecord
@@ -99,6 +100,7 @@ class ModelDiff:
     sections: tuple[Section, ...]
     metrics: tuple[Metric, ...]
     files: tuple[str, ...] = ()
+    also: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -150,7 +152,7 @@ def audit_diff(keep: Keep, old: str, new: str, *, fetch: bool = False) -> ModelD
     Raises:
         UnknownName, InvalidFile: There is no such model, or its record cannot be read.
     """
-    before, after = record_named(keep, old), record_named(keep, new)
+    (before, also_before), (after, also_after) = record_named(keep, old), record_named(keep, new)
     datasets = dataset_changes(keep, before, after, fetch=fetch)
     sections = (
         _data(before, after, datasets),
@@ -160,7 +162,9 @@ def audit_diff(keep: Keep, old: str, new: str, *, fetch: bool = False) -> ModelD
         _environment(keep, before, after),
     )
     metrics = tuple(_metrics(before, after))
-    return ModelDiff(before, after, datasets, sections, metrics, tuple(_files(before, after)))
+    return ModelDiff(
+        before, after, datasets, sections, metrics, tuple(_files(before, after)), (also_before, also_after)
+    )
 
 
 def _shown(value: Any) -> str:

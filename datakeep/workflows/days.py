@@ -23,6 +23,7 @@ _NO_TIME = frozenset({"privacy.retention_until"})
 #: Those that an option takes away again, by this word.
 _MAY_BE_NONE = frozenset({"privacy.retention_until"})
 _NONE = "none"
+_MAY_BE_UNKNOWN = frozenset({"source.extracted_at"})
 _ENDS = ("_to", "until")
 _FORM = "YYYY-MM-DD"
 _ISO = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[Tt ].+)?")
@@ -45,7 +46,8 @@ def day_of(option: str, path: str, value: Any) -> Any:
         return value
     if path in _MAY_BE_NONE and str(value).strip().lower() == _NONE:
         return None
-    if fault := _fault(path, value):
+    fault = _fault(path, value)
+    if fault:
         wanted = _meant(path, value) or _FORM
         away = f"; {option} {_NONE} takes it away" if path in _MAY_BE_NONE else ""
         raise UsageError(f"{option} {str(value)!r} {fault}", next_step=f"write {option} {wanted}{away}")
@@ -78,7 +80,11 @@ def _fields(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
 
 def _fault(path: str, value: Any) -> str:
     """What is wrong with a day; empty if nothing is."""
-    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+    if (
+        value is None
+        or (path in _MAY_BE_UNKNOWN and value == "unknown")
+        or (isinstance(value, date) and not isinstance(value, datetime))
+    ):
         return ""
     text = value.isoformat() if isinstance(value, datetime) else str(value).strip()
     if not _ISO.fullmatch(text) or not _is_there(text):

@@ -68,12 +68,17 @@ def drop_false_key(
     if not keys or (is_certain_key(statement, tables, keys) and not has_nulls(files, keys)):
         return None
     with scratch() as folder:
-        count = repeated(files, keys, folder)
-    if not count:
+        found = repeated(files, keys, folder)
+    if not any(found):
         return None
     for name in keys:
         del columns[name]["key"]
     said = f"{', '.join(keys)}: a key of the table that it comes from, and none of these rows"
     way_out = "it is not recorded as their key, and reextract compares whole rows"
-    values = f"{counted(count, 'value')} of it {'stands' if count == 1 else 'stand'} in more than one, or lack a part"
+    told = []
+    if count := found.in_several:
+        told.append(f"{counted(count, 'value')} of it {'stands' if count == 1 else 'stand'} in more than one")
+    if count := found.with_null:
+        told.append(f"{'a part of it' if keys[1:] else 'it'} is NULL in {counted(count, 'row')}")
+    values = ", and ".join(told)
     return Note(f"{said}: {values}; {way_out}", said)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.core.errors import UnknownName
 from datakeep.core.names import nearest
 from datakeep.lineage import hashes
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from datakeep.lineage.index import Index
+
+
+#: So many versions that have a file are named.
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,9 @@ def no_such_file(reference: str, path: str, known: KnownFile) -> UnknownName:
     """The error for a file that no version asked about has; says where it is."""
     name = reference.partition("@")[0]
     if known.elsewhere:
-        shown = ", ".join(f"v{one}" for one in known.elsewhere[-5:])
+        shown = ", ".join(f"v{one}" for one in known.elsewhere[-_NAMED:])
+        if (more := len(known.elsewhere) - _NAMED) > 0:
+            shown += f" and {counted(more, 'earlier one')}"
         return UnknownName(
             f"no file {path!r} is in {reference}; it is in {shown}",
             next_step=f"datakeep audit {quote(f'{name}@v{known.elsewhere[-1]}:{path}')}",

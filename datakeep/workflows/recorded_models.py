@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import InvalidFile, UnknownName
-from datakeep.core.names import VERSION, nearest
+from datakeep.core.names import VERSION, nearest, some_versions, version_number
 from datakeep.lineage import records
 from datakeep.workflows.used_by import find_by_file, newest_of
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
 
 
-def record_named(keep: Keep, subject: str) -> ModelRecord:
+def record_named(keep: Keep, subject: str) -> tuple[ModelRecord, tuple[str, ...]]:
     """The record of ``churn@v7``, of the newest version of ``churn``, or of a model's file.
+
+    With it, of a file, the other records that have it, as ``MODEL@V``.
 
     Raises:
         UnknownName: There is none.
@@ -28,16 +30,14 @@ def record_named(keep: Keep, subject: str) -> ModelRecord:
     if not versions:
         return _of_file(keep, subject)
     if at and version not in versions:
-        said = (
-            f"it has {', '.join(versions[-5:])}" if VERSION.fullmatch(version) else "versions are v1, v2, …"
-        )
+        said = f"it has {some_versions(versions)}" if VERSION.fullmatch(version) else "versions are v1, v2, …"
         raise UnknownName(
             f"the model {name} has no version {version!r}; {said}",
             next_step=f"datakeep audit model:{name}@{versions[-1]}",
         )
     found = records.find_by_model(keep.tree, name, version or None)
     if found.records:
-        return found.records[0]
+        return found.records[0], ()
     broken = next(iter(found.broken), None)
     raise InvalidFile(
         broken.reason if broken else f"the record of {subject} cannot be read",
@@ -45,7 +45,7 @@ def record_named(keep: Keep, subject: str) -> ModelRecord:
     )
 
 
-def _of_file(keep: Keep, subject: str) -> ModelRecord:
+def _of_file(keep: Keep, subject: str) -> tuple[ModelRecord, tuple[str, ...]]:
     path = Path(subject)
     if subject.startswith("model:") or not path.is_file():
         near = nearest(subject.removeprefix("model:").partition("@")[0], records.names(keep.tree))
@@ -57,4 +57,6 @@ def _of_file(keep: Keep, subject: str) -> ModelRecord:
     _, found = find_by_file(keep, path)
     if not found.records:
         raise UnknownName(f"{path} is not known: no record has it", next_step=f"datakeep audit {path}")
-    return newest_of(found)
+    newest = newest_of(found)
+    others = sorted((one.model, version_number(one.version)) for one in found.records if one is not newest)
+    return newest, tuple(f"{model}@v{number}" for model, number in others)

@@ -13,7 +13,15 @@ from datakeep.core.errors import (
     InvalidFile,
     UnknownName,
 )
-from datakeep.core.names import NAME, VERSION, Reference, nearest, parse_reference, version_number
+from datakeep.core.names import (
+    NAME,
+    VERSION,
+    Reference,
+    nearest,
+    parse_reference,
+    some_versions,
+    version_number,
+)
 from datakeep.repository import working
 
 if TYPE_CHECKING:
@@ -98,7 +106,7 @@ class RegisterEntries:
         if wanted.version and wanted.version not in versions:
             said, pull = self.elsewhere() if asking else ("", None)
             raise UnknownName(
-                f"{name} has no version {wanted.version}; it has {', '.join(versions[-5:])}{said and f'; {said}'}",
+                f"{name} has no version {wanted.version}; it has {some_versions(versions)}{said and f'; {said}'}",
                 next_step=pull or f"datakeep log {name}",
             )
         return Reference(name, wanted.version or versions[-1])

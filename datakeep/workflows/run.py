@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import AccessDenied, AlreadyExists, UnknownName, UsageError
-from datakeep.core.names import NAME, VERSION, check_name, environment_variable, nearest
+from datakeep.core.names import (
+    NAME,
+    VERSION,
+    check_name,
+    environment_variable,
+    nearest,
+    some_versions,
+)
 from datakeep.lineage import records
 from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
@@ -223,7 +230,7 @@ def base_records(keep: Keep, names: Sequence[str]) -> list[ModelRecord]:
             known = records.names(keep.tree)
             near = nearest(model, known)
             hint = f"; did you mean {near!r}?" if near and near != model else ""
-            has = f"; it has {', '.join(known[model][-5:])}" if model in known else ""
+            has = f"; it has {some_versions(known[model])}" if model in known else ""
             raise UnknownName(
                 f"the keep has no record of a base model {name!r}{has}{hint}",
                 next_step=f"name one that it has: --base {near}"

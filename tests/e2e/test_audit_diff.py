@@ -157,6 +157,12 @@ def test_three_things_changed_is_said_so(runs):
 def test_a_model_is_found_by_its_file_and_an_unknown_one_is_exit_11(runs):
     out = runs.world.aiko.cwd / "out-5" / "model.json"
     assert runs.diff("churn@v4", out)["new"] == "churn@v6"
+    assert runs.diff("churn@v4", out)["same_file"] == {"old": [], "new": []}
+    copied = runs.world.aiko.cwd / "out-0" / "model.json"  # of three trainings, the newest of which is taken
+    data = runs.diff(copied, "churn@v4")
+    assert (data["old"], data["same_file"]["old"]) == ("churn@v3", ["churn@v1", "churn@v2"])
+    said = "other records have the same file as churn@v3: churn@v1, churn@v2; name one of them to compare it"
+    assert said in runs.shown(copied, "churn@v4")
     for wrong in ("chrn@v1", "churn@v99", "nothing.bin", runs.code / "train.py"):
         runs.calls.datakeep("audit", "--diff", "churn@v1", wrong, cwd=runs.world.keep, code=11)
     runs.calls.datakeep("audit", "--diff", "churn@v1", cwd=runs.world.keep, code=2)

@@ -342,8 +342,8 @@ OPTIONS = [
     Case(
         "date",
         registers(lambda here: put(here, {"a": "1"}), "--extracted-at", "yesterday"),
-        "invalid-file",
-        ("--extracted-at: source.extracted_at", "'yesterday'", "correct --extracted-at"),
+        "usage-error",
+        ("--extracted-at 'yesterday' is no day", "write --extracted-at YYYY-MM-DD"),
     ),
     Case(
         "not-utf8",

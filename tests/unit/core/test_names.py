@@ -13,6 +13,7 @@ from datakeep.core.names import (
     nearest,
     next_version,
     parse_reference,
+    some_versions,
     version_number,
 )
 
@@ -76,6 +77,11 @@ def test_references() -> None:
 def test_malformed_references(text: str) -> None:
     with pytest.raises(UsageError):
         parse_reference(text)
+
+
+def test_many_versions_are_told_by_the_first_and_the_last() -> None:
+    assert some_versions(["v1", "v2", "v5"]) == "v1, v2, v5"
+    assert some_versions([f"v{n}" for n in range(1, 7)]) == "v1 … v6"
 
 
 def test_versions_count_as_numbers() -> None:

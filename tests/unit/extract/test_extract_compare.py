@@ -388,6 +388,17 @@ def test_what_is_printed_is_short_and_says_same(tmp_path: Path) -> None:
     assert "~ c0: int64 → string" in "\n".join(lines)
     same = list(comparison_lines(of([old], [old], "k"), "t@v1", "extracted now"))
     assert same == ["same content: t@v1 and extracted now have the same 20 rows, compared by k in 51 columns"]
+    scales = [
+        write(
+            tmp_path / f"{scale}.parquet",
+            [{"k": 1, "d": Decimal("1.5")}],
+            schema("k", d=pa.decimal128(9, scale)),
+        )
+        for scale in (2, 3)
+    ]
+    lines = list(comparison_lines(of(scales[:1], scales[1:], "k"), "t@v1", "now"))
+    assert lines[0] == "the types differ in 1 column, and no value does: t@v1 and now have the same 1 row"
+    assert lines[-1] == "  rows: same, compared by k in 2 columns"
 
 
 def test_the_databases_own_password_is_in_no_example(tmp_path, monkeypatch) -> None:

@@ -71,6 +71,13 @@ def ask(bench, subject):
     return audit(bench.keep, str(subject), now=bench.now)
 
 
+def test_the_same_contents_under_two_versions_are_no_different_data(modelled):
+    modelled.record(model="again", given={"version": "v2"})
+    assert ask(modelled, modelled.model).differing == ()
+    modelled.record(model="other", given={"version": "v3", "content": f"sha256:{'0' * 64}"})
+    assert len(ask(modelled, modelled.model).differing) == 3
+
+
 def test_a_renamed_copy_is_found_with_its_data_sql_rules_caveats_and_proofs(modelled):
     modelled.prove(modelled.entry)
     copy = modelled.folder / "別名.bin"

@@ -1,4 +1,4 @@
-"""A year is no day, nor is another form: refused where it is stated; what was stated once is its first or last day."""
+"""A year is no day, nor is another form: refused where it is stated; what was stated once is its first or last."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_is_no_day_is_refused_and_none_is_made_up(path: str, stated: str, d
     assert f"{stated!r} is " in refused.value.what
 
 
-@pytest.mark.parametrize("day", ["2020-01-31", "2020-01-31T10:00:00+09:00", "2020-01-31 10:00"])
+@pytest.mark.parametrize("day", ["2020-01-31", "2020-01-31T10:00:00+09:00", "2020-01-31 10:00", "unknown"])
 def test_a_day_and_a_moment_are_none(day: str) -> None:
     document: dict[str, Any] = {}
     facts.state(document, {"source.extracted_at": day})
