@@ -68,7 +68,7 @@ def _makers(index: Index, counts: Counter[str]) -> list[LeftBy]:
     since_s = registered_s(index, counts)
     query = (
         "SELECT DISTINCT e.name, e.number FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
-        "AND a.means > 0 AND coalesce(a.recorded_s < ?, ?)"
+        "AND a.means > 0 AND coalesce(a.recorded_s <= ?, ?)"
     )
     found: Counter[tuple[str, int]] = Counter()
     for sha256, files in counts.items():
