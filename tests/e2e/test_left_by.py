@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
-from world import FACTS
+from world import commit_files, facts_without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,7 @@ def world(new_world: Callable[[], World]) -> World:
     world = new_world()
     (world.aiko.cwd / "raw").mkdir()
     (world.aiko.cwd / "raw/raw.csv").write_text(ROWS)
-    register(world, "raw", "raw")
+    register(world, "raw", "raw", privacy="pseudonymised")
     run(
         world,
         "prep",
@@ -33,8 +35,9 @@ def world(new_world: Callable[[], World]) -> World:
     return world
 
 
-def register(world: World, name: str, *sources: str) -> Ran:
-    argv = ("register", name, *(world.aiko.cwd / one for one in sources), "--backend", "git", *FACTS)
+def register(world: World, name: str, *sources: str, privacy: str = "no") -> Ran:
+    facts = (*facts_without("--privacy"), "--privacy", privacy)
+    argv = ("register", name, *(world.aiko.cwd / one for one in sources), "--backend", "git", *facts)
     return world.aiko.datakeep(*argv, cwd=world.keep)
 
 
@@ -64,8 +67,55 @@ def test_data_that_a_run_left_is_told_written_down_and_followed(world: World) ->
     assert {one["model"]: one["file"] for one in through} == {
         "prep@v1": "read", "other@v1": "not read", "late@v1": "through others"
     }  # fmt: skip
-    for form in ("prov", "cyclonedx"):
-        assert "prep" in aiko.datakeep("audit", "model:late", "--format", form, cwd=keep).out
+
+
+def test_the_data_behind_a_file_that_a_run_left_is_told_with_its_facts(world: World) -> None:
+    aiko, keep = world.aiko, world.keep
+    told = aiko.datakeep("audit", "model:late", cwd=keep).out
+    behind = told.partition("files of it were left by:")[2]
+    assert "dataset raw@v1 (observed)" in behind
+    assert re.search(r"personal data +pseudonymised", behind)
+    (given,) = aiko.datakeep("audit", "model:late", "--json", cwd=keep).data["model"]["datasets"]
+    (left,) = given["left_by"]
+    assert (left["model"], left["files"]) == ("prep@v1", 1)
+    assert [one["given"]["dataset"] for one in left["made_of"]["datasets"]] == ["raw"]
+    bill = aiko.datakeep("audit", "model:late", "--format", "cyclonedx", cwd=keep).data
+    refs = {one["bom-ref"] for one in bill["components"]}
+    cards = [one["modelCard"] for one in bill["components"] if "modelCard" in one]
+    assert {one["ref"] for card in cards for one in card["modelParameters"]["datasets"]} == {"dataset:raw@v1"}
+    assert {"dataset:raw@v1", "model:prep@v1"} <= refs
+    assert {"ref": "model:prep@v1", "dependsOn": ["dataset:raw@v1"]} in bill["dependencies"]
+    prov = aiko.datakeep("audit", "model:late", "--format", "prov", cwd=keep).data
+    assert ["keep:runs/prep@v1", "keep:datasets/raw@v1"] in [
+        [one["prov:activity"], one["prov:entity"]] for one in prov["used"].values()
+    ]
+    events = aiko.datakeep("audit", "dataset:raw", "--format", "openlineage", cwd=keep).out.splitlines()
+    made = [json.loads(one) for one in events if '"name":"derive/feats"' in one.replace(": ", ":")]
+    assert [one["name"] for event in made for one in event["inputs"]] == ["models/prep"]
+    aiko.datakeep("audit", "model:late", "--html", aiko.cwd / "late.html", cwd=keep)
+    assert "raw@v1" in (aiko.cwd / "late.html").read_text()
+
+
+def test_who_takes_away_that_a_run_left_the_data_is_told_from_both_sides(world: World) -> None:
+    aiko = world.aiko
+    keep = aiko.cwd / "edited"
+    aiko.run("git", "clone", "-q", world.keep, keep)
+    entry = (keep / "register/feats/v1.yaml").read_text()
+    edited = re.sub(r"(?m)^left_by:\n(?:[ -].*\n)+", "", entry)
+    assert edited != entry
+    commit_files(aiko, keep, {"register/feats/v1.yaml": edited})
+    for asked in (("dataset:raw",), ("raw@v1:raw.csv", "--fetch")):
+        said = aiko.datakeep("audit", *asked, cwd=keep, code=3).out
+        assert "register/feats/v1.yaml was edited after it was recorded" in said
+    commit_files(aiko, keep, {"register/feats/v1.yaml": entry})
+    (keep / "models/prep/v1.yaml").unlink()
+    commit_files(aiko, keep, {})
+    for asked in (("dataset:raw",), ("model:late",)):
+        said = aiko.datakeep("audit", *asked, cwd=keep, code=3).out
+        assert "models/prep/v1.yaml was deleted after it was recorded" in said
+    assert (
+        "what the model prep@v1, which left files of it, was made of: the keep has no usable record" in said
+    )
 
 
 def test_the_policy_judges_a_model_by_what_left_its_data(world: World) -> None:
