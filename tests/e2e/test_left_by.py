@@ -10,7 +10,7 @@ import pytest
 from world import commit_files, facts_without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from world import Ran, World
 
@@ -35,15 +35,16 @@ def world(new_world: Callable[[], World]) -> World:
     return world
 
 
-def register(world: World, name: str, *sources: str, privacy: str = "no") -> Ran:
-    facts = (*facts_without("--privacy"), "--privacy", privacy)
+def register(world: World, name: str, *sources: str, privacy: str = "no", more: Sequence[str] = ()) -> Ran:
+    facts = (*facts_without("--privacy"), "--privacy", privacy, *more)
     argv = ("register", name, *(world.aiko.cwd / one for one in sources), "--backend", "git", *facts)
     return world.aiko.datakeep(*argv, cwd=world.keep)
 
 
-def run(world: World, model: str, script: str, uses: str) -> Ran:
+def run(world: World, model: str, script: str, *uses: str) -> Ran:
     out = world.aiko.cwd / f"out-{model}"
-    argv = ("run", "--model", model, "--uses", uses, "--out", out, "--", "bash", "-c", script)
+    given = [word for name in uses for word in ("--uses", name)]
+    argv = ("run", "--model", model, *given, "--out", out, "--", "bash", "-c", script)
     return world.aiko.datakeep("-C", world.keep, *argv, cwd=world.aiko.cwd)
 
 
@@ -132,4 +133,39 @@ def test_a_later_version_and_other_data_are_told_apart(world: World) -> None:
     assert "left by" not in said.out + said.err
     entry = aiko.datakeep("show", "feats@v2", "--json", cwd=keep).data["entry"]
     assert entry["left_by"] == [{"model": "prep@v1", "files": 1}]
-    assert "left by" not in register(world, "copy", "out-prep/raw.csv", "out-other/few.json").out
+    said = register(world, "copy", "out-prep/raw.csv", "out-other/few.json").out
+    assert "left by" not in said
+    assert (
+        "it has files of raw@v2, which states --privacy pseudonymised (here no), --retention-until 2020-01-31 "
+        "(here not stated); if it is the same data: "
+        "datakeep update copy --privacy pseudonymised --retention-until 2020-01-31 "
+    ) in said
+
+
+def test_what_is_to_be_stated_is_what_was_read_and_what_contradicts_it_is_named(world: World) -> None:
+    aiko, keep = world.aiko, world.keep
+    (aiko.cwd / "side.csv").write_text(ROWS.replace("name", "side"))
+    register(world, "side", "side.csv")
+    run(world, "both", f"tr a-m A-M < {RAW} > $DATAKEEP_OUT/both.csv", "raw@v1", "side")
+    stated = ("--source-kind", "derived", "--parent", "side@v1", "--source-command", "x")
+    (aiko.cwd / "night.csv").write_text(ROWS.replace("name", "night"))
+    register(world, "nightly", "night.csv", more=stated)
+    said = aiko.datakeep("update", "nightly", aiko.cwd / "out-both/both.csv", "-m", "next", cwd=keep)
+    (note,) = [line for line in (said.out + said.err).splitlines() if "left by" in line]
+    assert "it states the parents side@v1, taken over from v1, but both@v1 read raw@v1; if all of it" in note
+    assert "--source-kind derived --parent raw@v1 --source-command " in note
+    (aiko.cwd / "ext.csv").write_text(ROWS.replace("name", "ext"))
+    aiko.datakeep("record", "ext", aiko.cwd / "ext.csv", "--used", "raw@v1", cwd=keep)
+    said = register(world, "extd", "ext.csv").out
+    assert "--source-command TEXT -m 'made by ext@v1', where TEXT is the command that made it" in said
+
+
+def test_a_file_that_a_query_read_is_known_by_its_bytes_too(world: World) -> None:
+    aiko, keep = world.aiko, world.keep
+    (aiko.cwd / "q.sql").write_text(f"SELECT id FROM '{aiko.cwd}/raw/raw.csv' ORDER BY id")
+    facts = ("--database", "duckdb:", *facts_without("--extracted-at", "--origin"))
+    told = aiko.datakeep("register", "ids", "--sql", aiko.cwd / "q.sql", *facts, cwd=keep).out
+    step = "datakeep update ids --parent raw@v2 -m 'made of it'"
+    assert f"/raw/raw.csv, which is a file of raw@v2, feats@v2, copy@v1; state that: {step}" in told
+    aiko.datakeep("update", "ids", "--parent", "raw@v2", "-m", "made of it", cwd=keep)
+    assert "raw → ids@v2" in aiko.datakeep("audit", "dataset:raw", cwd=keep, code=None).out
