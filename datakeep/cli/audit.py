@@ -35,6 +35,12 @@ _BASE_HEADS = {
     "left": "read a file that it left",
     "same": "the same model",
 }
+#: Whether a file was a dataset's before a training left it.
+_FIRST = {
+    True: "registered before a training was recorded to have left it",
+    False: "registered after a training was recorded to have left it",
+    None: "whether before or after a training left it is not known",
+}
 
 
 @answering(name="audit")
@@ -200,7 +206,8 @@ def _lines(found: Audit, subject: str) -> Iterator[str]:
         yield f"the same file is also recorded as {', '.join(found.same_file)}"
     yield from reader_lines(found.undeclared)
     if found.files:
-        yield "it is a registered dataset's own file too, of which a training left a copy:"
+        named = ", ".join(f"{one.dataset}@{one.versions[0]}" for one in found.files if one.versions)
+        yield f"it is a registered dataset's own file too: {named}, {_FIRST[found.registered_first]}"
     for file in found.files:
         yield from file_lines(file, subject)
     yield from broken_lines(found)
@@ -300,6 +307,7 @@ def _data(found: Audit) -> dict[str, Any]:
         "same_file": list(found.same_file),
         "differing": list(found.differing),
         "registered_files": [file_data(one) for one in found.files],
+        "registered_first": found.registered_first,
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
         "read_undeclared": [
             {"model": one.model, "at": list(one.at), "sure": one.is_sure} for one in found.undeclared

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError
 from datakeep.lineage import hashes
-from datakeep.lineage.evidence import FEW_BYTES
+from datakeep.lineage.evidence import FEW_BYTES, Means, means
 from datakeep.workflows.extraction_record import files_read
 from datakeep.workflows.facts import get
 from datakeep.workflows.index import ask
-from datakeep.workflows.left_by import read_by, record_of
+from datakeep.workflows.left_by import read_by, record_of, stating
 from datakeep.workflows.retention import kept_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from datakeep.formats.inventory import Inventory
+    from datakeep.formats.model import ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.index import Index
     from datakeep.workflows.keep import Keep
@@ -134,3 +135,48 @@ def _query_lines(
                 step = f"datakeep update {dataset} {options} -m 'made of what {maker} left'"
             if not parents or not known.issuperset(parents):
                 yield f"the query read {path}, which model {maker} left; state what that was made of: {step}"
+
+
+def registered_notes(keep: Keep, record: ModelRecord) -> tuple[str, ...]:
+    """A line for each dataset that had files of a new record before, and that does not say what they were made of."""
+    listed = [one.to_dict() for one in record.artifacts[:_MAX_FILES]]
+    weighed = means(listed, record.undeclared, record.origin)
+    left = {one["sha256"]: str(one["path"]) for one, meaning in weighed if meaning > Means.NOTHING}
+    if not left or not keep.datasets:
+        return ()
+    try:
+        found = ask(keep, lambda index: [(path, _whose(index, one)[0]) for one, path in left.items()])
+        return tuple(islice(_registered_lines(keep, record, found), _MAX_TOLD))
+    except (DatakeepError, sqlite3.Error) as error:  # the record is there
+        keep.progress.warn(f"whether files of it are registered is not known: {error}")
+        return ()
+
+
+def _registered_lines(
+    keep: Keep, record: ModelRecord, found: Iterable[tuple[str, list[tuple[str, int]]]]
+) -> Iterator[str]:
+    """What the run had itself, and left a copy of, is not told; nor is a dataset twice."""
+    parents = read_by(record)
+    given, told = {one.partition("@")[0] for one in parents}, set[str]()
+    for path, versions in found:
+        newest = dict(versions)
+        name = next(iter(newest), None)  # whose it was first
+        if name is None or name in told or not given.isdisjoint(newest):
+            continue
+        told.add(name)
+        entry = keep.entry(f"{name}@v{newest[name]}", asking=False)
+        if parents and not _leading_to(keep, entry).issuperset(parents):
+            yield (
+                f"{path} is a file of {name}@v{newest[name]}, which is registered already: no way leads there from "
+                f"{', '.join(parents)}; if this run made it, state that: {stating(name, record, parents)}"
+            )
+
+
+def _leading_to(keep: Keep, entry: VersionEntry) -> set[str]:
+    """The stated parents of a version, and what was read by runs that left its files."""
+    stated = get(entry.manifest, "source.parents")
+    found = {str(one) for one in stated} if isinstance(stated, list) else set()
+    for left in (entry.left_by or ())[:_MAX_TOLD]:
+        maker = record_of(keep, left.model)
+        found.update(read_by(maker) if maker else ())
+    return found

@@ -18,7 +18,7 @@ from datakeep.workflows.facts import get
 from datakeep.workflows.index import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from datakeep.formats.inventory import Inventory
     from datakeep.formats.model import ModelRecord
@@ -120,13 +120,17 @@ def left_notes(keep: Keep, entry: VersionEntry, before: VersionEntry | None = No
     if stated:
         whence = f", taken over from {before.version}" if before else ""
         said += f"; it states the parents {', '.join(stated)}{whence}, but {first.model} read {', '.join(parents)}"
+    return (f"{said}; if all of it was made so, state that: {stating(entry.dataset, record, parents)}",)
+
+
+def stating(dataset: str, record: ModelRecord, parents: Sequence[str]) -> str:
+    """What to type so that a dataset says that it was made of ``parents`` by the run of ``record``."""
     options = " ".join(f"--parent {one}" for one in parents)
     command = shlex.quote(shlex.join(record.command))
     is_known = bool(record.command) and len(command) <= _LONGEST
-    step = f"datakeep update {entry.dataset} --source-kind derived {options}"
-    step += f" --source-command {command if is_known else 'TEXT'} -m 'made by {first.model}'"
-    where = "" if is_known else ", where TEXT is the command that made it"
-    return (f"{said}; if all of it was made so, state that: {step}{where}",)
+    step = f"datakeep update {dataset} --source-kind derived {options}"
+    step += f" --source-command {command if is_known else 'TEXT'} -m 'made by {record.label}'"
+    return step + ("" if is_known else ", where TEXT is the command that made it")
 
 
 def record_of(keep: Keep, label: str) -> ModelRecord | None:

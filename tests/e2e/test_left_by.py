@@ -158,6 +158,17 @@ def test_what_is_to_be_stated_is_what_was_read_and_what_contradicts_it_is_named(
     aiko.datakeep("record", "ext", aiko.cwd / "ext.csv", "--used", "raw@v1", cwd=keep)
     said = register(world, "extd", "ext.csv").out
     assert "--source-command TEXT -m 'made by ext@v1', where TEXT is the command that made it" in said
+    ran = run(world, "again", f"sed s/name/side/ {RAW} > $DATAKEEP_OUT/made.csv", "raw@v1")
+    told = "is a file of side@v1, which is registered already: no way leads there from raw@v1; if this run made it"
+    assert (
+        f"made.csv {told}, state that: datakeep update side --source-kind derived --parent raw@v1 " in ran.err
+    )
+    said = aiko.datakeep("record", "sure", aiko.cwd / "side.csv", "--used", "raw@v1", cwd=keep)
+    assert f"side.csv {told}" in said.err
+    said = aiko.datakeep("audit", aiko.cwd / "side.csv", cwd=keep).out
+    assert "own file too: side@v1, registered before a training was recorded to have left it" in said
+    said = aiko.datakeep("audit", aiko.cwd / "ext.csv", cwd=keep).out
+    assert "own file too: extd@v1, registered after a training was recorded to have left it" in said
 
 
 def test_a_file_that_a_query_read_is_known_by_its_bytes_too(world: World) -> None:
