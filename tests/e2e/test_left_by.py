@@ -117,6 +117,8 @@ def test_who_takes_away_that_a_run_left_the_data_is_told_from_both_sides(world: 
     assert (
         "what the model prep@v1, which left files of it, was made of: the keep has no usable record" in said
     )
+    said = aiko.datakeep("audit", "--policy", cwd=keep, code=3).out
+    assert "the model prep@v1, which left files of its data, has no record that can be read" in said
 
 
 def test_the_policy_judges_a_model_by_what_left_its_data(world: World) -> None:
