@@ -262,7 +262,9 @@ class _Judging:
             for base in dict.fromkeys((*one.base_models, *left, *self._makers(one))):
                 found = self._base(base)
                 if found is None:
-                    what = f"{_role(base, one, left)}, has no record that can be read: what it read is not known"
+                    what = (
+                        f"{_role(base, one, left)}, has no record that can be read: what it read is not known"
+                    )
                     self._complain("broken", base, what, f"datakeep audit model:{name}", name)
                 else:
                     waiting.append(found)

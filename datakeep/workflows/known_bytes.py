@@ -10,12 +10,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError
+from datakeep.formats.version import VersionEntry
 from datakeep.lineage import hashes
 from datakeep.lineage.evidence import FEW_BYTES, Means, means
 from datakeep.workflows.extraction_record import files_read
 from datakeep.workflows.facts import get
 from datakeep.workflows.index import ask
 from datakeep.workflows.left_by import read_by, record_of, stating
+from datakeep.workflows.parsed import entries_at
+from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.retention import kept_until
 
 if TYPE_CHECKING:
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
 
     from datakeep.formats.inventory import Inventory
     from datakeep.formats.model import ModelRecord
-    from datakeep.formats.version import VersionEntry
     from datakeep.lineage.index import Index
     from datakeep.workflows.keep import Keep
 
@@ -31,32 +33,34 @@ if TYPE_CHECKING:
 _MAX_FILES = 2000
 #: Datasets with the same bytes, and files of a query, that are told.
 _MAX_TOLD = 5
-#: Versions of whose data something is to be heeded.
-_HEEDED = (
-    "SELECT name, number FROM entry WHERE kind = 'dataset' AND name != ? AND "
-    "(json_extract(data, '$.manifest.privacy.personal') IN ('yes', 'pseudonymised') "
-    "OR json_extract(data, '$.manifest.privacy.retention_until') IS NOT NULL)"
-)
 
 
 def copy_notes(keep: Keep, entry: VersionEntry, inventory: Inventory) -> tuple[str, ...]:
     """A line for each dataset that has files of a new one and states more of their privacy."""
     try:
-        heeded = ask(keep, lambda index: _heeded(index, entry.dataset), files=False)
+        heeded = _heeded(keep, entry.dataset)
         if not heeded:
             return ()
         digests = _digests(inventory)
         found = ask(keep, lambda index: _versions_with(index, digests))
+        newest = dict(sorted(found))  # what a later version of the same bytes states counts
+        told = {name: number for name, number in newest.items() if name in heeded}
+        return tuple(islice(_privacy_lines(keep, entry, told), _MAX_TOLD))
     except (DatakeepError, sqlite3.Error) as error:  # the data is registered
         keep.progress.warn(f"whether it has files of personal data is not known: {error}")
         return ()
-    newest = dict(sorted(found))  # what a later version of the same bytes states counts
-    told = {name: number for name, number in newest.items() if (name, number) in heeded}
-    return tuple(islice(_privacy_lines(keep, entry, told), _MAX_TOLD))
 
 
-def _heeded(index: Index, dataset: str) -> set[tuple[str, int]]:
-    return {(name, number) for name, number in index.database.execute(_HEEDED, (dataset,))}
+def _heeded(keep: Keep, dataset: str) -> set[str]:
+    """The other datasets whose newest version is personal data, or may be kept until a day only."""
+    others = [name for name in keep.datasets if name != dataset]
+    found = entries_at(keep, [entry_path(name, keep.versions(name)[-1]) for name in others])
+    return {
+        one.dataset
+        for one in found.values()
+        if isinstance(one, VersionEntry)
+        and (get(one.manifest, "privacy.personal") in ("yes", "pseudonymised") or kept_until(one))
+    }
 
 
 def _digests(inventory: Inventory) -> set[str]:
@@ -98,10 +102,10 @@ def query_notes(keep: Keep, entry: VersionEntry) -> tuple[str, ...]:
     known = {str(one) for one in stated} if isinstance(stated, list) else set()
     try:
         found = ask(keep, lambda index: [(path, *_whose(index, one)) for path, one in read.items()])
+        return tuple(islice(_query_lines(keep, entry.dataset, found, known), _MAX_TOLD))
     except (DatakeepError, sqlite3.Error) as error:
         keep.progress.warn(f"whether the files that it read are registered is not known: {error}")
         return ()
-    return tuple(islice(_query_lines(keep, entry.dataset, found, known), _MAX_TOLD))
 
 
 def _whose(index: Index, sha256: str) -> tuple[list[tuple[str, int]], str | None]:

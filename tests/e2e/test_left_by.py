@@ -119,6 +119,9 @@ def test_who_takes_away_that_a_run_left_the_data_is_told_from_both_sides(world: 
     )
     said = aiko.datakeep("audit", "--policy", cwd=keep, code=3).out
     assert "the model prep@v1, which left files of its data, has no record that can be read" in said
+    circle = (keep / "models/late/v1.yaml").read_text().replace("model: late", "model: prep")
+    commit_files(aiko, keep, {"models/prep/v1.yaml": circle})
+    assert aiko.datakeep("audit", "model:late", cwd=keep, code=3).out.count("files of it were left by") == 1
 
 
 def test_the_policy_judges_a_model_by_what_left_its_data(world: World) -> None:
