@@ -21,10 +21,9 @@ from datakeep.core.unstated import grouped
 from datakeep.formats.model_words import model_rows, read_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from datakeep.formats.model import ModelRecord
-    from datakeep.formats.version import LeftBy
     from datakeep.workflows.audit import Audit
     from datakeep.workflows.made_of import InputFacts, MadeOf
     from datakeep.workflows.used_by import FileUsedBy, UsedBy
@@ -35,6 +34,12 @@ _BASE_HEADS = {
     "named": "base model",
     "left": "read a file that it left",
     "same": "the same model",
+}
+#: Whether a file was a dataset's before a training left it.
+_FIRST = {
+    True: "registered before a training was recorded to have left it",
+    False: "registered after a training was recorded to have left it",
+    None: "whether before or after a training left it is not known",
 }
 
 
@@ -201,7 +206,8 @@ def _lines(found: Audit, subject: str) -> Iterator[str]:
         yield f"the same file is also recorded as {', '.join(found.same_file)}"
     yield from reader_lines(found.undeclared)
     if found.files:
-        yield "it is a registered dataset's own file too, of which a training left a copy:"
+        named = ", ".join(f"{one.dataset}@{one.versions[0]}" for one in found.files if one.versions)
+        yield f"it is a registered dataset's own file too: {named}, {_FIRST[found.registered_first]}"
     for file in found.files:
         yield from file_lines(file, subject)
     yield from broken_lines(found)
@@ -252,7 +258,7 @@ def _input_lines(
         rows.append(("because", given.because))
     if given.files_read:
         rows.append(("extent", read_in_words(given, record)))
-    rows += [("left by", f"model {one.model} ({counted(one.files, 'file')})") for one in _left_by(found)]
+    rows += [("left by", f"model {one.model} ({counted(one.files, 'file')})") for one in found.makers]
     if found.newer:
         rows.append(("newer", f"{found.newer} is the newest version now"))
     yield from (inner + line for line in table(rows))
@@ -274,10 +280,22 @@ def _input_lines(
     for parent in found.parents:
         yield f"{inner}derived from:"
         yield from _input_lines(parent, inner + _INDENT, told)
+    yield from _maker_lines(found, inner, told)
 
 
-def _left_by(found: InputFacts) -> Sequence[LeftBy]:
-    return (found.entry.left_by or ()) if found.entry else ()
+def _maker_lines(found: InputFacts, indent: str, told: set[str]) -> Iterator[str]:
+    """Who left files of a version; a run whose data stands above, as one of a hundred nightly ones, is one line."""
+    for made in (one.made for one in found.makers if one.made):
+        label = made.record.label
+        if f"model:{label}" in told:
+            continue
+        told.add(f"model:{label}")
+        data = [f"{one.given.dataset}@{one.given.version}" for one in (*made.inputs, *made.copies)]
+        if data and not made.base_models and told.issuperset(data):
+            yield f"{indent}files of it were left by model {label}, which was given {', '.join(data)}: see above"
+            continue
+        yield f"{indent}files of it were left by:"
+        yield from _made_lines(made, indent + _INDENT, told)
 
 
 def _data(found: Audit) -> dict[str, Any]:
@@ -289,6 +307,7 @@ def _data(found: Audit) -> dict[str, Any]:
         "same_file": list(found.same_file),
         "differing": list(found.differing),
         "registered_files": [file_data(one) for one in found.files],
+        "registered_first": found.registered_first,
         "not_searched": [str(found.not_searched)] if found.not_searched else [],
         "read_undeclared": [
             {"model": one.model, "at": list(one.at), "sure": one.is_sure} for one in found.undeclared
@@ -321,4 +340,8 @@ def _input_data(found: InputFacts) -> dict[str, Any]:
         "newest": found.newer,
         "unknown": list(found.unknown),
         "parents": [_input_data(parent) for parent in found.parents],
+        "left_by": [
+            {"model": one.model, "files": one.files, "made_of": _made_data(one.made) if one.made else None}
+            for one in found.makers
+        ],
     }

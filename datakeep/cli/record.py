@@ -91,12 +91,12 @@ def command(session: Session, **options: Any) -> Answer:
             keep.progress.note(
                 f"its run in MLflow learns of it by: datakeep record --to-mlflow {handed.label}"
             )
-        return _answer(handed, keep.root)
+        return _answer(handed, keep)
     if mode == "--to-mlflow":
         from datakeep.workflows.tracked import log_later
 
         return _logged(log_later(keep, str(said.to_mlflow), os.environ, who, uri=said.tracking_uri))
-    return _answer(said.record(keep, who), keep.root)
+    return _answer(said.record(keep, who), keep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,9 @@ def _numbers(metrics: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _answer(recorded: Recorded, root: Path) -> Answer:
+def _answer(recorded: Recorded, keep: Keep) -> Answer:
+    from datakeep.workflows.known_bytes import registered_notes
+
     data = {
         "model": None if recorded.file else recorded.label,
         "record": recorded.record.to_dict(),
@@ -194,7 +196,9 @@ def _answer(recorded: Recorded, root: Path) -> Answer:
         by += f", handed in by {recorded.record.handed_in_by}" if recorded.record.handed_in_by else ""
         lines = [f"already there: {recorded.label}{by}", f"next: datakeep audit model:{recorded.label}"]
         return Answer({**data, "created": False}, lines)
-    return Answer(data, list(record_lines(recorded, root)))
+    for line in registered_notes(keep, recorded.record):
+        keep.progress.note(line)
+    return Answer(data, list(record_lines(recorded, keep.root)))
 
 
 def _logged(record: ModelRecord) -> Answer:

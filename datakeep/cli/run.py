@@ -80,6 +80,7 @@ def command(
     # MLflow's client has both numpy and Arrow, and may want one of the other.
     lean_arrow(arrays=not no_mlflow and bool(mlflow or os.environ.get("MLFLOW_TRACKING_URI")))
     from datakeep.repository.identity import identity
+    from datakeep.workflows.known_bytes import registered_notes
     from datakeep.workflows.run import Order, run
 
     keep = session.keep()
@@ -96,7 +97,8 @@ def command(
         no_mlflow=no_mlflow,
     )
     done = run(keep, order, identity(keep.root), about_to_start=session.close)
-    for line in _lines(done, keep.root):
+    known = registered_notes(keep, done.recorded.record) if done.recorded else ()
+    for line in (*known, *_lines(done, keep.root)):
         session.progress.note(line)
     return Answer(_data(done), (), done.ended.exit_code)
 

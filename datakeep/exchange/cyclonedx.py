@@ -17,7 +17,7 @@ from datakeep.exchange.json_text import json_text, without_empty
 from datakeep.exchange.places import uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from datakeep.exchange.answer import Answer, Dataset
     from datakeep.formats.manifest import Manifest
@@ -56,7 +56,9 @@ def bom(answer: Answer) -> dict[str, Any]:
     went_in = _went_in(answer)
     datasets = [one for one in answer.datasets if one.key in went_in]
     others = [
-        _model(model, unread[model.key], copied[model.key]) for model in answer.models if model is not root
+        _model(model, unread[model.key], copied[model.key], went_in)
+        for model in answer.models
+        if model is not root
     ]
     files = [file for model in answer.models if model.record for file in _undeclared(model, model.record)]
     serial = uuid.uuid5(_NAMESPACE, f"{answer.keep} {answer.keep_commit} {answer.subject}")
@@ -71,7 +73,7 @@ def bom(answer: Answer) -> dict[str, Any]:
             "tools": {
                 "components": [{"type": "application", "name": "datakeep", "version": answer.program}]
             },
-            "component": _model(root, unread[root.key], copied[root.key]),
+            "component": _model(root, unread[root.key], copied[root.key], went_in),
             "properties": _properties(
                 {
                     "asked": answer.asked,
@@ -106,7 +108,9 @@ def _hash(sha256: str) -> dict[str, str]:
 # ---- models
 
 
-def _model(model: Model, unread: Sequence[str], copied: Sequence[str]) -> dict[str, Any]:
+def _model(
+    model: Model, unread: Sequence[str], copied: Sequence[str], went_in: Collection[str]
+) -> dict[str, Any]:
     record = model.record
     component: dict[str, Any] = {
         "type": "machine-learning-model",
@@ -123,7 +127,7 @@ def _model(model: Model, unread: Sequence[str], copied: Sequence[str]) -> dict[s
             "hashes": hashes,
             "externalReferences": _code(record),
             "components": [_file(model, artifact.path, artifact.sha256) for artifact in record.artifacts],
-            "modelCard": _card(model, record, unread, copied),
+            "modelCard": _card(model, record, unread, copied, went_in),
             "properties": _properties({**_told(model, record), "given-unread": unread}),
         }
     )
@@ -141,9 +145,20 @@ def _code(record: ModelRecord) -> list[dict[str, Any]]:
     return [without_empty({"type": "vcs", "url": place, "comment": comment})]
 
 
-def _card(model: Model, record: ModelRecord, unread: Sequence[str], copied: Sequence[str]) -> dict[str, Any]:
+def _card(
+    model: Model,
+    record: ModelRecord,
+    unread: Sequence[str],
+    copied: Sequence[str],
+    went_in: Collection[str],
+) -> dict[str, Any]:
     names = list(dict.fromkeys([*(f"{given.dataset}@{given.version}" for given in record.inputs), *copied]))
-    datasets = [{"ref": f"dataset:{name}"} for name in names if name not in unread or name in copied]
+    used = [name for name in names if name not in unread or name in copied]
+    # What is too far away to be told has no component that could be referred to.
+    datasets = [
+        {"ref": key} if (key := f"dataset:{name}") in went_in else {"type": "dataset", "name": name}
+        for name in used
+    ]
     metrics = [{"type": str(name), "value": str(value)} for name, value in record.metrics.items()]
     limits = [f"not known: {line}" for line in model.unknown]
     return without_empty(

@@ -120,7 +120,8 @@ class _Writer:
         manifest = dataset.manifest
         source = manifest.source if manifest else None
         facets = self._dataset_facets(dataset)
-        if source is None or source.kind not in ("sql", "derived"):
+        makers = [one.model for one in (dataset.entry.left_by if dataset.entry else None) or ()]
+        if not makers and (source is None or source.kind not in ("sql", "derived")):
             described = {"namespace": self._namespace, "name": f"datasets/{dataset.name}", "facets": facets}
             registered = dataset.entry.registered_at if dataset.entry else None
             return self._event("DatasetEvent", moment(registered), dataset=described)
@@ -130,13 +131,19 @@ class _Writer:
             "facets": facets,
             "outputFacets": without_empty({"outputStatistics": _written(dataset, source)}),
         }
-        of_sql = source.kind == "sql"
+        of_sql = source is not None and source.kind == "sql"
+        read = list(_tables(source)) if source and of_sql else []
+        parents = (source.parents if source and not of_sql else None) or ()
         return self._run(
             f"{'extract' if of_sql else 'derive'}/{dataset.label}",
             _made_at(dataset, source),
             facets={},
-            job=self._sql_job(dataset, source) if of_sql else self._derive_job(dataset, source),
-            inputs=list(_tables(source)) if of_sql else [self._version(one) for one in source.parents or ()],
+            job=self._sql_job(dataset, source) if source and of_sql else self._derive_job(dataset, source),
+            inputs=[
+                *read,
+                *map(self._version, parents),
+                *(self._version(one, "models") for one in makers),
+            ],
             outputs=[output],
         )
 
@@ -145,9 +152,9 @@ class _Writer:
         sql = _facet("SQLJobFacet", query=query, dialect=source.dialect) if query else None
         return self._job(f"extract/{dataset.name}", "QUERY", {"sql": sql})
 
-    def _derive_job(self, dataset: Dataset, source: Source) -> dict[str, Any]:
-        command = _own("JobFacet", command=source.command) if source.command else None
-        facets = {"sourceCodeLocation": _code(source.code), "datakeep_command": command}
+    def _derive_job(self, dataset: Dataset, source: Source | None) -> dict[str, Any]:
+        command = _own("JobFacet", command=source.command) if source and source.command else None
+        facets = {"sourceCodeLocation": _code(source.code) if source else None, "datakeep_command": command}
         return self._job(f"derive/{dataset.name}", "COMMAND", facets)
 
     def _version(self, label: str, folder: str = "datasets") -> dict[str, Any]:
@@ -274,19 +281,19 @@ def _stated(manifest: Manifest) -> dict[str, Any]:
     )
 
 
-def _made_at(dataset: Dataset, source: Source) -> str | None:
-    ran = source.extraction.ended_at if source.extraction else None
+def _made_at(dataset: Dataset, source: Source | None) -> str | None:
+    ran = source.extraction.ended_at if source and source.extraction else None
     registered = dataset.entry.registered_at if dataset.entry else None
-    return moment(ran) or moment(source.extracted_at) or moment(registered)
+    return moment(ran) or moment(source.extracted_at if source else None) or moment(registered)
 
 
-def _written(dataset: Dataset, source: Source) -> dict[str, Any] | None:
+def _written(dataset: Dataset, source: Source | None) -> dict[str, Any] | None:
     entry = dataset.entry
     if entry is None:
         return None
     return _facet(
         "OutputStatisticsOutputDatasetFacet",
-        rowCount=source.rows,
+        rowCount=source.rows if source else None,
         size=entry.size_bytes,
         fileCount=entry.files,
     )

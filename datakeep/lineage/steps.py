@@ -33,12 +33,13 @@ _LEADS: dict[str, How] = {
 }
 _MODEL_PATH = re.compile(r"models/(?P<name>[^/]+)/v(?P<number>\d+)\.yaml")
 #: Readers of files that others left. What was registered before it was left is data, of which a training left a copy;
-#: what was registered afterwards is still what it left.
+#: what was registered afterwards is still what it left. Times are whole seconds: of equal ones the registration came
+#: after, since a dataset that a training copies was there before it began.
 _LEFT = (
     "FROM artifact a JOIN undeclared u ON u.sha256 = a.sha256 AND u.path != a.path "
     "WHERE a.means > 0 AND NOT EXISTS (SELECT 1 FROM same s JOIN inventory i ON i.number = s.inventory "
     "JOIN version v ON v.inventory = i.digest WHERE s.sha256 = a.sha256 "
-    "AND coalesce(v.registered_s <= a.recorded_s, 1))"
+    "AND coalesce(v.registered_s < a.recorded_s, 1))"
 )
 _SAME_FILE = (
     "FROM artifact a JOIN artifact b ON b.sha256 = a.sha256 AND b.path != a.path "

@@ -62,6 +62,7 @@ class Audit:
         files: What the file is in registered datasets, and which models read it; it may be a model's file as well.
         not_searched: Whose lists of files are not here, if the file was looked for in them.
         undeclared: What models read these bytes without declaring them; they are no registered file.
+        registered_first: Whether a dataset had the file before the first record of it; None where that is not known.
     """
 
     asked: str
@@ -74,6 +75,7 @@ class Audit:
     files: tuple[FileUsedBy, ...] = ()
     not_searched: NotSearched | None = None
     undeclared: tuple[Reader, ...] = ()
+    registered_first: bool | None = None
 
 
 def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Audit | UsedBy | FileUsedBy:
@@ -209,7 +211,10 @@ def _by_file(keep: Keep, path: Path, now: datetime, *, fetch: bool) -> Audit:
 def _by_sha256(
     keep: Keep, asked: str, sha256: str, now: datetime, *, fetch: bool, path: Path | None = None
 ) -> Audit:
-    from datakeep.workflows.registered_file import registered_file  # late: most audits name no file
+    from datakeep.workflows.registered_file import (  # late: most audits name no file
+        registered_file,
+        registered_first,
+    )
 
     found = find_by_digest(keep, sha256)
     readers = () if sha256 == EMPTY else undeclared.readers(keep, sha256)
@@ -233,6 +238,7 @@ def _by_sha256(
         differing=_differing([newest, *rest]),
         files=files,
         undeclared=readers,
+        registered_first=registered_first(keep, sha256, [newest, *rest]) if files else None,
     )
 
 

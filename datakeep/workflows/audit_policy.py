@@ -267,7 +267,9 @@ class _Judging:
             for base in dict.fromkeys((*one.base_models, *left, *self._makers(one))):
                 found = self._base(base)
                 if found is None:
-                    what = f"the base model {base}, whose data it has too, has no record that can be read"
+                    what = (
+                        f"{_role(base, one, left)}, has no record that can be read: what it read is not known"
+                    )
                     self._complain("broken", base, what, f"datakeep audit model:{name}", name)
                 else:
                     waiting.append(found)
@@ -403,3 +405,12 @@ def _registering(paths: Sequence[str]) -> str:
         return "datakeep register NAME FILE"
     name = re.sub(r"[^a-z0-9]+", "-", PurePath(paths[0]).stem.lower()).strip("-")
     return shlex.join(["datakeep", "register", name if NAME.fullmatch(name) else "NAME", paths[0]])
+
+
+def _role(model: str, record: ModelRecord, left: Sequence[str]) -> str:
+    """What ``model`` is to the model of ``record``, which has its data."""
+    if model in record.base_models:
+        return f"the base model {model}, whose data it has too"
+    if model in left:
+        return f"the model {model}, of which it read a file"
+    return f"the model {model}, which left files of its data"

@@ -84,7 +84,7 @@ def _models(index: Index, undeclared: Sequence[dict[str, Any]]) -> list[str]:
     """
     query = (
         "SELECT e.name, e.number, a.means FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
-        "AND a.means > 0 AND coalesce(a.recorded_s < ?, ?) "
+        "AND a.means > 0 AND coalesce(a.recorded_s <= ?, ?) "
         "ORDER BY coalesce(json_extract(e.data, '$.status'), '') = 'failed', a.means DESC, "
         "json_extract(e.data, '$.origin') IN ('declared', 'mlflow', 'wandb'), "
         "json_extract(e.data, '$.recorded_at') DESC, e.number DESC LIMIT 1"

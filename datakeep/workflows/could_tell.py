@@ -30,7 +30,7 @@ def backwards_from(
         keep: The keep.
         dataset: Its name.
         versions: The ones that were asked about; none for all of them, those that were deleted included.
-        on_the_way: The datasets that it leads to.
+        on_the_way: The datasets and models that it leads to.
     """
     asked = [f"register/{dataset}/{version}.yaml" for version in versions] or [f"register/{dataset}/"]
     changed = ever_changed(keep, FOLDER, "register/")

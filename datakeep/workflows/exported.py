@@ -275,10 +275,7 @@ class _Graph:
     def close(self) -> None:
         """What the nodes say of each other is an edge, also where the shortest way led elsewhere."""
         for key, dataset in list(self._datasets.items()):
-            source = dataset.manifest.source if dataset.manifest else None
-            for parent in (source.parents if source else None) or ():
-                if (start := Dataset(*_parts(parent)).key) in self._datasets:
-                    self.edge(start, key, "derived")
+            self._close_dataset(key, dataset)
         for key, model in list(self._models.items()):
             if model.record is None:
                 continue
@@ -288,6 +285,15 @@ class _Graph:
             for base in model.record.base_models:
                 if (start := Model(*_parts(base)).key) in self._models:
                     self.edge(start, key, "base")
+
+    def _close_dataset(self, key: str, dataset: Dataset) -> None:
+        source = dataset.manifest.source if dataset.manifest else None
+        for parent in (source.parents if source else None) or ():
+            if (start := Dataset(*_parts(parent)).key) in self._datasets:
+                self.edge(start, key, "derived")
+        for left in (dataset.entry.left_by if dataset.entry else None) or ():
+            if (start := Model(*_parts(left.model)).key) in self._models:
+                self.edge(start, key, *_EDGES["holds"])
 
     def _starts(self, source: Node, target: Node) -> Sequence[str]:
         """The node itself; for a dataset that was asked about as a whole, the versions that the target names."""
@@ -345,8 +351,9 @@ class _Graph:
             )
         for parent in found.parents if parents else ():
             self.edge(self._input(parent), key, "derived")
-        for left in (entry.left_by or ()) if entry and parents else ():
-            self.edge(self.model_called(left.model), key, *_EDGES["holds"])
+        for maker in found.makers:
+            left = self.made_of(maker.made) if maker.made else self.model_called(maker.model)
+            self.edge(left, key, *_EDGES["holds"])
         return key
 
     def model_called(self, label: str) -> str:

@@ -18,9 +18,10 @@ from datakeep.workflows.facts import get
 from datakeep.workflows.index import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from datakeep.formats.inventory import Inventory
+    from datakeep.formats.model import ModelRecord
     from datakeep.formats.version import VersionEntry
     from datakeep.lineage.index import Index
     from datakeep.workflows.keep import Keep
@@ -68,7 +69,7 @@ def _makers(index: Index, counts: Counter[str]) -> list[LeftBy]:
     since_s = registered_s(index, counts)
     query = (
         "SELECT DISTINCT e.name, e.number FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
-        "AND a.means > 0 AND coalesce(a.recorded_s < ?, ?)"
+        "AND a.means > 0 AND coalesce(a.recorded_s <= ?, ?)"
     )
     found: Counter[tuple[str, int]] = Counter()
     for sha256, files in counts.items():
@@ -95,22 +96,51 @@ def registered_s(index: Index, digests: Collection[str]) -> dict[str, float]:
     return found
 
 
-def left_notes(keep: Keep, entry: VersionEntry) -> tuple[str, ...]:
-    """One line of who left files of a version, and how to state what it was made of; none where nobody did."""
+def left_notes(keep: Keep, entry: VersionEntry, before: VersionEntry | None = None) -> tuple[str, ...]:
+    """One line of who left files of a version, and how to state what it was made of; none where nobody did.
+
+    Args:
+        keep: The keep.
+        entry: Of the version.
+        before: The version from which its parents were taken over with nobody stating them anew.
+    """
     if not entry.left_by:
         return ()
     first, *others = entry.left_by
     more = f" and {counted(len(others), 'other')}" if others else ""
     files = "1 of its files was" if first.files == 1 else f"{first.files:,} of its files were"
     said = f"{files} left by model {first.model}{more}, which is written down"
-    model, _, version = first.model.partition("@")
-    record = next(iter(records.find_by_model(keep.tree, model, version).records), None)
-    parents = [f"{one.dataset}@{one.version}" for one in record.inputs] if record else []
+    record = record_of(keep, first.model)
+    parents = read_by(record) if record else []
     stated = get(entry.manifest, "source.parents")
-    if record is None or not parents or set(parents) <= set(stated if isinstance(stated, list) else ()):
+    stated = [str(one) for one in stated] if isinstance(stated, list) else []
+    is_stale = before is not None and not others and set(stated) > set(parents)
+    if record is None or not parents or (set(parents) <= set(stated) and not is_stale):
         return (f"{said}: datakeep audit model:{first.model}",)
+    if stated:
+        whence = f", taken over from {before.version}" if before else ""
+        said += f"; it states the parents {', '.join(stated)}{whence}, but {first.model} read {', '.join(parents)}"
+    return (f"{said}; if all of it was made so, state that: {stating(entry.dataset, record, parents)}",)
+
+
+def stating(dataset: str, record: ModelRecord, parents: Sequence[str]) -> str:
+    """What to type so that a dataset says that it was made of ``parents`` by the run of ``record``."""
     options = " ".join(f"--parent {one}" for one in parents)
     command = shlex.quote(shlex.join(record.command))
-    command = command if len(command) <= _LONGEST else "TEXT"
-    step = f"datakeep update {entry.dataset} --source-kind derived {options} --source-command {command}"
-    return (f"{said}; if all of it was made so, state that: {step} -m 'made by {first.model}'",)
+    is_known = bool(record.command) and len(command) <= _LONGEST
+    step = f"datakeep update {dataset} --source-kind derived {options}"
+    step += f" --source-command {command if is_known else 'TEXT'} -m 'made by {record.label}'"
+    return step + ("" if is_known else ", where TEXT is the command that made it")
+
+
+def record_of(keep: Keep, label: str) -> ModelRecord | None:
+    """The record of ``prep@v1``, where there is one that can be read."""
+    model, _, version = label.partition("@")
+    return next(iter(records.find_by_model(keep.tree, model, version).records), None)
+
+
+def read_by(record: ModelRecord) -> list[str]:
+    """The versions that a training read, or was given where nobody saw what it read; undeclared ones as well."""
+    given = [f"{one.dataset}@{one.version}" for one in record.inputs if not record.read_nothing_of(one)]
+    besides = [str(one["of"]) for one in record.undeclared if one.get("of") and "differs" not in one]
+    return list(dict.fromkeys([*given, *besides]))

@@ -19,7 +19,7 @@ from datakeep.workflows.stated import not_known, stated
 from datakeep.workflows.stems import Stem, same_file, stems
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from datakeep.formats.manifest import Manifest
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Base models of base models, and no further: a record that names itself must not hang the audit.
 _MAX_DEPTH = 10
+#: Models of one answer: a version may have files of a hundred nightly runs.
+_MAX_MAKERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class InputFacts:
         unknown: What is not known of it, one line each.
         parents: The versions of this keep that it was derived from, answered in the same way.
         newer: The newest version of the dataset, if this is an older one.
+        makers: The recorded trainings that left files of it.
     """
 
     given: ModelInput
@@ -60,6 +63,22 @@ class InputFacts:
     unknown: tuple[str, ...] = ()
     parents: tuple[InputFacts, ...] = ()
     newer: str | None = None
+    makers: tuple[Maker, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A recorded training that left files of a version.
+
+    Attributes:
+        model: ``prep@v1``.
+        files: How many files of the version it left.
+        made: What that model was made of; None where the same answer tells it elsewhere, or nobody can.
+    """
+
+    model: str
+    files: int
+    made: MadeOf | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +112,19 @@ class Auditor:
     def __init__(self, keep: Keep, now: datetime) -> None:
         self._keep = keep
         self._judge = Judge(keep, now)
+        self._depths: dict[str, int] = {}
 
     def made_of(self, record: ModelRecord, above: Sequence[str] = ()) -> MadeOf:
         """What the model of ``record`` was made of; ``above`` are the models on the way to it."""
-        inputs = tuple(self._input(given) for given in record.inputs)
+        models = (*above, record.label)
+        self._depths[record.label] = min(len(above), self._depths.get(record.label, len(above)))
+        inputs = tuple(self._input(given, models=models) for given in record.inputs)
         unknown = [*record.unknown]
         bases = self._bases(record, above, unknown)
         unknown += gaps(record)
         found = undeclared.of_model(self._keep, record)
         same = tuple((at, undeclared.in_words(some)) for at, some in found.items())
-        copies = self._copies(record, [one for some in found.values() for one in some])
+        copies = self._copies(record, [one for some in found.values() for one in some], models)
         return MadeOf(record, inputs, bases, tuple(dict.fromkeys(unknown)), same, copies)
 
     def _bases(self, record: ModelRecord, above: Sequence[str], unknown: list[str]) -> tuple[MadeOf, ...]:
@@ -127,7 +149,9 @@ class Auditor:
                 waiting.append(Stem(other, "same", f"it has the same file as {base.label}"))
         return tuple(found.values())
 
-    def _copies(self, record: ModelRecord, found: Sequence[SameBytes]) -> tuple[InputFacts, ...]:
+    def _copies(
+        self, record: ModelRecord, found: Sequence[SameBytes], models: Sequence[str]
+    ) -> tuple[InputFacts, ...]:
         """The versions whose files were read without being declared, of each dataset and path the newest."""
         newest: dict[tuple[str, str], SameBytes] = {}
         for one in sorted(found, key=lambda one: one.number):
@@ -142,12 +166,14 @@ class Auditor:
                 "" if any(one.is_sure for one in mine) else ", which changed during the training or since"
             )
             with suppress(DatakeepError):
-                known = self.version(f"{name}@{version}")
+                known = self._input(
+                    _declared(self._keep.entry(f"{name}@{version}", asking=False)), models=models
+                )
                 facts.append(replace(known, given=known.given.model_copy(update={"because": because})))
         return tuple(facts)
 
     def version(self, name: str) -> InputFacts:
-        """What is known of ``orders@v3``, whoever used it.
+        """What is known of ``orders@v3``, whoever used it; not who left its files.
 
         Raises:
             UnknownName, InvalidFile: There is no such version, or its entry cannot be read.
@@ -160,7 +186,7 @@ class Auditor:
         return next(iter(found.records), None)
 
     def _parents(
-        self, manifest: Manifest, name: str, above: Sequence[str]
+        self, manifest: Manifest, name: str, above: Sequence[str], models: Sequence[str] | None
     ) -> tuple[tuple[InputFacts, ...], list[str]]:
         """What the parents of a derived version are, and which of them cannot be followed."""
         found, unknown = [], []
@@ -173,11 +199,29 @@ class Auditor:
             except DatakeepError as error:
                 unknown.append(f"what its parent {parent} was made of: {error.what}")
                 continue
-            found.append(self._input(_declared(entry), (*above, name)))
+            found.append(self._input(_declared(entry), (*above, name), models))
         return tuple(found), unknown
 
-    def _input(self, given: ModelInput, above: Sequence[str] = ()) -> InputFacts:
-        """What is known of a version; ``above`` are those that were derived from it."""
+    def _makers(self, entry: VersionEntry, models: Sequence[str], unknown: list[str]) -> Iterator[Maker]:
+        """Who left files of a version, each model told once; ``unknown`` is added to where it cannot be."""
+        for left in entry.left_by or ():
+            is_told = left.model in models or self._depths.get(left.model, _MAX_DEPTH) <= len(models)
+            said = f"what the model {left.model}, which left files of it, was made of"
+            record = None if is_told else self._base(left.model)
+            if record is None and not is_told:
+                unknown.append(f"{said}: the keep has no usable record of it")
+            if record and (len(models) >= _MAX_DEPTH or len(self._depths) >= _MAX_MAKERS):
+                unknown.append(f"{said}: it is too far to be told here: datakeep audit model:{left.model}")
+                record = None
+            yield Maker(left.model, left.files, self.made_of(record, models) if record else None)
+
+    def _input(
+        self, given: ModelInput, above: Sequence[str] = (), models: Sequence[str] | None = None
+    ) -> InputFacts:
+        """What is known of a version; ``above`` are those that were derived from it.
+
+        ``models`` lead to it; where they are None, who left its files is not asked.
+        """
         name = f"{given.dataset}@{given.version}"
         try:
             entry = self._keep.entry(name, asking=False)
@@ -197,12 +241,15 @@ class Auditor:
             if fault:
                 unknown.append(f"the text of the {what} ({path}): {fault}")
         proofs = self._judge.proofs(entry)
-        parents, lost = self._parents(manifest, name, above)
+        parents, lost = self._parents(manifest, name, above, models)
         unknown += lost
+        makers = () if models is None else tuple(self._makers(entry, models, unknown))
         newest = self._keep.versions(entry.dataset)[-1]
         newer = newest if newest != entry.version else None
         facts = tuple(stated(manifest))
-        return InputFacts(given, entry, facts, texts[0], texts[1], proofs, tuple(unknown), parents, newer)
+        return InputFacts(
+            given, entry, facts, texts[0], texts[1], proofs, tuple(unknown), parents, newer, makers
+        )
 
     def _text(self, entry: VersionEntry, path: str | None) -> tuple[str | None, str | None]:
         """The text of a file of the dataset's repository, or why it cannot be read."""

@@ -25,6 +25,7 @@ from datakeep.workflows.sweep_marks import require_unswept
 from datakeep.workflows.takers import require_same_stores, say_what_lacks, takers, way_out
 
 if TYPE_CHECKING:
+    from datakeep.formats.inventory import Inventory
     from datakeep.repository.dataset import TagInfo
     from datakeep.repository.keep_tree import KeepTree
 
@@ -38,6 +39,7 @@ class Published:
 
     entry: VersionEntry
     is_new: bool
+    inventory: Inventory
 
 
 class Publisher(Preparer):
@@ -61,7 +63,7 @@ class Publisher(Preparer):
                 if is_ours:
                     break
                 if equal := self._equal(prepared, there, newest):
-                    return Published(equal, is_new=False)
+                    return Published(equal, False, prepared.inventory)
                 prepared = self._after(prepared, there, newest)
             with way_out(self.keep, self.without):
                 require_unswept(self.keep.stores(prepared.stores), prepared.marks)
@@ -80,9 +82,9 @@ class Publisher(Preparer):
             )
         self.keep.look_again()
         if equals:
-            return Published(equals[-1], is_new=False)
+            return Published(equals[-1], False, prepared.inventory)
         say_what_lacks(self.keep, entry)
-        return Published(entry, is_new=True)
+        return Published(entry, True, prepared.inventory)
 
     def _push(self, prepared: Prepared) -> tuple[TagInfo, bool]:
         """What the tag of this version in the vault says, and whether it is ours.

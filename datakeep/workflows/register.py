@@ -21,6 +21,7 @@ from datakeep.workflows.asked_splits import settle_splits
 from datakeep.workflows.days import check_days
 from datakeep.workflows.extraction import extracted, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
+from datakeep.workflows.known_bytes import copy_notes, query_notes
 from datakeep.workflows.left_by import left_notes
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import Draft
@@ -200,7 +201,8 @@ def _made(
     published = publisher.first(draft)
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
     said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
-    left = left_notes(keep, published.entry)
+    left = (*left_notes(keep, published.entry), *query_notes(keep, published.entry))
+    left += copy_notes(keep, published.entry, published.inventory)
     return Registered(
         published.entry, published.is_new, notes=(*found.warnings, *seen.notes, *said, *notes, *likely, *left)
     )

@@ -7,10 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datakeep.lineage import hashes
+from datakeep.lineage.committed import seconds
 from datakeep.workflows.index import NotSearched, ask, not_searched
+from datakeep.workflows.left_by import registered_s
 from datakeep.workflows.used_by import file_used_by
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datakeep.formats.model import ModelRecord
     from datakeep.lineage.index import Index
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.used_by import FileUsedBy
@@ -32,6 +37,14 @@ def registered_file(
     for (dataset, path), some in sorted(found.items())[:_MAX_FILES]:
         files.append(replace(file_used_by(keep, dataset, path, only=some), not_searched=None))
     return tuple(files), lacking
+
+
+def registered_first(keep: Keep, sha256: str, found: Sequence[ModelRecord]) -> bool | None:
+    """Whether a dataset had the file before the first of these records; None where a time is not known."""
+    known_s = ask(keep, lambda index: registered_s(index, [sha256])).get(sha256)
+    times = [seconds(one.recorded_at) for one in found]
+    recorded_s = [one for one in times if one is not None]
+    return known_s < min(recorded_s) if known_s and len(recorded_s) == len(times) else None
 
 
 def _versions_with(index: Index, sha256: str) -> dict[tuple[str, str], set[str]]:

@@ -54,13 +54,18 @@ def behind_an_audit(keep: Keep, found: Audit | UsedBy | FileUsedBy, *, now: date
     elif isinstance(found, UsedBy):
         files.take_used(found.dataset, (found.version,) if found.version else keep.versions(found.dataset))
         asked = (found.version,) if found.version else ()
-        derived = [way.end.name for way in found.derived]
-        files.paths.update(backwards_from(keep, found.dataset, asked, derived))
+        on_the_way = [way.end.name for way in found.derived]
+        on_the_way += [one.label for one in found.records]  # what they left may have been registered
+        on_the_way += [str(node) for way in found.through for node in way.nodes]
+        files.paths.update(backwards_from(keep, found.dataset, asked, on_the_way))
         for record in found.records:
             files.take_record(record)
     elif isinstance(found, FileUsedBy):
         files.take_used(found.dataset, found.versions)
-        files.paths.update(backwards_from(keep, found.dataset, (found.asked,) if found.asked else ()))
+        on_the_way = [one.model for one in found.models]
+        on_the_way += [str(node) for way in found.through for node in way.nodes]
+        asked = (found.asked,) if found.asked else ()
+        files.paths.update(backwards_from(keep, found.dataset, asked, on_the_way))
         files.paths.update(path for one in found.models for path in _with_lists(keep, one.model))
     files.paths.update(one.path for one in found.broken)
     doubts = Doubts(keep, lambda entry: files.proofs.get(_label(entry)) or judge.proofs(entry))
@@ -195,6 +200,10 @@ class _Files:
                 self.paths.update(ever_changed(self._keep, f"register/{name}/"))
         for one in found.parents:
             self._take_input(one)
+        for maker in found.makers:
+            self.paths.update(_with_lists(self._keep, maker.model))
+            if maker.made:
+                self.take_model(maker.made)
 
 
 def _paths_of(record: ModelRecord) -> Iterator[str]:

@@ -14,6 +14,7 @@ from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction import extracted, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
 from datakeep.workflows.inventories import load_inventory
+from datakeep.workflows.known_bytes import query_notes
 from datakeep.workflows.left_by import left_notes
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import MANIFEST, Draft
@@ -145,7 +146,10 @@ def update(
             idle=_idle(request, base, document),
         )  # fmt: skip
         if made.entry.left_by != base.entry.left_by:
-            said.tell(left_notes(keep, made.entry))
+            is_stated = "source.parents" in given or request.manifest is not None
+            said.tell(left_notes(keep, made.entry, before=None if is_stated else base.entry))
+        if made.created and request.extraction:
+            said.tell(query_notes(keep, made.entry))
         return replace(made, notes=tuple(said.all))
 
 

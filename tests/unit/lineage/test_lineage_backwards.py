@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from test_lineage_index import Repository, entry, model, opened
 
@@ -9,6 +11,8 @@ from datakeep.formats.inventory import FileEntry, Inventory
 from datakeep.lineage import adding, same_bytes
 from datakeep.lineage.backwards import reached
 from datakeep.lineage.steps import Node, left_to
+from datakeep.workflows.compared import _models
+from datakeep.workflows.left_by import _makers
 
 
 def derived(name, number, *parents, **more):
@@ -164,6 +168,7 @@ def test_what_a_run_left_leads_on_unless_nothing_follows_from_it(ask):
         ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00+00:00", []),  # a copy of what was there
         ("2026-11-21T08:00:00+09:00", "2026-11-21T00:00:00+00:00", []),
         ("2026-11-22T00:00:00Z", "2026-11-21T00:00:00+00:00", ["a@v1"]),
+        ("2026-11-21T00:00:00Z", "2026-11-21T00:00:00+00:00", ["a@v1"]),  # a copy takes longer than a moment
         ("2026-11-22T00:00:00Z", None, []),  # which was first is not known
     ],
 )
@@ -180,6 +185,9 @@ def test_what_a_run_left_stays_its_own_when_it_is_registered_afterwards(register
     same_bytes.refresh(index.database)
     found = left_to(index.database, Node("model", "b", 1))
     assert [str(one.maker) for one in found] == makers
+    assert [one.model for one in _makers(index, Counter([WEIGHTS]))] == makers
+    read_now = {"path": "x", "sha256": WEIGHTS}
+    assert _models(index, [read_now]) == makers
     assert "b@v1" in {str(way.end) for way in reached(index.database, "tab", 1).direct}
 
 
