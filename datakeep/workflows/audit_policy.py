@@ -313,7 +313,8 @@ class _Judging:
         known = next(((path, newest[path]) for path in shown if path in newest), None)
         if known:
             path, same = known
-            what += f"; {path} has the bytes of {same.dataset}@{same.version}:{same.path}"
+            which = ", which" if path == example else f"; {path}"
+            what += f"{which} has the bytes of {same.dataset}@{same.version}:{same.path}"
             step = f"declare it in the next run: --uses {same.dataset}@{same.version}"
         else:
             step = f"register it, and name it with --uses: {_registering(shown)}"
