@@ -59,15 +59,18 @@ def _check_interpreter(name: str, path: str) -> None:
         return
     line = begins[2:].partition(b"\n")[0].strip(b" \t")
     interpreter = os.fsdecode(line.split(b" ")[0].split(b"\t")[0])
+    correct = (
+        f"correct the first line of {path}, or name what runs it: datakeep run … -- {_runs(name)} {name}"
+    )
     what = f"the training's program {name!r} names an interpreter that"
     if interpreter and not Path(interpreter).exists():
         ends = ": its first line ends in CR LF" if interpreter.endswith("\r") else ""
         raise CommandNotFound(
             f"{what} is not there: {interpreter.rstrip(chr(13))}{ends}",
-            next_step=f"correct the first line of {path}, or name what runs it: datakeep run … -- {_runs(name)} {name}",
+            next_step=correct,
         )
     if not os.access(interpreter or "/", os.X_OK) or Path(interpreter or "/").is_dir():
         raise CommandNotExecutable(
             f"{what} cannot be executed: {interpreter or 'none at all'}",
-            next_step=f"correct the first line of {path}, or name what runs it: datakeep run … -- {_runs(name)} {name}",
+            next_step=correct,
         )
