@@ -6,15 +6,12 @@ owner and privacy. What cannot be read is a complaint too; what nobody saw is sa
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal, get_args
 
 from datakeep.core.counts import counted
-from datakeep.core.names import NAME, version_number
+from datakeep.core.names import version_number
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.read_order import is_test, read_order
 from datakeep.formats.version import VersionEntry
@@ -22,7 +19,7 @@ from datakeep.lineage.records import record_path
 from datakeep.workflows.declared_copies import declared_copies
 from datakeep.workflows.index import ask
 from datakeep.workflows.parsed import entries_at
-from datakeep.workflows.policy_facts import DataFacts
+from datakeep.workflows.policy_facts import DataFacts, registering
 from datakeep.workflows.policy_splits import model_left, only_test_read, splits_read
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.stems import all_stems
@@ -315,10 +312,11 @@ class _Judging:
         known = next(((path, newest[path]) for path in shown if path in newest), None)
         if known:
             path, same = known
-            what += f"; {path} has the bytes of {same.dataset}@{same.version}:{same.path}"
+            which = ", which" if path == example else f"; {path}"
+            what += f"{which} has the bytes of {same.dataset}@{same.version}:{same.path}"
             step = f"declare it in the next run: --uses {same.dataset}@{same.version}"
         else:
-            step = f"register it, and name it with --uses: {_registering(shown)}"
+            step = f"register it, and name it with --uses: {registering(shown)}"
         self._complain("undeclared", name, what, f"{step}; all files: datakeep audit model:{name}", name)
 
     def _test_split(self, name: str, record: ModelRecord, given: ModelInput) -> None:
@@ -397,14 +395,6 @@ class _Judging:
             unknown[dataset] += unrecorded
             runs[dataset] += unrecorded
             yield TestReads(dataset, tuple(sorted(found)), reading[dataset], unknown[dataset], runs[dataset])
-
-
-def _registering(paths: Sequence[str]) -> str:
-    """What to type for the first of some files that no dataset has."""
-    if not paths:
-        return "datakeep register NAME FILE"
-    name = re.sub(r"[^a-z0-9]+", "-", PurePath(paths[0]).stem.lower()).strip("-")
-    return shlex.join(["datakeep", "register", name if NAME.fullmatch(name) else "NAME", paths[0]])
 
 
 def _role(model: str, record: ModelRecord, left: Sequence[str]) -> str:

@@ -107,7 +107,7 @@ def left_notes(keep: Keep, entry: VersionEntry, before: VersionEntry | None = No
     if not entry.left_by:
         return ()
     first, *others = entry.left_by
-    more = f" and {counted(len(others), 'other')}" if others else ""
+    more = f", and by {counted(len(others), 'other model')}" if others else ""
     files = "1 of its files was" if first.files == 1 else f"{first.files:,} of its files were"
     said = f"{files} left by model {first.model}{more}, which is written down"
     record = record_of(keep, first.model)

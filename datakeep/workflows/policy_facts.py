@@ -6,11 +6,15 @@ them, so that whatever is complained of can be mended without training anything 
 
 from __future__ import annotations
 
+import re
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from datakeep.core.errors import DatakeepError
+from datakeep.core.names import NAME
 from datakeep.core.patterns import splitter
 from datakeep.formats.read_order import is_test
 from datakeep.formats.version import VersionEntry
@@ -23,7 +27,7 @@ from datakeep.workflows.roster import has_departed, same_email
 from datakeep.workflows.standings import Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from datakeep.formats.model import ModelInput
@@ -247,3 +251,11 @@ class DataFacts:
             if names:
                 found[name] = names
         return found
+
+
+def registering(paths: Sequence[str]) -> str:
+    """What to type for the first of some files that no dataset has."""
+    if not paths:
+        return "datakeep register NAME FILE"
+    name = re.sub(r"[^a-z0-9]+", "-", PurePath(paths[0]).stem.lower()).strip("-")
+    return shlex.join(["datakeep", "register", name if NAME.fullmatch(name) else "NAME", paths[0]])

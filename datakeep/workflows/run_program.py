@@ -30,7 +30,7 @@ def program_of(name: str, environment: Mapping[str, str]) -> str:
         if there := shutil.which(name, mode=os.F_OK, path=path):
             raise CommandNotExecutable(
                 f"the training's program {name!r} is not executable",
-                next_step=f"chmod +x {there}, or name what runs it: datakeep run … -- python {name}",
+                next_step=f"chmod +x {there}, or name what runs it: datakeep run … -- {_runs(name)} {name}",
             )
         raise CommandNotFound(
             f"the training's program {name!r} cannot be found",
@@ -38,6 +38,10 @@ def program_of(name: str, environment: Mapping[str, str]) -> str:
         )
     _check_interpreter(name, found)
     return os.path.abspath(found) if "/" in name else found  # noqa: PTH100  (a link is the program's name)
+
+
+def _runs(name: str) -> str:
+    return "python" if name.endswith(".py") else "bash"
 
 
 def _check_interpreter(name: str, path: str) -> None:
@@ -50,20 +54,23 @@ def _check_interpreter(name: str, path: str) -> None:
         if begins and b"\0" not in begins:
             raise CommandNotExecutable(
                 f"the training's program {name!r} has no #! line that says which program runs it",
-                next_step=f"name that: datakeep run … -- bash {name}",
+                next_step=f"name that: datakeep run … -- {_runs(name)} {name}",
             )
         return
     line = begins[2:].partition(b"\n")[0].strip(b" \t")
     interpreter = os.fsdecode(line.split(b" ")[0].split(b"\t")[0])
+    correct = (
+        f"correct the first line of {path}, or name what runs it: datakeep run … -- {_runs(name)} {name}"
+    )
     what = f"the training's program {name!r} names an interpreter that"
     if interpreter and not Path(interpreter).exists():
         ends = ": its first line ends in CR LF" if interpreter.endswith("\r") else ""
         raise CommandNotFound(
             f"{what} is not there: {interpreter.rstrip(chr(13))}{ends}",
-            next_step=f"correct the first line of {path}, or name what runs it: datakeep run … -- python {name}",
+            next_step=correct,
         )
     if not os.access(interpreter or "/", os.X_OK) or Path(interpreter or "/").is_dir():
         raise CommandNotExecutable(
             f"{what} cannot be executed: {interpreter or 'none at all'}",
-            next_step=f"correct the first line of {path}, or name what runs it: datakeep run … -- python {name}",
+            next_step=correct,
         )

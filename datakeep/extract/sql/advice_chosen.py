@@ -79,7 +79,7 @@ def on_chosen(
             reading,
             node,
             "any-value",
-            "of values that may be as frequent",
+            "of values that may be equally frequent",
             f"{_TAKE}, mode(x ORDER BY x)",
         )
 
