@@ -80,3 +80,26 @@ def test_arrow_has_no_memory_apart_unless_somebody_says_so() -> None:
 def test_arrow_would_load_it() -> None:
     """Once it does not, the detour is not needed any more."""
     assert "pandas" in _said(WITHOUT)
+
+
+LARGE_BLOCKS = """
+import ctypes
+from datakeep.cli.lean import lean_arrow
+lean_arrow()
+import pyarrow as pa
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int) for name in "arena ordblks smblks hblks hblkhd a b c d e".split()]
+
+mapped = ctypes.CDLL(None).mallinfo
+mapped.restype = Info
+del (large := [pa.allocate_buffer(16 << 20)])[:]  # by itself, glibc would take no block of this size for large again
+before = mapped().hblks
+held = pa.allocate_buffer(4 << 20)
+print(mapped().hblks - before)
+"""
+
+
+def test_a_large_block_is_given_back_whole_however_large_the_ones_before_were():
+    done = subprocess.run([sys.executable, "-c", LARGE_BLOCKS], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
