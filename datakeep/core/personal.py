@@ -1,4 +1,4 @@
-"""Names of columns that suggest personal data: the one list, for the advice on a query and for profiles alike.
+"""Personal data, and names of columns that suggest it: the one list, for the advice on a query and profiles alike.
 
 A name can only suggest. So there are two grades: a value of a column such as ``email`` or ``氏名`` points at one
 person by itself; one of a column such as ``sex`` or ``salary`` says something of whoever the row is about, and of
@@ -13,6 +13,8 @@ from typing import Literal
 
 #: What a value of the column does: ``identifies`` a person, or only ``describes`` one.
 Grade = Literal["identifies", "describes"]
+#: What a manifest says of a dataset that is about people.
+PERSONAL = frozenset({"yes", "pseudonymised"})
 
 _PERSON = (
     "customer|client|user|person|people|patient|employee|staff|contact|member|owner|guest|passenger|student"

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError
+from datakeep.core.personal import PERSONAL
 from datakeep.formats.version import VersionEntry
 from datakeep.lineage import hashes
 from datakeep.lineage.evidence import FEW_BYTES, Means, means
@@ -17,6 +18,7 @@ from datakeep.workflows.extraction_record import files_read
 from datakeep.workflows.facts import get
 from datakeep.workflows.index import ask
 from datakeep.workflows.left_by import read_by, record_of, stating
+from datakeep.workflows.parents import stated_parents
 from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.retention import kept_until
@@ -59,7 +61,7 @@ def _heeded(keep: Keep, dataset: str) -> set[str]:
         one.dataset
         for one in found.values()
         if isinstance(one, VersionEntry)
-        and (get(one.manifest, "privacy.personal") in ("yes", "pseudonymised") or kept_until(one))
+        and (get(one.manifest, "privacy.personal") in PERSONAL or kept_until(one))
     }
 
 
@@ -82,7 +84,7 @@ def _privacy_lines(keep: Keep, entry: VersionEntry, found: dict[str, int]) -> It
         other = keep.entry(label, asking=False)
         theirs, day = get(other.manifest, "privacy.personal"), kept_until(other)
         said: dict[str, tuple[str, str]] = {}
-        if theirs in ("yes", "pseudonymised") and personal == "no":
+        if theirs in PERSONAL and personal == "no":
             said["--privacy"] = (str(theirs), "no")
         if day and (until is None or until > day):
             said["--retention-until"] = (str(day), str(until or "not stated"))
@@ -98,8 +100,7 @@ def query_notes(keep: Keep, entry: VersionEntry) -> tuple[str, ...]:
     read = files_read(entry.manifest_model().source)
     if not read:
         return ()
-    stated = get(entry.manifest, "source.parents")
-    known = {str(one) for one in stated} if isinstance(stated, list) else set()
+    known = set(stated_parents(entry.manifest))
     try:
         found = ask(keep, lambda index: [(path, *_whose(index, one)) for path, one in read.items()])
         return tuple(islice(_query_lines(keep, entry.dataset, found, known), _MAX_TOLD))
@@ -178,8 +179,7 @@ def _registered_lines(
 
 def _leading_to(keep: Keep, entry: VersionEntry) -> set[str]:
     """The stated parents of a version, and what was read by runs that left its files."""
-    stated = get(entry.manifest, "source.parents")
-    found = {str(one) for one in stated} if isinstance(stated, list) else set()
+    found = set(stated_parents(entry.manifest))
     for left in (entry.left_by or ())[:_MAX_TOLD]:
         maker = record_of(keep, left.model)
         found.update(read_by(maker) if maker else ())

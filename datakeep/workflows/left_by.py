@@ -14,8 +14,8 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.formats.version import LeftBy
 from datakeep.lineage import hashes, records
-from datakeep.workflows.facts import get
 from datakeep.workflows.index import ask
+from datakeep.workflows.parents import stated_parents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -112,8 +112,7 @@ def left_notes(keep: Keep, entry: VersionEntry, before: VersionEntry | None = No
     said = f"{files} left by model {first.model}{more}, which is written down"
     record = record_of(keep, first.model)
     parents = read_by(record) if record else []
-    stated = get(entry.manifest, "source.parents")
-    stated = [str(one) for one in stated] if isinstance(stated, list) else []
+    stated = stated_parents(entry.manifest)
     is_stale = before is not None and not others and set(stated) > set(parents)
     if record is None or not parents or (set(parents) <= set(stated) and not is_stale):
         return (f"{said}: datakeep audit model:{first.model}",)

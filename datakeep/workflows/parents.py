@@ -37,6 +37,12 @@ def check_parents(keep: Keep, document: Mapping[str, Any], before: Mapping[str, 
         _require_version(keep, text)
 
 
+def stated_parents(manifest: Mapping[str, Any]) -> list[str]:
+    """What a version's manifest says that it was made of, as it is written there; it may be any document."""
+    stated = facts.get(manifest, "source.parents")
+    return [str(one) for one in stated] if isinstance(stated, list) else []
+
+
 def _is_outside(text: str) -> bool:
     scheme, colons, rest = text.partition("://")
     return bool(text.removeprefix(OUTSIDE).strip() and text.startswith(OUTSIDE)) or bool(

@@ -20,6 +20,7 @@ from datakeep.formats.read_order import is_test
 from datakeep.formats.version import VersionEntry
 from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.facts import get
+from datakeep.workflows.parents import stated_parents
 from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.retention import kept_until
@@ -125,9 +126,8 @@ class DataFacts:
 
     def _parents(self, entry: VersionEntry, above: tuple[str, ...]) -> Iterator[VersionEntry]:
         """What a derived version was made of, as far as this keep has it."""
-        stated = get(entry.manifest, "source.parents")
-        for reference in stated if isinstance(stated, list) else ():
-            name, _, version = str(reference).partition("@")
+        for reference in stated_parents(entry.manifest):
+            name, _, version = reference.partition("@")
             versions = self._keep.versions(name)
             found = self._entry(name, version or versions[-1]) if versions else None
             label = f"{found.dataset}@{found.version}" if found else ""

@@ -236,12 +236,12 @@ def personal_note(
         personal: ``privacy.personal`` as it is stated.
         before: The manifest of the version before, whose columns are known; None if there is none.
     """
-    from datakeep.core.personal import personal_by_name
+    from datakeep.core.personal import PERSONAL, personal_by_name
 
     stated = (before or {}).get("columns")
     known = {column.get("name") for column in stated} if isinstance(stated, list) else set()
     found = [name for name in columns if personal_by_name(name) and name not in known]
-    if not found or personal in ("yes", "pseudonymised"):
+    if not found or personal in PERSONAL:
         return None
     shown = ", ".join(found[:_NAMED])
     more = f" and {counted(len(found) - _NAMED, 'more column')}" if len(found) > _NAMED else ""

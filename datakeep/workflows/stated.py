@@ -9,6 +9,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.personal import PERSONAL
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -165,7 +167,7 @@ def _caveat(caveat: Caveat) -> str:
 def _rules(manifest: Manifest) -> Iterator[Stated]:
     privacy, access = manifest.privacy, manifest.access
     yield _one("privacy.personal", "personal data", privacy.personal if privacy else None)
-    matters = privacy is not None and privacy.personal in ("yes", "pseudonymised")
+    matters = privacy is not None and privacy.personal in PERSONAL
     for name, label in (
         ("basis", "privacy basis"),
         ("retention_until", "kept until"),

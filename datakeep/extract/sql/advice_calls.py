@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 from sqlglot.tokens import TokenType
 
+from datakeep.extract.sql.advice_kinds import advice
 from datakeep.extract.sql.reading import offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from datakeep.extract.sql.advice_kinds import Advice
     from datakeep.extract.sql.reading import Reading
 
 #: sqlglot makes its names out of those of its classes, and takes each capital for a word.
@@ -71,3 +73,11 @@ def said(reading: Reading, node: exp.Expr, words: Collection[str]) -> str:
     start = start_of(reading, node, words)
     word = next((token.text for token in reading.tokens if token.start == start), called(node))
     return f"{word}()"
+
+
+def told(
+    reading: Reading, node: exp.Expr, words: Collection[str], kind: str, what: str, way_out: str
+) -> Advice:
+    """Advice on a call of a function, one of ``words``, in the user's own words: what it does, and the way out."""
+    start = start_of(reading, node, words)
+    return advice(reading, start, kind, f"{said(reading, node, words)} {what}".strip(), way_out)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from datakeep.extract.sql.advice_calls import called, outer, said, start_of
+from datakeep.extract.sql.advice_calls import called, outer, told
 from datakeep.extract.sql.advice_kinds import Advice, advice
 from datakeep.extract.sql.keys import grouped_by, is_plain, own_nodes
-from datakeep.extract.sql.ordering import columns_of
+from datakeep.extract.sql.ordering import columns_of, group_of
 from datakeep.extract.sql.reading import offset_of
 
 if TYPE_CHECKING:
@@ -61,23 +61,24 @@ def on_chosen(
     name = called(node)
     if _ESTIMATES.fullmatch(name):
         way_out = "compute it exactly: count(DISTINCT x), percentile_cont(), count(*) with GROUP BY"
-        yield _told(reading, node, "estimate", "", way_out)
+        yield told(reading, node, _WORDS, "estimate", "", way_out)
         return
     around = outer(node)
     group = _group_of(node, select, frame)
     having = next(node.find_all(exp.HavingMax), None) if name == "any_value" else None
     if name in _CHOSEN or having:
         if known and not _is_settled(having or node, group, frame):
-            yield _told(reading, node, "any-value", "of rows that may tie", _ROW_TIES)
+            yield told(reading, node, _WORDS, "any-value", "of rows that may tie", _ROW_TIES)
     elif (
         name == "mode"
         and not isinstance(around, exp.WithinGroup)
         and node.find(exp.Order) is None
         and not frame.determines(group, list(node.find_all(exp.Column)))
     ):
-        yield _told(
+        yield told(
             reading,
             node,
+            _WORDS,
             "any-value",
             "of values that may be equally frequent",
             f"{_TAKE}, mode(x ORDER BY x)",
@@ -141,7 +142,7 @@ def _group_of(node: exp.Expr, select: exp.Expr, frame: Frame) -> set[Column]:
     window = outer(node)
     if isinstance(window, exp.Window):
         return columns_of(frame, window.args.get("partition_by") or ())
-    return columns_of(frame, grouped_by(select, frame)) if is_plain(select) else set()
+    return group_of(select, frame)
 
 
 def _is_settled(node: exp.Expr, group: set[Column], frame: Frame) -> bool:
@@ -154,8 +155,3 @@ def _is_settled(node: exp.Expr, group: set[Column], frame: Frame) -> bool:
     keys = [*(key.expressions if isinstance(key, exp.Tuple) else [key])]
     keys += [one.this for order in orders for one in order.expressions]
     return value in keys or frame.determines(group | columns_of(frame, keys), [value])
-
-
-def _told(reading: Reading, node: exp.Expr, kind: str, what: str, way_out: str) -> Advice:
-    start = start_of(reading, node, _WORDS)
-    return advice(reading, start, kind, f"{said(reading, node, _WORDS)} {what}".strip(), way_out)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from datakeep.extract.sql.advice_calls import called, outer, said, start_of
+from datakeep.extract.sql.advice_calls import called, outer, told
 from datakeep.extract.sql.advice_kinds import advice, keyword
-from datakeep.extract.sql.keys import grouped_by, is_aggregated, is_plain
-from datakeep.extract.sql.ordering import columns_of, is_total
+from datakeep.extract.sql.keys import is_aggregated
+from datakeep.extract.sql.ordering import columns_of, group_of, is_total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from datakeep.extract.sql.advice_kinds import Advice
-    from datakeep.extract.sql.frames import Column, Frame, Relation
+    from datakeep.extract.sql.frames import Frame, Relation
     from datakeep.extract.sql.reading import Reading
     from datakeep.extract.sql.sources import Sources
 
@@ -70,17 +70,17 @@ def on_value(
     order = _own_order(node)
     kind = "aggregate-unordered"
     if name in _COLLECTING and order is None:
-        yield _told(reading, node, kind, "without ORDER BY", _SORT_WITHIN)
+        yield told(reading, node, _WORDS, kind, "without ORDER BY", _SORT_WITHIN)
     elif name in _COLLECTING and known and not _is_settled(node, order, select, frame):
-        yield _told(reading, node, kind, _TIES, KEY_LAST)
+        yield told(reading, node, _WORDS, kind, _TIES, KEY_LAST)
     elif name in _BY_KEY and order is None and not _has_each_key_once(node, select, frame):
         what = "without ORDER BY, whose keys may come twice"
-        yield _told(reading, node, kind, what, "sort within it, or collect by a key")
+        yield told(reading, node, _WORDS, kind, what, "sort within it, or collect by a key")
     elif name in _ANY and not node.find(exp.HavingMax) and not _is_same_in_group(node, select, frame):
         if order is None:
-            yield _told(reading, node, "any-value", "", "take min() or max(), or sort within it")
+            yield told(reading, node, _WORDS, "any-value", "", "take min() or max(), or sort within it")
         elif known and not _is_settled(node, order, select, frame):
-            yield _told(reading, node, "any-value", _TIES, KEY_LAST)
+            yield told(reading, node, _WORDS, "any-value", _TIES, KEY_LAST)
 
 
 def on_array(
@@ -101,16 +101,6 @@ def on_array(
     yield advice(reading, start, "aggregate-unordered", f"ARRAY(SELECT …) {what}", way_out)
 
 
-def _told(reading: Reading, node: exp.Expr, kind: str, what: str, way_out: str) -> Advice:
-    return advice(
-        reading,
-        start_of(reading, node, _WORDS),
-        kind,
-        f"{said(reading, node, _WORDS)} {what}".strip(),
-        way_out,
-    )
-
-
 def _own_order(node: exp.Expr) -> exp.Order | None:
     """The ORDER BY among a function's arguments; one of a query or a window within them is none of its own."""
     for one in node.walk(prune=lambda one: isinstance(one, exp.Query | exp.Window)):
@@ -119,30 +109,25 @@ def _own_order(node: exp.Expr) -> exp.Order | None:
     return None
 
 
-def _group_of(select: exp.Expr, frame: Frame) -> set[Column]:
-    """The columns that are the same in all rows of a group."""
-    return columns_of(frame, grouped_by(select, frame)) if is_plain(select) else set()
-
-
 def _is_settled(node: exp.Expr, order: exp.Order | None, select: exp.Expr, frame: Frame) -> bool:
     """Whether rows of a group that tie under ``order`` have the same value in what is collected."""
     keys = [one.this for one in order.expressions] if order else []
     taken = [one.this if one is order else one for one in node.iter_expressions()]
-    closed = _group_of(select, frame) | columns_of(frame, keys)
+    closed = group_of(select, frame) | columns_of(frame, keys)
     return all(one in keys or frame.determines(closed, [one]) for one in taken)
 
 
 def _has_each_key_once(node: exp.Expr, select: exp.Expr, frame: Frame) -> bool:
     keys = [next(node.iter_expressions())] if any(node.iter_expressions()) else []
     keys = [one.this if isinstance(one, exp.JSONKeyValue) else one for one in keys]
-    return frame.determines_rows(_group_of(select, frame) | columns_of(frame, keys))
+    return frame.determines_rows(group_of(select, frame) | columns_of(frame, keys))
 
 
 def _is_same_in_group(node: exp.Expr, select: exp.Expr, frame: Frame) -> bool:
     """Whether all rows of a group have the same value, because the group's columns determine it."""
     if select.args.get("group") is None:
         return False
-    return frame.determines(_group_of(select, frame), list(node.find_all(exp.Column)))
+    return frame.determines(group_of(select, frame), list(node.find_all(exp.Column)))
 
 
 def _on_window(
@@ -166,9 +151,9 @@ def _on_window(
     else:
         return
     if order is None:
-        yield _told(reading, function, kind, "without ORDER BY", _SORT_OVER)
+        yield told(reading, function, _WORDS, kind, "without ORDER BY", _SORT_OVER)
     elif known and not _leaves_one(spec, order, frame):
-        yield _told(reading, function, kind, _TIES, KEY_LAST)
+        yield told(reading, function, _WORDS, kind, _TIES, KEY_LAST)
 
 
 def _counts_rows(window: exp.Expr) -> bool:

@@ -91,6 +91,11 @@ def is_wider(collate: exp.Collate) -> bool:
     return _BINARY.fullmatch(written) is None
 
 
+def group_of(select: exp.Expr, frame: Frame) -> set[Column]:
+    """The columns that are the same in all rows of a group."""
+    return columns_of(frame, grouped_by(select, frame)) if is_plain(select) else set()
+
+
 def columns_of(frame: Frame, keys: Sequence[exp.Expr]) -> set[Column]:
     """Those of ``keys`` that plainly name a column of a source."""
     return {column for one in keys if (column := frame.column(one))}
