@@ -21,8 +21,14 @@ _PR_SET_PDEATHSIG = 1
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 _ARGUMENTS = 4
-#: What arrives here, and what the training gets for it. A terminal sends its own SIGINT to both.
+#: What arrives here, and what the training gets for it. A terminal sends SIGINT to the three of us.
 _FORWARDED = {signal.SIGTERM: signal.SIGTERM, signal.SIGHUP: signal.SIGHUP, signal.SIGUSR1: signal.SIGINT}
+#: By what datakeep says that it got one.
+TOLD = {signal.SIGINT: signal.SIGUSR1}
+#: What is blocked when this starts, until it can be answered.
+BLOCKED = (signal.SIGINT, *_FORWARDED)
+#: What Python ignores, and other programs expect to die of.
+_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main(parent: int, order: int, report: int) -> int:
@@ -35,12 +41,13 @@ def main(parent: int, order: int, report: int) -> int:
         what = json.load(source)
     os.set_inheritable(report, False)
     failure_out, failure_in = os.pipe()
+    signal.sigtimedwait([signal.SIGINT], 0)  # one of the whole group, in which no training was yet
     child = os.fork()
     if not child:
         _become(what, failure_in)
+    _attend(child)
     os.close(failure_in)
     os.close(what["stdout"])
-    _attend(child)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(child, signal.SIGTERM)
@@ -58,6 +65,11 @@ def _become(what: dict[str, object], failure: int) -> None:
     """This process is the program; where it cannot be, a byte in ``failure`` says so."""
     code = _NOT_FOUND
     try:
+        for number in _OF_PYTHON:
+            signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _unblock()
         os.dup2(int(str(what["stdout"])), 1)
         argv, environment = list(what["argv"]), dict(what["environment"])  # type: ignore[call-overload]
         os.execvpe(argv[0], argv, environment)  # noqa: S606  no shell is the point
@@ -70,13 +82,27 @@ def _become(what: dict[str, object], failure: int) -> None:
 
 
 def _attend(child: int) -> None:
-    def forward(number: int, _frame: object) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(child, _FORWARDED[signal.Signals(number)])
+    """Hands on what datakeep says or others send, but no SIGINT that the whole group got, as from a terminal."""
+    of_group = 0
 
-    for number in _FORWARDED:
-        signal.signal(number, forward)
-    signal.signal(signal.SIGINT, lambda *_: None)
+    def forward(number: int, _frame: object) -> None:
+        nonlocal of_group
+        if number == signal.SIGINT:
+            of_group += 1
+        elif number == signal.SIGUSR1 and of_group:
+            of_group -= 1
+        else:
+            with suppress(ProcessLookupError):
+                os.kill(child, _FORWARDED[signal.Signals(number)])
+
+    for number in BLOCKED:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, forward)
+    _unblock()
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
 
 
 if __name__ == "__main__":

@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 64 * 2**10
 _SIGNALLED = 128
-#: From <bits/siginfo-consts.h>: the kernel itself, here the terminal, sent the signal.
-_SI_KERNEL = 0x80
-_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGWINCH})
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: How long output is waited for that processes left behind may still print.
 _DRAIN_S = 0.5
 #: More of one line than this is no line of metrics.
@@ -128,55 +126,88 @@ def run(
         held.callback(os.close, report_out)
         order = {"argv": list(argv), "environment": dict(environment), "stdout": theirs, "shown": shown}
         order_fd = memory_file(json.dumps(order))
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        held.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
-        started = time.monotonic()
-        try:
-            process = _start(order_fd, report_in, theirs, before)
-        finally:
-            for number in (order_fd, report_in, theirs):
-                os.close(number)
-        pump = threading.Thread(target=_pump, args=(ours, stdout, lines), daemon=True)
-        pump.start()
-        with Sampler() as sampler:
-            interrupted = _attend(process, ours)
-            wall_s = time.monotonic() - started
+        with _signals() as came:
+            started = time.monotonic()
+            try:
+                process = _start(order_fd, report_in, theirs)
+            finally:
+                for number in (order_fd, report_in, theirs):
+                    os.close(number)
+            pump = threading.Thread(target=_pump, args=(ours, stdout, lines), daemon=True)
+            pump.start()
+            with Sampler() as sampler:
+                _attend(process, ours, came)
+                wall_s = time.monotonic() - started
         pump.join(_DRAIN_S)
         lines.end()
-        ended = _verdict(process, report_out, interrupted=interrupted, wall_s=wall_s)
+        ended = _verdict(process, report_out, interrupted=came.interrupted, wall_s=wall_s)
         return replace(ended, gpus=sampler.used)
 
 
-def _start(order: int, report: int, stdout: int, mask: set[int | signal.Signals]) -> subprocess.Popen[bytes]:
-    # The child inherits the mask; with these blocked, the training could not be interrupted.
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask - _SIGNALS)
-    with _quiet():
-        try:
-            return subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", str(Path(attendant.__file__))),
-                    *(str(os.getpid()), str(order), str(report)),
-                ],
-                env={},
-                pass_fds=(order, report, stdout),
-            )
-        except OSError as error:
-            raise ProgramMissing(
-                f"the training could not be started: {error.strerror}", next_step="run it again"
-            ) from error
-        finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+def _start(order: int, report: int, stdout: int) -> subprocess.Popen[bytes]:
+    # It inherits the mask, and takes it off when it can answer signals.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, attendant.BLOCKED)
+    try:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-I", "-S", str(Path(attendant.__file__))),
+                *(str(os.getpid()), str(order), str(report)),
+            ],
+            env={},
+            pass_fds=(order, report, stdout),
+        )
+    except OSError as error:
+        raise ProgramMissing(
+            f"the training could not be started: {error.strerror}", next_step="run it again"
+        ) from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@dataclass(slots=True)
+class _Came:
+    """The signals that reach this process, whichever of its threads the kernel chose for them.
+
+    A mask would be no help: libraries have threads of their own that do not know of it (Arrow's, for one).
+    """
+
+    pipe: int
+    interrupted: bool = False
+
+    def wait(self) -> list[signal.Signals]:
+        """Those that came since, at least one."""
+        came = [signal.Signals(number) for number in os.read(self.pipe, _CHUNK_BYTES)]
+        self.interrupted = self.interrupted or any(number in _ENDING for number in came)
+        return came
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """A Ctrl-C in the moment of the start is noted by the training alone, which is what ends then."""
-    usual = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which a program inherits
+def _signals() -> Iterator[_Came]:
+    """In the block, signals only take note; what is ignored stays so.
+
+    One that nobody had looked at when the block was left is still the training's: it may have ended of it.
+    """
+    source, sink = os.pipe()
+    came = _Came(source)
     try:
-        yield
+        os.set_blocking(sink, False)
+        ending = [number for number in _ENDING if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+        usual = {number: signal.getsignal(number) for number in (*ending, signal.SIGCHLD, signal.SIGWINCH)}
+        usual_sink = signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
+        try:
+            for number in usual:
+                signal.signal(number, lambda *_: None)
+            yield came
+        finally:
+            for number, handler in usual.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(usual_sink)
+        os.set_blocking(source, False)
+        with contextlib.suppress(BlockingIOError):
+            came.wait()
     finally:
-        signal.signal(signal.SIGINT, usual)
+        os.close(source)
+        os.close(sink)
 
 
 def _channel(stdout: int) -> tuple[int, int]:
@@ -212,21 +243,14 @@ def _write_all(target: int, chunk: bytes) -> None:
         chunk = chunk[os.write(target, chunk) :]
 
 
-def _attend(process: subprocess.Popen[bytes], ours: int) -> bool:
-    """Waits for the end, and hands on what other processes send; whether the training was told to stop."""
-    interrupted = False
+def _attend(process: subprocess.Popen[bytes], ours: int, came: _Came) -> None:
+    """Waits for the end, and hands on what other processes send."""
     while process.poll() is None:
-        came = signal.sigwaitinfo(_SIGNALS)
-        number = signal.Signals(came.si_signo)
-        if number == signal.SIGWINCH:
-            _same_size(ours)
-        elif number != signal.SIGCHLD:
-            interrupted = True
-            if number != signal.SIGINT:
-                process.send_signal(number)
-            elif came.si_code != _SI_KERNEL:  # a terminal has told the training itself
-                process.send_signal(signal.SIGUSR1)
-    return interrupted
+        for number in came.wait():
+            if number == signal.SIGWINCH:
+                _same_size(ours)
+            elif number in _ENDING:
+                process.send_signal(attendant.TOLD.get(number, number))
 
 
 def _verdict(process: subprocess.Popen[bytes], report: int, *, interrupted: bool, wall_s: float) -> Ended:

@@ -23,6 +23,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _NOT_FOUND = 127
 _SIGNALLED = 128
 _ARGUMENTS = 4
+#: What Python ignores, and other programs expect to die of.
+_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 #: The helpers of a program (a pool's resource tracker) notice its end and leave; they get this long.
 _LEAVING_S = 1.0
 #: What stands around the program for our sake, and leaves when nothing else is left.
@@ -139,7 +141,8 @@ def _start(argv: list[str], cwd: str, environment: dict[str, str]) -> int:
     if child:
         return child
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGTERM, *_OF_PYTHON):
+            signal.signal(number, signal.SIG_DFL)
         os.chdir(cwd)
         os.execvpe(argv[0], argv, environment)  # noqa: S606  no shell is the point
     except OSError as error:

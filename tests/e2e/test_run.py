@@ -554,6 +554,43 @@ def test_a_training_that_hangs_is_interrupted_and_nothing_is_recorded(
     assert _records(code.world) == before
 
 
+_COUNTS = """
+import signal, time
+came = []
+signal.signal(signal.SIGINT, lambda *_: came.append(1))
+open('began', 'w').close()
+until = time.monotonic() + 60
+while not came and time.monotonic() < until: time.sleep(0.01)
+time.sleep(0.5)
+print(json.dumps({'came': len(came)}))
+"""
+
+
+@pytest.mark.parametrize("to_group", [True, False], ids=["to the group", "to datakeep alone"])
+def test_a_training_gets_each_interruption_once(code: Code, to_group: bool) -> None:
+    code.write("import json\n" + _COUNTS)
+    argv = [sys.executable, "-m", "datakeep", *(str(part) for part in code.argv())]
+    process = subprocess.Popen(
+        argv, cwd=code.folder, env=code.world.aiko.env, stdout=subprocess.PIPE, process_group=0
+    )
+    until = time.monotonic() + 60
+    while not (code.folder / "began").exists():
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    (os.killpg if to_group else os.kill)(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=90)
+    assert process.returncode == 0
+    assert json.loads(out)["record"]["metrics"] == {"came": "1"}
+
+
+def test_a_program_that_writes_into_a_closed_pipe_dies_of_it_quietly(code: Code) -> None:
+    done = code.world.aiko.datakeep(
+        *(*code.argv()[: code.argv().index("--") + 1], "bash", "-c", "yes | head -n 1"), cwd=code.folder
+    )
+    assert "Broken pipe" not in done.err
+
+
 def test_a_killed_run_leaves_no_record_and_no_training(code: Code) -> None:
     before = _records(code.world)
     process = _started(code)
@@ -610,14 +647,14 @@ def test_on_a_terminal_the_training_has_one_and_ctrl_c_of_it(code: Code) -> None
         os.execve(sys.executable, [sys.executable, "-m", "datakeep", *argv], code.world.aiko.env)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     shown = ""
-    while "(77, 33)" not in shown:
+    while "(77, 33)\r\n" not in shown:
         shown += os.read(terminal, 4096).decode()
     assert "True True True (77, 33)\r\n" in shown
     os.write(terminal, b"\x03")
     with contextlib.suppress(OSError):  # the terminal is gone with its last process
         while chunk := os.read(terminal, 4096):
             shown += chunk.decode("utf-8", "replace")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
     assert shown.count("saved what there was") == 1
     assert "is recorded" in shown
     assert len(_records(code.world) - before) == 1

@@ -49,6 +49,11 @@ def test_a_signal_is_told_as_a_shell_tells_it(any_sandbox, tmp_path):
     assert (finished.exit_code, finished.signal) == (139, signal.SIGSEGV)
 
 
+def test_who_writes_into_a_closed_pipe_dies_of_it(any_sandbox, tmp_path):
+    finished = any_sandbox.run(job(tmp_path, "/bin/bash", "-c", 'yes | head -n 1; echo "${PIPESTATUS[*]}"'))
+    assert finished.output_tail == f"y\n{128 + signal.SIGPIPE} 0\n"
+
+
 def test_only_the_given_variables_are_there(any_sandbox, tmp_path, monkeypatch):
     monkeypatch.setenv("WAREHOUSE_TOKEN", "swordfish")
     finished = any_sandbox.run(
