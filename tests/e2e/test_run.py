@@ -533,12 +533,16 @@ def _records(world: World) -> set[str]:
 def _started(code: Code) -> subprocess.Popen[str]:
     code.write("open(DATA + '/train/open.csv').read(); open('began', 'w'); import time; time.sleep(600)\n")
     process = code.world.aiko.start(*code.argv(), cwd=code.folder)
+    _until_it_began(code, process)
+    return process
+
+
+def _until_it_began(code: Code, process: subprocess.Popen[Any]) -> None:
     until = time.monotonic() + 60
     while not (code.folder / "began").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)
-    return process
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -573,11 +577,7 @@ def test_a_training_gets_each_interruption_once(code: Code, to_group: bool) -> N
     process = subprocess.Popen(
         argv, cwd=code.folder, env=code.world.aiko.env, stdout=subprocess.PIPE, process_group=0
     )
-    until = time.monotonic() + 60
-    while not (code.folder / "began").exists():
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    _until_it_began(code, process)
     (os.killpg if to_group else os.kill)(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=90)
     assert process.returncode == 0
