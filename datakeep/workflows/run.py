@@ -149,6 +149,8 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
             stdout=order.stdout,
             lines=lines,
         )
+        if ended.not_written:
+            keep.progress.warn(f"not all that the training printed could be written: {ended.not_written}")
         if ended.interrupted and ended.exit_code:
             return Done(ended, None, tuple(given))
         seen = _seen(order, given, bases, place, script, watching, ended, room)
