@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import ProgramMissing
-from datakeep.rerun import attendant
+from datakeep.rerun import attendant, metrics
 from datakeep.rerun.gpu_use import Sampler
 from datakeep.rerun.process import memory_file
 
@@ -39,8 +39,9 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: How long output is waited for that processes left behind may still print, and how much of it.
 _DRAIN_S = 0.5
 _DRAIN_BYTES = 2 * 2**20
-#: More of one line than this is no line of metrics.
+#: More of one line, of a name or of the digits of a number than this is none of metrics.
 _LINE_BYTES = 64 * 2**10
+_NAME_CHARACTERS, _DIGITS = 250, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,18 @@ class Ended:
 
 @dataclass(slots=True)
 class Lines:
-    """The lines of an output that may be JSON objects, of which the last value of each key is kept."""
+    """The lines of an output that may be JSON objects, of which the last value of each key is kept.
+
+    Attributes:
+        found: The numbers, by name; at most :data:`metrics.MAX_COUNT`.
+        no_measurements: Of names whose last value is none (NaN, infinite, 1e999), that value; an earlier number does
+            not stand for it.
+        is_cut: There were more names.
+    """
 
     found: dict[str, str] = field(default_factory=dict)
+    no_measurements: dict[str, str] = field(default_factory=dict)
+    is_cut: bool = False
     _rest: bytes = b""
     _skips: bool = False
 
@@ -98,18 +108,25 @@ class Lines:
         text = line.strip()
         if text.startswith(b"{") and text.endswith(b"}"):
             with contextlib.suppress(ValueError, RecursionError):
-                found = json.loads(text, parse_float=_Number, parse_int=_Number, parse_constant=_nothing)
-                self.found |= {key: str(value) for key, value in found.items() if isinstance(value, _Number)}
+                found = json.loads(text, parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+                for name, value in found.items():
+                    if isinstance(value, _Number) and len(name) <= _NAME_CHARACTERS:
+                        self._measured(name, value)
+
+    def _measured(self, name: str, value: _Number) -> None:
+        is_one = len(value) <= _DIGITS and metrics.is_measurement(metrics.number_of(value))
+        mine, other = (self.found, self.no_measurements) if is_one else (self.no_measurements, self.found)
+        if name not in mine and len(mine) >= metrics.MAX_COUNT:
+            self.is_cut = True
+            return
+        mine[name] = str(value)
+        other.pop(name, None)
 
 
 class _Number(str):
-    """The digits of a number of JSON, as they were printed."""
+    """A number of JSON as it was printed, digit by digit; NaN and infinities too, which Python takes for such."""
 
     __slots__ = ()
-
-
-def _nothing(_constant: str) -> None:
-    return None
 
 
 def run(
