@@ -306,7 +306,7 @@ class Checkouts:
                 break
             passed.append(folder)
             given = _GIVEN.search(str(folder))
-            if given or os.path.isfile(folder / "dataset.yaml"):  # noqa: PTH113  (Path's raises where it may not look)
+            if given or _has_manifest(folder):
                 label = self._given(given) if given else self._look(folder)
                 found = (folder, label) if label else None
                 break
@@ -326,6 +326,13 @@ class Checkouts:
         except (DatakeepError, OSError):
             return None
         return f"{entry.dataset}@{entry.version}" if entry else None
+
+
+def _has_manifest(folder: Path) -> bool:
+    try:
+        return (folder / "dataset.yaml").is_file()
+    except OSError:  # nobody may look into the folder any more
+        return False
 
 
 def add_parameters(paths: Iterable[str], found: Inputs) -> None:
