@@ -23,7 +23,8 @@ _IN_SYSTEM = tuple(f"{folder}/" for folder in _SYSTEM)
 _WRITABLE = ("/etc/", "/run/", "/var/run/", "/var/cache/", "/boot/")
 #: What the system itself has there under names that data has too.
 _OF_THE_SYSTEM = re.compile(r"\.(?:db|bin|dat|gz|bz2|xz|zst|png|gif|sqlite3?)$", re.IGNORECASE)
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108  no temporary file is made there
+#: Memory that processes share; disks and shares as a desktop mounts them.
+_PEOPLES = re.compile(r"/(?:dev/shm|run/media|run/user/\d+/(?:gvfs|doc))/")
 _PACKAGES = re.compile(
     r"/(?:site-packages|dist-packages|\.pyenv|__pycache__)(?:/|$)|/lib(?:64)?/python\d(?:\.\d+)?t?(?:\.zip$|/)"
 )
@@ -187,7 +188,7 @@ def _class_of(path: str, places: Places, found: Classed) -> None:
 
 def _is_left_there(path: str) -> bool:
     """Whether a file in a folder of the system is data that somebody put there."""
-    if is_below(path, _SHARED_MEMORY):
+    if _PEOPLES.match(path):
         return True
     is_data = _DATA_NAMES.search(path) and not _OF_THE_SYSTEM.search(path) and not _NEVER_SHIPPED.search(path)
     return bool(is_data) and path.startswith(_WRITABLE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +79,10 @@ def uncommitted_diff(tree: WorkTree, read: Iterable[str]) -> bytes:
 
 def _added(root: Path, path: str) -> bytes:
     try:
-        with (root / path).open("rb") as source:
+        descriptor = os.open(root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as source:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return b""  # a pipe now, which nothing may ever come through
             data = source.read(DIFF_LIMIT_BYTES + 1)
     except OSError:
         return b""

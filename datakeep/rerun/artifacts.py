@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
@@ -53,7 +54,7 @@ def collect(out: Path) -> tuple[list[Artifact], list[str]]:
         passed_over.append(f"{_shown(name)}/: {error.strerror}")
 
     names_of = _names_of(out)
-    for folder, folders, names, folder_fd in os.fwalk(out, onerror=unreadable, follow_symlinks=False):
+    for folder, folders, names, folder_fd in _walk(out, unreadable):
         folders.sort()
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118  bytes may not be UTF-8
         for name in sorted(names + links):
@@ -69,6 +70,16 @@ def collect(out: Path) -> tuple[list[Artifact], list[str]]:
             else:
                 artifacts.append(found)
     return sorted(artifacts, key=lambda artifact: artifact.path.encode()), passed_over
+
+
+def _walk(
+    out: Path, unreadable: Callable[[OSError], None]
+) -> Iterator[tuple[str, list[str], list[str], int]]:
+    """As ``os.fwalk``, to the depth that Python can go down to."""
+    try:
+        yield from os.fwalk(out, onerror=unreadable, follow_symlinks=False)
+    except RecursionError:
+        unreadable(OSError(errno.ENAMETOOLONG, "folders in folders, too many of them", str(out)))
 
 
 def _no_folder(out: Path) -> str | None:
@@ -88,7 +99,7 @@ def _no_folder(out: Path) -> str | None:
 def _names_of(out: Path) -> Counter[tuple[int, int]]:
     """How many names below ``out`` each file has; a file with more than these is also somewhere else."""
     found: Counter[tuple[int, int]] = Counter()
-    for _, _, names, folder_fd in os.fwalk(out, follow_symlinks=False):
+    for _, _, names, folder_fd in _walk(out, lambda _error: None):
         for name in names:
             with suppress(OSError):  # what it left running may take files away meanwhile
                 status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
@@ -122,8 +133,11 @@ def _one(name: str, folder_fd: int, path: str, names_of: Mapping[tuple[int, int]
         if status.st_nlink > names_of[status.st_dev, status.st_ino]:
             return f"{path}: a hard link to a file that lies somewhere else"
         with os.fdopen(os.open(name, _READ, dir_fd=folder_fd), "rb") as source:
+            before = os.fstat(source.fileno())
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-            after = os.fstat(source.fileno())  # what is changed while it is read has another digest
+            after = os.fstat(source.fileno())
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                return f"{path}: it was still being written"
             return Artifact(path, sha256, after.st_size, after.st_ctime)
     except OSError as error:
         return f"{path}: {error.strerror}"

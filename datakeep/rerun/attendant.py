@@ -70,7 +70,9 @@ def _become(what: dict[str, object], failure: int) -> None:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         _unblock()
-        os.dup2(int(str(what["stdout"])), 1)
+        stdout = int(str(what["stdout"]))
+        os.set_inheritable(stdout, False)
+        os.dup2(stdout, 1)
         argv, environment = list(what["argv"]), dict(what["environment"])  # type: ignore[call-overload]
         os.execvpe(argv[0], argv, environment)  # noqa: S606  no shell is the point
     except OSError as error:

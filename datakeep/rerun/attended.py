@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import ProgramMissing
-from datakeep.rerun import attendant
+from datakeep.rerun import attendant, metrics
 from datakeep.rerun.gpu_use import Sampler
 from datakeep.rerun.process import memory_file
 
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 64 * 2**10
 _SIGNALLED = 128
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: How long output is waited for that processes left behind may still print.
+#: How long output is waited for that processes left behind may still print, and how much of it.
 _DRAIN_S = 0.5
-#: More of one line than this is no line of metrics.
+_DRAIN_BYTES = 2 * 2**20
+#: More of one line, of a name or of the digits of a number than this is none of metrics.
 _LINE_BYTES = 64 * 2**10
+_NAME_CHARACTERS, _DIGITS = 250, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Ended:
         cpu_s: CPU seconds of it and of all processes that it waited for, user and system.
         peak_rss_bytes: The most memory that any one of them held.
         gpus: How the GPUs were used meanwhile, if there are any.
+        not_written: Why some of its standard output could not be handed on; empty if all was, or nobody reads it.
     """
 
     exit_code: int
@@ -63,13 +68,23 @@ class Ended:
     cpu_s: float
     peak_rss_bytes: int
     gpus: tuple[GpuUsed, ...] = ()
+    not_written: str = ""
 
 
 @dataclass(slots=True)
 class Lines:
-    """The lines of an output that may be JSON objects, of which the last value of each key is kept."""
+    """The lines of an output that may be JSON objects, of which the last value of each key is kept.
+
+    Attributes:
+        found: The numbers, by name; at most :data:`metrics.MAX_COUNT`.
+        no_measurements: Of names whose last value is none (NaN, infinite, 1e999), that value; an earlier number does
+            not stand for it.
+        is_cut: There were more names.
+    """
 
     found: dict[str, str] = field(default_factory=dict)
+    no_measurements: dict[str, str] = field(default_factory=dict)
+    is_cut: bool = False
     _rest: bytes = b""
     _skips: bool = False
 
@@ -93,18 +108,25 @@ class Lines:
         text = line.strip()
         if text.startswith(b"{") and text.endswith(b"}"):
             with contextlib.suppress(ValueError, RecursionError):
-                found = json.loads(text, parse_float=_Number, parse_int=_Number, parse_constant=_nothing)
-                self.found |= {key: str(value) for key, value in found.items() if isinstance(value, _Number)}
+                found = json.loads(text, parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+                for name, value in found.items():
+                    if isinstance(value, _Number) and len(name) <= _NAME_CHARACTERS:
+                        self._measured(name, value)
+
+    def _measured(self, name: str, value: _Number) -> None:
+        is_one = len(value) <= _DIGITS and metrics.is_measurement(metrics.number_of(value))
+        mine, other = (self.found, self.no_measurements) if is_one else (self.no_measurements, self.found)
+        if name not in mine and len(mine) >= metrics.MAX_COUNT:
+            self.is_cut = True
+            return
+        mine[name] = str(value)
+        other.pop(name, None)
 
 
 class _Number(str):
-    """The digits of a number of JSON, as they were printed."""
+    """A number of JSON as it was printed, digit by digit; NaN and infinities too, which Python takes for such."""
 
     __slots__ = ()
-
-
-def _nothing(_constant: str) -> None:
-    return None
 
 
 def run(
@@ -121,7 +143,8 @@ def run(
     """
     with contextlib.ExitStack() as held:
         ours, theirs = _channel(stdout)
-        held.callback(os.close, ours)
+        output = _Output(ours, stdout, lines, os.eventfd(0))
+        held.callback(output.close)
         report_out, report_in = os.pipe()
         held.callback(os.close, report_out)
         order = {"argv": list(argv), "environment": dict(environment), "stdout": theirs, "shown": shown}
@@ -133,15 +156,13 @@ def run(
             finally:
                 for number in (order_fd, report_in, theirs):
                     os.close(number)
-            pump = threading.Thread(target=_pump, args=(ours, stdout, lines), daemon=True)
-            pump.start()
+            output.thread.start()
             with Sampler() as sampler:
                 _attend(process, ours, came)
                 wall_s = time.monotonic() - started
-        pump.join(_DRAIN_S)
-        lines.end()
         ended = _verdict(process, report_out, interrupted=came.interrupted, wall_s=wall_s)
-        return replace(ended, gpus=sampler.used)
+        output.end(waits=not (ended.interrupted and ended.exit_code))
+        return replace(ended, gpus=sampler.used, not_written=output.failure)
 
 
 def _start(order: int, report: int, stdout: int) -> subprocess.Popen[bytes]:
@@ -229,18 +250,76 @@ def _same_size(ours: int) -> None:
         fcntl.ioctl(ours, termios.TIOCSWINSZ, size)
 
 
-def _pump(source: int, target: int, lines: Lines) -> None:
-    """Hands on what is printed; where nobody reads it any more, it is still read for its metrics."""
-    with contextlib.suppress(OSError):  # a pseudo-terminal that nobody has open any more
-        while chunk := os.read(source, _CHUNK_BYTES):
-            lines.take(chunk)
-            with contextlib.suppress(BrokenPipeError):
-                _write_all(target, chunk)
+class _Output:
+    """Hands on what is printed, by a thread; where nobody takes it any more, it is still read for its metrics.
 
+    Args:
+        source: What the training prints comes from there.
+        target: Where it goes to.
+        lines: Is told all of it.
+        ended: An event descriptor, for the end of the training. It is closed with ``source``.
+    """
 
-def _write_all(target: int, chunk: bytes) -> None:
-    while chunk:
-        chunk = chunk[os.write(target, chunk) :]
+    def __init__(self, source: int, target: int, lines: Lines, ended: int) -> None:
+        self._source, self._target, self._lines, self._ended = source, target, lines, ended
+        self.failure = ""
+        self.thread = threading.Thread(target=self._pump, name="datakeep-output", daemon=True)
+
+    def end(self, *, waits: bool) -> None:
+        """The training has ended: what it printed is handed on to the last byte, however slowly that is read.
+
+        Without ``waits`` only for a moment: nobody will ask for it.
+        """
+        os.eventfd_write(self._ended, 1)
+        self.thread.join(None if waits else 2 * _DRAIN_S)
+        if not self.thread.is_alive():
+            self._lines.end()
+
+    def close(self) -> None:
+        """Its descriptors are closed, unless it is still at work with them."""
+        if not self.thread.is_alive():
+            os.close(self._source)
+            os.close(self._ended)
+
+    def _pump(self) -> None:
+        with contextlib.suppress(OSError):  # a pseudo-terminal that nobody has open any more
+            for chunk in self._printed():
+                self._lines.take(chunk)
+                self._hand_on(chunk)
+
+    def _printed(self) -> Iterator[bytes]:
+        """All until it is closed; after the end, what is there, and what else comes within a moment."""
+        until_s, left_bytes = math.inf, _DRAIN_BYTES
+        waiting = select.poll()
+        for number in (self._source, self._ended):
+            waiting.register(number, select.POLLIN)
+        while True:
+            left_s = max(until_s - time.monotonic(), 0)
+            ready = dict(waiting.poll(None if left_s == math.inf else left_s * 1000))
+            if self._ended in ready:
+                waiting.unregister(self._ended)
+                until_s = time.monotonic() + _DRAIN_S
+            elif self._source not in ready or (not left_s and left_bytes <= 0):
+                return
+            elif chunk := os.read(self._source, _CHUNK_BYTES):
+                left_bytes -= 0 if until_s == math.inf else len(chunk)
+                yield chunk
+            else:
+                return
+
+    def _hand_on(self, chunk: bytes) -> None:
+        try:
+            while chunk:
+                try:
+                    chunk = chunk[os.write(self._target, chunk) :]
+                except BlockingIOError:  # another program that has it made it so
+                    room = select.poll()
+                    room.register(self._target, select.POLLOUT)
+                    room.poll()
+        except BrokenPipeError:
+            pass
+        except OSError as error:  # a full disk, a terminal that is gone
+            self.failure = error.strerror or str(error)
 
 
 def _attend(process: subprocess.Popen[bytes], ours: int, came: _Came) -> None:

@@ -39,6 +39,7 @@ class Watch:
         self.failure: Exception | None = None
         self.pid = 0
         self.sink = -1
+        self.file: os.stat_result | None = None
         self.seen: set[str] = set()
         self.kinds: dict[object, str] = {}
 
@@ -74,9 +75,16 @@ class Watch:
                 self._opened(kind, path)
         elif event == "sqlite3.connect":
             self._opened("O_RDWR|O_CREAT", arguments[0])
-        else:
+        elif all(
+            number == -1 for number in arguments[2:4]
+        ):  # else the names are those of a folder that is open
             self.seen = set()  # a name may be another file's now
-            self._write("linked" if event == "os.link" else "moved", *map(_named, arguments[:2]))
+            self._renamed(is_link=event == "os.link", old=_named(arguments[0]), new=_named(arguments[1]))
+
+    def _renamed(self, *, is_link: bool, old: str, new: str) -> None:
+        """Told before it happens, which it does not where it cannot."""
+        if os.path.lexists(old) and not (is_link and os.path.lexists(new)):
+            self._write("linked" if is_link else "moved", old, new)
 
     def _opened(self, kind: str, path: object) -> None:
         real, there = _look(path)
@@ -91,12 +99,21 @@ class Watch:
                 self.seen.add(real)
 
     def _write(self, kind: str, *told: str) -> None:
-        if self.pid != os.getpid():
+        if self.pid != os.getpid() or not self._is_ours():
             self.pid, self.seen = os.getpid(), set()
             name = os.path.join(self.folder, "%d-%d.reads" % (self.pid, time.time_ns()))  # noqa: PTH118, UP031
             self.sink = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self.file = os.fstat(self.sink)
         line = '["%020d", "%s", %s]\n' % (time.time_ns(), kind, ", ".join(map(_text, told)))  # noqa: UP031
         os.write(self.sink, line.encode("ascii"))
+
+    def _is_ours(self) -> bool:
+        """Whether the descriptor still is; a training may close all that it does not know, and get its number."""
+        try:
+            there = os.fstat(self.sink)
+        except OSError:
+            return False
+        return self.file is not None and (there.st_dev, there.st_ino) == (self.file.st_dev, self.file.st_ino)
 
 
 def _look(path: object) -> tuple[str, os.stat_result | None]:

@@ -40,7 +40,7 @@ class Software:
 
     Attributes:
         kind: What locked its packages, such as ``uv``; ``unlocked`` if nothing did.
-        lock: ``sha256:`` of the lock; None if there is none.
+        lock: ``sha256:`` of the lock; None if there is none, or it cannot be read.
         python: The version of its Python; None if that is not known, or it is no Python.
         packages: ``name==version`` of all installed packages, sorted.
     """
@@ -81,7 +81,7 @@ def software(program: str, folders: Iterable[Path], package_folders: Iterable[st
         folders: Where a lock may lie, the likeliest first.
         package_folders: The ``site-packages`` that it used.
     """
-    lock = next((folder / name for folder in folders for name in _LOCKS if (folder / name).is_file()), None)
+    lock = next((folder / name for folder in folders for name in _LOCKS if _is_file(folder / name)), None)
     listed = set()
     for place in package_folders:
         try:
@@ -93,10 +93,24 @@ def software(program: str, folders: Iterable[Path], package_folders: Iterable[st
         }
     return Software(
         _LOCKS[lock.name] if lock else "unlocked",
-        f"sha256:{hashlib.sha256(lock.read_bytes()).hexdigest()}" if lock else None,
+        _digest(lock) if lock else None,
         _python(program),
         tuple(sorted(listed, key=str.lower)),
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the training closed the folder
+        return False
+
+
+def _digest(lock: Path) -> str | None:
+    try:
+        return f"sha256:{hashlib.sha256(lock.read_bytes()).hexdigest()}"
+    except OSError:
+        return None
 
 
 def _python(program: str) -> str | None:

@@ -7,6 +7,7 @@ handed over by another process) is in none of them.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import shutil
@@ -222,7 +223,6 @@ def bytes_of(escaped: str) -> bytes:
 
 
 def text_of(escaped: str) -> str:
-    """A path that strace escaped, without its note that the file is gone."""
-    if "\\" not in escaped:
-        return escaped.removesuffix(_GONE)
-    return bytes_of(escaped).decode("utf-8", "surrogateescape").removesuffix(_GONE)
+    """A path that strace escaped, without the note of older ones that the file is gone; a file may be called so."""
+    text = bytes_of(escaped).decode("utf-8", "surrogateescape") if "\\" in escaped else escaped
+    return text if not text.endswith(_GONE) or os.path.lexists(text) else text.removesuffix(_GONE)

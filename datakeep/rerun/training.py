@@ -309,12 +309,19 @@ def _report(
         model=model,
         artifacts=tuple(left),
         passed_over=tuple(passed_over),
-        files_read=None if seen is None or seen.is_torn else tuple(sorted(seen.files_read)),
+        files_read=_files_of(seen, room),
         files_outside=seen.outside if seen else (),
         connections=seen.connections if seen else (),
         not_traced=not_traced,
         problem=problem,
     )
+
+
+def _files_of(seen: Trace | None, room: _Room) -> tuple[str, ...] | None:
+    """The files of the data that were read; None if that is not known. A folder can be opened as a file is."""
+    if seen is None or seen.is_torn:
+        return None
+    return tuple(sorted(path for path in seen.files_read if not (room.data.source / path).is_dir()))
 
 
 def _metrics(

@@ -112,9 +112,14 @@ def _look(keep: Keep, entry: VersionEntry, inventory: Inventory, data: Path) -> 
 
 def changed_since(keep: Keep, given: Given) -> tuple[str, ...]:
     """What of the data is no more what it was when it was provided, one line each; nobody should have done that."""
-    if not given.data.is_dir():
-        return (f"{given.data}: removed",)
-    found = _look(keep, given.entry, given.inventory, given.data)
+    try:
+        if not given.data.is_dir():
+            return (f"{given.data}: removed",)
+        found = _look(keep, given.entry, given.inventory, given.data)
+    except DatakeepError as error:  # the training has ended: its record is worth more
+        return (f"{given.data}: {error.what}",)
+    except OSError as error:
+        return (f"{given.data}: {error.strerror}",)
     return (
         *(f"{path}: removed" for path in found.missing),
         *(f"{path}: changed" for path in found.mismatched),

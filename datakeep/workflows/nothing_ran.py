@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from datakeep.workflows.run_record import Seen
 
 SCRIPT = re.compile(r"\.(?:py|pyw|sh|bash|R|r|jl|lua|ipynb|js|ts|pl|rb)$")
+#: After it comes a text, not a script: ``-c``, ``-lc``.
+_TEXT = re.compile(r"-[a-zA-Z]*c")
 _INTERPRETER = re.compile(r"(?:python|pypy|Rscript|julia|node|perl|ruby|bash|sh|zsh)[\d.]*")
 #: What a shell ends with where its last command cannot be executed, or is not there.
 _AS_A_SHELL = frozenset({126, 127})
@@ -58,5 +61,7 @@ def _missing_script(argv: Sequence[str]) -> str | None:
     """The script that an interpreter was to run, if there is no such file."""
     if not _INTERPRETER.fullmatch(Path(argv[0]).name):
         return None
-    first = next((word for word in argv[1:] if not word.startswith("-")), "")
-    return first if SCRIPT.search(first) and not Path(first).exists() and "-c" not in argv[1:3] else None
+    at = next((at for at, word in enumerate(argv) if at and not word.startswith("-")), 0)
+    if any(map(_TEXT.fullmatch, argv[1:at])) or not SCRIPT.search(argv[at]):
+        return None
+    return None if os.path.exists(argv[at]) else argv[at]  # noqa: PTH110  (Path's raises of a long name)

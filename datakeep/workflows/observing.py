@@ -173,15 +173,22 @@ def only_read(found: Reads, began_s: float) -> FilesSeen:
     # A gone one cannot be asked; what SQLite and locks leave for a moment is nobody's data.
     gone = [path for path, place in place_of.items() if place is None]
     own = {path for path, place in place_of.items() if place in born} | set(gone)
-    own |= {path for path in found.no_files & found.paths.keys() if not Path(path).is_file()}
+    own |= {path for path in found.no_files & found.paths.keys() if not os.path.isfile(path)}  # noqa: PTH113
     return FilesSeen(
         tuple(sorted(path for path in found.paths if path not in own)),
         moved,
         tuple(path for path in gone if not _PASSING.search(path) and path not in found.no_files),
         frozenset(found.package_folders),
         found.is_torn,
-        tuple(sorted(path for path in found.paths.keys() - found.no_files if Path(path).is_fifo())),
+        tuple(sorted(path for path in found.paths.keys() - found.no_files if _is_pipe(path))),
     )
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH116
+    except OSError:  # it is gone, or lies where nobody may look any more
+        return False
 
 
 def observed(watch: Watch, read: FilesSeen) -> Observation:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
@@ -20,7 +22,6 @@ from datakeep.workflows.run import base_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from datakeep.repository.identity import Identity
     from datakeep.repository.keep_tree import KeepTree
@@ -143,7 +144,7 @@ def artifacts_of(files: Sequence[Path]) -> list[Artifact]:
     found = []
     for file in files:
         try:
-            size_bytes, _, sha256 = hash_file(file.resolve(strict=True))
+            size_bytes, _, sha256 = hash_file(Path(os.path.realpath(file)))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise SourceMissing(f"there is no file {file}", next_step="check the path") from error
         except OSError as error:

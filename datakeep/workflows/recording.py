@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,7 +237,7 @@ def _unpacked(file: Path) -> tuple[ModelRecord, dict[str, bytes]]:
             if sum(part.file_size for part in archive.infolist()) > _MAX_BYTES:
                 raise InvalidFile(f"{file} is larger than any record", next_step=again)
             parts = {part.filename: archive.read(part) for part in archive.infolist()}
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise InvalidFile(f"{file} cannot be read: {error}", next_step=again) from error
     record = ModelRecord.read(parts.pop(_RECORD, b""), what=str(file))
     record.check_strict(what=str(file))

@@ -149,12 +149,14 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
             stdout=order.stdout,
             lines=lines,
         )
+        if ended.not_written:
+            keep.progress.warn(f"not all that the training printed could be written: {ended.not_written}")
         if ended.interrupted and ended.exit_code:
             return Done(ended, None, tuple(given))
         seen = _seen(order, given, bases, place, script, watching, ended, room)
         if why := nothing_ran(seen, started=ended.started):
             return Done(ended, None, tuple(given), why)
-        seen.printed = lines.found
+        seen.printed = lines
         record, beside = record_of(keep, seen, who.email)
     if tracking:
         record = tracking.named(record)
@@ -187,7 +189,7 @@ def _seen(
         given=given,
         base_files={base.label: {one.sha256 for one in base.artifacts} for base in bases},
         out=out,
-        own=(os.path.realpath(room), *_own_code()),
+        own=(os.path.realpath(room), *own_code()),
         environment=order.environment,
         observed=observed(watching, read),
         read=read,
@@ -200,7 +202,7 @@ def _seen(
     )
 
 
-def _own_code() -> list[str]:
+def own_code() -> list[str]:
     """The modules of datakeep, of which MLflow loads one; its samples are data like any other."""
     package = Path(__file__).resolve().parents[1]
     return [str(path) for path in package.iterdir() if path.name != "samples"]
@@ -372,7 +374,8 @@ def script_of(argv: Sequence[str], keep: Keep) -> Script:
     The keep's own repository is nobody's code, only a place that commands are run in.
     """
     for argument in argv:
-        if SCRIPT.search(argument) and Path(argument).is_file():
+        # Path's own question raises of a name that is too long, such as the text behind `bash -c`
+        if SCRIPT.search(argument) and os.path.isfile(argument):  # noqa: PTH113
             path = Path(argument).resolve()
             return Script(path.parent, path, work_tree(path.parent))
     return script_here(keep)

@@ -19,7 +19,8 @@ from datakeep.formats import yaml
 from datakeep.formats.model import CodeFile, FilesRead, ModelInput
 from datakeep.lineage import inputs
 from datakeep.repository import working
-from datakeep.store.hashing import hash_file
+from datakeep.store.hashing import hash_file, open_regular
+from datakeep.workflows.bounded import has_room_for
 from datakeep.workflows.compared import compare
 from datakeep.workflows.given_data import PLACE
 from datakeep.workflows.read_order import first_opened
@@ -107,7 +108,7 @@ def _files_read(
     patterns = manifest.splits.patterns if manifest.splits else {}
     split_of = given.inventory.with_splits(patterns).split_of()
     read = sorted(paths & split_of.keys())
-    stray = len(paths) - len(read)
+    stray = sum(not (given.data / path).is_dir() for path in paths - split_of.keys())
     if stray:
         found.unknown.append(f"{counted(stray, 'file')} in the folder of {given.label}, not of this version")
     kept = None
@@ -172,7 +173,8 @@ def add_undeclared(
             continue
         if now != path:
             entry["moved"] = f"during the training, to {_shown(now)}; the digest is of it there"
-        if status.st_mtime >= began_s:
+        # Of an old file in the place of the one that was read only the status is young; of a moved one it is anyway.
+        if max(status.st_mtime, status.st_ctime if path not in (moved or {}) else 0) >= began_s:
             entry["changed"] = "during the training or since; the digest is of what is there now"
         if of:
             entry["of"] = of
@@ -202,6 +204,27 @@ def code_files(folder: Path, paths: Iterable[str], unknown: list[str]) -> list[C
     if len(wanted) > MAX_UNDECLARED:
         unknown.append(f"{counted(len(wanted) - MAX_UNDECLARED, 'more file')} of code that were read")
     return found
+
+
+def changed_code(folder: Path, paths: Iterable[str], began_s: float) -> list[str]:
+    """Which code below ``folder`` may have been read with another text than it has now, in a line each way."""
+    changed, gone = [], []
+    for path in sorted(set(paths)):
+        if path.startswith(".git/"):
+            continue
+        try:
+            status = (folder / path).stat()
+        except OSError:
+            gone.append(path)
+            continue
+        if max(status.st_mtime, status.st_ctime) >= began_s:
+            changed.append(path)
+    said = []
+    if changed:
+        said.append(f"what the code in {named(changed)} was: it changed during the training or since")
+    if gone:
+        said.append(f"what the code in {named(gone)} was: removed or renamed before the training ended")
+    return said
 
 
 _NO_FILE = os.stat_result((0,) * 10)
@@ -283,7 +306,7 @@ class Checkouts:
                 break
             passed.append(folder)
             given = _GIVEN.search(str(folder))
-            if given or (folder / "dataset.yaml").is_file():
+            if given or _has_manifest(folder):
                 label = self._given(given) if given else self._look(folder)
                 found = (folder, label) if label else None
                 break
@@ -305,20 +328,33 @@ class Checkouts:
         return f"{entry.dataset}@{entry.version}" if entry else None
 
 
+def _has_manifest(folder: Path) -> bool:
+    try:
+        return (folder / "dataset.yaml").is_file()
+    except OSError:  # nobody may look into the folder any more
+        return False
+
+
 def add_parameters(paths: Iterable[str], found: Inputs) -> None:
     """What the files of parameters say that were read; a secret in them is withheld."""
     for path in paths:
         name = Path(path).name
         try:
-            data = Path(path).read_bytes()[: _MAX_PARAMETERS_BYTES + 1]
-            if len(data) > _MAX_PARAMETERS_BYTES:
-                found.unknown.append(f"the parameters in {name}, which is too large to be kept")
-                continue
-            said = json.loads(data) if name.endswith(".json") else yaml.plain(yaml.load(data, what=name))
-        except (DatakeepError, OSError, ValueError) as error:
+            with open_regular(Path(path)) as source:
+                data = source.read(_MAX_PARAMETERS_BYTES + 1)
+            is_small = len(data) <= _MAX_PARAMETERS_BYTES
+            said = _parameters(name, data) if is_small else None
+        except (DatakeepError, OSError, ValueError, RecursionError) as error:
             found.unknown.append(f"the parameters in {name}, which cannot be read ({error})")
             continue
-        found.parameters[name] = guarded(said)
+        if not is_small or not has_room_for(said):
+            found.unknown.append(f"the parameters in {name}, which is too large to be kept")
+            continue
+        found.parameters[name if name not in found.parameters else _shown(path)] = guarded(said)
+
+
+def _parameters(name: str, data: bytes) -> Any:
+    return json.loads(data) if name.endswith(".json") else yaml.plain(yaml.load(data, what=name))
 
 
 def not_seen(observed: Observation) -> str:

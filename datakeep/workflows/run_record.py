@@ -12,19 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.arguments import options_of, seeds_of, without_program_text, without_secrets
+from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import find_secret_in_patch, guarded, withheld
 from datakeep.formats.model import Artifact, GpuUse, ModelCode, ModelEnvironment, ModelRecord, Resources
 from datakeep.formats.yaml import showable, showable_path
 from datakeep.lineage import inputs
+from datakeep.lineage.evidence import is_model_file
 from datakeep.repository.code import DIFF_LIMIT_BYTES, uncommitted_diff
 from datakeep.rerun import artifacts, host, metrics
+from datakeep.rerun.attended import Lines
+from datakeep.workflows.bounded import first_of
 from datakeep.workflows.given_data import changed_since
 from datakeep.workflows.read_order import written
 from datakeep.workflows.recording import PACKAGES, UNCOMMITTED
 from datakeep.workflows.run_inputs import (
     add_parameters,
     add_undeclared,
+    changed_code,
     code_files,
     given_inputs,
     named,
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 #: More files of data that came with software are counted, not listed.
 MAX_SHIPPED = 100
+#: Lines of one kind about what is not known.
+_MAX_SAID = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class Seen:
         failure: Why it failed, in words; None if it did not.
         exit_code: Its own; None for a block of Python.
         resources: What it took.
-        printed: Numbers that it printed, by name.
+        printed: Numbers that it printed.
         logged: Numbers that it logged itself, which win over all others.
         artifacts: Files that it saved one by one.
     """
@@ -107,7 +114,7 @@ class Seen:
     failure: str | None
     exit_code: int | None
     resources: Resources
-    printed: Mapping[str, str] = field(default_factory=dict)
+    printed: Lines = field(default_factory=Lines)
     logged: Mapping[str, str] = field(default_factory=dict)
     artifacts: Sequence[Artifact] = ()
     origin: Origin = "run"
@@ -146,9 +153,10 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     unknown = list(found.unknown)
     code, diff = _code(seen, classed.code if classed else [], unknown)
     left = _artifacts(seen, unknown)
-    parameters = showable(
-        {**options_of(without_secrets(without_program_text(seen.argv))), **found.parameters}
-    )
+    command = first_of(seen.argv, str)
+    if len(command) < len(seen.argv):
+        unknown.append(f"the last {counted(len(seen.argv) - len(command), 'argument')} of the command")
+    parameters = showable({**options_of(without_secrets(without_program_text(command))), **found.parameters})
     seeds = seeds_of(parameters) | {
         name: seen.environment[name] for name in ("PYTHONHASHSEED",) if name in seen.environment
     }
@@ -167,9 +175,9 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         undeclared_count=found.undeclared_count,
         base_models=list(dict.fromkeys([*seen.base_files, *found.base_models])),
         code=code,
-        command=showable(without_secrets(seen.argv)),
+        command=showable(without_secrets(command)),
         parameters=parameters,
-        metrics=showable(guarded({**_metrics(seen, unknown), **seen.logged})),
+        metrics=showable(guarded(_metrics(seen, unknown))),
         environment=environment,
         resources=seen.resources,
         origin=seen.origin,
@@ -193,13 +201,13 @@ def _inputs(keep: Keep, seen: Seen) -> tuple[inputs.Classed | None, Inputs]:
         found = given_inputs(seen.given, None)
         found.unknown.append(f"files read ({seen.observed.why})")
         return None, found
-    sources = [path for path in inputs.sources_of_compiled(seen.read.paths) if Path(path).is_file()]
+    sources = [path for path in inputs.sources_of_compiled(seen.read.paths) if os.path.isfile(path)]  # noqa: PTH113
     paths = sorted({*seen.read.paths, *sources})
     places = places_of(seen, paths)
     classed = inputs.classify(paths, places)
     found = given_inputs(seen.given, classed.datasets, seen.read.opened_s, seen.began_s)
     for given in seen.given:
-        for line in changed_since(keep, given)[:10]:
+        for line in changed_since(keep, given)[:_MAX_SAID]:
             keep.progress.warn(f"the training changed its data of {given.label}: {line}")
             found.unknown.append(f"what was read of {given.label} after it was changed ({line})")
     add_undeclared(
@@ -268,13 +276,17 @@ def _code(seen: Seen, read: Sequence[str], unknown: list[str]) -> tuple[ModelCod
     if tree is None:
         unknown.append("the commit of the code, which lies in no git work tree")
         path = showable_path(str(script or seen.script.folder))
-        files = code_files(seen.script.folder, [*read, *([script.name] if script else [])], unknown)
+        paths = [*read, *([script.name] if script else [])]
+        unknown += changed_code(seen.script.folder, paths, seen.began_s)
+        files = code_files(seen.script.folder, paths, unknown)
         return (ModelCode(path=path, files=files) if files else ModelCode(path=path)), b""
     start = script or seen.script.folder
     path = os.path.relpath(os.path.realpath(start), tree.root)
     code = ModelCode(url=tree.url, commit=tree.commit, path=showable_path(path))
+    paths = [*read, *([path] if script else [])]
+    unknown += changed_code(tree.root, paths, seen.began_s)
     try:
-        diff = uncommitted_diff(tree, [*read, *([path] if script else [])])
+        diff = uncommitted_diff(tree, paths)
     except (DatakeepError, OSError) as error:  # the training has ended: its record is worth more
         said = error.what if isinstance(error, DatakeepError) else error.strerror
         unknown.append(f"the changes of the code that were not committed ({said})")
@@ -305,7 +317,7 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
     found, passed_over = artifacts.collect(seen.out)
     unknown += [
         f"{'files' if said.startswith('all of ') else 'a file'} that the training left: {said}"
-        for said in passed_over[:10]
+        for said in passed_over[:_MAX_SAID]
     ]
     in_out = {(one.sha256, Path(one.path).name) for one in found}
     left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
@@ -318,20 +330,44 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
             size_bytes=one.size_bytes,
             **(written(one.changed_s, seen.began_s) if is_timed else {}),
         )
-        for one in found
+        for one in _listed(found, unknown)
     ]
 
 
+def _listed(found: Sequence[artifacts.Artifact], unknown: list[str]) -> Sequence[artifacts.Artifact]:
+    """Those that the record has room for: what may be the model before all else, what lies above before the rest."""
+    by_weight = sorted(found, key=lambda one: (not is_model_file(one.path), one.path.count("/")))
+    listed = first_of(by_weight, lambda one: one.path)
+    if len(listed) == len(found):
+        return found
+    unknown.append(
+        f"{counted(len(found) - len(listed), 'more file')} that the training left, which were counted and not listed"
+    )
+    return sorted(listed, key=lambda one: one.path.encode())
+
+
 def _metrics(seen: Seen, unknown: list[str]) -> dict[str, str]:
-    """Of ``metrics.json``, if the training left one; else the last numbers that it printed as JSON."""
+    """What it logged; and of ``metrics.json``, if it left one, else the last numbers that it printed as JSON."""
+    measured = {**_written(seen, unknown), **seen.logged}
+    listed = first_of([*measured.items()], "".join)
+    if len(listed) < len(measured):
+        unknown.append(f"{counted(len(measured) - len(listed), 'more metric')}, counted and not listed")
+    return dict(listed)
+
+
+def _written(seen: Seen, unknown: list[str]) -> Mapping[str, str]:
     data = artifacts.read_bounded(seen.out, METRICS, metrics.LIMIT_BYTES) if seen.out else None
-    if data is None:
-        return dict(seen.printed)
     try:
-        return {name: str(value) for name, value in metrics.parse(data).items()}
+        if data is not None:
+            return {name: str(value) for name, value in metrics.parse(data).items()}
     except metrics.NotMetrics as error:
         unknown.append(f"metrics: {METRICS} {error}")
-        return dict(seen.printed)
+    printed = seen.printed
+    for name, value in [*printed.no_measurements.items()][:_MAX_SAID]:
+        unknown.append(f"metrics: the last {name} that was printed is {value[:40]}, which is no measurement")
+    if printed.is_cut:
+        unknown.append(f"metrics: more than {metrics.MAX_COUNT:,} names were printed")
+    return printed.found
 
 
 def _environment(

@@ -37,6 +37,7 @@ from datakeep.workflows.run import (
     base_records,
     given_data,
     out_folder,
+    own_code,
     script_here,
     variables_of,
 )
@@ -110,7 +111,7 @@ class Training:
         self._bases: list[ModelRecord] = base_records(self._keep, [base] if isinstance(base, str) else base)
         self._given: dict[str, Given] = {}
         self._metrics: dict[str, str] = {}
-        self._artifacts: dict[str, Artifact] = {}
+        self._artifacts: dict[Path, Artifact] = {}
         self._held = ExitStack()
         self._watch: Watch | None = None
         self._sampler = Sampler()
@@ -124,6 +125,7 @@ class Training:
         self._mark = Mark(os.environ)
         self._tracking: Tracking | None = None
         self._refused: DatakeepError | None = None
+        self._process_id = os.getpid()
         self.recorded: Recorded | None = None
 
     def __enter__(self) -> Self:
@@ -245,7 +247,7 @@ class Training:
             SourceMissing, SourceUnreadable: There is no such file, or it cannot be read.
         """
         with self._unwatched():
-            path = Path(file).resolve()
+            path = Path(os.path.realpath(file))  # of a loop of links, hashing says that it is none
             here = Path.cwd().resolve()
             name = path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
             try:
@@ -255,13 +257,17 @@ class Training:
             except OSError as error:
                 what = f"{file} is no file that can be read ({error.strerror or error})"
                 raise SourceUnreadable(what, next_step="name the model's file itself") from error
-            self._artifacts[name] = Artifact(
+            if any(one.path == showable_path(name) for of, one in self._artifacts.items() if of != path):
+                name = str(path)  # another file of this name lies somewhere else
+            self._artifacts[path] = Artifact(
                 path=showable_path(name), sha256=sha256.hex(), size_bytes=size_bytes
             )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if os.getpid() != self._process_id:
+            return  # a process that was forked in the block ends; the training is still open in the other
         if self._watch is not None:
             self._watch.active = False
         self._restore()
@@ -302,7 +308,7 @@ class Training:
             given=list(self._given.values()),
             base_files={base.label: {one.sha256 for one in base.artifacts} for base in self._bases},
             out=self._place,
-            own=(str(self._keep.cache().resolve()), str(Path(__file__).resolve().parents[1])),
+            own=(str(self._folder), *own_code()),
             environment=os.environ,
             observed=self._observed,
             read=replace(found, paths=tuple(sorted({*found.paths, *_modules()}))),

@@ -132,6 +132,23 @@ def test_an_error_in_the_block_leaves_a_failed_record_and_is_raised(script: Scri
     assert len(script.records()) == before + 1
 
 
+def test_a_fork_records_nothing_and_files_of_one_name_are_both_saved(script: Script, tmp_path: Path) -> None:
+    before = len(script.records())
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.bin").write_text(name)
+    script.run(
+        "with datakeep.training(model='block', keep=KEEP) as t:\n"
+        "    if not os.fork():\n"
+        "        sys.exit(0)\n"
+        "    os.wait()\n"
+        f"    [t.save({str(tmp_path)!r} + '/' + name + '/model.bin') for name in 'ab']\n"
+    )
+    assert len(script.records()) == before + 1
+    saved = {one.path for one in script.records()[-1].artifacts}
+    assert saved == {"model.bin", f"{tmp_path}/b/model.bin"}
+
+
 @pytest.mark.parametrize(
     ("line", "error", "said"),
     [

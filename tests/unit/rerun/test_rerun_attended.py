@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -58,3 +59,64 @@ def test_ctrl_c_that_another_thread_got_before_the_training_was_waited_for_is_th
     )
     assert ended.exit_code == code
     assert ended.interrupted
+
+
+def _run(code: str, stdout: int, lines: attended.Lines) -> attended.Ended:
+    argv = [sys.executable, "-I", "-S", "-c", code]
+    return attended.run(argv, shown="python", environment={}, stdout=stdout, lines=lines)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_all_that_was_printed_reaches_a_slow_reader_and_its_last_number_counts(blocks: bool) -> None:
+    read: list[bytes] = []
+    source, target = os.pipe()
+    os.set_blocking(target, blocks)
+
+    def take() -> None:
+        time.sleep(1.5)
+        while chunk := os.read(source, 1 << 16):
+            read.append(chunk)
+
+    reader = threading.Thread(target=take)
+    reader.start()
+    lines = attended.Lines()
+    ended = _run("print('x\\n' * 75_000 + '{\"loss\": 1}\\n' * 4_000 + '{\"loss\": 2}')", target, lines)
+    os.close(target)
+    reader.join()
+    os.close(source)
+    assert ended.exit_code == 0
+    assert ended.not_written == ""
+    assert lines.found == {"loss": "2"}
+    assert b"".join(read) == b"x\n" * 75_000 + b'{"loss": 1}\n' * 4_000 + b'{"loss": 2}\n'
+
+
+def test_a_training_whose_output_cannot_be_written_goes_on_and_that_is_said() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    lines = attended.Lines()
+    ended = _run("print('x' * 300_000); print('{\"loss\": 2}')", full, lines)
+    os.close(full)
+    assert ended.exit_code == 0
+    assert ended.not_written == "No space left on device"
+    assert lines.found == {"loss": "2"}
+
+
+def test_what_is_left_behind_and_prints_on_is_not_waited_for(null: int) -> None:
+    before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    code = """import os
+if not os.fork():
+    try:
+        while True:
+            os.write(1, b"x" * 65536)
+    except BrokenPipeError:
+        os._exit(0)
+"""
+    assert _run(code, null, attended.Lines()).exit_code == 0
+    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_training_has_no_descriptors_but_its_own() -> None:
+    source, target = os.pipe()
+    _run("import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))", target, attended.Lines())
+    os.close(target)
+    with os.fdopen(source) as said:
+        assert said.read() == "[0, 1, 2, 3]\n"  # the last is that of the folder

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from datakeep.rerun import audit_hook
 from datakeep.rerun.attended import Lines
 from datakeep.rerun.audit_hook import flags_of
 from datakeep.rerun.reads import born_after, from_hook, from_strace
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRACE = """\
 1 openat(AT_FDCWD</w>, "a.csv", O_RDONLY|O_CLOEXEC) = 3</w/a.csv>
@@ -55,6 +55,14 @@ def test_strace_is_read_by_where_descriptors_lead(tmp_path: Path) -> None:
         "/w/(b)",
     }
     assert found.perhaps_own == {"/w/append", "/w/base"}
+
+
+def test_a_file_may_be_called_as_strace_notes_that_one_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "a (deleted)").touch()
+    line = '1 openat(AT_FDCWD</w>, "x", O_RDONLY) = 7<%s (deleted)>\n'
+    text = line % (tmp_path / "a") + line % (tmp_path / "b")
+    (tmp_path / "strace.txt").write_text(text)
+    assert [*from_strace(tmp_path, "/w").paths] == [f"{tmp_path}/a (deleted)", f"{tmp_path}/b"]
 
 
 _LINE = '7 openat(AT_FDCWD</w>, "a.csv", O_RDONLY|O_CLOEXEC) = 3</w/a.csv>\n'
@@ -147,6 +155,39 @@ def test_the_hooks_files_are_put_in_order_and_a_torn_line_is_passed_over(tmp_pat
     assert set(from_hook(tmp_path).paths) == {"/read"}
 
 
+#: A program that closes all descriptors, gets their numbers for its own files, and names files in vain.
+_CLOSES = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import audit_hook
+watch = audit_hook.install(sys.argv[2])
+open("a").read()
+os.closerange(3, 64)
+mine = [os.open(f"mine{number}", os.O_WRONLY | os.O_CREAT) for number in range(4)]
+open("b").read()
+for call, old, new in ((os.link, "a", "c"), (os.rename, "none", "b")):
+    try:
+        call(old, new)
+    except OSError:
+        pass
+open("c").read()
+watch.active = False
+assert not any(os.fstat(number).st_size for number in mine), "the hook wrote into the program's file"
+"""
+
+
+def test_the_hook_writes_into_no_file_but_its_own_and_follows_no_name_that_was_not_given(
+    tmp_path: Path,
+) -> None:
+    told = tmp_path / "told"
+    told.mkdir()
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    argv = [sys.executable, "-I", "-c", _CLOSES, str(Path(audit_hook.__file__).parent), str(told)]
+    subprocess.run(argv, cwd=tmp_path, check=True)
+    assert {Path(path).name for path in from_hook(told).paths} >= {"a", "b", "c"}
+
+
 @pytest.mark.parametrize(
     ("mode", "flags", "said"),
     [
@@ -187,3 +228,17 @@ def test_the_last_numbers_of_printed_lines_count() -> None:
     long.take(b'"}\n{"c": NaN, "d": 2}\n')
     long.end()
     assert long.found == {"d": "2"}
+    assert long.no_measurements == {"c": "NaN"}
+    long.take(b'{"d": Infinity, "c": 5}\n{"e": 1e99999999999999999999, "f": ' + b"1" * 600 + b"}\n")
+    assert long.found == {"c": "5"}
+    assert long.no_measurements == {"d": "Infinity", "e": "1e99999999999999999999", "f": "1" * 600}
+
+
+def test_so_many_printed_names_are_kept_and_no_more() -> None:
+    lines = Lines()
+    lines.take(b"".join(b'{"%d": 1}\n' % number for number in range(10_000)))
+    assert not lines.is_cut
+    lines.take(b'{"more": 1}\n{"7": 2}\n')
+    assert lines.is_cut
+    assert len(lines.found) == 10_000
+    assert lines.found["7"] == "2"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
+import subprocess
 from decimal import Decimal
 
 import pytest
 
 from datakeep.core.errors import AlreadyExists
-from datakeep.rerun import diagnosis, metrics, training
+from datakeep.rerun import artifacts, diagnosis, metrics, training
 from datakeep.rerun.interface import Finished
 
 GOOD = """
@@ -41,6 +45,36 @@ def test_of_a_trace_that_is_too_long_no_list_of_files_is_made(case, bare, monkey
     assert report.problem is None
     assert (report.files_read, report.opened_s) == (None, {})
     assert report.not_traced == "not all that strace saw could be written down and read again"
+
+
+def test_a_folder_that_is_opened_as_a_file_is_none_that_was_read(case, any_sandbox):
+    report = case.run(GOOD + "print([*os.fwalk(data)])\n", box=any_sandbox)
+    assert report.files_read == ("a.csv",)
+
+
+def test_what_lies_too_deep_to_be_looked_at_is_told(tmp_path):
+    with contextlib.chdir(tmp_path):
+        (tmp_path / "model.bin").write_text("x")
+        for _ in range(1100):
+            os.mkdir("d")  # noqa: PTH102
+            os.chdir("d")
+    found, passed_over = artifacts.collect(tmp_path)
+    subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # Python, and so pytest, cannot
+    assert [one.path for one in found] == ["model.bin"]
+    assert passed_over == ["./: folders in folders, too many of them"]
+
+
+def test_a_file_that_is_written_while_it_is_read_has_no_digest(tmp_path, monkeypatch):
+    digest = hashlib.file_digest
+
+    def slow(source, name):
+        found = digest(source, name)
+        (tmp_path / "model.bin").write_text("more than before")
+        return found
+
+    (tmp_path / "model.bin").write_text("before")
+    monkeypatch.setattr(hashlib, "file_digest", slow)
+    assert artifacts.collect(tmp_path) == ([], ["model.bin: it was still being written"])
 
 
 def test_only_the_exact_tokens_are_replaced_and_no_shell_is_used(case, any_sandbox):
@@ -286,13 +320,22 @@ def test_a_missing_model_is_named_with_what_is_there(case, bare):
     assert report.metrics["accuracy"] == Decimal("0.90")
 
 
-@pytest.mark.parametrize("number", ["1e401", "-1e-401", "1e999999999"])
+@pytest.mark.parametrize("number", ["1e401", "-1e-401", "1e999999999", "1e99999999999999999999", "0e-999999"])
 def test_numbers_that_are_no_measurement_are_refused(number):
     with pytest.raises(metrics.NotMetrics, match="too large or too small"):
         metrics.parse(f'{{"a": {number}}}'.encode())
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe{", b"[" * 200_000, b" " * (2**20 + 1)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xfe{",
+        b"[" * 200_000,
+        b" " * (2**20 + 1),
+        json.dumps({str(number): 1 for number in range(10_001)}).encode(),
+    ],
+    ids=["not UTF-8", "deep", "large", "many"],
+)
 def test_hostile_metrics_are_refused(data):
     with pytest.raises(metrics.NotMetrics):
         metrics.parse(data)
