@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 64 * 2**10
 _SIGNALLED = 128
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: How long output is waited for that processes left behind may still print.
+#: How long output is waited for that processes left behind may still print, once the training's own is handed on.
 _DRAIN_S = 0.5
+#: A pipe holds no more, unless an administrator wants it to: what comes after that is not the training's own.
+_HELD_BYTES = 2**20
 #: More of one line than this is no line of metrics.
 _LINE_BYTES = 64 * 2**10
 
@@ -121,7 +124,8 @@ def run(
     """
     with contextlib.ExitStack() as held:
         ours, theirs = _channel(stdout)
-        held.callback(os.close, ours)
+        pump = _Pump(ours, stdout, lines)
+        held.callback(pump.close)
         report_out, report_in = os.pipe()
         held.callback(os.close, report_out)
         order = {"argv": list(argv), "environment": dict(environment), "stdout": theirs, "shown": shown}
@@ -133,12 +137,11 @@ def run(
             finally:
                 for number in (order_fd, report_in, theirs):
                     os.close(number)
-            pump = threading.Thread(target=_pump, args=(ours, stdout, lines), daemon=True)
             pump.start()
             with Sampler() as sampler:
                 _attend(process, ours, came)
                 wall_s = time.monotonic() - started
-        pump.join(_DRAIN_S)
+            pump.end(came)
         lines.end()
         ended = _verdict(process, report_out, interrupted=came.interrupted, wall_s=wall_s)
         return replace(ended, gpus=sampler.used)
@@ -174,8 +177,14 @@ class _Came:
     pipe: int
     interrupted: bool = False
 
-    def wait(self) -> list[signal.Signals]:
-        """Those that came since, at least one."""
+    def wait(self, other: int) -> list[signal.Signals]:
+        """Those that came since; none only where ``other`` can be read, or the other end of it is closed."""
+        return self.look() if self.pipe in _ready(None, self.pipe, other) else []
+
+    def look(self) -> list[signal.Signals]:
+        """Those that came since, perhaps none."""
+        if not _ready(0, self.pipe):
+            return []
         came = [signal.Signals(number) for number in os.read(self.pipe, _CHUNK_BYTES)]
         self.interrupted = self.interrupted or any(number in _ENDING for number in came)
         return came
@@ -192,7 +201,7 @@ def _signals() -> Iterator[_Came]:
     try:
         os.set_blocking(sink, False)
         ending = [number for number in _ENDING if signal.getsignal(number) not in (signal.SIG_IGN, None)]
-        usual = {number: signal.getsignal(number) for number in (*ending, signal.SIGCHLD, signal.SIGWINCH)}
+        usual = {number: signal.getsignal(number) for number in (*ending, signal.SIGWINCH)}
         usual_sink = signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
         try:
             for number in usual:
@@ -202,9 +211,7 @@ def _signals() -> Iterator[_Came]:
             for number, handler in usual.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(usual_sink)
-        os.set_blocking(source, False)
-        with contextlib.suppress(BlockingIOError):
-            came.wait()
+        came.look()
     finally:
         os.close(source)
         os.close(sink)
@@ -229,28 +236,93 @@ def _same_size(ours: int) -> None:
         fcntl.ioctl(ours, termios.TIOCSWINSZ, size)
 
 
-def _pump(source: int, target: int, lines: Lines) -> None:
-    """Hands on what is printed; where nobody reads it any more, it is still read for its metrics."""
-    with contextlib.suppress(OSError):  # a pseudo-terminal that nobody has open any more
-        while chunk := os.read(source, _CHUNK_BYTES):
-            lines.take(chunk)
-            with contextlib.suppress(BrokenPipeError):
-                _write_all(target, chunk)
+class _Pump:
+    """Hands on what is printed, in a thread; where nobody reads it any more, it is still read for its metrics.
+
+    All that the training itself prints is handed on, however late its reader takes it.
+    """
+
+    def __init__(self, source: int, target: int, lines: Lines) -> None:
+        self._source, self._target, self._lines = source, target, lines
+        self._told, self._tell = os.pipe()
+        self._done, self._doing = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="datakeep-output", daemon=True)
+        self._given_up = False
+        self._is_over, self._held_bytes = False, 0
+        self._until: float | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def end(self, came: _Came) -> None:
+        """The training has ended: what it printed is handed on, unless somebody wants an end of that, too."""
+        os.write(self._tell, b".")
+        while self._thread.is_alive() and not self._given_up:
+            self._given_up = any(number in _ENDING for number in came.wait(self._done))
+
+    def close(self) -> None:
+        """Gives the descriptors back; not those that are still read, which would soon be another file's."""
+        if not self._thread.is_alive():
+            for number in (self._source, self._told, self._tell, self._done, self._doing):
+                with contextlib.suppress(OSError):
+                    os.close(number)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):  # a pseudo-terminal that nobody has open any more
+            while self._has_more() and (chunk := os.read(self._source, _CHUNK_BYTES)):
+                self._held_bytes += len(chunk) if self._is_over else 0
+                if not self._given_up:
+                    self._lines.take(chunk)
+                with contextlib.suppress(OSError):
+                    _write_all(self._target, chunk)
+        os.write(self._doing, b".")
+
+    def _has_more(self) -> bool:
+        """Waits for more while the training runs; then takes what is there, and what comes in a moment."""
+        if not self._is_over:
+            self._is_over = self._told in _ready(None, self._source, self._told)
+            if not self._is_over:
+                return True
+        if self._until is None:
+            if self._held_bytes < _HELD_BYTES and _ready(0, self._source):
+                return True
+            self._until = time.monotonic() + _DRAIN_S
+        left_s = self._until - time.monotonic()
+        return left_s > 0 and bool(_ready(left_s, self._source))
+
+
+def _ready(within_s: float | None, *descriptors: int) -> set[int]:
+    """Those that can be read within the time, None being any, or that nobody will write to any more."""
+    poller = select.poll()
+    for number in descriptors:
+        poller.register(number, select.POLLIN)
+    return {number for number, _ in poller.poll(None if within_s is None else within_s * 1000)}
 
 
 def _write_all(target: int, chunk: bytes) -> None:
     while chunk:
-        chunk = chunk[os.write(target, chunk) :]
+        try:
+            chunk = chunk[os.write(target, chunk) :]
+        except BlockingIOError:  # a program that has it, too, wants not to wait
+            poller = select.poll()
+            poller.register(target, select.POLLOUT)
+            poller.poll()
 
 
 def _attend(process: subprocess.Popen[bytes], ours: int, came: _Came) -> None:
     """Waits for the end, and hands on what other processes send."""
-    while process.poll() is None:
-        for number in came.wait():
-            if number == signal.SIGWINCH:
-                _same_size(ours)
-            elif number in _ENDING:
-                process.send_signal(attendant.TOLD.get(number, number))
+    watch = os.pidfd_open(process.pid)
+    try:
+        while process.poll() is None:
+            for number in came.wait(watch):
+                if number == signal.SIGWINCH:
+                    _same_size(ours)
+                elif number in _ENDING:
+                    process.send_signal(attendant.TOLD.get(number, number))
+        came.look()  # at what came before its end was seen: that was still the training's
+    finally:
+        os.close(watch)
 
 
 def _verdict(process: subprocess.Popen[bytes], report: int, *, interrupted: bool, wall_s: float) -> Ended:
