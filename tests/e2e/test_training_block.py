@@ -55,7 +55,7 @@ def script(registered: World, tmp_path: Path) -> Script:
 
 
 def test_what_a_training_makes_at_once_is_its_own(script: Script) -> None:
-    """Also what C makes, unseen: files have the time of the kernel's last tick, which is before the training began."""
+    """Also what C makes, unseen: files have the time of the kernel's last tick, before the training began."""
     script.run(
         "import ctypes\n"
         "with datakeep.training(model='block', keep=KEEP) as t:\n"
