@@ -20,7 +20,7 @@ from fault_proxy import TcpProxy
 from postgres_server import PASSWORD, PostgresServer
 from queries import STATED, Queries, make_queries, sqlite_file
 from seen import error_of
-from server_process import surely_ended, until
+from server_process import PATIENCE_S, surely_ended, until
 from world import Ran
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 ROWS, HELD_AT = 16_000, 15_000
 #: The rows are long, so that a row group is on the disk before the row at which the server waits.
 LONG = "SELECT id, repeat(md5(id::text), 128) AS pad, held(id) AS held FROM public.event"
-_PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +81,18 @@ def running(queries: Queries, server: PostgresServer, name: str, *options: str) 
 
 def wait_for_rows(queries: Queries) -> None:
     """Until rows lie in a file among the temporary ones."""
-    base, end = Path(queries.world.aiko.env["TMPDIR"]), time.monotonic() + _PATIENCE_S
-    while not any(path.stat().st_size > 1000 for path in base.rglob(".datakeep-*.parquet")):
-        assert time.monotonic() < end, "no row came"
-        time.sleep(0.05)
+    base = Path(queries.world.aiko.env["TMPDIR"])
+
+    def came() -> bool:
+        with suppress(FileNotFoundError):  # what is looked at has just got its name, or gone
+            return any(path.stat().st_size > 1000 for path in base.rglob(".datakeep-*.parquet"))
+        return False
+
+    until(came, said="no row came")
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:
-    out, err = process.communicate(timeout=_PATIENCE_S)
+    out, err = process.communicate(timeout=PATIENCE_S)
     return Ran(process.returncode, out, err)
 
 
@@ -242,7 +245,7 @@ def test_a_terminal_that_is_closed(queries: Queries, server: PostgresServer) -> 
 
 
 def idle(server: PostgresServer) -> bool:
-    end = time.monotonic() + _PATIENCE_S
+    end = time.monotonic() + PATIENCE_S
     with server.connect() as connection:
         while time.monotonic() < end:
             (count,) = connection.execute(
@@ -391,10 +394,8 @@ def test_ctrl_c_of_the_others(queries: Queries, tmp_path: Path, kind: str) -> No
     before = queries.everything()
     argv = ("register", f"endless-{kind}", "--sql", sql, "--database", url, *STATED)
     process = queries.world.aiko.start(*argv, cwd=queries.world.keep)
-    base, end = Path(queries.world.aiko.env["TMPDIR"]), time.monotonic() + _PATIENCE_S
-    while not any(base.glob("datakeep-scratch-*")):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    base = Path(queries.world.aiko.env["TMPDIR"])
+    until(lambda: any(base.glob("datakeep-scratch-*")))
     time.sleep(1)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
