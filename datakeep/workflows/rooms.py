@@ -53,6 +53,8 @@ def _remove_if_dead(folder: Path) -> None:
             _remove(folder)
     except Timeout:
         return  # another run is at work there
+    except FileNotFoundError:
+        return  # another run has just ended, and takes it away itself
 
 
 def _remove(folder: Path) -> None:
