@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from world import World
 
 ROWS, HELD_AT = 16_000, 15_000
+#: The advisory lock that a stream of rows waits for on its way.
+GATE = 7
 #: The rows are long, so that a row group is on the disk before the row at which the server waits.
 LONG = "SELECT id, repeat(md5(id::text), 128) AS pad, held(id) AS held FROM public.event"
 
@@ -46,6 +48,13 @@ def server() -> Iterator[PostgresServer]:
                 f"""
                 CREATE FUNCTION held(id int) RETURNS bool LANGUAGE plpgsql STABLE AS $$ BEGIN
                     IF id = {HELD_AT} THEN PERFORM pg_sleep(seconds) FROM hold; END IF;
+                    RETURN id = {HELD_AT};
+                END $$"""
+            )
+            connection.execute(
+                f"""
+                CREATE FUNCTION gated(id int) RETURNS bool LANGUAGE plpgsql STABLE AS $$ BEGIN
+                    IF id = {HELD_AT} THEN PERFORM pg_advisory_xact_lock({GATE}); END IF;
                     RETURN id = {HELD_AT};
                 END $$"""
             )
@@ -296,24 +305,33 @@ def test_the_network_resets_the_connection(queries: Queries, server: PostgresSer
 def test_a_writer_at_the_same_time(queries: Queries, server: PostgresServer) -> None:
     """Each of its transactions writes one row into either table; the extraction sees both, or none."""
     text = """
-        SELECT 'debit' AS side, id, held(id) AS held FROM public.debit
+        SELECT 'debit' AS side, id, gated(id) AS held FROM public.debit
         UNION ALL SELECT 'credit', id, false FROM public.credit"""
-    stop, written = threading.Event(), []
+    closed, stop, written = threading.Event(), threading.Event(), []
+    waits = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'datakeep' AND wait_event = 'advisory'"
 
     def write() -> None:
-        with psycopg.connect(server.url()) as connection:
-            number = ROWS
+        with psycopg.connect(server.url()) as connection, server.connect() as gate:
+            gate.execute("SELECT pg_advisory_lock(%s)", (GATE,))
+            closed.set()
+            number, more = ROWS, 20
             while not stop.is_set():
                 number += 1
                 for name in ("debit", "credit"):
                     connection.execute(f"INSERT INTO {name} VALUES (%s)", (number,))
                 connection.commit()
                 written.append((time.time(), number))
+                if more and gate.execute(waits).fetchone():
+                    more -= 1
+                    if not more:
+                        gate.execute("SELECT pg_advisory_unlock(%s)", (GATE,))
 
     writer = threading.Thread(target=write)
-    with holding(server, 1.5):
-        writer.start()
+    writer.start()
+    try:
+        assert closed.wait(PATIENCE_S)
         queries.register("ledger", text, server.url())
+    finally:
         stop.set()
         writer.join()
     rows = queries.rows("ledger")
