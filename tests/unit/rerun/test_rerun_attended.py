@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -60,6 +62,28 @@ def test_ctrl_c_that_another_thread_got_before_the_training_was_waited_for_is_th
     )
     assert ended.exit_code == code
     assert ended.interrupted
+
+
+#: An attendant that gets a SIGINT of the whole group just before it makes the training, and datakeep tells it so.
+_EARLY = """
+import json, os, signal, sys
+from datakeep.rerun import attendant
+from datakeep.rerun.process import memory_file
+fork = os.fork
+def late():
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        os.kill(os.getpid(), number)
+    return fork()
+os.fork = late
+signal.pthread_sigmask(signal.SIG_BLOCK, attendant.BLOCKED)
+order = {"argv": ["/bin/sleep", "5"], "environment": {}, "stdout": os.dup(1), "shown": "sleep"}
+sys.exit(attendant.main(os.getppid(), memory_file(json.dumps(order)), 1))
+"""
+
+
+def test_ctrl_c_just_before_the_training_is_there_is_the_trainings() -> None:
+    done = subprocess.run([sys.executable, "-c", _EARLY], stdout=subprocess.PIPE, check=True)
+    assert json.loads(done.stdout)[0] == -signal.SIGINT
 
 
 def _ended_of(program: str, stdout: int, lines: attended.Lines) -> attended.Ended:
