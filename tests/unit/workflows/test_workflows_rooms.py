@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from filelock import FileLock
 
 from datakeep.workflows import rooms
@@ -12,7 +15,21 @@ from datakeep.workflows import rooms
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
+
+def test_ctrl_c_while_a_room_is_taken_away_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep: Any = SimpleNamespace(cache=tmp_path.joinpath)
+    remove = rooms._remove
+
+    def interrupted(folder: Path) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        remove(folder)
+
+    monkeypatch.setattr(rooms, "_remove", interrupted)
+    with pytest.raises(KeyboardInterrupt), rooms.own_room(keep) as room:
+        (room / "file").touch()
+    assert [one.name for one in room.parent.iterdir()] == ["lock"]
 
 
 def test_a_room_that_another_run_leaves_in_that_moment_is_no_fault(
