@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = do_OPTIONS = do_PROPFIND = do_MKCOL = do_MOVE = _any  # noqa: N815  (the names that http.server calls)
 
     def _pass_on(self, body: bytes, fault: Fault) -> None:
-        upstream = http.client.HTTPConnection(self.server.proxy.upstream, timeout=30)
+        upstream = http.client.HTTPConnection(self.server.proxy.upstream, timeout=300)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():

@@ -19,9 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from server_process import ended, free_port, start_server, wait_until
+from server_process import PATIENCE_S, ended, free_port, start_server, wait_until
 
-_START_S = 30
 #: Who may do anything on the WebDAV server.
 DAV_USER, DAV_PASSWORD = "keeper", "keeper-Secret-0123"
 
@@ -72,7 +71,7 @@ class _Server:
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONUTF8": "1"},
             )  # fmt: skip
-        wait_until(self.process, lambda: _answers(self.port), self.folder / "log", _START_S)
+        wait_until(self.process, lambda: _answers(self.port), self.folder / "log", PATIENCE_S)
 
     def kill(self) -> None:
         """End it as a power cut would."""

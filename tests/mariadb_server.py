@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from server_process import ended, free_port, start_server, wait_until
+from server_process import PATIENCE_S, ended, free_port, start_server, wait_until
 
 #: Escapes are needed in a URL, and nothing else looks like it: a message that repeats it is found.
 PASSWORD = "pw-Geheim/4711@x"
-_START_S = 60
 
 
 def _program(name: str) -> str:
@@ -48,7 +47,7 @@ class MariadbServer:
         with (self.folder / "log").open("ab") as log:
             self.process = start_server(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         password = "" if new else PASSWORD
-        wait_until(self.process, lambda: self._answers(password), self.folder / "log", _START_S)
+        wait_until(self.process, lambda: self._answers(password), self.folder / "log", PATIENCE_S)
         if new:
             with self.connect(password="") as connection, connection.cursor() as cursor:
                 for host in ("localhost", "127.0.0.1"):
@@ -102,7 +101,7 @@ class MariadbServer:
         """End it as a power cut would."""
         if self.process is not None:
             self.process.send_signal(signal.SIGKILL)
-            self.process.wait(_START_S)
+            self.process.wait(PATIENCE_S)
             ended(self.process)
             self.process = None
 

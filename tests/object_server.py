@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from server_process import ended, start_server
+from server_process import PATIENCE_S, ended, free_port, start_server
 
 #: Name of the right to its keys: who may do anything, who may only read, who may write but not list.
 IDENTITIES = {
@@ -26,22 +25,8 @@ IDENTITIES = {
     "blind": ("blind-key", "blind-Secret-0123", ["Read", "Write"]),
 }
 BUCKET = "test-bucket"
-_START_S = 60
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody uses now, and whose gRPC twin (10,000 above) is free too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            if port > 55000:
-                continue
-            try:
-                second.bind(("127.0.0.1", port + 10000))
-            except OSError:
-                continue
-            return port
+#: So much above each of its ports it has another, for gRPC.
+_GRPC = 10_000
 
 
 def credentials(who: str = "admin") -> dict[str, str]:
@@ -67,8 +52,8 @@ class ObjectServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         names = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port", "s3.port.lance")
-        while len(set(self.ports.values())) < len(names):
-            self.ports = {name: free_port() for name in names}
+        if not self.ports:
+            self.ports = {name: free_port(twin=_GRPC) for name in names}
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "identities.json"
         config.write_text(json.dumps({"identities": [_identity(name) for name in IDENTITIES]}))
@@ -118,7 +103,7 @@ class ObjectServer:
         return f"{BUCKET}/team {self.places}/keep"
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             assert self.process is not None
             assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from server_process import ended, free_port, start_server, wait_until
+from server_process import PATIENCE_S, ended, free_port, start_server, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SUPERUSER = "keeper"
 #: Escapes are needed in a URL, and nothing else looks like it: a message that repeats it is found.
 PASSWORD = "pw-Geheim/4711@x"
-_START_S = 60
 
 
 def binaries() -> Path:
@@ -62,7 +61,7 @@ class PostgresServer:
         log = (self.folder / "log").open("ab")
         with log:
             self.process = start_server(argv, stdout=log, stderr=log, **self._unprivileged())
-        wait_until(self.process, self._answers, self.folder / "log", _START_S)
+        wait_until(self.process, self._answers, self.folder / "log", PATIENCE_S)
 
     def _make(self) -> None:
         secret = self.folder / "secret"
@@ -122,7 +121,7 @@ class PostgresServer:
         """End it at once, as a crash does; all of its processes."""
         if self.process is not None:
             self.process.send_signal(signal.SIGQUIT)
-            self.process.wait(_START_S)
+            self.process.wait(PATIENCE_S)
             ended(self.process)
             self.process = None
 

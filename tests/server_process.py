@@ -8,18 +8,20 @@ PR_SET_PDEATHSIG, comes already when the thread ends that started the server, wh
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 _WATCH = """
 import os, signal, sys
@@ -45,6 +47,8 @@ for pid in doomed:
         pass
 """
 _watcher: subprocess.Popen[str] | None = None
+#: How long a test waits for what is sure to come, if nothing is wrong: a busy machine may take so long for it.
+PATIENCE_S = 300
 _lock = threading.Lock()
 
 
@@ -99,11 +103,45 @@ def _tell(line: str) -> None:
         _watcher.stdin.flush()
 
 
-def free_port() -> int:
-    """A port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(*, twin: int = 0) -> int:
+    """A port of the loopback that nobody uses now, and that no other test process is given as long as this one lives.
+
+    Between the choice and its use there are seconds, and the workers of a test run choose at the same time.
+
+    Args:
+        twin: The port that much above it is to be free, too.
+    """
+    while True:
+        with contextlib.ExitStack() as held:
+            port = _bound(held, 0)
+            if port and (not twin or _bound(held, port + twin)) and _is_ours(port, port + twin):
+                return port
+
+
+def _bound(held: contextlib.ExitStack, port: int) -> int | None:
+    """The port, 0 being any, if nobody uses it; it is held meanwhile."""
+    probe = held.enter_context(socket.socket())
+    try:
+        probe.bind(("127.0.0.1", port))
+    except (OSError, OverflowError):
+        return None
+    return int(probe.getsockname()[1])
+
+
+def _is_ours(*ports: int) -> bool:
+    folder = Path(tempfile.gettempdir(), f"datakeep-test-ports-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    taken = []
+    for port in set(ports):
+        lease = os.open(folder / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        taken.append(lease)
+        try:
+            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            for one in taken:
+                os.close(one)
+            return False
+    return True  # the descriptors stay open, and go with this process
 
 
 def wait_until(
@@ -117,7 +155,9 @@ def wait_until(
         time.sleep(0.05)
 
 
-def until(holds: Callable[[], object], *, within_s: float = 60, said: str = "it never was so") -> None:
+def until(
+    holds: Callable[[], object], *, within_s: float = PATIENCE_S, said: str = "it never was so"
+) -> None:
     """Wait until ``holds`` is true, which a busy machine may take long for."""
     end = time.monotonic() + within_s
     while not holds():
@@ -133,11 +173,11 @@ def surely_ended(process: subprocess.Popen[Any]) -> Iterator[None]:
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(60)
+            process.wait(PATIENCE_S)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """End a server that has a group of its own, and all that it started."""
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(60)
+    process.wait(PATIENCE_S)
     ended(process)

@@ -11,14 +11,13 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server_process import free_port, kill_group, start_server, wait_until
+from server_process import PATIENCE_S, free_port, kill_group, start_server, wait_until
 from tracker_programs import python_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PASSWORD = "snow-Geheim-4711"
-_START_S = 120
 _SERVE = """
 import sys
 import fakesnow.server
@@ -55,7 +54,7 @@ class SnowflakeServer:
                 cwd=self.folder,
                 start_new_session=True,
             )
-        wait_until(self.process, self._answers, self.folder / "log", _START_S)
+        wait_until(self.process, self._answers, self.folder / "log", PATIENCE_S)
 
     def _answers(self) -> bool:
         try:

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from server_process import free_port, kill_group, start_server, wait_until
+from server_process import PATIENCE_S, free_port, kill_group, start_server, wait_until
 
 _ROOT = Path(__file__).resolve().parents[1]
-_START_S = 300
 
 
 def python_of(name: str) -> Path:
@@ -86,7 +85,7 @@ class MlflowServer:
                 server, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.folder, env=environment, start_new_session=True,
             )  # fmt: skip
-        wait_until(self.process, self._answers, self.folder / "log", _START_S)
+        wait_until(self.process, self._answers, self.folder / "log", PATIENCE_S)
 
     def _answers(self) -> bool:
         try:

@@ -33,7 +33,7 @@ _BEGIN = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 _END = b"-----END OPENSSH PRIVATE KEY-----"
 _MAGIC = b"openssh-key-v1\0"
 _CREATE = "create a key for datakeep: datakeep key create"
-_AGENT_TIMEOUT_S = 5
+_AGENT_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,8 @@ class GitRunner:
         """The environment of a call."""
         host = {} if self.isolated else os.environ
         kept = {name: value for name, value in host.items() if name not in _LOCAL_VARIABLES}
-        fixed = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1"}
+        # Without optional locks, what only reads is in nobody's way: not in that of the user's own git, either.
+        fixed = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "GIT_OPTIONAL_LOCKS": "0"}
         return {**kept, **_LANGUAGE, **fixed, **self.environment}
 
     def _end(self, process: Process) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import DatakeepError
+from datakeep.core.errors import DatakeepError, Locked
 from datakeep.repository.command import is_object_id
 from datakeep.repository.faults import os_fault
 from datakeep.repository.locking import remove_stale_locks
@@ -30,6 +31,8 @@ _MAIN = "refs/heads/main"
 ORIGIN_MAIN = "refs/remotes/origin/main"
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _NONE = "000000"
+#: So long another git is waited for that holds a lock, which takes it milliseconds on a machine that is not busy.
+_LOCKED_S = 3.0
 #: More paths than this are not named on a command line.
 _MANY = 500
 
@@ -132,7 +135,7 @@ def _stage(git: GitRunner, moves: list[_Move]) -> None:
     zeros = "0" * 40
     index = "".join(f"{move.new_mode} {move.new_id}\t{move.path}\0" for move in moves)
     index = index.replace(f"{_NONE} {zeros}\t", f"0 {zeros}\t")
-    git.run("update-index", "-z", "--index-info", stdin=index.encode("utf-8", "surrogateescape"))
+    _run(git, "update-index", "-z", "--index-info", stdin=index.encode("utf-8", "surrogateescape"))
 
 
 def _write(git: GitRunner, root: Path, moves: list[_Move]) -> None:
@@ -145,11 +148,24 @@ def _write(git: GitRunner, root: Path, moves: list[_Move]) -> None:
             (root / move.path).mkdir(parents=True, exist_ok=True)
     files = "".join(f"{move.path}\0" for move in moves if move.new_mode not in (_NONE, GITLINK))
     stdin = files.encode("utf-8", "surrogateescape")
-    git.run("checkout-index", "--force", "--quiet", "-u", "-z", "--stdin", stdin=stdin)
+    _run(git, "checkout-index", "--force", "--quiet", "-u", "-z", "--stdin", stdin=stdin)
 
 
 def _move_branch(git: GitRunner, head: str | None, commit: str) -> None:
-    git.run("update-ref", "-m", "datakeep: follow origin", _MAIN, commit, head or "0" * 40)
+    _run(git, "update-ref", "-m", "datakeep: follow origin", _MAIN, commit, head or "0" * 40)
+
+
+def _run(git: GitRunner, *arguments: str, stdin: bytes | None = None) -> None:
+    """One call; another git's lock, of an editor's or the user's own, is waited for a while."""
+    until = time.monotonic() + _LOCKED_S
+    while True:
+        try:
+            git.run(*arguments, stdin=stdin)
+            return
+        except Locked:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.05)
 
 
 def _remove(root: Path, move: _Move) -> None:

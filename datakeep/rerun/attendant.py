@@ -27,6 +27,7 @@ _FORWARDED = {signal.SIGTERM: signal.SIGTERM, signal.SIGHUP: signal.SIGHUP, sign
 TOLD = {signal.SIGINT: signal.SIGUSR1}
 #: What is blocked when this starts, until it can be answered.
 BLOCKED = (signal.SIGINT, *_FORWARDED)
+_TOO_EARLY = b"!"
 #: What Python ignores, and other programs expect to die of.
 _OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -41,10 +42,11 @@ def main(parent: int, order: int, report: int) -> int:
         what = json.load(source)
     os.set_inheritable(report, False)
     failure_out, failure_in = os.pipe()
-    signal.sigtimedwait([signal.SIGINT], 0)  # one of the whole group, in which no training was yet
+    told, tell = os.pipe()
     child = os.fork()
     if not child:
-        _become(what, failure_in)
+        _become(what, failure_in, told)
+    os.write(tell, _TOO_EARLY if signal.SIGINT in signal.sigpending() else b".")
     _attend(child)
     os.close(failure_in)
     os.close(what["stdout"])
@@ -61,14 +63,19 @@ def main(parent: int, order: int, report: int) -> int:
     return 0
 
 
-def _become(what: dict[str, object], failure: int) -> None:
-    """This process is the program; where it cannot be, a byte in ``failure`` says so."""
+def _become(what: dict[str, object], failure: int, told: int) -> None:
+    """This process is the program; where it cannot be, a byte in ``failure`` says so.
+
+    ``told`` says whether the whole group has got a SIGINT by now. If this process has none, it was not in it yet.
+    """
     code = _NOT_FOUND
     try:
         for number in _OF_PYTHON:
             signal.signal(number, signal.SIG_DFL)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if os.read(told, 1) == _TOO_EARLY and signal.SIGINT not in signal.sigpending():
+            os.kill(os.getpid(), signal.SIGINT)
         _unblock()
         stdout = int(str(what["stdout"]))
         os.set_inheritable(stdout, False)

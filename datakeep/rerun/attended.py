@@ -143,7 +143,7 @@ def run(
     """
     with contextlib.ExitStack() as held:
         ours, theirs = _channel(stdout)
-        output = _Output(ours, stdout, lines, os.eventfd(0))
+        output = _Output(ours, stdout, lines)
         held.callback(output.close)
         report_out, report_in = os.pipe()
         held.callback(os.close, report_out)
@@ -160,8 +160,8 @@ def run(
             with Sampler() as sampler:
                 _attend(process, ours, came)
                 wall_s = time.monotonic() - started
-        ended = _verdict(process, report_out, interrupted=came.interrupted, wall_s=wall_s)
-        output.end(waits=not (ended.interrupted and ended.exit_code))
+            ended = _verdict(process, report_out, interrupted=came.interrupted, wall_s=wall_s)
+            output.end(came, waits=not (ended.interrupted and ended.exit_code))
         return replace(ended, gpus=sampler.used, not_written=output.failure)
 
 
@@ -195,6 +195,10 @@ class _Came:
     pipe: int
     interrupted: bool = False
 
+    def look(self) -> list[signal.Signals]:
+        """Those that came since, perhaps none."""
+        return self.wait() if _ready(0, self.pipe) else []
+
     def wait(self) -> list[signal.Signals]:
         """Those that came since, at least one."""
         came = [signal.Signals(number) for number in os.read(self.pipe, _CHUNK_BYTES)]
@@ -204,10 +208,7 @@ class _Came:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[_Came]:
-    """In the block, signals only take note; what is ignored stays so.
-
-    One that nobody had looked at when the block was left is still the training's: it may have ended of it.
-    """
+    """In the block, signals only take note; what is ignored stays so."""
     source, sink = os.pipe()
     came = _Came(source)
     try:
@@ -223,9 +224,6 @@ def _signals() -> Iterator[_Came]:
             for number, handler in usual.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(usual_sink)
-        os.set_blocking(source, False)
-        with contextlib.suppress(BlockingIOError):
-            came.wait()
     finally:
         os.close(source)
         os.close(sink)
@@ -254,38 +252,46 @@ class _Output:
     """Hands on what is printed, by a thread; where nobody takes it any more, it is still read for its metrics.
 
     Args:
-        source: What the training prints comes from there.
+        source: What the training prints comes from there. It is closed with this.
         target: Where it goes to.
         lines: Is told all of it.
-        ended: An event descriptor, for the end of the training. It is closed with ``source``.
     """
 
-    def __init__(self, source: int, target: int, lines: Lines, ended: int) -> None:
-        self._source, self._target, self._lines, self._ended = source, target, lines, ended
+    def __init__(self, source: int, target: int, lines: Lines) -> None:
+        self._source, self._target, self._lines = source, target, lines
+        self._ended, self._done = os.eventfd(0), os.eventfd(0)
+        self._given_up = False
         self.failure = ""
         self.thread = threading.Thread(target=self._pump, name="datakeep-output", daemon=True)
 
-    def end(self, *, waits: bool) -> None:
+    def end(self, came: _Came, *, waits: bool) -> None:
         """The training has ended: what it printed is handed on to the last byte, however slowly that is read.
 
-        Without ``waits`` only for a moment: nobody will ask for it.
+        Without ``waits`` only for a moment: nobody will ask for it; and until somebody wants an end of that, too.
         """
         os.eventfd_write(self._ended, 1)
-        self.thread.join(None if waits else 2 * _DRAIN_S)
-        if not self.thread.is_alive():
+        within_s = None if waits else 2 * _DRAIN_S
+        while came.pipe in (ready := _ready(within_s, self._done, came.pipe)) and self._done not in ready:
+            if any(number in _ENDING for number in came.wait()):
+                break
+        self._given_up = self._done not in ready
+        if not self._given_up:
+            self.thread.join()
             self._lines.end()
 
     def close(self) -> None:
         """Its descriptors are closed, unless it is still at work with them."""
         if not self.thread.is_alive():
-            os.close(self._source)
-            os.close(self._ended)
+            for number in (self._source, self._ended, self._done):
+                os.close(number)
 
     def _pump(self) -> None:
         with contextlib.suppress(OSError):  # a pseudo-terminal that nobody has open any more
             for chunk in self._printed():
-                self._lines.take(chunk)
+                if not self._given_up:
+                    self._lines.take(chunk)
                 self._hand_on(chunk)
+        os.eventfd_write(self._done, 1)
 
     def _printed(self) -> Iterator[bytes]:
         """All until it is closed; after the end, what is there, and what else comes within a moment."""
@@ -322,6 +328,14 @@ class _Output:
             self.failure = error.strerror or str(error)
 
 
+def _ready(within_s: float | None, *descriptors: int) -> set[int]:
+    """Those that can be read within the time, None being any, or that nobody will write to any more."""
+    poller = select.poll()
+    for number in descriptors:
+        poller.register(number, select.POLLIN)
+    return {number for number, _ in poller.poll(None if within_s is None else within_s * 1000)}
+
+
 def _attend(process: subprocess.Popen[bytes], ours: int, came: _Came) -> None:
     """Waits for the end, and hands on what other processes send."""
     while process.poll() is None:
@@ -330,6 +344,7 @@ def _attend(process: subprocess.Popen[bytes], ours: int, came: _Came) -> None:
                 _same_size(ours)
             elif number in _ENDING:
                 process.send_signal(attendant.TOLD.get(number, number))
+    came.look()  # at what came before its end was seen: that was still the training's, which may have ended of it
 
 
 def _verdict(process: subprocess.Popen[bytes], report: int, *, interrupted: bool, wall_s: float) -> Ended:

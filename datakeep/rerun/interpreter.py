@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _QUERY = "import json, sys; print(json.dumps(['%d.%d.%d' % sys.version_info[:3], sys.base_prefix]))"
-_QUERY_TIMEOUT_S = 20
+_QUERY_TIMEOUT_S = 60
 #: The parts of an interpreter's prefix that it needs to run; whatever else lies there stays out of the room.
 _PARTS = ("bin", "lib", "lib64", "ssl")
 

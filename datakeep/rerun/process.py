@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, NoSpace, ProgramMissing
+from datakeep.core.interrupts import deferred
 from datakeep.rerun import memory, supervisor
 from datakeep.rerun.interface import LOG_LIMIT_BYTES, TAIL_BYTES, Finished
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 64 * 2**10
 #: How long a killed tree may take to be gone.
-_GRACE_S = 15.0
+_GRACE_S = 30.0
 _SIGNALLED = 128
 
 
@@ -85,7 +86,8 @@ def run(
     with _log(log) as sink, contextlib.ExitStack() as held:
         report_out, report_in = os.pipe()
         held.callback(os.close, report_out)
-        with _closing(memory_file(order)) as order_fd, _closing(report_in):
+        # Ctrl-C is raised before the program is started or when it is known, never between.
+        with _closing(memory_file(order)) as order_fd, _closing(report_in), deferred() as interrupted:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", str(Path(supervisor.__file__))),
@@ -98,6 +100,9 @@ def run(
                 pass_fds=(*pass_fds, order_fd, report_in),
                 start_new_session=True,
             )
+            held.callback(_end, process)
+        if interrupted():
+            raise KeyboardInterrupt
         return _attend(process, report_out, _Output(sink), timeout_s)
 
 
@@ -134,7 +139,7 @@ def _log(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _attend(process: subprocess.Popen[bytes], report: int, output: _Output, timeout_s: float) -> Finished:
-    """Reads output until the program is gone; on any exception, Ctrl-C included, the tree is ended first."""
+    """Reads output until the program is gone."""
     started, kills = time.monotonic(), memory.kills()
     watch = os.pidfd_open(process.pid)
     try:
@@ -155,11 +160,12 @@ def _attend(process: subprocess.Popen[bytes], report: int, output: _Output, time
         )
     finally:
         os.close(watch)
-        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """The supervisor kills the tree and then leaves; killed itself, it could not."""
+    if process.stdout is not None:
+        process.stdout.close()  # nobody reads any more what is printed
     process.terminate()
     try:
         process.wait(_GRACE_S)

@@ -27,7 +27,7 @@ _CALLS = (
 )
 _NO_READING = frozenset({"O_PATH", "O_DIRECTORY", "O_TMPFILE"})
 _WRITES = frozenset({"O_WRONLY", "O_CREAT", "O_TRUNC"})
-_PROBE_TIMEOUT_S = 20
+_PROBE_TIMEOUT_S = 60
 #: 0: processes of the same user may be followed, 1: those that allow it, as ours does; 2 and 3: none, but for root.
 _PTRACE_SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 _PLACE = r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<%s>(?:[^>\\]|\\.)*)>)?, )?"

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from datakeep.rerun.interface import Kind, Sandbox
 
-_PROBE_TIMEOUT_S = 20
+#: A sandbox takes milliseconds; a busy machine may take long.
+_PROBE_TIMEOUT_S = 60
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 _USERNS = Path("/proc/sys/kernel/unprivileged_userns_clone")
 _USERNS_COUNT = Path("/proc/sys/user/max_user_namespaces")
@@ -75,9 +76,16 @@ def _probe(program: Path) -> str | None:
 
 
 def _version(program: Path) -> str:
-    done = subprocess.run(
-        [str(program), "--version"], capture_output=True, text=True, check=False, timeout=10
-    )
+    try:
+        done = subprocess.run(
+            [str(program), "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PROBE_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return "unknown"
     return done.stdout.strip().removeprefix("bubblewrap ") or "unknown"
 
 

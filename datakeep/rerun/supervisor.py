@@ -27,6 +27,8 @@ _ARGUMENTS = 4
 _OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 #: The helpers of a program (a pool's resource tracker) notice its end and leave; they get this long.
 _LEAVING_S = 1.0
+#: And so much longer at the most where the machine is busy.
+_BUSY_S = 30.0
 #: What stands around the program for our sake, and leaves when nothing else is left.
 _ATTENDANTS = ("bwrap", "strace")
 
@@ -68,11 +70,29 @@ def usage_of(process_ids: list[int]) -> tuple[float, int]:
 
 
 def left_running(grace_s: float = _LEAVING_S) -> int:
-    """How many processes the ended program left that did not leave by themselves within ``grace_s``."""
-    until = time.monotonic() + grace_s
-    while (left := sum(map(_is_left, descendants(os.getpid())))) and time.monotonic() < until:
+    """How many processes the ended program left that did not leave by themselves within ``grace_s``.
+
+    The time in which a busy machine keeps them waiting for a processor does not count, up to a limit.
+    """
+    until, at_first = time.monotonic() + grace_s, dict[int, float]()
+    while left := list(filter(_is_left, descendants(os.getpid()))):
+        waited_s = {one: _waited_s(one) for one in left}
+        more_s = max(
+            until_now_s - at_first.setdefault(one, until_now_s) for one, until_now_s in waited_s.items()
+        )
+        if time.monotonic() >= until + min(more_s, _BUSY_S):
+            break
         time.sleep(0.02)
-    return left
+    return len(left)
+
+
+def _waited_s(process_id: int) -> float:
+    """For how long a process could have run and did not, since it began."""
+    try:
+        with open(f"/proc/{process_id}/schedstat", encoding="ascii") as source:  # noqa: PTH123  as above
+            return int(source.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):  # it is gone, or the kernel does not count that
+        return 0.0
 
 
 def _is_left(process_id: int) -> bool:

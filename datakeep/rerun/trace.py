@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datakeep.rerun.strace import Opened
 
 _CALLS = f"{strace.OPENING_CALLS},connect,sendto,sendmmsg"
-_PROBE_TIMEOUT_S = 20
+_PROBE_TIMEOUT_S = 60
 
 _ADDRESS = re.compile(
     r'sin6?_port=htons\((?P<port>\d+)\).*?(?:inet_addr\("|inet_pton\(AF_INET6, ")(?P<address>[0-9a-fA-F.:]+)"'

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from datakeep.core.interrupts import deferred
 from datakeep.store.faults import folder_faults
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ def own_room(keep: Keep) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _remove(folder)
-        lock.release()
+        with deferred() as interrupted:
+            _remove(folder)
+            lock.release()
+        if interrupted():
+            raise KeyboardInterrupt
 
 
 def _remove_if_dead(folder: Path) -> None:
@@ -53,6 +57,8 @@ def _remove_if_dead(folder: Path) -> None:
             _remove(folder)
     except Timeout:
         return  # another run is at work there
+    except FileNotFoundError:
+        return  # another run has just ended, and takes it away itself
 
 
 def _remove(folder: Path) -> None:

@@ -25,6 +25,7 @@ from datakeep.formats.yaml import showable_path
 from datakeep.repository.code import work_tree
 from datakeep.repository.identity import identity
 from datakeep.rerun import audit_hook, injected, reads
+from datakeep.rerun.clock import file_time_s
 from datakeep.rerun.gpu_use import Sampler
 from datakeep.store.hashing import hash_file
 from datakeep.tracking import mlflow_server
@@ -146,7 +147,7 @@ class Training:
         self._held.enter_context(self._sampler)
         if piped := stream():
             self._observed = self._observed.model_copy(update={"standard_input": piped})
-        self._began_s, self._cpu_s = time.time(), _cpu_s()
+        self._began_s, self._cpu_s = file_time_s(), _cpu_s()
         self._watch = audit_hook.install(str(room))
         if self._sampler.thread_id is not None:
             self._watch.busy.add(self._sampler.thread_id)  # what that thread opens is ours

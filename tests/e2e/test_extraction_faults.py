@@ -20,7 +20,7 @@ from fault_proxy import TcpProxy
 from postgres_server import PASSWORD, PostgresServer
 from queries import STATED, Queries, make_queries, sqlite_file
 from seen import error_of
-from server_process import surely_ended, until
+from server_process import PATIENCE_S, surely_ended, until
 from world import Ran
 
 if TYPE_CHECKING:
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from world import World
 
 ROWS, HELD_AT = 16_000, 15_000
+#: The advisory lock that a stream of rows waits for on its way.
+GATE = 7
 #: The rows are long, so that a row group is on the disk before the row at which the server waits.
 LONG = "SELECT id, repeat(md5(id::text), 128) AS pad, held(id) AS held FROM public.event"
-_PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,13 @@ def server() -> Iterator[PostgresServer]:
                 f"""
                 CREATE FUNCTION held(id int) RETURNS bool LANGUAGE plpgsql STABLE AS $$ BEGIN
                     IF id = {HELD_AT} THEN PERFORM pg_sleep(seconds) FROM hold; END IF;
+                    RETURN id = {HELD_AT};
+                END $$"""
+            )
+            connection.execute(
+                f"""
+                CREATE FUNCTION gated(id int) RETURNS bool LANGUAGE plpgsql STABLE AS $$ BEGIN
+                    IF id = {HELD_AT} THEN PERFORM pg_advisory_xact_lock({GATE}); END IF;
                     RETURN id = {HELD_AT};
                 END $$"""
             )
@@ -82,14 +90,18 @@ def running(queries: Queries, server: PostgresServer, name: str, *options: str) 
 
 def wait_for_rows(queries: Queries) -> None:
     """Until rows lie in a file among the temporary ones."""
-    base, end = Path(queries.world.aiko.env["TMPDIR"]), time.monotonic() + _PATIENCE_S
-    while not any(path.stat().st_size > 1000 for path in base.rglob(".datakeep-*.parquet")):
-        assert time.monotonic() < end, "no row came"
-        time.sleep(0.05)
+    base = Path(queries.world.aiko.env["TMPDIR"])
+
+    def came() -> bool:
+        with suppress(FileNotFoundError):  # what is looked at has just got its name, or gone
+            return any(path.stat().st_size > 1000 for path in base.rglob(".datakeep-*.parquet"))
+        return False
+
+    until(came, said="no row came")
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:
-    out, err = process.communicate(timeout=_PATIENCE_S)
+    out, err = process.communicate(timeout=PATIENCE_S)
     return Ran(process.returncode, out, err)
 
 
@@ -242,7 +254,7 @@ def test_a_terminal_that_is_closed(queries: Queries, server: PostgresServer) -> 
 
 
 def idle(server: PostgresServer) -> bool:
-    end = time.monotonic() + _PATIENCE_S
+    end = time.monotonic() + PATIENCE_S
     with server.connect() as connection:
         while time.monotonic() < end:
             (count,) = connection.execute(
@@ -293,24 +305,33 @@ def test_the_network_resets_the_connection(queries: Queries, server: PostgresSer
 def test_a_writer_at_the_same_time(queries: Queries, server: PostgresServer) -> None:
     """Each of its transactions writes one row into either table; the extraction sees both, or none."""
     text = """
-        SELECT 'debit' AS side, id, held(id) AS held FROM public.debit
+        SELECT 'debit' AS side, id, gated(id) AS held FROM public.debit
         UNION ALL SELECT 'credit', id, false FROM public.credit"""
-    stop, written = threading.Event(), []
+    closed, stop, written = threading.Event(), threading.Event(), []
+    waits = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'datakeep' AND wait_event = 'advisory'"
 
     def write() -> None:
-        with psycopg.connect(server.url()) as connection:
-            number = ROWS
+        with psycopg.connect(server.url()) as connection, server.connect() as gate:
+            gate.execute("SELECT pg_advisory_lock(%s)", (GATE,))
+            closed.set()
+            number, more = ROWS, 20
             while not stop.is_set():
                 number += 1
                 for name in ("debit", "credit"):
                     connection.execute(f"INSERT INTO {name} VALUES (%s)", (number,))
                 connection.commit()
                 written.append((time.time(), number))
+                if more and gate.execute(waits).fetchone():
+                    more -= 1
+                    if not more:
+                        gate.execute("SELECT pg_advisory_unlock(%s)", (GATE,))
 
     writer = threading.Thread(target=write)
-    with holding(server, 1.5):
-        writer.start()
+    writer.start()
+    try:
+        assert closed.wait(PATIENCE_S)
         queries.register("ledger", text, server.url())
+    finally:
         stop.set()
         writer.join()
     rows = queries.rows("ledger")
@@ -391,10 +412,8 @@ def test_ctrl_c_of_the_others(queries: Queries, tmp_path: Path, kind: str) -> No
     before = queries.everything()
     argv = ("register", f"endless-{kind}", "--sql", sql, "--database", url, *STATED)
     process = queries.world.aiko.start(*argv, cwd=queries.world.keep)
-    base, end = Path(queries.world.aiko.env["TMPDIR"]), time.monotonic() + _PATIENCE_S
-    while not any(base.glob("datakeep-scratch-*")):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    base = Path(queries.world.aiko.env["TMPDIR"])
+    until(lambda: any(base.glob("datakeep-scratch-*")))
     time.sleep(1)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from mariadb_server import PASSWORD, MariadbServer
 from queries import STATED, Queries, make_queries
-from server_process import surely_ended, until
+from server_process import PATIENCE_S, surely_ended, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def test_an_interruption_ends_the_servers_query(queries: Queries, server: Mariad
     with surely_ended(process):
         until(lambda: at_work(server) > 0)
         process.terminate()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 143, out + err
     until(lambda: at_work(server) == 0)
     assert queries.everything() == before

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import duckdb
 import pytest
 from queries import STATED, Queries, make_queries
 from seen import error_of
+from server_process import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -279,11 +279,9 @@ def test_a_kill_leaves_nothing_that_the_next_run_does_not_remove(queries: Querie
     argv = ("register", "killed", "--sql", sql, "--database", "duckdb:", *STATED, "--no-profile")
     process = queries.world.aiko.start(*argv, cwd=queries.world.keep)
     try:
-        end = time.monotonic() + 60
-        while not any(folder.rglob("*.parquet")):  # once rows are written, all is open that can be
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        # once rows are written, all is open that can be
+        until(lambda: any(folder.rglob("*.parquet")) or process.poll() is not None)
+        assert process.poll() is None
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

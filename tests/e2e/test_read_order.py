@@ -18,7 +18,7 @@ data, out = (pathlib.Path(os.environ[name]) for name in ("DATAKEEP_DATA_ORDERS",
 train = lambda: (data / "train/orders.csv").read_bytes()
 test = lambda: (data / "test/orders.csv").read_bytes()
 model = out / "model.bin"
-tick = lambda: time.sleep(0.05)
+tick = lambda: time.sleep(0.2)
 here, other = pathlib.Path().resolve(), pathlib.Path(os.environ.get("DATAKEEP_DATA_OTHER", ""))
 """
 #: Each training, and what is said of the order in which it did things; None: no complaint.

@@ -54,6 +54,17 @@ def script(registered: World, tmp_path: Path) -> Script:
     return Script(registered, tmp_path / "code")
 
 
+def test_what_a_training_makes_at_once_is_its_own(script: Script) -> None:
+    """Also what C makes, unseen: files have the time of the kernel's last tick, before the training began."""
+    script.run(
+        "import ctypes\n"
+        "with datakeep.training(model='block', keep=KEEP) as t:\n"
+        "    ctypes.CDLL(None).creat(b'made.csv', 0o644); open('made.csv').read(); os.remove('made.csv')\n"
+        "    t.log(n=1)\n"
+    )
+    assert script.records()[-1].undeclared == []
+
+
 def test_what_is_read_measured_and_saved_is_in_the_record(script: Script) -> None:
     ran = script.run(
         "import numpy\n"

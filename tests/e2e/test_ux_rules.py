@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 from seen import Quick, error_of, files_below, json_error_of
+from server_process import PATIENCE_S, until
 
 import datakeep as package
 from datakeep.cli.group import COMMANDS, datakeep
@@ -210,7 +211,7 @@ def on_terminal(
         start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
-    screen, seen, deadline = "", 0, time.monotonic() + 120
+    screen, seen, deadline = "", 0, time.monotonic() + PATIENCE_S
     waiting = list(answers)
     while time.monotonic() < deadline:
         if select.select([main], [], [], 0.2)[0]:
@@ -223,7 +224,7 @@ def on_terminal(
             seen = len(screen)
             os.write(main, waiting.pop(0)[1].encode() + b"\n")
     os.close(main)
-    code = process.wait(30)
+    code = process.wait(PATIENCE_S)
     assert not waiting, f"never asked: {waiting}\n{screen}"
     return code, screen
 
@@ -514,7 +515,7 @@ def test_rule_8_ctrl_c_says_that_nothing_was_recorded(kept: World, tmp_path: Pat
     tools.mkdir()
     real = shutil.which("git")
     (tools / "git").write_text(
-        f'#!/bin/sh\ncase " $* " in *" fast-import "*) touch {reached}; sleep 60;; esac\nexec {real} "$@"\n'
+        f'#!/bin/sh\ncase " $* " in *" fast-import "*) touch {reached}; sleep 600;; esac\nexec {real} "$@"\n'
     )
     (tools / "git").chmod(0o755)
     before = files_below(kept.keep, without=(".git", ".datakeep"))
@@ -524,11 +525,9 @@ def test_rule_8_ctrl_c_says_that_nothing_was_recorded(kept: World, tmp_path: Pat
         [sys.executable, "-m", "datakeep", *map(str, argv)],
         cwd=kept.keep, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not reached.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: reached.exists() or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     assert "nothing was recorded" in err
     assert "run the same command again" in err

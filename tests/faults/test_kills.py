@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from server_process import PATIENCE_S, until
 
 #: What a killed git or datakeep leaves, and the next run must not.
 LEFTOVERS = re.compile(
@@ -174,7 +175,7 @@ def assert_tidy(keep, vault):
 def look(work):
     """``list`` and ``status``, both at once."""
     asked = [work.aiko.start(*question, "--json", cwd=work.keep) for question in (("list",), ("status",))]
-    answers = [process.communicate(timeout=60) for process in asked]
+    answers = [process.communicate(timeout=PATIENCE_S) for process in asked]
     assert asked[0].returncode == 0, answers[0]
     assert asked[1].returncode in (0, 3), answers[1]
     registered = read_register(work.keep)
@@ -243,7 +244,7 @@ def interrupt(work, command, after_s, *, group):
             break
     time.sleep(after_s)
     (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     del work.aiko.extra["PYTHONPROFILEIMPORTTIME"]
     lines = [line for line in ("".join(told) + err).splitlines() if not line.startswith("import time:")]
     return process.returncode, out, "\n".join(lines)
@@ -300,7 +301,7 @@ def test_ctrl_c_among_worker_processes_is_one_message(work):
             time.sleep(0.01)
         time.sleep(after_s)
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, out) == (130, ""), err
         assert err.split("\n", 2)[1:] == [
             "error: interrupted; nothing was recorded",
@@ -331,9 +332,7 @@ def test_a_verification_killed_while_it_trains_is_tidied_by_the_next(
     aiko.datakeep("update", "orders", orders, "-m", "a training that takes long", cwd=keep)
     rooms = keep / ".datakeep" / "rooms"
     process = aiko.start("verify", "orders", "--sandbox", sandbox, cwd=keep)
-    deadline = time.monotonic() + 60
-    while not list(rooms.glob("*/datakeep-training-*/log")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: list(rooms.glob("*/datakeep-training-*/log")) or process.poll() is not None)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert list(rooms.glob("*/datakeep-training-*/log")), "it was killed in its training"

@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from postgres_server import PASSWORD, PostgresServer
+from server_process import PATIENCE_S, until
 
 from datakeep.core.progress import Silent
 from datakeep.extract.sql.address import address_of
@@ -133,7 +134,7 @@ def test_a_server_that_dies_in_mid_stream_is_one_clear_error_and_the_same_call_s
 
 @pytest.mark.parametrize(
     "text",
-    [ENDLESS, "SELECT pg_sleep(60)::text AS x", "SELECT count(*) AS n FROM flights AS a, flights AS b"],
+    [ENDLESS, "SELECT pg_sleep(3600)::text AS x", "SELECT count(*) AS n FROM flights AS a, flights AS b"],
 )
 def test_a_time_limit_is_said_with_the_way_out(flights, tmp_path, text):
     began = time.monotonic()
@@ -141,7 +142,7 @@ def test_a_time_limit_is_said_with_the_way_out(flights, tmp_path, text):
         extract(flights.url("flights"), text, tmp_path, timeout_s=1)
     assert "--query-timeout" in caught.value.next_step
     assert_clear(caught.value, tmp_path)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < PATIENCE_S
 
 
 def test_who_leaves_early_does_not_wait_for_the_rest_and_the_session_goes_on(flights):
@@ -166,7 +167,7 @@ def test_who_leaves_early_does_not_wait_for_the_rest_and_the_session_goes_on(fli
         ):
             raise ZeroDivisionError
         assert session.ask("SELECT count(*) FROM airlines") == [(16,)]
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < PATIENCE_S
 
 
 EXTRACTING = """
@@ -214,20 +215,14 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(flights, tmp_path, text):
     if text is ENDLESS:
         assert process.stdout.readline() == "rows\n"
     else:
-        end = time.monotonic() + 60
-        while not any(tmp_path.iterdir()) and not _sleeping(flights):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until(lambda: any(tmp_path.iterdir()) or _sleeping(flights))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGINT, (out, err)
     assert err.rstrip().endswith("KeyboardInterrupt")
     assert "whole" not in out
     assert list(tmp_path.iterdir()) == []
-    end = time.monotonic() + 30
-    while backends(flights):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: not backends(flights))
 
 
 def _sleeping(server):
@@ -238,13 +233,13 @@ def _sleeping(server):
 
 def test_a_full_disk_is_one_clear_error_and_the_server_is_let_go(flights, tmp_path):
     process = extracting(flights.url("flights"), ENDLESS, tmp_path, "full")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert err == ""
     identifier, what, left = json.loads(out.splitlines()[-1])
     assert identifier == "no-space"
     assert str(tmp_path) in what
     assert left == []
-    assert backends(flights) == 0
+    until(lambda: not backends(flights))
 
 
 def test_a_table_that_is_locked_waits_no_longer_than_the_time_limit(flights, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from object_server import credentials
+from server_process import PATIENCE_S
 
 #: Another was first, as it is said before and after the other's entry can be seen.
 REFUSED = (12, 29)
@@ -35,7 +36,7 @@ def sources(tmp_path):
 def at_once(*calls):
     """Run all ``(person, folder, arguments)`` at the same time; exit code, output and errors of each."""
     running = [person.start(*arguments, cwd=folder) for person, folder, arguments in calls]
-    told = [process.communicate(timeout=120) for process in running]
+    told = [process.communicate(timeout=PATIENCE_S) for process in running]
     return [(process.returncode, *texts) for process, texts in zip(running, told, strict=True)]
 
 

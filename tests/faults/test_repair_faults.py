@@ -10,6 +10,7 @@ import time
 
 import pytest
 from object_server import ObjectServer, credentials
+from server_process import PATIENCE_S
 
 FILES = {f"f{number:03}.bin": random.Random(number).randbytes(3_000 + number) for number in range(80)}
 ALL = len(FILES) + 2  # with the list of files and the inventory
@@ -79,7 +80,7 @@ def wrong_in(found):
 
 def restart_in_the_middle(server, bucket, process):
     """Kill the server with -9 once a few objects are mended, and start it again a moment later."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < deadline:
         if len(objects(server, bucket, "datakeep/quarantine")) >= 4:
             server.kill()
@@ -95,7 +96,7 @@ def test_a_server_killed_during_a_repair_is_repaired_by_the_next_one(aiko, keep,
     left = damage(server, bucket, random.Random(7))
     process = aiko.start("fsck", "--deep", "--repair", "--json", cwd=keep)
     restart_in_the_middle(server, bucket, process).join()
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert "Traceback" not in err + out
     assert process.returncode in (0, 3) or "error" in json.loads(out), (process.returncode, out, err)
     if process.returncode == 0:

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 from fault_proxy import FaultProxy
 from file_servers import DAV_PASSWORD, DAV_USER, DavHost, SshHost
-from server_process import free_port
+from server_process import PATIENCE_S, free_port
 
 from datakeep.core.errors import AccessDenied, NetworkMissing, NoSpace, StoreUnreachable
 from datakeep.core.progress import Silent
@@ -274,7 +274,7 @@ def test_a_server_that_is_not_there_is_said_soon(scheme, tmp_path, monkeypatch):
         open_store("far", f"{scheme}://127.0.0.1:{free_port()}/keep").check()
     with pytest.raises(NetworkMissing, match=r"the name no-such-host\.invalid cannot"):
         open_store("far", f"{scheme}://no-such-host.invalid/keep").check()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < PATIENCE_S
 
 
 def test_a_web_server_is_no_webdav_server(tmp_path):
@@ -343,7 +343,7 @@ def test_while_another_makes_a_name_it_is_waited_for(dav):
         time.sleep(0.5)
         assert not ours.done()
         (place / "records/a.json").write_bytes(b"theirs")
-        assert ours.result(timeout=30) is False
+        assert ours.result(timeout=PATIENCE_S) is False
     assert (place / "records/a.json").read_bytes() == b"theirs"
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from server_process import PATIENCE_S, until
 
 from datakeep.core.errors import AccessDenied, DamagedBytes, InvalidFile, StoreUnmarked
 from datakeep.core.progress import Silent
@@ -242,10 +243,7 @@ def kill_after(delay_s, many, store):
         children = children_of(process.pid) if process.poll() is None else []
         process.send_signal(signal.SIGKILL)
         process.wait()
-    deadline = time.monotonic() + 20
-    while any(map(is_running, children)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(is_running, children)), "a worker outlived its parent"
+    until(lambda: not any(map(is_running, children)), said="a worker outlived its parent")
 
 
 def check_killed(many, store, delays_s):
@@ -276,7 +274,7 @@ def test_ctrl_c_is_quiet_and_leaves_nothing_temporary(many, store, delay_s):
     process.stdout.readline()
     time.sleep(delay_s)
     os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE_S)
     assert told.count("Traceback") <= 1, "of the program itself, not of its workers"
     assert not [path for path in store.root.rglob("*") if "incoming" in path.parts]
 

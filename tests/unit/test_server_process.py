@@ -8,20 +8,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import server_process
+from server_process import PATIENCE_S
+
+if TYPE_CHECKING:
+    import pytest
 
 TESTS = Path(__file__).parents[1]
 STARTS = """
 import sys, threading, time
 sys.path.insert(0, sys.argv[1])
 from server_process import ended, start_server
-sleep = [sys.executable, "-c", "import subprocess, time; subprocess.Popen(['sleep', '99']); time.sleep(99)"]
+sleep = [sys.executable, "-c", "import subprocess, time; subprocess.Popen(['sleep', '999']); time.sleep(999)"]
 removed = start_server(["true"])
 removed.wait()
 ended(removed)
 thread = threading.Thread(target=lambda: print(start_server(sleep, start_new_session=True).pid, flush=True))
 thread.start()
 thread.join()
-time.sleep(99)
+time.sleep(999)
 """
 
 
@@ -41,7 +48,7 @@ def test_a_server_ends_with_a_test_run_that_is_killed_and_not_with_the_thread_th
     try:
         assert tests.stdout is not None
         server = int(tests.stdout.readline())
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not (below := children_of(server)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -57,3 +64,23 @@ def test_a_server_ends_with_a_test_run_that_is_killed_and_not_with_the_thread_th
         for one in (server, *below):
             if is_alive(one):
                 os.kill(one, signal.SIGKILL)
+
+
+ASKS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import server_process
+offered = iter(map(int, sys.argv[2:]))
+server_process._bound = lambda held, port: next(offered)
+print(server_process.free_port())
+"""
+
+
+def test_a_port_is_given_to_one_test_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its server does not listen yet: the next who asks, in any process, is given another."""
+    first = server_process.free_port()
+    offered = iter([first, first + 1])
+    monkeypatch.setattr(server_process, "_bound", lambda held, port: next(offered))
+    assert server_process.free_port() == first + 1
+    argv = [sys.executable, "-c", ASKS, TESTS, *(str(first + more) for more in (0, 1, 2))]
+    assert int(subprocess.run(argv, capture_output=True, check=True).stdout) == first + 2

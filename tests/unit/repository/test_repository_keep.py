@@ -13,6 +13,7 @@ from datakeep.core.progress import Silent
 from datakeep.repository.command import GitRunner
 from datakeep.repository.keep import Change, KeepRepository
 from datakeep.repository.vault import fsck
+from datakeep.repository.working import uncommitted
 
 PINNED = "4f1c" * 10
 
@@ -233,6 +234,26 @@ def test_a_merge_killed_in_its_middle_is_finished(keep, other, aiko, git):
     assert git("status", "--porcelain", cwd=keep.root) == "?? notes.txt\n"
     (keep.root / ".datakeep/git-operation").write_text("garb")
     assert keep.refresh() is None
+
+
+def test_the_lock_of_another_git_is_waited_for(keep, aiko, git):
+    """As an editor's, that asks for the state of the clone now and then."""
+    lock, said = keep.root / ".git/index.lock", Warnings()
+    lock.touch()
+    other = threading.Timer(0.3, lock.unlink)
+    keep.transact(lambda tree: other.start() or Change({"b": b"x"}), "b", aiko, progress=said)
+    other.join()
+    assert said.said == []
+    assert (keep.root / "b").read_bytes() == b"x"
+    assert git("status", "--porcelain", cwd=keep.root) == ""
+
+
+def test_a_look_at_a_clone_takes_no_lock(keep):
+    index = keep.root / ".git/index"
+    os.utime(keep.root / "keep.yaml", (1, 1))
+    before = index.read_bytes()
+    assert uncommitted(keep.root) == []
+    assert index.read_bytes() == before
 
 
 def test_a_push_rejected_for_rights_changes_nothing(keep, aiko, base, git):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from server_process import free_port
 
 from datakeep.core.errors import (
     GitFault,
@@ -278,7 +279,7 @@ class Ssh:
     def _start(self, tmp_path):
         for name in ("host", "user"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-        port = 20000 + os.getpid() % 20000
+        port = free_port()
         (tmp_path / "sshd_config").write_text(
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/user.pub\n"
             f"StrictModes no\nPermitRootLogin yes\nPidFile none\nUsePAM no\nPasswordAuthentication no\n"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from server_process import until
 
 from datakeep.rerun import attended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class _Late:
@@ -120,3 +124,62 @@ def test_a_training_has_no_descriptors_but_its_own() -> None:
     os.close(target)
     with os.fdopen(source) as said:
         assert said.read() == "[0, 1, 2, 3]\n"  # the last is that of the folder
+
+
+#: An attendant that gets a SIGINT of the whole group just before it makes the training, and datakeep tells it so.
+_EARLY = """
+import json, os, signal, sys
+from datakeep.rerun import attendant
+from datakeep.rerun.process import memory_file
+fork = os.fork
+def late():
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        os.kill(os.getpid(), number)
+    return fork()
+os.fork = late
+signal.pthread_sigmask(signal.SIG_BLOCK, attendant.BLOCKED)
+order = {"argv": ["/bin/sleep", "5"], "environment": {}, "stdout": os.dup(1), "shown": "sleep"}
+sys.exit(attendant.main(os.getppid(), memory_file(json.dumps(order)), 1))
+"""
+
+
+def test_ctrl_c_just_before_the_training_is_there_is_the_trainings() -> None:
+    done = subprocess.run([sys.executable, "-c", _EARLY], stdout=subprocess.PIPE, check=True)
+    assert json.loads(done.stdout)[0] == -signal.SIGINT
+
+
+def _when_gone(process_id: Path, then: Callable[[], None]) -> threading.Thread:
+    """A thread that does something when the program that wrote its id there has been waited for."""
+
+    def wait() -> None:
+        until(lambda: process_id.exists() and process_id.read_text())
+        until(lambda: not Path("/proc", process_id.read_text()).exists())
+        then()
+
+    other = threading.Thread(target=wait)
+    other.start()
+    return other
+
+
+#: More than the pipe to datakeep's reader holds; it does not fit into that of the training, either.
+_MUCH = "import os; print('x' * 150_000); print('{\"loss\": 0.5}', flush=True); open(%r, 'w').write(str(os.getpid()))"
+
+
+def test_ctrl_c_ends_the_wait_for_who_does_not_read(tmp_path: Path) -> None:
+    source, sink = os.pipe()
+    other = _when_gone(tmp_path / "id", lambda: os.kill(os.getpid(), signal.SIGINT))
+    ended = _run(_MUCH % str(tmp_path / "id"), sink, attended.Lines())
+    other.join()
+    assert (ended.exit_code, ended.interrupted) == (0, True)
+    os.close(source)
+    os.close(sink)
+
+
+def test_nothing_is_read_of_what_processes_that_were_left_print_later(tmp_path: Path, null: int) -> None:
+    """The descriptor is another file's by then."""
+    leaves = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid, file=open(%r, 'w'))"
+    try:
+        assert _run(leaves % str(tmp_path / "id"), null, attended.Lines()).exit_code == 0
+        assert "datakeep-output" not in {thread.name for thread in threading.enumerate()}
+    finally:
+        os.kill(int((tmp_path / "id").read_text()), signal.SIGKILL)

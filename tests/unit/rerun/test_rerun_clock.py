@@ -36,6 +36,13 @@ def test_a_clock_that_was_set_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -
     assert running.was_set_back()
 
 
+def test_a_tick_that_comes_late_is_not_another_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a busy machine: the first look finds the time of files far behind."""
+    real, looks = time.time, iter([1.0])
+    monkeypatch.setattr(clock.time, "time", lambda: real() + next(looks, 0.0))
+    assert clock.is_clock_of(tmp_path)
+
+
 def test_a_folder_with_another_clock_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.is_clock_of(tmp_path)
     real = time.time

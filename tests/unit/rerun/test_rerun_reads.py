@@ -13,6 +13,7 @@ import pytest
 from datakeep.rerun import audit_hook
 from datakeep.rerun.attended import Lines
 from datakeep.rerun.audit_hook import flags_of
+from datakeep.rerun.clock import file_time_s
 from datakeep.rerun.reads import born_after, from_hook, from_strace
 
 TRACE = """\
@@ -204,9 +205,8 @@ def test_the_hook_tells_flags_in_words(mode: object, flags: object, said: str) -
 def test_the_file_system_tells_what_is_new(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "a new\none"
     old.write_text("x")
-    time.sleep(0.05)
-    began_s = time.time()
-    time.sleep(0.05)
+    time.sleep(0.5)
+    began_s = file_time_s()
     new.write_text("x")
     old.write_text("changed")
     assert born_after([str(old), str(new), str(tmp_path / "gone")], began_s) == {str(new)}

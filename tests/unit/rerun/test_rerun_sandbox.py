@@ -7,19 +7,21 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from server_process import PATIENCE_S, until
 
 from datakeep.core.errors import NoSpace, ProgramMissing
-from datakeep.rerun import sandbox
+from datakeep.rerun import process as programs
+from datakeep.rerun import sandbox, supervisor
 from datakeep.rerun.bubblewrap import Bubblewrap
 from datakeep.rerun.interface import LOG_LIMIT_BYTES, TAIL_BYTES, Job, Mount
 
 
 def job(tmp_path, *argv, **options):
-    options = {"timeout_s": 20, "environment": {"PATH": "/usr/bin:/bin"}, **options}
+    options = {"timeout_s": PATIENCE_S, "environment": {"PATH": "/usr/bin:/bin"}, **options}
     return Job(argv=argv, cwd=options.pop("cwd", "/"), log=options.pop("log", tmp_path / "log"), **options)
 
 
@@ -27,8 +29,13 @@ def shell(tmp_path, script, **options):
     return job(tmp_path, "/bin/sh", "-c", script, **options)
 
 
-def alive(word):
-    found = []
+def ours(number):
+    """A number of seconds that the processes of no other test run sleep for."""
+    return f"{number}{os.getpid()}"
+
+
+def alive(number):
+    found, word = [], ours(number)
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             found += [file] if word.encode() in file.read_bytes() else []
@@ -79,9 +86,9 @@ def test_cpu_and_memory_are_those_of_the_whole_tree_and_not_of_datakeep(any_sand
     assert 0.4 <= large.cpu_s < large.wall_s + 0.5
 
 
-@pytest.mark.timeout(120)  # without the limit it would never end
+# Without the limit it would never end.
 def test_at_the_time_limit_the_whole_tree_is_gone_and_its_cpu_time_is_known(any_sandbox, tmp_path):
-    script = "setsid sleep 4711.1 & (sleep 4711.2 &) ; while :; do :; done"
+    script = f"setsid sleep {ours('4711.')}1 & (sleep {ours('4711.')}2 &) ; while :; do :; done"
     finished = any_sandbox.run(shell(tmp_path, script, timeout_s=1))
     assert finished.timed_out
     assert finished.signal == signal.SIGKILL
@@ -90,13 +97,15 @@ def test_at_the_time_limit_the_whole_tree_is_gone_and_its_cpu_time_is_known(any_
 
 
 def test_what_a_job_leaves_running_is_ended(any_sandbox, tmp_path):
-    finished = any_sandbox.run(shell(tmp_path, "setsid sh -c 'sleep 4712.1 & sleep 4712.2' & sleep 0.2"))
+    finished = any_sandbox.run(
+        shell(tmp_path, f"setsid sh -c 'sleep {ours('4712.')}1 & sleep {ours('4712.')}2' & sleep 0.2")
+    )
     assert finished.exit_code == 0
     assert alive("4712.") == []
 
 
 def test_a_fork_bomb_is_gone_at_the_time_limit(any_sandbox, tmp_path):
-    bomb = "i=0; while [ $i -lt 300 ]; do setsid sleep 4713.$i & i=$((i+1)); done; wait"
+    bomb = f"i=0; while [ $i -lt 300 ]; do setsid sleep {ours('4713.')}$i & i=$((i+1)); done; wait"
     assert any_sandbox.run(shell(tmp_path, bomb, timeout_s=2)).timed_out
     assert alive("4713.") == []
 
@@ -117,10 +126,28 @@ def test_a_log_that_cannot_be_written_is_no_space(any_sandbox, tmp_path):
 
 
 def test_an_interrupt_ends_the_job(any_sandbox, tmp_path):
-    threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        any_sandbox.run(shell(tmp_path, "setsid sleep 4714.1 & sleep 4714.2"))
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  however early it comes
+        threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+        any_sandbox.run(shell(tmp_path, f"setsid sleep {ours('4714.')}1 & sleep {ours('4714.')}2"))
     assert alive("4714.") == []
+
+
+def test_an_interrupt_in_the_moment_of_the_start_ends_the_job_too(any_sandbox, tmp_path, monkeypatch):
+    def start(*args, **options):
+        made = real(*args, **options)
+        if options.get("start_new_session"):
+            os.kill(os.getpid(), signal.SIGINT)
+        return made
+
+    real = subprocess.Popen
+    monkeypatch.setattr(programs.subprocess, "Popen", start)
+    with pytest.raises(KeyboardInterrupt):
+        any_sandbox.run(shell(tmp_path, f"sleep {ours('4718.')}"))
+    monkeypatch.undo()
+    until(
+        lambda: subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "supervisor"], check=False).returncode
+    )
+    assert alive("4718.") == []
 
 
 def test_when_datakeep_is_killed_the_job_ends_too(any_sandbox, tmp_path):
@@ -128,21 +155,14 @@ def test_when_datakeep_is_killed_the_job_ends_too(any_sandbox, tmp_path):
         "from pathlib import Path; from datakeep.rerun import sandbox; "
         "from datakeep.rerun.interface import Job; "
         f"sandbox.find({any_sandbox.kind!r}).run(Job("
-        "argv=('sh', '-c', 'setsid sleep 4715.1 & sleep 4715.2'), "
-        f"cwd='/', environment=dict(PATH='/bin'), log=Path({str(tmp_path / 'log')!r}), timeout_s=60))"
+        f"argv=('sh', '-c', 'setsid sleep {ours('4715.')}1 & sleep {ours('4715.')}2'), "
+        f"cwd='/', environment=dict(PATH='/bin'), log=Path({str(tmp_path / 'log')!r}), timeout_s=600))"
     )
     process = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)})
-    wait_until(lambda: len(alive("4715.")) >= 2)
+    until(lambda: len(alive("4715.")) >= 2 or process.poll() is not None)
     process.kill()
     process.wait()
-    wait_until(lambda: alive("4715.") == [])
-
-
-def wait_until(condition, timeout_s=10):
-    until = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: alive("4715.") == [])
 
 
 def test_bubblewrap_hides_the_host(bubblewrap, tmp_path):
@@ -232,10 +252,21 @@ def test_the_first_bubblewrap_that_works_is_taken(monkeypatch):
 
 
 def test_what_is_left_running_is_counted_and_helpers_that_leave_by_themselves_are_not(any_sandbox, tmp_path):
-    two = "setsid sleep 4716.1 & (sleep 4716.2 >/dev/null 2>&1 &) ; exit 0"
+    two = f"setsid sleep {ours('4716.')}1 & (sleep {ours('4716.')}2 >/dev/null 2>&1 &) ; exit 0"
     assert any_sandbox.run(shell(tmp_path, two)).left_running == 2
     assert alive("4716.") == []
     assert any_sandbox.run(shell(tmp_path, "sleep 0.1 & exit 0")).left_running == 0
+
+
+@pytest.mark.parametrize(("kept_waiting", "left"), [(0.9, 0), (0.0, 1)])
+def test_time_in_which_a_busy_machine_keeps_helpers_waiting_does_not_count(monkeypatch, kept_waiting, left):
+    """The helper is there for three seconds; nine tenths of them it waits for a processor, or sleeps."""
+    now_s = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now_s[0], sleep=lambda _: now_s.append(now_s.pop() + 0.1))
+    monkeypatch.setattr(supervisor, "time", clock)
+    monkeypatch.setattr(supervisor, "descendants", lambda root: [os.getpid()] if now_s[0] < 103 else [])
+    monkeypatch.setattr(supervisor, "_waited_s", lambda one: 50 + kept_waiting * (now_s[0] - 100))
+    assert supervisor.left_running(1.0) == left
 
 
 def test_all_that_was_printed_is_counted(any_sandbox, tmp_path):

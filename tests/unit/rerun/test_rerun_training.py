@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 from decimal import Decimal
 
 import pytest
 
 from datakeep.core.errors import AlreadyExists
-from datakeep.rerun import artifacts, diagnosis, metrics, training
+from datakeep.rerun import artifacts, diagnosis, metrics, process, training
 from datakeep.rerun.interface import Finished
 
 GOOD = """
@@ -159,20 +160,47 @@ def test_an_address_is_named(case, bubblewrap):
     assert "192.0.2.7:443" in problem.what
 
 
-def test_waiting_for_the_network_until_the_limit_is_the_networks_fault(case, bubblewrap):
+@pytest.fixture
+def limited(monkeypatch):
+    """The time of a training is over as soon as it has printed a word, however long that takes."""
+
+    def limit(word):
+        real, over = process._pump, []
+
+        def pump(pipe, watch, output, until):
+            while not over and word not in b"".join(output.tail):
+                if real(pipe, watch, output, time.monotonic() + 0.1):
+                    return True
+            if over:
+                return real(pipe, watch, output, until)
+            over.append(1)
+            return False
+
+        monkeypatch.setattr(process, "_pump", pump)
+
+    return limit
+
+
+def test_waiting_for_the_network_until_the_limit_is_the_networks_fault(
+    case, bubblewrap, limited, monkeypatch
+):
+    monkeypatch.setattr("datakeep.rerun.trace.available", lambda *_: None)  # it is tried with a program, too
+    limited(b"tried")
     script = (
         "import socket, time\nwhile 1:\n"
-        " try: socket.create_connection(('192.0.2.7', 443))\n except OSError: time.sleep(0.1)"
+        " try: socket.create_connection(('192.0.2.7', 443))\n except OSError: print('tried'); time.sleep(0.1)"
     )
-    report = case.run(script, box=bubblewrap, timeout_s=1)
+    report = case.run(script, box=bubblewrap, timeout_s=300)
     assert report.finished.timed_out
     assert report.problem.kind == "hidden-network"
 
 
-def test_a_training_that_hangs(case, any_sandbox):
-    report = case.run("print('epoch 1'); import time; time.sleep(60)", box=any_sandbox, timeout_s=1)
+def test_a_training_that_hangs(case, any_sandbox, limited, monkeypatch):
+    monkeypatch.setattr("datakeep.rerun.trace.available", lambda *_: None)
+    limited(b"epoch 1")
+    report = case.run("print('epoch 1'); import time; time.sleep(600)", box=any_sandbox, timeout_s=300)
     assert report.problem.kind == "timed-out"
-    assert "after 1 s" in report.problem.what
+    assert "after 300 s" in report.problem.what
     assert report.problem.evidence == ("epoch 1",)
 
 
@@ -243,7 +271,7 @@ def test_of_an_endless_line_the_end_is_shown(case, bare):
     assert problem.evidence == ("… after 999,707 more bytes: " + "x" * 293 + "the end",)
 
 
-@pytest.mark.timeout(120)  # by the square of the length it would take hours
+# By the square of the length it would take hours.
 @pytest.mark.parametrize("text", ["/", "=/", "a", "http://"])
 def test_no_output_holds_the_verdict_up(tmp_path, text):
     scene = diagnosis.Scene("orders", tmp_path, "/code", (), (), {}, {}, sandboxed=False)

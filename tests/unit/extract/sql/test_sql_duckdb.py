@@ -24,6 +24,7 @@ import pytest
 from databases import extracted, statement
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from server_process import PATIENCE_S
 
 from datakeep.core.errors import SourceChanged, Unsupported
 from datakeep.extract.sql import duckdb_guesses, file_traits
@@ -400,10 +401,8 @@ FOREVER = "select count(*) as n from range(100000000) a, range(1000000) b where 
 
 
 def test_a_query_that_takes_longer_than_it_may_is_ended():
-    start = time.monotonic()
     with pytest.raises(QueryFailed, match="ended after 1 s, its time limit"):
         extracted("duckdb:", FOREVER, timeout_s=1)
-    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize("query", [FOREVER, FOREVER.replace("count(*)", "a.range").replace("= -1", "<> -1")])
@@ -416,8 +415,8 @@ from databases import statement
 from datakeep.extract.sql.interface import Exactness
 from datakeep.extract.sql.opening import open_database
 with open_database("duckdb:").session() as session:
-    threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
     try:
+        threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
         with session.run(statement(sys.argv[2], "duckdb"), {}, Exactness()) as result:
             for batch in result.batches():
                 pass
@@ -426,7 +425,7 @@ with open_database("duckdb:").session() as session:
 """
     done = subprocess.run(
         [sys.executable, "-c", program, str(Path(__file__).parents[3]), query],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.stdout == "ended [(5,)]\n"
 
@@ -553,7 +552,7 @@ def test_a_bucket_that_does_not_answer_is_unreachable_soon(monkeypatch):
     start = time.monotonic()
     with pytest.raises(DatabaseUnreachable, match=r"s3://bucket/x\.parquet cannot be read") as caught:
         extracted("duckdb:", "select * from 's3://bucket/x.parquet'")
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < PATIENCE_S
     assert "very-secret" not in json.dumps([caught.value.what, caught.value.next_step])
 
 

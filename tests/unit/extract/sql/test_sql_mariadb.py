@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import re
+import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +16,7 @@ from databases import extracted, statement
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from mariadb_server import PASSWORD, MariadbServer
+from server_process import PATIENCE_S, surely_ended, until
 
 from datakeep.core.errors import AccessDenied
 from datakeep.extract.sql.faults import (
@@ -355,12 +356,10 @@ def test_a_missing_right_names_the_table(server):
 
 
 def test_a_query_that_takes_longer_than_it_may_is_ended(server):
-    start = time.monotonic()
     with pytest.raises(QueryFailed, match="ended after 1 s, its time limit"):
         extracted(
             server.url("shop"), "select count(*) as n from many a, many b where a.n + b.n = -1", timeout_s=1
         )
-    assert time.monotonic() - start < 15
 
 
 def test_a_fault_that_only_a_row_shows_is_a_failure_of_the_query(server):
@@ -437,17 +436,23 @@ def test_a_missing_driver_names_the_extra(monkeypatch):
 
 def test_ctrl_c_ends_a_query_while_the_server_is_at_work(server):
     program = """
-import os, sys, threading, signal
+import sys
 sys.path.insert(0, sys.argv[1])
 from databases import extracted
-threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
 try:
     extracted(sys.argv[2], "select count(*) as n from many a, many b where a.n + b.n = -1")
 except KeyboardInterrupt:
     print("ended")
 """
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-c", program, str(Path(__file__).parents[3]), server.url("shop")],
-        capture_output=True, text=True, check=True, timeout=60,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert (done.stdout, done.stderr) == ("ended\n", "")
+    asked = (
+        "select 1 from information_schema.processlist where info like '%b.n = -1%' and id <> connection_id()"
+    )
+    with surely_ended(process), server.connect() as other, other.cursor() as cursor:
+        until(lambda: cursor.execute(asked) or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=PATIENCE_S) == ("ended\n", "")
+        until(lambda: not cursor.execute(asked), said="the server works on")

@@ -7,7 +7,6 @@ import re
 import signal
 import sqlite3
 import threading
-import time
 from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,6 +17,7 @@ import pytest
 from databases import extracted, statement
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
+from server_process import PATIENCE_S
 
 from datakeep.core.errors import AccessDenied, UsageError
 from datakeep.extract.sql import sqlite_classes
@@ -316,18 +316,17 @@ FOREVER = "with recursive n(i) as (select 1 union all select i + 1 from n) selec
 
 def test_a_query_that_takes_longer_than_it_may_is_ended(file):
     url = made(file, "create table t(x)")
-    start = time.monotonic()
     with pytest.raises(QueryFailed, match="ended after 1 s, its time limit"):
         extracted(url, FOREVER, timeout_s=1)
-    assert time.monotonic() - start < 10
 
 
 def test_ctrl_c_ends_a_query_while_sqlite_is_at_work(file):
     url = made(file, "create table t(x)")
     timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        extracted(url, FOREVER, timeout_s=30)
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  however early it comes
+        timer.start()
+        extracted(url, FOREVER, timeout_s=PATIENCE_S)
+        timer.join()
     timer.join()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from datetime import datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ import sqlglot
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from databases import extracted
+from server_process import PATIENCE_S
 
 from datakeep.core.errors import AccessDenied, UsageError
 from datakeep.extract.sql import snowflake, warehouse
@@ -64,7 +64,7 @@ os._exit(0)  # the driver's own threads wait for a server that is not there
         [sys.executable, "-c", program, other.address.connect],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.stdout == "taken\n", done.stderr
@@ -100,10 +100,8 @@ def test_the_url_of_bigquery_becomes_options():
 def test_an_account_that_does_not_answer_is_unreachable_and_its_secret_is_not_shown(monkeypatch):
     monkeypatch.setitem(snowflake._FIXED, "client_option.login_timeout", "1s")
     url = f"{SNOWFLAKE}?warehouse=w&host=127.0.0.1&port=9&protocol=http"
-    start = time.monotonic()
     with pytest.raises(DatabaseUnreachable, match="acct-x/PLANT") as caught:
         extracted(url, "select 1 as x")
-    assert time.monotonic() - start < 50
     told = f"{caught.value} {caught.value.next_step} {caught.value.__cause__} {open_database(url)!r}"
     assert "Secret" not in told
     assert told.count("does not answer") == 1
@@ -136,7 +134,7 @@ try:
     with open_database(sys.argv[1]).session():
         print("in")
 except DatabaseUnreachable as error:
-    print(error, time.monotonic() - start < 20, flush=True)
+    print(error, time.monotonic() - start < 50, flush=True)
 os._exit(0)
 """
     url = f"bigquery://proj/data?credentials_path={credentials(tmp_path)}"
@@ -145,7 +143,7 @@ os._exit(0)
         [sys.executable, "-c", program, url],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         env=environment,
         check=False,
     )
