@@ -122,6 +122,8 @@ def _of_files(graph: _Graph, files: Sequence[FileUsedBy], subject: str, found: A
         graph.edge(source, target, "read", "; ".join(notes))
     if isinstance(found, Audit) and found.not_searched:
         unknown.append(f"whether other datasets have these bytes: not searched: {found.not_searched}")
+    if isinstance(found, Audit):
+        unknown += [f"not looked at: {one}" for one in found.not_looked_at]
     graph.close()
     first = files[0]
     only = first.versions[0] if len(first.versions) == 1 else None
