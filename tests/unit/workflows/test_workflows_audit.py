@@ -12,6 +12,7 @@ import pytest
 from datakeep.cli.audit import _answer as answer
 from datakeep.core.digests import path_list_id
 from datakeep.core.errors import UnknownName, UsageError
+from datakeep.exchange.page import page
 from datakeep.formats.model import ModelRecord
 from datakeep.store import hashing
 from datakeep.workflows.audit import audit
@@ -467,3 +468,17 @@ def test_what_a_later_version_of_the_same_bytes_states_counts_though_a_newer_one
     assert "privacy" not in kinds()
     bench.update(privacy__retention_until="2020-01-01")
     assert "expired" not in kinds()  # of other bytes than the model read
+
+
+def test_the_page_of_a_file_does_not_say_of_one_that_was_given_the_data_that_it_read_it(bench):
+    bench.entry = filled(bench, "orders", {"a.csv": "id\n1\n", "b.csv": "id\n2\n"})
+    record(bench, model="given", given={"files_read": {"count": 0, "of": 2}}, **STRACE)
+    record(bench, model="whole", given={"files_read": {"count": 2, "of": 2}}, **STRACE)
+    for subject in ("orders@v1:a.csv", "dataset:orders"):
+        graph = answer_of(bench.keep, ask(bench, subject), subject, now=bench.now)
+        assert {edge.target: edge.is_unread for edge in graph.edges} == {
+            "model:given@v1": True, "model:whole@v1": False,
+        }  # fmt: skip
+        shown = page(graph)
+        assert "given to the training, which read nothing of it, observed" in shown
+        assert shown.count("read by the training, observed") == 1
