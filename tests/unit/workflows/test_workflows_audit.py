@@ -482,3 +482,38 @@ def test_the_page_of_a_file_does_not_say_of_one_that_was_given_the_data_that_it_
         shown = page(graph)
         assert "given to the training, which read nothing of it, observed" in shown
         assert shown.count("read by the training, observed") == 1
+
+
+def test_what_was_derived_from_data_with_the_same_files_is_told_of_the_dataset_as_of_the_file(bench):
+    rows = "id,name\n" + "5,Aiko\n" * 20
+    filled(bench, "pii", {"p.csv": rows})
+    filled(bench, "mix", {"q.csv": rows, "o.csv": "id\n" + "9\n" * 60})
+    made = {"source__kind": "derived", "source__origin": None, "source__command": "make"}
+    bench.entry = filled(bench, "feats", {"f.csv": "id\n" + "7\n" * 60}, **made, source__parents=["mix@v1"])
+    record(bench, given={"files_read": {"count": 1, "of": 1}}, **STRACE)
+    for subject in ("dataset:pii", "pii@v1"):
+        found = ask(bench, subject)
+        way = "pii@v1 → mix@v1 (has files of the same bytes) → feats@v1"
+        assert [str(one) for one in found.derived] == [way]
+        assert [str(one) for one in found.through] == [f"{way} → churn@v1"]
+    assert [str(one.end) for one in ask(bench, "pii:p.csv").through] == ["churn@v1"]
+    assert ask(bench, "dataset:feats").derived == ()
+
+
+def test_the_same_commit_is_the_same_code_from_wherever_it_was_cloned(modelled):
+    for model, url, commit in (
+        ("ssh", "ssh://git/code", "4f"),
+        ("https", "https://git/code", "4f"),
+        ("later", "https://git/code", "5a"),
+    ):
+        modelled.record(model=model, code={"url": url, "commit": commit * 20})
+    assert audit_diff(modelled.keep, "ssh", "https").causes == ()
+    assert audit_diff(modelled.keep, "https", "later").causes == ("code",)
+
+
+def test_several_versions_of_the_same_bytes_are_the_same_data(modelled):
+    given = {name: getattr(modelled.entry, name) for name in ("dataset", "commit", "content")}
+    other = given | {"content": f"sha256:{'0' * 64}", "how": "observed", "version": "v9"}
+    for model, version in (("one", "v1"), ("two", "v2")):
+        modelled.record(model=model, inputs=[given | {"how": "observed", "version": version}, other])
+    assert audit_diff(modelled.keep, "one", "two").causes == ()
