@@ -140,14 +140,10 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
     from datakeep.workflows.used_by import FileUsedBy
 
     if isinstance(found, FileUsedBy):
-        is_unsure = bool(found.unlisted or found.broken or found.open or found.not_looked_at)
-        is_blind = is_unsure and not found.models and not found.through
-        code = EXIT_INCOMPLETE if found.not_searched or found.unread or is_blind else 0
+        code = EXIT_INCOMPLETE if found.not_searched or found.unread or found.is_blind else 0
         return Answer(file_data(found), list(file_lines(found, subject)), code)
     if not isinstance(found, Audit):
-        same = found.undeclared
-        is_unsure = bool(same.lacking or same.unlisted or found.broken or found.open or found.not_looked_at)
-        code = EXIT_INCOMPLETE if is_unsure and not found.records and not found.through else 0
+        code = EXIT_INCOMPLETE if found.is_blind else 0
         return Answer(used_data(found), list(used_lines(found)), code)
     if found.made_of is None:
         unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
@@ -160,8 +156,8 @@ def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
     if found.files:
         yield f"{found.asked}: no model's file on record; it is a registered dataset's own"
         yield f"  sha256 {found.sha256}"
-        for file in found.files:
-            yield from file_lines(file, subject)
+        yield from _file_lines(found, subject)
+        yield from _unsearched_lines(found, subject)
         return
     if found.undeclared:
         yield f"{found.asked}: no model's file on record, and no registered file that is known here"
@@ -185,9 +181,19 @@ def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
     )
 
 
+def _file_lines(found: Audit, subject: str) -> Iterator[str]:
+    """What datasets have of its bytes, and which of them nobody looked at."""
+    for file in found.files:
+        yield from file_lines(file, subject)
+    if found.not_looked_at:
+        yield "not looked at, whose models may be more:"
+        yield from some(found.not_looked_at, mark="?")
+
+
 def _unsearched_lines(found: Audit, subject: str) -> Iterator[str]:
     if found.not_searched:
-        yield f"whether it is a registered dataset's own file was not searched in {found.not_searched}"
+        whose = "another" if found.files else "a"
+        yield f"whether it is {whose} registered dataset's own file was not searched in {found.not_searched}"
         yield f"  datakeep audit {quote(subject)} --fetch gets them"
 
 
@@ -208,8 +214,8 @@ def _lines(found: Audit, subject: str) -> Iterator[str]:
     if found.files:
         named = ", ".join(f"{one.dataset}@{one.versions[0]}" for one in found.files if one.versions)
         yield f"it is a registered dataset's own file too: {named}, {_FIRST[found.registered_first]}"
-    for file in found.files:
-        yield from file_lines(file, subject)
+    yield from _file_lines(found, subject)
+    yield from _unsearched_lines(found, subject)
     yield from broken_lines(found)
     given = found.made_of.record.inputs
     if given:
@@ -312,6 +318,7 @@ def _data(found: Audit) -> dict[str, Any]:
         "read_undeclared": [
             {"model": one.model, "at": list(one.at), "sure": one.is_sure} for one in found.undeclared
         ],
+        "not_looked_at": list(found.not_looked_at),
         "guesses": list(found.guesses),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
     }

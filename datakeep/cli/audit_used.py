@@ -34,8 +34,8 @@ def called(record: ModelRecord) -> str:
 def used_lines(found: UsedBy) -> Iterator[str]:
     """What a dataset or a version went into."""
     name = f"{found.dataset}@{found.version}" if found.version else found.dataset
-    records = [one for one in found.records if one.label not in found.unread]
-    if not records and not found.through and (found.broken or found.open):
+    records = found.readers
+    if found.is_blind:
         yield f"{name}: not known: no record that can be read says that a model used it; this is no 'no'"
     elif not records:
         itself = " itself" if found.through else ""
@@ -107,9 +107,9 @@ def file_lines(found: FileUsedBy, subject: str) -> Iterator[str]:
         yield f"  next: git log -- {quote(found.unread[0].path)} shows who changed it"
     if found.models:
         yield from read_lines(found.models, "THE FILE")
-    elif found.broken and not found.through:
-        yield "not known: no record that can be read says that a model used these versions; this is no 'no'"
-    elif found.versions or found.not_searched or found.unread:
+    if found.is_blind:
+        yield "not known: no record that can be read says that a model read this file; this is no 'no'"
+    elif not found.models and (found.versions or found.not_searched or found.unread):
         itself = " itself" if found.through else ""
         yield f"no recorded model used these versions{itself}, and none is known to have read a copy of this file"
     yield from through_lines(found.ways, "this file")
@@ -144,12 +144,11 @@ def file_data(found: FileUsedBy) -> dict[str, Any]:
 
 def used_data(found: UsedBy) -> dict[str, Any]:
     """As :func:`used_lines`, for ``--json``."""
-    read = [one for one in found.records if one.label not in found.unread]
     return {
         "dataset": found.dataset,
         "version": found.version,
-        "models": [record.to_dict() for record in read],
-        "versions_read": {called(one): versions_read(one, found) for one in read},
+        "models": [record.to_dict() for record in found.readers],
+        "versions_read": {called(one): versions_read(one, found) for one in found.readers},
         "given_unread": list(found.unread),
         "same_bytes": list(found.alike),
         "undeclared": undeclared_data(found),

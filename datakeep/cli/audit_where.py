@@ -18,7 +18,7 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from datakeep.workflows.audit_where import RowsUsedBy
     from datakeep.workflows.keep import Keep
@@ -69,7 +69,7 @@ def _verdict(search: Search) -> str:
     """A "no" is only one where all was searched, and where there was a table to search."""
     if search.having:
         return "yes"
-    return "not known" if search.unsearched or not search.numbers.different else "no"
+    return "no" if search.is_complete else "not known"
 
 
 def _lines(found: RowsUsedBy, *, fetch: bool) -> Iterator[str]:
@@ -121,7 +121,7 @@ def _nothing(found: RowsUsedBy) -> str:
             "this is no 'no'"
         )
     said = "not found"
-    if found.search.unsearched:
+    if not found.search.is_complete:
         return (
             f"not known: {said} in what was searched, but {_unsearched_count(found.search)} not searched; "
             "this is no 'no'"
@@ -132,7 +132,7 @@ def _nothing(found: RowsUsedBy) -> str:
 
 
 def _unsearched_count(search: Search) -> str:
-    files = sum(one.files for one in search.unsearched)
+    files = sum(one.files for one in search.unsearched) + sum(search.other_tables.values())
     unknown = [one for one in search.unsearched if not one.files]
     parts = [counted(files, "file")] if files else []
     parts += [f"{counted(len(unknown), 'version')} whose files are not known"] if unknown else []
@@ -193,9 +193,15 @@ def _unsearched_lines(search: Search, *, fetch: bool) -> Iterator[str]:
         yield from some([_unsearched(one) for one in search.unsearched], mark="?")
         if not fetch and any(not one.otherwise for one in search.unsearched):
             yield "  with --fetch, what is not on this machine is got from the vault"
+    if search.other_tables:
+        yield f"tables of a format that is not searched: {_kinds(search.other_tables)}"
     if search.others:
-        kinds = ", ".join(f"{kind} {count:,}" for kind, count in list(search.others.items())[:10])
-        yield f"no tables, and so not looked into: {kinds}"
+        yield f"no tables, and so not looked into: {_kinds(search.others)}"
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    more = f" and {counted(len(counts) - 10, 'more kind')}" if len(counts) > 10 else ""
+    return ", ".join(f"{kind} {count:,}" for kind, count in list(counts.items())[:10]) + more
 
 
 def _unsearched(one: Unsearched) -> str:
@@ -214,7 +220,7 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
         "columns": list(found.columns),
         "found": bool(search.having),
         "answer": _verdict(search),
-        "complete": not search.unsearched and bool(numbers.different),
+        "complete": search.is_complete,
         "versions": [
             {
                 "dataset": one.dataset,
@@ -262,6 +268,7 @@ def _data(found: RowsUsedBy) -> dict[str, Any]:
             }
             for one in search.impossible
         ],
+        "other_tables": dict(search.other_tables),
         "no_tables": dict(search.others),
         "remarks": dict(search.remarks),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.ways.broken],

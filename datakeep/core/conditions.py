@@ -6,7 +6,8 @@ What is looked for may be somebody's: no error repeats it, so that no log has it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+import unicodedata
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +21,7 @@ _TOKEN = re.compile(
       (?P<text>'(?:[^']|'')*')
     | (?P<quoted>"(?:[^"]|"")+")
     | (?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?(?![\w.-]))
-    | (?P<word>[^\W\d][\w.]*)
+    | (?P<word>[^\W\d][\w.\u0300-\u036f\u3099\u309a]*)
     | (?P<sign><=|>=|<>|!=|==|[=(),<>])
     )""",
     re.VERBOSE,
@@ -33,6 +34,7 @@ _NOT_ASKED = {
     "between": "BETWEEN is not understood",
     "is": "IS is not understood: a missing value cannot be asked for",
 }
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 #: More values of one question are refused.
 _MAX_VALUES = 10_000
 
@@ -79,6 +81,16 @@ def parse_condition(text: str) -> Condition:
     return _Parser(text).condition()
 
 
+def _in_all_forms(values: Sequence[Value]) -> tuple[Value, ...]:
+    """A text that Unicode can write in several ways, é as one letter or as e and its accent, is each of them."""
+    every = [
+        replace(one, text=text)
+        for one in values
+        for text in (one.text, *(unicodedata.normalize(form, one.text) for form in _FORMS))
+    ]
+    return tuple(dict.fromkeys(every))
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str
@@ -116,10 +128,10 @@ class _Parser:
         column = self._column()
         if self._next.text in ("=", "=="):
             self._take()
-            return Test(column, (self._value(),))
+            return Test(column, _in_all_forms([self._value()]))
         if self._next.is_word("in"):
             self._take()
-            return Test(column, tuple(self._list()))
+            return Test(column, _in_all_forms(self._list()))
         raise self._refusal("= or IN is expected here")
 
     def _column(self) -> str:

@@ -79,3 +79,8 @@ def path_list_id(paths: Sequence[str]) -> str:
     """The digest of a list of paths: sha256 of the sorted paths, one per line."""
     lines = "".join(f"{path}\n" for path in sorted(paths))
     return f"sha256:{hashlib.sha256(lines.encode('utf-8')).hexdigest()}"
+
+
+def paths_listed(text: bytes) -> list[str]:
+    """The paths in such a list; a line ends at a line feed only, since a path may hold whatever else ends lines."""
+    return text.decode("utf-8", "replace").removesuffix("\n").split("\n") if text else []

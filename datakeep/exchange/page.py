@@ -184,7 +184,8 @@ def _link(key: str, anchors: Mapping[str, str]) -> Markup:
 
 
 def _edge_row(edge: Edge, anchors: Mapping[str, str]) -> Sequence[object]:
-    how = f"{_HOW[edge.how]}, {edge.given.how}" if edge.given else _HOW[edge.how]
+    how = "given to the training, which read nothing of it" if edge.is_unread else _HOW[edge.how]
+    how = f"{how}, {edge.given.how}" if edge.given else how
     return _link(edge.source, anchors), _link(edge.target, anchors), how, edge.note
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 #: What stands for a value that is not there.
 MISSING_VALUES = ("", "NA")
 _SEPARATORS = (",", ";", "\t", "|")
+#: A name in quotation marks: what separates others may be a part of it.
+_QUOTED = re.compile(r'(?:^|(?<=[,;\t|\r\n]))"(?:[^"]|"")*"')
 _BLOCK_BYTES = 16 << 20
 _WAY_OUT = "repair or export it again, or rename it if it is something else"
 
@@ -118,8 +121,8 @@ class _Dialect:
         self.encoding = text.encoding or "utf-8"
         self.is_odd = False
         if separator is None:
-            columns = {sign: len(_first_row(start, sign)) for sign in _SEPARATORS}
-            separator = max(_SEPARATORS, key=lambda sign: columns[sign])
+            first = re.split("[\r\n]", _QUOTED.sub("", start), maxsplit=1)[0]
+            separator = max(_SEPARATORS, key=first.count)
             self.is_odd = separator != ","
         self.separator = separator
         self.header = _first_row(start, separator)

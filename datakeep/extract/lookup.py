@@ -7,21 +7,30 @@ Parquet by :mod:`datakeep.extract.lookup_parquet`; CSV, TSV and JSON-lines, comp
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import unicodedata
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from datakeep.core.errors import SourceMalformed
 from datakeep.extract.tabular import extension
+from datakeep.extract.typed import CannotTell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import IO
 
     from datakeep.core.conditions import Condition
 
 #: Compressed texts, by what their name ends in, as Arrow calls the compression.
-_COMPRESSED = {"gz": "gzip", "bz2": "bz2", "zst": "zstd", "lz4": "lz4"}
-_TEXTS = frozenset({"csv", "tsv", "jsonl", "ndjson"})
+_COMPRESSED = {"gz": "gzip", "bz2": "bz2", "zst": "zstd", "lz4": "lz4", "xz": "xz"}
+_TEXTS = frozenset({"csv", "tsv", "jsonl", "ndjson", "json"})
+#: Tables that nobody here looks into; and how a file of any table may be packed besides.
+_OTHER_TABLES = frozenset({
+    "xlsx", "xlsm", "xlsb", "xls", "ods", "feather", "arrow", "ipc", "orc", "avro", "db", "sqlite", "sqlite3",
+    "duckdb", "sav", "dta", "sas7bdat", "dbf", "mdb", "accdb",
+})  # fmt: skip
+_PACKED = frozenset({"zip", "7z", "rar", "gzip", "br", "sz", "snappy"})
 #: What a compressed file may become, for each of its bytes; more is no table but an attack on the disk.
 _MAX_RATIO = 2000
 _COPY_BYTES = 1 << 20
@@ -80,6 +89,14 @@ def way_of(path: str) -> Way | None:
     return "whole" if kind in _TEXTS and (not compression or compression in _COMPRESSED) else None
 
 
+def is_other_table(path: str) -> bool:
+    """Whether a file that is not looked through is a table all the same, by its name: ``x.xlsx``, ``x.csv.zip``."""
+    kind, _, compression = extension(path).partition(".")
+    if kind in _PACKED:
+        kind, compression = extension(path[: -len(kind) - 1]).partition(".")[0], kind
+    return kind in _OTHER_TABLES or bool(compression and kind in (*_TEXTS, "parquet", "pq"))
+
+
 def look_in_parts(shown: str, file: IO[bytes], condition: Condition) -> Looked:
     """What a Parquet file has, of which only footer, Bloom filters and possible row groups are read.
 
@@ -94,7 +111,7 @@ def look_in_parts(shown: str, file: IO[bytes], condition: Condition) -> Looked:
     """
     from datakeep.extract.lookup_parquet import look
 
-    return look(shown, file, condition)
+    return _as_meant(lambda asked: look(shown, file, asked), condition)
 
 
 def look_through(shown: str, file: Path, condition: Condition, scratch: Path) -> Looked:
@@ -112,18 +129,44 @@ def look_through(shown: str, file: Path, condition: Condition, scratch: Path) ->
     """
     from datakeep.extract import lookup_text
 
+    def look(place: Path) -> Looked:
+        return _as_meant(lambda asked: lookup_text.look(shown, place, kind, asked), condition)
+
     kind, _, compression = extension(shown).partition(".")
     if not compression:
-        return lookup_text.look(shown, file, kind, condition)
+        return look(file)
     unpacked = scratch / f"unpacked.{kind}"
     try:
         _unpack(shown, file, unpacked, _COMPRESSED[compression])
-        return lookup_text.look(shown, unpacked, kind, condition)
+        return look(unpacked)
     finally:
         unpacked.unlink(missing_ok=True)
 
 
+def _as_meant(look: Callable[[Condition], Looked], condition: Condition) -> Looked:
+    """What ``look`` finds; a column that the file writes with other capitals, or spaces around it, is meant too."""
+    found = look(condition)
+    called: dict[str, str] = {}
+    for name in found.lacking:
+        like = [one for one in found.columns if _plain(one) == _plain(name)]
+        if len(like) > 1:
+            raise CannotTell(f"by {name}, more than one of its columns can be meant: {', '.join(like)}")
+        called |= dict.fromkeys([name], *like) if like else {}
+    if not called or len(called) < len(found.lacking):
+        return found
+    tests = tuple(replace(test, column=called.get(test.column, test.column)) for test in condition.tests)
+    remarks = [f"the column {other!r} was taken for {name}" for name, other in called.items()]
+    again = look(replace(condition, tests=tests))
+    return replace(again, remarks=(*remarks, *again.remarks))
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip()).casefold()
+
+
 def _unpack(shown: str, file: Path, target: Path, compression: str) -> None:
+    import lzma
+
     import pyarrow as pa
 
     most = min(file.stat().st_size * _MAX_RATIO, shutil.disk_usage(target.parent).free // 2)
@@ -131,7 +174,7 @@ def _unpack(shown: str, file: Path, target: Path, compression: str) -> None:
     try:
         with (
             file.open("rb") as raw,
-            pa.CompressedInputStream(pa.PythonFile(raw, "r"), compression) as source,
+            _unpacking(raw, compression) as source,
             target.open("wb") as sink,
         ):
             while chunk := source.read(_COPY_BYTES):
@@ -142,8 +185,19 @@ def _unpack(shown: str, file: Path, target: Path, compression: str) -> None:
                         next_step="make room for temporary files (TMPDIR), or look at it by hand",
                     )
                 sink.write(chunk)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, lzma.LZMAError, EOFError, OSError) as error:
         cause = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise SourceMalformed(
             f"{shown} cannot be unpacked: {cause}", next_step="look at it by hand"
         ) from error
+
+
+def _unpacking(raw: IO[bytes], compression: str) -> Any:
+    """The unpacked bytes; xz, which Arrow does not know, by Python."""
+    if compression == "xz":
+        import lzma
+
+        return lzma.open(raw)
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.PythonFile(raw, "r"), compression)

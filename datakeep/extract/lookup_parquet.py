@@ -46,11 +46,13 @@ def look(shown: str, file: IO[bytes], condition: Condition) -> Looked:
         metadata = pq.read_metadata(_Open(file))
         schema = metadata.schema.to_arrow_schema()
         if lacking := tuple(name for name in condition.columns if name not in schema.names):
+            _check_outer(lacking, schema)
             return Looked(0, lacking, tuple(schema.names))
         _check(shown, schema, metadata, condition)
-        asked = [
-            _Asked(test.column, _sought(test, schema.field(test.column).type)) for test in condition.tests
-        ]
+        asked, int96_unit = _asked(condition, schema), "ns"
+        if any(one.is_far for one in asked):
+            schema, int96_unit = _in_microseconds(metadata, schema), "us"
+            asked = _asked(condition, schema)
         if never := next((one for one in asked if one.sought.impossible), None):
             type_name = shown_type(schema.field(never.column).type)
             why = never.sought.impossible
@@ -62,7 +64,23 @@ def look(shown: str, file: IO[bytes], condition: Condition) -> Looked:
         possible = _by_statistics(file, schema, asked, groups)
         left = [group for group in possible if not _is_excluded(file, metadata, group, asked)]
         told = RowGroups(len(groups), len(groups) - len(possible), len(possible) - len(left))
-        return Looked(_rows(file, metadata, schema, left, asked), remarks=remarks, groups=told)
+        rows = _rows(file, metadata, schema, left, asked, int96_unit=int96_unit)
+        return Looked(rows, remarks=remarks, groups=told)
+
+
+def _asked(condition: Condition, schema: Any) -> list[_Asked]:
+    return [_Asked(test.column, _sought(test, schema.field(test.column).type)) for test in condition.tests]
+
+
+def _in_microseconds(metadata: Any, schema: Any) -> Any:
+    """The schema with INT96's moments in microseconds: 9999-12-31 can be one, and Arrow's nanoseconds end in 2262."""
+    for place in range(len(metadata.schema)):
+        column = metadata.schema.column(place)
+        at = schema.get_field_index(column.path)
+        if column.physical_type == "INT96" and at >= 0:
+            field = schema.field(at)
+            schema = schema.set(at, field.with_type(pa.timestamp("us", field.type.tz)))
+    return schema
 
 
 def _sought(test: Test, arrow_type: Any) -> Sought:
@@ -107,6 +125,19 @@ class _Asked:
         self.sought = found
         self.scalars = scalars_of(found)
 
+    @property
+    def is_far(self) -> bool:
+        """Whether a moment is asked for that is too far away to be counted in the column's unit."""
+        return kinds.is_timestamp(self.sought.type) and len(self.scalars) < len(self.sought.values)
+
+
+def _check_outer(lacking: Sequence[str], schema: Any) -> None:
+    """What is asked for may lie within objects, which are not searched."""
+    for name in lacking:
+        at = schema.get_field_index(name.partition(".")[0])
+        if at >= 0 and kinds.is_nested(schema.field(at).type):
+            raise CannotTell(f"{name}: the column {schema.field(at).name} holds lists or objects")
+
 
 def _check(shown: str, schema: Any, metadata: Any, condition: Condition) -> None:
     twice = [name for name in condition.columns if schema.names.count(name) > 1]
@@ -121,7 +152,7 @@ def _by_statistics(file: IO[bytes], schema: Any, asked: Sequence[_Asked], groups
     if any(not one.scalars for one in asked):
         return []
     tests = [
-        pc.field(one.column).isin(pa.array([value.as_py() for value in one.scalars], one.scalars[0].type))
+        pc.field(one.column).isin(pa.array(one.scalars, one.scalars[0].type))
         if len(one.scalars) > 1
         else pc.field(one.column) == one.scalars[0]
         for one in asked
@@ -203,7 +234,15 @@ def _encoded_moment(value: int, column: Any, target: Any) -> bytes | None:
     return _encoded_integer(value, column.physical_type) if said and said == unit else None
 
 
-def _rows(file: IO[bytes], metadata: Any, schema: Any, groups: list[int], asked: Sequence[_Asked]) -> int:
+def _rows(
+    file: IO[bytes],
+    metadata: Any,
+    schema: Any,
+    groups: list[int],
+    asked: Sequence[_Asked],
+    *,
+    int96_unit: str,
+) -> int:
     """How many rows of these row groups satisfy all tests."""
     if not groups:
         return 0
@@ -217,6 +256,7 @@ def _rows(file: IO[bytes], metadata: Any, schema: Any, groups: list[int], asked:
         read_dictionary=texts,
         pre_buffer=False,
         page_checksum_verification=True,
+        coerce_int96_timestamp_unit=int96_unit,
     ) as parquet:
         for batch in parquet.iter_batches(
             _rows_at_once(metadata, groups, names), row_groups=groups, columns=names

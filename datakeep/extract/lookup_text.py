@@ -29,16 +29,20 @@ if TYPE_CHECKING:
     from datakeep.core.conditions import Condition, Test, Value
 
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\s*")
+#: Of an object of objects each may have a name of its own.
+_MAX_COLUMNS = 1000
 _AS_TYPED = "a number was compared with texts, as it was typed"
 _AS_NUMBER = "a text was taken for the number that it says"
 
 
 def look(shown: str, file: Path, kind: str, condition: Condition) -> Looked:
-    """See :func:`datakeep.extract.lookup.look_through`; ``kind`` is ``csv``, ``tsv``, ``jsonl`` or ``ndjson``."""
+    """See :func:`datakeep.extract.lookup.look_through`; ``kind`` is that of the text, as ``csv``."""
     if file.stat().st_size == 0:
         return Looked(0, condition.columns)
     if kind in ("csv", "tsv"):
         return _look_csv(shown, file, CsvReader(separator="\t" if kind == "tsv" else None), condition)
+    if kind == "json" and (found := _look_document(file, condition)):
+        return found
     return _look_json(shown, file, condition)
 
 
@@ -121,9 +125,24 @@ def _look_json(shown: str, file: Path, condition: Condition) -> Looked:
     for number, line in lines_of(shown, file):
         if search.may_matter(line):
             search.take(shown, number, line)
-    if lacking := tuple(name for name in condition.columns if name not in search.seen):
-        return Looked(0, lacking, tuple(search.columns))
-    return Looked(search.rows, remarks=tuple(search.remarks))
+    return search.found()
+
+
+def _look_document(file: Path, condition: Condition) -> Looked | None:
+    """Of one JSON document, whose every object may be a row, wherever it lies; None of a file that is no such."""
+    search = _JsonSearch(condition)
+    try:
+        waiting = [json.loads(file.read_bytes(), parse_float=_decimal)]
+    except (ValueError, RecursionError):
+        return None
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            search.judge(one)
+        if isinstance(one, dict | list):
+            inner = one.values() if isinstance(one, dict) else one
+            waiting += [value for value in inner if isinstance(value, dict | list)]
+    return search.found()
 
 
 class _JsonSearch:
@@ -132,13 +151,16 @@ class _JsonSearch:
     Attributes:
         rows: How many satisfied the condition.
         seen: Columns of the condition that some object has.
-        columns: Of the first object.
+        columns: Of the objects that were looked at, the first of them.
         remarks: How values were taken.
     """
 
     def __init__(self, condition: Condition) -> None:
         self._condition = condition
         self._names = [_needle(name) for name in condition.columns]
+        self._any_case = [re.compile(re.escape(name), re.IGNORECASE) for name in self._names]
+        #: Of ``user.id`` the object in which it may lie.
+        self._outer = {name: name.partition(".")[0] for name in condition.columns if "." in name}
         self._values = _needles(condition.tests)
         self.rows = 0
         self.seen: set[str] = set()
@@ -147,10 +169,10 @@ class _JsonSearch:
 
     def may_matter(self, line: bytes) -> bool:
         """Whether the line must be parsed; one with an escape may say anything."""
-        if not self.columns or b"\\" in line:
+        if not self.columns or self._outer or b"\\" in line:
             return bool(line.strip())
         if len(self.seen) < len(self._names):
-            return any(name in line for name in self._names)
+            return any(name.search(line) for name in self._any_case)
         if not all(name in line for name in self._names):
             return False
         return self._values is None or any(value in line for value in self._values)
@@ -164,9 +186,23 @@ class _JsonSearch:
             raise SourceMalformed(f"{shown}, line {number}: {why}", next_step="look at it by hand") from error
         if not isinstance(item, dict):
             raise SourceMalformed(f"{shown}, line {number}: is no object", next_step="look at it by hand")
-        self.columns = self.columns or dict.fromkeys(item) or {"": None}
+        self.judge(item)
+
+    def judge(self, item: dict[str, Any]) -> None:
+        """Judge one object."""
+        if len(self.columns) < _MAX_COLUMNS:
+            self.columns |= dict.fromkeys(item) or {"": None}
         self.seen.update(name for name in self._condition.columns if name in item)
+        for name, outer in self._outer.items():
+            if name not in item and isinstance(item.get(outer), dict | list):
+                raise CannotTell(f"{name}: {outer} holds lists or objects")
         self.rows += all(self._holds(test, item.get(test.column)) for test in self._condition.tests)
+
+    def found(self) -> Looked:
+        """What all objects told."""
+        if lacking := tuple(name for name in self._condition.columns if name not in self.seen):
+            return Looked(0, lacking, tuple(self.columns))
+        return Looked(self.rows, remarks=tuple(self.remarks))
 
     def _holds(self, test: Test, found: Any) -> bool:
         if isinstance(found, list | dict):

@@ -42,8 +42,10 @@ def matches(array: Any, scalars: list[Any]) -> Any:
         return pa.array([False], pa.bool_()).take(pa.array([0] * len(array), pa.int64()))
     target = scalars[0].type
     array = array if array.type == target else array.cast(target)
+    if kinds.is_float16(target):  # which Arrow does not compare
+        array, scalars = array.cast(pa.float32()), [one.cast(pa.float32()) for one in scalars]
     if len(scalars) > _ONE_BY_ONE and not kinds.is_floating(target):
-        return pc.is_in(array, value_set=pa.array([one.as_py() for one in scalars], target))
+        return pc.is_in(array, value_set=pa.array(scalars, target))
     found = None
     for one in scalars:
         same = pc.fill_null(pc.equal(array, one), False)

@@ -6,6 +6,7 @@ have it; and where it cannot be told what was meant, the column is not searched,
 
 from __future__ import annotations
 
+import math
 import re
 import uuid
 from dataclasses import dataclass
@@ -165,7 +166,8 @@ def _of_number(number: Decimal, target: Any) -> Any:
             return exact.cast(target).as_py()
         except (pa.ArrowException, InvalidOperation, ValueError):
             return None
-    return float(number)
+    nearest = pa.scalar(float(number), target).as_py()
+    return None if math.isinf(nearest) else nearest  # beyond the largest there is none
 
 
 def _truth(value: Value) -> tuple[Any, str | None]:

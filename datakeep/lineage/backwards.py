@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.lineage.steps import How, Node, equals, onward
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _sorted(ways: Iterable[Way]) -> tuple[Way, ...]:
 def open_ends(database: sqlite3.Connection, reached_already: Iterable[Node]) -> Iterator[str]:
     """Models and datasets made of something that the keep has no readable record of."""
     known = set(reached_already)
+    count = 0
     whats: Mapping[str, tuple[str, str]] = {
         "base": ("model", "the base model"),
         "named": ("model", "the base model"),
@@ -146,11 +148,15 @@ def open_ends(database: sqlite3.Connection, reached_already: Iterable[Node]) -> 
     for how, (kind, what) in whats.items():
         query = (
             "SELECT e.kind, e.name, e.number, l.name, l.number FROM lost l JOIN entry e ON e.path = l.path "
-            "WHERE l.how = ? ORDER BY e.name, e.number LIMIT ?"
+            "WHERE l.how = ? ORDER BY e.name, e.number"
         )
-        for of_kind, name, number, missing, missing_number in database.execute(query, (how, _MAX_OPEN)):
+        for of_kind, name, number, missing, missing_number in database.execute(query, (how,)):
             node = Node(of_kind, name, number)
             if node in known or "://" in missing or missing.startswith("external:") or missing == "unknown":
                 continue
-            lost = Node(kind, missing, missing_number)
-            yield f"{of_kind} {node} was made of {what} {lost}, whose record is missing or broken"
+            count += 1
+            if count <= _MAX_OPEN:
+                lost = Node(kind, missing, missing_number)
+                yield f"{of_kind} {node} was made of {what} {lost}, whose record is missing or broken"
+    if count > _MAX_OPEN:
+        yield f"{counted(count - _MAX_OPEN, 'more record')} of what models and datasets were made of, likewise"

@@ -61,6 +61,7 @@ class Audit:
         differing: If the records of the same file name different data, what each of them names.
         files: What the file is in registered datasets, and which models read it; it may be a model's file as well.
         not_searched: Whose lists of files are not here, if the file was looked for in them.
+        not_looked_at: Registered files of these bytes of whose models nobody asked, one line each.
         undeclared: What models read these bytes without declaring them; they are no registered file.
         registered_first: Whether a dataset had the file before the first record of it; None where that is not known.
     """
@@ -76,6 +77,7 @@ class Audit:
     not_searched: NotSearched | None = None
     undeclared: tuple[Reader, ...] = ()
     registered_first: bool | None = None
+    not_looked_at: tuple[str, ...] = ()
 
 
 def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Audit | UsedBy | FileUsedBy:
@@ -87,7 +89,7 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
             behind ``model:`` or ``dataset:``, or a file of a dataset: ``orders@v3:train/a.csv``, or
             ``orders:train/a.csv`` for all versions that have it.
         now: The time at which proofs are weighed.
-        fetch: Get the file lists that are not here, for the question about a file of a dataset.
+        fetch: Get the file lists that are not here.
 
     Raises:
         UsageError: The name could mean several things.
@@ -98,7 +100,7 @@ def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Au
         raise UsageError("nothing is named to audit", next_step="datakeep audit MODEL, DATASET or FILE")
     kind, _, name = subject.partition(":")
     if kind == "model" and name:
-        return _by_name(keep, name, now)
+        return _by_name(keep, name, now, fetch=fetch)
     of_file = file_of(keep, name if kind == "dataset" else subject)
     if of_file and (kind == "dataset" or not Path(subject).is_file()):
         return file_used_by(keep, *of_file, fetch=fetch)
@@ -135,13 +137,13 @@ def _whatever(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit 
             next_step=f"say which: datakeep audit {meanings[0]}, or datakeep audit {meanings[1]}",
         )
     if is_model:
-        return _by_name(keep, subject, now)
+        return _by_name(keep, subject, now, fetch=fetch)
     if is_dataset:
         return used_by(keep, subject, fetch=fetch)
     if is_file:
         return _by_file(keep, Path(subject), now, fetch=fetch)
     if Path(subject).is_dir():
-        return _by_folder(keep, subject, now)
+        return _by_folder(keep, subject, now, fetch=fetch)
     if digits := _digits(subject):
         return _by_digits(keep, subject, digits, now, fetch=fetch)
     raise _unknown(keep, subject)
@@ -164,7 +166,7 @@ def _by_digits(keep: Keep, subject: str, digits: str, now: datetime, *, fetch: b
     return _by_sha256(keep, subject, known[0] if known else digits, now, fetch=fetch)
 
 
-def _by_folder(keep: Keep, subject: str, now: datetime) -> Audit:
+def _by_folder(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit:
     from datakeep.workflows.folder_of_model import (  # late: few name one
         deleted_model_of_folder,
         files_of_folder,
@@ -174,9 +176,9 @@ def _by_folder(keep: Keep, subject: str, now: datetime) -> Audit:
     step = f"name the file in it: datakeep audit {Path(subject) / 'FILE'}"
     if found.label:
         keep.progress.note(f"{subject} holds files of {found.label}, by their bytes: {found}")
-        return _by_name(keep, found.label, now)
+        return _by_name(keep, found.label, now, fetch=fetch)
     if deleted := deleted_model_of_folder(keep, found):
-        return _by_file(keep, deleted, now, fetch=False)  # whose record is missed is told with the answer
+        return _by_file(keep, deleted, now, fetch=fetch)  # whose record is missed is told with the answer
     if found.of:
         raise UsageError(
             f"{subject} is a folder, and whose model it holds is not known: {found}", next_step=step
@@ -218,17 +220,19 @@ def _by_sha256(
 
     found = find_by_digest(keep, sha256)
     readers = () if sha256 == EMPTY else undeclared.readers(keep, sha256)
-    files, lacking = registered_file(keep, sha256, fetch=fetch)
+    registered = registered_file(keep, sha256, fetch=fetch)
+    files, lacking, cut = registered.files, registered.not_searched, registered.not_looked_at
     if not found.records:
         guesses = () if files or readers or path is None else nearest_files(keep, path.resolve())
         broken = broken_records(keep)
         return Audit(
-            asked, sha256, None, (), broken, guesses, files=files, not_searched=lacking, undeclared=readers
-        )
+            asked, sha256, None, (), broken, guesses,
+            files=files, not_searched=lacking, undeclared=readers, not_looked_at=cut,
+        )  # fmt: skip
     newest = newest_of(found)
     rest = [one for one in found.records if one is not newest]
     others = tuple(one.label + (" (failed)" if one.status == "failed" else "") for one in rest)
-    made_of = Auditor(keep, now).made_of(newest)
+    made_of = Auditor(keep, now, fetch=fetch).made_of(newest)
     return Audit(
         asked,
         sha256,
@@ -237,8 +241,10 @@ def _by_sha256(
         found.broken,
         differing=_differing([newest, *rest]),
         files=files,
+        not_searched=lacking,
         undeclared=readers,
         registered_first=registered_first(keep, sha256, [newest, *rest]) if files else None,
+        not_looked_at=cut,
     )
 
 
@@ -255,7 +261,7 @@ def _differing(found: Sequence[ModelRecord]) -> tuple[str, ...]:
     return tuple(f"{one}: {data}" for one, data in named.items()) if len(contents) > 1 else ()
 
 
-def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
+def _by_name(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit:
     name, at, version = subject.partition("@")
     versions = records.versions_of(keep.tree, name)
     if not versions:
@@ -282,5 +288,9 @@ def _by_name(keep: Keep, subject: str, now: datetime) -> Audit:
         return Audit(subject, None, None, broken=found.broken)
     record = found.records[0]
     return Audit(
-        subject, None, Auditor(keep, now).made_of(record), same_file(keep, record), broken=found.broken
+        subject,
+        None,
+        Auditor(keep, now, fetch=fetch).made_of(record),
+        same_file(keep, record),
+        broken=found.broken,
     )

@@ -207,7 +207,8 @@ def _code(old: ModelRecord, new: ModelRecord) -> Section:
     if before.path and after.path and not (before.commit or after.commit):
         section.take(code_files(old, new))
     else:
-        if before.url or after.url or not before.commit:  # a commit without an origin is told by its id
+        # A commit without an origin is told by its id, and one that both have is the same from wherever it came.
+        if not before.commit or (before.commit != after.commit and (before.url or after.url)):
             section.compare("repository", before.url, after.url)
         section.compare("commit", *(one.commit and one.commit[:12] for one in (before, after)))
         section.compare("path", before.path, after.path)

@@ -146,6 +146,12 @@ def _records(index: Index) -> tuple[dict[str, ModelRecord], list[tuple[str, str]
     return {record.label: record for record in found}, index.broken("model")
 
 
+def _inputs(keep: Keep, records: Iterable[ModelRecord]) -> list[tuple[str, str]]:
+    """What the models were given, and all versions of that: a later one of the same bytes may state more."""
+    given = {(one.dataset, one.version) for record in records for one in record.inputs}
+    return sorted(given | {(name, version) for name, _ in given for version in keep.versions(name)})
+
+
 @dataclass(slots=True)
 class _Found:
     """A complaint while it is gathered."""
@@ -166,7 +172,7 @@ class _Judging:
     ) -> None:
         self._changed = changed
         self._keep, self._records, self._broken = keep, records, broken
-        self._facts = DataFacts(keep, now, self._inputs(records.values()))
+        self._facts = DataFacts(keep, now, _inputs(keep, records.values()))
         self._scored: list[Scored] = []
         self._found: dict[tuple[Kind, str, str], _Found] = {}
         copies: dict[str, list[SameBytes]] = defaultdict(list)
@@ -176,10 +182,6 @@ class _Judging:
         self._same = copies
         self._copies = {model: self._facts.test_copies(some) for model, some in copies.items()}
         self._left, self._twins = all_stems(keep)
-
-    @staticmethod
-    def _inputs(records: Iterable[ModelRecord]) -> list[tuple[str, str]]:
-        return sorted({(given.dataset, given.version) for record in records for given in record.inputs})
 
     def policy(self) -> Policy:
         judged = {name: record for name, record in self._records.items() if record.status != "failed"}

@@ -108,7 +108,7 @@ def _versions(keep: Keep, subjects: Sequence[str]) -> dict[str, list[str]]:
 
 def _require_column(columns: Sequence[str], found: Search) -> None:
     numbers = found.numbers
-    if not numbers.different or numbers.lacking < numbers.different or found.unsearched:
+    if not found.is_complete or numbers.lacking < numbers.different:
         return
     absent = [name for name in columns if name not in found.columns]
     if not absent:
@@ -130,7 +130,7 @@ def _require_possible(found: Search) -> None:
         *(f"{one.version}: {one.column} is {one.type}: {one.why}" for one in found.impossible),
         *(f"{one.version}: {one.why}" for one in found.unsearched if one.otherwise),
     ]
-    if fit or others or not things:
+    if fit or others or found.other_tables or not things:
         return
     raise ImpossibleValue(
         f"no row was looked for, since no row can have the value as it was typed: {things[0]}",

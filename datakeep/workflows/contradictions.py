@@ -10,7 +10,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
-from datakeep.core.digests import path_list_id
+from datakeep.core.digests import path_list_id, paths_listed
 from datakeep.core.errors import DatakeepError
 from datakeep.lineage.records import record_path
 from datakeep.repository import edits
@@ -106,7 +106,7 @@ class Doubts:
         if text is None:
             yield f"its list of the files read, {kept}, is missing"
             return
-        paths = text.decode("utf-8", "replace").splitlines()
+        paths = paths_listed(text)
         if path_list_id(paths) != read.list or len(paths) != read.count:
             yield f"{kept} is not the list of the files read that it tells of"
 

@@ -98,7 +98,7 @@ class _Differ:
         elif not before or not after:
             versions = ", ".join(f"{name}@{version}" for version in (*found.old, *found.new))
             found.changed.append(f"{versions} {'is new' if after else 'is no longer given'}")
-        elif sorted(found.old) != sorted(found.new):
+        elif sorted(one.content for one in before) != sorted(one.content for one in after):
             found.changed.append(f"versions {', '.join(found.old)} → {', '.join(found.new)}")
         else:
             found.unknown.append(f"which files of {name} were read: several versions of it were given")

@@ -6,14 +6,14 @@ question may: then nobody looked, and that is said.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from datakeep.core.names import version_number
 from datakeep.lineage import records, same_bytes
 from datakeep.lineage.backwards import Way, further
 from datakeep.lineage.evidence import FEW_BYTES
-from datakeep.lineage.steps import Node, equals
+from datakeep.lineage.steps import Node, equals, onward
 from datakeep.workflows.every_way import alike
 from datakeep.workflows.file_verdicts import Wanted, readers
 from datakeep.workflows.index import ask, not_searched
@@ -81,9 +81,8 @@ def declared_copies(keep: Keep, dataset: str, number: int | None, *, fetch: bool
 def _bounds(index: Index, dataset: str, number: int | None) -> tuple[list[int], int, int]:
     """The versions that are asked about, their files, and all that are registered; none if nothing else was read."""
     database = index.database
-    other = "SELECT 1 FROM leads WHERE how = 'input' AND (name != ? OR number NOT IN (?, 0)) LIMIT 1"
-    if not number:
-        other = "SELECT 1 FROM leads WHERE how = 'input' AND name != ? LIMIT 1"
+    other = "SELECT 1 FROM leads WHERE how IN ('input', 'parent') AND "
+    other += f"{'(name != ? OR number NOT IN (?, 0))' if number else 'name != ?'} LIMIT 1"
     if not database.execute(other, (dataset, number) if number else (dataset,)).fetchone():
         return [], 0, 0
     query = (
@@ -100,12 +99,16 @@ def _bounds(index: Index, dataset: str, number: int | None) -> tuple[list[int], 
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """Files of a version with the bytes of one that was asked about, and the models that were given it."""
+    """Files of a version with the bytes of one that was asked about, the models that were given it, and its children.
+
+    Whether a dataset that was derived from it has these files in it is not known, which no way tells of.
+    """
 
     asked: Node
     other: Node
     paths: tuple[str, ...]
     models: tuple[str, ...]
+    derived: tuple[Node, ...]
 
 
 def _shared(
@@ -123,13 +126,16 @@ def _shared(
                 continue
             known = found.get((name, version))
             if known is None:
-                found[name, version] = _Shared(
-                    Node("dataset", start.name, number), other, tuple(paths), _given(index, other)
+                asked = Node("dataset", start.name, number)
+                derived = tuple(
+                    node
+                    for node, how in onward(index.database, other)
+                    if how == "derived" and node not in same and (start.number or node.name != start.name)
                 )
+                found[name, version] = _Shared(asked, other, tuple(paths), _given(index, other), derived)
             else:
-                every = tuple(dict.fromkeys((*known.paths, *paths)))
-                found[name, version] = _Shared(known.asked, other, every, known.models)
-    return [one for one in found.values() if one.models], not_searched(index, "files")
+                found[name, version] = replace(known, paths=tuple(dict.fromkeys((*known.paths, *paths))))
+    return [one for one in found.values() if one.models or one.derived], not_searched(index, "files")
 
 
 def _given(index: Index, node: Node) -> tuple[str, ...]:
@@ -138,21 +144,22 @@ def _given(index: Index, node: Node) -> tuple[str, ...]:
 
 
 def _begun(keep: Keep, shared: list[_Shared], sizes: SizesHere) -> Iterator[Way]:
-    """To each model that read the files, or of which that is not known."""
+    """To each model that read the files, or of which that is not known, and to each dataset derived from them."""
     paths = {path for one in shared for path in one.models}
     known = {
         records.record_path(one.model, one.version): one
         for one in records.all_records(SomeFiles(keep.tree, paths)).records
     }
     for one in shared:
+        shares = Way((one.asked,)).then(one.other, "shares")
+        yield from (shares.then(node, "derived") for node in one.derived)
         wanted = Wanted(one.other.name, f"v{one.other.number}", one.paths, one.asked)
         for path in one.models:
             record = known.get(path)
             verdict = _verdict(keep, record, wanted, sizes) if record else "not read"
             if record and verdict != "not read":
                 end = Node("model", record.model, version_number(record.version))
-                how = Way((one.asked,)).then(one.other, "shares")
-                yield how.then(end, "read" if verdict == "read" else "unsure")
+                yield shares.then(end, "read" if verdict == "read" else "unsure")
 
 
 def _verdict(keep: Keep, record: ModelRecord, wanted: Wanted, sizes: SizesHere) -> str:

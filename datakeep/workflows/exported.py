@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datakeep import __version__
@@ -119,9 +120,11 @@ def _of_files(graph: _Graph, files: Sequence[FileUsedBy], subject: str, found: A
         ]
         unknown += _unlisted(one.unlisted)
     for (source, target), notes in said.items():
-        graph.edge(source, target, "read", "; ".join(notes))
+        graph.read_of_it(source, target, "; ".join(notes))
     if isinstance(found, Audit) and found.not_searched:
         unknown.append(f"whether other datasets have these bytes: not searched: {found.not_searched}")
+    if isinstance(found, Audit):
+        unknown += [f"not looked at: {one}" for one in found.not_looked_at]
     graph.close()
     first = files[0]
     only = first.versions[0] if len(first.versions) == 1 else None
@@ -211,6 +214,14 @@ class _Graph:
         known = self._edges.get((source, target, how))
         if known is None or known.is_unread:
             self._edges[source, target, how] = Edge(source, target, how, note)
+
+    def read_of_it(self, source: str, target: str, note: str) -> None:
+        """How the model used this version, as its record says, with what is said of some files of it."""
+        if record := self._models[target].record:
+            self._read(source, target, record, *_parts(source.removeprefix("dataset:")))
+            self._edges[source, target, "read"] = replace(self._edges[source, target, "read"], note=note)
+        else:
+            self.edge(source, target, "read", note)
 
     def made_of(self, made: MadeOf) -> str:
         """The model, and all that it was made of."""

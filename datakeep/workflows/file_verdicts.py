@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from datakeep.core.counts import counted
+from datakeep.core.digests import paths_listed
 from datakeep.core.errors import DatakeepError
 from datakeep.core.names import version_number
 from datakeep.core.patterns import splitter
@@ -233,7 +234,7 @@ def listed_files(keep: Keep, record: ModelRecord, read: FilesRead) -> set[str] |
     paths = [path for path in keep.tree.list(folder) if not path.endswith(".yaml")]
     for data in keep.tree.read_many(paths).values():
         if f"sha256:{hashlib.sha256(data).hexdigest()}" == read.list:
-            return set(data.decode("utf-8", "replace").splitlines())
+            return set(paths_listed(data))
     return None
 
 

@@ -120,7 +120,8 @@ class _Finder:
             lacking.append(not_searched(self._index, "files"))
         if self._kind in (None, "dataset"):
             lacking.append(not_searched(self._index, "SQL"))
-        broken = [one for kind in kinds for one in self._index.broken(kind)]
+        may_tell = dict.fromkeys((*kinds, *(["dataset"] if self._kind == "file" else [])))
+        broken = [one for kind in may_tell for one in self._index.broken(kind)]
         for word in result.frequent:
             self._skipped.append(f"some of the very many texts that have {word!r}: add another word")
         found = [*(self._found(hit) for hit in result.hits[:limit]), *files, *readers]

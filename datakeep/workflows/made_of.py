@@ -109,8 +109,8 @@ class MadeOf:
 class Auditor:
     """Answers about the models of one keep at one time."""
 
-    def __init__(self, keep: Keep, now: datetime) -> None:
-        self._keep = keep
+    def __init__(self, keep: Keep, now: datetime, *, fetch: bool = False) -> None:
+        self._keep, self._fetch = keep, fetch
         self._judge = Judge(keep, now)
         self._depths: dict[str, int] = {}
 
@@ -122,7 +122,8 @@ class Auditor:
         unknown = [*record.unknown]
         bases = self._bases(record, above, unknown)
         unknown += gaps(record)
-        found = undeclared.of_model(self._keep, record)
+        found, unsearched = undeclared.of_model(self._keep, record, fetch=self._fetch)
+        unknown += unsearched
         same = tuple((at, undeclared.in_words(some)) for at, some in found.items())
         copies = self._copies(record, [one for some in found.values() for one in some], models)
         return MadeOf(record, inputs, bases, tuple(dict.fromkeys(unknown)), same, copies)
@@ -140,8 +141,12 @@ class Auditor:
             ):
                 continue
             if base is None or base.label in (*above, me) or len(above) >= _MAX_DEPTH:
-                lost = f"what the base model {stem.label} was made of: the keep has no usable record of it"
-                unknown.append(lost)
+                why = "the keep has no usable record of it"
+                if base is not None and base.label in (*above, me):
+                    why = "the records lead back to it"
+                elif base is not None:
+                    why = f"it is too far to be told here: datakeep audit model:{base.label}"
+                unknown.append(f"what the base model {stem.label} was made of: {why}")
                 continue
             made = self.made_of(base, (*above, me))
             found[base.label] = replace(made, how=stem.how, because=stem.because)

@@ -79,9 +79,11 @@ class DataFacts:
         found = self._entries.get(path)
         return found if isinstance(found, VersionEntry) else None
 
-    def _newest(self, name: str) -> VersionEntry | None:
+    def _newest(self, name: str, *, content: str | None = None) -> VersionEntry | None:
+        """The newest version that can be read, of those with these contents if any are named."""
         for version in reversed(self._keep.versions(name)):
-            if found := self._entry(name, version):
+            found = self._entry(name, version)
+            if found and content in (None, found.content):
                 return found
         return None
 
@@ -179,10 +181,9 @@ class DataFacts:
             yield Objection("unproven", name, "nobody has proven that it can be carried on", step)
 
     def _privacy(self, entry: VersionEntry) -> Iterator[Objection]:
-        """What is personal in these bytes, as the newest version says if it has them; and how long they are kept."""
+        """What is personal in these bytes, as the newest version says that has them; and how long they are kept."""
         name = f"{entry.dataset}@{entry.version}"
-        newest = self._newest(entry.dataset)
-        said = newest if newest and newest.content == entry.content else entry
+        said = self._newest(entry.dataset, content=entry.content) or entry
         if get(said.manifest, "privacy.personal") in (None, "unknown"):
             step = f"say no, yes or pseudonymised: datakeep update {entry.dataset} --privacy no -m 'decided'"
             yield Objection("privacy", name, "whether it is personal data is not known", step)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.digests import path_list_id, sha256_id
+from datakeep.core.digests import path_list_id, paths_listed, sha256_id
 from datakeep.core.errors import AccessDenied, DatakeepError, InvalidFile, NoSpace
 from datakeep.core.names import NAME, VERSION, next_version
 from datakeep.formats.model import ModelRecord
@@ -247,7 +247,7 @@ def _unpacked(file: Path) -> tuple[ModelRecord, dict[str, bytes]]:
         if given.files_read and given.files_read.kept
     }
     found = {
-        name: path_list_id(data.decode("utf-8", "replace").splitlines())
+        name: path_list_id(paths_listed(data))
         for name, data in parts.items()
         if name not in (UNCOMMITTED, PACKAGES)
     }

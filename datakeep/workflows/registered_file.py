@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from datakeep.core.counts import counted
 from datakeep.lineage import hashes
 from datakeep.lineage.committed import seconds
 from datakeep.workflows.index import NotSearched, ask, not_searched
@@ -24,19 +25,34 @@ if TYPE_CHECKING:
 _MAX_ROWS, _MAX_FILES = 2000, 20
 
 
-def registered_file(
-    keep: Keep, sha256: str, *, fetch: bool = False
-) -> tuple[tuple[FileUsedBy, ...], NotSearched | None]:
-    """Each path of a dataset under which versions have these bytes, with their models; and what was not searched."""
+@dataclass(frozen=True, slots=True)
+class RegisteredFile:
+    """What registered datasets have of some bytes.
 
-    def question(index: Index) -> tuple[dict[tuple[str, str], set[str]], NotSearched | None]:
-        return _versions_with(index, sha256), not_searched(index)
+    Attributes:
+        files: Each path of a dataset under which versions have them, with their models.
+        not_searched: Whose lists of files are not here.
+        not_looked_at: Of the very many that have them, those of whose models nobody asked, one line each.
+    """
 
-    found, lacking = ask(keep, question, fetch=fetch)
-    files = []
-    for (dataset, path), some in sorted(found.items())[:_MAX_FILES]:
-        files.append(replace(file_used_by(keep, dataset, path, only=some), not_searched=None))
-    return tuple(files), lacking
+    files: tuple[FileUsedBy, ...]
+    not_searched: NotSearched | None
+    not_looked_at: tuple[str, ...]
+
+
+def registered_file(keep: Keep, sha256: str, *, fetch: bool = False) -> RegisteredFile:
+    """What the datasets of the keep have of the bytes with this digest."""
+    found, further, lacking = ask(
+        keep, lambda index: (*_versions_with(index, sha256), not_searched(index)), fetch=fetch
+    )
+    named = sorted(found.items())
+    files = [
+        replace(file_used_by(keep, dataset, path, only=some), not_searched=None)
+        for (dataset, path), some in named[:_MAX_FILES]
+    ]
+    cut = [f"the same bytes as {dataset}:{path}" for (dataset, path), _ in named[_MAX_FILES:]]
+    cut += [f"{counted(further, 'more registered file')} of the same bytes"] if further else []
+    return RegisteredFile(tuple(files), lacking, tuple(cut))
 
 
 def registered_first(keep: Keep, sha256: str, found: Sequence[ModelRecord]) -> bool | None:
@@ -47,13 +63,13 @@ def registered_first(keep: Keep, sha256: str, found: Sequence[ModelRecord]) -> b
     return known_s < min(recorded_s) if known_s and len(recorded_s) == len(times) else None
 
 
-def _versions_with(index: Index, sha256: str) -> dict[tuple[str, str], set[str]]:
+def _versions_with(index: Index, sha256: str) -> tuple[dict[tuple[str, str], set[str]], int]:
+    """The versions by dataset and path; and how many more files have these bytes, which were not looked at."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for count, (inventory, row) in enumerate(hashes.find(index.database, "sha256", sha256)):
-        if count >= _MAX_ROWS:
-            break
+    places = list(hashes.find(index.database, "sha256", sha256))
+    for inventory, row in places[:_MAX_ROWS]:
         path = ""
         for dataset, number in hashes.versions_of(index.database, inventory):
             path = path or hashes.path_of(index.database, inventory, row)
             found[dataset, path].add(f"v{number}")
-    return found
+    return found, max(0, len(places) - _MAX_ROWS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError
-from datakeep.extract.lookup import RowGroups, way_of
+from datakeep.extract.lookup import RowGroups, is_other_table, way_of
 from datakeep.extract.tabular import extension
 from datakeep.extract.typed import AskOtherwise, CannotTell
 from datakeep.formats.version import VersionEntry
@@ -23,7 +23,7 @@ from datakeep.workflows.parsed import entries_at
 from datakeep.workflows.register_entries import entry_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.core.conditions import Condition
@@ -130,6 +130,7 @@ class Search:
         columns: Columns of files that lack the one that was asked for: which may have been meant.
         remarks: How the values were taken, and in how many files so.
         impossible: What cannot have such a value.
+        other_tables: Tables of a format that nobody here looks into, by extension.
     """
 
     having: tuple[HavingVersion, ...]
@@ -139,6 +140,16 @@ class Search:
     columns: tuple[str, ...]
     remarks: Mapping[str, int]
     impossible: tuple[Impossible, ...] = ()
+    other_tables: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing was left out, so that what was not found is not there."""
+        return not self.unsearched and not self.other_tables and bool(self.numbers.different)
+
+
+#: The same bytes are read once, as what their name says that they are.
+_Key = tuple[bytes, str]
 
 
 def search_rows(
@@ -161,10 +172,11 @@ class _Searcher:
     def __init__(self, keep: Keep, apart: LooksApart, folder: Path, *, fetch: bool, rehash: bool) -> None:
         self._keep, self._apart, self._rehash = keep, apart, rehash
         self._bytes = BytesHere(keep, fetch=fetch, scratch=folder)
-        self._known: dict[bytes, Looked] = {}
-        self._failed: dict[tuple[str, bytes], str] = {}
-        self._otherwise: set[tuple[str, bytes]] = set()
+        self._known: dict[_Key, Looked] = {}
+        self._failed: dict[tuple[str, _Key], str] = {}
+        self._otherwise: set[tuple[str, _Key]] = set()
         self._others: dict[str, set[bytes]] = {}
+        self._other_tables: dict[str, set[bytes]] = {}
         self._columns: Counter[str] = Counter()
         self._remarks: Counter[str] = Counter()
         self._numbers = Searched()
@@ -182,15 +194,15 @@ class _Searcher:
         self._keep.progress.stage("searching", total=len(paths), unit="versions")
         having = [one for some in entries.values() for one in self._dataset(some)]
         self._numbers.different = len(self._known)
-        others = {kind: len(digests) for kind, digests in sorted(self._others.items())}
         return Search(
             tuple(having),
             tuple(self._unsearched),
-            others,
+            _counts(self._others),
             self._numbers,
             tuple(self._columns),
             dict(self._remarks),
             tuple(self._impossible),
+            _counts(self._other_tables),
         )
 
     def _miss(
@@ -212,19 +224,19 @@ class _Searcher:
         self._numbers.versions += 1
         self._numbers.files += len(tables)
         new = {
-            file.sha256: file
+            key: file
             for file in tables
-            if file.sha256 not in self._known and (entry.dataset, file.sha256) not in self._failed
+            if (key := _key(file)) not in self._known and (entry.dataset, key) not in self._failed
         }
         self._look_at(entry, list(new.values()))
         missed: dict[tuple[str, bool], list[str]] = {}
         impossible: dict[tuple[str, str, str], list[str]] = {}
         found = []
         for file in tables:
-            looked = self._known.get(file.sha256)
+            looked = self._known.get(_key(file))
             if looked is None:
-                key = (entry.dataset, file.sha256)
-                missed.setdefault((self._failed[key], key in self._otherwise), []).append(file.path)
+                failed = (entry.dataset, _key(file))
+                missed.setdefault((self._failed[failed], failed in self._otherwise), []).append(file.path)
             elif looked.impossible:
                 impossible.setdefault(looked.impossible, []).append(file.path)
             elif looked.rows:
@@ -239,7 +251,8 @@ class _Searcher:
     def _is_table(self, file: FileEntry) -> bool:
         if way_of(file.path):
             return True
-        self._others.setdefault(extension(file.path), set()).add(file.sha256)
+        others = self._other_tables if is_other_table(file.path) else self._others
+        others.setdefault(extension(file.path), set()).add(file.sha256)
         return False
 
     def _look_at(self, entry: VersionEntry, files: Sequence[FileEntry]) -> None:
@@ -254,15 +267,15 @@ class _Searcher:
                 try:
                     why = self._try(file, copy)
                 except AskOtherwise as error:  # of every other copy it would be the same
-                    self._otherwise.add((entry.dataset, file.sha256))
-                    self._failed[entry.dataset, file.sha256] = str(error)
+                    self._otherwise.add((entry.dataset, _key(file)))
+                    self._failed[entry.dataset, _key(file)] = str(error)
                     break
                 if why is None:
                     break
                 whys.append(why)
             else:
                 said = "; ".join(dict.fromkeys(whys)) or "it is on no store of this machine"
-                self._failed[entry.dataset, file.sha256] = said
+                self._failed[entry.dataset, _key(file)] = said
 
     def _try(self, file: FileEntry, copy: Copy) -> str | None:
         """Why the copy tells nothing; None if it told.
@@ -307,7 +320,7 @@ class _Searcher:
         return True
 
     def _take(self, file: FileEntry, looked: Looked, *, parts: bool) -> None:
-        self._known[file.sha256] = looked
+        self._known[_key(file)] = looked
         numbers = self._numbers
         numbers.in_parts += parts
         numbers.through += not parts
@@ -324,6 +337,14 @@ class _Damaged(Exception):
 
 def _is_registered(path: Path, file: FileEntry) -> bool:
     return hash_file(path)[2] == file.sha256
+
+
+def _key(file: FileEntry) -> _Key:
+    return file.sha256, extension(file.path)
+
+
+def _counts(found: Mapping[str, Collection[bytes]]) -> dict[str, int]:
+    return {kind: len(digests) for kind, digests in sorted(found.items())}
 
 
 def _label(entry: VersionEntry) -> str:

@@ -58,19 +58,33 @@ def recognise(index: Index, dataset: str, number: int | None = None, path: str |
     )
 
 
-def of_model(keep: Keep, record: ModelRecord) -> dict[str, list[SameBytes]]:
-    """By place, the registered files that have the bytes of what the record lists as undeclared."""
+def of_model(
+    keep: Keep, record: ModelRecord, *, fetch: bool = False
+) -> tuple[dict[str, list[SameBytes]], tuple[str, ...]]:
+    """By place, the registered files with the bytes of what the record lists as undeclared; and what is not known.
+
+    Args:
+        keep: The keep.
+        record: Of the model.
+        fetch: Get the file lists that are not here.
+    """
     if not any(one.get("sha256") for one in record.undeclared):
-        return {}
+        return {}, ()
 
-    def question(index: Index) -> list[SameBytes]:
+    def question(index: Index) -> tuple[list[SameBytes], NotSearched | None]:
         same_bytes.refresh(index.database)
-        return same_bytes.of_model(index.database, f"models/{record.model}/{record.version}.yaml")
+        path = f"models/{record.model}/{record.version}.yaml"
+        return same_bytes.of_model(index.database, path), not_searched(index)
 
+    every, lacking = ask(keep, question, fetch=fetch)
     found: dict[str, list[SameBytes]] = defaultdict(list)
-    for one in ask(keep, question):
+    for one in every:
         found[one.at].append(one)
-    return found
+    return found, _gap(lacking)
+
+
+def _gap(lacking: NotSearched | None) -> tuple[str, ...]:
+    return (f"whose bytes undeclared files have: not searched: {lacking}",) if lacking else ()
 
 
 def of_all(keep: Keep) -> tuple[list[SameBytes], list[str]]:
@@ -83,7 +97,8 @@ def of_all(keep: Keep) -> tuple[list[SameBytes], list[str]]:
 
     def question(index: Index) -> tuple[list[SameBytes], list[str]]:
         same_bytes.refresh(index.database)
-        return same_bytes.of_all(index.database), same_bytes.not_looked_at(index.database)
+        gaps = [*same_bytes.not_looked_at(index.database), *_gap(not_searched(index))]
+        return same_bytes.of_all(index.database), gaps
 
     return ask(keep, question)
 

@@ -72,6 +72,18 @@ class UsedBy:
     direct: tuple[Way, ...] = ()
     not_looked_at: tuple[str, ...] = ()
 
+    @property
+    def readers(self) -> tuple[ModelRecord, ...]:
+        """Those of ``records`` that are not known to have read nothing of it."""
+        return tuple(one for one in self.records if one.label not in self.unread)
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether no model is told of, and one may be missing: no "no"."""
+        same = self.undeclared
+        unsure = same.lacking or same.unlisted or self.broken or self.open or self.not_looked_at
+        return bool(unsure) and not self.readers and not self.through
+
 
 @dataclass(frozen=True, slots=True)
 class FileUsedBy:
@@ -123,6 +135,13 @@ class FileUsedBy:
     def broken(self) -> tuple[Broken, ...]:
         """Records that cannot be read, and might have told more."""
         return self.ways.broken
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether no model is told of that may have read it, and one may be missing: no "no"."""
+        unsure = self.unlisted or self.broken or self.open or self.not_looked_at or self.unread
+        told = self.through or any(one.verdict != "not read" for one in self.models)
+        return bool(unsure or self.not_searched) and not told
 
 
 def find_by_digest(keep: Keep, sha256: str) -> Found:
@@ -297,18 +316,18 @@ def file_of(keep: Keep, subject: str) -> tuple[str, str] | None:
         return None
     if not keep.versions(name) and not (at or keep.dataset_once_called(name)):
         return None
-    return reference, path.removeprefix("data/") if path.startswith("data/") else path
+    return reference, path
 
 
 def file_used_by(
-    keep: Keep, reference: str, path: str, *, fetch: bool = False, only: Collection[str] | None = None
+    keep: Keep, reference: str, asked: str, *, fetch: bool = False, only: Collection[str] | None = None
 ) -> FileUsedBy:
-    """Which models read the file ``path`` of a version, or of every version that has it, by every way.
+    """Which models read the file ``asked`` of a version, or of every version that has it, by every way.
 
     Args:
         keep: The keep.
         reference: ``orders@v3``, or ``orders``.
-        path: Below ``data/``.
+        asked: Its path below ``data/``, or with that before it.
         fetch: Get the file lists that are not here first.
         only: Of all versions that have it, these; files of the same bytes are then asked about one by one.
 
@@ -319,16 +338,16 @@ def file_used_by(
     version = found.version if "@" in reference else None
     number = version_number(version) if version else None
 
-    def question(index: Index) -> tuple[KnownFile, Gathered, Recognised]:
-        known = known_file(index, found.name, number, path)
+    def question(index: Index) -> tuple[str, KnownFile, Gathered, Recognised]:
+        path, known = _known(index, found.name, number, asked)
         same = recognise(index, found.name, number, path)
         if only is not None:
             same = replace(same, found=tuple(one for one in same.found if one.version in only))
         not_looked_at: dict[str, None] = {}
         wanted = _wanted(index, found.name, path, known, only, not_looked_at)
-        return known, gather(index, wanted, same.found, not_looked_at), same
+        return path, known, gather(index, wanted, same.found, not_looked_at), same
 
-    known, gathered, same = ask(keep, question, fetch=fetch)
+    path, known, gathered, same = ask(keep, question, fetch=fetch)
     if not known.having and not known.lacking and not known.unread:
         raise no_such_file(reference, path, known)
     return FileUsedBy(
@@ -342,6 +361,15 @@ def file_used_by(
         tuple(known.unread.values()),
         tuple(f"{one.label}:{one.paths[0]}" for one in gathered.wanted if one.like),
     )
+
+
+def _known(index: Index, dataset: str, number: int | None, asked: str) -> tuple[str, KnownFile]:
+    """The path that is meant, and what is known of it: ``data/`` before it is the folder of all data, or in it."""
+    known = known_file(index, dataset, number, asked)
+    if known.having or not asked.startswith("data/"):
+        return asked, known
+    below = asked.removeprefix("data/")
+    return below, known_file(index, dataset, number, below)
 
 
 def _wanted(

@@ -212,7 +212,7 @@ def test_nothing_found_is_3_and_an_unknown_column_11_with_the_near_one(filled):
     assert "not found anywhere" in done.out
     done = filled.calls.datakeep("audit", "mixed", "--where", "customer_id = -1", cwd=filled.keep, code=3)
     assert "not found in any table" in done.out
-    done = filled.calls.datakeep("audit", "orders", "--where", "Customer_ID = 4711", cwd=filled.keep, code=11)
+    done = filled.calls.datakeep("audit", "orders", "--where", "custmer_id = 4711", cwd=filled.keep, code=11)
     assert "did you mean 'customer_id'" in done.err
     done = filled.calls.datakeep("audit", "--where", "customer_id > 4711", cwd=filled.keep, code=2)
     assert "at character 13" in done.err

@@ -174,7 +174,8 @@ def test_where_lists_are_not_here_it_is_not_known(copied):
     """A clone that has none of the dataset's lists."""
     clone = copied.aiko.cwd / "clone"
     copied.aiko.run("git", "clone", "-q", copied.keep, clone)
-    ran = copied.aiko.datakeep("audit", "dataset:orders@v2", "--json", cwd=clone)
+    ran = copied.aiko.datakeep("audit", "dataset:orders@v2", "--json", cwd=clone, code=4)
+    assert ran.data["models"] == []
     assert ran.data["undeclared"]["not_searched"]
 
 

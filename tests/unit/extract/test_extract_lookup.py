@@ -6,6 +6,8 @@ import bz2
 import datetime as dt
 import gzip
 import json
+import lzma
+import unicodedata
 import uuid
 from decimal import Decimal
 
@@ -17,7 +19,7 @@ import pytest
 from datakeep.core.conditions import parse_condition
 from datakeep.core.errors import SourceMalformed
 from datakeep.extract.bloom import BloomFilter, xxh64
-from datakeep.extract.lookup import look_in_parts, look_through, way_of
+from datakeep.extract.lookup import is_other_table, look_in_parts, look_through, way_of
 from datakeep.extract.typed import CannotTell
 
 ROWS = 4000
@@ -144,8 +146,8 @@ def test_how_a_value_was_taken_is_said_without_it(parquet):
 
 
 def test_a_file_without_the_column_is_told_apart_from_one_without_the_value(parquet):
-    found = look(parquet, "I8 = 3 AND i8 = 3")
-    assert (found.rows, found.lacking) == (0, ("I8",))
+    found = look(parquet, "i9 = 3 AND i8 = 3")
+    assert (found.rows, found.lacking) == (0, ("i9",))
     assert "i8" in found.columns
     assert look(parquet, "i8 = 101").lacking == ()
 
@@ -398,5 +400,133 @@ def test_a_text_that_unpacks_without_end_is_refused_and_leaves_nothing(tmp_path)
 
 def test_how_a_file_is_looked_through_is_told_by_its_name():
     assert {way_of(name) for name in ("a.parquet", "b/c.PQ")} == {"parts"}
-    assert {way_of(name) for name in ("a.csv", "a.tsv.gz", "x.jsonl", "x.ndjson.zst")} == {"whole"}
-    assert {way_of(name) for name in ("a.parquet.gz", "a.xlsx", "a.json", "a", "a.csv.xz")} == {None}
+    names = ("a.csv", "a.tsv.gz", "x.jsonl", "x.ndjson.zst", "a.csv.xz", "a.json")
+    assert {way_of(name) for name in names} == {"whole"}
+    tables = ("a.parquet.gz", "a.xlsx", "a.csv.zip", "A.ORC", "a.xls.gz", "a.json.7z")
+    others = ("a", "a.txt", "a.png", "a.zip", "a.txt.gz", "csv.zip")
+    assert {way_of(name) for name in (*tables, *others)} == {None}
+    assert [name for name in (*tables, *others) if is_other_table(name)] == list(tables)
+
+
+def through(folder, name, data, condition):
+    (folder / name).write_bytes(data.encode() if isinstance(data, str) else data)
+    return look_through(name, folder / name, parse_condition(condition), folder)
+
+
+def test_moments_of_int96_are_found_in_any_year_and_to_the_nanosecond_in_those_that_have_them(tmp_path):
+    """Spark writes moments so, and 9999-12-31 for what has no end: Arrow's nanoseconds make another year of that."""
+    path = tmp_path / "t.parquet"
+    far = dt.datetime(9999, 12, 31)  # noqa: DTZ001  (of no zone)
+    table = pa.table({
+        "far": pa.array([far, moment(0), None], pa.timestamp("us")),
+        "near": pa.array([1, 2_000_000_001, None], pa.timestamp("ns")),
+        "n": [1, 2, 3],
+    })  # fmt: skip
+    pq.write_table(table, path, use_deprecated_int96_timestamps=True)
+    for condition, rows in (
+        ("far = '9999-12-31'", 1),
+        ("far = '2026-01-01'", 1),
+        ("far IN ('2026-01-01', '9999-12-31')", 2),
+        ("far = '9999-12-30'", 0),
+        ("far = '9999-12-31' AND n = 1", 1),
+        ("near = '1970-01-01T00:00:02.000000001'", 1),
+        ("near = '1970-01-01T00:00:02'", 0),
+    ):
+        assert look(path, condition).rows == rows, condition
+
+
+def test_numbers_of_half_precision_are_compared_and_none_is_infinite_because_it_is_too_large(tmp_path):
+    path = tmp_path / "t.parquet"
+    endless = [0.1, 2.0, float("inf")]
+    pq.write_table(pa.table({kind: pa.array(endless, getattr(pa, kind)()) for kind in FLOATS}), path)
+    for kind in FLOATS:
+        assert look(path, f"{kind} = 0.1").rows == look(path, f"{kind} = 2").rows == 1
+        assert look(path, f"{kind} IN (0.1, 2)").rows == 2
+        assert look(path, f"{kind} = 1e400").rows == 0
+
+
+FLOATS = ("float16", "float32", "float64")
+
+
+def test_what_may_lie_within_an_object_is_not_searched(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"user": [{"id": 5}], "plain": [1]}), path)
+    with pytest.raises(CannotTell, match=r"user\.id: the column user holds"):
+        look(path, "user.id = 5")
+    assert look(path, "plain.id = 5").lacking == ("plain.id",)
+    with pytest.raises(CannotTell, match=r"user\.id: user holds"):
+        through(tmp_path, "t.jsonl", '{"a": 1}\n{"user": {"id": 5}}\n', "user.id = 5")
+    assert through(tmp_path, "t.jsonl", '{"a": 1}\n{"user.id": 5}\n', "user.id = 5").rows == 1
+
+
+def test_a_column_with_other_capitals_is_meant_too_which_is_said(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"CUSTOMER_ID": [1, 2], "a": [1, 1], "A": [2, 2]}), path)
+    said = ("the column 'CUSTOMER_ID' was taken for customer_id",)
+    found = look(path, "customer_id = 1 AND a = 1")
+    assert (found.rows, found.remarks) == (1, said)
+    for name, data in (
+        ("t.csv", "x, CUSTOMER_ID\n0,1\n"),
+        ("t.jsonl", '{"x": 0}\n{"CUSTOMER_ID": 1}\n'),
+        ("t.json", '[{"x": 0}, {"CUSTOMER_ID": 1}]'),
+    ):
+        found = through(tmp_path, name, data, "customer_id = 1")
+        assert found.rows == 1, name
+        assert "CUSTOMER_ID' was taken for customer_id" in found.remarks[0]
+    with pytest.raises(CannotTell, match="more than one of its columns can be meant: B, b"):
+        through(tmp_path, "t.csv", "B,b\n1,2\n", '"B " = 1')
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_a_text_is_the_same_in_each_form_of_unicode(tmp_path, typed, written):
+    name, column = unicodedata.normalize(written, "José"), unicodedata.normalize(written, "größe")
+    condition = unicodedata.normalize(typed, "größe = 'José'")
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({column: [name, "x"]}), path, bloom_filter_options={column: {"ndv": 2}})
+    assert look(path, condition).rows == 1
+    assert through(tmp_path, "t.csv", f"{column}\n{name}\n", condition).rows == 1
+    lines = json.dumps({column: name}, ensure_ascii=False)
+    assert through(tmp_path, "t.jsonl", lines, condition).rows == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "separator"),
+    [
+        ('id,"grade (A; B; C; D)"', ","), ('"id","na;m;e"', ","), ('"id";"a,b,c"', ";"), ('"id","size 5"""', ","),
+        ('"id",";\n;""|;"', ","), ("id;name", ";"), ('id,5"', ","), ('5"\tid', "\t"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_quotation_marks_separates_no_columns(tmp_path, header, separator):
+    rows = f"4711{separator}4711\n"
+    assert through(tmp_path, "t.csv", f"{header}\n{rows}", "id = 4711").rows == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "rows"),
+    [
+        ('[{"id": 4711}, {"id": "4711"}, {"id": 1}]', 2),
+        ('{"rows": [{"id": 4711, "x": [1]}], "more": {"a": {"id": 4711.0}}}', 2),
+        ('{"id": 4711}\n{"id": 4711}\n', 2),
+        ('{\n "id": 4711\n}', 1),
+        ("[]", 0),
+    ],
+)
+def test_every_object_of_a_json_document_is_a_row(tmp_path, document, rows):
+    assert through(tmp_path, "t.json", document, "id = 4711").rows == rows
+
+
+def test_json_that_is_none_or_holds_lists_is_no_no(tmp_path):
+    with pytest.raises(SourceMalformed):
+        through(tmp_path, "t.json", '[{"id": 4711}', "id = 4711")
+    with pytest.raises(CannotTell, match="lists or objects"):
+        through(tmp_path, "t.json", '[{"id": [4711]}]', "id = 4711")
+    assert through(tmp_path, "t.json", '[{"x": 1}]', "id = 4711").lacking == ("id",)
+
+
+def test_xz_is_unpacked_and_one_that_was_cut_off_is_malformed(tmp_path):
+    packed = lzma.compress(b"id\n4711\n" * 100)
+    assert through(tmp_path, "t.csv.xz", packed, "id = 4711").rows == 100
+    for broken in (packed[:-9], b"no xz"):
+        with pytest.raises(SourceMalformed, match=r"t\.csv\.xz cannot be unpacked"):
+            through(tmp_path, "t.csv.xz", broken, "id = 4711")

@@ -218,3 +218,14 @@ def test_all_records_of_a_models_file_are_followed(ask):
     }
     ways, _ = ask(files, "raw", 1)
     assert ways["tuned@v1"] == ["raw@v1", "real@v1", "said@v1", "tuned@v1"]
+
+
+def test_what_is_outside_of_the_keep_does_not_crowd_out_a_gap_and_many_gaps_are_counted(ask, monkeypatch):
+    monkeypatch.setattr("datakeep.lineage.backwards._MAX_OPEN", 2)
+    files = {"register/raw/v1.yaml": entry("raw")}
+    files |= {f"models/a{at}/v1.yaml": model(f"a{at}", inputs=[], bases=["external:hub"]) for at in range(3)}
+    files |= {f"models/b{at}/v1.yaml": model(f"b{at}", inputs=[], bases=["gone@v1"]) for at in range(4)}
+    _, gaps = ask(files, "raw", 1)
+    assert len(gaps) == 3
+    assert gaps[0] == "model b0@v1 was made of the base model gone@v1, whose record is missing or broken"
+    assert gaps[2] == "2 more records of what models and datasets were made of, likewise"

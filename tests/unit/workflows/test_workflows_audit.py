@@ -9,7 +9,10 @@ import sys
 
 import pytest
 
+from datakeep.cli.audit import _answer as answer
+from datakeep.core.digests import path_list_id
 from datakeep.core.errors import UnknownName, UsageError
+from datakeep.exchange.page import page
 from datakeep.formats.model import ModelRecord
 from datakeep.store import hashing
 from datakeep.workflows.audit import audit
@@ -350,3 +353,167 @@ def test_an_audit_needs_no_arrow_and_one_process_of_git(bench, subject):
     assert "datakeep.formats.model" in loaded
     tops = {name.partition(".")[0] for name in loaded}
     assert tops & {"pyarrow", "numpy", "boto3", "obstore", "dvc", "cryptography"} == set()
+
+
+STRACE = {"origin": "run", "observed": {"by": "strace"}}
+
+
+def filled(bench, name, files, **facts):
+    """A dataset in git with ``files``, path to text."""
+    for path, text in files.items():
+        place = bench.folder / f"of-{name}" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return bench.register(name, "git", source=bench.folder / f"of-{name}", **facts)
+
+
+def test_that_it_was_only_given_is_no_answer_where_a_record_cannot_be_read(modelled):
+    """Exit code 4 and words that are no "no"; where all can be read, it is one."""
+    none = {"files_read": {"count": 0, "of": modelled.entry.files}}
+    modelled.record(given=none, **STRACE)
+    for subject in ("dataset:orders", "orders@v1:a.txt"):
+        assert not ask(modelled, subject).is_blind
+        assert answer(ask(modelled, subject), subject).code == 0
+    modelled.commit(**{"models/torn/v1.yaml": "format: ["})
+    for subject in ("dataset:orders", "orders@v1:a.txt"):
+        told = answer(ask(modelled, subject), subject)
+        assert told.code == 4
+        assert any("this is no 'no'" in line for line in told.lines)
+    modelled.record(model="read", **STRACE)
+    assert answer(ask(modelled, "dataset:orders"), "dataset:orders").code == 0
+
+
+def test_a_path_that_holds_what_ends_a_line_elsewhere_is_found_in_the_list_of_what_was_read(bench):
+    path = "two\u2028lines.csv"
+    bench.entry = filled(bench, "odd", {path: "id\n1\n", "b.csv": "id\n2\n"})
+    text = f"{path}\n"
+    read = {"count": 1, "of": 2, "list": path_list_id([path]), "kept": "read/odd-v1.txt"}
+    record(bench, given={"files_read": read}, **STRACE)
+    bench.commit(**{"models/churn/v1/read/odd-v1.txt": text})
+    found = ask(bench, f"odd:{path}")
+    assert [one.verdict for one in found.models] == ["read"]
+    assert behind_an_audit(bench.keep, found, now=bench.now) == ()
+
+
+def test_a_folder_of_the_data_may_be_called_data(bench):
+    bench.entry = filled(bench, "nested", {"data/x.csv": "id\n1\n", "x.csv": "id\n2\n", "y.csv": "id\n3\n"})
+    for asked, path in (
+        ("data/x.csv", "data/x.csv"),
+        ("data/data/x.csv", "data/x.csv"),
+        ("x.csv", "x.csv"),
+        ("data/y.csv", "y.csv"),
+    ):
+        assert ask(bench, f"nested:{asked}").path == path
+
+
+def test_of_the_very_many_files_with_the_same_bytes_those_that_nobody_looked_at_are_told(
+    bench, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("datakeep.workflows.registered_file._MAX_FILES", 1)
+    rows = "id,name\n" + "1,x\n" * 30
+    filled(bench, "first", {"a.csv": rows})
+    bench.entry = filled(bench, "second", {"b.csv": rows})
+    record(bench, given={"files_read": {"count": 1, "of": 1}}, **STRACE)
+    file = tmp_path / "x.csv"
+    file.write_text(rows)
+    found = ask(bench, file)
+    assert [one.dataset for one in found.files] == ["first"]
+    assert found.not_looked_at == ("the same bytes as second:b.csv",)
+    told = answer(found, str(file))
+    assert told.data["not_looked_at"] == ["the same bytes as second:b.csv"]
+    assert "  ? the same bytes as second:b.csv" in told.lines
+    graph = answer_of(bench.keep, found, "x.csv", now=bench.now)
+    assert "not looked at: the same bytes as second:b.csv" in graph.unknown
+
+
+def test_a_circle_of_base_models_is_called_one(modelled):
+    modelled.record(model="resnet", data=b"base", base_models=["churn@v2"])
+    modelled.record(version="v2", data=b"v2", base_models=["resnet@v1"])
+    (base,) = ask(modelled, "churn@v2").made_of.base_models
+    assert "what the base model churn@v2 was made of: the records lead back to it" in base.unknown
+
+
+def test_whose_bytes_undeclared_files_have_is_not_known_without_the_lists_of_files(bench):
+    rows = "id,name\n" + "1,x\n" * 30
+    filled(bench, "personal", {"a.csv": rows})
+    bench.entry = filled(bench, "other", {"b.csv": "id\n1\n"})
+    digest = hashlib.sha256(rows.encode()).hexdigest()
+    copy = {"path": "/tmp/copy.csv", "sha256": digest, "size_bytes": len(rows)}
+    record(bench, undeclared=[copy], undeclared_count=1, **STRACE)
+    assert ask(bench, "model:churn").made_of.same == (("/tmp/copy.csv", "personal@v1:a.csv"),)
+    assert audit_policy(bench.keep, now=bench.now).not_looked_at == ()
+    shutil.rmtree(bench.keep.cache("datasets"))
+    for index in bench.keep.cache("x").parent.glob("index-*"):
+        index.unlink()
+    keep = bench.reopen()
+    made = audit(keep, "model:churn", now=bench.now).made_of
+    said = (
+        "whose bytes undeclared files have: not searched: the file lists of 2 versions, not on this machine: "
+    )
+    assert said + "other@v1, personal@v1" in made.unknown
+    assert any(one.startswith(said) for one in audit_policy(keep, now=bench.now).not_looked_at)
+    made = audit(keep, "model:churn", now=bench.now, fetch=True).made_of
+    assert made.same == (("/tmp/copy.csv", "personal@v1:a.csv"),)
+
+
+def test_what_a_later_version_of_the_same_bytes_states_counts_though_a_newer_one_has_others(bench):
+    bench.entry = filled(bench, "orders", {"a.csv": "id\n1\n"})
+    record(bench, given={"files_read": {"count": 1, "of": 1}}, **STRACE)
+    kinds = lambda: {one.kind for one in audit_policy(bench.keep, now=bench.now).complaints}  # noqa: E731
+    assert "privacy" in kinds()
+    bench.update(privacy__personal="no")
+    assert "privacy" not in kinds()
+    (bench.folder / "of-orders/a.csv").write_text("id\n2\n")
+    bench.update(source=bench.folder / "of-orders")
+    assert "privacy" not in kinds()
+    bench.update(privacy__retention_until="2020-01-01")
+    assert "expired" not in kinds()  # of other bytes than the model read
+
+
+def test_the_page_of_a_file_does_not_say_of_one_that_was_given_the_data_that_it_read_it(bench):
+    bench.entry = filled(bench, "orders", {"a.csv": "id\n1\n", "b.csv": "id\n2\n"})
+    record(bench, model="given", given={"files_read": {"count": 0, "of": 2}}, **STRACE)
+    record(bench, model="whole", given={"files_read": {"count": 2, "of": 2}}, **STRACE)
+    for subject in ("orders@v1:a.csv", "dataset:orders"):
+        graph = answer_of(bench.keep, ask(bench, subject), subject, now=bench.now)
+        assert {edge.target: edge.is_unread for edge in graph.edges} == {
+            "model:given@v1": True, "model:whole@v1": False,
+        }  # fmt: skip
+        shown = page(graph)
+        assert "given to the training, which read nothing of it, observed" in shown
+        assert shown.count("read by the training, observed") == 1
+
+
+def test_what_was_derived_from_data_with_the_same_files_is_told_of_the_dataset_as_of_the_file(bench):
+    rows = "id,name\n" + "5,Aiko\n" * 20
+    filled(bench, "pii", {"p.csv": rows})
+    filled(bench, "mix", {"q.csv": rows, "o.csv": "id\n" + "9\n" * 60})
+    made = {"source__kind": "derived", "source__origin": None, "source__command": "make"}
+    bench.entry = filled(bench, "feats", {"f.csv": "id\n" + "7\n" * 60}, **made, source__parents=["mix@v1"])
+    record(bench, given={"files_read": {"count": 1, "of": 1}}, **STRACE)
+    for subject in ("dataset:pii", "pii@v1"):
+        found = ask(bench, subject)
+        way = "pii@v1 → mix@v1 (has files of the same bytes) → feats@v1"
+        assert [str(one) for one in found.derived] == [way]
+        assert [str(one) for one in found.through] == [f"{way} → churn@v1"]
+    assert [str(one.end) for one in ask(bench, "pii:p.csv").through] == ["churn@v1"]
+    assert ask(bench, "dataset:feats").derived == ()
+
+
+def test_the_same_commit_is_the_same_code_from_wherever_it_was_cloned(modelled):
+    for model, url, commit in (
+        ("ssh", "ssh://git/code", "4f"),
+        ("https", "https://git/code", "4f"),
+        ("later", "https://git/code", "5a"),
+    ):
+        modelled.record(model=model, code={"url": url, "commit": commit * 20})
+    assert audit_diff(modelled.keep, "ssh", "https").causes == ()
+    assert audit_diff(modelled.keep, "https", "later").causes == ("code",)
+
+
+def test_several_versions_of_the_same_bytes_are_the_same_data(modelled):
+    given = {name: getattr(modelled.entry, name) for name in ("dataset", "commit", "content")}
+    other = given | {"content": f"sha256:{'0' * 64}", "how": "observed", "version": "v9"}
+    for model, version in (("one", "v1"), ("two", "v2")):
+        modelled.record(model=model, inputs=[given | {"how": "observed", "version": version}, other])
+    assert audit_diff(modelled.keep, "one", "two").causes == ()

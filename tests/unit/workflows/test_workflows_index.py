@@ -167,6 +167,10 @@ def test_a_hundred_broken_files_take_nothing_away_and_are_named(large):
     found = whatis(large, f"{7:064x}")
     assert [one.name for one in found.meanings] == ["m7"]
     assert len(found.broken) == 100
+    entries = [path for path, _ in found.broken if path.startswith("register/")]
+    of_files = find(large, ["no-such.csv"], kind="file").broken  # whose lists of files nobody knows
+    assert entries
+    assert [path for path, _ in of_files] == entries
     assert find(large, ["m42"]).found[0].name == "m42"
     used = audit(large, "dataset:orders", now=None)
     assert isinstance(used, UsedBy)
