@@ -58,6 +58,19 @@ def _hidden(*names: str) -> Iterator[None]:
         sys.meta_path.remove(hidden)
 
 
+@contextmanager
+def _said(name: str, value: str) -> Iterator[None]:
+    """For the length of a ``with`` block the environment has this value, unless somebody has said another."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
 def _give_back_large_blocks() -> None:
     """From here on glibc maps each large block by itself, and unmaps it when it is freed.
 
@@ -82,22 +95,17 @@ def lean_arrow(*, arrays: bool = True) -> None:
       of the time that those take to load (15 ms).
     - numpy itself, 80 ms, which Arrow loads where it is installed, and needs to hand columns to it alone: not where
       ``arrays`` is False. In that process Arrow can then never do it.
-    - Arrow takes memory as Python and the drivers do, and gives it back to them: 20 to 30 MB less at the peak of a
-      register, and of what DuckDB gives, than with a pool of its own; 40 MB more at PostgreSQL's, which is lower.
-      What is large is given back whole, so that the peak of ten million rows is that of one.
+    - Arrow takes memory as Python and the drivers do, and gives it back to them, in every part of it: what encodes
+      Parquet asks nobody but the environment, and only once, and would keep 60 MB apart. What is large is given back
+      whole.
     """
-    stated = os.environ.get(_THREADS)
-    os.environ.setdefault(_THREADS, "1")
+    is_ours = _POOL not in os.environ
     unwanted = () if arrays else ("numpy",)
-    try:
-        with _hidden("cloudpickle", *unwanted):
-            import pyarrow as pa
-    finally:
-        if stated is None:
-            del os.environ[_THREADS]
+    with _hidden("cloudpickle", *unwanted), _said(_THREADS, "1"), _said(_POOL, "system"):
+        import pyarrow as pa
     sys.modules.setdefault(_DOCUMENTATION, _Undocumented(_DOCUMENTATION))
-    if _POOL not in os.environ:
-        pa.set_memory_pool(pa.system_memory_pool())
+    if is_ours:
+        pa.set_memory_pool(pa.system_memory_pool())  # where Arrow was loaded before
         _give_back_large_blocks()
     with _hidden("pandas", "pyarrow._s3fs", *unwanted):
         pa.array([0])
