@@ -97,6 +97,28 @@ def test_nothing_that_encodes_parquet_keeps_memory_apart_and_no_program_is_told_
     assert told == "False"
 
 
+LATER = """
+import sys
+from datakeep.cli.lean import lean_arrow
+lean_arrow()
+import inspect, ssl, numpy as np, pyarrow as pa, pyarrow.compute as pc
+print("numpy.linalg" in sys.modules, inspect.signature(len), ssl.create_default_context().check_hostname)
+print(np.roots([1, -3, 2]).tolist(), np.linalg.inv(np.eye(1)).tolist(), (np.matrix([[2]]) ** 2).tolist())
+print(pc.round(pa.array([1.256]), ndigits=2)[0], pc.round(pa.array([1.256]), 1)[0], np.linalg.__name__)
+try:
+    pc.round(pa.array([1.2]), digits=2)
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_what_was_left_out_is_there_when_it_is_asked_for() -> None:
+    assert _said(LATER)[:14] == [
+        "False", "(obj,", "/)", "True", "[2.0,", "1.0]", "[[1.0]]", "[[4]]", "1.26", "1.3", "numpy.linalg",
+        "__init__()", "got", "an",
+    ]  # fmt: skip
+
+
 def test_arrow_would_load_it() -> None:
     """Once it does not, the detour is not needed any more."""
     assert "pandas" in _said(WITHOUT)
