@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 import sys
 from contextlib import contextmanager, suppress
-from types import ModuleType
-from typing import TYPE_CHECKING
+from functools import partial
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from importlib.machinery import ModuleSpec
 
 
 _DOCUMENTATION = "pyarrow.vendored.docscrape"
+#: Modules of numpy that only put documentation on what is there.
+_NUMPY_DOCUMENTATION = ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars")
 _THREADS, _POOL = "OPENBLAS_NUM_THREADS", "ARROW_DEFAULT_MEMORY_POOL"
 #: Of glibc's malloc.h.
 _M_MMAP_THRESHOLD = -3
@@ -47,6 +52,57 @@ class _Undocumented(ModuleType):
         return {"Parameters": ()}
 
 
+class _Later(ModuleType):
+    """In the place of a module of which another takes functions when it loads: each loads it when it is called."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """A function of the module."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return partial(_called, self.__name__, name)
+
+
+def _called(module: str, name: str, /, *arguments: Any, **named: Any) -> Any:
+    """What the function ``name`` of ``module`` gives, which is loaded for it."""
+    return getattr(import_module(module), name)(*arguments, **named)
+
+
+class _NoPaths(ModuleType):
+    """In the place of ssl while Arrow asks it where certificates lie, for servers that we do not reach through it."""
+
+    @staticmethod
+    def get_default_verify_paths() -> SimpleNamespace:
+        """None."""
+        return SimpleNamespace(cafile=None, capath=None)
+
+
+@contextmanager
+def _in_place(*modules: ModuleType) -> Iterator[None]:
+    """Who imports one of these names within a ``with`` block gets this module, unless the real one is there."""
+    mine = [one for one in modules if sys.modules.setdefault(one.__name__, one) is one]
+    try:
+        yield
+    finally:
+        for one in mine:
+            del sys.modules[one.__name__]
+
+
+@contextmanager
+def _unsigned() -> Iterator[None]:
+    """Arrow finds no signature to write for its functions, which would be looked at by nobody, and cost 10 ms."""
+    changed: dict[str, Callable[[Any], Any]] = {
+        "signature": lambda _: SimpleNamespace(parameters={}), "Signature": lambda _: None, "cleandoc": str,
+    }  # fmt: skip
+    kept = {name: getattr(inspect, name) for name in changed}
+    try:
+        for name, one in changed.items():
+            setattr(inspect, name, one)
+        yield
+    finally:
+        for name, one in kept.items():
+            setattr(inspect, name, one)
+
+
 @contextmanager
 def _hidden(*names: str) -> Iterator[None]:
     """Nobody has the modules of these names for the length of a ``with`` block."""
@@ -56,6 +112,19 @@ def _hidden(*names: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(hidden)
+
+
+@contextmanager
+def _said(name: str, value: str) -> Iterator[None]:
+    """For the length of a ``with`` block the environment has this value, unless somebody has said another."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _give_back_large_blocks() -> None:
@@ -76,33 +145,31 @@ def lean_arrow(*, arrays: bool = True) -> None:
       later has it.
     - Arrow's client of S3, which its Parquet module loads whether or not it is used: 30 ms. We have our own.
     - numpy's linear algebra starts a thread for each processor, which takes as much time as numpy's own loading; no
-      command multiplies matrices. The variable that says so is gone again before any other program is started.
+      command multiplies matrices. The variable that says so is gone again before any other program is started. Who
+      asks for it later has it; so is ssl, of which Arrow only wants to know where certificates lie.
     - A library that sends functions to other processes, which Arrow loads where it is installed: 6 ms.
-    - What takes the documentation of Arrow's functions apart, to write that of others, which no command shows: half
-      of the time that those take to load (15 ms).
+    - What takes the documentation of Arrow's functions apart, to write that of others, and their signatures, which no
+      command shows: most of the time that those take to load. Nor the documentation of numpy's.
     - numpy itself, 80 ms, which Arrow loads where it is installed, and needs to hand columns to it alone: not where
       ``arrays`` is False. In that process Arrow can then never do it.
-    - Arrow takes memory as Python and the drivers do, and gives it back to them: 20 to 30 MB less at the peak of a
-      register, and of what DuckDB gives, than with a pool of its own; 40 MB more at PostgreSQL's, which is lower.
-      What is large is given back whole, so that the peak of ten million rows is that of one.
+    - Arrow takes memory as Python and the drivers do, and gives it back to them, in every part of it: what encodes
+      Parquet asks nobody but the environment, and only once, and would keep 60 MB apart. What is large is given back
+      whole.
     """
-    stated = os.environ.get(_THREADS)
-    os.environ.setdefault(_THREADS, "1")
+    is_ours = _POOL not in os.environ
     unwanted = () if arrays else ("numpy",)
-    try:
-        with _hidden("cloudpickle", *unwanted):
-            import pyarrow as pa
-    finally:
-        if stated is None:
-            del os.environ[_THREADS]
+    numpy = (_Later("numpy.linalg"), *map(ModuleType, _NUMPY_DOCUMENTATION))
+    with _hidden("cloudpickle", *unwanted), _said(_THREADS, "1"), _said(_POOL, "system"), _in_place(*numpy):
+        import pyarrow as pa
     sys.modules.setdefault(_DOCUMENTATION, _Undocumented(_DOCUMENTATION))
-    if _POOL not in os.environ:
-        pa.set_memory_pool(pa.system_memory_pool())
+    if is_ours:
+        pa.set_memory_pool(pa.system_memory_pool())  # where Arrow was loaded before
         _give_back_large_blocks()
-    with _hidden("pandas", "pyarrow._s3fs", *unwanted):
+    with _hidden("pandas", "pyarrow._s3fs", *unwanted), _in_place(_NoPaths("ssl")):
         pa.array([0])
         import pyarrow.fs  # what it cannot have now, it goes without
+    with _hidden(*unwanted), _unsigned():
+        import pyarrow.compute
 
         if not arrays:
-            import pyarrow.compute
             import pyarrow.parquet  # noqa: F401

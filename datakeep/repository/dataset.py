@@ -100,11 +100,16 @@ class DatasetRepository(DatasetCache):
 
     def tag(
         self, version: str, commit: str, message: str, identity: Identity, *, when: datetime | None = None
-    ) -> None:
-        """``commit`` is ready to be published as ``version``, with an annotated tag; nobody sees it yet."""
+    ) -> str:
+        """``commit`` is ready to be published as ``version``, with an annotated tag; nobody sees it yet.
+
+        Returns:
+            The tag's object.
+        """
         with self._alone():
             tag = self._make_tag(version, commit, message, identity, when or datetime.now(UTC).astimezone())
             self._git.run("update-ref", f"{PENDING}{version}", tag)
+            return tag
 
     def _make_tag(self, version: str, commit: str, message: str, identity: Identity, when: datetime) -> str:
         body = (
@@ -113,8 +118,14 @@ class DatasetRepository(DatasetCache):
         )
         return self._git.text("mktag", stdin=body.encode("utf-8"))
 
-    def publish(self, version: str) -> Literal["done", "already there"]:
+    def publish(
+        self, version: str, *, made: tuple[str, str] | None = None
+    ) -> Literal["done", "already there"]:
         """The vault has ``version`` and its commit as the newest, both or neither.
+
+        Args:
+            version: It was prepared by :meth:`tag`.
+            made: The tag and commit that were prepared a moment ago; without, they are looked up.
 
         Returns:
             ``already there`` if the vault had this version with this very commit.
@@ -125,7 +136,7 @@ class DatasetRepository(DatasetCache):
         """
         with self._alone():
             pending = f"{PENDING}{version}"
-            tag, commit = resolve_all(self._git, [pending, f"{pending}^{{commit}}"])
+            tag, commit = made or resolve_all(self._git, [pending, f"{pending}^{{commit}}"])
             if tag is None or commit is None:
                 return self._published_before(version, None)
             verdict = push(self._git, self.url, [f"{commit}:{HEAD}", f"{tag}:refs/tags/{version}"])

@@ -74,13 +74,16 @@ class DatasetCache:
     Args:
         cache: A folder for the bare repository; made, repaired and re-made as needed.
         url: The repository in the vault.
+
+    Attributes:
+        is_new: The vault's repository was made a moment ago, so that it need not be asked for versions.
     """
 
     def __init__(self, cache: Path, url: str) -> None:
         self.cache = cache
         self.url = check_url(url)
         self._git = GitRunner(cache, settings=("fetch.fsckObjects=true",))
-        self._has_fetched = False
+        self.is_new = self._has_fetched = False
         #: Small files that were read, or None where there is none: a commit never changes.
         self._read: dict[tuple[str, str], bytes | None] = {}
 
@@ -114,7 +117,7 @@ class DatasetCache:
                 raise git_fault(
                     finished.stderr, doing=f"cannot fetch from {strip_url(self.url)}", url=self.url
                 )
-        self._has_fetched = True
+        self.is_new, self._has_fetched = False, True
         refs = {f"refs/{name}": commit for name, commit in self._refs("refs/").items()}
         self._forget_published(refs)
         names = "".join(f"{commit}^{{tree}}\n" for commit in {*refs.values()})
@@ -167,6 +170,8 @@ class DatasetCache:
 
     def has_version(self, version: str) -> bool:
         """Whether the vault has ``version``: as of the last fetch of this object, or else as of now, by a fetch."""
+        if self.is_new:
+            return False
         if not self._has_fetched and version in self.remote_tags():
             self.fetch()
         return version in self.tags() if self._has_fetched else False

@@ -338,7 +338,7 @@ class KeepRepository:
         return self._is_at_origin(commit)
 
     def _is_at_origin(self, commit: str) -> bool:
-        return commit == resolve(self._git, ORIGIN_MAIN)
+        return commit == position(self.root, ORIGIN_MAIN)
 
     def _fetch(self, meanwhile: Callable[[], object] | None = None) -> None:
         url = self.url
@@ -380,8 +380,13 @@ class KeepRepository:
             self._git, base, plan,
             message=message, identity=identity, when=when, git_folder=self._git_folder,
         )  # fmt: skip
-        trees = resolve_all(self._git, [f"{one}^{{tree}}" for one in (commit, base) if one])
-        return base if base and trees[0] == trees[1] else commit
+        return base if base and self._has_same_files(commit, base) else commit
+
+    def _has_same_files(self, commit: str, base: str) -> bool:
+        names = [f"{one}^{{tree}}" for one in (commit, base)]
+        read = [self._reader.read(name) for name in names]
+        trees = resolve_all(self._git, names) if None in read else read
+        return trees[0] == trees[1]
 
     def _is_ancestor(self, older: str, newer: str) -> bool:
         return is_ancestor(self._git, older, newer)

@@ -19,7 +19,7 @@ _END_S = 5
 #: Folders that are remembered; a question reads a few dozen.
 _MAX_FOLDERS = 1000
 #: A path that git takes as it stands.
-_IS_PLAIN = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*(?:/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)*/?")
+_IS_PLAIN = re.compile(r"\.?[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*(?:/\.?[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)*/?")
 
 
 class Entry(NamedTuple):
@@ -121,6 +121,13 @@ class ObjectReader:
                 return None
             found = Entry(below[0], below[1].hex())
         return found
+
+    def has_few(self, tree: str, most: int, *, id_bytes: int) -> bool:
+        """Whether the folder is known to have at most so many entries."""
+        try:
+            return len(self._folder(tree, id_bytes=id_bytes)) <= most
+        except Doubt:
+            return False
 
     def _folder(self, tree: str, *, id_bytes: int) -> dict[bytes, tuple[bytes, bytes]]:
         """Name to mode and object of each entry, as they stand there: of ten thousand a few are looked at."""

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
-from datakeep.lineage import schema, wanting
-from datakeep.lineage.index import Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from datakeep.lineage.index import Index
     from datakeep.workflows.keep import Keep
 
 #: Reading so many files takes long enough to say so.
@@ -57,6 +56,10 @@ def ask(
         fetch: Get the inventories and SQL that are not here.
         files: Whether inventories and SQL matter; without, only the register is looked at.
     """
+    from datakeep.lineage import (
+        schema,
+    )  # late, as all of the index: registering loads this module, and may ask nothing
+
     try:
         return _asked(keep, question, fetch=fetch, files=files)
     except sqlite3.DatabaseError as error:
@@ -79,10 +82,14 @@ def _asked(keep: Keep, question: Callable[[Index], _Answer], *, fetch: bool, fil
 
 
 def _path(keep: Keep) -> Path:
+    from datakeep.lineage import schema
+
     return keep.cache(f"index-{schema.FORMAT}.sqlite")
 
 
 def _open(keep: Keep) -> Index:
+    from datakeep.lineage.index import Index
+
     def starting(count: int) -> None:
         if count >= _WORTH_SAYING:
             keep.progress.stage(f"indexing {counted(count, 'file')} of the keep")
@@ -108,6 +115,8 @@ def not_searched(
         dataset: Only those of one dataset.
         number: Only this version of it.
     """
+    from datakeep.lineage import wanting
+
     count = wanting.count(index.database, what.lower(), dataset, number)
     if not count:
         return None

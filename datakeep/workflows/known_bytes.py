@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from datakeep.core.errors import DatakeepError
 from datakeep.core.personal import PERSONAL
 from datakeep.formats.version import VersionEntry
-from datakeep.lineage import hashes
 from datakeep.lineage.evidence import FEW_BYTES, Means, means
 from datakeep.workflows.extraction_record import files_read
 from datakeep.workflows.facts import get
@@ -73,6 +72,8 @@ def _digests(inventory: Inventory) -> set[str]:
 
 def _versions_with(index: Index, digests: Iterable[str]) -> set[tuple[str, int]]:
     """Every version with a file of one of these digests."""
+    from datakeep.lineage import hashes  # late: registering loads this module, and may ask nothing
+
     inventories = {place[0] for _, place in hashes.find_many(index.database, "sha256", digests)}
     return {one for number in inventories for one in hashes.versions_of(index.database, number)}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.formats.version import LeftBy
-from datakeep.lineage import hashes, records
+from datakeep.lineage import records
 from datakeep.workflows.index import ask
 from datakeep.workflows.parents import stated_parents
 
@@ -86,6 +86,8 @@ def registered_s(index: Index, digests: Collection[str]) -> dict[str, float]:
         "SELECT min(coalesce(v.registered_s, 0)) FROM inventory i JOIN version v ON v.inventory = i.digest "
         "WHERE i.number = ?"
     )
+    from datakeep.lineage import hashes  # late: registering loads this module, and may ask nothing
+
     known: dict[int, float | None] = {}
     found: dict[str, float] = {}
     for sha256, (inventory, _) in hashes.find_many(index.database, "sha256", digests):

@@ -14,7 +14,6 @@ from datakeep.core.errors import DamagedBytes, InvalidFile
 from datakeep.formats.version import VersionEntry
 from datakeep.lineage import records
 from datakeep.workflows.index import ask
-from datakeep.workflows.used_by import broken_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,5 +102,8 @@ def _indexed(keep: Keep, paths: Sequence[str]) -> dict[str, VersionEntry | Datak
 
 def unreadable_records(keep: Keep) -> tuple[Broken, ...]:
     """The model records that cannot be read."""
-    many = len(keep.tree.list(records.FOLDER)) >= MANY
-    return broken_records(keep) if many else records.all_records(keep.tree).broken
+    if len(keep.tree.list(records.FOLDER)) < MANY:
+        return records.all_records(keep.tree).broken
+    from datakeep.workflows.used_by import broken_records  # late: all of the audit comes with it
+
+    return broken_records(keep)

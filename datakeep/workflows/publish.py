@@ -16,6 +16,7 @@ from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.version import VersionEntry
 from datakeep.repository import submodules, vault
+from datakeep.repository.dataset import TagInfo
 from datakeep.repository.keep import Change
 from datakeep.workflows.bundles import is_bundled, put_bundle
 from datakeep.workflows.left_by import left_by
@@ -26,7 +27,6 @@ from datakeep.workflows.takers import require_same_stores, say_what_lacks, taker
 
 if TYPE_CHECKING:
     from datakeep.formats.inventory import Inventory
-    from datakeep.repository.dataset import TagInfo
     from datakeep.repository.keep_tree import KeepTree
 
 #: Longer than any run needs from its push to its register entry.
@@ -93,9 +93,10 @@ class Publisher(Preparer):
         """
         draft, repository = prepared.draft, prepared.repository
         if not repository.has_version(draft.version):
-            repository.tag(draft.version, prepared.commit, draft.message, self.who)
+            tag = repository.tag(draft.version, prepared.commit, draft.message, self.who)
             try:
-                repository.publish(draft.version)
+                if repository.publish(draft.version, made=(tag, prepared.commit)) == "done":
+                    return TagInfo(prepared.commit, self.who.email, self.now, draft.message), True
             except Conflict:
                 if draft.version not in repository.tags():
                     raise
@@ -207,6 +208,7 @@ class Publisher(Preparer):
             DatakeepError: As :meth:`prepare` and :meth:`publish`.
         """
         made = self.make_repository(draft.name)
+        self.keep.dataset_repository(draft.name).is_new = made
         try:
             prepared = self.prepare(draft)
         except (DatakeepError, KeyboardInterrupt):

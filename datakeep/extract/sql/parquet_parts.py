@@ -94,18 +94,23 @@ def write_parts(
         SourceFault: The folder fails in another way.
         DatakeepError: What reading the rows raises, as it is.
     """
+    import pyarrow as pa
+
     if any(folder.glob(f"{name}-*.parquet")):
         raise AlreadyExists(
             f"{folder} has files of the name {name} already", next_step="choose an empty folder"
         )
     bloom = bloom_columns([field.name for field in result.schema if _can_bloom(field.type)], keys)
     progress.stage("extracting rows", unit="rows")
+    # Between row groups: what was freed lies in pieces, which would be more with every group.
+    give_back = pa.default_memory_pool().release_unused
     writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
     writing = Behind(writer.write)
     profiling = Behind(_counted(counting, result.schema)) if counting else None
     try:
         for group in _groups(_told(result, progress, watch), result.schema, row_group_rows):
             writing.settle()
+            give_back()
             if profiling:
                 profiling.put((group, writer.is_between))
             writing.put(group)

@@ -77,6 +77,48 @@ def test_arrow_has_no_memory_apart_unless_somebody_says_so() -> None:
     assert _said(program, env | {name: "mimalloc"}) == ["mimalloc"]
 
 
+WRITTEN = """
+import io, os
+from datakeep.cli.lean import lean_arrow
+lean_arrow()
+import pyarrow as pa, pyarrow.parquet as pq
+pq.write_table(pa.table({"a": [str(number) for number in range(100_000)]}), io.BytesIO(), compression="zstd")
+print([pool.max_memory() for name in pa.supported_memory_backends() if name != "system"
+       for pool in [getattr(pa, f"{name}_memory_pool")()]], "ARROW_DEFAULT_MEMORY_POOL" in os.environ)
+"""
+
+
+def test_nothing_that_encodes_parquet_keeps_memory_apart_and_no_program_is_told_so() -> None:
+    name = "ARROW_DEFAULT_MEMORY_POOL"
+    env = {key: value for key, value in os.environ.items() if key != name}
+    *others, told = _said(WRITTEN, env)
+    assert others
+    assert {one.strip("[],") for one in others} == {"0"}
+    assert told == "False"
+
+
+LATER = """
+import sys
+from datakeep.cli.lean import lean_arrow
+lean_arrow()
+import inspect, ssl, numpy as np, pyarrow as pa, pyarrow.compute as pc
+print("numpy.linalg" in sys.modules, inspect.signature(len), ssl.create_default_context().check_hostname)
+print(np.roots([1, -3, 2]).tolist(), np.linalg.inv(np.eye(1)).tolist(), (np.matrix([[2]]) ** 2).tolist())
+print(pc.round(pa.array([1.256]), ndigits=2)[0], pc.round(pa.array([1.256]), 1)[0], np.linalg.__name__)
+try:
+    pc.round(pa.array([1.2]), digits=2)
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_what_was_left_out_is_there_when_it_is_asked_for() -> None:
+    assert _said(LATER)[:14] == [
+        "False", "(obj,", "/)", "True", "[2.0,", "1.0]", "[[1.0]]", "[[4]]", "1.26", "1.3", "numpy.linalg",
+        "__init__()", "got", "an",
+    ]  # fmt: skip
+
+
 def test_arrow_would_load_it() -> None:
     """Once it does not, the detour is not needed any more."""
     assert "pandas" in _said(WITHOUT)

@@ -196,3 +196,20 @@ def test_a_folder_that_is_gone_is_no_other_folder(clone):
     with pytest.raises(Exception, match="clone"):
         reader.read("HEAD")
     assert subprocess.run(["git", "-C", clone, "status"], capture_output=True, check=False).returncode == 128
+
+
+def test_a_whole_register_a_pin_and_a_hidden_file_are_what_git_tells_without_another_process(
+    clone, git, monkeypatch
+):
+    (clone / ".gitmodules").write_text("[x]\n")
+    git("-C", clone, "add", ".gitmodules")
+    git("-C", clone, "commit", "-q", "-m", "y")
+    commit = refs.position(clone, "HEAD")
+    expected = [entry.path for entry in walk_tree(GitRunner(clone), commit, "register/")]
+    files = KeepTree(GitRunner(clone), commit)
+    assert files.read(".gitmodules") == b"[x]\n"  # starts the one process
+    monkeypatch.setattr(GitRunner, "_start", None)  # whoever starts one fails
+    assert files.list("register/") == expected
+    assert files.list("models/") == []
+    assert files.gitlink("register/orders/pinned") == "4f" * 20
+    assert files.gitlink("register/orders/v1.yaml") is files.gitlink("datasets/none") is None
