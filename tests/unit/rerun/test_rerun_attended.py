@@ -170,7 +170,7 @@ def test_ctrl_c_ends_the_wait_for_who_does_not_read(tmp_path: Path) -> None:
     other = _when_gone(tmp_path / "id", lambda: os.kill(os.getpid(), signal.SIGINT))
     ended = _run(_MUCH % str(tmp_path / "id"), sink, attended.Lines())
     other.join()
-    assert (ended.exit_code, ended.interrupted) == (0, True)
+    assert (ended.exit_code, ended.interrupted) == (0, False)  # the training itself had ended
     os.close(source)
     os.close(sink)
 
