@@ -213,3 +213,29 @@ def test_a_whole_register_a_pin_and_a_hidden_file_are_what_git_tells_without_ano
     assert files.list("models/") == []
     assert files.gitlink("register/orders/pinned") == "4f" * 20
     assert files.gitlink("register/orders/v1.yaml") is files.gitlink("datasets/none") is None
+
+
+def test_many_files_are_asked_for_by_their_ids_and_are_what_git_has_at_their_paths(clone, git, monkeypatch):
+    for number in range(300):
+        (clone / f"register/d{number}.yaml").write_text(str(number % 7))
+    git("-C", clone, "add", ".")
+    git("-C", clone, "commit", "-q", "-m", "y")
+    asked = []
+    run = GitRunner.run
+
+    def noting(self, *argv, **more):
+        asked.extend([more["stdin"]] if argv[0] == "cat-file" else [])
+        return run(self, *argv, **more)
+
+    monkeypatch.setattr(GitRunner, "run", noting)
+    files = KeepTree(GitRunner(clone), refs.position(clone, "HEAD"))
+    wanted = {f"register/d{number}.yaml": str(number % 7).encode() for number in range(300)}
+    assert files.read_many([*wanted, "register/none.yaml", "none/d1.yaml"]) == wanted
+    assert len(asked) == 1
+    assert b":" not in asked[0]  # the path of each would be looked for in the whole folder
+    assert asked[0].count(b"\n") == 7
+    assert files.read_many([*wanted, "register/orders", "x\ty"]) == wanted | {"x\ty": b"x\ty"}
+    blob = resolve(GitRunner(clone), f"{files.commit}:register/d3.yaml")
+    (clone / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(GitFault, match="missing"):
+        files.read_many(wanted)
