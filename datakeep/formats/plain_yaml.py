@@ -27,6 +27,10 @@ _DOUBTFUL = re.compile(
     "[&*!%#\\\\\t\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]|<<|[|>](?![-+]?\n)|^---|^\\.\\.\\.|\\? ",
     re.MULTILINE,
 )
+#: Blocks that may be nested, and brackets that may stand in each other: libyaml recurses, and ends the process
+#: when the stack does. The first of a nested block stands further right, by a column at least, than what it is in.
+_DEEP = re.compile("^[ ?:-]{200}", re.MULTILINE)
+_MOST_BRACKETS = 1_000
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -41,7 +45,7 @@ def read(text: str) -> Any:
         Doubt: It may not be what the other parser would read.
     """
     loader = _loader()
-    if loader is None or _DOUBTFUL.search(text):
+    if loader is None or _DOUBTFUL.search(text) or _is_deep(text):
         raise Doubt
     try:
         node = loader(text).get_single_node()
@@ -50,6 +54,12 @@ def read(text: str) -> Any:
     if node is None:
         raise Doubt
     return _value(node, 1)
+
+
+def _is_deep(text: str) -> bool:
+    """Whether values may be nested in more levels than there is room for on the stack of a thread."""
+    brackets = sum(text.count(one) - text.count(f"{one}{end}") for one, end in ("[]", "{}"))
+    return brackets > _MOST_BRACKETS or _DEEP.search(text) is not None
 
 
 def _value(node: Any, depth: int) -> Any:

@@ -25,8 +25,6 @@ MAX_DEPTH = 40
 #: Of ``, : [ {`` and line ends, before parsing: a parser in Python takes a second for every 30,000 values.
 MAX_MARKS = 400_000
 _MARKS = ",:[{\n"
-#: Larger files are few, and their bounds are looked after by the slower way.
-_FAST_BYTES = 100_000
 _LINE_ENDS = re.compile("[\r\x85\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: What a terminal obeys instead of showing it; tab and line ends are fine.
@@ -114,7 +112,7 @@ def load(text: str | bytes, *, what: str) -> dict[str, Any]:
         )
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        if sum(map(text.count, _MARKS)) > MAX_MARKS:
+        if _marks(text) > MAX_MARKS:
             raise InvalidFile(f"{what} has too many values", next_step="hand in a smaller file")
         data = _yaml().load(text)
     except UnicodeDecodeError as error:
@@ -128,6 +126,10 @@ def load(text: str | bytes, *, what: str) -> dict[str, Any]:
         )
     _measure(data, what)
     return data
+
+
+def _marks(text: str) -> int:
+    return sum(map(text.count, _MARKS))
 
 
 def _place(error: Exception) -> str:
@@ -258,10 +260,12 @@ def load_plain(text: bytes, *, what: str) -> dict[str, Any]:
     Raises:
         InvalidFile: As :func:`load`.
     """
-    if len(text) <= _FAST_BYTES:
-        with contextlib.suppress(plain_yaml.Doubt, UnicodeDecodeError):
-            data = plain_yaml.read(text.decode("utf-8"))
+    with contextlib.suppress(plain_yaml.Doubt, UnicodeDecodeError):
+        if len(text) <= MAX_SIZE_BYTES and _marks(written := text.decode("utf-8")) <= MAX_MARKS:
+            data = plain_yaml.read(written)
             if isinstance(data, dict):
+                if len(text) > MAX_NODES:  # of fewer bytes there are no more values
+                    _measure(data, what)
                 return data
     found: dict[str, Any] = plain(load(text, what=what))
     return found

@@ -82,7 +82,16 @@ def publish(
     Raises:
         DatakeepError: It could not be; then nothing is in the keep, here or there.
     """
-    record = readable(record)
+    return _publish(keep, readable(record), beside, who, known_as)
+
+
+def _publish(
+    keep: Keep,
+    record: ModelRecord,
+    beside: Mapping[str, bytes],
+    who: Identity,
+    known_as: Callable[[KeepTree, ModelRecord], ModelRecord | None],
+) -> Recorded:
     made, known = [record], [False]
 
     def change(tree: KeepTree) -> Change:
@@ -150,7 +159,7 @@ def publish_or_keep(
     """
     record = readable(record)
     try:
-        return publish(keep, record, beside, who, known_as=known_as)
+        return _publish(keep, record, beside, who, known_as)
     except DatakeepError as error:
         when = re.sub(r"[^0-9TZ]", "", (record.recorded_at or "").replace("+00:00", "Z"))
         file = Path(f"{record.model}-{when}{_SUFFIX}")

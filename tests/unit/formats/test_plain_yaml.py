@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 from hypothesis import example, given, settings
@@ -108,3 +110,45 @@ def test_what_is_not_asked_of_the_other_parser_means_the_same_to_it(text):
     kinds = {"str": str, "int": int, "bool": bool, "null": type(None)}
     assert type(value) is kinds[tag.rpartition(":")[2]]
     assert not isinstance(value, str) or value == text
+
+
+@pytest.mark.parametrize("count", [300, 60_000])
+@pytest.mark.parametrize("nested", ["[", "{b: ", "- ", "[{b: ["])
+def test_a_text_nested_deeply_is_refused_and_ends_no_process(nested, count):
+    text = f"a:\n  {nested * count}x\n".encode()
+    # In a process of its own: where libyaml's stack ends, so does the process.
+    code = """import sys
+from datakeep.formats import yaml
+try: yaml.load_plain(sys.stdin.buffer.read(), what='x')
+except yaml.InvalidFile as error: print(error.what)
+"""
+    done = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, check=True)
+    assert done.stdout.startswith(b"x ")
+
+
+def test_brackets_beside_each_other_are_no_depth():
+    text = "a:\n" + "- {b: []}\n" * 900
+    assert plain_yaml.read(text) == {"a": [{"b": []}] * 900}
+
+
+def test_a_large_file_is_read_without_the_slow_parser(monkeypatch):
+    monkeypatch.setattr(yaml, "_yaml", None)
+    text = "files:\n" + "".join(
+        f"- path: part-{number}.bin\n  size_bytes: {number}\n" for number in range(20_000)
+    )
+    assert len(yaml.load_plain(text.encode(), what="x")["files"]) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a:\n" + ",\n" * 210_000, "too many values"),
+        ("a:\n" + "- x\n" * 199_999, "more than 200000 values"),
+        ("a: " + "x" * 4_200_000, "larger than 4 MB"),
+    ],
+)
+def test_the_bounds_are_those_of_the_slow_parser(text, said, monkeypatch):
+    if said.startswith("more"):
+        monkeypatch.setattr(yaml, "_yaml", None)  # which takes a minute for so many
+    with pytest.raises(InvalidFile, match=said):
+        yaml.load_plain(text.encode(), what="x")
