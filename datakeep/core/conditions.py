@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from datakeep.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -54,10 +54,17 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """What one column must be: any of ``values``."""
+    """What one column must be: any of ``values``.
+
+    Args:
+        column: Its name.
+        values: As they were typed.
+        of_numbers: Whether the texts of the column are numbers, so that ``1.50`` is 1.5.
+    """
 
     column: str
     values: tuple[Value, ...]
+    of_numbers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,11 @@ class Condition:
     def columns(self) -> tuple[str, ...]:
         """The columns that it names, each once."""
         return tuple(dict.fromkeys(test.column for test in self.tests))
+
+    def of_numbers(self, columns: Collection[str]) -> Condition:
+        """The same, of a table in which the texts of ``columns`` are numbers."""
+        tests = (replace(test, of_numbers=test.column in columns) for test in self.tests)
+        return Condition(tuple(tests)) if columns else self
 
 
 def parse_condition(text: str) -> Condition:

@@ -22,7 +22,7 @@ from datakeep.core.decimals import shifted
 from datakeep.core.errors import SourceMalformed
 from datakeep.extract.bloom import BloomFilter
 from datakeep.extract.lookup import Looked, RowGroups
-from datakeep.extract.matching import matches, scalars_of
+from datakeep.extract.matching import matches, numbers_of, says, scalars_of
 from datakeep.extract.typed import CannotTell, shown_type, sought
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def look(shown: str, file: IO[bytes], condition: Condition) -> Looked:
             type_name = shown_type(schema.field(never.column).type)
             why = never.sought.impossible
             return Looked(0, impossible=(never.column, type_name, why))
-        remarks = tuple(
-            dict.fromkeys(f"{one.column}: {remark}" for one in asked for remark in one.sought.remarks)
-        )
+        remarks = tuple(dict.fromkeys(f"{one.column}: {remark}" for one in asked for remark in one.remarks))
         groups = list(range(metadata.num_row_groups))
         possible = _by_statistics(file, schema, asked, groups)
         left = [group for group in possible if not _is_excluded(file, metadata, group, asked)]
@@ -69,7 +67,7 @@ def look(shown: str, file: IO[bytes], condition: Condition) -> Looked:
 
 
 def _asked(condition: Condition, schema: Any) -> list[_Asked]:
-    return [_Asked(test.column, _sought(test, schema.field(test.column).type)) for test in condition.tests]
+    return [_Asked(test, _sought(test, schema.field(test.column).type)) for test in condition.tests]
 
 
 def _in_microseconds(metadata: Any, schema: Any) -> Any:
@@ -120,10 +118,28 @@ class _Open:
 class _Asked:
     """A test, with its values in the file's own type."""
 
-    def __init__(self, column: str, found: Sought) -> None:
-        self.column = column
+    def __init__(self, test: Test, found: Sought) -> None:
+        self.column = test.column
         self.sought = found
         self.scalars = scalars_of(found)
+        is_text = kinds.is_large_string(found.type)
+        #: Numbers that texts say; what a footer or filter tells of texts tells nothing of them.
+        self.numbers = numbers_of(found.values) if test.of_numbers and is_text else frozenset()
+
+    def matches(self, array: Any) -> Any:
+        """True for each value that is asked for."""
+        if self.numbers:
+            return says(array, set(self.sought.values), self.numbers)
+        return matches(array, self.scalars)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """How the values were taken."""
+        return (
+            ("its texts are a database's numbers, and were compared as such",)
+            if self.numbers
+            else self.sought.remarks
+        )
 
     @property
     def is_far(self) -> bool:
@@ -156,7 +172,7 @@ def _by_statistics(file: IO[bytes], schema: Any, asked: Sequence[_Asked], groups
         if len(one.scalars) > 1
         else pc.field(one.column) == one.scalars[0]
         for one in asked
-        if not isinstance(schema.field(one.column).type, pa.BaseExtensionType)
+        if not one.numbers and not isinstance(schema.field(one.column).type, pa.BaseExtensionType)
     ]
     possible = set(groups)
     fragment = ds.ParquetFileFormat().make_fragment(pa.PythonFile(_Open(file), "r"))
@@ -178,7 +194,7 @@ def _is_excluded(file: IO[bytes], metadata: Any, group: int, asked: Sequence[_As
             continue
         column = metadata.schema.column(place)
         for one in asked:
-            if len(one.sought.values) > _MOST_PROBED:
+            if one.numbers or len(one.sought.values) > _MOST_PROBED:
                 continue
             if one.column == column.path == column.name and column.max_repetition_level == 0:
                 encoded = [_encoded(value, column, one.sought.type) for value in one.sought.values]
@@ -263,7 +279,7 @@ def _rows(
         ):
             mask = None
             for one in asked:
-                same = matches(batch.column(batch.schema.get_field_index(one.column)), one.scalars)
+                same = one.matches(batch.column(batch.schema.get_field_index(one.column)))
                 mask = same if mask is None else pc.and_(mask, same)
             found += pc.sum(mask).as_py() or 0
     return found

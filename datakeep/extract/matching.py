@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -9,9 +11,39 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from datakeep.extract.typed import Sought
 
 _ONE_BY_ONE = 8
+#: A text that a database wrote for a number; nobody writes longer ones.
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?")
+_LONGEST = 200_000
+
+
+def numbers_of(values: Iterable[str]) -> frozenset[Decimal]:
+    """The numbers among these texts."""
+    return frozenset(found for text in values if (found := _number(text)) is not None)
+
+
+def _number(text: str) -> Decimal | None:
+    plain = text.strip()
+    return Decimal(plain) if len(plain) < _LONGEST and _NUMBER.fullmatch(plain) else None
+
+
+def says(array: Any, texts: Collection[str], numbers: Collection[Decimal]) -> Any:
+    """True for each text that is one of ``texts``, or says one of ``numbers`` in another form: 1.50 is 1.5.
+
+    Args:
+        array: Of texts, or a dictionary of them.
+        texts: As they stand.
+        numbers: Exactly.
+    """
+    held = array if kinds.is_dictionary(array.type) else array.dictionary_encode()
+    same = [
+        one is not None and (one in texts or _number(one) in numbers) for one in held.dictionary.to_pylist()
+    ]
+    return pc.fill_null(pa.array(same, pa.bool_()).take(held.indices), False)
 
 
 def scalars_of(sought: Sought) -> list[Any]:

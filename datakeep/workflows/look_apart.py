@@ -25,6 +25,7 @@ from datakeep.extract.lookup import Looked, RowGroups, look_in_parts, look_throu
 from datakeep.extract.typed import AskOtherwise, CannotTell
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Self
 
     from datakeep.core.conditions import Condition
@@ -53,13 +54,14 @@ class LooksApart:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def look(self, shown: str, copy: Copy, *, parts: bool) -> Looked:
+    def look(self, shown: str, copy: Copy, *, parts: bool, numbers: Collection[str] = ()) -> Looked:
         """What one copy of a file has.
 
         Args:
             shown: The file's name in messages, and its format.
             copy: Where it is.
             parts: It is Parquet.
+            numbers: Columns whose texts are numbers.
 
         Raises:
             CannotTell: A column cannot be searched for such a value.
@@ -69,7 +71,7 @@ class LooksApart:
         assert child.stdin  # noqa: S101  (it was asked for)
         assert child.stdout  # noqa: S101
         try:
-            pickle.dump((shown, copy, parts), child.stdin)
+            pickle.dump((shown, copy, parts, frozenset(numbers)), child.stdin)
             child.stdin.flush()
             answer = child.stdout.readline()
         except BrokenPipeError:
@@ -118,10 +120,11 @@ def serve() -> None:
     stores: dict[str, Any] = {}
     with suppress(EOFError):
         while True:
-            shown, copy, parts = pickle.load(asked)  # noqa: S301
+            shown, copy, parts, numbers = pickle.load(asked)  # noqa: S301
             if copy.store is not None:  # one, with its open connections, for all files
                 copy = replace(copy, store=stores.setdefault(copy.store.name, copy.store))
-            answers.write(json.dumps(_answer(shown, copy, condition, scratch, parts=parts)).encode() + b"\n")
+            meant = condition.of_numbers(numbers)
+            answers.write(json.dumps(_answer(shown, copy, meant, scratch, parts=parts)).encode() + b"\n")
             answers.flush()
 
 

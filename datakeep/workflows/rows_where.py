@@ -6,6 +6,7 @@ own, and never "no". The values that are looked for are written nowhere.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -148,8 +149,13 @@ class Search:
         return not self.unsearched and not self.other_tables and bool(self.numbers.different)
 
 
-#: The same bytes are read once, as what their name says that they are.
-_Key = tuple[bytes, str]
+#: The same bytes are read once, as what their name and the version's query say that they are.
+_Key = tuple[bytes, str, frozenset[str]]
+#: Types of databases whose values are numbers, also where they are kept as text.
+_NUMBERS = re.compile(
+    r"(?:u?(?:tiny|small|medium|big|huge)?int(?:eger)?\d*|(?:big)?numeric|dec(?:imal)?|number|double|float\d*|real)\b",
+    re.IGNORECASE,
+)
 
 
 def search_rows(
@@ -175,6 +181,7 @@ class _Searcher:
         self._known: dict[_Key, Looked] = {}
         self._failed: dict[tuple[str, _Key], str] = {}
         self._otherwise: set[tuple[str, _Key]] = set()
+        self._of_numbers: frozenset[str] = frozenset()  # of the version that is looked at
         self._others: dict[str, set[bytes]] = {}
         self._other_tables: dict[str, set[bytes]] = {}
         self._columns: Counter[str] = Counter()
@@ -221,21 +228,22 @@ class _Searcher:
     def _version(self, entry: VersionEntry, inventory: Inventory) -> tuple[HavingFile, ...]:
         """The files of a version that have such rows."""
         tables = [file for file in inventory.files if self._is_table(file)]
+        self._of_numbers = _numbers_as_text(entry)
         self._numbers.versions += 1
         self._numbers.files += len(tables)
         new = {
             key: file
             for file in tables
-            if (key := _key(file)) not in self._known and (entry.dataset, key) not in self._failed
+            if (key := self._key(file)) not in self._known and (entry.dataset, key) not in self._failed
         }
         self._look_at(entry, list(new.values()))
         missed: dict[tuple[str, bool], list[str]] = {}
         impossible: dict[tuple[str, str, str], list[str]] = {}
         found = []
         for file in tables:
-            looked = self._known.get(_key(file))
+            looked = self._known.get(self._key(file))
             if looked is None:
-                failed = (entry.dataset, _key(file))
+                failed = (entry.dataset, self._key(file))
                 missed.setdefault((self._failed[failed], failed in self._otherwise), []).append(file.path)
             elif looked.impossible:
                 impossible.setdefault(looked.impossible, []).append(file.path)
@@ -247,6 +255,9 @@ class _Searcher:
             such_as = tuple(paths[:_NAMED])
             self._impossible.append(Impossible(_label(entry), column, kind, why, len(paths), such_as))
         return tuple(found)
+
+    def _key(self, file: FileEntry) -> _Key:
+        return file.sha256, extension(file.path), self._of_numbers
 
     def _is_table(self, file: FileEntry) -> bool:
         if way_of(file.path):
@@ -267,15 +278,15 @@ class _Searcher:
                 try:
                     why = self._try(file, copy)
                 except AskOtherwise as error:  # of every other copy it would be the same
-                    self._otherwise.add((entry.dataset, _key(file)))
-                    self._failed[entry.dataset, _key(file)] = str(error)
+                    self._otherwise.add((entry.dataset, self._key(file)))
+                    self._failed[entry.dataset, self._key(file)] = str(error)
                     break
                 if why is None:
                     break
                 whys.append(why)
             else:
                 said = "; ".join(dict.fromkeys(whys)) or "it is on no store of this machine"
-                self._failed[entry.dataset, _key(file)] = said
+                self._failed[entry.dataset, self._key(file)] = said
 
     def _try(self, file: FileEntry, copy: Copy) -> str | None:
         """Why the copy tells nothing; None if it told.
@@ -286,7 +297,7 @@ class _Searcher:
         parts = way_of(file.path) == "parts"
         try:
             proven = copy.proven or self._is_proven(file, copy, whole=self._rehash or not parts)
-            looked = self._apart.look(f"data/{file.path}", copy, parts=parts)
+            looked = self._apart.look(f"data/{file.path}", copy, parts=parts, numbers=self._of_numbers)
         except AskOtherwise:
             raise
         except CannotTell as error:
@@ -320,7 +331,7 @@ class _Searcher:
         return True
 
     def _take(self, file: FileEntry, looked: Looked, *, parts: bool) -> None:
-        self._known[_key(file)] = looked
+        self._known[self._key(file)] = looked
         numbers = self._numbers
         numbers.in_parts += parts
         numbers.through += not parts
@@ -339,8 +350,15 @@ def _is_registered(path: Path, file: FileEntry) -> bool:
     return hash_file(path)[2] == file.sha256
 
 
-def _key(file: FileEntry) -> _Key:
-    return file.sha256, extension(file.path)
+def _numbers_as_text(entry: VersionEntry) -> frozenset[str]:
+    """The columns whose texts are a database's numbers, as the version's query says."""
+    extraction = (entry.manifest.get("source") or {}).get("extraction") or {}
+    return frozenset(
+        str(one.get("name"))
+        for one in extraction.get("columns") or ()
+        if one.get("arrow_type") in ("string", "large_string")
+        and _NUMBERS.match(str(one.get("database_type")))
+    )
 
 
 def _counts(found: Mapping[str, Collection[bytes]]) -> dict[str, int]:

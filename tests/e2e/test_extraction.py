@@ -157,6 +157,21 @@ def test_rows_and_both_schemas_are_recorded(
     assert "--decimal" in note, "a numeric without a precision stays text, and says so"
 
 
+@pytest.mark.parametrize("written", ["{}", "{}0", "'{}'", "{}e0"], ids=["so", "zeros", "quoted", "e"])
+def test_numbers_that_are_kept_as_text_are_found_however_they_are_written(
+    delayed: Queries, flights: PostgresServer, written: str
+) -> None:
+    some = judged(flights)[7][-1]
+    rows = sum(weighted == some for *_, weighted in judged(flights))
+    assert "." in str(some)
+    asked = f"weighted = {written.format(some)}"
+    said = delayed.world.aiko.datakeep(
+        "audit", "--where", asked, "--json", cwd=delayed.world.keep, code=None
+    ).data
+    assert [one["rows"] for one in said["versions"][0]["files"]] == [rows]
+    assert "weighted: its texts are a database's numbers, and were compared as such" in said["remarks"]
+
+
 def test_tables_and_columns_are_recorded_through_views_with_their_definitions(
     source: dict[str, Any], flights: PostgresServer
 ) -> None:

@@ -530,3 +530,23 @@ def test_xz_is_unpacked_and_one_that_was_cut_off_is_malformed(tmp_path):
     for broken in (packed[:-9], b"no xz"):
         with pytest.raises(SourceMalformed, match=r"t\.csv\.xz cannot be unpacked"):
             through(tmp_path, "t.csv.xz", broken, "id = 4711")
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows"),
+    [
+        ("n = 1.5", 3), ("n = '1.50'", 3), ("n = 15e-1", 3), ("n = 2", 1), ("n = 'NaN'", 1), ("n IN (1.5, 2)", 4),
+        ("n = 3", 0),
+    ],
+)  # fmt: skip
+def test_texts_that_are_a_databases_numbers_are_compared_as_such(tmp_path, asked, rows):
+    texts = ["1.5", "1.50", "01.500", "2.000", "NaN", None, "1.5000000000000000000000000000000000001"]
+    pq.write_table(pa.table({"n": texts}), tmp_path / "t.parquet", bloom_filter_options={"n": True})
+    with (tmp_path / "t.parquet").open("rb") as file:
+        condition = parse_condition(asked)
+        assert look_in_parts("t.parquet", file, condition.of_numbers({"n"})).rows == rows
+        if rows:
+            assert (
+                look_in_parts("t.parquet", file, condition.of_numbers({"other"})).rows < rows
+                or "NaN" in asked
+            )
