@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import (
@@ -15,6 +16,8 @@ from datakeep.core.errors import (
 from datakeep.core.verdict import Actor, Fault
 from datakeep.repository.faults import HostKeyUnknown, NeverPushed, RepositoryMissing, VersionLost
 from datakeep.rerun.environment_faults import EnvironmentFault
+from datakeep.workflows.register_entries import entry_path
+from datakeep.workflows.written_once import ever_changed, tampered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +83,17 @@ def damage(entry: VersionEntry, what: str, evidence: Sequence[str], sources: str
     elsewhere = f"ask {owner} (giver) whether the files exist elsewhere"
     next_step = f"restore {sources} from its backup; without one, {elsewhere}"
     return Fault(_named(entry, what), Actor.ADMINISTRATOR, next_step, tuple(evidence))
+
+
+def edited(keep: Keep, entry: VersionEntry, fault: Fault | None = None) -> Fault | None:
+    """That the register entry was edited after it was recorded, so that it has the blame of ``fault``; else None."""
+    path = entry_path(entry.dataset, entry.version)
+    found = tampered(keep, [path]) if path in ever_changed(keep, path) else ()
+    if not found:
+        return None
+    own_clone = f" -C {quote(str(keep.root))}"  # what is said is signed, and read by others
+    evidence = (*found[0].evidence, *([fault.what] if fault else ()))
+    return Fault(found[0].what, Actor.GIVER, (found[0].next_step or "").replace(own_clone, ""), evidence)
 
 
 def _named(entry: VersionEntry, what: str) -> str:

@@ -16,7 +16,7 @@ from datakeep.repository.faults import NeverPushed
 from datakeep.repository.keep import Change
 from datakeep.repository.vault import require_base
 from datakeep.rerun.artifacts import hand_over
-from datakeep.workflows.blame import LayerFailed, own_step
+from datakeep.workflows.blame import LayerFailed, edited, own_step
 from datakeep.workflows.clean_room import CleanRoom
 from datakeep.workflows.hand_in import record_beside
 from datakeep.workflows.model_record import newest_of, record_of
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from datakeep.repository.keep_tree import KeepTree
     from datakeep.workflows.clean_room import Settings
     from datakeep.workflows.keep import Keep
+
+
+#: What these find wrong, they find by what the register entry says.
+_BY_THE_ENTRY = (Layer.ACCESS, Layer.BYTES, Layer.MANIFEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,10 @@ def _run(layer: Layer, step: Callable[[], str], room: CleanRoom) -> Stage:
         summary, fault = step(), None
     except LayerFailed as failure:
         summary, fault = "", failure.fault
+        if layer in _BY_THE_ENTRY:
+            fault = edited(room.keep, room.entry, fault) or fault
+    if layer is Layer.ACCESS and fault is None and (edit := edited(room.keep, room.entry)):
+        room.warnings.append(f"{edit.what} ({'; '.join(edit.evidence)}); {edit.next_step}")
     return Stage(
         layer,
         Result.FAILED if fault else Result.PASSED,

@@ -54,6 +54,11 @@ class Clone:
     def commit(self, *options: str) -> None:
         self.mallory.run("git", "commit", "-qam", "tidy up", *options, cwd=self.keep)
 
+    def first(self, path: str) -> str:
+        """The commit that added a file."""
+        log = ("git", "log", "--diff-filter=A", "--format=%H", "--", path)
+        return self.mallory.run(*log, cwd=self.keep).out.split()[-1][:12]
+
     def ask(self, *argv: str | Path, code: int | None = 3) -> Ran:
         return self.world.aiko.datakeep(*argv, cwd=self.keep, code=code)
 
@@ -518,3 +523,31 @@ def test_what_is_no_file_is_told_and_not_followed(clone: Clone, kind: str) -> No
         clone.commit()
     said = clone.ask("audit", "model:m", "--json").data
     assert ENTRY in [one["path"] for one in said["tampered"]]
+
+
+@pytest.fixture
+def apart(clone: Clone, tmp_path: Path) -> Clone:
+    """One whose verifications are pushed to a copy of the keep."""
+    shutil.copytree(clone.world.vault / "git/keeps/keep.git", tmp_path / "keep.git")
+    clone.mallory.run("git", "remote", "set-url", "origin", tmp_path / "keep.git", cwd=clone.keep)
+    return clone
+
+
+def test_a_verification_that_fails_by_an_edited_entry_blames_who_edited_it(apart: Clone) -> None:
+    clone = apart
+    clone.edit(
+        ENTRY, lambda data: re.sub(rb"(?m)^(content: sha256:).", rb"\g<1>x", data).replace(b":x", b":0")
+    )
+    apart.commit()
+    said = apart.ask("verify", "orders@v2", "--sandbox", "none").out
+    assert f"{ENTRY} was edited after it was recorded" in said
+    assert "edited by Mallory" in said
+    assert f"git checkout {apart.first(ENTRY)} -- {ENTRY}" in said
+    assert "administrator" not in said
+
+
+def test_a_verification_that_passes_with_an_edited_entry_says_so(apart: Clone) -> None:
+    apart.edit(ENTRY, lambda data: re.sub(rb"(?m)^message: .*$", b"message: another", data))
+    apart.commit()
+    said = apart.ask("verify", "orders@v2", "--sandbox", "none", code=0)
+    assert f"{ENTRY} was edited after it was recorded" in said.out + said.err
