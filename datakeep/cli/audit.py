@@ -149,7 +149,7 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
         unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
         known = found.files or found.undeclared
         return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if known else unsure)
-    return Answer(_data(found), list(_lines(found, subject)))
+    return Answer(_data(found), list(_lines(found, subject)), EXIT_INCOMPLETE if found.newer_unread else 0)
 
 
 def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:
@@ -207,6 +207,10 @@ def _lines(found: Audit, subject: str) -> Iterator[str]:
         yield from some(found.differing, mark="!")
         which = "the newest that was completed, of those that were seen if there are any"
         yield f"what follows is {called(found.made_of.record)}, {which}"
+    if found.newer_unread:
+        newer = ", ".join(found.newer_unread)
+        what = f"{newer} of it cannot be read; what follows is {called(found.made_of.record)}, the newest that can be"
+        yield click.style(what, fg="yellow")
     yield from _made_lines(found.made_of, "", set())
     if found.same_file:
         yield f"the same file is also recorded as {', '.join(found.same_file)}"
@@ -321,6 +325,7 @@ def _data(found: Audit) -> dict[str, Any]:
         "not_looked_at": list(found.not_looked_at),
         "guesses": list(found.guesses),
         "broken": [{"path": one.path, "reason": one.reason} for one in found.broken],
+        "newer_unread": list(found.newer_unread),
     }
 
 

@@ -62,6 +62,7 @@ class Audit:
         files: What the file is in registered datasets, and which models read it; it may be a model's file as well.
         not_searched: Whose lists of files are not here, if the file was looked for in them.
         not_looked_at: Registered files of these bytes of whose models nobody asked, one line each.
+        newer_unread: Newer versions of the model that was asked for, whose records cannot be read.
         undeclared: What models read these bytes without declaring them; they are no registered file.
         registered_first: Whether a dataset had the file before the first record of it; None where that is not known.
     """
@@ -78,6 +79,7 @@ class Audit:
     undeclared: tuple[Reader, ...] = ()
     registered_first: bool | None = None
     not_looked_at: tuple[str, ...] = ()
+    newer_unread: tuple[str, ...] = ()
 
 
 def audit(keep: Keep, subject: str, *, now: datetime, fetch: bool = False) -> Audit | UsedBy | FileUsedBy:
@@ -283,7 +285,7 @@ def _by_name(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit:
             f"the model {name} has no version {version}; it has {some_versions(versions)}",
             next_step=f"datakeep audit model:{name}@{versions[-1]}",
         )
-    found = records.find_by_model(keep.tree, name, version or None)
+    found, newer = _newest_read(keep, name, [version] if version else versions)
     if not found.records:
         return Audit(subject, None, None, broken=found.broken)
     record = found.records[0]
@@ -293,4 +295,16 @@ def _by_name(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit:
         Auditor(keep, now, fetch=fetch).made_of(record),
         same_file(keep, record),
         broken=found.broken,
+        newer_unread=newer,
     )
+
+
+def _newest_read(keep: Keep, name: str, versions: Sequence[str]) -> tuple[records.Found, tuple[str, ...]]:
+    """The newest record of these that can be read, with all that is broken; and which newer versions cannot be."""
+    broken: list[Broken] = []
+    for place, version in enumerate(reversed(versions)):
+        found = records.find_by_model(keep.tree, name, version)
+        broken += found.broken
+        if found.records:
+            return records.Found(found.records, tuple(broken)), tuple(versions[len(versions) - place :])
+    return records.Found((), tuple(broken)), ()

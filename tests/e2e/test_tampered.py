@@ -551,3 +551,18 @@ def test_a_verification_that_passes_with_an_edited_entry_says_so(apart: Clone) -
     apart.commit()
     said = apart.ask("verify", "orders@v2", "--sandbox", "none", code=0)
     assert f"{ENTRY} was edited after it was recorded" in said.out + said.err
+
+
+def test_a_newest_record_that_cannot_be_read_hides_no_older_one(clone: Clone) -> None:
+    (clone.keep / "models/m/v2.yaml").write_text("format: [")
+    clone.mallory.run("git", "add", "models", cwd=clone.keep)
+    clone.commit()
+    said = clone.ask("audit", "model:m", "--json", code=4).data
+    assert said["newer_unread"] == ["v2"]
+    assert [one["path"] for one in said["broken"]] == ["models/m/v2.yaml"]
+    assert said["model"]["record"]["version"] == "v1"
+    shown = clone.ask("audit", "model:m", code=4).out
+    assert shown.startswith(
+        "v2 of it cannot be read; what follows is m@v1, the newest that can be\nmodel m@v1\n"
+    )
+    assert "not known: the keep has no readable record" in clone.ask("audit", "model:m@v2", code=4).out
