@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datakeep.formats.version import VersionEntry
 
@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """A proven version with the same content id, whose manifest states the same reference training.
+    """A proven version with the same content id, whose manifest states the same reference training, or the first one.
 
     Attributes:
         version: Its name.
         same_code: Whether the training's code is the same too; None where this clone cannot tell.
+        is_first: The other version states none, and so could never be proven itself.
     """
 
     version: str
     same_code: bool | None
+    is_first: bool = False
 
     def __str__(self) -> str:
+        if self.is_first:
+            return f"{self.version}, with the same bytes and the reference that is missing here, is proven"
         known = "" if self.same_code else "; its training's code is not here to compare"
         return f"{self.version}, with the same bytes and reference, is proven{known}"
 
@@ -39,16 +43,15 @@ def proven_alike(keep: Keep, entry: VersionEntry, judge: Judge) -> Alike | None:
     for other in reversed(keep.entries_or_faults(entry.dataset).values()):
         if not isinstance(other, VersionEntry) or other.version == entry.version:
             continue
-        if _stated(other) != _stated(entry) or judge.proofs(other).state != "proven":
+        if other.content != entry.content or judge.proofs(other).state != "proven":
             continue
+        reference = entry.manifest.get("reference")
+        if reference is None and other.manifest.get("reference") is not None:
+            return Alike(other.version, None, is_first=True)
         same_code = _same_code(keep, entry, other)
-        if same_code is not False:
+        if other.manifest.get("reference") == reference and same_code is not False:
             return Alike(other.version, same_code)
     return None
-
-
-def _stated(entry: VersionEntry) -> tuple[str, Any]:
-    return entry.content, entry.manifest.get("reference")
 
 
 def _same_code(keep: Keep, one: VersionEntry, other: VersionEntry) -> bool | None:

@@ -9,9 +9,10 @@ import pytest
 
 from datakeep.repository import working
 from datakeep.workflows import people
+from datakeep.workflows.alike import proven_alike
 from datakeep.workflows.listing import list_datasets
 from datakeep.workflows.show import show
-from datakeep.workflows.standings import standings
+from datakeep.workflows.standings import Judge, standings
 from datakeep.workflows.status import keep_status
 
 
@@ -169,3 +170,20 @@ def test_a_version_of_other_facts_only_says_that_the_one_before_is_proven(bench)
     (bench.source / "new.txt").write_text("new")
     bench.update(source=bench.source)
     assert show(bench.keep, "orders", now=bench.now).alike is None
+
+
+def test_the_first_reference_proves_the_versions_before_it_that_have_the_same_bytes(bench):
+    """They state none, so that nobody could ever prove them themselves."""
+    first = bench.register()
+    bench.update(purpose="another")
+    text = bench.keep.tree.read("register/orders/v2.yaml").decode()
+    assert "\nmanifest:\n" in text
+    stated = text.replace("\nmanifest:\n", "\nmanifest:\n  reference:\n    command: python train.py\n")
+    bench.commit(**{"register/orders/v2.yaml": stated})
+    judge = Judge(bench.keep, bench.now)
+    assert proven_alike(bench.keep, first, judge) is None
+    bench.prove(bench.keep.entry("orders@v2"))
+    found = proven_alike(bench.keep, first, Judge(bench.keep, bench.now))
+    assert str(found) == "v2, with the same bytes and the reference that is missing here, is proven"
+    other = first.model_copy(update={"content": f"sha256:{'0' * 64}"})
+    assert proven_alike(bench.keep, other, Judge(bench.keep, bench.now)) is None
