@@ -306,7 +306,9 @@ class _Judging:
         count = max(record.undeclared_count or 0, len(record.undeclared))
         if not count:
             return
-        shown = [str(one.get("path")) for one in record.undeclared]
+        models = {str(one.get("path")): str(one["model"]) for one in record.undeclared if one.get("model")}
+        others = [path for one in record.undeclared if (path := str(one.get("path"))) not in models]
+        shown = [*others, *models]
         said = "it read" if record.origin not in ("mlflow", "wandb") else f"{record.origin} names"
         example = shown[0] if shown else "not listed"
         what = f"{said} {counted(count, 'file')} that no dataset declares, such as {example}"
@@ -317,8 +319,11 @@ class _Judging:
             which = ", which" if path == example else f"; {path}"
             what += f"{which} has the bytes of {same.dataset}@{same.version}:{same.path}"
             step = f"declare it in the next run: --uses {same.dataset}@{same.version}"
+        elif models and not others:
+            what += f", which is a file of the model {models[example]}"
+            step = f"declare it in the next run: --base {models[example]}"
         else:
-            step = f"register it, and name it with --uses: {registering(shown)}"
+            step = f"register it, and name it with --uses: {registering(others)}"
         self._complain("undeclared", name, what, f"{step}; all files: datakeep audit model:{name}", name)
 
     def _test_split(self, name: str, record: ModelRecord, given: ModelInput) -> None:

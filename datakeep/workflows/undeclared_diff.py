@@ -55,8 +55,13 @@ def _stream(record: ModelRecord) -> str:
 
 def _undeclared(old: ModelRecord, new: ModelRecord, what: str, *, is_code: bool) -> Found:
     found = Found()
+    told = set(old.base_models) ^ set(new.base_models)  # as a base model that only one of them had
     sides = [
-        [one for one in record.undeclared if inputs.is_code(str(one.get("path"))) == is_code]
+        [
+            one
+            for one in record.undeclared
+            if inputs.is_code(str(one.get("path"))) == is_code and one.get("model") not in told
+        ]
         for record in (old, new)
     ]
     before, after = map(bytes_alike, sides)

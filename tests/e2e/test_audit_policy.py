@@ -204,6 +204,30 @@ def test_what_a_later_version_of_the_same_bytes_states_mends_it(bad):
     assert ("unproven", "dim@v1") in found
 
 
+def test_a_models_file_that_was_read_without_saying_so_is_to_be_declared_as_its_base(world):
+    aiko = world.aiko
+    aiko.run("git", "clone", "-q", world.keep, "bases", cwd=aiko.cwd)
+    clone, train = aiko.cwd / "bases", {"count": 1, "splits": {"train": 1}}
+    left = [{"path": "/tmp/out/model.bin", "sha256": "a1" * 32, "size_bytes": 900, "model": "first@v1"}]
+    data = [{"path": "/tmp/out/x.csv", "sha256": "b2" * 32, "size_bytes": 900}]
+    more = {"tuned": (left, ["first@v1"]), "mixed": (left + data, ["first@v1"]), "plain": ([], [])}
+    files = {
+        f"models/{name}/v1.yaml": record(
+            world, name, "good@v2", train, undeclared=read, undeclared_count=len(read), base_models=bases
+        )
+        for name, (read, bases) in more.items()
+    }
+    commit(world, {**files, "models/first/v1.yaml": record(world, "first", "good@v2", train)}, clone)
+    said = {one["about"]: one["next"] for one in policy(world, cwd=clone)["complaints"]}
+    assert said["tuned@v1"].startswith("declare it in the next run: --base first@v1; ")
+    assert said["mixed@v1"].startswith(
+        "register it, and name it with --uses: datakeep register x /tmp/out/x.csv; "
+    )
+    lines = world.calls.datakeep("audit", "--diff", "tuned@v1", "plain@v1", cwd=clone, code=None).out
+    assert "base models: first@v1 → none" in lines
+    assert "undeclared inputs" not in lines
+
+
 def test_a_verification_that_failed_after_its_training_perhaps_read_the_test_split(world):
     """Last: it makes another version. A failed verification leaves a proof and no record."""
     before = policy(world, code=None)["test_splits"][0]
