@@ -49,7 +49,7 @@ def nothing_ran(seen: Seen, *, started: bool) -> str:
 
 def _may_have_read(seen: Seen, *, is_missing: bool) -> bool:
     read = seen.read
-    if read is None or read.is_torn or (seen.observed.by != "strace" and not is_missing):
+    if read is None or (seen.observed.why and (seen.observed.by == "strace" or not is_missing)):
         return True  # what a shell opened, the hook does not see
     if not is_missing and (seen.observed.standard_input or seen.observed.pipes):
         return True

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from datakeep.core.counts import counted
 from datakeep.formats.model import Observation
 from datakeep.formats.yaml import showable, showable_path
-from datakeep.rerun import injected, reads
+from datakeep.rerun import injected, left_behind, reads
 from datakeep.rerun.clock import Clock, is_clock_of
 
 if TYPE_CHECKING:
@@ -191,13 +192,29 @@ def _is_pipe(path: str) -> bool:
         return False
 
 
-def observed(watch: Watch, read: FilesSeen) -> Observation:
-    """How it is known what was read, now that the training has ended."""
-    how = Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
+def left_running(watch: Watch) -> list[str]:
+    """The names of the programs of its processes that still run after its end, and do not leave within a moment."""
+    is_traced = watch.observed.by == "strace"
+    return left_behind.followed(watch.folder) if is_traced else left_behind.hooked(watch.folder)
+
+
+def observed(watch: Watch, read: FilesSeen, left: Sequence[str] = ()) -> Observation:
+    """How it is known what was read, now that the training has ended; ``left`` are the programs that run on."""
+    why = [_TORN if read.is_torn else watch.observed.why, still_running(left)]
     told: dict[str, Any] = {"standard_input": watch.stream} if watch.stream else {}
+    if any(why):
+        told["why"] = "; ".join(filter(None, why))
     if read.pipes:
         told["pipes"] = showable([showable_path(path) for path in read.pipes[:_MAX_PIPES]])
-    return how.model_copy(update=told) if told else how
+    return watch.observed.model_copy(update=told) if told else watch.observed
+
+
+def still_running(left: Sequence[str]) -> str:
+    """Why not all is known that a training read, where it left processes; else empty."""
+    if not left:
+        return ""
+    verb = "was" if len(left) == 1 else "were"
+    return f"{counted(len(left), 'process', 'processes')} of the training {verb} still running at its end"
 
 
 def _present(path: str, moved: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
 from datakeep.workflows.given_data import provide
 from datakeep.workflows.nothing_ran import SCRIPT, nothing_ran
-from datakeep.workflows.observing import observed, watch
+from datakeep.workflows.observing import left_running, observed, still_running, watch
 from datakeep.workflows.observing import seen as paths_seen
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.register_entries import entry_path
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 OUT_VARIABLE = "DATAKEEP_OUT"
 _TOKEN = re.compile(r"\{([a-z0-9][a-z0-9-]*)\}")
+#: So many programs that were left running are named.
+_NAMED = 5
 #: A place alone, or as the value of an option.
 _ARGUMENT = re.compile(r"(?P<before>[+\w.-]+=)?" + _TOKEN.pattern.replace("(", "(?P<name>", 1))
 
@@ -153,7 +156,12 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
             keep.progress.warn(f"not all that the training printed could be written: {ended.not_written}")
         if ended.interrupted and ended.exit_code:
             return Done(ended, None, tuple(given))
-        seen = _seen(order, given, bases, place, script, watching, ended, room)
+        left = left_running(watching)
+        if left:
+            keep.progress.warn(
+                f"{still_running(left)} ({_programs(left)}): what is read after that is not known"
+            )
+        seen = _seen(order, given, bases, place, script, watching, left, ended, room)
         if why := nothing_ran(seen, started=ended.started):
             return Done(ended, None, tuple(given), why)
         seen.printed = lines
@@ -171,6 +179,13 @@ def _has_splits(given: Given) -> bool:
     return bool(splits and splits.patterns)
 
 
+def _programs(left: Sequence[str]) -> str:
+    """The programs of processes, each with how often if that is more than once."""
+    count = Counter(left)
+    shown = [f"{name} ({times:,})" if times > 1 else name for name, times in sorted(count.items())]
+    return ", ".join([*shown[:_NAMED], *(["…"] if len(shown) > _NAMED else [])])
+
+
 def _seen(
     order: Order,
     given: Sequence[Given],
@@ -178,6 +193,7 @@ def _seen(
     out: Path | None,
     script: Script,
     watching: Watch,
+    left: Sequence[str],
     ended: Ended,
     room: Path,
 ) -> Seen:
@@ -191,7 +207,7 @@ def _seen(
         out=out,
         own=(os.path.realpath(room), *own_code()),
         environment=order.environment,
-        observed=observed(watching, read),
+        observed=observed(watching, read, left),
         read=read,
         began_s=watching.began_s,
         failure=failure_of(ended.exit_code, ended.signal),
