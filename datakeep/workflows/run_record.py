@@ -16,6 +16,7 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import find_secret_in_patch, guarded, withheld
 from datakeep.formats.model import Artifact, GpuUse, ModelCode, ModelEnvironment, ModelRecord, Resources
+from datakeep.formats.model_words import some
 from datakeep.formats.yaml import showable, showable_path
 from datakeep.lineage import inputs
 from datakeep.lineage.evidence import is_model_file
@@ -166,6 +167,8 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         [f"what was read of the standard input, a {piped}"] if (piped := seen.observed.standard_input) else []
     )
     unknown += [f"what was read of {path}, a named pipe" for path in seen.observed.pipes or ()]
+    if called := seen.read.connections if seen.read else ():
+        unknown.append(f"what came over the network from {some(called)}")
     record = ModelRecord(
         model=seen.model,
         version="v1",

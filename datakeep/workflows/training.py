@@ -30,7 +30,7 @@ from datakeep.rerun.gpu_use import Sampler
 from datakeep.store.hashing import hash_file
 from datakeep.tracking import mlflow_server
 from datakeep.workflows.keep import open_keep
-from datakeep.workflows.observing import only_read, stream
+from datakeep.workflows.observing import only_read, stream, with_streams
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.run import (
@@ -311,7 +311,7 @@ class Training:
             out=self._place,
             own=(str(self._folder), *own_code()),
             environment=os.environ,
-            observed=self._observed,
+            observed=with_streams(self._observed, found),
             read=replace(found, paths=tuple(sorted({*found.paths, *_modules()}))),
             began_s=self._began_s,
             failure=failure,

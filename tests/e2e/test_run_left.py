@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -118,3 +120,43 @@ def test_helpers_that_leave_by_themselves_are_no_gap(place: Place, watcher: str)
     assert "warning" not in ran.err
     assert "still running" not in json.dumps(record)
     assert ("why" in record["observed"]) == (watcher == "hook")
+
+
+CALLER = """\
+import socket, urllib.request
+urllib.request.urlopen("http://localhost:PORT/").read()
+own = socket.create_server(("127.0.0.1", 0))
+try:
+    socket.create_connection(own.getsockname()).close()
+    socket.create_connection(("127.0.0.1", 9))
+except OSError:
+    pass
+"""
+
+
+class Empty(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[int]:
+    """A server of this machine that the training has not begun."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_what_came_over_the_network_is_not_known(place: Place, watcher: str, service: int) -> None:
+    _, record = place.run("caller", CALLER.replace("PORT", str(service)))
+    at = f"127.0.0.1:{service}"
+    if watcher == "strace":
+        assert record["observed"] == {"by": "strace", "connections": [at]}
+        assert f"what came over the network from {at}" in record["unknown"]
+    assert at in record["observed"]["connections"]
+    shown = place.audit(f"model:caller@{record['version']}")
+    assert shown.count(at) == 2
+    assert "connections were opened or tried (" in shown
+    assert "what came over the network from" in shown
