@@ -31,13 +31,13 @@ from datakeep.store.hashing import hash_file
 from datakeep.tracking import mlflow_server
 from datakeep.workflows.keep import open_keep
 from datakeep.workflows.observing import only_read, stream, with_streams
+from datakeep.workflows.out_folder import after_interruption, out_folder
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.run import (
     OUT_VARIABLE,
     base_records,
     given_data,
-    out_folder,
     own_code,
     script_here,
     variables_of,
@@ -274,7 +274,7 @@ class Training:
         self._restore()
         with self._held:
             if isinstance(error, KeyboardInterrupt | GeneratorExit):
-                self._keep.progress.note("interrupted; nothing was recorded")
+                self._keep.progress.note(f"interrupted; nothing was recorded: {after_interruption(self.out)}")
                 return
             if error is not None and error is self._refused:
                 self._keep.progress.note(f"nothing was recorded: {self._refused.what}")

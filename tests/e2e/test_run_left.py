@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from server_process import until
 from world import FACTS, Ran, World
 
 if TYPE_CHECKING:
@@ -160,3 +163,33 @@ def test_what_came_over_the_network_is_not_known(place: Place, watcher: str, ser
     assert shown.count(at) == 2
     assert "connections were opened or tried (" in shown
     assert "what came over the network from" in shown
+
+
+def test_what_is_said_after_ctrl_c_makes_the_same_command_possible(place: Place) -> None:
+    text = "import os, time\nopen(os.environ['DATAKEEP_OUT'] + '/half', 'w').close()\n"
+    (place.folder / "train.py").write_text(text + "time.sleep(300)\n")
+    (place.folder / "my out.interrupted").mkdir()
+    argv = (
+        "-C",
+        place.world.keep,
+        "run",
+        "--json",
+        "--model",
+        "cut",
+        "--out",
+        "my out",
+        "--",
+        "python",
+        "train.py",
+    )
+    for name in ("my out.interrupted2", "my out.interrupted3"):
+        process = place.world.aiko.start(*argv, cwd=place.folder)
+        until((place.folder / "my out/half").exists)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=300)
+        said = json.loads(out)["next_step"]
+        assert said.startswith("run the same command again, after what the training left is set aside: mv ")
+        subprocess.run(shlex.split(said.partition("aside: ")[2]), cwd=place.folder, check=True)
+        assert (place.folder / name / "half").exists()
+    (place.folder / "train.py").write_text(text)
+    place.world.aiko.datakeep(*argv, cwd=place.folder)
