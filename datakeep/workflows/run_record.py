@@ -98,6 +98,7 @@ class Seen:
         resources: What it took.
         printed: Numbers that it printed.
         logged: Numbers that it logged itself, which win over all others.
+        logged_none: What it logged last that is no measurement (NaN, infinite), by name.
         artifacts: Files that it saved one by one.
     """
 
@@ -117,6 +118,7 @@ class Seen:
     resources: Resources
     printed: Lines = field(default_factory=Lines)
     logged: Mapping[str, str] = field(default_factory=dict)
+    logged_none: Mapping[str, str] = field(default_factory=dict)
     artifacts: Sequence[Artifact] = ()
     origin: Origin = "run"
 
@@ -352,6 +354,10 @@ def _listed(found: Sequence[artifacts.Artifact], unknown: list[str]) -> Sequence
 def _metrics(seen: Seen, unknown: list[str]) -> dict[str, str]:
     """What it logged; and of ``metrics.json``, if it left one, else the last numbers that it printed as JSON."""
     measured = {**_written(seen, unknown), **seen.logged}
+    for name in seen.logged_none:
+        measured.pop(name, None)
+    for name, value in [*seen.logged_none.items()][:_MAX_SAID]:
+        unknown.append(f"metrics: the last {name} that was logged is {value}, which is no measurement")
     listed = first_of([*measured.items()], "".join)
     if len(listed) < len(measured):
         unknown.append(f"{counted(len(measured) - len(listed), 'more metric')}, counted and not listed")
