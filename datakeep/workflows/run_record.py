@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.arguments import options_of, seeds_of, without_program_text, without_secrets
+from datakeep.core.arguments import parameters_of, seeds_of, without_secrets
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import find_secret_in_patch, guarded, withheld
@@ -159,7 +159,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     command = first_of(seen.argv, str)
     if len(command) < len(seen.argv):
         unknown.append(f"the last {counted(len(seen.argv) - len(command), 'argument')} of the command")
-    parameters = showable({**options_of(without_secrets(without_program_text(command))), **found.parameters})
+    parameters = showable({**parameters_of(command), **found.parameters})
     seeds = seeds_of(parameters) | {
         name: seen.environment[name] for name in ("PYTHONHASHSEED",) if name in seen.environment
     }
