@@ -68,7 +68,8 @@ def call(
     r"""State the training that proves a dataset usable: code, environment, command, expected metrics.
 
     This makes a new version, as any change does. --measure runs the training in the clean room first, and
-    proposes values and tolerances, with the trivial baseline beside them.
+    proposes values and tolerances, with the trivial baseline beside them: the largest class, or the mean, of the
+    rows outside the test splits, scored on those in them.
 
     \b
     Example:

@@ -1,14 +1,15 @@
 """From data to models: every model that a dataset went into, and each way there.
 
-Ways are put together of the steps of :mod:`datakeep.lineage.steps`, the shortest way to each end. Where a record on a
-possible way is missing or broken, that is part of the answer: whether the way leads here is then not known, which is
-not "no".
+Ways are put together of the steps of :mod:`datakeep.lineage.steps`, the surest way to each end, and of these the
+shortest. Where a record on a possible way is missing or broken, that is part of the answer: whether the way leads
+here is then not known, which is not "no".
 """
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Node", "Reached", "Way", "begin", "further", "reached"]
 #: More open ends than this are counted, not named.
 _MAX_OPEN = 1000
+_DOUBTFUL: frozenset[How] = frozenset({"holds", "shares", "unsure", "named"})
 _REMARKS: Mapping[How, str] = {
     "left": " (read a file that it left)",
     "holds": " (has files that it left)",
@@ -44,6 +46,11 @@ class Way:
     def end(self) -> Node:
         """What was reached."""
         return self.nodes[-1]
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether some step of it may not have been one for the files that are asked about."""
+        return not _DOUBTFUL.isdisjoint(self.hows)
 
     def then(self, node: Node, how: How) -> Way:
         """One step longer."""
@@ -106,21 +113,26 @@ def _equal(database: sqlite3.Connection, start: Node) -> Iterator[Way]:
 
 
 def further(database: sqlite3.Connection, begun: Iterable[Way]) -> dict[Node, Way]:
-    """The shortest way to all that went on from the ends of ``begun``; those ends too, where one leads to another."""
+    """The best way to all that went on from the ends of ``begun``; those ends too, where one leads to another.
+
+    A way without doubt is better than a shorter one with: else what may have been would hide what was.
+    """
     found: dict[Node, Way] = {}
     done: set[Node] = set()
-    waiting = deque(begun)
+    order = itertools.count()
+    waiting = [(way.is_doubtful, len(way.nodes), next(order), way, True) for way in begun]
+    heapify(waiting)
     while waiting:
-        way = waiting.popleft()
+        *_, way, is_first = heappop(waiting)
+        if not is_first:
+            found.setdefault(way.end, way)
         if way.end in done:
             continue
         done.add(way.end)
         for node, how in onward(database, way.end):
-            if node in way.nodes or _is_same(node, way.nodes[0]):
-                continue
-            longer = way.then(node, how)
-            found.setdefault(node, longer)
-            waiting.append(longer)
+            if node not in way.nodes and not _is_same(node, way.nodes[0]):
+                longer = way.then(node, how)
+                heappush(waiting, (longer.is_doubtful, len(longer.nodes), next(order), longer, False))
     return found
 
 

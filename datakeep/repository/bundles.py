@@ -85,6 +85,12 @@ class Unbundling:
         """Take a commit from another repository, for the bundles that build on it; whether it was there."""
         return borrow(repository, commit, self.folder)
 
+    def borrow_before(self, repository: Path, commit: str) -> bool:
+        """Likewise, of the commit before ``commit``."""
+        there = repository.is_dir()
+        before = resolve(GitRunner(repository), f"{check_object_id(commit)}^") if there else None
+        return before is not None and self.borrow(repository, before)
+
     def read(self, commit: str, path: str) -> bytes | None:
         """The bytes of a file of ``commit``; None if it has no such file."""
         return read_files(self._git, commit, [path]).get(path)

@@ -42,8 +42,22 @@ def is_bundled(entry: VersionEntry) -> bool:
 
 
 def chain(keep: Keep, dataset: str) -> list[VersionEntry]:
-    """The versions of a dataset that are bundled, oldest first: the order in which they are read."""
-    return [entry for entry in keep.entries(dataset) if is_bundled(entry)]
+    """The versions of a dataset that are bundled, oldest first: the order in which they are read.
+
+    Those whose entry cannot be read are left out: which bundle is theirs is not known.
+    """
+    return [entry for entry, _ in _chain(keep, dataset)]
+
+
+def _chain(keep: Keep, dataset: str) -> Iterator[tuple[VersionEntry, bool]]:
+    """The same, each with whether one is left out since the one before."""
+    is_behind = False
+    for entry in keep.entries_or_faults(dataset).values():
+        if isinstance(entry, DatakeepError):
+            is_behind = True
+        elif is_bundled(entry):
+            yield entry, is_behind
+            is_behind = False
 
 
 def put_bundle(keep: Keep, entry: VersionEntry, stores: Sequence[Store]) -> None:
@@ -87,7 +101,8 @@ def check_bundles(
         repair: Write what is missing or wrong anew, from the git base or another store.
         may_go_on: Whether there is time to read the next one.
     """
-    entries, found = chain(keep, dataset), Checked()
+    links, found = list(_chain(keep, dataset)), Checked()
+    entries = [entry for entry, _ in links]
     present = dict(store.list(f"{dataset}/{FOLDER}")) if entries else {}
     found.missing = {entry.version for entry in entries if not present.get(bundle_key(entry))}
     if not deep and not (repair and found.missing):
@@ -97,9 +112,10 @@ def check_bundles(
     repaired = set()
     with unbundling() as repository:
         reader = _Reader(keep, repository)
-        for entry in entries:
+        for entry, is_behind in links:
             fault = None
-            if entry.version not in found.missing and not (deep and may_go_on()):
+            is_known = not is_behind or reader.bridge(entry)
+            if entry.version not in found.missing and not (deep and may_go_on() and is_known):
                 found.unread.add(entry.version)
             elif entry.version in found.missing or (fault := reader.read(store, entry)):
                 if repair and reader.repair(store, entry):
@@ -158,6 +174,12 @@ class _Reader:
     def skip(self, entry: VersionEntry) -> None:
         """Take a version from this clone's cache in place of its bundle, for those that build on it."""
         self._repository.borrow(self._keep.dataset_repository(entry.dataset).cache, entry.commit)
+
+    def bridge(self, entry: VersionEntry) -> bool:
+        """Take what a version builds on from this clone, for no bundle of it is known; whether it was there."""
+        return self._repository.borrow_before(
+            self._keep.dataset_repository(entry.dataset).cache, entry.commit
+        )
 
     def repair(self, store: Store, entry: VersionEntry) -> bool:
         """Whether ``store`` has a whole bundle now, made anew or from another store; the bad one is kept."""

@@ -177,8 +177,12 @@ def tell(keep: Keep, gathered: Gathered, sizes: SizesHere) -> EveryWay:
 
 def _shorter(known: dict[Node, Way], found: Mapping[Node, Way], done: Collection[Node]) -> None:
     for node, way in found.items():
-        if node not in done and (node not in known or len(way.nodes) < len(known[node].nodes)):
+        if node not in done and (node not in known or _cost(way) < _cost(known[node])):
             known[node] = way
+
+
+def _cost(way: Way) -> tuple[bool, int]:
+    return way.is_doubtful, len(way.nodes)
 
 
 def _nodes(rows: Iterable[FileRead]) -> set[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from datakeep.workflows.contradictions import of_inventory
@@ -32,6 +33,11 @@ def check_records(keep: Keep, entries: Sequence[VersionEntry], found: Fsck, *, n
     for one in behind_everything(keep, entries, now=datetime.fromtimestamp(now, UTC)):
         evidence = f" ({'; '.join(one.evidence[:_SHOWN_EVIDENCE])})" if one.evidence else ""
         found.complaints.append(Complaint("the keep", f"{one.what}{evidence}", one.next_step))
+    for path in keep.strays:
+        folder = path.rpartition("/")[0]
+        step = f"git -C {quote(str(keep.root))} log -- {quote(folder)} tells whose it is; git mv or git rm it"
+        what = f"{path} is in no answer: {folder.rpartition('/')[2]!r} cannot be the name of a dataset"
+        found.complaints.append(Complaint("the keep", what, step))
 
 
 def check_inventory(entry: VersionEntry, inventory: Inventory, found: Fsck) -> None:

@@ -68,16 +68,32 @@ def _left(index: Index, inventory: Inventory) -> Counter[str]:
 def _makers(index: Index, counts: Counter[str]) -> list[LeftBy]:
     since_s = registered_s(index, counts)
     query = (
-        "SELECT DISTINCT e.name, e.number FROM artifact a JOIN entry e ON e.path = a.path WHERE a.sha256 = ? "
-        "AND a.means > 0 AND coalesce(a.recorded_s <= ?, ?)"
+        "SELECT DISTINCT e.name, e.number, a.path, a.recorded_s FROM artifact a JOIN entry e ON e.path = a.path "
+        "WHERE a.sha256 = ? AND a.means > 0 AND coalesce(a.recorded_s <= ?, ?)"
     )
     found: Counter[tuple[str, int]] = Counter()
     for sha256, files in counts.items():
         known_s = since_s.get(sha256)
-        for maker in index.database.execute(query, (sha256, known_s, known_s is None)):
-            found[maker] += files
+        for name, number, path, recorded_s in index.database.execute(
+            query, (sha256, known_s, known_s is None)
+        ):
+            # Times are whole seconds.
+            if recorded_s is None or recorded_s != known_s or not _was_given(index, path, sha256):
+                found[name, number] += files
     ordered = sorted(found.items(), key=lambda one: (-one[1], one[0][0], -one[0][1]))
     return [LeftBy(model=f"{name}@v{number}", files=files) for (name, number), files in ordered]
+
+
+def _was_given(index: Index, path: str, sha256: str) -> bool:
+    """Whether the training of the record at ``path`` was given a version that has such a file."""
+    from datakeep.lineage import hashes
+
+    having = {place[0] for place in hashes.find(index.database, "sha256", sha256)}
+    query = (
+        "SELECT i.number FROM leads l JOIN version v ON v.dataset = l.name AND v.number = l.number "
+        "JOIN inventory i ON i.digest = v.inventory WHERE l.path = ? AND l.how = 'input'"
+    )
+    return any(number in having for (number,) in index.database.execute(query, (path,)))
 
 
 def registered_s(index: Index, digests: Collection[str]) -> dict[str, float]:

@@ -325,9 +325,13 @@ def _proposals(manifest: Manifest, runs: list[dict[str, Decimal]], data: Path) -
         wanted = [str(task.metric)]
     else:
         wanted = [name for name in shared if any(run[name] != run[name].to_integral_value() for run in runs)]
-    target = task.target if task else None
+    target, splits = task.target if task else None, manifest.splits.patterns if manifest.splits else {}
     return [
-        propose(name, [run[name] for run in runs], trivial_baseline(data, target, name) if target else None)
+        propose(
+            name,
+            [run[name] for run in runs],
+            trivial_baseline(data, target, name, splits) if target else None,
+        )
         for name in wanted or shared
     ]
 

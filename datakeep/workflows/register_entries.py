@@ -81,6 +81,12 @@ class RegisterEntries:
         """The names of all registered datasets."""
         return list(self._versions)
 
+    @property
+    def strays(self) -> list[str]:
+        """What looks like entries, in folders that no dataset can have the name of."""
+        paths = filter(_is_entry, self.tree.list("register/"))
+        return [path for path in paths if not NAME.fullmatch(path.split("/")[1])]
+
     def versions(self, dataset: str) -> list[str]:
         """The versions of a dataset, oldest first; none if it is not registered."""
         if "_versions" in self.__dict__ or not NAME.fullmatch(dataset):
@@ -262,9 +268,14 @@ def _versions_in(paths: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in paths:
         parts = path.removesuffix(".yaml").split("/")
-        if len(parts) == 3 and path.endswith(".yaml") and VERSION.fullmatch(parts[2]):
+        if _is_entry(path) and NAME.fullmatch(parts[1]):
             found.setdefault(parts[1], []).append(parts[2])
     return {name: sorted(versions, key=version_number) for name, versions in sorted(found.items())}
+
+
+def _is_entry(path: str) -> bool:
+    parts = path.removesuffix(".yaml").split("/")
+    return len(parts) == 3 and path.endswith(".yaml") and VERSION.fullmatch(parts[2]) is not None
 
 
 def _entry(text: bytes, path: str) -> VersionEntry:

@@ -285,7 +285,7 @@ class _Trainer:
         shutil.rmtree(out, ignore_errors=True)
         if report.problem is not None:
             raise TrainingFault(report.problem.what, next_step=report.problem.next_step)
-        return Scored(report.metrics, self._trivial(data, report.metrics))
+        return Scored(report.metrics, self._trivial(entry, data, report.metrics))
 
     def _choose(self, metrics: Mapping[str, Decimal]) -> None:
         """Where none was named: the first that is meant and reported, else the first that is reported.
@@ -299,14 +299,15 @@ class _Trainer:
             raise unreported(self.metric, list(metrics), self._last)
         self._is_reported = True
 
-    def _trivial(self, data: Path, metrics: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    def _trivial(self, entry: VersionEntry, data: Path, metrics: Mapping[str, Decimal]) -> dict[str, Decimal]:
         task = self._last.manifest_model().task
         if not (task and task.target):
             return {}
-        found = {}
+        found: dict[str, Decimal] = {}
         for name in metrics:
             with suppress(DatakeepError):
-                if (score := trivial_baseline(data, task.target, name)) is not None:
+                splits = manifest.splits.patterns if (manifest := entry.manifest_model()).splits else {}
+                if (score := trivial_baseline(data, task.target, name, splits)) is not None:
                     found[name] = score
         return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,10 +26,12 @@ from datakeep.formats import yaml
 from datakeep.repository import edits, working
 from datakeep.repository.command import is_object_id
 from datakeep.repository.edits import Step
+from datakeep.store.hashing import open_regular
 from datakeep.workflows.remembered import remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from datakeep.workflows.keep import Keep
 
@@ -305,9 +308,8 @@ def _in_folder(keep: Keep, paths: Sequence[str] | None) -> Iterator[Tampered]:
         paths = working.uncommitted(keep.root)
     committed = keep.tree.read_many(path for path in paths if _ONCE.fullmatch(path))
     for path, text in committed.items():
-        try:
-            there = (keep.root / path).read_bytes()
-        except OSError:
+        there = _in_place(keep.root / path, 2 * len(text) + 1)  # twice as many with Windows' line ends
+        if there is None:
             continue  # a checkout may leave files out
         if there == text or there.replace(b"\r\n", b"\n") == text.replace(b"\r\n", b"\n"):
             continue
@@ -317,6 +319,17 @@ def _in_folder(keep: Keep, paths: Sequence[str] | None) -> Iterator[Tampered]:
             tuple(_differences(path, text, there)),
             f"{_git(keep)} checkout HEAD -- {quote(path)} brings the committed one back",
         )
+
+
+def _in_place(path: Path, most: int) -> bytes | None:
+    """At most so many bytes of what lies there; of a link its target, as for git; of a pipe none."""
+    try:
+        if path.is_symlink():
+            return os.fsencode(path.readlink())
+        with open_regular(path) as file:
+            return file.read(most)
+    except OSError as error:
+        return None if error.errno else b""
 
 
 def _differences(path: str, before: bytes | None, after: bytes | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -504,3 +505,16 @@ def test_a_sha256_is_answered_as_the_file_is(clone: Clone) -> None:
     clone.edit(RECORD, lambda _: None)
     clone.commit()
     assert RECORD in clone.ask("audit", whole, code=None).out.partition("not known")[0]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_no_file_is_told_and_not_followed(clone: Clone, kind: str) -> None:
+    path = clone.keep / ENTRY
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)  # whoever opens it waits for ever
+    else:
+        path.symlink_to("/dev/zero")  # whoever reads it has no end
+        clone.commit()
+    said = clone.ask("audit", "model:m", "--json").data
+    assert ENTRY in [one["path"] for one in said["tampered"]]

@@ -64,16 +64,15 @@ def on_chosen(
         yield told(reading, node, _WORDS, "estimate", "", way_out)
         return
     around = outer(node)
-    group = _group_of(node, select, frame)
     having = next(node.find_all(exp.HavingMax), None) if name == "any_value" else None
     if name in _CHOSEN or having:
-        if known and not _is_settled(having or node, group, frame):
+        if known and not _is_settled(having or node, _group_of(node, select, frame), frame):
             yield told(reading, node, _WORDS, "any-value", "of rows that may tie", _ROW_TIES)
     elif (
         name == "mode"
         and not isinstance(around, exp.WithinGroup)
         and node.find(exp.Order) is None
-        and not frame.determines(group, list(node.find_all(exp.Column)))
+        and not frame.determines(_group_of(node, select, frame), list(node.find_all(exp.Column)))
     ):
         yield told(
             reading,

@@ -64,7 +64,11 @@ def on_value(
     if isinstance(node, exp.Window):
         yield from _on_window(reading, node, select, frame, known=known)
         return
-    if not isinstance(node, exp.Func) or isinstance(outer(node), exp.Window | exp.WithinGroup):
+    if not isinstance(node, exp.Func) or isinstance(
+        node, exp.Connector
+    ):  # AND and OR are functions to sqlglot
+        return
+    if isinstance(outer(node), exp.Window | exp.WithinGroup):
         return
     name = called(node)
     order = _own_order(node)

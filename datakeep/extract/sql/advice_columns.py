@@ -50,13 +50,15 @@ def on_columns(reading: Reading, sources: Sources, tables: Mapping[str, Table] |
 
 def _outer_selects(query: exp.Expr | None) -> Iterator[exp.Select]:
     """The SELECTs whose columns are those of ``query``."""
-    if isinstance(query, exp.SetOperation):
-        yield from _outer_selects(query.left)
-        yield from _outer_selects(query.right)
-    elif isinstance(query, exp.Subquery | exp.Paren):
-        yield from _outer_selects(query.this)
-    elif isinstance(query, exp.Select):
-        yield query
+    rest = [query]
+    while rest:  # a tool may write a UNION of thousands
+        one = rest.pop()
+        if isinstance(one, exp.SetOperation):
+            rest += [one.right, one.left]
+        elif isinstance(one, exp.Subquery | exp.Paren):
+            rest.append(one.this)
+        elif isinstance(one, exp.Select):
+            yield one
 
 
 def _stars(query: exp.Expr, sources: Sources, depth: int = 0) -> Iterator[tuple[exp.Expr, exp.Table]]:

@@ -186,10 +186,15 @@ def add_outer(frame: Frame, select: exp.Expr) -> None:
 
 def conjuncts(condition: exp.Expr) -> list[exp.Expr]:
     """The parts of a condition that all must hold, without parentheses around them."""
-    condition = condition.unnest()
-    if isinstance(condition, exp.And):
-        return [*conjuncts(condition.left), *conjuncts(condition.right)]
-    return [condition]
+    found: list[exp.Expr] = []
+    rest = [condition]
+    while rest:  # a tool may write thousands of them
+        one = rest.pop().unnest()
+        if isinstance(one, exp.And):
+            rest += [one.right, one.left]
+        else:
+            found.append(one)
+    return found
 
 
 def _own_joins(select: exp.Expr) -> Iterator[exp.Join]:

@@ -110,7 +110,7 @@ def _check_disguise(text: str, tokens: tuple[Token, ...]) -> None:
         if token.text == "{%" or (token.text == following.text == "{" and touches):
             way_out = "render it first; write what changes as :name"
             refuse(text, token.start, "this is a template, not SQL", way_out)
-        escaped = text[: token.end + 1].upper().endswith("U&")
+        escaped = text[max(0, token.end - 1) : token.end + 1].upper() == "U&"
         if escaped and touches and following.token_type == TokenType.IDENTIFIER:
             way_out = "write the name itself, in quotes"
             refuse(text, token.end - 1, "a name is written in escapes", way_out)

@@ -6,6 +6,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    mean_absolute_error,
+    mean_squared_error,
+    root_mean_squared_error,
+)
 
 from datakeep.extract.baseline import trivial_baseline
 
@@ -95,3 +104,59 @@ def test_a_broken_table_or_a_nested_target_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"broken")
     (tmp_path / "b.csv").write_text("y\n1\n")
     assert trivial_baseline(tmp_path, "y", "accuracy") is None
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    """Eight of ten are ``a`` where is learned, two of six where is scored."""
+    for name, labels, numbers in (
+        ("train", "a" * 8 + "bd", [1, 2, 3, 4, 5, 6, 7, 8, 9, 50]),
+        ("test", "aabbcc", [10, 20, 30, 40, 50, 60]),
+    ):
+        (tmp_path / name).mkdir()
+        rows = "".join(f"{label},{number}\n" for label, number in zip(labels, numbers, strict=True))
+        (tmp_path / name / "t.csv").write_text(f"label,y\n{rows}")
+    return tmp_path
+
+
+SPLITS = {"train": ["data/train/**"], "test": ["data/test/**"]}
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "macro_f1"])
+def test_classes_are_guessed_from_other_rows_than_those_that_are_scored(split: Path, metric: str) -> None:
+    score = {
+        "accuracy": accuracy_score,
+        "balanced_accuracy": balanced_accuracy_score,
+        "macro_f1": lambda true, guessed: f1_score(true, guessed, average="macro"),
+    }[metric]
+    guess = (
+        DummyClassifier(strategy="most_frequent").fit([[0]] * 10, ["a"] * 8 + ["b", "d"]).predict([[0]] * 6)
+    )
+    expected = score(["a", "a", "b", "b", "c", "c"], guess)
+    assert trivial_baseline(split, "label", metric, SPLITS) == rounded(expected)
+    assert trivial_baseline(split, "label", metric, {}) != rounded(expected)
+
+
+@pytest.mark.parametrize("metric", ["mse", "rmse", "mae"])
+def test_numbers_are_guessed_from_other_rows_than_those_that_are_scored(split: Path, metric: str) -> None:
+    score = {
+        "mse": mean_squared_error,
+        "rmse": root_mean_squared_error,
+        "mae": mean_absolute_error,
+    }[metric]
+    learned = [1, 2, 3, 4, 5, 6, 7, 8, 9, 50]
+    dummy = DummyRegressor(strategy="median" if metric == "mae" else "mean").fit([[0]] * 10, learned)
+    expected = score([10, 20, 30, 40, 50, 60], dummy.predict([[0]] * 6))
+    assert trivial_baseline(split, "y", metric, SPLITS) == rounded(expected)
+    assert trivial_baseline(split, "y", metric, {}) != rounded(expected)
+
+
+def test_a_class_that_was_never_seen_and_a_split_without_the_target_are_no_division_by_zero(
+    split: Path,
+) -> None:
+    (split / "test/t.csv").write_text("label,y\nc,1\nd,2\n")
+    assert trivial_baseline(split, "label", "accuracy", SPLITS) == 0
+    assert trivial_baseline(split, "label", "macro_f1", SPLITS) == 0
+    (split / "test/t.csv").write_text("other\nc\n")
+    assert trivial_baseline(split, "label", "accuracy", SPLITS) == Decimal("0.8")
+    assert trivial_baseline(split, "label", "accuracy", {"test": ["data/**"]}) == Decimal("0.8")

@@ -229,3 +229,34 @@ def test_what_is_outside_of_the_keep_does_not_crowd_out_a_gap_and_many_gaps_are_
     assert len(gaps) == 3
     assert gaps[0] == "model b0@v1 was made of the base model gone@v1, whose record is missing or broken"
     assert gaps[2] == "2 more records of what models and datasets were made of, likewise"
+
+
+def test_a_sure_way_is_told_rather_than_a_shorter_one_that_may_be_none(ask):
+    left = b"\nleft_by: [{model: prep@v1, files: 2}]\nmanifest:"
+    files = {
+        "register/raw/v1.yaml": entry("raw"),
+        "register/feats/v1.yaml": entry("feats").replace(b"\nmanifest:", left),
+        "models/prep/v1.yaml": model("prep", inputs=["raw@v1"]),
+        "models/one/v1.yaml": model("one", inputs=[], bases=["prep@v1"]),
+        "models/two/v1.yaml": model("two", inputs=[], bases=["one@v1"]),
+        "models/late/v1.yaml": model("late", inputs=["feats@v1"], bases=["two@v1"]),
+        "models/last/v1.yaml": model("last", inputs=[], bases=["late@v1"]),
+    }
+    ways, _ = ask(files, "raw", 1)
+    assert ways["feats@v1"] == ["raw@v1", "prep@v1", "feats@v1"]
+    assert ways["late@v1"] == ["raw@v1", "prep@v1", "one@v1", "two@v1", "late@v1"]
+    assert ways["last@v1"] == [*ways["late@v1"], "last@v1"]
+
+
+def test_who_was_given_a_file_has_not_left_it_though_both_were_written_down_in_one_second():
+    files = {
+        "register/tab/v1.yaml": entry("tab"),
+        "models/a/v1.yaml": model(
+            "a", inputs=["tab@v1"], sha256=WEIGHTS, size=100, recorded_at="2026-11-20T03:10:00Z"
+        ),
+    }
+    index = opened(None, Repository().at(files))
+    taking = adding.Adding(index.database)
+    taking.add("88" * 32, Inventory.of([FileEntry("m.csv", 100, b"0" * 16, bytes.fromhex(WEIGHTS))]))
+    taking.flush()
+    assert _makers(index, Counter([WEIGHTS])) == []

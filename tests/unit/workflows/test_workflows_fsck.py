@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -232,3 +233,47 @@ def test_a_store_that_is_full_or_refuses_is_said_when_it_is_mended(two, monkeypa
     found = fsck(two.keep, Plan(deep=True, repair=True))
     assert [one.what for one in found.complaints] == ["orders in it could not be repaired: no right to write"]
     assert [state.is_bad for state in found.versions] == [False, True]
+
+
+@pytest.mark.parametrize("plan", [Plan(), DEEP], ids=["quick", "deep"])
+def test_an_entry_that_cannot_be_read_hides_no_other_bundle(bench, plan):
+    for name in ("first", "last"):
+        bench.register(name, "git")
+        for purpose in ("another", "one more"):
+            bench.update(name, purpose=purpose)
+    bench.commit(**{"register/first/v2.yaml": "format: ["})
+    (lost,) = (bench.store / "last/datakeep/bundles").glob("v3-*.bundle")
+    lost.unlink()
+    found = fsck(bench.keep, plan)
+    assert {state.version: (state.whole, state.unread, state.missing) for state in found.versions} == {
+        label: (0 if plan is not DEEP else there, 0 if plan is DEEP else there, missing)
+        for label, there, missing in (
+            ("first@v1", 1, ()),
+            ("first@v3", 2, ()),
+            ("last@v1", 1, ()),
+            ("last@v2", 2, ()),
+            ("last@v3", 2, ("the bundle of v3",)),
+        )
+    }
+    assert [one.about for one in found.complaints if one.about != "the keep"] == ["first@v2"]
+    assert {one.version for one in found.copies if one.whole + one.present == 1} == {"last@v3"}
+
+
+def test_what_builds_on_a_version_that_cannot_be_read_is_not_called_whole_unread(bench):
+    bench.register("first", "git")
+    for purpose in ("another", "one more"):
+        bench.update("first", purpose=purpose)
+    bench.commit(**{"register/first/v2.yaml": "format: ["})
+    shutil.rmtree(bench.keep.cache("datasets"))
+    shutil.rmtree(bench.keep.dataset_url("first"))
+    found = {state.version: state for state in fsck(bench.keep, DEEP).versions}
+    assert (found["first@v1"].whole, found["first@v3"].whole, found["first@v3"].unread) == (1, 1, 1)
+
+
+def test_a_folder_that_no_dataset_can_be_named_after_is_told_and_ends_nothing(bench):
+    bench.register()
+    bench.commit(**{"register/UPPER/v1.yaml": bench.keep.tree.read("register/orders/v1.yaml").decode()})
+    found = fsck(bench.keep, Plan())
+    assert [state.version for state in found.versions] == ["orders@v1"]
+    (said,) = [one.what for one in found.complaints if "UPPER" in one.what]
+    assert said == "register/UPPER/v1.yaml is in no answer: 'UPPER' cannot be the name of a dataset"
