@@ -110,7 +110,7 @@ def _lines(done: Done, root: Path) -> Iterator[str]:
         yield f"nothing was recorded: {done.nothing_ran} (exit code {code})"
         return
     if done.recorded is None:
-        yield "interrupted; nothing was recorded: run the same command again"
+        yield f"interrupted; nothing was recorded: {done.next_step}"
         return
     yield from record_lines(done.recorded, root)
 
@@ -120,6 +120,7 @@ def _data(done: Done) -> dict[str, Any]:
     return {
         "exit_code": done.ended.exit_code,
         "interrupted": done.ended.interrupted,
+        "next_step": done.next_step or None,
         "nothing_ran": done.nothing_ran or None,
         "model": recorded.label if recorded and not recorded.file else None,
         "record": recorded.record.to_dict() if recorded else None,

@@ -15,6 +15,8 @@ _OPTION = re.compile(r"--?(?P<name>[^\W\d_][\w.-]*)(?:=(?P<value>.*))?", re.DOTA
 _ASSIGNMENT = re.compile(r"\+{0,2}(?P<name>[^\W\d_][\w.-]*)=(?P<value>.*)", re.DOTALL)
 #: What takes the text of a program as an argument.
 _INTERPRETER = re.compile(r"(?:.*/)?(?:(?P<c>python[\d.]*|pypy3?|(?:ba|da|z|k)?sh)|perl|ruby|node|Rscript)")
+#: Programs whose options take a name and a value, as two arguments.
+_PAIRED = {"papermill": frozenset({"-p", "--parameters", "-r", "--parameters_raw"})}
 _SEED = re.compile(r"(?:.*[-_.])?(?:seed|random[-_]state)", re.IGNORECASE)
 
 
@@ -26,6 +28,7 @@ def without_secrets(argv: Sequence[str]) -> list[str]:
     """
     shown: list[str] = []
     text_at, is_code = _program_text(argv)
+    names = {at + 1 for at in _pairs(argv)}
     before = ""
     signs: set[str] = set()
     for at, argument in enumerate(argv):
@@ -41,7 +44,33 @@ def without_secrets(argv: Sequence[str]) -> list[str]:
             shown.append(withheld_alone(argument, option=before, signs=signs))
         signs |= program_signs(argument)
         before = argument if option and option["value"] is None else ""
+        before = f"--{argument}" if at in names else before
     return shown
+
+
+def parameters_of(command: Sequence[str]) -> dict[str, str | bool]:
+    """What the options of a training's command say, by name, without secrets; :func:`options_of` has the forms.
+
+    Where a program takes ``-p NAME VALUE``, as papermill does, the name is the parameter's.
+
+    Args:
+        command: The program and its arguments.
+    """
+    shown = without_secrets(command)
+    for at in reversed(_pairs(command)):
+        shown[at : at + 3] = [f"--{shown[at + 1]}={shown[at + 2]}"]
+    return options_of(without_program_text(shown))
+
+
+def _pairs(argv: Sequence[str]) -> list[int]:
+    """Where the options are that take a name and a value."""
+    options: frozenset[str] = frozenset()
+    found: list[int] = []
+    for at, argument in enumerate(argv):
+        if argument in options and at + 2 < len(argv) and not (found and at <= found[-1] + 2):
+            found.append(at)
+        options = options or _PAIRED.get(argument.rpartition("/")[2], frozenset())
+    return found
 
 
 def options_of(argv: Sequence[str]) -> dict[str, str | bool]:

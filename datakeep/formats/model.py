@@ -132,13 +132,15 @@ class Observation(Part):
     """How it is known which files were read; ``why`` says why not by strace, which sees all, or why it did not.
 
     ``standard_input`` says that it was a pipe, a socket or a deleted file: what came through it, if anything was
-    read, is not known. ``pipes`` are the named pipes that were opened, of which that is not known either.
+    read, is not known. ``pipes`` are the named pipes that were opened, of which that is not known either, and
+    ``connections`` the addresses and ports that were called over the network, of services of this machine too.
     """
 
     by: Literal["strace", "audit-hook", "nothing"]
     why: str | None = None
     standard_input: Literal["pipe", "socket", "deleted file"] | None = None
     pipes: list[str] | None = None
+    connections: list[str] | None = None
 
 
 class GpuUse(Part):

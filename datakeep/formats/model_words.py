@@ -9,11 +9,12 @@ from datakeep.core.counts import counted
 from datakeep.formats.read_order import read_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from datakeep.formats.model import GpuUse, ModelInput, ModelRecord, TrackedRun
 
 _SHOWN_UNDECLARED = 20
+_SHOWN_CONNECTIONS = 5
 #: What writes runs down that are taken over as records, by the record's ``origin``.
 TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
 
@@ -81,7 +82,7 @@ def _read(given: ModelInput) -> str:
 
 
 def stream_in_words(record: ModelRecord) -> str | None:
-    """That data may have come in without a file; None where none can have."""
+    """That data may have come in without a file that was opened here; None where none can have."""
     if record.observed is None:
         return None
     stream, pipes = record.observed.standard_input, record.observed.pipes
@@ -89,7 +90,15 @@ def stream_in_words(record: ModelRecord) -> str | None:
     said += (
         [f"named pipes were opened ({', '.join(pipes)}): what was read of them is not known"] if pipes else []
     )
+    if called := record.observed.connections:
+        said.append(f"connections were opened or tried ({some(called)}): what came over them is not known")
     return "; ".join(said) or None
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of them, and how many more there are."""
+    more = len(names) - _SHOWN_CONNECTIONS
+    return ", ".join([*names[:_SHOWN_CONNECTIONS], *([f"{more:,} more"] if more > 0 else [])])
 
 
 def observed_in_words(record: ModelRecord) -> str:

@@ -3,7 +3,8 @@
 Copied as it is into a folder on the training's PYTHONPATH, and imported there by a ``sitecustomize``: it
 must run with any Python from 3.8 on, needs the standard library only, and never breaks the training.
 Each process appends lines of JSON to a file of its own: time, flags, path, and when the file was changed; or time,
-``moved`` or ``linked``, two paths; or time, ``packages``, the folders that packages are imported from. An opening is
+``moved`` or ``linked``, two paths; or time, ``packages``, the folders that packages are imported from; or time,
+``called`` or ``bound``, a host and a port. An opening is
 told only of what is a file then, since it may be gone when the training ends, or the opening may fail.
 
 It sees what Python itself opens. Libraries that open files in C or Rust, and programs that are no Python,
@@ -23,9 +24,15 @@ try:
 except ImportError:
     from json.encoder import encode_basestring_ascii as _text
 
-_EVENTS = frozenset(("open", "os.rename", "os.link", "sqlite3.connect"))
+TYPE_CHECKING = False  # that of typing is of many modules
+if TYPE_CHECKING:
+    from typing import Any
+
+_EVENTS = frozenset(("open", "os.rename", "os.link", "sqlite3.connect", "socket.connect", "socket.bind"))
 #: 0 where the system has no such flag.
 _LOOK = getattr(os, "O_PATH", 0)
+#: As Linux has them: the module that knows them by name is not loaded for this alone.
+_INTERNET, _STREAM = (2, 10), 1
 _FLAGS = ("O_CREAT", "O_EXCL", "O_TRUNC", "O_DIRECTORY", "O_PATH")
 
 
@@ -75,11 +82,18 @@ class Watch:
                 self._opened(kind, path)
         elif event == "sqlite3.connect":
             self._opened("O_RDWR|O_CREAT", arguments[0])
+        elif event in ("socket.connect", "socket.bind"):
+            self._called("called" if event == "socket.connect" else "bound", *arguments)
         elif all(
             number == -1 for number in arguments[2:4]
         ):  # else the names are those of a folder that is open
             self.seen = set()  # a name may be another file's now
             self._renamed(is_link=event == "os.link", old=_named(arguments[0]), new=_named(arguments[1]))
+
+    def _called(self, kind: str, socket: Any, address: Any) -> None:
+        """Told before it happens; datagrams ask for names, and local sockets have no port."""
+        if socket.family in _INTERNET and socket.type & 0xF == _STREAM:
+            self._write(kind, str(address[0]), "%d" % address[1])  # noqa: UP031
 
     def _renamed(self, *, is_link: bool, old: str, new: str) -> None:
         """Told before it happens, which it does not where it cannot."""

@@ -16,14 +16,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.rerun import strace
+from datakeep.rerun import connections, strace
+from datakeep.rerun.connections import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _CALLS = (
     f"{strace.OPENING_CALLS},?rename,renameat,?renameat2,?link,linkat,chdir"
-    ",?mkdir,mkdirat,?mknod,mknodat,?rmdir,unlinkat"
+    f",?mkdir,mkdirat,?mknod,mknodat,?rmdir,unlinkat,{connections.CALLS}"
 )
 _NO_READING = frozenset({"O_PATH", "O_DIRECTORY", "O_TMPFILE"})
 _WRITES = frozenset({"O_WRONLY", "O_CREAT", "O_TRUNC"})
@@ -61,6 +62,7 @@ class Reads:
         made_folders: Those of them that the training made.
         changed_s: Of those that the audit hook saw, when they had been changed as they were opened first.
         package_folders: Where packages are installed that a Python could import.
+        connections: Whom it called over the network.
         is_torn: Some openings were seen and could not be written down, or are too many to be read again.
         now_s: When what is told next happened.
     """
@@ -71,6 +73,7 @@ class Reads:
     made_folders: set[str] = field(default_factory=set)
     changed_s: dict[str, float] = field(default_factory=dict)
     package_folders: set[str] = field(default_factory=set)
+    connections: Connections = field(default_factory=Connections)
     is_torn: bool = False
     now_s: float | None = None
     _own: set[str] = field(default_factory=set)
@@ -257,6 +260,8 @@ def _take_other(call: str, pid: str, where: dict[str, str], reads: Reads) -> Non
         folder = found["folder"] or found["of"] or ""
         path = _named(folder, found["path"] or found["taken"], here)
         reads.no_file(path, is_made=call.startswith("mkdir"))
+    else:
+        reads.connections.take(call)
 
 
 def _named(folder: str, path: str, here: str) -> str:
@@ -275,6 +280,10 @@ def from_hook(folder: Path) -> Reads:
             reads.moved(paths[0], paths[1], stays=kind == "linked")
         elif kind == "packages":
             reads.package_folders.update(paths)
+        elif kind == "called":
+            reads.connections.called(paths[0], int(paths[1]))
+        elif kind == "bound":
+            reads.connections.had(paths[0], int(paths[1]))
         else:
             words = flags.get(kind)
             if words is None:

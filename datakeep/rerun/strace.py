@@ -7,6 +7,7 @@ handed over by another process) is in none of them.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import posixpath
 import re
@@ -17,6 +18,8 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 OPENING_CALLS = "?open,openat,?openat2,?creat"
 FILE_NAME = "strace.txt"
@@ -43,7 +46,10 @@ _OPENED = re.compile(
 _BEGINS = re.compile(rb"\d+ +(?:\d+\.\d+ )?(?:\w+\(|<\.\.\. |\+\+\+ )")
 _ANOTHER = re.compile(
     rb"\d+ +(?:\d+\.\d+ )?"
-    rb"(?:open|creat|rename|link|unlink|chdir|mkdir|mknod|rmdir|connect|send)\w*\((?:AT_FDCWD|\"|\d+<|0x|NULL)"
+    rb"(?:open|creat|rename|link|unlink|chdir|mkdir|mknod|rmdir|connect|send|bind|getsockname|socket)\w*\((?:AT_FDCWD|AF_|\"|\d+<|0x|NULL)"
+)
+_ADDRESS = re.compile(
+    r'sin6?_port=htons\((?P<port>\d+)\).*?(?:inet_addr\("|inet_pton\(AF_INET6, ")(?P<address>[0-9a-fA-F.:]+)"'
 )
 #: What :func:`calls_in` gives in place of calls that nobody knows: the disk was full, or the trace is too long.
 TORN = "torn"
@@ -209,6 +215,15 @@ def _words(flags: bytes) -> frozenset[str]:
 def _text(few: bytes) -> str:
     """Of what is the same in most lines: the process, the current folder."""
     return few.decode("utf-8", "surrogateescape")
+
+
+def addresses_in(call: str) -> Iterator[tuple[Address, int]]:
+    """The addresses of the internet with their ports that a call names."""
+    for found in _ADDRESS.finditer(call):
+        try:
+            yield ipaddress.ip_address(found["address"]), int(found["port"])
+        except ValueError:
+            continue
 
 
 def bytes_of(escaped: str) -> bytes:

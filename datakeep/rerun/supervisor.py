@@ -17,6 +17,10 @@ import sys
 import time
 from contextlib import suppress
 
+TYPE_CHECKING = False  # that of typing would cost this script's start more than its work
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -70,12 +74,17 @@ def usage_of(process_ids: list[int]) -> tuple[float, int]:
 
 
 def left_running(grace_s: float = _LEAVING_S) -> int:
-    """How many processes the ended program left that did not leave by themselves within ``grace_s``.
+    """How many processes the ended program left that did not leave by themselves within ``grace_s``."""
+    return len(staying(lambda: list(filter(_is_left, descendants(os.getpid()))), grace_s))
+
+
+def staying(find: Callable[[], list[int]], grace_s: float = _LEAVING_S) -> list[int]:
+    """Those processes that ``find`` still finds after ``grace_s``; it returns as soon as there are none.
 
     The time in which a busy machine keeps them waiting for a processor does not count, up to a limit.
     """
     until, at_first = time.monotonic() + grace_s, dict[int, float]()
-    while left := list(filter(_is_left, descendants(os.getpid()))):
+    while left := find():
         waited_s = {one: _waited_s(one) for one in left}
         more_s = max(
             until_now_s - at_first.setdefault(one, until_now_s) for one, until_now_s in waited_s.items()
@@ -83,7 +92,7 @@ def left_running(grace_s: float = _LEAVING_S) -> int:
         if time.monotonic() >= until + min(more_s, _BUSY_S):
             break
         time.sleep(0.02)
-    return len(left)
+    return left
 
 
 def _waited_s(process_id: int) -> float:

@@ -7,7 +7,6 @@ wants to deceive can write to its own trace: it is a record of what an honest on
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 import tempfile
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 _CALLS = f"{strace.OPENING_CALLS},connect,sendto,sendmmsg"
 _PROBE_TIMEOUT_S = 60
 
-_ADDRESS = re.compile(
-    r'sin6?_port=htons\((?P<port>\d+)\).*?(?:inet_addr\("|inet_pton\(AF_INET6, ")(?P<address>[0-9a-fA-F.:]+)"'
-)
 _ANY_TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _DNS_HEADER_BYTES = 12
 _LABEL_MAX_BYTES = 63
@@ -193,16 +189,12 @@ def _take_connection(call: str, seen: _Seen) -> None:
         asked = _name_asked(strace.bytes_of(text))
         if asked:
             seen.connections[f"the address of {asked}"] = None
-    for found in _ADDRESS.finditer(call):
-        try:
-            address = ipaddress.ip_address(found["address"])
-        except ValueError:
-            continue
+    for address, port in strace.addresses_in(call):
         shown = f"[{address}]" if address.version == 6 else str(address)
         if not address.is_loopback:
-            seen.connections[f"{shown}:{found['port']}"] = None
+            seen.connections[f"{shown}:{port}"] = None
         elif "ECONNREFUSED" in call or "EINPROGRESS" in call:
-            seen.unanswered[f"{shown}:{found['port']}"] = None
+            seen.unanswered[f"{shown}:{port}"] = None
 
 
 def _name_asked(packet: bytes) -> str | None:

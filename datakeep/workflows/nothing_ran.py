@@ -49,9 +49,10 @@ def nothing_ran(seen: Seen, *, started: bool) -> str:
 
 def _may_have_read(seen: Seen, *, is_missing: bool) -> bool:
     read = seen.read
-    if read is None or read.is_torn or (seen.observed.by != "strace" and not is_missing):
+    if read is None or (seen.observed.why and (seen.observed.by == "strace" or not is_missing)):
         return True  # what a shell opened, the hook does not see
-    if not is_missing and (seen.observed.standard_input or seen.observed.pipes):
+    streams = seen.observed.standard_input or seen.observed.pipes or seen.observed.connections
+    if not is_missing and streams:
         return True
     kinds = inputs.classify(read.paths, places_of(seen, read.paths))
     return bool(kinds.undeclared or kinds.code or any(kinds.datasets.values()))

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from datakeep.core.counts import counted
 from datakeep.formats.model import Observation
 from datakeep.formats.yaml import showable, showable_path
-from datakeep.rerun import injected, reads
+from datakeep.rerun import injected, left_behind, reads
 from datakeep.rerun.clock import Clock, is_clock_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 Stream = Literal["pipe", "socket", "deleted file"]
 #: More named pipes than this are not listed.
 _MAX_PIPES = 20
+#: And of those whom a training called over the network.
+_MAX_CONNECTIONS = 100
 #: Names of files that are there for a moment only, whoever made them.
 _PASSING = re.compile(r"(?:-journal|-wal|-shm|[.-]lo?ck)$", re.IGNORECASE)
 #: Why strace did not tell of all that it saw.
@@ -128,6 +131,7 @@ class FilesSeen:
         package_folders: Where packages are installed that a Python of the training could import.
         is_torn: Some were seen and could not be written down, or are too many to be read again.
         pipes: Named pipes that others had made, and it opened; sorted.
+        connections: Whom it called over the network, with ports; sorted.
         opened_s: When each was opened first (seconds since 1970); empty if that cannot be held against the times of
             the files that the training left.
     """
@@ -138,6 +142,7 @@ class FilesSeen:
     package_folders: frozenset[str] = frozenset()
     is_torn: bool = False
     pipes: tuple[str, ...] = ()
+    connections: tuple[str, ...] = ()
     opened_s: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -181,6 +186,7 @@ def only_read(found: Reads, began_s: float) -> FilesSeen:
         frozenset(found.package_folders),
         found.is_torn,
         tuple(sorted(path for path in found.paths.keys() - found.no_files if _is_pipe(path))),
+        found.connections.told(),
     )
 
 
@@ -191,13 +197,37 @@ def _is_pipe(path: str) -> bool:
         return False
 
 
-def observed(watch: Watch, read: FilesSeen) -> Observation:
-    """How it is known what was read, now that the training has ended."""
-    how = Observation(by="strace", why=_TORN) if read.is_torn else watch.observed
+def left_running(watch: Watch) -> list[str]:
+    """The names of the programs of its processes that still run after its end, and do not leave within a moment."""
+    is_traced = watch.observed.by == "strace"
+    return left_behind.followed(watch.folder) if is_traced else left_behind.hooked(watch.folder)
+
+
+def observed(watch: Watch, read: FilesSeen, left: Sequence[str] = ()) -> Observation:
+    """How it is known what was read, now that the training has ended; ``left`` are the programs that run on."""
+    why = [_TORN if read.is_torn else watch.observed.why, still_running(left)]
     told: dict[str, Any] = {"standard_input": watch.stream} if watch.stream else {}
+    if any(why):
+        told["why"] = "; ".join(filter(None, why))
+    return with_streams(watch.observed.model_copy(update=told), read)
+
+
+def with_streams(how: Observation, read: FilesSeen) -> Observation:
+    """``how``, with what data may have come through that is no file: named pipes, connections."""
+    told: dict[str, Any] = {}
     if read.pipes:
         told["pipes"] = showable([showable_path(path) for path in read.pipes[:_MAX_PIPES]])
+    if read.connections:
+        told["connections"] = showable([*read.connections[:_MAX_CONNECTIONS]])
     return how.model_copy(update=told) if told else how
+
+
+def still_running(left: Sequence[str]) -> str:
+    """Why not all is known that a training read, where it left processes; else empty."""
+    if not left:
+        return ""
+    verb = "was" if len(left) == 1 else "were"
+    return f"{counted(len(left), 'process', 'processes')} of the training {verb} still running at its end"
 
 
 def _present(path: str, moved: Mapping[str, tuple[str, ...]]) -> str | None:

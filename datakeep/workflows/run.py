@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import AccessDenied, AlreadyExists, UnknownName, UsageError
+from datakeep.core.errors import UnknownName, UsageError
 from datakeep.core.names import (
     NAME,
     VERSION,
@@ -27,8 +28,16 @@ from datakeep.repository.code import work_tree
 from datakeep.rerun import attended
 from datakeep.workflows.given_data import provide
 from datakeep.workflows.nothing_ran import SCRIPT, nothing_ran
-from datakeep.workflows.observing import observed, watch
+from datakeep.workflows.observing import left_running, observed, still_running, watch
 from datakeep.workflows.observing import seen as paths_seen
+from datakeep.workflows.out_folder import (
+    PLACE,
+    after_interruption,
+    check_out,
+    check_out_name,
+    out_folder,
+    told_of,
+)
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.register_entries import entry_path
 from datakeep.workflows.rooms import own_room
@@ -49,9 +58,10 @@ if TYPE_CHECKING:
     from datakeep.workflows.recording import Recorded
 
 OUT_VARIABLE = "DATAKEEP_OUT"
-_TOKEN = re.compile(r"\{([a-z0-9][a-z0-9-]*)\}")
+#: So many programs that were left running are named.
+_NAMED = 5
 #: A place alone, or as the value of an option.
-_ARGUMENT = re.compile(r"(?P<before>[+\w.-]+=)?" + _TOKEN.pattern.replace("(", "(?P<name>", 1))
+_ARGUMENT = re.compile(r"(?P<before>[+\w.-]+=)?" + PLACE.pattern.replace("(", "(?P<name>", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,7 @@ class Done:
         ended: How the training ended.
         recorded: Where its record is; None if it was interrupted, or nothing was run.
         nothing_ran: Why there is no record, in words, where no training was seen; empty where there is one.
+        next_step: What to type next, where it was interrupted.
         given: The data that it was given.
     """
 
@@ -96,6 +107,7 @@ class Done:
     recorded: Recorded | None
     given: tuple[Given, ...]
     nothing_ran: str = ""
+    next_step: str = ""
 
 
 def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[], None]) -> Done:
@@ -123,8 +135,8 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     bases = base_records(keep, order.bases)
     labels = [keep.resolve(name) for name in order.uses]
     _check_tokens(order.argv, list(dict.fromkeys(label.name for label in labels)), order.out)
-    _check_out_name(order.out)
-    _check_out(order.out)
+    check_out_name(order.out)
+    check_out(order.out)
     script = script_of(order.argv, keep)
     mark = Mark(order.environment)
     tracking = begin(keep, order.environment, mark, uri=order.mlflow, off=order.no_mlflow)
@@ -136,7 +148,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
     if out:
         environment[OUT_VARIABLE] = str(out)
     environment |= {**mark.variables, **tracking.variables} if tracking else {}
-    with own_room(keep) as room:
+    with told_of(order.out), own_room(keep) as room:
         trace = room / "trace"
         trace.mkdir()
         watching = watch(argv, environment, trace.resolve(), out if any(map(_has_splits, given)) else None)
@@ -152,8 +164,13 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
         if ended.not_written:
             keep.progress.warn(f"not all that the training printed could be written: {ended.not_written}")
         if ended.interrupted and ended.exit_code:
-            return Done(ended, None, tuple(given))
-        seen = _seen(order, given, bases, place, script, watching, ended, room)
+            return Done(ended, None, tuple(given), next_step=after_interruption(order.out))
+        left = left_running(watching)
+        if left:
+            keep.progress.warn(
+                f"{still_running(left)} ({_programs(left)}): what is read after that is not known"
+            )
+        seen = _seen(order, given, bases, place, script, watching, left, ended, room)
         if why := nothing_ran(seen, started=ended.started):
             return Done(ended, None, tuple(given), why)
         seen.printed = lines
@@ -171,6 +188,13 @@ def _has_splits(given: Given) -> bool:
     return bool(splits and splits.patterns)
 
 
+def _programs(left: Sequence[str]) -> str:
+    """The programs of processes, each with how often if that is more than once."""
+    count = Counter(left)
+    shown = [f"{name} ({times:,})" if times > 1 else name for name, times in sorted(count.items())]
+    return ", ".join([*shown[:_NAMED], *(["…"] if len(shown) > _NAMED else [])])
+
+
 def _seen(
     order: Order,
     given: Sequence[Given],
@@ -178,6 +202,7 @@ def _seen(
     out: Path | None,
     script: Script,
     watching: Watch,
+    left: Sequence[str],
     ended: Ended,
     room: Path,
 ) -> Seen:
@@ -191,7 +216,7 @@ def _seen(
         out=out,
         own=(os.path.realpath(room), *own_code()),
         environment=order.environment,
-        observed=observed(watching, read),
+        observed=observed(watching, read, left),
         read=read,
         began_s=watching.began_s,
         failure=failure_of(ended.exit_code, ended.signal),
@@ -274,61 +299,6 @@ def variables_of(given: Sequence[Given]) -> dict[str, str]:
     return {environment_variable(one.entry.dataset): str(one.data) for one in given}
 
 
-def out_folder(out: Path | None) -> Path | None:
-    """The folder for the training's files, made now.
-
-    Raises:
-        AlreadyExists: It is a file, or holds something that could be taken for a result.
-        AccessDenied: It cannot be made.
-    """
-    if out is None:
-        return None
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        pass  # the check says what is in the way
-    except OSError as error:
-        raise AccessDenied(
-            f"the folder {out} cannot be made: {error.strerror}",
-            next_step="name a folder that you can write to",
-        ) from error
-    _check_out(out)
-    return Path(os.path.abspath(out))  # noqa: PTH100  (the training may change its folder; a link stays one)
-
-
-def _check_out_name(out: Path | None) -> None:
-    """Nothing in braces is put in there, so a folder would be called so.
-
-    Raises:
-        UsageError: Something is.
-    """
-    found = _TOKEN.search(str(out)) if out else None
-    if found:
-        raise UsageError(
-            f"--out {out}: {found[0]} stands for data in the command alone, and data is never written to",
-            next_step="name a new folder: --out runs/1",
-        )
-
-
-def _check_out(out: Path | None) -> None:
-    """Errors as :func:`out_folder`; nothing is made."""
-    try:
-        taken = out is not None and any(out.iterdir())
-    except FileNotFoundError:
-        return
-    except NotADirectoryError as error:
-        raise AlreadyExists(f"{out} is a file, or lies in one", next_step="name a new folder") from error
-    except OSError as error:
-        raise AccessDenied(
-            f"the folder {out} cannot be read: {error.strerror}", next_step="name a new folder"
-        ) from error
-    if taken:
-        raise AlreadyExists(
-            f"the folder {out} is not empty, and an old result could be taken for a new one",
-            next_step="name a new folder",
-        )
-
-
 def _check_tokens(argv: Sequence[str], datasets: Sequence[str], out: Path | None) -> None:
     """Every ``{orders}`` that stands alone has a meaning; of ``--data={orderz}``, those that are near a known one.
 
@@ -365,7 +335,7 @@ def _filled(argv: Sequence[str], given: Sequence[Given], out: Path | None) -> tu
         tokens.setdefault("data", str(given[0].data))
     if out:
         tokens.setdefault("out", str(out))
-    return tuple(_TOKEN.sub(lambda found: tokens.get(found[1], found[0]), argument) for argument in argv)
+    return tuple(PLACE.sub(lambda found: tokens.get(found[1], found[0]), argument) for argument in argv)
 
 
 def script_of(argv: Sequence[str], keep: Keep) -> Script:

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakeep.core.arguments import options_of, seeds_of, without_program_text, without_secrets
+from datakeep.core.arguments import parameters_of, seeds_of, without_secrets
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import find_secret_in_patch, guarded, withheld
 from datakeep.formats.model import Artifact, GpuUse, ModelCode, ModelEnvironment, ModelRecord, Resources
+from datakeep.formats.model_words import some
 from datakeep.formats.yaml import showable, showable_path
 from datakeep.lineage import inputs
 from datakeep.lineage.evidence import is_model_file
@@ -97,6 +98,7 @@ class Seen:
         resources: What it took.
         printed: Numbers that it printed.
         logged: Numbers that it logged itself, which win over all others.
+        logged_none: What it logged last that is no measurement (NaN, infinite), by name.
         artifacts: Files that it saved one by one.
     """
 
@@ -116,6 +118,7 @@ class Seen:
     resources: Resources
     printed: Lines = field(default_factory=Lines)
     logged: Mapping[str, str] = field(default_factory=dict)
+    logged_none: Mapping[str, str] = field(default_factory=dict)
     artifacts: Sequence[Artifact] = ()
     origin: Origin = "run"
 
@@ -156,7 +159,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     command = first_of(seen.argv, str)
     if len(command) < len(seen.argv):
         unknown.append(f"the last {counted(len(seen.argv) - len(command), 'argument')} of the command")
-    parameters = showable({**options_of(without_secrets(without_program_text(command))), **found.parameters})
+    parameters = showable({**parameters_of(command), **found.parameters})
     seeds = seeds_of(parameters) | {
         name: seen.environment[name] for name in ("PYTHONHASHSEED",) if name in seen.environment
     }
@@ -166,6 +169,8 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
         [f"what was read of the standard input, a {piped}"] if (piped := seen.observed.standard_input) else []
     )
     unknown += [f"what was read of {path}, a named pipe" for path in seen.observed.pipes or ()]
+    if called := seen.read.connections if seen.read else ():
+        unknown.append(f"what came over the network from {some(called)}")
     record = ModelRecord(
         model=seen.model,
         version="v1",
@@ -349,6 +354,10 @@ def _listed(found: Sequence[artifacts.Artifact], unknown: list[str]) -> Sequence
 def _metrics(seen: Seen, unknown: list[str]) -> dict[str, str]:
     """What it logged; and of ``metrics.json``, if it left one, else the last numbers that it printed as JSON."""
     measured = {**_written(seen, unknown), **seen.logged}
+    for name in seen.logged_none:
+        measured.pop(name, None)
+    for name, value in [*seen.logged_none.items()][:_MAX_SAID]:
+        unknown.append(f"metrics: the last {name} that was logged is {value}, which is no measurement")
     listed = first_of([*measured.items()], "".join)
     if len(listed) < len(measured):
         unknown.append(f"{counted(len(measured) - len(listed), 'more metric')}, counted and not listed")

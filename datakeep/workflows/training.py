@@ -30,14 +30,14 @@ from datakeep.rerun.gpu_use import Sampler
 from datakeep.store.hashing import hash_file
 from datakeep.tracking import mlflow_server
 from datakeep.workflows.keep import open_keep
-from datakeep.workflows.observing import only_read, stream
+from datakeep.workflows.observing import only_read, stream, with_streams
+from datakeep.workflows.out_folder import after_interruption, out_folder
 from datakeep.workflows.recording import publish_or_keep
 from datakeep.workflows.rooms import own_room
 from datakeep.workflows.run import (
     OUT_VARIABLE,
     base_records,
     given_data,
-    out_folder,
     own_code,
     script_here,
     variables_of,
@@ -104,6 +104,7 @@ class Training:
         out: str | os.PathLike[str] | None = None,
         mlflow: str | bool | None = None,
     ) -> None:
+        _require_no_other()  # before anything is read: that would be taken for the other's reading
         check_name(model, what="model")
         self._model = model
         self._keep = open_keep(Path(keep), progress or Printed())
@@ -112,6 +113,7 @@ class Training:
         self._bases: list[ModelRecord] = base_records(self._keep, [base] if isinstance(base, str) else base)
         self._given: dict[str, Given] = {}
         self._metrics: dict[str, str] = {}
+        self._no_measurements: dict[str, str] = {}
         self._artifacts: dict[Path, Artifact] = {}
         self._held = ExitStack()
         self._watch: Watch | None = None
@@ -130,11 +132,7 @@ class Training:
         self.recorded: Recorded | None = None
 
     def __enter__(self) -> Self:
-        if _open_ones:
-            raise UsageError(
-                f"the training of {_open_ones[0]} is still open, and what is read could be of either",
-                next_step="end its block first",
-            )
+        _require_no_other()
         self._tracking = self._begin_tracking()
         room = self._held.enter_context(own_room(self._keep)).resolve()
         _open_ones.append(self._model)
@@ -179,7 +177,7 @@ class Training:
         try:
             yield
         except DatakeepError as error:
-            if not (self._metrics or self._artifacts):
+            if not (self._metrics or self._no_measurements or self._artifacts):
                 self._refused = error
             raise
 
@@ -224,19 +222,24 @@ class Training:
 
         Args:
             metrics: Scalars by name (shape ``()``), in whatever unit; exact decimals are kept of ``int``, ``str``
-                and ``Decimal``, the shortest that means the same number of ``float`` and NumPy's.
+                and ``Decimal``, the shortest that means the same number of ``float`` and NumPy's. One that is NaN or
+                infinite is *not known* in the record, and no earlier number stands for it.
 
         Raises:
-            UsageError: A value is no finite number.
+            UsageError: A value is no number; then none of the call's counts.
         """
-        for name, value in metrics.items():
-            number = _plain_number(value)
+        numbers = {name: _plain_number(value) for name, value in metrics.items()}
+        for name, number in numbers.items():
             if number is None:
                 with self._faults():
-                    raise _no_number(name, value)
-            if not number.is_finite():
-                raise _no_number(name, value)
-            self._metrics[name] = str(number)
+                    raise _no_number(name, metrics[name])
+        for name, number in numbers.items():
+            is_one = number is not None and number.is_finite()
+            mine, other = (
+                (self._metrics, self._no_measurements) if is_one else (self._no_measurements, self._metrics)
+            )
+            mine[name] = str(number)
+            other.pop(name, None)
 
     def save(self, file: str | os.PathLike[str]) -> None:
         """A file is one that the training left: its size and sha256, as they are now, go into the record.
@@ -274,7 +277,7 @@ class Training:
         self._restore()
         with self._held:
             if isinstance(error, KeyboardInterrupt | GeneratorExit):
-                self._keep.progress.note("interrupted; nothing was recorded")
+                self._keep.progress.note(f"interrupted; nothing was recorded: {after_interruption(self.out)}")
                 return
             if error is not None and error is self._refused:
                 self._keep.progress.note(f"nothing was recorded: {self._refused.what}")
@@ -311,7 +314,7 @@ class Training:
             out=self._place,
             own=(str(self._folder), *own_code()),
             environment=os.environ,
-            observed=self._observed,
+            observed=with_streams(self._observed, found),
             read=replace(found, paths=tuple(sorted({*found.paths, *_modules()}))),
             began_s=self._began_s,
             failure=failure,
@@ -323,7 +326,21 @@ class Training:
                 gpus=self._sampler.used,
             ),
             logged=self._metrics,
+            logged_none=self._no_measurements,
             artifacts=[*self._artifacts.values()],
+        )
+
+
+def _require_no_other() -> None:
+    """Nothing is recorded of two trainings at once.
+
+    Raises:
+        UsageError: The block of one is open.
+    """
+    if _open_ones:
+        raise UsageError(
+            f"the training of {_open_ones[0]} is still open, and what is read could be of either",
+            next_step="end its block first",
         )
 
 
@@ -355,7 +372,7 @@ def _plain_number(value: Any) -> Decimal | None:
 
 def _no_number(name: str, value: Any) -> UsageError:
     return UsageError(
-        f"the metric {name} is {str(value)[:60]}, not a finite number",
+        f"the metric {name} is {str(value)[:60]}, not a number",
         next_step=f"log a number: t.log({name}=0.93)",
     )
 

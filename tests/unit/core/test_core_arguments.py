@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datakeep.core.arguments import options_of, seeds_of, without_program_text, without_secrets
+from datakeep.core.arguments import options_of, parameters_of, seeds_of, without_program_text, without_secrets
 from datakeep.core.secrets import WITHHELD, find_secret_in_patch
 
 
@@ -32,6 +32,26 @@ def test_what_is_called_or_looks_like_a_secret_is_withheld() -> None:
         "--lr", "1",
     ]  # fmt: skip
     assert without_secrets(["--password", "--lr", "1"]) == ["--password", "--lr", "1"]
+
+
+@pytest.mark.parametrize("program", [["papermill"], ["/opt/bin/papermill"], ["python", "-m", "papermill"]])
+def test_of_a_name_and_a_value_the_name_is_the_parameters(program: list[str]) -> None:
+    argv = [
+        *program, "in.ipynb", "out.ipynb", "--no-progress-bar", "-p", "seed", "7", "--parameters", "lr", "-1e-3",
+        "-r", "p", "-p", "-p", "password", "hunter2", "-k", "python3",
+    ]  # fmt: skip
+    found = parameters_of(argv)
+    found.pop("m", None)
+    assert found == {
+        "no-progress-bar": True, "seed": "7", "lr": "-1e-3", "p": "-p", "password": WITHHELD, "k": "python3",
+    }  # fmt: skip
+    assert "hunter2" not in without_secrets(argv)
+
+
+def test_elsewhere_an_option_has_one_value() -> None:
+    assert parameters_of(["train", "-p", "seed", "7"]) == {"p": "seed"}
+    assert parameters_of(["papermill", "in.ipynb", "-p", "seed"]) == {"p": "seed"}
+    assert parameters_of(["python", "-c", "print('--x 1')", "--lr", "1"]) == {"lr": "1"}
 
 
 def test_seeds_are_found_by_their_names() -> None:
