@@ -232,10 +232,13 @@ class Publisher(Preparer):
 
 def _taken(before: VersionEntry, ours: Draft) -> Conflict:
     is_query = (ours.document.get("source") or {}).get("extraction") is not None
+    again = "--sql FILE --database URL -m WHY" if is_query else "SOURCE -m WHY"
+    if is_query and ours.before:
+        again = f"--rerun -m WHY; or another query: datakeep update {before.dataset} {again}"
     return Conflict(
         f"{before.dataset}@{before.version} was registered at the same time by {before.registered_by}",
         next_step=f"datakeep show {before.dataset}; then make yours the next version: "
-        f"datakeep update {before.dataset} {'--sql FILE --database URL' if is_query else 'SOURCE'} -m WHY",
+        f"datakeep update {before.dataset} {again}",
     )
 
 

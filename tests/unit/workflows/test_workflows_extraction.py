@@ -228,15 +228,22 @@ def test_a_key_that_is_another_is_told_with_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "way_out"),
+    ("source", "way_out", "before"),
     [
-        ({"kind": "sql", "extraction": {}}, "orders --sql FILE --database URL -m WHY"),
-        ({}, "orders SOURCE -m WHY"),
+        ({"kind": "sql", "extraction": {}}, "orders --sql FILE --database URL -m WHY", None),
+        (
+            {"kind": "sql", "extraction": {}},
+            "orders --rerun -m WHY; or another query: datakeep update orders --sql FILE --database URL -m WHY",
+            "v0",
+        ),
+        ({}, "orders SOURCE -m WHY", None),
     ],
 )
-def test_who_came_second_is_told_what_they_can_type(source: dict[str, Any], way_out: str) -> None:
+def test_who_came_second_is_told_what_they_can_type(
+    source: dict[str, Any], way_out: str, before: str | None
+) -> None:
     first = SimpleNamespace(dataset="orders", version="v1", registered_by="ken@corp.example")
-    fault = _taken(first, SimpleNamespace(document={"source": source}))
+    fault = _taken(first, SimpleNamespace(document={"source": source}, before=before))
     assert "registered at the same time by ken@corp.example" in fault.what
     assert fault.next_step.endswith(f"datakeep update {way_out}")
 
