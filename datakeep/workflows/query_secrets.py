@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from datakeep.core.errors import SecretFound
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
+
+#: Of a password that is a word or a short one, nobody can say that it is meant where people write.
+_SHORTEST = 6
 
 
 def refuse_in_options(url: str | None, known: Collection[str]) -> None:
@@ -31,3 +34,34 @@ def refuse_in_options(url: str | None, known: Collection[str]) -> None:
             "of the database, and would be written down for good",
             next_step="take it out: what a view or a policy asks for must not be the password",
         )
+
+
+def refuse_in_facts(facts: Any, known: Collection[str], database: str) -> None:
+    """Refuse facts that hold a password that opens the database: they would be in git for good.
+
+    Args:
+        facts: What is stated: of the manifest, and why there is a version.
+        known: The passwords.
+        database: The URL, as it is recorded.
+
+    Raises:
+        SecretFound: One does; names the field.
+    """
+    secrets = [one for one in known if len(one) >= _SHORTEST and not one.isalpha()]
+    for path, text in _texts(facts, ""):
+        if any(secret in text for secret in secrets):
+            raise SecretFound(
+                f"{path} holds the password of {database}, and would be written down for good",
+                next_step="take it out",
+            )
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner, path)
+    elif isinstance(value, str):
+        yield path, value

@@ -27,6 +27,7 @@ from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import Draft
 from datakeep.workflows.profiling import counting, profile_files, profile_notes, profile_of
 from datakeep.workflows.publish import Publisher
+from datakeep.workflows.query_secrets import refuse_in_facts
 from datakeep.workflows.wanted_query import first_query, loading
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def _register_query(
     files[query.place] = query.text
     document.setdefault("backend", "dvc")
     state_query(document, query, by=who.email, now=now)
+    refuse_in_facts(document, query.passwords, query.database.address.shown)
     _require_free(keep, request.name, document)
     document, _ = _complete(keep, request, document, suggestions((), who))
     keep.writable_stores(request.without_stores)

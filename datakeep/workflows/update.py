@@ -25,6 +25,7 @@ from datakeep.workflows.profiling import (
     profile_notes,
 )
 from datakeep.workflows.publish import Publisher
+from datakeep.workflows.query_secrets import refuse_in_facts
 from datakeep.workflows.register import (
     check_aliases,
     described,
@@ -127,7 +128,9 @@ def update(
     check_aliases(keep, base.entry.dataset, document)
     with contextlib.ExitStack() as stack:
         said = Notes(keep.progress)
-        found, seen, done = _new_source(keep, request, base, document, files, stack, said, who=who, now=now)
+        found, seen, done = _new_source(
+            keep, request, base, document, files, stack, said, message=message, who=who, now=now
+        )
         source = found.files if found else None
         if (stated := given.get("splits")) or (request.manifest and document.get("splits")):
             paths = found.files.paths if found else base.inventory.table.column("path").to_pylist()
@@ -289,6 +292,7 @@ def _new_source(
     stack: contextlib.ExitStack,
     said: Notes,
     *,
+    message: str,
     who: Identity,
     now: datetime,
 ) -> tuple[Scan | None, Description | None, Extracted | None]:
@@ -306,6 +310,7 @@ def _new_source(
             files[before] = None  # the history keeps it; beside the new one it would only be mistaken for it
         files[query.place] = query.text
         state_query(document, query, by=who.email, now=now)
+        refuse_in_facts({**document, "message": message}, query.passwords, query.database.address.shown)
         keep.writable_stores(request.without_stores)  # before a query that may take hours
         counted = counting(request.profile, document)
         rows = extracted(query, base.entry.dataset, keep.progress, by=who.email, counting=counted)

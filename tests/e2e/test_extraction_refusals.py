@@ -286,6 +286,11 @@ class TestSecrets:
         assert ran.code == 0, ran.err
         said += [ran.out, ran.err]
         assert queries.versions("in-url") == ["v1", "v2"]
+        again = ("update", "in-url", "--rerun", "--param", "high=5", "-m", f"as {PASSWORD}")
+        ran = _with(queries, environment, *again)
+        assert ran.code == 26
+        said.append(ran.err)
+        assert "message holds the password of postgresql://keeper@" in said[-1]
         for line in "".join(said).splitlines():
             assert not any(secret in line for secret in secrets), line
         assert queries.traces(*secrets) == []
@@ -299,6 +304,8 @@ class TestSecrets:
             (link, ()),
             ("SELECT :t AS t", ("--param", f"t={TOKEN}")),
             ("SELECT :t AS t", ("--param", f"t:text=postgresql://u:{CLERK}@h/d")),
+            ("SELECT id FROM shop.sale", ("--caveat", f"log in with {PASSWORD}")),
+            ("SELECT id FROM shop.sale", ("--purpose", f"what keeper ({quote(PASSWORD, safe='')}) sees")),
         ):
             for more in ((), ("--json",)):
                 ran = queries.register("secret", text, url, *options, *more, code=26)
