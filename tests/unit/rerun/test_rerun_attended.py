@@ -9,16 +9,15 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from server_process import until
 
 from datakeep.rerun import attended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 class _Late:
@@ -148,28 +147,17 @@ def test_ctrl_c_just_before_the_training_is_there_is_the_trainings() -> None:
     assert json.loads(done.stdout)[0] == -signal.SIGINT
 
 
-def _when_gone(process_id: Path, then: Callable[[], None]) -> threading.Thread:
-    """A thread that does something when the program that wrote its id there has been waited for."""
+def test_ctrl_c_ends_the_wait_for_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = attended._Output.end
 
-    def wait() -> None:
-        until(lambda: process_id.exists() and process_id.read_text())
-        until(lambda: not Path("/proc", process_id.read_text()).exists())
-        then()
+    def interrupted(output: attended._Output, *given: Any, **more: Any) -> None:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        end(output, *given, **more)
 
-    other = threading.Thread(target=wait)
-    other.start()
-    return other
-
-
-#: More than the pipe to datakeep's reader holds; it does not fit into that of the training, either.
-_MUCH = "import os; print('x' * 150_000); print('{\"loss\": 0.5}', flush=True); open(%r, 'w').write(str(os.getpid()))"
-
-
-def test_ctrl_c_ends_the_wait_for_who_does_not_read(tmp_path: Path) -> None:
+    monkeypatch.setattr(attended._Output, "end", interrupted)
     source, sink = os.pipe()
-    other = _when_gone(tmp_path / "id", lambda: os.kill(os.getpid(), signal.SIGINT))
-    ended = _run(_MUCH % str(tmp_path / "id"), sink, attended.Lines())
-    other.join()
+    much = "print('x' * 150_000); print('{\"loss\": 0.5}')"  # more than a pipe holds, and it fits into two
+    ended = _run(much, sink, attended.Lines())
     assert (ended.exit_code, ended.interrupted) == (0, False)  # the training itself had ended
     os.close(source)
     os.close(sink)
