@@ -42,6 +42,17 @@ def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterato
             yield from _of_table(name, old[name], table)
         else:
             yield f"{name} is read now, and was not"
+    guarded, now_guarded = map(_row_security, (before, after))
+    yield from (
+        f"{name} has row-level security now, and had not" for name in now_guarded if name not in guarded
+    )
+    yield from (f"{name} had row-level security, and has not" for name in guarded if name not in now_guarded)
+
+
+def _row_security(*extractions: Mapping[str, Any] | None) -> dict[str, None]:
+    """The tables of which each user sees other rows."""
+    said = [line for one in extractions for line in (one or {}).get("advice") or ()]
+    return dict.fromkeys(match[1] for line in said if (match := _ROW_SECURITY.match(line)))
 
 
 def _made_anew(before: Any, after: Any) -> Iterator[str]:
@@ -200,8 +211,7 @@ def other_user(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str
         after: The same of another run.
     """
     users = [unquote(urlsplit(str(one.get("database") or "")).username or "") for one in (before, after)]
-    said = [line for one in (before, after) for line in (one.get("extraction") or {}).get("advice") or ()]
-    tables = dict.fromkeys(match[1] for line in said if (match := _ROW_SECURITY.match(line)))
+    tables = _row_security(*(one.get("extraction") for one in (before, after)))
     if users[0] == users[1] or not all(users) or not tables:
         return None
     return ", ".join(tables), users[0], users[1]

@@ -185,6 +185,15 @@ def test_what_moved_is_said_and_the_server_is_not_among_it() -> None:
     ]
 
 
+def test_row_level_security_that_was_switched_on_is_said() -> None:
+    open_one = {"columns": [], "tables": [], "advice": ["1:8: now() is another each time"]}
+    said = "2:6: s.a has row-level security: the result depends on who runs the query"
+    guarded = {**open_one, "advice": [*open_one["advice"], said]}
+    assert list(moved(open_one, guarded)) == ["s.a has row-level security now, and had not"]
+    assert list(moved(guarded, open_one)) == ["s.a had row-level security, and has not"]
+    assert list(moved(guarded, guarded)) == []
+
+
 def test_files_that_moved_are_named_with_what_they_were() -> None:
     def record(*files: tuple[str, str], guessed: str = "%d/%m/%Y") -> dict[str, Any]:
         table = {"name": "p/*.csv", "kind": "file", "columns": ["d"]}
