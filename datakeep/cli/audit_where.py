@@ -16,6 +16,7 @@ from datakeep.cli.tampered_lines import distrusted, unless_deleted
 from datakeep.cli.way_lines import next_model, read_lines, through_data, through_lines, ways_data
 from datakeep.core.counts import counted
 from datakeep.core.errors import UsageError
+from datakeep.core.names import some_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -190,7 +191,7 @@ def _near_lines(search: Search) -> Iterator[str]:
 def _unsearched_lines(search: Search, *, fetch: bool) -> Iterator[str]:
     if search.unsearched:
         yield click.style("not searched:", fg="yellow")
-        yield from some([_unsearched(one) for one in search.unsearched], mark="?")
+        yield from some([*_unsearched(search.unsearched)], mark="?")
         if not fetch and any(not one.otherwise for one in search.unsearched):
             yield "  with --fetch, what is not on this machine is got from the vault"
     if search.other_tables:
@@ -204,7 +205,24 @@ def _kinds(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {count:,}" for kind, count in list(counts.items())[:10]) + more
 
 
-def _unsearched(one: Unsearched) -> str:
+def _unsearched(found: Sequence[Unsearched]) -> Iterator[str]:
+    """A line for each reason that all files of a dataset's versions have in common, and for all else."""
+    alike: dict[tuple[str, str], list[Unsearched]] = {}
+    for one in found:
+        if one.files and not one.such_as:
+            alike.setdefault((one.version.partition("@")[0], one.why), []).append(one)
+    for one in found:
+        some_alike = alike.get((one.version.partition("@")[0], one.why), [])
+        if one not in some_alike or len(some_alike) == 1:
+            yield _unsearched_one(one)
+        elif one is some_alike[0]:
+            versions = some_versions([other.version.partition("@")[2] for other in some_alike])
+            dataset, files = one.version.partition("@")[0], sum(other.files for other in some_alike)
+            count = counted(len(some_alike), "version")
+            yield f"{dataset}, {count} ({versions}): all {counted(files, 'file')}: {one.why}"
+
+
+def _unsearched_one(one: Unsearched) -> str:
     if not one.files:
         return f"{one.version}: {one.why}"
     if not one.such_as:
