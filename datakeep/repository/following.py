@@ -25,7 +25,8 @@ from datakeep.repository.objects import GITLINK, resolve
 if TYPE_CHECKING:
     from datakeep.repository.command import GitRunner
 
-_MARKER = Path(".datakeep/git-operation")
+_OWN = ".datakeep"
+_MARKER = Path(_OWN, "git-operation")
 _LOCKS = ("index.lock", "HEAD.lock", "refs/heads/main.lock", "logs/HEAD.lock")
 _MAIN = "refs/heads/main"
 ORIGIN_MAIN = "refs/remotes/origin/main"
@@ -81,6 +82,12 @@ def follow(git: GitRunner, root: Path, commit: str) -> str | None:
     if not found.on_main:
         return f"{root} does not follow the keep: run git -C {root} switch main, then git pull"
     moves = _moves(git, head, commit)
+    brought = (move.path for move in moves if move.new_mode != _NONE)
+    if foreign := next((path for path in brought if path.partition("/")[0].casefold() == _OWN), None):
+        return (
+            f"{root} does not show the newest commit, which has {foreign}, where only what this clone finds itself"
+            f" may lie: ask who pushed it (git -C {root} log {commit[:12]} -- {foreign})"
+        )
     if in_the_way := _dirty(git, root, moves):
         return (
             f"{root} does not show the newest commit yet, because of uncommitted changes to"

@@ -94,6 +94,16 @@ class KeepTree:
         rest = [one for one in object_ids if one not in found]
         return found | read_blobs(self._git, rest) if rest else found
 
+    def named_like(self, name: str) -> str | None:
+        """What lies topmost as ``name``, in whichever capitals: on many disks that is the same; None if nothing does."""
+        if not self.commit:
+            return None
+        try:
+            names = self._reader.names(self.commit)
+        except Doubt:
+            names = self._git.text("ls-tree", "-z", "--name-only", "--full-tree", self.commit).split("\0")
+        return next((one for one in names if one.casefold() == name), None)
+
     def gitlink(self, path: str) -> str | None:
         """The commit that the submodule at ``path`` is pinned to; None if there is none."""
         if not self.commit:

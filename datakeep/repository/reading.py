@@ -122,6 +122,15 @@ class ObjectReader:
             found = Entry(below[0], below[1].hex())
         return found
 
+    def names(self, commit: str) -> list[str]:
+        """What the topmost folder of ``commit`` has.
+
+        Raises:
+            Doubt: It cannot be read.
+        """
+        folder = self._folder(f"{commit}^{{tree}}", id_bytes=len(commit) // 2)
+        return [name.decode("utf-8", "surrogateescape") for name in folder]
+
     def has_few(self, tree: str, most: int, *, id_bytes: int) -> bool:
         """Whether the folder is known to have at most so many entries."""
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import (
+    HostileRepository,
     InvalidFile,
     NotAKeep,
     UnknownName,
@@ -41,10 +43,12 @@ def open_keep(folder: Path, progress: Progress) -> Keep:
 
     Raises:
         NotAKeep: It lies in none.
+        HostileRepository: Somebody committed what lies where this clone's own caches do.
         InvalidFile: Its keep.yaml cannot be read.
     """
     repository = KeepRepository.open(folder)
     tree = repository.at()
+    _refuse_foreign_caches(repository, tree)
     text = tree.read(KEEP_FILE)
     if text is None:
         raise NotAKeep(
@@ -54,6 +58,19 @@ def open_keep(folder: Path, progress: Progress) -> Keep:
     keep = Keep(repository, tree, text, progress)
     keep.require_whole()
     return keep
+
+
+def _refuse_foreign_caches(repository: KeepRepository, tree: KeepTree) -> None:
+    """What is remembered below ``.datakeep/`` is believed, so it may not come from whoever can push."""
+    name = tree.named_like(PRIVATE_FOLDER)
+    if name:
+        git = f"git -C {quote(str(repository.root))}"
+        raise HostileRepository(
+            f"{name}/ is committed in the keep at {repository.root}: only what this clone finds itself may lie there,"
+            " and an index from elsewhere could say anything",
+            next_step=f"ask who added it ({git} log -- {name}), and take it away:"
+            f" {git} rm -rfq -- {name} && {git} commit -m 'No caches of others' && {git} push",
+        )
 
 
 class Keep(RegisterEntries):

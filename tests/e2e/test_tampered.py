@@ -566,3 +566,36 @@ def test_a_newest_record_that_cannot_be_read_hides_no_older_one(clone: Clone) ->
         "v2 of it cannot be read; what follows is m@v1, the newest that can be\nmodel m@v1\n"
     )
     assert "not known: the keep has no readable record" in clone.ask("audit", "model:m@v2", code=4).out
+
+
+@pytest.mark.parametrize("name", [".datakeep", ".DataKeep"])
+def test_caches_that_somebody_committed_are_not_believed(clone: Clone, name: str) -> None:
+    (clone.keep / name).mkdir()
+    (clone.keep / name / "keep-facts.json").symlink_to("/dev/zero")
+    clone.mallory.run("git", "add", "--force", name, cwd=clone.keep)
+    clone.commit()
+    ran = clone.ask("find", "orders", code=24)
+    assert f"{name}/ is committed in the keep" in ran.err
+    clone.mallory.run(
+        "sh", "-c", ran.err.partition("take it away: ")[2].rpartition(" && ")[0], cwd=clone.keep
+    )
+    assert "dataset orders@v2" in clone.ask("find", "orders", code=0).out
+
+
+def test_caches_that_somebody_pushed_replace_none_of_a_clone_that_follows(
+    clone: Clone, tmp_path: Path
+) -> None:
+    vault = tmp_path / "keep.git"
+    clone.mallory.run("git", "clone", "-q", "--bare", clone.keep, vault)
+    for folder in (mine := tmp_path / "mine", theirs := tmp_path / "theirs"):
+        clone.mallory.run("git", "clone", "-q", vault, folder)
+    clone.mallory.datakeep("find", "orders", cwd=mine)
+    clone.mallory.datakeep("list", cwd=mine)  # the first makes the folder, the second remembers in it
+    before = (mine / ".datakeep/keep-facts.json").read_bytes()
+    (theirs / ".datakeep").mkdir()
+    (theirs / ".datakeep/keep-facts.json").write_text("{}")
+    clone.mallory.run("git", "add", "--force", ".datakeep", cwd=theirs)
+    clone.mallory.run("git", "commit", "-qm", "caches", cwd=theirs)
+    clone.mallory.run("git", "push", "-q", cwd=theirs)
+    assert "does not show the newest commit" in (open_keep(mine, Silent()).repository.refresh() or "")
+    assert (mine / ".datakeep/keep-facts.json").read_bytes() == before
