@@ -95,7 +95,7 @@ class KeepTree:
         return found | read_blobs(self._git, rest) if rest else found
 
     def named_like(self, name: str) -> str | None:
-        """What lies topmost as ``name``, in whichever capitals: on many disks that is the same; None if nothing does."""
+        """What lies topmost as ``name``, in any capitals: on many disks that is the same; None if nothing does."""
         if not self.commit:
             return None
         try:
