@@ -6,7 +6,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from datakeep.repository.command import GitRunner, check_object_id
-from datakeep.repository.objects import changed_files, read_blobs, read_files, resolve, walk_tree
+from datakeep.repository.objects import (
+    TEXT_BYTES,
+    changed_files,
+    read_blobs,
+    read_files,
+    resolve,
+    walk_tree,
+)
 from datakeep.repository.reading import Doubt, ObjectReader
 
 if TYPE_CHECKING:
@@ -14,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Files that are read one by one through a process that is there already.
 _FEW = 100
+#: What is read as YAML or JSON; all else are lists, which may be long.
+_TEXTS = (".yaml", ".json")
+LIST_BYTES = 256 << 20
 
 
 class KeepTree:
@@ -33,19 +43,20 @@ class KeepTree:
         if not self.commit:
             return {}
         named = {path: name for path in paths if (name := self._object_at(path))}
+        most = LIST_BYTES if any(not path.endswith(_TEXTS) for path in named) else TEXT_BYTES
         if len(named) > _FEW:
             # By their ids: to find a file by its path, git reads through the folder of ten thousand each time.
-            texts = read_blobs(self._git, list(dict.fromkeys(named.values())))
+            texts = read_blobs(self._git, list(dict.fromkeys(named.values())), most=most)
         else:
             texts = {
                 name: one[1]
                 for name in named.values()
-                if (one := self._reader.read(name)) and one[0] == b"blob"
+                if (one := self._reader.read(name, most=most)) and one[0] == b"blob"
             }
         found = {path: texts[name] for path, name in named.items() if name in texts}
         rest = [path for path in named if path not in found]
         # Something is no file, or is damaged: which of these, is told here.
-        return found | read_files(self._git, self.commit, rest) if rest else found
+        return found | read_files(self._git, self.commit, rest, most=most) if rest else found
 
     def _object_at(self, path: str) -> str | None:
         """A name for the object at ``path``; None if there certainly is none."""
@@ -84,15 +95,17 @@ class KeepTree:
         known = resolve(self._git, f"{check_object_id(commit)}^{{commit}}")
         return changed_files(self._git, commit, self.commit, prefixes) if known and self.commit else None
 
-    def read_objects(self, object_ids: Sequence[str]) -> dict[str, bytes]:
-        """The bytes of those objects that are here, at the cost of one git process at most."""
+    def read_objects(self, object_ids: Sequence[str], *, most: int = TEXT_BYTES) -> dict[str, bytes]:
+        """The bytes of those objects that are here; a larger one than ``most`` is zeros, too many for any reader."""
         if len(object_ids) > _FEW:
-            return read_blobs(self._git, object_ids)
+            return read_blobs(self._git, object_ids, most=most)
         found = {
-            one: read[1] for one in object_ids if (read := self._reader.read(one)) and read[0] == b"blob"
+            one: read[1]
+            for one in object_ids
+            if (read := self._reader.read(one, most=most)) and read[0] == b"blob"
         }
         rest = [one for one in object_ids if one not in found]
-        return found | read_blobs(self._git, rest) if rest else found
+        return found | read_blobs(self._git, rest, most=most) if rest else found
 
     def named_like(self, name: str) -> str | None:
         """What lies topmost as ``name``, in any capitals: on many disks that is the same; None if nothing does."""

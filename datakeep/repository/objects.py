@@ -20,6 +20,10 @@ SYMLINK = "120000"
 GITLINK = "160000"
 _CHUNK_BYTES = 1 << 20
 _NAMED_AT_ONCE = 500
+#: More than any file that people or datakeep write as text may have; git packs gigabytes of zeros into little.
+TEXT_BYTES = 4 << 20
+#: What is read in the place of what is larger than is asked for: no reader of text takes so much.
+_TOO_LARGE = bytes(TEXT_BYTES + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,16 @@ def _entry(record: bytes, *, sizes: bool) -> TreeEntry:
     return TreeEntry(mode, object_id, size_bytes, path.decode("utf-8", "surrogateescape"))
 
 
-def read_files(runner: GitRunner, commit: str, paths: Sequence[str]) -> dict[str, bytes]:
-    """The bytes of those of ``paths`` that are files of ``commit``; one git process, however many.
+def read_files(
+    runner: GitRunner, commit: str, paths: Sequence[str], *, most: int | None = None
+) -> dict[str, bytes]:
+    """The bytes of those of ``paths`` that are files of ``commit``; one git process or two, however many.
+
+    Args:
+        runner: Runs in the repository.
+        commit: Of which.
+        paths: Within it.
+        most: A larger file is zeros, more of them than :data:`TEXT_BYTES`.
 
     Raises:
         GitFault: An object is missing or damaged although the commit names it.
@@ -134,7 +146,8 @@ def read_files(runner: GitRunner, commit: str, paths: Sequence[str]) -> dict[str
     names = [f"{commit}:{path}" for path in asked]
     found: dict[str, bytes] = {}
     missing = []
-    for path, data in zip(asked, _batch(runner, names, f"cannot read files of {commit[:12]}"), strict=True):
+    read = _batch(runner, names, f"cannot read files of {commit[:12]}", most)
+    for path, data in zip(asked, read, strict=True):
         if data is None:
             missing.append(path)
         elif data[0] == b"blob":
@@ -144,18 +157,39 @@ def read_files(runner: GitRunner, commit: str, paths: Sequence[str]) -> dict[str
     return found
 
 
-def read_blobs(runner: GitRunner, names: Sequence[str]) -> dict[str, bytes]:
-    """The bytes of those of ``names`` (object ids, or ``commit:path``) that are files; one git process for all.
+def read_blobs(runner: GitRunner, names: Sequence[str], *, most: int | None = None) -> dict[str, bytes]:
+    """The bytes of those of ``names`` (object ids, or ``commit:path``) that are files; few git processes for all.
 
+    With ``most`` as in :func:`read_files`.
     What is missing is left out, whatever the reason: this looks, and judges nothing.
     """
     asked = [name for name in names if name and "\n" not in name]
-    found = zip(asked, _batch(runner, asked, "cannot read objects"), strict=True) if asked else ()
+    found = zip(asked, _batch(runner, asked, "cannot read objects", most), strict=True) if asked else ()
     return {name: data[1] for name, data in found if data is not None and data[0] == b"blob"}
 
 
-def _batch(runner: GitRunner, names: Sequence[str], doing: str) -> Iterator[tuple[bytes, bytes] | None]:
+def _batch(
+    runner: GitRunner, names: Sequence[str], doing: str, most: int | None
+) -> Iterator[tuple[bytes, bytes] | None]:
     """Kind and bytes of each object; None where git finds none."""
+    large = _larger(runner, names, doing, most) if most is not None else frozenset()
+    read = (
+        _batched(runner, [name for name in names if name not in large], doing)
+        if len(large) < len(names)
+        else iter(())
+    )
+    yield from ((b"blob", _TOO_LARGE) if name in large else next(read) for name in names)
+
+
+def _larger(runner: GitRunner, names: Sequence[str], doing: str, most: int) -> frozenset[str]:
+    """Those that are larger, which are not read."""
+    stdin = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
+    told = runner.run("cat-file", "--batch-check=%(objectsize)", stdin=stdin, doing=doing).stdout.splitlines()
+    sizes = zip(names, told, strict=True)
+    return frozenset(name for name, size in sizes if size.isdigit() and int(size) > most)
+
+
+def _batched(runner: GitRunner, names: Sequence[str], doing: str) -> Iterator[tuple[bytes, bytes] | None]:
     stdin = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
     output = runner.run("cat-file", "--batch", stdin=stdin, doing=doing).stdout
     at = 0

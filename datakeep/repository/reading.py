@@ -45,13 +45,16 @@ class ObjectReader:
         self._lock = threading.Lock()
         self._folders: dict[str, dict[bytes, tuple[bytes, bytes]]] = {}
 
-    def read(self, name: str) -> tuple[bytes, bytes] | None:
-        """Kind and bytes of the object ``name`` (an object id, or ``commit:path``); None if it cannot be read."""
+    def read(self, name: str, *, most: int | None = None) -> tuple[bytes, bytes] | None:
+        """Kind and bytes of the object ``name`` (an object id, or ``commit:path``); None if it cannot be read.
+
+        With ``most``, neither is a larger one: git packs gigabytes of zeros into little.
+        """
         if not name or "\n" in name:
             return None
         with self._lock:
             try:
-                return self._read(name.encode("utf-8", "surrogateescape"))
+                return self._read(name.encode("utf-8", "surrogateescape"), most)
             except (OSError, ValueError):  # git ended, as it does at some kinds of damage
                 self._process = None
                 return None
@@ -59,7 +62,7 @@ class ObjectReader:
                 self._process = None
                 raise
 
-    def _read(self, name: bytes) -> tuple[bytes, bytes] | None:
+    def _read(self, name: bytes, most: int | None) -> tuple[bytes, bytes] | None:
         if self._process is None:
             self._process = self._start()
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -71,6 +74,9 @@ class ObjectReader:
         if header.endswith((b" missing\n", b" ambiguous\n")):
             return None
         _object_id, kind, size = header.rsplit(b" ", 2)
+        if most is not None and int(size) > most:
+            self._process.kill()  # it is about to write all of it
+            raise ValueError("too large")
         data = stdout.read(int(size) + 1)
         if len(data) != int(size) + 1:
             raise ValueError("git ended")

@@ -26,6 +26,7 @@ from datakeep.formats import yaml
 from datakeep.repository import edits, working
 from datakeep.repository.command import is_object_id
 from datakeep.repository.edits import Step
+from datakeep.repository.keep_tree import LIST_BYTES
 from datakeep.store.hashing import open_regular
 from datakeep.workflows.remembered import remember
 
@@ -138,7 +139,7 @@ def recorded(keep: Keep, paths: Iterable[str]) -> dict[str, bytes]:
     wanted = sorted(known.changed & set(paths))
     ends = _ends(keep, head, wanted, known)
     ids = {path: first.object_id for path, (first, _) in ends.items() if first.object_id}
-    texts = keep.tree.read_objects(sorted(set(ids.values())))
+    texts = keep.tree.read_objects(sorted(set(ids.values())), most=LIST_BYTES)
     return {path: texts[one] for path, one in ids.items() if one in texts}
 
 
@@ -228,7 +229,7 @@ def _only_names_its_run(keep: Keep, path: str, first: Step, now: str | None) -> 
     """Whether a model record was only told its run in MLflow, which may be logged later: no answer hangs on it."""
     if not now or not first.object_id or not path.startswith("models/"):
         return False
-    texts = keep.tree.read_objects([first.object_id, now])
+    texts = keep.tree.read_objects([first.object_id, now], most=LIST_BYTES)
     try:
         old, new = (_fields(path, texts[one]) for one in (first.object_id, now))
     except (KeyError, DatakeepError, ValueError, TypeError, RecursionError):
@@ -268,7 +269,7 @@ def _told(keep: Keep, path: str, first: Step, last: Step, now: str | None) -> Ta
         f"{verb} by {_who(last)} in {last.commit[:12]}",
     ]
     if now and first.object_id:
-        texts = keep.tree.read_objects([first.object_id, now])
+        texts = keep.tree.read_objects([first.object_id, now], most=LIST_BYTES)
         evidence += _differences(path, texts.get(first.object_id), texts.get(now))
     return Tampered(
         path,
@@ -281,7 +282,7 @@ def _told(keep: Keep, path: str, first: Step, last: Step, now: str | None) -> Ta
 def _as_before(keep: Keep, path: str, commit: str, now: str | None) -> Tampered | None:
     """What this clone had, before the history of the keep was rewritten."""
     text = keep.repository.at(commit).read(path)
-    there = keep.tree.read_objects([now]).get(now) if now else None
+    there = keep.tree.read_objects([now], most=LIST_BYTES).get(now) if now else None
     if text == there:
         return None
     evidence = [f"this clone had it otherwise, up to {commit[:12]}"]

@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
-from datakeep.core.errors import GitFault
-from datakeep.repository import refs
+from datakeep.core.errors import GitFault, InvalidFile
+from datakeep.formats import yaml
+from datakeep.repository import objects, refs
 from datakeep.repository.command import GitRunner
 from datakeep.repository.keep_tree import KeepTree
 from datakeep.repository.objects import resolve, walk_tree
@@ -224,7 +225,7 @@ def test_many_files_are_asked_for_by_their_ids_and_are_what_git_has_at_their_pat
     run = GitRunner.run
 
     def noting(self, *argv, **more):
-        asked.extend([more["stdin"]] if argv[0] == "cat-file" else [])
+        asked.extend([more["stdin"]] if argv[:2] == ("cat-file", "--batch") else [])
         return run(self, *argv, **more)
 
     monkeypatch.setattr(GitRunner, "run", noting)
@@ -239,3 +240,33 @@ def test_many_files_are_asked_for_by_their_ids_and_are_what_git_has_at_their_pat
     (clone / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(GitFault, match="missing"):
         files.read_many(wanted)
+
+
+@pytest.mark.parametrize("others", [0, 150], ids=["few", "many"])
+def test_a_file_that_is_too_large_is_not_read_and_hides_no_other(clone, git, monkeypatch, others):
+    """Git packs zeros into a thousandth; whoever reads them needs all of the memory that they say."""
+    (clone / "register/large.yaml").write_bytes(bytes(objects.TEXT_BYTES + 1))
+    (clone / "register/list.txt").write_bytes(bytes(objects.TEXT_BYTES + 2))
+    for number in range(others):
+        (clone / f"register/d{number}.yaml").write_text(str(number))
+    git("-C", clone, "add", ".")
+    git("-C", clone, "commit", "-q", "-m", "y")
+    read = []
+    batch = objects._batched
+    monkeypatch.setattr(
+        objects, "_batched", lambda runner, names, doing: read.extend(names) or batch(runner, names, doing)
+    )
+    files = KeepTree(GitRunner(clone), refs.position(clone, "HEAD"))
+    wanted = [f"register/d{number}.yaml" for number in range(others)]
+    found = files.read_many(["register/large.yaml", "register/orders/v1.yaml", *wanted])
+    assert len(found) == others + 2
+    assert found["register/orders/v1.yaml"] == b"register/orders/v1.yaml"
+    with pytest.raises(InvalidFile, match="larger than 4 MB"):
+        yaml.load_plain(found["register/large.yaml"], what="x")
+    large = files.object_id("register/large.yaml")
+    ids = [files.object_id(path) for path in wanted]
+    assert set(files.read_objects([large, *ids])) == {large, *ids}
+    assert large not in read
+    assert f"{files.commit}:register/large.yaml" not in read
+    # A list may be long.
+    assert files.read("register/list.txt") == bytes(objects.TEXT_BYTES + 2)
