@@ -69,7 +69,7 @@ def _pairs(argv: Sequence[str]) -> list[int]:
     for at, argument in enumerate(argv):
         if argument in options and at + 2 < len(argv) and not (found and at <= found[-1] + 2):
             found.append(at)
-        options = options or _PAIRED.get(argument.rpartition("/")[2], frozenset())
+        options = options or _PAIRED.get(argument[argument.rfind("/") + 1 :], frozenset())
     return found
 
 

@@ -92,7 +92,7 @@ def edited(keep: Keep, entry: VersionEntry, fault: Fault | None = None) -> Fault
     if not found:
         return None
     own_clone = f" -C {quote(str(keep.root))}"  # what is said is signed, and read by others
-    evidence = (*found[0].evidence, *([fault.what] if fault else ()))
+    evidence = (*([fault.what] if fault else ()), *found[0].evidence, *(fault.evidence if fault else ()))
     return Fault(found[0].what, Actor.GIVER, (found[0].next_step or "").replace(own_clone, ""), evidence)
 
 
