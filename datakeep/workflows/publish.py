@@ -231,14 +231,13 @@ class Publisher(Preparer):
 
 
 def _taken(before: VersionEntry, ours: Draft) -> Conflict:
-    is_query = (ours.document.get("source") or {}).get("extraction") is not None
-    again = "--sql FILE --database URL -m WHY" if is_query else "SOURCE -m WHY"
-    if is_query and ours.before:
-        again = f"--rerun -m WHY; or another query: datakeep update {before.dataset} {again}"
+    name, again = before.dataset, f"datakeep update {before.dataset} SOURCE -m WHY"
+    if (ours.document.get("source") or {}).get("extraction") is not None:
+        again = f"datakeep update {name} --sql FILE --database URL -m WHY"
+        again = f"datakeep update {name} --rerun -m WHY; or another query: {again}" if ours.before else again
     return Conflict(
-        f"{before.dataset}@{before.version} was registered at the same time by {before.registered_by}",
-        next_step=f"datakeep show {before.dataset}; then make yours the next version: "
-        f"datakeep update {before.dataset} {again}",
+        f"{name}@{before.version} was registered at the same time by {before.registered_by}",
+        next_step=f"datakeep show {name}; then make yours the next version: {again}",
     )
 
 
