@@ -165,8 +165,6 @@ def _plain(name: str) -> str:
 
 
 def _unpack(shown: str, file: Path, target: Path, compression: str) -> None:
-    import lzma
-
     import pyarrow as pa
 
     most = min(file.stat().st_size * _MAX_RATIO, shutil.disk_usage(target.parent).free // 2)
@@ -185,11 +183,20 @@ def _unpack(shown: str, file: Path, target: Path, compression: str) -> None:
                         next_step="make room for temporary files (TMPDIR), or look at it by hand",
                     )
                 sink.write(chunk)
-    except (pa.ArrowException, lzma.LZMAError, EOFError, OSError) as error:
+    except (pa.ArrowException, EOFError, OSError, *_faults(compression)) as error:
         cause = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise SourceMalformed(
             f"{shown} cannot be unpacked: {cause}", next_step="look at it by hand"
         ) from error
+
+
+def _faults(compression: str) -> tuple[type[Exception], ...]:
+    """What reading xz raises beside what all raise."""
+    if compression != "xz":
+        return ()
+    import lzma
+
+    return (lzma.LZMAError,)
 
 
 def _unpacking(raw: IO[bytes], compression: str) -> Any:

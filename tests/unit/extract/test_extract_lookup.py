@@ -7,6 +7,7 @@ import datetime as dt
 import gzip
 import json
 import lzma
+import sys
 import unicodedata
 import uuid
 from decimal import Decimal
@@ -550,3 +551,9 @@ def test_texts_that_are_a_databases_numbers_are_compared_as_such(tmp_path, asked
                 look_in_parts("t.parquet", file, condition.of_numbers({"other"})).rows < rows
                 or "NaN" in asked
             )
+
+
+def test_a_python_without_xz_searches_all_else(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lzma", None)  # as where Python was built without it
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"id\n4711\n"))
+    assert look_through("t.csv.gz", tmp_path / "t.csv.gz", parse_condition("id = 4711"), tmp_path).rows == 1
