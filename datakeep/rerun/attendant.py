@@ -11,13 +11,21 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import resource
 import signal
+import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from datakeep.rerun.openings import Openings
 
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 _ARGUMENTS = 4
@@ -33,7 +41,11 @@ _OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main(parent: int, order: int, report: int) -> int:
-    """Runs the program of the order, a file descriptor with JSON: ``argv``, ``environment``, ``stdout``.
+    """Runs the program of the order, a file descriptor with JSON.
+
+    ``argv``, ``environment``, ``stdout``, and ``listened``, which is null or another way to run the same so that its
+    openings are asked of this process: the argv ``before`` it, its ``command``, the ``file`` to write them into. If
+    this cannot be done here, the first way is taken.
 
     Writes ``[return code, CPU seconds, peak memory in bytes, could be started]`` as JSON to the descriptor
     ``report``; the return code is negative where a signal ended the program.
@@ -42,11 +54,8 @@ def main(parent: int, order: int, report: int) -> int:
         what = json.load(source)
     os.set_inheritable(report, False)
     failure_out, failure_in = os.pipe()
-    told, tell = os.pipe()
-    child = os.fork()
-    if not child:
-        _become(what, failure_in, told)
-    os.write(tell, _TOO_EARLY if signal.SIGINT in signal.sigpending() else b".")
+    child, openings = _listened(what, failure_in) if what.get("listened") else (0, None)
+    child = child or _start(what, failure_in)
     _attend(child)
     os.close(failure_in)
     os.close(what["stdout"])
@@ -54,16 +63,64 @@ def main(parent: int, order: int, report: int) -> int:
     if os.getppid() != parent:
         os.kill(child, signal.SIGTERM)
     started = not os.read(failure_out, 1)
-    _, status = os.waitpid(child, 0)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if openings:
+        openings.attend(os.pidfd_open(child))
+    _, status, used = os.wait4(child, 0)
     code = os.waitstatus_to_exitcode(status)
     said = json.dumps([code, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, started])
     with suppress(BrokenPipeError):
         os.write(report, said.encode())
+    if openings:
+        openings.attend_the_rest()
     return 0
 
 
-def _become(what: dict[str, object], failure: int, told: int) -> None:
+def _start(what: Mapping[str, Any], failure: int) -> int:
+    """The process that is to become the program."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        _become(what, failure, told)
+    os.write(tell, _TOO_EARLY if signal.SIGINT in signal.sigpending() else b".")
+    for number in (told, tell):
+        os.close(number)
+    return child
+
+
+def _listened(what: Mapping[str, Any], failure: int) -> tuple[int, Openings | None]:
+    """The same of a program whose openings are asked of this process; 0 if that cannot be done."""
+    sys.path.append(str(Path(__file__).parents[2]))
+    from datakeep.rerun import filtered, openings
+
+    given = what["listened"]
+    # Only of its descendants may a process read the memory, and an orphan gets a new parent.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.set_inheritable(True)
+        begins = (sys.executable, "-I", "-S", str(filtered.__file__), str(theirs.fileno()), "--")
+        child = _start({**what, "argv": [*given["before"], *begins, *given["command"]]}, failure)
+        begun = openings.begin(ours, os.pidfd_open(child), given["file"])
+    if begun is None:
+        ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        if ended and (ended.si_code, ended.si_status) == (os.CLD_EXITED, filtered.NOT_BEGUN):
+            os.waitpid(child, 0)
+            return 0, None
+        return child, None
+    signal.signal(signal.SIGCHLD, lambda *_: _reap(child))
+    return child, begun
+
+
+def _reap(child: int) -> None:
+    """Takes leave of orphans that have ended, but not of the training."""
+    with suppress(ChildProcessError):
+        while (
+            ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        ) and ended.si_pid != child:
+            os.waitpid(ended.si_pid, os.WNOHANG)
+
+
+def _become(what: Mapping[str, Any], failure: int, told: int) -> None:
     """This process is the program; where it cannot be, a byte in ``failure`` says so.
 
     ``told`` says whether the whole group has got a SIGINT by now. If this process has none, it was not in it yet.
@@ -77,10 +134,10 @@ def _become(what: dict[str, object], failure: int, told: int) -> None:
         if os.read(told, 1) == _TOO_EARLY and signal.SIGINT not in signal.sigpending():
             os.kill(os.getpid(), signal.SIGINT)
         _unblock()
-        stdout = int(str(what["stdout"]))
+        stdout = int(what["stdout"])
         os.set_inheritable(stdout, False)
         os.dup2(stdout, 1)
-        argv, environment = list(what["argv"]), dict(what["environment"])  # type: ignore[call-overload]
+        argv, environment = list(what["argv"]), dict(what["environment"])
         os.execvpe(argv[0], argv, environment)  # noqa: S606  no shell is the point
     except OSError as error:
         os.write(failure, b"!")

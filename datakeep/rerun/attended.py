@@ -21,7 +21,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from datakeep.core.errors import ProgramMissing
 from datakeep.rerun import attendant, metrics
@@ -69,6 +69,20 @@ class Ended:
     peak_rss_bytes: int
     gpus: tuple[GpuUsed, ...] = ()
     not_written: str = ""
+
+
+class Listened(NamedTuple):
+    """A training that asks before it opens a file (:mod:`datakeep.rerun.openings`).
+
+    Args:
+        before: The argv of what stands around it.
+        command: Its own, by a path that can be run.
+        file: Where what it opens is written; not made where nobody could listen.
+    """
+
+    before: tuple[str, ...]
+    command: tuple[str, ...]
+    file: str
 
 
 @dataclass(slots=True)
@@ -130,7 +144,13 @@ class _Number(str):
 
 
 def run(
-    argv: Sequence[str], *, shown: str, environment: Mapping[str, str], stdout: int, lines: Lines
+    argv: Sequence[str],
+    *,
+    shown: str,
+    environment: Mapping[str, str],
+    stdout: int,
+    lines: Lines,
+    listened: Listened | None = None,
 ) -> Ended:
     """Runs ``argv`` in the current folder, to its end.
 
@@ -140,6 +160,7 @@ def run(
         environment: All variables that it gets.
         stdout: Where its standard output goes: the descriptor of datakeep's own, or its error output.
         lines: Is told all that it prints on its standard output.
+        listened: The same with its openings asked of a listener, which is tried first.
     """
     with contextlib.ExitStack() as held:
         ours, theirs = _channel(stdout)
@@ -147,7 +168,13 @@ def run(
         held.callback(output.close)
         report_out, report_in = os.pipe()
         held.callback(os.close, report_out)
-        order = {"argv": list(argv), "environment": dict(environment), "stdout": theirs, "shown": shown}
+        order = {
+            "argv": list(argv),
+            "environment": dict(environment),
+            "stdout": theirs,
+            "shown": shown,
+            "listened": listened and listened._asdict(),
+        }
         order_fd = memory_file(json.dumps(order))
         with _signals() as came:
             started = time.monotonic()

@@ -6,6 +6,7 @@ whatever name it was moved to.
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import posixpath
@@ -14,21 +15,26 @@ import subprocess
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-from datakeep.rerun import connections, strace
+from datakeep.rerun import connections, openings, seccomp, strace
+from datakeep.rerun.attended import Listened
 from datakeep.rerun.connections import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-_CALLS = (
-    f"{strace.OPENING_CALLS},?rename,renameat,?renameat2,?link,linkat,chdir"
+    from datakeep.rerun.strace import Opened
+
+_OTHER_CALLS = (
+    "?rename,renameat,?renameat2,?link,linkat,chdir,fchdir"
     f",?mkdir,mkdirat,?mknod,mknodat,?rmdir,unlinkat,{connections.CALLS}"
 )
+_CALLS = f"{strace.OPENING_CALLS},{_OTHER_CALLS}"
 _NO_READING = frozenset({"O_PATH", "O_DIRECTORY", "O_TMPFILE"})
 _WRITES = frozenset({"O_WRONLY", "O_CREAT", "O_TRUNC"})
 _PROBE_TIMEOUT_S = 60
+_CHUNK_BYTES = 2**20
 #: 0: processes of the same user may be followed, 1: those that allow it, as ours does; 2 and 3: none, but for root.
 _PTRACE_SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 _PLACE = r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<%s>(?:[^>\\]|\\.)*)>)?, )?"
@@ -45,7 +51,11 @@ _NO_FILE = re.compile(
     r"|unlinkat\(" + _PLACE % "of" + r'"(?P<taken>(?:[^"\\]|\\.)*)", AT_REMOVEDIR\))\s+= 0$'
 )
 _OLD_AND_NEW = (("folder", "old"), ("into", "new"))
-_CHDIR = re.compile(r'^chdir\("(?P<path>(?:[^"\\]|\\.)*)"\)\s+= 0$')
+_CHDIR = re.compile(
+    r'^(?:chdir\("(?P<path>(?:[^"\\]|\\.)*)"|fchdir\(\d+<(?P<folder>(?:[^>\\]|\\.)*)>)\)\s+= 0$'
+)
+#: What openings that were asked for, and not seen made, stand for.
+_FLAGS = {openings.READ: frozenset({"O_RDONLY"}), openings.MADE: frozenset({"O_CREAT", "O_EXCL"})}
 
 
 @dataclass(slots=True)
@@ -225,33 +235,97 @@ def _reason(said: str) -> str:
 
 def traced(argv: Sequence[str], folder: Path, *, is_timed: bool = False) -> tuple[str, ...]:
     """``argv`` under strace, which writes into ``folder``; with the times of all openings if ``is_timed``."""
-    options = strace.options(_CALLS, is_timed=is_timed)
-    return (str(strace.program()), *options, "-o", str(folder / strace.FILE_NAME), "--", *argv)
+    return (*_strace(_CALLS, folder, is_timed=is_timed), *argv)
+
+
+def listened(argv: Sequence[str], folder: Path) -> Listened | None:
+    """The same with its openings told by the kernel's own question; None where that is not known to be possible."""
+    if not seccomp.is_known_here():
+        return None
+    before = _strace(_OTHER_CALLS, folder, is_timed=True)
+    return Listened(before, tuple(argv), str(folder / openings.FILE_NAME))
+
+
+def _strace(calls: str, folder: Path, *, is_timed: bool) -> tuple[str, ...]:
+    options = strace.options(calls, is_timed=is_timed)
+    return (str(strace.program()), *options, "-o", str(folder / strace.FILE_NAME), "--")
 
 
 def from_strace(folder: Path, cwd: str) -> Reads:
-    """What strace saw of a training that was started in ``cwd``."""
+    """What strace saw of a training that was started in ``cwd``, and what that asked before it opened files."""
     reads, where = Reads(), {"": cwd}
-    file = folder / strace.FILE_NAME
-    for pid, call, reads.now_s in strace.calls_in(file) if file.is_file() else ():
+    file, asked = folder / strace.FILE_NAME, folder / openings.FILE_NAME
+    calls = strace.calls_in(file) if file.is_file() else iter(())
+    for pid, call, reads.now_s in _merged(calls, asked) if asked.is_file() else calls:
         if call is strace.TORN:
             reads.is_torn = True
-            continue
-        if isinstance(call, str):
+        elif isinstance(call, _Asked):
+            if call.kind == openings.FOLDER:
+                where[pid] = call.path
+            else:
+                reads.opened(call.path, _FLAGS[call.kind])
+        elif isinstance(call, str):
             _take_other(call, pid, where, reads)
-            continue
-        if call.is_cwd and call.folder:  # else it is any folder that is open
-            where[pid] = call.folder
-        if call.error is None:
-            reads.opened(call.path, call.flags)
+        else:
+            if call.is_cwd and call.folder:  # else it is any folder that is open
+                where[pid] = call.folder
+            if call.error is None:
+                reads.opened(call.path, call.flags)
     return reads
+
+
+class _Asked(NamedTuple):
+    """A record of :mod:`datakeep.rerun.openings`."""
+
+    kind: bytes
+    path: str
+
+
+_Event = tuple[str, "Opened | _Asked | str", float | None]
+
+
+def _merged(calls: Iterable[_Event], asked: Path) -> Iterator[_Event]:
+    """Both in the order of their times, which are by the same clock."""
+    # strace writes a call down when it ends, and says when it began.
+    return heapq.merge(sorted(calls, key=_time), _asked_in(asked), key=_time)
+
+
+def _time(event: _Event) -> float:
+    return event[2] or 0.0
+
+
+def _asked_in(file: Path) -> Iterator[_Event]:
+    """The records in the file; what was lost is told as with strace."""
+    with file.open("rb") as source:
+        records = _records(source)
+        if next(records, b"") != openings.COMPLETE:
+            yield "", strace.TORN, None
+        for record in records:
+            clock, kind, path = record.split(b" ", 2)
+            pid = b""
+            if kind == openings.FOLDER:
+                pid, _, path = path.partition(b" ")
+            yield pid.decode(), _Asked(kind, path.decode("utf-8", "surrogateescape")), float(clock)
+        if source.read(1):
+            yield "", strace.TORN, None
+
+
+def _records(source: IO[bytes]) -> Iterator[bytes]:
+    """Those that are whole, up to the limit."""
+    rest, left = b"", strace.LIMIT_BYTES
+    while left > 0 and (chunk := source.read(min(left, _CHUNK_BYTES))):
+        left -= len(chunk)
+        *whole, rest = (rest + chunk).split(openings.RECORD_END)
+        yield from whole
 
 
 def _take_other(call: str, pid: str, where: dict[str, str], reads: Reads) -> None:
     """A name that changed, or the folder that names are relative to; strace names that with most openings."""
     here = where.get(pid, where[""])
     if found := _CHDIR.match(call):
-        where[pid] = posixpath.normpath(posixpath.join(here, strace.text_of(found["path"])))
+        where[pid] = posixpath.normpath(
+            posixpath.join(here, strace.text_of(found["path"] or found["folder"]))
+        )
     elif found := _MOVED.match(call):
         old, new = (_named(found[place] or "", found[name], here) for place, name in _OLD_AND_NEW)
         if not old.startswith("/proc/"):  # an unnamed file, by its descriptor

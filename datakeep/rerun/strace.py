@@ -24,7 +24,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 OPENING_CALLS = "?open,openat,?openat2,?creat"
 FILE_NAME = "strace.txt"
 #: Beyond this the rest of a trace is not read, which is told; about ten million opened files.
-_LIMIT_BYTES = 2 * 2**30
+LIMIT_BYTES = 2 * 2**30
 _LINE_BYTES = 64 * 2**10
 
 _UNFINISHED = b" <unfinished ...>"
@@ -152,7 +152,7 @@ def calls_in(file: Path) -> Iterator[tuple[str, Opened | str, float | None]]:
 
 
 def _lines(source: IO[bytes]) -> Iterator[bytes]:
-    left = _LIMIT_BYTES
+    left = LIMIT_BYTES
     while left > 0 and (line := source.readline(_LINE_BYTES)):
         left -= len(line)
         yield line

@@ -22,6 +22,7 @@ from datakeep.rerun.clock import Clock, is_clock_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from datakeep.rerun.attended import Listened
     from datakeep.rerun.reads import Reads
 
 #: What may come in, and is no file whose bytes can be told.
@@ -51,6 +52,7 @@ class Watch:
         clock: Was started with it; began when it does.
         is_timed: Whether the files that it leaves get their times by the same clock.
         stream: What its standard input is, where that is no file and something may come through it.
+        listened: A cheaper way to see the same, to be tried first.
     """
 
     argv: tuple[str, ...]
@@ -61,6 +63,7 @@ class Watch:
     clock: Clock
     is_timed: bool
     stream: Stream | None = None
+    listened: Listened | None = None
 
     @property
     def began_s(self) -> float:
@@ -83,8 +86,17 @@ def watch(
     cwd = os.path.realpath(os.curdir)
     if why is None:
         observed, is_timed = Observation(by="strace"), out is not None and is_clock_of(out)
-        argv = reads.traced(argv, folder, is_timed=is_timed)
-        return Watch(tuple(argv), environment, observed, folder, cwd, Clock(), is_timed, stream())
+        return Watch(
+            reads.traced(argv, folder, is_timed=is_timed),
+            environment,
+            observed,
+            folder,
+            cwd,
+            Clock(),
+            is_timed,
+            stream(),
+            reads.listened(argv, folder),
+        )
     observed = Observation(by="audit-hook", why=why)
     return Watch(
         tuple(argv),

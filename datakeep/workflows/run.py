@@ -160,6 +160,7 @@ def run(keep: Keep, order: Order, who: Identity, *, about_to_start: Callable[[],
             environment=watching.environment,
             stdout=order.stdout,
             lines=lines,
+            listened=watching.listened,
         )
         if ended.not_written:
             keep.progress.warn(f"not all that the training printed could be written: {ended.not_written}")

@@ -82,7 +82,7 @@ def test_a_trace_that_a_full_disk_tore_is_not_taken_for_whole(tmp_path: Path, le
 def test_a_trace_that_is_too_long_is_not_taken_for_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int, is_torn: bool
 ) -> None:
-    monkeypatch.setattr("datakeep.rerun.strace._LIMIT_BYTES", lines * len(_LINE))
+    monkeypatch.setattr("datakeep.rerun.strace.LIMIT_BYTES", lines * len(_LINE))
     (tmp_path / "strace.txt").write_text(3 * _LINE, "utf-8")
     found = from_strace(tmp_path, "/w")
     assert (found.is_torn, set(found.paths)) == (is_torn, {"/w/a.csv"})

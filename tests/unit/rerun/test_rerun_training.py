@@ -41,7 +41,7 @@ def test_a_good_training(case, any_sandbox):
 
 
 def test_of_a_trace_that_is_too_long_no_list_of_files_is_made(case, bare, monkeypatch):
-    monkeypatch.setattr("datakeep.rerun.strace._LIMIT_BYTES", 200)
+    monkeypatch.setattr("datakeep.rerun.strace.LIMIT_BYTES", 200)
     report = case.run(GOOD, box=bare)
     assert report.problem is None
     assert (report.files_read, report.opened_s) == (None, {})
