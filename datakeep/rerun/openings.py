@@ -37,6 +37,7 @@ COMPLETE, INCOMPLETE = b"+", b"-"
 RECORD_END = b"\0"
 
 _LOW = 0xFFFFFFFF
+_HOW_BYTES = 24  # struct open_how of openat2(2), flags first; of fewer the kernel refuses the call
 _PATH_BYTES, _PAGE_BYTES, _USUAL_BYTES = 4096, 4096, 256
 #: After one of these a process may see other files under the same paths.
 _MOVING = frozenset({"chroot", "pivot_root", "setns", "mount", "move_mount"})
@@ -235,15 +236,16 @@ class _Memory:
         Raises:
             OSError: The memory may not be read, or its owner is gone.
         """
-        first, second, third, *_ = call.arguments
+        first, second, third, fourth, *_ = call.arguments
         if call.name == "openat":
             return first & _LOW, self._text(call.thread, second), third & _LOW
         if call.name == "open":
             return AT_FDCWD, self._text(call.thread, first), second & _LOW
         if call.name == "creat":
             return AT_FDCWD, self._text(call.thread, first), os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        flags = int.from_bytes(self._read(call.thread, third, 8), "little")
-        return first & _LOW, self._text(call.thread, second), flags
+        how = self._read(call.thread, third, _HOW_BYTES) if fourth >= _HOW_BYTES else b""
+        path = self._text(call.thread, second) if len(how) == _HOW_BYTES else ""
+        return first & _LOW, path, int.from_bytes(how[:8], "little")
 
     def _text(self, thread: int, address: int) -> str:
         """The path that lies there; empty where nothing does, and the kernel will not open anything either."""

@@ -53,6 +53,8 @@ _ADDRESS = re.compile(
 )
 #: What :func:`calls_in` gives in place of calls that nobody knows: the disk was full, or the trace is too long.
 TORN = "torn"
+#: What creat(2) stands for, whose last argument are rights.
+_CREAT = "O_WRONLY|O_CREAT|O_TRUNC"
 _FLAG = re.compile(r"\bO_[A-Z_]+")
 _GONE = " (deleted)"
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
@@ -196,12 +198,13 @@ def _opened(call: str) -> Opened | None:
     if found is None:
         return None
     failed = (found["error"] or "failed") if int(found["result"]) < 0 else None
+    flags = _CREAT if call.startswith("creat(") else found["flags"] or ""
     return Opened(
         text_of(found["real"]) if found["real"] else None,
         text_of(found["path"]),
         text_of(found["folder"]) if found["folder"] else None,
         found["at"] == "AT_FDCWD",
-        _words((found["flags"] or "O_WRONLY|O_CREAT|O_TRUNC").encode("utf-8", "surrogateescape")),
+        _words(flags.encode("utf-8", "surrogateescape")),
         failed,
     )
 
