@@ -39,11 +39,11 @@ Importing the package costs nothing: what it hands out is loaded when it is firs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing would cost more than all the rest, in programs that stand around a training
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from typing import Any
 
     from datakeep.core import errors
     from datakeep.core.errors import DatakeepError

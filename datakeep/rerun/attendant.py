@@ -15,11 +15,11 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing costs as much to import as all else
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from datakeep.rerun.openings import Openings
 
@@ -89,7 +89,7 @@ def _start(what: Mapping[str, Any], failure: int) -> int:
 
 def _listened(what: Mapping[str, Any], failure: int) -> tuple[int, Openings | None]:
     """The same of a program whose openings are asked of this process; 0 if that cannot be done."""
-    sys.path.append(str(Path(__file__).parents[2]))
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     from datakeep.rerun import filtered, openings
 
     given = what["listened"]

@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 #: What is opened for the listener to hear, and how it answers.
 PROBE, HEARD, UNHEARD = "/dev/null", b"+", b"-"
@@ -54,9 +53,10 @@ def main(channel: int) -> int:
 
 
 def _words(of: str) -> list[bytes]:
-    return Path(f"/proc/self/{of}").read_bytes().removesuffix(b"\0").split(b"\0")
+    with open(f"/proc/self/{of}", "rb") as source:
+        return source.read().removesuffix(b"\0").split(b"\0")
 
 
 if __name__ == "__main__":
-    sys.path.append(str(Path(__file__).parents[2]))
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     os._exit(main(int(sys.argv[1])))

@@ -20,12 +20,12 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from datakeep.rerun import filtered
 from datakeep.rerun.seccomp import Listener
 from datakeep.rerun.thread_paths import AT_FDCWD, Place, found, view
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datakeep.rerun.seccomp import Call
 
@@ -171,7 +171,7 @@ class Openings:
                 self._folders[thread] = folder
                 self._write(b"%.6f %s %d %s" % (now_s, FOLDER, thread, os.fsencode(folder)))
         is_elsewhere = self._is_moving and view(thread) != self._view
-        return Place(thread, at, path, is_elsewhere)
+        return Place(thread, at, path, is_elsewhere=is_elsewhere)
 
     def _write(self, record: bytes) -> None:
         record += RECORD_END

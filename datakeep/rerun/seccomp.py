@@ -15,7 +15,6 @@ import os
 import select
 import struct
 from contextlib import suppress
-from typing import NamedTuple
 
 _PR_SET_NO_NEW_PRIVS = 38
 _SET_MODE_FILTER = 1
@@ -58,7 +57,7 @@ _MACHINES = {"x86_64": ((0xC000003E, 0x40000003), 317), "aarch64": ((0xC00000B7,
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Call(NamedTuple):
+class Call:
     """A call that is waited with.
 
     Args:
@@ -68,10 +67,10 @@ class Call(NamedTuple):
         arguments: Six numbers.
     """
 
-    cookie: int
-    thread: int
-    name: str
-    arguments: tuple[int, ...]
+    __slots__ = ("arguments", "cookie", "name", "thread")
+
+    def __init__(self, cookie: int, thread: int, name: str, arguments: list[int]) -> None:
+        self.cookie, self.thread, self.name, self.arguments = cookie, thread, name, arguments
 
 
 def is_known_here() -> bool:
@@ -144,7 +143,7 @@ class Listener:
             return None
         cookie, thread, _, number, machine, _, *arguments = _NOTIFICATION.unpack(told)
         name = _CALLS[machine].get(number & _NO_X32, "")
-        return Call(cookie, thread, name, tuple(arguments))
+        return Call(cookie, thread, name, arguments)
 
     def let_go(self, call: Call) -> None:
         """The kernel makes the call, as if nobody had asked."""

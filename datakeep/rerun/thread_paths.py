@@ -8,25 +8,24 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 import stat
 from collections import deque
-from typing import NamedTuple
 
 AT_FDCWD = 0xFFFFFF9C
 _OPENAT2, _IN_ROOT = 437, 0x10  # RESOLVE_IN_ROOT of openat2(2)
 _MAX_LINKS = 40
 #: Where each process finds itself, and not this one.
-_ITSELF = re.compile(r"/+proc/(?:self|thread-self)(?=/|$)")
+_ITSELF = ("/proc/self", "/proc/thread-self")
 _GONE = " (deleted)"
 _READS, _WRITES = os.R_OK, os.W_OK
 #: What fails where there is anything.
 _NEW = os.O_CREAT | os.O_EXCL
+_UNUSUAL = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Place(NamedTuple):
+class Place:
     """A path, as a thread gives it to the kernel.
 
     Args:
@@ -36,10 +35,10 @@ class Place(NamedTuple):
         is_elsewhere: The thread has another root or other mounts than this process.
     """
 
-    thread: int
-    at: int
-    path: str
-    is_elsewhere: bool = False
+    __slots__ = ("at", "is_elsewhere", "path", "thread")
+
+    def __init__(self, thread: int, at: int, path: str, *, is_elsewhere: bool = False) -> None:
+        self.thread, self.at, self.path, self.is_elsewhere = thread, at, path, is_elsewhere
 
     @property
     def base(self) -> str:
@@ -52,7 +51,7 @@ class Place(NamedTuple):
         return self.path if self.path.startswith("/") else f"{os.readlink(self.base)}/{self.path}"
 
 
-class Found(NamedTuple):
+class Found:
     """What an opening will come to.
 
     Args:
@@ -60,8 +59,10 @@ class Found(NamedTuple):
         is_made: The file is created or emptied; else it can be read.
     """
 
-    path: str
-    is_made: bool
+    __slots__ = ("is_made", "path")
+
+    def __init__(self, path: str, *, is_made: bool) -> None:
+        self.path, self.is_made = path, is_made
 
 
 def found(place: Place, flags: int) -> Found | None:
@@ -72,6 +73,8 @@ def found(place: Place, flags: int) -> Found | None:
     Raises:
         OSError: It cannot be known.
     """
+    if not flags & _UNUSUAL and (usual := _usual(place)):
+        return usual
     if not place.path:
         return None
     if not place.is_elsewhere:
@@ -81,6 +84,29 @@ def found(place: Place, flags: int) -> Found | None:
         return _found(place, flags, root)
     finally:
         os.close(root)
+
+
+def _usual(place: Place) -> Found | None:
+    """What is asked a thousand times, and is answered at once: a file is read, by a path from the root on."""
+    path = place.path
+    if path[:1] != "/" or place.is_elsewhere or _is_by_hand(path):
+        return None
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not _may(descriptor, _READS):
+            return None
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        return None if path.startswith("/proc/") or path.endswith(_GONE) else Found(path, is_made=False)
+    finally:
+        os.close(descriptor)
+
+
+def _is_by_hand(path: str) -> bool:
+    """Whether a part of it may mean something else to a thread than to this process."""
+    return "/proc/" in path or path.startswith("/dev/")
 
 
 def _found(place: Place, flags: int, root: int | None) -> Found | None:
@@ -123,7 +149,7 @@ def _open(place: Place, no_follow: int, root: int | None) -> tuple[int, str]:
     """
     if root is not None:
         return _named(_open_in(root, place, no_follow))
-    if "/proc/" in place.path or place.path.startswith("/dev/"):
+    if _is_by_hand(place.path):
         return _by_hand(place, no_follow)
     text = place.path if place.path.startswith("/") else f"{place.base}/{place.path}"
     try:
@@ -161,7 +187,7 @@ def followed(path: str, thread: int, *, last: bool = True) -> str:
         here = f"{done}/{name}"
         if name in ("", "."):
             continue
-        if here in ("/proc/self", "/proc/thread-self"):
+        if here in _ITSELF:
             done = f"/proc/{thread}"
         elif done.startswith("/proc/"):
             done = here
@@ -195,7 +221,9 @@ def _created(place: Place, no_follow: int, root: int | None) -> Found | None:
     if name in ("", ".", ".."):
         return None
     try:
-        descriptor, parent = _open(place._replace(path=folder or "/"), 0, root)
+        descriptor, parent = _open(
+            Place(place.thread, place.at, folder or "/", is_elsewhere=place.is_elsewhere), 0, root
+        )
     except OSError:
         return None
     try:
@@ -208,8 +236,9 @@ def _created(place: Place, no_follow: int, root: int | None) -> Found | None:
 def _open_in(root: int, place: Place, no_follow: int) -> int:
     """As :func:`_open` from another root on, above which nothing leads."""
     text, flags = place.absolute, os.O_PATH | os.O_CLOEXEC | no_follow
-    if itself := _ITSELF.match(text):
-        return os.open(f"/proc/{place.thread}{text[itself.end() :]}", flags)
+    for itself in _ITSELF:
+        if text == itself or text.startswith(f"{itself}/"):
+            return os.open(f"/proc/{place.thread}{text.removeprefix(itself)}", flags)
     how = ctypes.create_string_buffer(
         b"".join(part.to_bytes(8, "little") for part in (flags, 0, _IN_ROOT)), 24
     )
