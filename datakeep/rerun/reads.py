@@ -6,7 +6,6 @@ whatever name it was moved to.
 
 from __future__ import annotations
 
-import heapq
 import json
 import os
 import posixpath
@@ -15,16 +14,15 @@ import subprocess
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from datakeep.rerun import connections, openings, seccomp, strace
+from datakeep.rerun import asked_before, connections, openings, seccomp, strace
+from datakeep.rerun.asked_before import Asked
 from datakeep.rerun.attended import Listened
 from datakeep.rerun.connections import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from datakeep.rerun.strace import Opened
+    from collections.abc import Iterator, Sequence
 
 _OTHER_CALLS = (
     "?rename,renameat,?renameat2,?link,linkat,chdir,fchdir"
@@ -34,7 +32,6 @@ _CALLS = f"{strace.OPENING_CALLS},{_OTHER_CALLS}"
 _NO_READING = frozenset({"O_PATH", "O_DIRECTORY", "O_TMPFILE"})
 _WRITES = frozenset({"O_WRONLY", "O_CREAT", "O_TRUNC"})
 _PROBE_TIMEOUT_S = 60
-_CHUNK_BYTES = 2**20
 #: 0: processes of the same user may be followed, 1: those that allow it, as ours does; 2 and 3: none, but for root.
 _PTRACE_SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 _PLACE = r"(?:(?:AT_FDCWD|-?\d+)(?:<(?P<%s>(?:[^>\\]|\\.)*)>)?, )?"
@@ -256,10 +253,10 @@ def from_strace(folder: Path, cwd: str) -> Reads:
     reads, where = Reads(), {"": cwd}
     file, asked = folder / strace.FILE_NAME, folder / openings.FILE_NAME
     calls = strace.calls_in(file) if file.is_file() else iter(())
-    for pid, call, reads.now_s in _merged(calls, asked) if asked.is_file() else calls:
+    for pid, call, reads.now_s in asked_before.merged(calls, asked) if asked.is_file() else calls:
         if call is strace.TORN:
             reads.is_torn = True
-        elif isinstance(call, _Asked):
+        elif isinstance(call, Asked):
             if call.kind == openings.FOLDER:
                 where[pid] = call.path
             else:
@@ -272,51 +269,6 @@ def from_strace(folder: Path, cwd: str) -> Reads:
             if call.error is None:
                 reads.opened(call.path, call.flags)
     return reads
-
-
-class _Asked(NamedTuple):
-    """A record of :mod:`datakeep.rerun.openings`."""
-
-    kind: bytes
-    path: str
-
-
-_Event = tuple[str, "Opened | _Asked | str", float | None]
-
-
-def _merged(calls: Iterable[_Event], asked: Path) -> Iterator[_Event]:
-    """Both in the order of their times, which are by the same clock."""
-    # strace writes a call down when it ends, and says when it began.
-    return heapq.merge(sorted(calls, key=_time), _asked_in(asked), key=_time)
-
-
-def _time(event: _Event) -> float:
-    return event[2] or 0.0
-
-
-def _asked_in(file: Path) -> Iterator[_Event]:
-    """The records in the file; what was lost is told as with strace."""
-    with file.open("rb") as source:
-        records = _records(source)
-        if next(records, b"") != openings.COMPLETE:
-            yield "", strace.TORN, None
-        for record in records:
-            clock, kind, path = record.split(b" ", 2)
-            pid = b""
-            if kind == openings.FOLDER:
-                pid, _, path = path.partition(b" ")
-            yield pid.decode(), _Asked(kind, path.decode("utf-8", "surrogateescape")), float(clock)
-        if source.read(1):
-            yield "", strace.TORN, None
-
-
-def _records(source: IO[bytes]) -> Iterator[bytes]:
-    """Those that are whole, up to the limit."""
-    rest, left = b"", strace.LIMIT_BYTES
-    while left > 0 and (chunk := source.read(min(left, _CHUNK_BYTES))):
-        left -= len(chunk)
-        *whole, rest = (rest + chunk).split(openings.RECORD_END)
-        yield from whole
 
 
 def _take_other(call: str, pid: str, where: dict[str, str], reads: Reads) -> None:

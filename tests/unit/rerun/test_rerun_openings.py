@@ -230,10 +230,10 @@ class Watched:
     here: str
 
     def files(self) -> set[str]:
-        """What was read; the numbers of processes are never the same."""
+        """What was read; numbers of processes are never the same, nor what threads of the C library ask /sys for."""
         told = only_read(self.found, self.found.now_s or 0)
         plain = (re.sub(r"^/proc/\d+/", "/proc/N/", path) for path in told.paths if not _is_folder(path))
-        return {path.replace(self.here, "HERE") for path in plain}
+        return {path.replace(self.here, "HERE") for path in plain if not path.startswith("/sys/")}
 
 
 def watched(folder: Path, program: str, *, listens: bool = True, argv: tuple[str, ...] = ()) -> Watched:
@@ -313,15 +313,33 @@ def test_a_training_is_run_under_strace_alone_where_somebody_else_listens(tmp_pa
     subprocess.run([sys.executable, "-c", LISTENING, str(tmp_path)], env=environment, check=True)
 
 
-@contextlib.contextmanager
-def begun(folder: Path, *argv: str) -> Iterator[tuple[int, openings.Openings]]:
-    """A program that this process listens to, and has not begun to answer."""
+def test_a_training_whose_memory_may_not_be_read_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(openings._Memory, "asked", closed)
+    process, told = begin(tmp_path, sys.executable, "-c", f"open({str(tmp_path / 'made')!r}, 'w')")
+    assert told is None
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == filtered.NOT_BEGUN
+    assert not list(tmp_path.iterdir())
+
+
+def begin(folder: Path, *argv: str) -> tuple[int, openings.Openings | None]:
+    """A program that this process listens to, if it can, and has not begun to answer."""
     ours, theirs = socket.socketpair()
     theirs.set_inheritable(True)
     command = (sys.executable, "-I", "-S", str(filtered.__file__), str(theirs.fileno()), "--", *argv)
     process = os.posix_spawn(command[0], command, os.environ)
     with ours, theirs:
-        told = openings.begin(ours, os.pidfd_open(process), str(folder / "log"))
+        return process, openings.begin(ours, os.pidfd_open(process), str(folder / "log"))
+
+
+@contextlib.contextmanager
+def begun(folder: Path, *argv: str) -> Iterator[tuple[int, openings.Openings]]:
+    """The same where it can."""
+    process, told = begin(folder, *argv)
     assert told
     try:
         yield process, told
@@ -434,3 +452,15 @@ def test_more_than_is_read_again_is_known_to_be_missing(
     (tmp_path / openings.FILE_NAME).write_bytes(b"+\0" + b"12.000001 r /w/a\0" * 5)
     monkeypatch.setattr(strace, "LIMIT_BYTES", limit)
     assert reads.from_strace(tmp_path, "/").is_torn
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"", b"12.1", b"12.1 r", b"12.1 r /w/12.2 r /w/b", b"1.12.1 r /w/b", b"1 x /w/b", b"1 c \xff /"],
+)
+def test_a_record_that_a_full_disk_tore_is_no_fault(tmp_path: Path, broken: bytes) -> None:
+    whole = b"12.000001 r /w/a"
+    (tmp_path / openings.FILE_NAME).write_bytes(b"\0".join([openings.INCOMPLETE, broken, whole, b""]))
+    found = reads.from_strace(tmp_path, "/")
+    assert found.is_torn
+    assert "/w/a" in found.paths
