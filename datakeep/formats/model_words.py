@@ -5,16 +5,16 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.counts import counted
+from datakeep.core.counts import counted, few
 from datakeep.formats.read_order import read_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from datakeep.formats.model import GpuUse, ModelInput, ModelRecord, TrackedRun
 
 _SHOWN_UNDECLARED = 20
-_SHOWN_CONNECTIONS = 5
+SHOWN_CONNECTIONS = 5
 #: What writes runs down that are taken over as records, by the record's ``origin``.
 TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
 
@@ -91,14 +91,10 @@ def stream_in_words(record: ModelRecord) -> str | None:
         [f"named pipes were opened ({', '.join(pipes)}): what was read of them is not known"] if pipes else []
     )
     if called := record.observed.connections:
-        said.append(f"connections were opened or tried ({some(called)}): what came over them is not known")
+        said.append(
+            f"connections were opened or tried ({few(called, SHOWN_CONNECTIONS)}): what came over them is not known"
+        )
     return "; ".join(said) or None
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few of them, and how many more there are."""
-    more = len(names) - _SHOWN_CONNECTIONS
-    return ", ".join([*names[:_SHOWN_CONNECTIONS], *([f"{more:,} more"] if more > 0 else [])])
 
 
 def observed_in_words(record: ModelRecord) -> str:

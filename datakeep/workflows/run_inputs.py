@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.counts import counted
+from datakeep.core.counts import counted, few
 from datakeep.core.digests import path_list_id
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import guarded
@@ -162,7 +162,7 @@ def add_undeclared(
         if len(found.undeclared) >= MAX_UNDECLARED and (of is None or of in listed):
             found.undeclared_count += 1
             continue
-        entry: dict[str, Any] = {"path": _shown(path), "size_bytes": status.st_size}
+        entry: dict[str, Any] = {"path": yaml.showable_path(path), "size_bytes": status.st_size}
         if inputs.may_hold_a_secret(path):
             entry["withheld"] = "it may hold a secret, so its digest is not written down"
         else:
@@ -172,7 +172,7 @@ def add_undeclared(
             found.base_files.add(entry["sha256"])
             continue
         if now != path:
-            entry["moved"] = f"during the training, to {_shown(now)}; the digest is of it there"
+            entry["moved"] = f"during the training, to {yaml.showable_path(now)}; the digest is of it there"
         # Of an old file in the place of the one that was read only the status is young; of a moved one it is anyway.
         if max(status.st_mtime, status.st_ctime if path not in (moved or {}) else 0) >= began_s:
             entry["changed"] = "during the training or since; the digest is of what is there now"
@@ -198,9 +198,9 @@ def code_files(folder: Path, paths: Iterable[str], unknown: list[str]) -> list[C
             continue
         digest = _digest(str(folder / path))
         if "sha256" in digest:
-            found.append(CodeFile(path=_shown(path), sha256=digest["sha256"]))
+            found.append(CodeFile(path=yaml.showable_path(path), sha256=digest["sha256"]))
         else:
-            unknown.append(f"what the code in {_shown(path)} said ({digest['unreadable']})")
+            unknown.append(f"what the code in {yaml.showable_path(path)} said ({digest['unreadable']})")
     if len(wanted) > MAX_UNDECLARED:
         unknown.append(f"{counted(len(wanted) - MAX_UNDECLARED, 'more file')} of code that were read")
     return found
@@ -256,19 +256,16 @@ def _add_gone(paths: Sequence[str], found: Inputs, finder: Checkouts) -> None:
         return
     for path in paths[: MAX_UNDECLARED - len(found.undeclared)]:
         of = finder.version_of(path)
-        found.undeclared.append({"path": _shown(path), "gone": GONE, **({"of": of} if of else {})})
+        found.undeclared.append(
+            {"path": yaml.showable_path(path), "gone": GONE, **({"of": of} if of else {})}
+        )
     found.undeclared_count += len(paths)
     found.unknown.append(f"what {named(paths)} held, read and then removed or renamed")
 
 
 def named(paths: Sequence[str]) -> str:
     """A few paths in words."""
-    shown = ", ".join(_shown(path) for path in paths[:_NAMED])
-    return f"{shown} and {counted(len(paths) - _NAMED, 'more file')}" if len(paths) > _NAMED else shown
-
-
-def _shown(path: str) -> str:
-    return yaml.showable_path(path)
+    return few([yaml.showable_path(path) for path in paths], _NAMED, noun="file")
 
 
 def _digest(path: str) -> dict[str, Any]:
@@ -350,7 +347,7 @@ def add_parameters(paths: Iterable[str], found: Inputs) -> None:
         if not is_small or not has_room_for(said):
             found.unknown.append(f"the parameters in {name}, which is too large to be kept")
             continue
-        found.parameters[name if name not in found.parameters else _shown(path)] = guarded(said)
+        found.parameters[name if name not in found.parameters else yaml.showable_path(path)] = guarded(said)
 
 
 def _parameters(name: str, data: bytes) -> Any:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.arguments import parameters_of, seeds_of, without_secrets
-from datakeep.core.counts import counted
+from datakeep.core.counts import counted, few
 from datakeep.core.errors import DatakeepError
 from datakeep.core.secrets import find_secret_in_patch, guarded, withheld
 from datakeep.formats.model import Artifact, GpuUse, ModelCode, ModelEnvironment, ModelRecord, Resources
-from datakeep.formats.model_words import some
+from datakeep.formats.model_words import SHOWN_CONNECTIONS
 from datakeep.formats.yaml import showable, showable_path
 from datakeep.lineage import inputs
 from datakeep.lineage.evidence import is_model_file
@@ -170,7 +170,7 @@ def record_of(keep: Keep, seen: Seen, who: str) -> tuple[ModelRecord, dict[str, 
     )
     unknown += [f"what was read of {path}, a named pipe" for path in seen.observed.pipes or ()]
     if called := seen.read.connections if seen.read else ():
-        unknown.append(f"what came over the network from {some(called)}")
+        unknown.append(f"what came over the network from {few(called, SHOWN_CONNECTIONS)}")
     record = ModelRecord(
         model=seen.model,
         version="v1",

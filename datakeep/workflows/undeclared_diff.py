@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.counts import counted
+from datakeep.core.counts import counted, few
 from datakeep.formats.model_words import missed
 from datakeep.lineage import inputs
 from datakeep.workflows.told_alike import bytes_alike
@@ -72,7 +72,7 @@ def _undeclared(old: ModelRecord, new: ModelRecord, what: str, *, is_code: bool)
         _tell(found, said, old, new, more=bool(more), less=bool(less))
     unseen = sorted({_path(one) for one in sides[1] if "sha256" not in one} & set(before.values()))
     if unseen:
-        found.unknown.append(f"whether {_names(unseen)} held the same: its bytes are not known of both")
+        found.unknown.append(f"whether {few(unseen, _NAMED)} held the same: its bytes are not known of both")
     return found
 
 
@@ -84,17 +84,12 @@ def _tell(found: Found, said: str, old: ModelRecord, new: ModelRecord, *, more: 
 
 
 def _side(paths: Sequence[str], record: ModelRecord, verb: str) -> str:
-    shown = f" ({_names(sorted(paths))})" if paths else ""
+    shown = f" ({few(sorted(paths), _NAMED)})" if paths else ""
     return f"{len(paths):,} that only {record.label} {verb}{shown}"
 
 
 def _path(entry: dict[str, Any]) -> str:
     return str(entry.get("path"))
-
-
-def _names(paths: Sequence[str]) -> str:
-    shown = ", ".join(paths[:_NAMED])
-    return f"{shown} and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else shown
 
 
 def code_files(old: ModelRecord, new: ModelRecord) -> Found:
@@ -115,7 +110,9 @@ def code_files(old: ModelRecord, new: ModelRecord) -> Found:
     found.changed += _lines("changed", both)
     one_sided = [name for name in differ if name not in both]
     if old.misses_reads or new.misses_reads:
-        found.unknown += [f"code that only one was seen to read: {_names(one_sided)}"] if one_sided else []
+        found.unknown += (
+            [f"code that only one was seen to read: {few(one_sided, _NAMED)}"] if one_sided else []
+        )
     else:
         found.changed += _lines("only of one", one_sided)
     if not differ:
@@ -131,4 +128,4 @@ def _is_renamed_script(name: str, scripts: Sequence[str], sides: Sequence[dict[s
 
 def _lines(what: str, names: Iterable[str]) -> list[str]:
     shown = list(names)
-    return [f"files in no git work tree, {what}: {_names(shown)}"] if shown else []
+    return [f"files in no git work tree, {what}: {few(shown, _NAMED)}"] if shown else []
