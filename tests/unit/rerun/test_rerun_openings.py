@@ -344,8 +344,9 @@ def begun(folder: Path, *argv: str) -> Iterator[tuple[int, openings.Openings]]:
     try:
         yield process, told
     finally:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
 
 
 def records(folder: Path) -> list[bytes]:
@@ -425,6 +426,7 @@ def test_what_a_training_leaves_running_is_answered_on(tmp_path: Path) -> None:
         while not (tmp_path / "done").exists():
             assert time.monotonic() < until_s
             time.sleep(0.01)
+        os.wait()  # who answered
     assert b"late" in records(tmp_path)
 
 
