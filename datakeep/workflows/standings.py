@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -131,13 +132,21 @@ class Judge:
         return bool(self._paths(dataset))
 
     def proofs(self, entry: VersionEntry) -> Proofs:
-        """The proofs of one version."""
+        """The proofs of one version; a copy of one under another name is the same one."""
         paths = self._paths(entry.dataset).get(f"{FOLDER}{entry.dataset}/{entry.version}", [])
         texts = self._keep.tree.read_many(paths)
-        found = [ProofStanding(path, self._judge(path, texts[path], entry)) for path in paths]
+        copies: dict[bytes, list[str]] = {}
+        for path in paths:
+            copies.setdefault(texts[path], []).append(path)
+        once = [min(same, key=self._since) if len(same) > 1 else same[0] for same in copies.values()]
+        found = [ProofStanding(path, self._judge(path, texts[path], entry)) for path in once]
         found.sort(key=lambda one: one.path, reverse=True)
         found.sort(key=lambda one: one.standing.at.timestamp() if one.standing.at else 0.0, reverse=True)
         return Proofs(entry.dataset, entry.version, tuple(found))
+
+    def _since(self, path: str) -> tuple[float, str]:
+        addition = self._came_in.addition(path)
+        return addition.when.timestamp() if addition else math.inf, path
 
     def _judge(self, path: str, envelope: bytes, entry: VersionEntry) -> Standing:
         from datakeep.attest.judge import About, judge  # late: most versions of a large keep have no proof

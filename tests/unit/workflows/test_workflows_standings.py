@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 
 import pytest
@@ -187,3 +188,15 @@ def test_the_first_reference_proves_the_versions_before_it_that_have_the_same_by
     assert str(found) == "v2, with the same bytes and the reference that is missing here, is proven"
     other = first.model_copy(update={"content": f"sha256:{'0' * 64}"})
     assert proven_alike(bench.keep, other, Judge(bench.keep, bench.now)) is None
+
+
+def test_a_copy_of_a_proof_under_another_name_is_the_same_proof(bench):
+    entry = bench.register()
+    path = bench.prove(entry)
+    before = state(bench, entry)
+    folder = path.rpartition("/")[0]
+    copy = bench.keep.tree.read(path).decode()
+    time.sleep(1.1)  # commits tell seconds
+    bench.commit(**{f"{folder}/{name}.dsse.json": copy for name in ("0", "zz")})
+    assert [one.path for one in before.proofs] == [path]
+    assert state(bench, entry) == before
