@@ -69,11 +69,16 @@ def begin(channel: socket.socket, process: int, file: str) -> Openings | None:
     if not descriptors:
         return None
     listener = Listener(descriptors[0])
-    with suppress(OSError, EOFError):
+    try:
         if _hears(listener):
             openings = Openings(listener, file)
+            openings.go_on()
             channel.send(filtered.HEARD)
             return openings
+    except (OSError, EOFError, RuntimeError):  # the last where no thread can be had
+        with suppress(OSError):
+            os.unlink(file)
+    with suppress(OSError):
         channel.send(filtered.UNHEARD)
     return None
 
@@ -114,10 +119,10 @@ class Openings:
         """Answers until the process of this pidfd has ended."""
         ended = select.poll()
         ended.register(process, select.POLLIN)
-        self._go_on()
         while not ended.poll(_LONG_S * 1000):
             if self._current and self._current.is_stuck():
-                self._go_on()
+                with suppress(RuntimeError):  # there are too many: the one that is stuck remains
+                    self.go_on()
         self._listener.stop()
         if self._current:
             self._current.join()
@@ -137,9 +142,18 @@ class Openings:
         self._current.answer()
         os._exit(0)
 
-    def _go_on(self) -> None:
-        self._current = _Thread(self, self._listener)
-        self._current.start()
+    def go_on(self) -> None:
+        """Answers in a thread from now on, in place of the one before.
+
+        Raises:
+            RuntimeError: There can be no more threads.
+        """
+        before, self._current = self._current, _Thread(self, self._listener)
+        try:
+            self._current.start()
+        except RuntimeError:
+            self._current = before
+            raise
 
     def is_current(self, thread: _Thread) -> bool:
         """Whether no other one has gone on in its place."""

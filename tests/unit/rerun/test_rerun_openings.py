@@ -309,17 +309,26 @@ assert "HERE/a.csv" in told.files()
 
 
 def test_a_training_is_run_under_strace_alone_where_somebody_else_listens(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    path = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
     subprocess.run([sys.executable, "-c", LISTENING, str(tmp_path)], env=environment, check=True)
 
 
-def test_a_training_whose_memory_may_not_be_read_is_not_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [
+        (openings._Memory, "asked", PermissionError),
+        (openings, "view", FileNotFoundError),
+        (threading.Thread, "start", RuntimeError),
+    ],
+)
+def test_a_training_that_cannot_be_listened_to_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, error: type[Exception]
 ) -> None:
-    def closed(*_: object) -> None:
-        raise PermissionError
+    def broken(*_: object) -> None:
+        raise error
 
-    monkeypatch.setattr(openings._Memory, "asked", closed)
+    monkeypatch.setattr(owner, name, broken)
     process, told = begin(tmp_path, sys.executable, "-c", f"open({str(tmp_path / 'made')!r}, 'w')")
     assert told is None
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == filtered.NOT_BEGUN
