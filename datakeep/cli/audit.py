@@ -128,28 +128,31 @@ def _made_or_used(session: Session, subject: str, export: Export, *, fetch: bool
     def question() -> Answer:
         found = audit(keep, subject, now=now, fetch=fetch)
         changed = behind_an_audit(keep, found, now=now)
-        shown = distrusted(_answer(found, subject), changed)
+        shown = distrusted(_answer(found, subject, as_json=session.as_json), changed)
         return exported(keep, found, subject, shown, export, now, changed)
 
     return unless_deleted(keep, [subject], question)
 
 
-def _answer(found: Audit | UsedBy | FileUsedBy, subject: str) -> Answer:
-    """The answer on the terminal."""
+def _answer(found: Audit | UsedBy | FileUsedBy, subject: str, *, as_json: bool) -> Answer:
+    """The answer, for a machine or for the terminal: what is not printed is not made."""
     from datakeep.workflows.audit import Audit
     from datakeep.workflows.used_by import FileUsedBy
 
     if isinstance(found, FileUsedBy):
         code = EXIT_INCOMPLETE if found.not_searched or found.unread or found.is_blind else 0
-        return Answer(file_data(found), list(file_lines(found, subject)), code)
+        return (
+            Answer(file_data(found), [], code) if as_json else Answer({}, [*file_lines(found, subject)], code)
+        )
     if not isinstance(found, Audit):
         code = EXIT_INCOMPLETE if found.is_blind else 0
-        return Answer(used_data(found), list(used_lines(found)), code)
-    if found.made_of is None:
+        return Answer(used_data(found), [], code) if as_json else Answer({}, [*used_lines(found)], code)
+    if found.made_of:
+        code, lines = EXIT_INCOMPLETE if found.newer_unread else 0, _lines
+    else:
         unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
-        known = found.files or found.undeclared
-        return Answer(_data(found), list(_unknown_lines(found, subject)), 0 if known else unsure)
-    return Answer(_data(found), list(_lines(found, subject)), EXIT_INCOMPLETE if found.newer_unread else 0)
+        code, lines = 0 if found.files or found.undeclared else unsure, _unknown_lines
+    return Answer(_data(found), [], code) if as_json else Answer({}, [*lines(found, subject)], code)
 
 
 def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:

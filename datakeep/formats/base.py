@@ -98,6 +98,10 @@ class Part(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types, without what was never set."""
+        if not type(
+            self
+        ).__pydantic_complete__:  # a part that was read with its whole has no writer of its own yet
+            _build(type(self))
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 

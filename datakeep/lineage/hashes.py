@@ -17,7 +17,7 @@ from datakeep.lineage.committed import folded
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 Algorithm = Literal["md5", "sha256"]
 ALGORITHMS: tuple[Algorithm, ...] = ("md5", "sha256")
@@ -103,6 +103,47 @@ def find_many(
         for key, digits in wanted[begin:end]:
             for _, place in _rows(data, key, key):
                 yield digits, place
+
+
+def with_others(
+    database: sqlite3.Connection, mine: Collection[int], is_other: Callable[[int], bool]
+) -> dict[int, set[str]]:
+    """Which files of some inventories another one has too, by their sha256 (hex, the first 128 bits).
+
+    Args:
+        database: The index.
+        mine: The inventories, by their numbers.
+        is_other: Whether an inventory is another one; may be asked of those, too.
+
+    Returns:
+        Of each inventory that has any, the digests.
+    """
+    holding: dict[bytes, set[int]] = {}
+    query = "SELECT heads FROM head WHERE inventory = ?"
+    heads = {
+        data[at : at + HEAD_BYTES]
+        for number in mine
+        for (data,) in database.execute(query, (number,)).fetchall()
+        for at in range(0, len(data), HEAD_BYTES)
+    }
+    wanted = sorted(heads)
+    blocks = database.execute("SELECT first, last, id FROM block WHERE kind = 'sha256'").fetchall()
+    for first, last, number in blocks:
+        begin = bisect_left(wanted, first[:HEAD_BYTES])
+        end = bisect_right(wanted, last[:HEAD_BYTES])
+        if begin == end:
+            continue
+        (data,) = database.execute("SELECT data FROM block WHERE id = ?", (number,)).fetchone()
+        for head in wanted[begin:end]:
+            ends = head.ljust(KEY_BYTES, b"\0"), head.ljust(KEY_BYTES, b"\xff")
+            for key, (inventory, _) in _rows(data, *ends):
+                holding.setdefault(key, set()).add(inventory)
+    others = {one for some in holding.values() for one in some if is_other(one)}
+    found: dict[int, set[str]] = {}
+    for key, some in holding.items():
+        for one in some.intersection(mine) if some & others else ():
+            found.setdefault(one, set()).add(key.hex())
+    return found
 
 
 def _rows(data: bytes, low: bytes, high: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from datakeep.core.names import version_number
-from datakeep.lineage import records, same_bytes
+from datakeep.lineage import hashes, records, same_bytes
 from datakeep.lineage.backwards import Way, further
 from datakeep.lineage.evidence import FEW_BYTES
 from datakeep.lineage.steps import Node, equals, onward
@@ -60,22 +60,56 @@ def declared_copies(keep: Keep, dataset: str, number: int | None, *, fetch: bool
             (), (f"{what}: there are too many files to look for each; ask of one: DATASET:FILE",)
         )
     sizes = SizesHere(keep)
-    digests: dict[str, int] = {}
-    unread = []
-    for one in versions:
-        listed = sizes.digests(f"{dataset}@v{one}", FEW_BYTES)
-        digests |= dict.fromkeys(listed or (), one)
-        unread += [f"{dataset}@v{one}"] if listed is None else []
+    digests, unread = _digests(keep, dataset, number, versions, sizes, fetch=fetch)
     start = Node("dataset", dataset, number or 0)
     cut: dict[str, None] = {}
-    shared, lacking = ask(keep, lambda index: _shared(index, start, digests, cut), fetch=fetch)
+    shared, lacking = ask(keep, lambda index: _shared(index, start, digests, cut), files=False)
     begun = list(_begun(keep, shared, sizes))
     found = {way.end: way for way in reversed(begun)}
     longer = ask(keep, lambda index: _further(index, begun), files=False)
-    said = [f"{what}: the list of files of {one} is not here" for one in unread[:1]]
+    said = [f"{what}: the list of files of {dataset}@v{one} is not here" for one in unread[:1]]
     said += [f"{what}: not searched: {lacking}"] if lacking else []
     said += [f"{what}: {one}" for one in cut]
     return DeclaredCopies(tuple({**longer, **found}.values()), tuple(said))
+
+
+def _digests(
+    keep: Keep, dataset: str, number: int | None, versions: list[int], sizes: SizesHere, *, fetch: bool
+) -> tuple[dict[str, int], list[int]]:
+    """The files that other versions have too, each with a version of the dataset; and the versions without a list.
+
+    The lists themselves are only read where there are such files: that takes longer than all the rest.
+    """
+    inventories, shared = ask(keep, lambda index: _with_others(index, dataset, number, versions), fetch=fetch)
+    digests: dict[str, int] = {}
+    unread = []
+    for one in versions:
+        candidates = shared.get(inventories.get(one, 0), set())
+        listed = sizes.digests(f"{dataset}@v{one}", FEW_BYTES) if candidates else set()
+        if listed is None or one not in inventories:
+            unread.append(one)
+        digests |= {digest: one for digest in listed or () if digest[: 2 * hashes.KEY_BYTES] in candidates}
+    return digests, unread
+
+
+def _with_others(
+    index: Index, dataset: str, number: int | None, versions: list[int]
+) -> tuple[dict[int, int], dict[int, set[str]]]:
+    """The inventories of the versions, and of each the digests that versions have which are not asked about."""
+    database = index.database
+    inventories = {
+        one: inventory
+        for one, inventory in hashes.inventories_of(database, dataset, number)
+        if one in versions
+    }
+
+    def is_other(inventory: int) -> bool:
+        return any(
+            name != dataset or (number and one != number)
+            for name, one in hashes.versions_of(database, inventory)
+        )
+
+    return inventories, hashes.with_others(database, [*inventories.values()], is_other)
 
 
 def _bounds(index: Index, dataset: str, number: int | None) -> tuple[list[int], int, int]:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import SourceUnreadable, UsageError
-from datakeep.lineage import hashes
+from datakeep.lineage import hashes, same_bytes
 from datakeep.workflows.index import ask, not_searched
-from datakeep.workflows.undeclared import readers_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -295,6 +294,10 @@ class _Finder:
             yield Meaning("a model's file", name, (f"v{number}",), (file,), next_step=step)
 
     def _readers(self, digits: str) -> Iterator[Meaning]:
+        if not any(same_bytes.readers(self._index.database, digits)):
+            return
+        from datakeep.workflows.undeclared import readers_in  # late: most bytes are nobody's undeclared input
+
         for one in readers_in(self._index, digits):
             name, _, version = one.model.partition("@")
             step = f"datakeep audit model:{one.model}"

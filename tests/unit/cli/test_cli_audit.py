@@ -22,4 +22,4 @@ def test_a_file_that_no_known_model_read_may_have_been_read_by_one_that_is_not_k
     ways: EveryWay, unlisted: tuple[str, ...], code: int
 ) -> None:
     found = FileUsedBy("orders", "a.csv", ("v1",), ways, None, unlisted)
-    assert _answer(found, "orders:a.csv").code == code
+    assert [_answer(found, "orders:a.csv", as_json=as_json).code for as_json in (True, False)] == [code] * 2

@@ -55,6 +55,11 @@ def test_a_search_finds_what_a_dict_finds(lists, merged, asked, length):
     every = {sha256.hex() for files in lists for _, sha256 in files.values()} | {asked[1].hex()}
     many = list(hashes.find_many(database, "sha256", every))
     assert sorted(many) == sorted((one, at) for one in every for at in hashes.find(database, "sha256", one))
+    mine, others = set(range(1, len(lists) + 1, 2)), set(range(2, len(lists) + 1, 3))
+    of = {one: {sha256.hex()[:32] for _, sha256 in files.values()} for one, files in enumerate(lists, 1)}
+    theirs = set().union(*(of[one] for one in others))
+    shared = {one: of[one] & theirs for one in mine if of[one] & theirs}
+    assert hashes.with_others(database, mine, others.__contains__) == shared
     for number, files in enumerate(lists, 1):
         for path, (_, sha256) in files.items():
             assert hashes.digest_of(database, number, path) == sha256.hex()[: 2 * hashes.KEY_BYTES]

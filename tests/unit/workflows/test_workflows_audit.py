@@ -373,14 +373,14 @@ def test_that_it_was_only_given_is_no_answer_where_a_record_cannot_be_read(model
     modelled.record(given=none, **STRACE)
     for subject in ("dataset:orders", "orders@v1:a.txt"):
         assert not ask(modelled, subject).is_blind
-        assert answer(ask(modelled, subject), subject).code == 0
+        assert answer(ask(modelled, subject), subject, as_json=False).code == 0
     modelled.commit(**{"models/torn/v1.yaml": "format: ["})
     for subject in ("dataset:orders", "orders@v1:a.txt"):
-        told = answer(ask(modelled, subject), subject)
+        told = answer(ask(modelled, subject), subject, as_json=False)
         assert told.code == 4
         assert any("this is no 'no'" in line for line in told.lines)
     modelled.record(model="read", **STRACE)
-    assert answer(ask(modelled, "dataset:orders"), "dataset:orders").code == 0
+    assert answer(ask(modelled, "dataset:orders"), "dataset:orders", as_json=False).code == 0
 
 
 def test_a_path_that_holds_what_ends_a_line_elsewhere_is_found_in_the_list_of_what_was_read(bench):
@@ -419,9 +419,9 @@ def test_of_the_very_many_files_with_the_same_bytes_those_that_nobody_looked_at_
     found = ask(bench, file)
     assert [one.dataset for one in found.files] == ["first"]
     assert found.not_looked_at == ("the same bytes as second:b.csv",)
-    told = answer(found, str(file))
+    told, shown = (answer(found, str(file), as_json=as_json) for as_json in (True, False))
     assert told.data["not_looked_at"] == ["the same bytes as second:b.csv"]
-    assert "  ? the same bytes as second:b.csv" in told.lines
+    assert "  ? the same bytes as second:b.csv" in shown.lines
     graph = answer_of(bench.keep, found, "x.csv", now=bench.now)
     assert "not looked at: the same bytes as second:b.csv" in graph.unknown
 
