@@ -21,7 +21,7 @@ from datakeep.core.unstated import grouped
 from datakeep.formats.model_words import model_rows, read_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from datakeep.formats.model import ModelRecord
     from datakeep.workflows.audit import Audit
@@ -139,20 +139,20 @@ def _answer(found: Audit | UsedBy | FileUsedBy, subject: str, *, as_json: bool) 
     from datakeep.workflows.audit import Audit
     from datakeep.workflows.used_by import FileUsedBy
 
+    data: Callable[[Any], dict[str, Any]] = _data
+    lines: Iterable[str]
     if isinstance(found, FileUsedBy):
         code = EXIT_INCOMPLETE if found.not_searched or found.unread or found.is_blind else 0
-        return (
-            Answer(file_data(found), [], code) if as_json else Answer({}, [*file_lines(found, subject)], code)
-        )
-    if not isinstance(found, Audit):
+        data, lines = file_data, file_lines(found, subject)
+    elif not isinstance(found, Audit):
         code = EXIT_INCOMPLETE if found.is_blind else 0
-        return Answer(used_data(found), [], code) if as_json else Answer({}, [*used_lines(found)], code)
-    if found.made_of:
-        code, lines = EXIT_INCOMPLETE if found.newer_unread else 0, _lines
+        data, lines = used_data, used_lines(found)
+    elif found.made_of:
+        code, lines = EXIT_INCOMPLETE if found.newer_unread else 0, _lines(found, subject)
     else:
         unsure = EXIT_INCOMPLETE if found.not_searched or found.broken else EXIT_NO
-        code, lines = 0 if found.files or found.undeclared else unsure, _unknown_lines
-    return Answer(_data(found), [], code) if as_json else Answer({}, [*lines(found, subject)], code)
+        code, lines = 0 if found.files or found.undeclared else unsure, _unknown_lines(found, subject)
+    return Answer(data(found), [], code) if as_json else Answer({}, [*lines], code)
 
 
 def _unknown_lines(found: Audit, subject: str) -> Iterator[str]:

@@ -98,10 +98,7 @@ class Part(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types, without what was never set."""
-        if not type(
-            self
-        ).__pydantic_complete__:  # a part that was read with its whole has no writer of its own yet
-            _build(type(self))
+        _build(type(self))  # a part that was read with its whole has no writer of its own yet
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -218,8 +215,7 @@ def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
     Raises:
         InvalidFile: Lists every field that has a wrong value, and what it should be.
     """
-    if not kind.__pydantic_complete__:
-        _build(kind)
+    _build(kind)
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -232,12 +228,14 @@ def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
 
 
 def _build(kind: type[BaseModel]) -> None:
-    """Build the validator of a model, without plugins: pydantic would read the metadata of every installed package.
+    """A model has its validator, made without plugins: pydantic would read the metadata of every installed package.
 
     Its switch is a variable of the environment, which is set for as long as that takes, so that neither models of
     others in this process nor programs that it starts later miss a plugin. Its finder of plugins, which loads the
     reader of metadata before it looks at the switch, is not loaded either, unless somebody has.
     """
+    if kind.__pydantic_complete__:
+        return
     if _PLUGINS in os.environ:
         kind.model_rebuild()
         return

@@ -93,16 +93,31 @@ def find_many(
 ) -> Iterator[tuple[str, tuple[int, int]]]:
     """As :func:`find`, of many whole digests (hex), each with its places: no block is read twice."""
     wanted = [(bytes.fromhex(digits[: 2 * KEY_BYTES]), digits) for digits in sorted(digests)]
-    keys = [key for key, _ in wanted]
+    for at, _, place in _beginning(database, name, [key for key, _ in wanted]):
+        yield wanted[at][1], place
+
+
+def _beginning(
+    database: sqlite3.Connection, name: Algorithm, wanted: Sequence[bytes]
+) -> Iterator[tuple[int, bytes, tuple[int, int]]]:
+    """Key and place of every file whose key begins with one of ``wanted``, and with which.
+
+    Args:
+        database: The index.
+        name: Of the keys.
+        wanted: Sorted, all of one length. No block is read twice for them.
+    """
+    length = len(wanted[0]) if wanted else 0
     query = "SELECT first, last, id FROM block WHERE kind = ?"
     for first, last, number in database.execute(query, (name,)).fetchall():
-        begin, end = bisect_left(keys, first), bisect_right(keys, last)
+        begin, end = bisect_left(wanted, first[:length]), bisect_right(wanted, last[:length])
         if begin == end:
             continue
         (data,) = database.execute("SELECT data FROM block WHERE id = ?", (number,)).fetchone()
-        for key, digits in wanted[begin:end]:
-            for _, place in _rows(data, key, key):
-                yield digits, place
+        for at in range(begin, end):
+            low, high = (wanted[at].ljust(KEY_BYTES, filling) for filling in (b"\0", b"\xff"))
+            for key, place in _rows(data, low, high):
+                yield at, key, place
 
 
 def with_others(
@@ -126,18 +141,8 @@ def with_others(
         for (data,) in database.execute(query, (number,)).fetchall()
         for at in range(0, len(data), HEAD_BYTES)
     }
-    wanted = sorted(heads)
-    blocks = database.execute("SELECT first, last, id FROM block WHERE kind = 'sha256'").fetchall()
-    for first, last, number in blocks:
-        begin = bisect_left(wanted, first[:HEAD_BYTES])
-        end = bisect_right(wanted, last[:HEAD_BYTES])
-        if begin == end:
-            continue
-        (data,) = database.execute("SELECT data FROM block WHERE id = ?", (number,)).fetchone()
-        for head in wanted[begin:end]:
-            ends = head.ljust(KEY_BYTES, b"\0"), head.ljust(KEY_BYTES, b"\xff")
-            for key, (inventory, _) in _rows(data, *ends):
-                holding.setdefault(key, set()).add(inventory)
+    for _, key, (inventory, _) in _beginning(database, "sha256", sorted(heads)):
+        holding.setdefault(key, set()).add(inventory)
     others = {one for some in holding.values() for one in some if is_other(one)}
     found: dict[int, set[str]] = {}
     for key, some in holding.items():
