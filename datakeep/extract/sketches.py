@@ -1,33 +1,29 @@
 """Figures of a column in one pass and bounded memory, the same for the same values whatever their order.
 
-===============  ================================================================  ===========================
+===============  ================================================================  ==============================
 figure           while few values differ                                           once more differ
-===============  ================================================================  ===========================
+===============  ================================================================  ==============================
 distinct         a table of all values                                             the k smallest hashes [1]_
-top values       the same table                                                    frequent items [2]_
-quantiles        the same table                                                    a sample of rows [3]_
+top values       the same table                                                    frequent items (``frequent``)
+quantiles        the same table                                                    a sample of rows [2]_
 sums             exact, as integers                                                exact, as integers
-===============  ================================================================  ===========================
+===============  ================================================================  ==============================
 
 .. [1] Bar-Yossef et al., "Counting distinct elements in a data stream" (2002). Off by 1/√k as a rule.
-.. [2] Misra and Gries, "Finding repeated elements" (1982); merged as by Agarwal et al., "Mergeable summaries"
-   (2012). A count is at most ``error`` too low, and no value with more rows than that is missed.
-.. [3] The rows whose numbers have the smallest hashes: a sample without replacement that depends on nothing but how
+.. [2] The rows whose numbers have the smallest hashes: a sample without replacement that depends on nothing but how
    many rows there are. A quantile's rank is off by 1/√k at most, as a rule.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.types as kinds
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from datakeep.extract.values import raw_bytes
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _BYTE_BASE = 0x100000001B3
@@ -64,11 +60,8 @@ def _text_hashes(array: Any) -> Any:
     """A polynomial of the bytes, mixed; both arithmetics are modulo 2⁶⁴."""
     if not len(array):
         return np.empty(0, np.uint64)
-    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
-    first, last = int(offsets[0]), int(offsets[-1])
-    lengths = np.diff(offsets)
-    data = array.buffers()[2]
-    raw = np.frombuffer(data, np.uint8)[first:last] if data else np.empty(0, np.uint8)
+    raw, offsets = raw_bytes(array)
+    first, lengths = int(offsets[0]), np.diff(offsets)
     longest = int(lengths.max())
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.concatenate(([1], np.full(longest, _BYTE_BASE))).astype(np.uint64))
@@ -80,7 +73,7 @@ def _text_hashes(array: Any) -> Any:
     return mixed(mixed(sums) ^ lengths.astype(np.uint64))
 
 
-def _arrow(numbers: Any) -> Any:
+def as_arrow(numbers: Any) -> Any:
     """Numbers or booleans of numpy as an Arrow array, without numpy's masked arrays, which Arrow's own way loads."""
     held = np.packbits(numbers, bitorder="little") if numbers.dtype == np.bool_ else numbers
     kind = pa.from_numpy_dtype(numbers.dtype)
@@ -90,19 +83,22 @@ def _arrow(numbers: Any) -> Any:
 def different(array: Any) -> tuple[Any, Any]:
     """The different values of a plain array without nulls, NaN and -0 (Arrow), and the rows of each (numpy, int64).
 
-    A hash table is the slow way for two kinds of integers that keys and counts mostly are: dense ones, which are
-    counted in a table of their range, and increasing ones, which all differ.
+    A hash table is the slow way for two kinds of integers that keys and counts mostly are: increasing ones, which all
+    differ, and dense ones, which are counted in a table of their range.
     """
     if kinds.is_integer(array.type) and len(array) > 1:
         numbers = array.to_numpy()
+        if (numbers[1:] > numbers[:-1]).all():
+            return array, np.ones(len(numbers), np.int64)
         least, greatest = int(numbers.min()), int(numbers.max())
         if greatest - least < _DENSE * len(numbers):
             wide = np.uint64 if numbers.dtype == np.uint64 else np.int64
             rows = np.bincount((numbers.astype(wide) - wide(least)).astype(np.int64))
             there = np.nonzero(rows)[0]
-            return _arrow((there.astype(wide) + wide(least)).astype(numbers.dtype)), rows[there]
-        if (numbers[1:] > numbers[:-1]).all():
-            return array, np.ones(len(numbers), np.int64)
+            return as_arrow((there.astype(wide) + wide(least)).astype(numbers.dtype)), rows[there]
+    if kinds.is_boolean(array.type):
+        both = np.array([len(array) - array.true_count, array.true_count], np.int64)
+        return as_arrow(np.array([False, True])[both > 0]), both[both > 0]
     found = array.value_counts()
     return found.field(0), found.field(1).to_numpy()
 
@@ -130,52 +126,6 @@ class Distinct:
         return (self._size - 1) * _SPACE // (int(self._smallest[-1]) + 1)
 
 
-class Frequent:
-    """The values with the most rows: all of them while at most ``size`` differ, then the frequent ones.
-
-    Attributes:
-        rows: Value to its rows; once not exact, at most ``error`` of them are missing.
-        exact: Whether every value is there, with all of its rows.
-        error: How many rows of a value may not have been counted.
-    """
-
-    def __init__(self, size: int, kept: int) -> None:
-        self._size, self._kept = size, kept
-        self.rows: Counter[Any] = Counter()
-        self.exact, self.error = True, 0
-
-    def add(self, values: Any, counts: Any) -> None:
-        """Takes in different values (an Arrow array), and how many rows (numpy, int64) each has."""
-        if len(counts) > self._size:
-            self.exact = False
-        if not self.exact:
-            values, counts, lost = _largest(values, counts, self._kept)
-            self.error += lost
-        self._merge(dict(zip(values.to_pylist(), counts.tolist(), strict=True)))
-
-    def _merge(self, found: Mapping[Any, int]) -> None:
-        for value, count in found.items():
-            self.rows[value] += count
-        if self.exact and len(self.rows) > self._size:
-            self.exact = False
-        if not self.exact and len(self.rows) > self._kept:
-            lost = sorted(self.rows.values(), reverse=True)[self._kept]
-            self.error += lost
-            self.rows = Counter({one: count - lost for one, count in self.rows.items() if count > lost})
-
-
-def _largest(values: Any, counts: Any, size: int) -> tuple[Any, Any, int]:
-    if len(counts) <= size:
-        return values, counts, 0
-    if np.count_nonzero(counts > 1) <= size:
-        lost = 1
-    else:
-        place = len(counts) - size - 1
-        lost = int(np.partition(counts, place)[place])
-    there = counts > lost
-    return values.filter(_arrow(there)), counts[there] - lost, lost
-
-
 class RowSample:
     """Rows drawn by the hash of their number, the same for each column; at most ``2 * size`` are held.
 
@@ -199,7 +149,7 @@ class RowSample:
         found = mixed(np.arange(first, first + rows, dtype=np.uint64))
         places = np.nonzero(found <= np.uint64(self._limit))[0]
         self._hashes = np.concatenate((self._hashes, found[places]))
-        return _arrow(places)
+        return as_arrow(places)
 
     def put(self, column: int, values: Any) -> None:
         """The values of a column in the rows that were last drawn."""
@@ -212,7 +162,7 @@ class RowSample:
         self._limit = int(np.partition(self._hashes, self._size - 1)[self._size - 1])
         kept = self._hashes <= np.uint64(self._limit)
         self._hashes = self._hashes[kept]
-        mask = _arrow(kept)
+        mask = as_arrow(kept)
         for column, parts in self._values.items():
             self._values[column] = [pa.concat_arrays(parts).filter(mask)]
 
@@ -243,7 +193,11 @@ def _words(decimals: Any) -> list[Any]:
 
 
 def _integer_sum(values: Any) -> int:
-    """Halves are added by themselves: 2³¹ rows of them fit into 64 bits."""
+    """Where 64 bits do not hold it, halves are added by themselves: 2³¹ rows of them fit."""
+    if not len(values):
+        return 0
+    if max(-int(values.min()), int(values.max())) * len(values) < _SPACE // 2:
+        return int(values.sum())
     half = values.dtype.type(32)
     mask = values.dtype.type(0xFFFFFFFF)
     return (int((values >> half).sum()) << 32) + int((values & mask).sum())

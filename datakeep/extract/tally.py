@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import Counter
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
@@ -16,7 +15,8 @@ import pyarrow.types as kinds
 
 from datakeep.core.counts import counted
 from datakeep.extract import values
-from datakeep.extract.sketches import Distinct, Frequent, RowSample, different, exact_sum, hashes
+from datakeep.extract.frequent import Frequent
+from datakeep.extract.sketches import Distinct, RowSample, different, exact_sum, hashes
 from datakeep.formats.profile import Periods, Top
 
 if TYPE_CHECKING:
@@ -161,11 +161,12 @@ class _Column:
 
     def _measured(self, array: Any) -> Any:
         """Text of which long values are cut, after their length was seen."""
-        if self.kind == "text":
+        as_bytes = self.kind == "binary" or values.is_ascii(array)
+        if not as_bytes:
             array = values.valid(array)
-        lengths = pc.utf8_length(array) if self.kind == "text" else pc.binary_length(array)
-        self.longest = max(self.longest, pc.max(lengths).as_py())
-        return values.held(array)
+        longest = pc.max(pc.binary_length(array) if as_bytes else pc.utf8_length(array)).as_py()
+        self.longest = max(self.longest, longest)
+        return array if as_bytes and longest <= values.HELD_TEXT_BYTES else values.held(array)
 
     def figures(self, sampled: Any, whole: bool) -> dict[str, Any]:
         """The column's part of the profile."""
@@ -193,16 +194,14 @@ class _Column:
         """Distinct, top, quantiles and histogram, and which of them are approximate."""
         frequent = self._frequent
         figures: dict[str, Any] = {
-            "distinct": len(frequent.rows) if frequent.exact else min(self._distinct.estimate(), self.counted)
+            "distinct": len(frequent) if frequent.exact else min(self._distinct.estimate(), self.counted)
         }
         approximate = [] if frequent.exact else ["distinct"]
         if top := self._top():
             figures["top"] = top
             approximate += [] if frequent.exact else ["top"]
         if self.is_ordered and self.counted:
-            ordered, rows = (
-                _by_value(frequent.rows) if frequent.exact else _sample_rows(self._sampled(sampled))
-            )
+            ordered, rows = frequent.in_order() if frequent.exact else _sample_rows(self._sampled(sampled))
             figures["quantiles"] = {
                 share: values.text_of(ordered[place], self.arrow_type) for share, place in _quantiles(rows)
             }
@@ -218,14 +217,7 @@ class _Column:
         """The values with the most rows; none where no value has more than one, and none of bytes."""
         if self.kind == "binary":
             return []
-        found = self._frequent.rows
-        most = heapq.nlargest(TOP, (rows for rows in found.values() if rows > self._frequent.error))
-        if not most or most[0] == 1:
-            return []
-        # Only of those that can be among them the text is written, which tells which of equally many comes first.
-        shown = [
-            (values.text_of(one, self.arrow_type), rows) for one, rows in found.items() if rows >= most[-1]
-        ]
+        shown = [(values.text_of(one, self.arrow_type), rows) for one, rows in self._frequent.most(TOP)]
         ranked = sorted(shown, key=lambda pair: (-pair[1], pair[0]))[:TOP]
         return [Top(value=value, rows=rows).to_dict() for value, rows in ranked]
 

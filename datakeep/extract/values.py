@@ -29,6 +29,7 @@ Kind = Literal["integer", "float", "decimal", "boolean", "time", "text", "binary
 #: More characters of a text are not shown, and more bytes not held: a digest tells longer ones apart.
 SHOWN_CHARACTERS = 80
 HELD_TEXT_BYTES = 400
+_BEYOND_ASCII = 0x80
 _MOMENT = re.compile(r"(timestamp|duration|time32|time64)\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+), (-?\d+)\)")
 _PLAIN = {
@@ -155,6 +156,26 @@ def _cast_text(text: str, target: Any) -> Any:
         return _cast(pa.array([text.strip()], pa.large_string()), target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return pa.nulls(1, target)
+
+
+def raw_bytes(array: Any) -> tuple[Any, Any]:
+    """The bytes of all values of a plain array of text or bytes, one after the other (numpy, uint8), and its offsets.
+
+    Offsets (numpy, int64, one more than there are values) count from the first byte of the buffer, which need not be
+    the first of these.
+    """
+    _, ends, data = array.buffers()
+    offsets = np.frombuffer(ends, np.int64)[array.offset : array.offset + len(array) + 1]
+    raw = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
+    return raw[int(offsets[0]) : int(offsets[-1])], offsets
+
+
+def is_ascii(array: Any) -> bool:
+    """Whether a plain array of text has no character beyond ASCII: what it holds is UTF-8, a byte a character."""
+    if not len(array):
+        return True
+    raw, _ = raw_bytes(array)
+    return not len(raw) or int(raw.max()) < _BEYOND_ASCII
 
 
 def valid(array: Any) -> Any:

@@ -72,8 +72,9 @@ def write_parts(
 ) -> Parts:
     """Write every row of ``result`` to ``folder/NAME-00001.parquet`` and, above ``part_bytes`` each, further ones.
 
-    zstd, with statistics and an index of pages, and Bloom filters for ``keys`` and columns that look like one
-    (:func:`bloom_columns`). No row at all is one file without rows.
+    zstd, with statistics and an index of pages, Bloom filters for ``keys`` and columns that look like one
+    (:func:`bloom_columns`), and a dictionary for each column but those in which all values differ. No row at all is
+    one file without rows.
 
     Args:
         result: Read once, to its end.
@@ -230,7 +231,7 @@ class _Writer:
 
     def write(self, group: Any) -> None:
         if self._open is None:
-            self._begin()
+            self._begin(group)
         self._open.write_table(group, row_group_size=self.row_group_rows)
         self.rows += group.num_rows
         if self._sink.tell() >= self.part_bytes:
@@ -238,7 +239,7 @@ class _Writer:
 
     def finished(self) -> Parts:
         if not self._written:
-            self._begin()
+            self._begin(self.schema.empty_table())
         self._end()
         size_bytes = sum(path.stat().st_size for path in self._written)
         with deferred() as interrupted:
@@ -262,8 +263,10 @@ class _Writer:
                 path.unlink(missing_ok=True)
             self._written, self._named = [], []
 
-    def _begin(self) -> None:
+    def _begin(self, group: Any) -> None:
         import pyarrow.parquet as pq
+
+        from datakeep.extract.sql.distinct_columns import encoding
 
         path = self.folder / f".datakeep-{self.name}-{len(self._written) + 1:05d}.parquet"
         self._written.append(path)
@@ -278,6 +281,7 @@ class _Writer:
                 column: {"ndv": self.row_group_rows, "fpp": _FALSE_POSITIVES} for column in self.bloom
             }
             or None,
+            **encoding(group, self.schema),
         )
 
     def _end(self) -> None:

@@ -24,8 +24,9 @@ from datakeep.core.progress import Silent
 from datakeep.extract import csv_file, jsonlines_file, parquet_file, tally
 from datakeep.extract import profile as profile_module
 from datakeep.extract.describe import describe
+from datakeep.extract.frequent import Frequent
 from datakeep.extract.profile import profile
-from datakeep.extract.sketches import Distinct, Frequent, RowSample, different, exact_sum, hashes
+from datakeep.extract.sketches import Distinct, RowSample, different, exact_sum, hashes
 from datakeep.formats.manifest import Column
 
 if TYPE_CHECKING:
