@@ -14,12 +14,13 @@ from functools import cache, lru_cache
 from typing import Any
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-#: What is text by the rules of both: it begins with a letter and is no word of YAML, or is a day, a moment or a
-#: digest (no number has these letters, but one that begins with 0x).
+#: What is text by the rules of the other parser: it begins as no number does and is no word of YAML, or it is a day,
+#: a moment, a digest (no number has these letters, but one that begins with 0x), or digits with colons between.
 _TEXT = re.compile(
-    r"(?!(?i:true|false|null|yes|no|on|off|y|n)\Z)[A-Za-z/\x80-\U0010ffff].*"
+    r"(?!(?i:true|false|null)\Z)[^-+0-9.~<=].*"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+(Z|[+-][0-9:]+)?)?"
-    r"|(?!0[xX])[0-9][0-9a-f]*[acdf][0-9a-f]*",
+    r"|(?!0[xX])[0-9][0-9a-f]*[acdf][0-9a-f]*"
+    r"|[0-9]+:[0-9:]*",
     re.DOTALL,
 )
 #: What the two read differently, or may: such a text is not read here.
@@ -86,6 +87,15 @@ def _key(node: Any) -> str:
     if not isinstance(key, str):
         raise Doubt
     return key
+
+
+def is_text(text: str) -> bool:
+    """Whether this would be read as the same text if it stood without quotes, as far as quotes alone matter.
+
+    Raises:
+        Doubt: Only the other parser knows.
+    """
+    return type(_plain(text)) is str
 
 
 @lru_cache(maxsize=65_536)

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile
-from datakeep.formats import plain_yaml
+from datakeep.formats import plain_yaml, written_yaml
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
@@ -213,6 +213,8 @@ def _check_scalar(value: Any, what: str) -> None:
 
 def dump(data: Any) -> str:
     """``data`` as YAML text, keys in their order, with the comments that :func:`load` kept."""
+    with contextlib.suppress(plain_yaml.Doubt):
+        return written_yaml.write(data)
     out = io.StringIO()
     _yaml().dump(data, out)
     return out.getvalue()
