@@ -7,9 +7,10 @@ nobody where the rows are birds or machines.
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Literal
+
+from datakeep.core.late_patterns import late
 
 #: What a value of the column does: ``identifies`` a person, or only ``describes`` one.
 Grade = Literal["identifies", "describes"]
@@ -21,7 +22,7 @@ _PERSON = (
     "|driver"
 )
 #: On a name in lower case whose words are joined by one ``_``, without digits.
-_IDENTIFIES = (
+_IDENTIFIES = late(
     r"(?:^|_)(?:"
     r"e_?mails?|phones?|telephone|fax|cell_?phone|(?:ip_?|mac_?)?addr(?:ess)?|street|zip_?code"
     r"|post_?code|postal_?code|birth_?(?:day|date|year|dt|place)|date_of_birth|dob|born_?on|ssn|social_security"
@@ -30,29 +31,23 @@ _IDENTIFIES = (
     rf"|(?:{_PERSON})_?names?|shimei|seimei|juu?sho|denwa(?:_?bangou?)?|seinen_?gappi|furigana"
     r")(?:_|$)|(?:^|_)(?:mail|ip|tel|zip|mobile)$"
 )
-_DESCRIBES = (
+_DESCRIBES = late(
     r"(?:^|_)(?:gender|sex|religion|ethnicity|race|nationality|marital_?status|salary)"
     r"(?:_(?:hash|code|id|en|ja))?$"
 )
-_IDENTIFIES_JAPANESE = (
+_IDENTIFIES_JAPANESE = late(
     "氏名|姓名|お?名前|苗字|名字|^姓$|^氏$|^名$|フリガナ|ふりがな|ﾌﾘｶﾞﾅ|住所|所在地_?個人|番地|電話|携帯|ファックス|FAX番号"
     "|メール|ﾒｰﾙ|生年月日|誕生|生年|郵便番号|マイナンバー|個人番号|免許証|旅券|パスポート|口座|クレジット|カード番号"
     "|本籍|保険証|(顧客|患者|社員|従業員|担当者|会員|利用者|契約者|生徒|学生|乗客|本人)名"
 )
-_DESCRIBES_JAPANESE = "性別|年収|給与|国籍|宗教"
-
-
-@functools.cache
-def _pattern(text: str) -> re.Pattern[str]:
-    """Compiled at the first question: that takes longer than most commands have to start."""
-    return re.compile(text)
+_DESCRIBES_JAPANESE = late("性別|年収|給与|国籍|宗教")
 
 
 def personal_by_name(name: str) -> Grade | None:
     """What the name of a column, English or Japanese, suggests of its values; None if nothing."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     words = re.sub(r"[\W_0-9]+", "_", words).strip("_").lower()
-    if _pattern(_IDENTIFIES).search(words) or _pattern(_IDENTIFIES_JAPANESE).search(name):
+    if _IDENTIFIES.search(words) or _IDENTIFIES_JAPANESE.search(name):
         return "identifies"
-    described = _pattern(_DESCRIBES).search(words) or _pattern(_DESCRIBES_JAPANESE).search(name)
+    described = _DESCRIBES.search(words) or _DESCRIBES_JAPANESE.search(name)
     return "describes" if described else None

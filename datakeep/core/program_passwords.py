@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from datakeep.core.late_patterns import late
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -14,28 +16,24 @@ _ORACLE = r"(?:sqlplus|sqlldr|expdp|impdp|rman)"
 
 #: In the text of a command; each has the groups ``before`` and ``value``.
 IN_TEXT = (
-    re.compile(
+    late(
         rf"(?<![\w-])(?P<before>(?:(?:un)?zip{_WORDS}-P|redis-cli{_WORDS}-a|mongo\w{{0,20}}{_WORDS}-p"
         rf"|(?:az|docker|podman|helm)\s(?:[^;|&\n]{{0,400}}?\s)?login{_WORDS}-p|openssl{_WORDS}-[kK])\s{{1,8}}){_WORD}"
     ),
-    re.compile(
+    late(
         rf"(?<![\w-])(?P<before>(?:7z[az]?|rar|unrar){_WORDS}-h?p)"
         r"""(?P<value>"[^"\n]{1,400}"?|'[^'\n]{1,400}'?|[^\s;|&"']+)"""
     ),
-    re.compile(
+    late(
         rf"(?<![\w-])(?P<before>curl{_WORDS}-b\s{{0,8}})"
         r"""(?P<value>"[^"\n=]{1,400}=[^"\n]{0,4000}"?|'[^'\n=]{1,400}=[^'\n]{0,4000}'?|[^\s;|&"'=]{1,400}=[^\s;|&]*)"""
     ),
-    re.compile(
+    late(
         rf"(?<![\w-])(?P<before>{_ORACLE}{_WORDS}[\"']?[\w$#]{{1,60}}/)"
         r"(?P<value>[^\s;|&]{1,200}(?=@)|[^\s;|&@\"']{1,200})"
     ),
-    re.compile(
-        r"(?P<before>jdbc:oracle:\w{1,10}:[\w$#\"]{1,60}/)(?P<value>[^\s'`]{1,200}(?=@))", re.IGNORECASE
-    ),
-    re.compile(
-        r"(?P<before>\bwandb\.login\([^()\n]{0,200}?key\s{0,4}=\s{0,4}[\"'])(?P<value>[^\"'\n]{1,400})"
-    ),
+    late(r"(?P<before>jdbc:oracle:\w{1,10}:[\w$#\"]{1,60}/)(?P<value>[^\s'`]{1,200}(?=@))", re.IGNORECASE),
+    late(r"(?P<before>\bwandb\.login\([^()\n]{0,200}?key\s{0,4}=\s{0,4}[\"'])(?P<value>[^\"'\n]{1,400})"),
 )
 
 #: The option before a password that is an argument of its own, and which words its program has.
@@ -61,11 +59,11 @@ _ALONE = {
 _KNOWN = frozenset({"curl"}.union(*(needed for ways in _ALONE.values() for needed in ways)))
 #: By what stands before a password that is joined to it: the programs that take one so.
 _JOINED = {
-    "-p": re.compile(r"(?:mysql|mariadb)[\w-]*|7z[az]?|(?:un)?rar"),
-    "-hp": re.compile(r"rar"),
-    "/": re.compile(_ORACLE),
+    "-p": late(r"(?:mysql|mariadb)[\w-]*|7z[az]?|(?:un)?rar"),
+    "-hp": late(r"rar"),
+    "/": late(_ORACLE),
 }
-_ORACLE_USER = re.compile(r"[\w$#]{1,60}/(?=.)", re.DOTALL)
+_ORACLE_USER = late(r"[\w$#]{1,60}/(?=.)", re.DOTALL)
 
 
 def program_signs(argument: str) -> set[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from datakeep.core.joined_words import found_or_end, with_joined
+from datakeep.core.late_patterns import late
 from datakeep.core.program_passwords import IN_TEXT, before_password
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 #: What stands in the place of a secret.
 WITHHELD = "(withheld)"
 
-_SECRET_NAME = re.compile(
+_SECRET_NAME = late(
     r"(?:.*_)?(?:(?:ssl)?(?:pass(?:word|wd|phrase|code)?|pwd|secrets?|token|api_?keys?|access_?keys?|private_?keys?"
     r"|credentials?|sig|signature|auths?|authorization|cookies?|bearer|jwt)"
     r"|pw|(?!(?:by|com|encom|tres|sur|over|under|low|high|band|all|forward|backward|single|multi|one|two|first|second"
@@ -28,21 +29,21 @@ _SECRET_NAME = re.compile(
     r"|(?:account|secret|encryption|signing|master|shared|storage|subscription|auth|service|client|app|ssh|deploy"
     r"|session|license|hf|wandb|openai|anthropic|azure|aws|gcp)_?key)(?:_?\d+)?"
 )
-_PASSWORD_NAME = re.compile(
+_PASSWORD_NAME = late(
     r".*(?:password|passwd|passphrase|passwort|kennwort|mot_?de_?passe|contrase(?:ñ|n)a|wachtwoord|パスワード|暗証番号"
     r"|密码|密碼|비밀번호|пароль)(?!.*_?(?:file|path|policy|field|column|col|len|length|prompt|stdin|env|name|url"
     r"|command|cmd|required|enabled|type|manager|strength|reset|count)$).*"
 )
 #: Marks of a text for a model, and how many there may be: they are no keys to anything.
-_TOKEN_OF_TEXT = re.compile(
+_TOKEN_OF_TEXT = late(
     r"(?:.*_)?(?:eos|bos|pad|unk|mask|sep|cls|special|start|end|stop|begin|image|video|audio|class|prompt|task|speaker"
     r"|blank|word|space|added|extra|ignore|max|min|num|n|per|first|last|next|new)_token\d*"
 )
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CAMEL = late(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PRIVATE_KEY = (
     r"-----BEGIN (?:[A-Z]+ ){0,3}PRIVATE KEY-----(?:.*?-----END (?:[A-Z]+ ){0,3}PRIVATE KEY-----|.*)?"
 )
-_KNOWN_SECRETS = re.compile(
+_KNOWN_SECRETS = late(
     rf"(?s:{_PRIVATE_KEY})"
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|\bgh[pousr]_[A-Za-z0-9]{36,}\b"
@@ -61,37 +62,37 @@ _KNOWN_SECRETS = re.compile(
     r"|\bhooks\.slack\.com/services/[A-Za-z0-9/]{20,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"
 )
-_CODE_FILE = re.compile(
+_CODE_FILE = late(
     r"\.(?:py|pyi|pyx|ipynb|r|jl|lua|c|cc|cpp|h|hpp|cu|rs|go|java|js|ts|sh|bash)$", re.IGNORECASE
 )
-_QUOTED = re.compile(r"""(?<![\w.-])(?P<name>[A-Za-z][\w.-]{0,80})["']?\s{0,8}[:=]\s{0,8}["'][^"']{4,}["']""")
-_GIVEN = re.compile(r"""(?<![\w.-])(?P<name>[A-Za-z][\w.-]{0,80})["']?\s{0,8}[:=]\s{0,8}["']?[^\s"'#]""")
+_QUOTED = late(r"""(?<![\w.-])(?P<name>[A-Za-z][\w.-]{0,80})["']?\s{0,8}[:=]\s{0,8}["'][^"']{4,}["']""")
+_GIVEN = late(r"""(?<![\w.-])(?P<name>[A-Za-z][\w.-]{0,80})["']?\s{0,8}[:=]\s{0,8}["']?[^\s"'#]""")
 #: The scheme is bounded: with ``*``, a long line without a space would take time by its length squared.
-_URL = re.compile(r"[a-z][a-z0-9+.-]{0,40}://[^\s'\"<>]+", re.IGNORECASE)
-_PARTS = re.compile(r"([a-z][a-z0-9+.-]*://)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
-_PORT = re.compile(r":[0-9]*")
+_URL = late(r"[a-z][a-z0-9+.-]{0,40}://[^\s'\"<>]+", re.IGNORECASE)
+_PARTS = late(r"([a-z][a-z0-9+.-]*://)([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_PORT = late(r":[0-9]*")
 #: A URL that ends, or was cut, behind a user's name and what is no port: it has lost the ``@`` behind a password.
-_CUT_URL = re.compile(
+_CUT_URL = late(
     r"([a-z][a-z0-9+.-]{0,40}://[^\s'\"<>/@:?#\[]+):(?![0-9]*(?:[/?#'\"\s,;)…]|$))[^\s'\"<>@…]+(?=['\"\s…]|$)",
     re.IGNORECASE,
 )
 _TAKEN_OUT = "(password withheld)"
 
 #: A name and what gives it a value: ``password=``, ``"token": ``, ``environ["TOKEN"] = ``, ``"--token", "``.
-_NAMED = re.compile(
+_NAMED = late(
     r"""(?<![\w.])(?P<name>[^\W\d][\w.-]{0,80}|--?[^\W\d_][\w.-]{0,80})"""
     r"""(?:\\?["']?\]?\s{0,8}(?P<sign>=>|[:+]=|<<<|[:=：＝])\s{0,8}|(?P<listed>\\?["']\s{0,8},\s{0,8})(?=\\?["']))"""
 )
 #: An option whose value is the next word.
-_SPACED = re.compile(r"(?<![\w.-])(?P<name>--?[^\W\d_][\w.-]{0,80})(?:\\\r?\n|[^\S\\]){1,80}+(?![-&|;<>])")
+_SPACED = late(r"(?<![\w.-])(?P<name>--?[^\W\d_][\w.-]{0,80})(?:\\\r?\n|[^\S\\]){1,80}+(?![-&|;<>])")
 #: What may stand before a value in quotes in a program's text.
-_WRAPPED = re.compile(r"""(?:(?:str|bytes|Secret(?:Str|Bytes)?)?\(\s{0,8})?[rbuRBU]{0,2}(?=["'])""")
+_WRAPPED = late(r"""(?:(?:str|bytes|Secret(?:Str|Bytes)?)?\(\s{0,8})?[rbuRBU]{0,2}(?=["'])""")
 #: A call that gives what is named by its second argument a value.
-_SETS = re.compile(
+_SETS = late(
     r"(?:setattr|setdefault|__setitem__|\bset(?:_?(?:env|option|param|header|secret))?)\([^()\[\]\n]{0,80}\Z"
 )
-_SCHEME = re.compile(r"(?:Bearer|Basic|Token|Digest|Api-?Key|Negotiate)\s+(?=\S)", re.IGNORECASE)
-_VALUE = re.compile(
+_SCHEME = late(r"(?:Bearer|Basic|Token|Digest|Api-?Key|Negotiate)\s+(?=\S)", re.IGNORECASE)
+_VALUE = late(
     r"(?P<triple>(?<=\'\'\').{1,4000}?(?=\'\'\')|(?<=\"\"\").{1,4000}?(?=\"\"\"))"
     r"""|\\"(?P<escaped>.{0,4000}?)\\"|"(?P<double>(?:[^"\\]|\\.){0,4000})"|'(?P<single>(?:[^'\\]|\\.){0,4000})'"""
     r"""|["'](?P<open>[^\n]*)"""
@@ -101,31 +102,29 @@ _VALUE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 #: What stands behind a colon and a space may be several words.
-_REST_OF_LINE = re.compile(r"""[^\s"'`,;}\]][^\n"'`;}]*?(?=,\s|\s*[\n"'`;}]|\s*$|\\$)""")
-_REST_OF_HEADER = re.compile(r"""[^\s"'`][^\n"'`]*""")
-_HEADER = re.compile(r"(?:proxy_)?authorization|(?:set_)?cookie")
-_HARMLESS = re.compile(r"(?:true|false|none|null|nil)?", re.IGNORECASE)
-_LITERAL = re.compile(r"""'(?:[^'\\\n]|\\.){0,2000}'|"(?:[^"\\\n]|\\.){0,2000}\"""")
-_REFERENCE = re.compile(r"\{[\w.]*\}|%s|\$(?:env:)?[A-Za-z_]\w*|\$\{\w+\}|%\w+%|\$\d|\{\{\s*[\w.]+\s*\}\}")
+_REST_OF_LINE = late(r"""[^\s"'`,;}\]][^\n"'`;}]*?(?=,\s|\s*[\n"'`;}]|\s*$|\\$)""")
+_REST_OF_HEADER = late(r"""[^\s"'`][^\n"'`]*""")
+_HEADER = late(r"(?:proxy_)?authorization|(?:set_)?cookie")
+_HARMLESS = late(r"(?:true|false|none|null|nil)?", re.IGNORECASE)
+_LITERAL = late(r"""'(?:[^'\\\n]|\\.){0,2000}'|"(?:[^"\\\n]|\\.){0,2000}\"""")
+_REFERENCE = late(r"\{[\w.]*\}|%s|\$(?:env:)?[A-Za-z_]\w*|\$\{\w+\}|%\w+%|\$\d|\{\{\s*[\w.]+\s*\}\}")
 _USER_OPTION = (
     r"(?<![\w-])(?P<before>(?:-u(?:\\\n|\s){0,8}|(?:--(?:proxy-)?user(?:name)?|-U)(?:(?:\\\n|\s){1,8}|=))"
 )
-_USER = re.compile(_USER_OPTION + r"""(?P<user>[^\s:"'/@=]{0,100}):)(?P<value>(?!//)[^\s"'`;]+)""")
-_TAKES_USER = re.compile(r"-u|-U|--(?:proxy-)?user(?:name)?")
-_USER_AND_PASSWORD = re.compile(r"(?P<before>(?P<user>[^\s:/@=]{0,100}):)(?P<value>(?!//).+)", re.DOTALL)
-_QUOTED_USER = re.compile(
+_USER = late(_USER_OPTION + r"""(?P<user>[^\s:"'/@=]{0,100}):)(?P<value>(?!//)[^\s"'`;]+)""")
+_TAKES_USER = late(r"-u|-U|--(?:proxy-)?user(?:name)?")
+_USER_AND_PASSWORD = late(r"(?P<before>(?P<user>[^\s:/@=]{0,100}):)(?P<value>(?!//).+)", re.DOTALL)
+_QUOTED_USER = late(
     _USER_OPTION + r"""(?P<quote>["'])(?P<user>[^\s:"'/@=]{0,100}):)(?P<value>(?!//)(?:(?!(?P=quote)).)+)"""
 )
 #: These take a password as ``-pX``, and this one as ``-p X``.
-_MYSQL = re.compile(
+_MYSQL = late(
     r"(?<![\w-])(?P<before>(?:mysql|mariadb)[\w-]{0,20}\s(?:[^;|&\n]{0,400}?\s)?-p)(?P<value>[^\s;|&]+)"
 )
-_SSHPASS = re.compile(r"(?<![\w-])(?P<before>sshpass\s{1,8}-p\s{0,8})(?P<value>[^\s;|&]+)")
-_BEARER = re.compile(
-    r"(?<!\w)(?P<before>Bearer\s{1,8})(?P<value>(?=\S{0,200}\d)[\w.~+/=-]{8,})", re.IGNORECASE
-)
+_SSHPASS = late(r"(?<![\w-])(?P<before>sshpass\s{1,8}-p\s{0,8})(?P<value>[^\s;|&]+)")
+_BEARER = late(r"(?<!\w)(?P<before>Bearer\s{1,8})(?P<value>(?=\S{0,200}\d)[\w.~+/=-]{8,})", re.IGNORECASE)
 #: As drivers take it, without a scheme: ``aiko:password@host``.
-_ADDRESS = re.compile(
+_ADDRESS = late(
     r"""(?<![\w./:@-])(?P<before>(?!mailto:)[\w.-]{1,60}:)(?P<value>[^\s:"'`,;(){}]{1,80}(?=@(?:tcp|unix)\()"""
     r"""|[^\s@/:"'`,;(){}]{3,80}"""
     r"""(?=@(?:[A-Za-z][\w-]*\.[\w.-]*[A-Za-z]|localhost\b|\d+\.\d+\.\d+\.\d+\b)))"""

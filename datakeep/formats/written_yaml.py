@@ -8,10 +8,10 @@ characters beyond those that both show. A test holds the two to the same text.
 from __future__ import annotations
 
 import io
-import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.late_patterns import late
 from datakeep.formats import plain_yaml
 from datakeep.formats.plain_yaml import Doubt
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 #: Both show these as they are: ASCII, and of what follows what fits into two bytes of UTF-16, without line ends and
 #: marks.
-_SHOWN = re.compile("[\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*")
+_SHOWN = late("[\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*")
 #: With an apostrophe, and without quotes by the rules of both.
-_SENTENCE = re.compile(r"[A-Za-z](?:[A-Za-z0-9_.,;/()'-]| (?! |$))*")
+_SENTENCE = late(r"[A-Za-z](?:[A-Za-z0-9_.,;/()'-]| (?! |$))*")
 #: A longer key is written with a question mark, and a longer text might be broken.
 _LONGEST_KEY, _LONGEST_TEXT = 100, 10_000
 _MOST_LEVELS = 40
@@ -89,7 +89,8 @@ def _sequence(value: list[Any], kinds: Any, seen: set[int], level: int) -> Itera
 
 def _text(value: str, kinds: Any) -> Any:
     """With quotes where without them it would be a number or a word of YAML, or no text of YAML's at all."""
-    if len(value) > _LONGEST_TEXT or not _SHOWN.fullmatch(value):
+    one_line = value.isascii() and value.isprintable()
+    if len(value) > _LONGEST_TEXT or not (one_line or _SHOWN.fullmatch(value)):
         raise Doubt
     if "'" in value and "\n" not in value and not _SENTENCE.fullmatch(value):
         raise Doubt  # with which quotes, if with any, is where the two differ

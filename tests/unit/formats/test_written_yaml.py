@@ -13,8 +13,11 @@ from datakeep.samples import SAMPLES
 
 #: All that YAML gives a meaning to, and words and numbers of it.
 MARKS = [*"az09 -+:#'\"\\\n,[]{}&*!|>%@`?=~._/<é語", "\xa0"]
-WORDS = ["yes", "no", "true", "null", "Null", "0x1f", "1e3", "1.5", "- ", "? ", ": ", " #", "2026-11-01",
-         "...", "---", "<<", ".inf", "0o7", "1_000", "12:30:45", "!!str", "key: v", "\n\n", " \n", "\n ", "it's"]  # fmt: skip
+WORDS = [
+    "yes", "no", "true", "null", "Null", "0x1f", "1e3", "1.5", "- ", "? ", ": ", " #",
+    "2026-11-01", "...", "---", "<<", ".inf", "0o7", "1_000", "12:30:45", "!!str", "key: v", "\n\n", " \n", "\n ",
+    "it's",
+]  # fmt: skip
 TEXTS = st.lists(st.sampled_from([*MARKS, *WORDS]), max_size=6).map("".join)
 VALUES = st.recursive(
     TEXTS | st.integers() | st.booleans(),
