@@ -78,7 +78,8 @@ def _lines(found: Findings, limit: int, deleted: Collection[str] = ()) -> Iterat
     if found.not_searched:
         yield "not searched:"
         yield from some(found.not_searched, mark="?")
-        yield f"  datakeep find {shlex.join(found.words)} --fetch gets them"
+        if found.fetchable:
+            yield f"  datakeep find {shlex.join(found.words)} --fetch gets them"
     if found.broken:
         yield "files of the keep that cannot be read, and might have told more:"
         yield from some([f"{path}: {reason}" for path, reason in found.broken], mark="!")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datakeep.lineage.committed import folded
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 #: How much a hit in each field is worth; what is not here is worth one.
 _WORTH = {
@@ -27,12 +27,17 @@ _TRIGRAM = 3
 #: Texts looked at for one word, and words looked at for what was meant by one.
 _MAX_TEXTS = 10_000
 _MAX_MEANT_TEXTS = 2_000
+#: Texts that have a word which narrows a search down to what they are about.
+_FEW_TEXTS = 500
 _MAX_WORDS = 400
 _MAX_PARTS = 500
 _LIKE_ENOUGH = 0.72
 _NEAR = 0.5
 _LETTER = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
+#: A kind and a name; and a text of one: kind, name, field, number, text, and the text folded.
+Subject = tuple[str, str]
+Text = tuple[str, str, str, int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class Result:
     Attributes:
         hits: What has every word.
         near: For each word that was found nowhere, words like it that there are.
-        alone: For each word that was found, in how many subjects.
+        alone: For each word that was found, in how many subjects; only where nothing may have all words.
         frequent: Words that are in more texts than were weighed: there may be more hits.
     """
 
@@ -89,38 +94,79 @@ def search(database: sqlite3.Connection, asked: Sequence[str], kinds: Collection
         asked: As they were typed; what holds spaces or marks is looked for as it stands.
         kinds: Of ``dataset``, ``model``, ``person``.
     """
-    found: list[dict[tuple[str, str], Match]] = []
+    words = [word for word in dict.fromkeys(folded(one).strip() for one in asked) if word]
+    if few := _within_few(database, words, kinds):
+        return Result(_hits(few), {}, {})
+    found: list[dict[Subject, Match]] = []
     near: dict[str, tuple[str, ...]] = {}
     alone: dict[str, int] = {}
     frequent: list[str] = []
-    for word in dict.fromkeys(folded(one).strip() for one in asked):
-        if not word:
-            continue
+    for word in words:
         one = _of_word(database, word, kinds, frequent)
         if one:
             alone[word] = len(one)
         else:
             near[word] = tuple(_like(database, word, _NEAR)[:3])
         found.append(one)
+    return Result(_hits(found), near, alone, tuple(dict.fromkeys(frequent)))
+
+
+def _hits(found: Sequence[Mapping[Subject, Match]]) -> tuple[Hit, ...]:
+    """What has a match of every word, the best first."""
     common = set.intersection(*(set(one) for one in found)) if found else set()
     hits = [Hit(kind, name, tuple(one[kind, name] for one in found)) for kind, name in common]
-    hits.sort(key=lambda hit: (-hit.worth, hit.kind, hit.name))
-    return Result(tuple(hits), near, alone, tuple(dict.fromkeys(frequent)))
+    return tuple(sorted(hits, key=lambda hit: (-hit.worth, hit.kind, hit.name)))
+
+
+def _within_few(
+    database: sqlite3.Connection, words: Sequence[str], kinds: Collection[str]
+) -> list[dict[Subject, Match]] | None:
+    """The best matches of each word in what has those words that few texts have; None if nothing has all words.
+
+    However many texts have the other words, or what they may be typos of, all of these few things' texts are looked
+    at: nothing is left out.
+    """
+    if len(words) == 1:
+        return None
+    first = {word: _texts(database, word, kinds, _FEW_TEXTS + 1) for word in words}
+    rare = [{text[:2] for text in texts} for texts in first.values() if 0 < len(texts) <= _FEW_TEXTS]
+    if not rare:
+        return None
+    subjects = set.intersection(*rare)
+    query = "SELECT kind, name, field, number, text, folded FROM doc WHERE kind = ? AND name = ? ORDER BY id"
+    texts = [text for subject in subjects for text in database.execute(query, subject)]
+    found = [
+        _best(word, (text for text in texts if word in text[-1]))
+        if first[word]
+        else _meant(database, word, lambda meant: _best(meant, (text for text in texts if meant in text[-1])))
+        for word in words
+    ]
+    return found if _hits(found) else None
 
 
 def _of_word(
     database: sqlite3.Connection, word: str, kinds: Collection[str], frequent: list[str]
-) -> dict[tuple[str, str], Match]:
+) -> dict[Subject, Match]:
     """The best match of one word in each subject; where there is none, of the words that it may be a typo of."""
     found = _holding(database, word, kinds, frequent)
-    if found or len(word) < _TRIGRAM:
+    if found:
+        return found
+    return _meant(database, word, lambda meant: _holding(database, meant, kinds, frequent, _MAX_MEANT_TEXTS))
+
+
+def _meant(
+    database: sqlite3.Connection, word: str, holding: Callable[[str], Mapping[Subject, Match]]
+) -> dict[Subject, Match]:
+    """The best matches of the words that ``word`` may be a typo of, worth less than what was asked for."""
+    found: dict[Subject, Match] = {}
+    if len(word) < _TRIGRAM:
         return found
     for meant in _like(database, word, _LIKE_ENOUGH):
         likeness = difflib.SequenceMatcher(None, word, meant).ratio()
-        for subject, match in _holding(database, meant, kinds, frequent, _MAX_MEANT_TEXTS).items():
-            weaker = replace(match, word=word, meant=meant, worth=match.worth * likeness / 2)
-            if subject not in found or found[subject].worth < weaker.worth:
-                found[subject] = weaker
+        for subject, match in holding(meant).items():
+            worth = match.worth * likeness / 2
+            if subject not in found or found[subject].worth < worth:
+                found[subject] = Match(word, match.field, match.text, match.number, worth, meant)
     return found
 
 
@@ -130,11 +176,16 @@ def _holding(
     kinds: Collection[str],
     frequent: list[str],
     limit: int = _MAX_TEXTS,
-) -> dict[tuple[str, str], Match]:
-    best: dict[tuple[str, str], tuple[float, str, str, int]] = {}
+) -> dict[Subject, Match]:
     texts = _texts(database, word, kinds, limit)
     if len(texts) >= limit:
         frequent.append(word)
+    return _best(word, texts)
+
+
+def _best(word: str, texts: Iterable[Text]) -> dict[Subject, Match]:
+    """The best match in each subject of texts that all hold ``word``."""
+    best: dict[Subject, tuple[float, str, str, int]] = {}
     for kind, name, field, number, text, plain in texts:
         worth = _worth(word, field, plain)
         if (kind, name) not in best or best[kind, name][0] < worth:
@@ -145,9 +196,7 @@ def _holding(
     }
 
 
-def _texts(
-    database: sqlite3.Connection, word: str, kinds: Collection[str], limit: int
-) -> list[tuple[str, str, str, int, str, str]]:
+def _texts(database: sqlite3.Connection, word: str, kinds: Collection[str], limit: int) -> list[Text]:
     """Up to ``limit`` texts that hold a folded word."""
     marks = ", ".join("?" * len(kinds))
     columns = "kind, name, field, number, text, doc.folded"

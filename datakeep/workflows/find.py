@@ -63,6 +63,7 @@ class Findings:
         near: For a word that is nowhere, words like it that the keep has.
         alone: For each word that is somewhere, in how many things.
         not_searched: What could not be looked through, one line each.
+        fetchable: Whether some of that could be, once it was fetched.
         broken: Files of the keep that cannot be read, and so may hold an answer.
         total: How many things have all the words; ``found`` may be the first of them only.
     """
@@ -72,6 +73,7 @@ class Findings:
     near: dict[str, tuple[str, ...]]
     alone: dict[str, int]
     not_searched: tuple[str, ...]
+    fetchable: bool
     broken: tuple[tuple[str, str], ...]
     total: int
 
@@ -131,6 +133,7 @@ class _Finder:
             result.near,
             result.alone,
             (*(str(one) for one in lacking if one), *self._skipped),
+            any(lacking),
             tuple(broken),
             len(result.hits) + len(files) + len(readers),
         )
