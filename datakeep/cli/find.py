@@ -68,7 +68,7 @@ def _lines(found: Findings, limit: int, deleted: Collection[str] = ()) -> Iterat
     for one in found.found[:limit]:
         yield from _found_lines(one)
     if found.total > limit:
-        yield f"… and {counted(found.total - limit, 'more')} (all with --json, or --limit)"
+        yield f"… and {found.total - limit:,} more (all with --json, or --limit)"
     if not found.found:
         yield f"nothing has {'all of: ' if len(found.words) > 1 else ''}{asked}"
         yield from (f"  {word}: alone in {counted(count, 'thing')}" for word, count in found.alone.items())
