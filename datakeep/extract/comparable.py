@@ -73,9 +73,21 @@ def _texts(values: list[str | None]) -> Any:
 
 
 def as_number(array: Any) -> Any:
-    """Decimals of any scale, and integers, as the bytes of the number that they are: ``1.50`` is ``1.5``."""
+    """Decimals of any scale, integers and floats as the bytes of their number: ``1.50`` is ``1.5`` is 1.5.
+
+    Of a float that is the shortest decimal that stands for it, as databases write it where it becomes a decimal.
+    """
     texts = as_text(array).cast(pa.large_string())
+    if kinds.is_floating(array.type):
+        encoded = texts.dictionary_encode()
+        written = pa.array(map(_without_exponent, encoded.dictionary.to_pylist()), pa.large_string())
+        texts = written.take(encoded.indices)
     return _raw(pc.replace_substring_regex(texts, r"\.0+$|(\.[0-9]*[1-9])0+$", r"\1"))
+
+
+def _without_exponent(text: str) -> str:
+    number = Decimal(text)
+    return f"{abs(number) if not number else number:f}" if number.is_finite() else text
 
 
 def as_instant(array: Any) -> Any:

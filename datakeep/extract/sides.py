@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 65_536
 _CUT = 80
 _CSV = frozenset({"csv", "tsv"})
+_NUMBERS = frozenset({"decimal", "integer", "float"})
 How = Literal["values", "instants", "numbers", "text"]
 
 
@@ -35,8 +36,8 @@ class Matched:
         name: Its name.
         old: Its type on the old side; None where no value tells it.
         new: Its type on the new side.
-        how: By its own values, by the instant of its moments, by the number that a decimal is in any scale, or by the
-            text of its values.
+        how: By its own values, by the instant of its moments, by the number that a decimal is in any scale and a float
+            in its shortest form, or by the text of its values.
         nested: Arrow's type, where it is one of lists or structs and both sides have the same.
     """
 
@@ -203,8 +204,5 @@ def _how(old: Side, new: Side, one: str | None, other: str | None) -> How:
         return "text" if nested and (old.is_keyed or new.is_keyed) else "values"
     if one.startswith("timestamp[") and other.startswith("timestamp["):
         return "instants" if ("tz=" in one) == ("tz=" in other) else "text"
-    return (
-        "numbers"
-        if {kind_of(type_named(kind)) for kind in (one, other)} <= {"decimal", "integer"}
-        else "text"
-    )
+    found = {kind_of(type_named(kind)) for kind in (one, other)}
+    return "numbers" if found <= _NUMBERS and found != {"float"} else "text"
