@@ -87,7 +87,7 @@ def as_number(array: Any) -> Any:
 
 def _without_exponent(text: str) -> str:
     number = Decimal(text)
-    return f"{abs(number) if not number else number:f}" if number.is_finite() else text
+    return f"{number or abs(number):f}" if number.is_finite() else text
 
 
 def as_instant(array: Any) -> Any:

@@ -36,8 +36,8 @@ class Matched:
         name: Its name.
         old: Its type on the old side; None where no value tells it.
         new: Its type on the new side.
-        how: By its own values, by the instant of its moments, by the number that a decimal is in any scale and a float
-            in its shortest form, or by the text of its values.
+        how: By its own values, by the instant of its moments, by the number that a decimal is in any scale and a
+            float in its shortest form, or by the text of its values.
         nested: Arrow's type, where it is one of lists or structs and both sides have the same.
     """
 
