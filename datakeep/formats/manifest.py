@@ -122,7 +122,7 @@ class CalledFunction(Part):
     owner: str | None = None
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name} (of {self.owner})" if self.owner else self.name
 
 
 class Extraction(Part):

@@ -130,6 +130,9 @@ def _extraction(extraction: Extraction | None) -> Iterator[Stated]:
         return
     yield _one("source.extraction", "query run by", str(extraction))
     yield _several("source.extraction.tables", "tables read", [str(table) for table in extraction.tables])
+    if extraction.functions:
+        called = [str(function) for function in extraction.functions]
+        yield _several("source.extraction.functions", "functions called", called)
 
 
 def _annotation(manifest: Manifest) -> Iterator[Stated]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 from contextlib import closing
@@ -312,6 +313,8 @@ def test_a_function_that_is_made_anew_is_told(queries: Queries, postgres: Postgr
     assert [*found] == ["sales.score(x integer)", "sales.score(x text)", "sales.inner_score(x integer)"]
     assert found["sales.score(x text)"] == "(withheld: it holds the password of the database)"
     assert "SELECT x" in found["sales.inner_score(x integer)"]
+    shown = queries.run("show", "scored").out
+    assert re.search(r"functions called +sales\.score\(x integer\) \(of [\w-]+\)\n", shown)
     assert "same content" in queries.run("reextract", "scored", "--against", url).out
     with postgres.connect("truth") as connection:
         connection.execute(made.format("inner_score(x int)", "x + 0"))
