@@ -3,8 +3,8 @@
 The parser that keeps comments takes milliseconds for each file, which is minutes for a large keep. libyaml is
 written in C, but knows YAML 1.1. So only a text without anything on which the two disagree is given to it (no
 anchors, tags, comments, escapes, tabs or unusual line ends), the meaning of each plain value is asked of the
-other parser's own rules, and whatever is in doubt (a float, a key twice, an error) is left to the other parser.
-Where PyYAML or libyaml is not there, all is. A test holds the two to the same values.
+other parser's own rules, and whatever is in doubt (a float in an unusual form, a key twice, an error) is left to the
+other parser. Where PyYAML or libyaml is not there, all is. A test holds the two to the same values.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+#: A float as Python writes it.
+_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,300})\.[0-9]{1,300}(?:e[-+]?[0-9]{1,3})?")
 #: What is text by the rules of the other parser: it begins as no number does and is no word of YAML, or it is a day,
 #: a moment, a digest (no number has these letters, but one that begins with 0x), or digits with colons between.
 _TEXT = re.compile(
@@ -105,6 +107,8 @@ def _plain(text: str) -> Any:
         return text
     if _INTEGER.fullmatch(text) and text != "-0":
         return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
     tag = _resolver()(text)
     if tag == f"{_TAG}str":
         return text

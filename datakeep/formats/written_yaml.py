@@ -1,13 +1,14 @@
 """Writing plain values as YAML: through libyaml where it writes what the parser that keeps comments would write.
 
 That one is written in Python, and takes 50 ms for the files of one version, a third of them to load. What it writes
-in another way than libyaml, or might, is left to it: comments, aliases, floats, nothing at all, very long texts, and
+in another way than libyaml, or might, is left to it: comments, aliases, NaN, nothing at all, very long texts, and
 characters beyond those that both show. A test holds the two to the same text.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +59,8 @@ def _events(value: Any, kinds: Any, seen: set[int], level: int) -> Iterator[Any]
     kind = type(value)
     if kind is str:
         yield _text(value, kinds)
-    elif kind is bool or kind is int:
-        written = str(value).lower()
-        yield kinds.ScalarEvent(None, None, (True, False), written)
+    elif kind is bool or kind is int or (kind is float and math.isfinite(value)):
+        yield kinds.ScalarEvent(None, None, (True, False), repr(value).lower())
     elif kind is dict or kind is list:
         if id(value) in seen or level > _MOST_LEVELS:
             raise Doubt  # what stands in two places is an alias

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 
@@ -91,7 +90,18 @@ def test_a_plain_file_is_read_without_doubt():
         "list": ["受注", {"a": None}],
     }
     with pytest.raises(plain_yaml.Doubt):
-        plain_yaml.read(f"a: {math.pi}")
+        plain_yaml.read("a: 1e3")
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(-0.0)
+@example(5e-324)
+@example(1.7976931348623157e308)
+def test_a_float_is_the_one_that_the_other_parser_reads(value):
+    text = f"a: {value!r}\n"
+    (here,) = yaml.load_plain(text.encode(), what="x").values()
+    (there,) = yaml.plain(yaml.load(text, what="x")).values()
+    assert repr(here) == repr(there) == repr(value)
 
 
 @given(
@@ -107,7 +117,7 @@ def test_what_is_not_asked_of_the_other_parser_means_the_same_to_it(text):
         value = plain_yaml._plain(text)
     except plain_yaml.Doubt:
         return
-    kinds = {"str": str, "int": int, "bool": bool, "null": type(None)}
+    kinds = {"str": str, "int": int, "float": float, "bool": bool, "null": type(None)}
     assert type(value) is kinds[tag.rpartition(":")[2]]
     assert not isinstance(value, str) or value == text
 

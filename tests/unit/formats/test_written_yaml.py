@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +21,7 @@ WORDS = [
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from([*MARKS, *WORDS]), max_size=6).map("".join)
 VALUES = st.recursive(
-    TEXTS | st.integers() | st.booleans(),
+    TEXTS | st.integers() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=12,
 )
@@ -72,9 +73,10 @@ SHARED = ["the same list"]
 
 @pytest.mark.parametrize(
     "value",
-    [1.5, None, "a\tb", "\x85", "\u2028", "\ufeff", "😀", "x" * 20_000, (1,), NESTED, {1: "x"}, {"x" * 200: 1},
+    [math.nan, math.inf, None,
+     "a\tb", "\x85", "\u2028", "\ufeff", "😀", "x" * 20_000, (1,), NESTED, {1: "x"}, {"x" * 200: 1},
      [SHARED, SHARED], b"x", {"a\nb": 1}, "'a' or 'b"],
-    ids=range(16),
+    ids=range(17),
 )  # fmt: skip
 def test_what_is_in_doubt_is_left_to_the_other(value):
     with pytest.raises(plain_yaml.Doubt):
