@@ -26,6 +26,8 @@ _SCORES = re.compile(
 #: What is no model: where nothing else was left, none is known to have been written. LightGBM's is ``model.txt``.
 _NO_MODEL = re.compile(r"\.(?:png|jpe?g|svg|gif|pdf|html|md|log|(?<!model\.)txt)$", re.IGNORECASE)
 _NAMED = 3
+#: A file's change time is that of the kernel's last tick, of which there are at least a hundred in a second.
+_TICK_S = Decimal("0.01")
 
 
 def is_test(split: str) -> bool:
@@ -83,9 +85,11 @@ def read_order(record: ModelRecord, given: ModelInput) -> ReadOrder | None:
     if None in opened or None in written.values():
         return None
     first = min(Decimal(one) for one in opened if one is not None)
-    before = tuple(path for path, at_s in written.items() if at_s is not None and Decimal(at_s) < first)
+    gaps = {path: first - Decimal(at_s) for path, at_s in written.items() if at_s is not None}
+    before = tuple(path for path, gap_s in gaps.items() if gap_s > 0)
     after = tuple(path for path in written if path not in before)
-    return ReadOrder(tuple(splits), before, after, _doubt(record))
+    soon = tuple(path for path in before if gaps[path] <= _TICK_S)
+    return ReadOrder(tuple(splits), before, after, _doubt(record) or _too_soon(soon))
 
 
 def _doubt(record: ModelRecord) -> str:
@@ -96,6 +100,12 @@ def _doubt(record: ModelRecord) -> str:
     if record.observed and record.observed.pipes:
         return "what came through named pipes is not known"
     return ""
+
+
+def _too_soon(soon: tuple[str, ...]) -> str:
+    if not soon:
+        return ""
+    return f"so soon that it may have been before: a file's time is exact to {_TICK_S} s"
 
 
 def _named(paths: tuple[str, ...]) -> str:

@@ -53,7 +53,7 @@ def _asked_in(file: Path) -> Iterator[_Event]:
 
 def _event(record: bytes) -> _Event:
     clock, kind, path = record.split(b" ", 2)
-    if kind not in (openings.READ, openings.MADE, openings.FOLDER):
+    if kind not in openings.KINDS:
         raise ValueError(kind)
     pid = b""
     if kind == openings.FOLDER:

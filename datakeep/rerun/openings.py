@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 FILE_NAME = "openings"
 #: What a record tells: a file was opened for reading, was made, or a process has this current folder.
 READ, MADE, FOLDER = b"r", b"m", b"c"
+#: The same, of a file that was opened for reading and writing.
+READ_WRITE, MADE_READ_WRITE = READ.upper(), MADE.upper()
+KINDS = frozenset({READ, MADE, FOLDER, READ_WRITE, MADE_READ_WRITE})
 #: How the file begins where nothing is missing in it; until its end is known, and where it is not so, otherwise.
 COMPLETE, INCOMPLETE = b"+", b"-"
 RECORD_END = b"\0"
@@ -176,7 +179,10 @@ class Openings:
             return
         what = found(self._place(thread, at, path, now_s), flags)
         if what:
-            self._write(b"%.6f %s %s" % (now_s, MADE if what.is_made else READ, os.fsencode(what.path)))
+            kind = MADE if what.is_made else READ
+            if flags & os.O_ACCMODE == os.O_RDWR:
+                kind = kind.upper()
+            self._write(b"%.6f %s %s" % (now_s, kind, os.fsencode(what.path)))
 
     def _place(self, thread: int, at: int, path: str, now_s: float) -> Place:
         if thread not in self._folders or (at == AT_FDCWD and path[:1] != "/"):

@@ -52,7 +52,12 @@ _CHDIR = re.compile(
     r'^(?:chdir\("(?P<path>(?:[^"\\]|\\.)*)"|fchdir\(\d+<(?P<folder>(?:[^>\\]|\\.)*)>)\)\s+= 0$'
 )
 #: What openings that were asked for, and not seen made, stand for.
-_FLAGS = {openings.READ: frozenset({"O_RDONLY"}), openings.MADE: frozenset({"O_CREAT", "O_EXCL"})}
+_FLAGS = {
+    openings.READ: frozenset({"O_RDONLY"}),
+    openings.MADE: frozenset({"O_CREAT", "O_EXCL"}),
+    openings.READ_WRITE: frozenset({"O_RDWR"}),
+    openings.MADE_READ_WRITE: frozenset({"O_RDWR", "O_CREAT", "O_EXCL"}),
+}
 
 
 @dataclass(slots=True)
@@ -68,6 +73,8 @@ class Reads:
         no_files: Paths that were folders or pipes at some time.
         made_folders: Those of them that the training made.
         changed_s: Of those that the audit hook saw, when they had been changed as they were opened first.
+        read_write: Paths of files that were opened for reading and writing, under all names that they had: through a
+            memory map they can be changed without a change of their times.
         package_folders: Where packages are installed that a Python could import.
         connections: Whom it called over the network.
         is_torn: Some openings were seen and could not be written down, or are too many to be read again.
@@ -79,6 +86,7 @@ class Reads:
     no_files: set[str] = field(default_factory=set)
     made_folders: set[str] = field(default_factory=set)
     changed_s: dict[str, float] = field(default_factory=dict)
+    read_write: set[str] = field(default_factory=set)
     package_folders: set[str] = field(default_factory=set)
     connections: Connections = field(default_factory=Connections)
     is_torn: bool = False
@@ -92,10 +100,16 @@ class Reads:
         """A file was opened."""
         if not path.startswith("/") or flags & _NO_READING:
             return
+        if "O_RDWR" in flags:
+            self.read_write.add(path)
         if not flags & _WRITES:  # most often; what is the same for all others comes below
             if path not in self._own:
                 self.paths.setdefault(self._first_name(path), self.now_s)
             return
+        self._opened_to_write(path, flags)
+
+    def _opened_to_write(self, path: str, flags: frozenset[str]) -> None:
+        """Perhaps to read it, too."""
         first = self._first_name(path)
         is_made = first == path and path.rpartition("/")[0] in self.made_folders
         if "O_TRUNC" in flags or {"O_CREAT", "O_EXCL"} <= flags or ("O_CREAT" in flags and is_made):
@@ -116,6 +130,9 @@ class Reads:
         """A file, or a folder with all that lies in it, got another name; ``stays``: it keeps the old one too."""
         if old == new:
             return
+        self.read_write |= {
+            new + path[len(old) :] for path in self.read_write if path == old or path.startswith(f"{old}/")
+        }
         if old in self._own:
             self._make(new)
             self._first.pop(new, None)

@@ -53,7 +53,8 @@ class Trace:
             can there be any.
         connections: Hosts that it called or asked the address of, in words, without this machine itself.
         unanswered: Services of its own machine that it called and that did not answer at once.
-        opened_s: When (seconds since 1970) each of ``files_read`` was opened first; empty if some openings are lost.
+        opened_s: When (seconds since 1970) each of ``files_read`` was opened first; empty if some openings are lost,
+            or if what it left was open for reading and writing, and may have been changed without its time.
         is_torn: Some are: they could not be written down, or are too many to be read again.
     """
 
@@ -73,6 +74,7 @@ class _Seen:
     data: str
     given: tuple[str, ...]
     ignored: tuple[str, ...]
+    own: tuple[str, ...]
     files_read: dict[str, float | None] = field(default_factory=dict)
     missing: dict[str, None] = field(default_factory=dict)
     outside: dict[str, None] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class _Seen:
     unanswered: dict[str, None] = field(default_factory=dict)
     now_s: float | None = None
     is_torn: bool = False
+    is_timed: bool = True
 
 
 def available(sandbox: Sandbox, scratch: Path | None = None) -> str | None:
@@ -134,7 +137,7 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
         given: Other folders that it was given, as it saw them.
         ignored: Folders in which neither a read nor a miss says anything: the environment, the output.
     """
-    seen = _Seen(data, tuple(given), (*_PROBED, *ignored))
+    seen = _Seen(data, tuple(given), (*_PROBED, *ignored), tuple(ignored))
     file = _trace_file(folder)
     if file.is_symlink() or not file.is_file():
         return Trace()
@@ -142,13 +145,14 @@ def read(folder: Path, *, data: str, given: Sequence[str] = (), ignored: Sequenc
         if call is strace.TORN:
             seen.is_torn = True  # an earlier opening may be lost: no time is that of the first
         _take(call, seen)
+    opened_s = {path: at_s for path, at_s in seen.files_read.items() if at_s is not None}
     return Trace(
         frozenset(seen.files_read),
         tuple(seen.missing),
         tuple(seen.outside),
         tuple(seen.connections),
         tuple(seen.unanswered),
-        {path: at_s for path, at_s in seen.files_read.items() if at_s is not None and not seen.is_torn},
+        opened_s if seen.is_timed and not seen.is_torn else {},
         seen.is_torn,
     )
 
@@ -162,6 +166,8 @@ def _take(call: Opened | str, seen: _Seen) -> None:
 
 def _take_opened(opened: Opened, seen: _Seen) -> None:
     flags = opened.flags
+    if "O_RDWR" in flags and _below(opened.path, seen.own):
+        seen.is_timed = False  # it may be mapped, and changed without a change of its time
     if "O_WRONLY" in flags or "O_PATH" in flags:
         return
     path = opened.path

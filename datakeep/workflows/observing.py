@@ -144,6 +144,7 @@ class FilesSeen:
         is_torn: Some were seen and could not be written down, or are too many to be read again.
         pipes: Named pipes that others had made, and it opened; sorted.
         connections: Whom it called over the network, with ports; sorted.
+        read_write: Paths that it opened for reading and writing, under all names that they had.
         opened_s: When each was opened first (seconds since 1970); empty if that cannot be held against the times of
             the files that the training left.
     """
@@ -155,6 +156,7 @@ class FilesSeen:
     is_torn: bool = False
     pipes: tuple[str, ...] = ()
     connections: tuple[str, ...] = ()
+    read_write: frozenset[str] = frozenset()
     opened_s: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -169,7 +171,8 @@ def seen(watch: Watch) -> FilesSeen:
     told = only_read(found, watch.began_s)
     if not watch.is_timed or watch.clock.was_set_back():
         return told
-    return replace(told, opened_s={path: at_s for path, at_s in found.paths.items() if at_s is not None})
+    opened_s = {path: at_s for path, at_s in found.paths.items() if at_s is not None}
+    return replace(told, read_write=frozenset(found.read_write), opened_s=opened_s)
 
 
 def _standard_input() -> list[str]:

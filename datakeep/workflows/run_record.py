@@ -328,12 +328,17 @@ def _artifacts(seen: Seen, unknown: list[str]) -> list[Artifact]:
     left = [one for one in left if (one.sha256, Path(one.path).name) not in in_out]  # each file once
     # What was passed over, as a link, may be the model: nothing follows from the times of the others.
     is_timed = bool(seen.read and seen.read.opened_s) and not passed_over
+    # What was open for reading and writing may have been mapped, and changed without a change of its time.
+    mapped = seen.read.read_write if seen.read else frozenset()
+    out = os.path.realpath(seen.out)
     return left + [
         Artifact(
             path=showable_path(one.path),
             sha256=one.sha256,
             size_bytes=one.size_bytes,
-            **(written(one.changed_s, seen.began_s) if is_timed else {}),
+            **(
+                written(one.changed_s, seen.began_s) if is_timed and f"{out}/{one.path}" not in mapped else {}
+            ),
         )
         for one in _listed(found, unknown)
     ]

@@ -24,14 +24,30 @@ here, other = pathlib.Path().resolve(), pathlib.Path(os.environ.get("DATAKEEP_DA
 #: Each training, and what is said of the order in which it did things; None: no complaint.
 TRAININGS = {
     "scored": (
-        "model.write_bytes(train()[:9]); test(); tick(); (out / 'metrics.json').write_text('{\"a\": 1}')",
+        "model.write_bytes(train()[:9]); tick(); test(); tick(); (out / 'metrics.json').write_text('{\"a\": 1}')",
         "test first opened after model.bin was last changed; metrics.json changed after that",
         False,
     ),
     "predicted": (
-        "model.write_bytes(train()[:9]); test(); (out / 'predictions.csv').write_text('1')",
+        "model.write_bytes(train()[:9]); tick(); test(); (out / 'predictions.csv').write_text('1')",
         "test first opened after model.bin was last changed",
         False,
+    ),
+    "concatenated": (
+        "file = model.open('wb', 0); file.write(train()[:9]); file.write(test()[:9])",
+        "first opened",
+        True,
+    ),
+    "at-once": (
+        "train(); model.write_bytes(b'x'); test()",
+        "first opened",
+        True,
+    ),
+    "mapped": (
+        "import mmap; file = model.open('w+b', 0); file.write(train().ljust(4096))\n"
+        "pages = mmap.mmap(file.fileno(), 4096); tick(); pages[:9] = test()[:9]",
+        "to score or to train: nobody can tell",
+        True,
     ),
     "peeked": (
         "test(); tick(); model.write_bytes(train()[:9])",
@@ -119,7 +135,8 @@ def judged(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
             cwd=folder,
         )  # fmt: skip
     scores = "rows = list(csv.DictReader((options.data / 'test' / 'orders.csv').open()))\nright = sum("
-    (world.training / "train.py").write_text(TRAIN.replace("right = sum(", scores), "utf-8")
+    scored = TRAIN.replace("right = sum(", "import time; time.sleep(0.2)\n" + scores)
+    (world.training / "train.py").write_text(scored, "utf-8")
     world.reference("orders")
     world.aiko.datakeep("verify", "orders", "--sandbox", "none", cwd=world.keep)
     return world
