@@ -44,8 +44,10 @@ TRAININGS = {
         True,
     ),
     "mapped": (
-        "import mmap; file = model.open('w+b', 0); file.write(train().ljust(4096))\n"
-        "pages = mmap.mmap(file.fileno(), 4096); tick(); pages[:9] = test()[:9]",
+        (
+            "import mmap; file = model.open('w+b', 0); file.write(train().ljust(4096))\n"
+            "pages = mmap.mmap(file.fileno(), 4096); tick(); pages[:9] = test()[:9]"
+        ),
         "to score or to train: nobody can tell",
         True,
     ),
