@@ -107,17 +107,28 @@ def _listened(what: Mapping[str, Any], failure: int) -> tuple[int, Openings | No
             os.waitpid(child, 0)
             return 0, None
         return child, None
-    signal.signal(signal.SIGCHLD, lambda *_: _reap(child))
+    signal.signal(signal.SIGCHLD, lambda *_: _reap(child, begun))
     return child, begun
 
 
-def _reap(child: int) -> None:
-    """Takes leave of orphans that have ended, but not of the training."""
+def _reap(child: int, openings: Openings) -> None:
+    """Takes leave of orphans that have ended, but not of the training; strace, which stands aside, is one too."""
     with suppress(ChildProcessError):
         while (
             ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         ) and ended.si_pid != child:
+            if ended.si_code != os.CLD_EXITED and _is_strace(ended.si_pid) and not _has_ended(child):
+                openings.miss()  # somebody killed it: of what only it sees, the rest is lost
             os.waitpid(ended.si_pid, os.WNOHANG)
+
+
+def _is_strace(process: int) -> bool:
+    with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as name:
+        return name.read().strip() == "strace"
+
+
+def _has_ended(process: int) -> bool:
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _become(what: Mapping[str, Any], failure: int, told: int) -> None:

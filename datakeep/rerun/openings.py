@@ -172,7 +172,7 @@ class Openings:
         except (ProcessLookupError, FileNotFoundError):
             pass  # its caller was killed
         except Exception:  # noqa: BLE001  the training must go on, and it is known that something is missing
-            self._miss()
+            self.miss()
 
     def _opened(self, thread: int, at: int, path: str, flags: int, now_s: float) -> None:
         if flags & (os.O_PATH | os.O_DIRECTORY):  # O_TMPFILE, too
@@ -200,9 +200,10 @@ class Openings:
         except OSError:  # a full disk
             written = 0
         if written < len(record):
-            self._miss()
+            self.miss()
 
-    def _miss(self) -> None:
+    def miss(self) -> None:
+        """Something was not seen."""
         self._is_whole = False
         with suppress(OSError):
             os.pwrite(self._mark, INCOMPLETE, 0)

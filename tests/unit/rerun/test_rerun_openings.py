@@ -287,6 +287,31 @@ def test_the_same_files_are_seen_as_by_strace(tmp_path: Path, way: str) -> None:
     assert told.files() == traced.files()
 
 
+def test_where_strace_is_killed_it_is_known_that_something_is_missing(tmp_path: Path) -> None:
+    program = (
+        "import os, re, time\n"
+        "tracer = int(re.search(r'TracerPid:\\s*(\\d+)', open('/proc/self/status').read())[1])\n"
+        "os.kill(tracer, 9)\n"
+        "while 'TracerPid:\\t0\\n' not in open('/proc/self/status').read(): time.sleep(0.01)\n"
+        "time.sleep(0.2)\n"
+        "open('a.csv').close()\n"
+    )
+    told = watched(tmp_path, program)
+    assert told.ended.exit_code == 0
+    assert "HERE/a.csv" in told.files()
+    assert told.found.is_torn
+
+
+def test_where_a_process_of_the_training_is_killed_nothing_is_missing(tmp_path: Path) -> None:
+    program = (
+        "import os, subprocess, time\n"
+        "subprocess.run(['sh', '-c', '(sleep 9 & echo $! > pid) & wait'])\n"
+        "os.kill(int(open('pid').read()), 9)\n"
+        "time.sleep(0.2)\n"
+    )
+    assert not watched(tmp_path, program).found.is_torn
+
+
 def test_nothing_is_lost_where_a_machine_or_its_kernel_cannot_do_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
