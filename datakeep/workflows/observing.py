@@ -35,8 +35,8 @@ _MAX_CONNECTIONS = 100
 _PASSING = re.compile(r"(?:-journal|-wal|-shm|[.-]lo?ck)$", re.IGNORECASE)
 #: Why strace did not tell of all that it saw.
 _TORN = (
-    "not all that it saw could be written down and read again, as on a full disk, after millions of files, or where it "
-    "was killed"
+    "not all that it saw could be written down and read again, as on a full disk, after millions of files, or where "
+    "it was killed"
 )
 
 
