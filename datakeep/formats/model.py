@@ -231,6 +231,16 @@ class ModelRecord(Document):
         """Whether somebody saw all that the training read beside what it was given."""
         return not self.misses_reads if self.observed is not None else self.origin == "verification"
 
+    @property
+    def took_unknown(self) -> bool:
+        """Whether something may have come in of which nobody knows what it was.
+
+        Through a pipe or over the network, or from a file that was changed meanwhile, or is gone.
+        """
+        seen = self.observed
+        came_in = seen is not None and bool(seen.standard_input or seen.pipes or seen.connections)
+        return came_in or any("sha256" not in one for one in self.undeclared)
+
     def read_nothing_of(self, given: ModelInput) -> bool:
         """Whether ``given`` is known not to have gone in: the training was given it, and opened no file of it."""
         read = given.files_read

@@ -101,7 +101,8 @@ class Policy:
         failed: Trainings that failed, and left none to judge.
         complaints: By kind, then by what they are about.
         test_reads: Of each dataset that has a test split.
-        unseen: Models of which nobody saw, or not fully, what else they read.
+        unseen: Models of which nobody saw, or not fully, what else they read, or knows what came in over the network,
+            through a pipe, or from a file that is another now.
         unknown_files: Models of which it is not known, or not fully, which files they read.
         changed: What of the keep is not as it was recorded, each a complaint too.
         not_looked_at: What was not looked at, and why.
@@ -202,7 +203,7 @@ class _Judging:
             len(self._records) - len(judged),
             tuple(complaints),
             tuple(self._test_reads()),
-            tuple(name for name, record in judged.items() if not record.is_seen),
+            tuple(name for name, record in judged.items() if not record.is_seen or record.took_unknown),
             tuple(
                 name
                 for name, record in judged.items()
