@@ -115,7 +115,7 @@ class _Finder:
     def findings(self, limit: int | None) -> Findings:
         kinds = [one for one in KINDS if one != "file" and self._kind in (None, one)]
         result = search(self._index.database, self._words, kinds) if kinds else Result((), {}, {})
-        files = self._files() if self._kind in (None, "file") else []
+        files = self._files(self._words) if self._kind in (None, "file") else []
         readers = self._readers(result.hits) if self._kind in (None, "model") else []
         lacking: list[NotSearched | None] = []
         if self._kind in (None, "file"):
@@ -126,12 +126,18 @@ class _Finder:
         broken = [one for kind in may_tell for one in self._index.broken(kind)]
         for word in result.frequent:
             self._skipped.append(f"some of the very many texts that have {word!r}: add another word")
-        found = [*(self._found(hit) for hit in result.hits[:limit]), *files, *readers]
+        texts = [self._found(hit) for hit in result.hits[:limit]]
+        # A path has the very words, and comes before what they may have been meant for.
+        guessed = any(match.meant for hit in result.hits[:1] for match in hit.matches)
+        found = [*files, *readers, *texts] if guessed else [*texts, *files, *readers]
+        near, alone = result.near, result.alone
+        if not found:
+            near, alone = self._in_paths_too(near, alone)
         return Findings(
             self._words,
             tuple(found[:limit]),
-            result.near,
-            result.alone,
+            near,
+            alone,
             (*(str(one) for one in lacking if one), *self._skipped),
             any(lacking),
             tuple(broken),
@@ -154,8 +160,20 @@ class _Finder:
         query = "SELECT max(number) FROM entry WHERE kind = ? AND name = ?"
         return int(self._index.database.execute(query, (kind, name)).fetchone()[0] or 0)
 
-    def _files(self) -> list[Found]:
-        words = [folded(word).strip() for word in self._words]
+    def _in_paths_too(
+        self, near: dict[str, tuple[str, ...]], alone: dict[str, int]
+    ) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
+        """Where nothing has all words: one that no text has may be in the paths of files."""
+        if self._kind not in (None, "file"):
+            return near, alone
+        having = {word: len(self._files([word])) for word in near}
+        return (
+            {word: like for word, like in near.items() if not having[word]},
+            alone | {word: count for word, count in having.items() if count},
+        )
+
+    def _files(self, asked: Sequence[str]) -> list[Found]:
+        words = [folded(word).strip() for word in asked]
         candidates = set.intersection(*(set(with_files(self._index.database, word)) for word in words))
         chosen = sorted(candidates)[:_MAX_DATASETS]
         if len(candidates) > len(chosen):

@@ -77,6 +77,17 @@ def test_nothing_is_exit_3_with_the_nearest_words(filled):
     filled.aiko.datakeep("find", " ", cwd=filled.keep, code=2)
 
 
+def test_a_word_that_only_paths_have_is_not_nowhere(filled):
+    done = filled.aiko.datakeep("find", "orders", "IMG_0017", cwd=filled.keep, code=3)
+    assert "img_0017: alone in 1 thing" in done.out
+    assert "nowhere" not in done.out
+
+
+def test_the_very_words_of_a_path_come_before_what_they_may_be_a_typo_of(filled):
+    _, data = found(filled, "orders.csv")
+    assert data["found"][0]["kind"] == "file"
+
+
 def test_what_is_printed_can_be_typed(filled):
     done = filled.aiko.datakeep("find", "受注", cwd=filled.keep)
     assert "title: 受注データの表" in done.out
