@@ -16,7 +16,7 @@ from datakeep.lineage import records
 from datakeep.workflows.audit import Audit
 from datakeep.workflows.file_verdicts import undeclared_of
 from datakeep.workflows.made_of import Auditor, gaps
-from datakeep.workflows.undeclared import in_words
+from datakeep.workflows.undeclared import in_words, places
 from datakeep.workflows.used_by import FileUsedBy
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class _Graph:
         if found:
             newest = max(found, key=lambda one: one.number)
             source = self.dataset(newest.dataset, newest.version)
-            note = f"read without being declared: the same bytes as {in_words(found)}, at {newest.at}"
+            note = f"read without being declared: the same bytes as {in_words(found)}, at {places(found)}"
             self.edge(source, self._model(record), "read", note)
 
     def way(self, way: Way) -> None:

@@ -166,7 +166,7 @@ class Auditor:
         facts: list[InputFacts] = []
         for name, version in names:
             mine = [one for one in found if (one.dataset, one.version) == (name, version)]
-            because = f"the same bytes as {undeclared.in_words(mine)}, at {mine[0].at}"
+            because = f"the same bytes as {undeclared.in_words(mine)}, at {undeclared.places(mine)}"
             because += (
                 "" if any(one.is_sure for one in mine) else ", which changed during the training or since"
             )

@@ -139,6 +139,12 @@ def in_words(found: Iterable[SameBytes]) -> str:
     return ", ".join(said[:_SHOWN]) + more
 
 
+def places(found: Iterable[SameBytes]) -> str:
+    """Where they were read: ``/tmp/a.csv, /tmp/b.csv``."""
+    at = list(dict.fromkeys(one.at for one in found))
+    return ", ".join(at[:_SHOWN]) + (f", and {len(at) - _SHOWN:,} more" if len(at) > _SHOWN else "")
+
+
 def _several(numbers: Sequence[int]) -> str:
     shown = ", ".join(f"v{one}" for one in sorted(numbers)[:_SHOWN])
     return shown if len(numbers) <= _SHOWN else f"{len(numbers):,} older versions"
@@ -170,8 +176,7 @@ def with_what_was_read(models: Sequence[FileRead], found: Iterable[SameBytes]) -
 def _verdict(model: str, some: Sequence[SameBytes]) -> FileRead:
     newest = max(some, key=lambda one: one.number)
     sure = [one for one in some if one.is_sure]
-    at = (sure or some)[0].at
-    why = f"read, without being declared: the same bytes as {in_words(some)}, at {at}"
+    why = f"read, without being declared: the same bytes as {in_words(some)}, at {places(sure or some)}"
     if not sure:
         why += ", which changed during the training or since"
     label = f"{newest.dataset}@{newest.version}"
