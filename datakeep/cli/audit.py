@@ -224,9 +224,10 @@ def _lines(found: Audit, subject: str) -> Iterator[str]:
     yield from _file_lines(found, subject)
     yield from _unsearched_lines(found, subject)
     yield from broken_lines(found)
-    given = found.made_of.record.inputs
-    if given:
-        yield f"next: datakeep checkout {given[0].dataset}@{given[0].version} DEST gets its data"
+    made = found.made_of
+    read = [one.given for one in made.inputs if one.entry and not made.record.read_nothing_of(one.given)]
+    if read:
+        yield f"next: datakeep checkout {read[0].dataset}@{read[0].version} DEST gets its data"
 
 
 def _made_lines(made: MadeOf, indent: str, told: set[str]) -> Iterator[str]:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from datakeep.workflows.undeclared import Reader
 
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})", re.IGNORECASE)
+#: Older versions of a model that are looked at for one that was completed.
+_MAX_LOOKED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,8 @@ def _by_name(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit:
     if not found.records:
         return Audit(subject, None, None, broken=found.broken)
     record = found.records[0]
+    if record.status == "failed" and not version:
+        _tell_the_completed(keep, record, versions)
     return Audit(
         subject,
         None,
@@ -297,6 +301,19 @@ def _by_name(keep: Keep, subject: str, now: datetime, *, fetch: bool) -> Audit:
         broken=found.broken,
         newer_unread=newer,
     )
+
+
+def _tell_the_completed(keep: Keep, failed: ModelRecord, versions: Sequence[str]) -> None:
+    """Who asks for the newest of a model, and gets a training that failed, mostly means the one before."""
+    older = versions[: versions.index(failed.version)] if failed.version in versions else ()
+    for version in reversed(older[-_MAX_LOOKED:]):
+        for record in records.find_by_model(keep.tree, failed.model, version).records:
+            if record.status != "failed":
+                step = f"datakeep audit model:{record.label}"
+                keep.progress.note(
+                    f"{failed.label} failed; the newest that was completed is {record.label}: {step}"
+                )
+                return
 
 
 def _newest_read(keep: Keep, name: str, versions: Sequence[str]) -> tuple[records.Found, tuple[str, ...]]:

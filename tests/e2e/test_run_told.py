@@ -136,6 +136,21 @@ def test_whatever_became_of_its_folder_a_training_is_recorded(
     assert said is None or any(said in line for line in told)
 
 
+def test_of_a_name_whose_newest_training_failed_the_newest_model_is_told(place: Place) -> None:
+    place.shell("again", "cat $DATAKEEP_DATA_TAB/a.csv > $DATAKEEP_OUT/m.bin")
+    place.shell("again", "exit 3", code=3)
+    asked = place.world.aiko.datakeep("audit", "again", cwd=place.world.keep)
+    note = "again@v2 failed; the newest that was completed is again@v1: datakeep audit model:again@v1"
+    assert note in asked.err
+    assert "next: datakeep checkout" not in asked.out  # it read nothing
+    named = place.world.aiko.datakeep("audit", "again@v2", cwd=place.world.keep)
+    assert "newest that was completed" not in named.err
+    assert (
+        "next: datakeep checkout tab@v1"
+        in place.world.aiko.datakeep("audit", "again@v1", cwd=place.world.keep).out
+    )
+
+
 def test_a_training_that_removes_its_own_folder_is_recorded(place: Place) -> None:
     gone = place.folder / "gone"
     gone.mkdir()
