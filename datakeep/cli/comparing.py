@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import TYPE_CHECKING
 
 from datakeep.cli.printable import printable
+from datakeep.cli.visible import visible
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 
     from datakeep.extract.comparison import ChangedRow, Comparison, Example
 
-#: What has no width.
-_UNSEEN = re.compile("[\u200b\u2060\ufeff\u00ad]")
 _COLUMNS = 3
 _DIFFERING = 5
 _EXAMPLES = 2
@@ -124,36 +121,13 @@ def _rest(rows: int, known: int, what: str) -> Iterator[str]:
 
 
 def _example(row: Example) -> str:
-    return ", ".join(f"{printable(name)} = {_value(value)}" for name, value in row.items())
+    return ", ".join(f"{printable(name)} = {visible(value)}" for name, value in row.items())
 
 
 def _changed(row: ChangedRow) -> str:
     pairs = [
-        f"{printable(name)} {_value(old)} → {_value(new)}"
+        f"{printable(name)} {visible(old)} → {visible(new)}"
         for name, (old, new) in [*row.columns.items()][:_DIFFERING]
     ]
     more = row.differing - len(pairs)
     return ", ".join(pairs) + (f" and {counted(more, 'more column')}" if more else "")
-
-
-def _value(value: str | None) -> str:
-    """A value as it can be told from others: quoted where its spaces, or what it is made of, cannot be seen."""
-    if value is None:
-        return "NULL"
-    composed = unicodedata.is_normalized("NFC", value)
-    if value == " ".join(value.split()) not in ("", "NULL") and composed and not _UNSEEN.search(value):
-        return printable(value)
-    quoted = "".join(map(_visible, value.replace("\\", "\\\\").replace("'", "\\'")))
-    return printable(f"'{quoted}'")
-
-
-def _visible(letter: str) -> str:
-    """A letter; as its code where it is a space of another kind, has no width, or is drawn onto the one before it."""
-    if (
-        (letter != " " and letter.isspace())
-        or _UNSEEN.match(letter)
-        or unicodedata.combining(letter)
-        or unicodedata.name(letter, "").startswith(("HANGUL JUNGSEONG", "HANGUL JONGSEONG"))
-    ):
-        return letter.encode("unicode_escape").decode("ascii")
-    return letter

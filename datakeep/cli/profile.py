@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from datakeep.cli.printable import printable
 from datakeep.cli.session import table
+from datakeep.cli.visible import visible
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def _said(column: ColumnProfile, rows: int) -> Iterator[str]:
 
 
 def _cut(text: str | None) -> str:
-    line = printable(" ".join((text or "").split())) or "''"
-    return line if len(line) <= _TEXT_WIDTH else f"{line[:_TEXT_WIDTH]}…"
+    line = text or ""
+    return visible(line if len(line) <= _TEXT_WIDTH else f"{line[:_TEXT_WIDTH]}…")
 
 
 def _rounded(mean: str) -> str:

@@ -68,7 +68,8 @@ def command(
     elif not found.same and newest:
         elsewhere = ["--database", found.database] if against else []
         other = [word for one in parameters for word in ("--param", one)]
-        again = shlex.join(["datakeep", "update", found.entry.dataset, "--rerun", *elsewhere, *other])
+        empty = [] if found.comparison.new_rows else ["--allow-empty"]
+        again = shlex.join(["datakeep", "update", found.entry.dataset, "--rerun", *elsewhere, *other, *empty])
         lines.append(f"next: {again} -m WHY makes these rows the next version")
     return Answer(_data(found), lines, 0 if found.same else EXIT_NO)
 

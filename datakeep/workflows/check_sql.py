@@ -144,15 +144,17 @@ def _remarks(statement: Statement, given: Mapping[str, Parameter], options: Sequ
 
 
 def _order_remark(statement: Statement, tables: Mapping[str, Table]) -> Iterator[str]:
-    """Where the tables have keys, and the ORDER BY is without: files have none that anybody could sort by."""
+    """Where an ORDER BY is without a key, whether there is one or not; files have none that anybody could sort by."""
     from datakeep.extract.sql.ties import doubtful_order
 
     sorting = doubtful_order(statement, tables)
-    if sorting is not None and sorting.keyed:
-        yield (
-            "the ORDER BY is not known to leave no ties, whose order is the database's choice, and the same rows in "
-            "another order are other bytes; the columns of a key at its end make them the same"
-        )
+    if sorting is None or not tables or any(table.kind == "file" for table in tables.values()):
+        return
+    way_out = "" if sorting.keyed else " (not every table has one)"
+    yield (
+        "the ORDER BY is not known to leave no ties, whose order is the database's choice, and the same rows in "
+        f"another order are other bytes; the columns of a key at its end make them the same{way_out}"
+    )
 
 
 def with_catalogue(

@@ -110,7 +110,7 @@ def _source(source: Source | None) -> Iterator[Stated]:
     names = _SOURCE_SAYS[source.kind]
     others = ("origin", "url", "database", "query", "dialect", "parameters", "parents", "command", "rows")
     for name in (*names, *(name for name in others if name not in names)):
-        value = source.parameters_shown() if name == "parameters" else getattr(source, name)
+        value = _parameters(source) if name == "parameters" else getattr(source, name)
         if value is not None or name in names:
             yield _one(f"source.{name}", f"source, {name}", value)
     if source.code:
@@ -121,6 +121,11 @@ def _source(source: Source | None) -> Iterator[Stated]:
     yield _one("source.extracted_by", "extracted by", source.extracted_by)
     if source.valid_from or source.valid_to:
         yield _one("source.valid", "covers", f"{source.valid_from or '…'} to {source.valid_to or '…'}")
+
+
+def _parameters(source: Source) -> str | None:
+    """What datakeep ran without any had none; of what somebody else ran it is not stated."""
+    return source.parameters_shown() or ("none" if source.extraction else None)
 
 
 def _extraction(extraction: Extraction | None) -> Iterator[Stated]:

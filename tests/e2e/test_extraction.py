@@ -279,7 +279,7 @@ def test_several_files_above_a_size_in_the_order_of_the_query(
         monkeypatch.setenv(name, value)
     sql = queries.write("long.sql", "SELECT flight_id, dep_delay FROM public.flights ORDER BY flight_id DESC")
     given = {"purpose": "p", "privacy.personal": "no", "license": "CC0-1.0", "access.how": "a"}
-    wanted = Wanted(sql=sql, database=flights.url("flights"), part_bytes=1 << 18)
+    wanted = Wanted(sql=sql, database=flights.url("flights"), part_bytes=1 << 17)
     request = Request("long", given={**given, "annotation.none": "n"}, extraction=wanted, profile=False)
     keep = datakeep.open_keep(queries.world.keep)
     register(keep, request, who=Identity("Aiko", "aiko@corp.example"), now=datetime.now(UTC))

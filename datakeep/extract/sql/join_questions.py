@@ -56,9 +56,10 @@ class JoinCount:
         by = ", ".join(self.columns)
         if not self.multiplies:
             return f"each of {counted(self.values, 'value')} of {by} stands in one row of {self.table} today"
+        stand = "stands" if self.repeated_values == 1 else "stand"
         said = (
-            f"{self.repeated_values:,} of {counted(self.values, 'value')} of {by} stand in more than one row of "
-            f"{self.table}, the most frequent in {self.most:,}: {counted(self.rows - self.values, 'row')} too many"
+            f"of {counted(self.values, 'value')} of {by} {self.repeated_values:,} {stand} in more than one row of "
+            f"{self.table}, the most frequent in {self.most:,}: whatever meets that one is repeated as often"
         )
         if not self.beyond:
             return said

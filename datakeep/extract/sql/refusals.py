@@ -9,6 +9,7 @@ from datakeep.core.literals import cut, literal
 from datakeep.core.secrets import without_passwords
 from datakeep.extract.sql.faults import NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.places import shown_place
+from datakeep.formats.yaml import unshowable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +44,8 @@ def check_columns(names: Sequence[str], exactness: Exactness) -> None:
     """Hold the columns of a result against what Parquet can keep, and what the user said of them.
 
     Raises:
-        QueryRefused: There is none, two have the same name, one has none, or an option names one that is not there.
+        QueryRefused: There is none, two have the same name, one has none or one that cannot be shown, or an option
+            names one that is not there.
     """
     if not names:
         raise QueryRefused(
@@ -60,6 +62,13 @@ def check_columns(names: Sequence[str], exactness: Exactness) -> None:
         raise QueryRefused(
             f"column {list(names).index('') + 1} of the query has no name", next_step="give it one: … AS name"
         )
+    for name in names:
+        if fault := unshowable(name):
+            shown = name.encode("unicode_escape", "backslashreplace").decode()
+            raise QueryRefused(
+                f"the name of the column {shown!r} holds {fault}, which no file of ours can show",
+                next_step="give it another name in the query: … AS name",
+            )
     unknown = sorted((set(exactness.as_text) | set(exactness.decimals)) - set(names))
     if unknown:
         raise QueryRefused(

@@ -14,6 +14,7 @@ from datakeep.cli import boundary
 from datakeep.cli.printable import LINE_CHARACTERS, printable, printable_json
 from datakeep.cli.progress import Shown
 from datakeep.cli.session import table
+from datakeep.cli.visible import visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,3 +92,22 @@ def test_file_names_in_another_encoding_are_refused_before_any_work(tmp_path: Pa
     assert b"for file names" in done.stderr
     assert b"PYTHONUTF8=1" in done.stderr
     assert _datakeep("--help", cwd=tmp_path, **locale).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "NULL"),
+        ("NULL", "'NULL'"),
+        ("", "''"),
+        ("   ", "'   '"),
+        ("\t", r"'\t'"),
+        (" x", "' x'"),
+        ("a\x1b[32mb", r"'a\x1b[32mb'"),  # a style that we set ourselves elsewhere
+        ("a\nb", r"'a\nb'"),
+        ("plain text", "plain text"),
+        ("受注", "受注"),
+    ],
+)
+def test_a_value_can_be_told_from_others(value, shown):
+    assert visible(value) == shown

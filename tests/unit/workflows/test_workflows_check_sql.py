@@ -111,7 +111,9 @@ def test_a_join_that_repeats_rows_says_how_many(query, shop):
     found = check_sql(query(JOINED), None, database=shop)
     (one,) = found.advice
     assert (one.id, one.line, one.column) == ("join-multiplies", 3, 11)
-    assert "1 of 2 values of order_id stand in more than one row of notes, the most frequent in 3" in one.what
+    assert (
+        "of 2 values of order_id 1 stands in more than one row of notes, the most frequent in 3" in one.what
+    )
     assert found.joins[0].rows == 4
 
 
