@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+import pytest
 
 from datakeep.cli import boundary
 from datakeep.cli.printable import LINE_CHARACTERS, printable, printable_json
@@ -19,7 +20,6 @@ from datakeep.cli.visible import visible
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
 
 HOSTILE = "a\x1b]0;owned\x07b\x1b[2Jc\x08\rd\x9b2Je\u202ef"
 #: The title of the window, the screen, backspace and return, the eight-bit form, the direction.
