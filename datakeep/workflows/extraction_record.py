@@ -30,6 +30,8 @@ _PLAIN_BITS = 63
 #: What a person can state of a query, too.
 _OF_THE_RUN = ("kind", "query", "dialect", "database", "parameters", "extracted_at", "extracted_by", "rows")
 _ITEMS = re.compile(r"(?<=list<)\w*(?=: )")
+#: How what stands for a text that is not written down begins.
+WITHHELD_TEXT = "(withheld:"
 _MODIFIERS = re.compile(r"\s*\([^()]*\)")
 
 
@@ -48,7 +50,7 @@ class Withholding:
     def kept(self, text: str) -> str:
         """The text, or that it is withheld."""
         fault = self.fault(text)
-        return f"(withheld: it holds {fault})" if fault else text
+        return f"{WITHHELD_TEXT} it holds {fault})" if fault else text
 
 
 def dictionary(
@@ -64,7 +66,7 @@ def dictionary(
     found: dict[str, dict[str, Any]] = {}
     for column, origin in origins.items():
         comment = comments.get(origin) if origin else None
-        found[column] = {"meaning": comment} if comment and hidden.fault(comment) is None else {}
+        found[column] = {"meaning": hidden.kept(comment)} if comment else {}
     for table in tables.values():
         wanted = {(table.name, key) for key in table.primary_key}
         of_key = {origin: column for column, origin in origins.items() if origin in wanted}

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from datakeep.core.changes import apart
 from datakeep.core.counts import counted
+from datakeep.workflows.extraction_record import WITHHELD_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -192,6 +193,21 @@ def explanations(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> 
         is_now = guesses[1].get(file, was)
         if was != is_now:
             yield "DuckDB guessed otherwise how {} is written: {} → {}".format(file, *apart(was, is_now))
+    hidden = [_withheld(one) for one in (before, after)]
+    if both := [what for what in hidden[0] if what in hidden[1]]:
+        yield f"not compared, as it is withheld: {_some(both)}"
+
+
+def _withheld(extraction: Mapping[str, Any]) -> list[str]:
+    """The texts of the database that were not written down, since they hold a secret."""
+    named = [(f"the function {one['name']}", one) for one in extraction.get("functions") or ()]
+    named += [(name, table) for name, table in _reads(extraction).items()]
+    return [
+        f"the {what} of {name}"
+        for name, one in named
+        for what in ("definition", "comment")
+        if str(one.get(what) or "").startswith(WITHHELD_TEXT)
+    ]
 
 
 def _guesses(extraction: Mapping[str, Any]) -> dict[str, str]:
