@@ -187,7 +187,7 @@ def test_a_password_in_what_a_database_says_of_itself_is_withheld(
                 file.chmod(0o600)
             calls.datakeep(*argv, name, "--database", url, cwd=folder)
             entry = (world.keep / "register" / name / "v1.yaml").read_text()
-            # Of the view its comment and its definition, and of the column what it means, as it was and as it is said.
+            # Of the view its comment and definition; of the column what it means, as it was and as it is said.
             assert entry.count("(withheld: it holds the password of the database)") == 4
     finally:
         file.unlink(missing_ok=True)
