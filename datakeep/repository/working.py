@@ -70,6 +70,13 @@ def known_behind(root: Path) -> int:
     return int(listed.text) if listed.exit_code == 0 else 0
 
 
+def changed_files(root: Path, *below: str) -> list[str]:
+    """The committed files below these folders that are changed or deleted in the working tree at ``root``."""
+    options = ["-z", "--porcelain", "--untracked-files=no", "--no-renames", "--ignore-submodules=all"]
+    listed = GitRunner(root).run("status", *options, "--", *below).stdout.decode("utf-8", "surrogateescape")
+    return [record[3:] for record in listed.split("\0") if record]
+
+
 def uncommitted(root: Path, *, ignored: bool = False) -> list[str]:
     """The paths below ``root`` that are changed, new or deleted, and not committed; submodules apart.
 

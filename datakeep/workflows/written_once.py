@@ -124,9 +124,10 @@ def ever_changed(keep: Keep, *prefixes: str) -> set[str]:
 
 
 def changed_below(keep: Keep, *prefixes: str) -> tuple[Tampered, ...]:
-    """As :func:`tampered`, of all below ``prefixes`` that the history changed, deleted files among them."""
+    """As :func:`tampered`, of all below the folders ``prefixes`` that the history or this folder changed."""
     warn_of_a_short_history(keep)
     found = ever_changed(keep, *prefixes)
+    found |= set(working.changed_files(keep.root, *prefixes)) if keep.tree.commit else set()
     return tampered(keep, found) if found else ()
 
 

@@ -265,6 +265,16 @@ def test_what_is_edited_and_not_committed_is_told_and_not_answered_from(clone: C
     assert path in clone.ask("fsck").out
 
 
+def test_lists_tell_of_an_entry_that_is_edited_and_not_committed(clone: Clone) -> None:
+    name = ENTRY.split("/")[1]
+    clone.edit(ENTRY, lambda data: data.replace(b"license: ", b"license: X"))
+    for argv in (("list",), ("log", name), ("show", name)):
+        assert f"{ENTRY} in this folder is not what is committed" in clone.ask(*argv).out
+    clone.mallory.run("git", "checkout", "-q", "--", ENTRY, cwd=clone.keep)
+    for argv in (("list",), ("log", name)):
+        clone.ask(*argv, code=0)
+
+
 def test_a_history_that_was_rewritten_is_known_by_proofs_and_by_clones_that_had_the_old_one(
     clone: Clone,
 ) -> None:
