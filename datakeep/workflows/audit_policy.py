@@ -315,6 +315,11 @@ class _Judging:
         what = f"{said} {counted(count, 'file')} that no dataset declares, such as {example}"
         newest = {one.at: one for one in sorted(self._same.get(name, ()), key=lambda one: one.number)}
         known = next(((path, newest[path]) for path in shown if path in newest), None)
+        lost = {
+            str(one.get("path")): "gone" if "gone" in one else "another now"
+            for one in record.undeclared
+            if "gone" in one or "changed" in one
+        }
         if known:
             path, same = known
             which = ", which" if path == example else f"; {path}"
@@ -323,8 +328,10 @@ class _Judging:
         elif models and not others:
             what += f", which is a file of the model {models[example]}"
             step = f"declare it in the next run: --base {models[example]}"
+        elif (kept := [path for path in others if path not in lost]) or not others:
+            step = f"register it, and name it with --uses: {registering(kept)}"
         else:
-            step = f"register it, and name it with --uses: {registering(others)}"
+            step = f"train again on data that stays as it is: {example} is {lost.get(example, 'not listed')}"
         self._complain("undeclared", name, what, f"{step}; all files: datakeep audit model:{name}", name)
 
     def _test_split(self, name: str, record: ModelRecord, given: ModelInput) -> None:

@@ -247,3 +247,22 @@ def test_a_verification_that_failed_after_its_training_perhaps_read_the_test_spl
     assert after["runs_reading"] == before["runs_reading"]
     assert after["runs_not_known"] == before["runs_not_known"] + 1
     assert after["runs"] == before["runs"] + 1
+
+
+def test_nobody_is_told_to_register_a_file_that_is_gone_or_another_now(bad):
+    train = {"count": 1, "splits": {"train": 1}}
+    lost = [
+        {"path": "/tmp/gone.csv", "gone": True},
+        {"path": "/tmp/new.csv", "changed": True, "sha256": "3" * 64},
+    ]
+    commit(bad, {
+        "models/lost-data/v1.yaml": record(bad, "lost-data", "good@v2", train, undeclared=lost),
+        "models/half-lost/v1.yaml": record(
+            bad, "half-lost", "good@v2", train, undeclared=[*lost, {"path": "/tmp/kept.csv", "sha256": "4" * 64}]
+        ),
+    })  # fmt: skip
+    steps = {one["about"]: one["next"] for one in policy(bad)["complaints"] if one["kind"] == "undeclared"}
+    assert steps["lost-data@v1"].startswith(
+        "train again on data that stays as it is: /tmp/gone.csv is gone; "
+    )
+    assert "datakeep register kept /tmp/kept.csv" in steps["half-lost@v1"]
