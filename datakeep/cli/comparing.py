@@ -121,12 +121,12 @@ def _rest(rows: int, known: int, what: str) -> Iterator[str]:
 
 
 def _example(row: Example) -> str:
-    return ", ".join(f"{printable(name)} = {visible(value)}" for name, value in row.items())
+    return ", ".join(f"{visible(name)} = {visible(value)}" for name, value in row.items())
 
 
 def _changed(row: ChangedRow) -> str:
     pairs = [
-        f"{printable(name)} {visible(old)} → {visible(new)}"
+        f"{visible(name)} {visible(old)} → {visible(new)}"
         for name, (old, new) in [*row.columns.items()][:_DIFFERING]
     ]
     more = row.differing - len(pairs)
