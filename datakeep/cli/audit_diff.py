@@ -117,7 +117,8 @@ def _moved(metric: Metric) -> str:
 def _verdict(found: ModelDiff) -> str:
     causes = found.causes
     if causes:
-        return click.style(f"{_NUMBERS[len(causes)]} changed: {', '.join(causes)}", bold=True)
+        unsure = ", as far as is known" if found.unknown else ""
+        return click.style(f"{_NUMBERS[len(causes)]} changed: {', '.join(causes)}", bold=True) + unsure
     moved = "the metrics" if any(not metric.is_same for metric in found.metrics) else ""
     moved = moved or ("the models' files" if found.files else "")
     if found.unknown or found.untold:
