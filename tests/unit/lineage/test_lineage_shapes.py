@@ -68,7 +68,7 @@ def test_files_of_lists_that_were_not_read_are_told_as_not_searched(monkeypatch:
         ("patients", [], ["the file names of older versions of orders"]),
     ):
         finder = _Finder(SimpleNamespace(database=database), (word,), "file")  # type: ignore[arg-type]
-        assert [one.version for one in finder._files()] == versions
+        assert [one.version for one in finder._files((word,))] == versions
         assert finder._skipped == told
 
 
@@ -77,4 +77,6 @@ def test_a_file_is_found_by_all_words_among_many_that_have_one() -> None:
     add_list(database, 1, **{f"holiday_{number}": f"{number}" for number in range(1500)}, zz_holiday_x="z")
     describe_files(database, "orders", Words(database))
     finder = _Finder(SimpleNamespace(database=database), ("holiday", "zz"), "file")  # type: ignore[arg-type]
-    assert [where.text for one in finder._files() for where in one.where] == ["zz_holiday_x.csv"]
+    assert [where.text for one in finder._files(("holiday", "zz")) for where in one.where] == [
+        "zz_holiday_x.csv"
+    ]
