@@ -76,17 +76,13 @@ class Frequent:
         return [(value, rows) for value, rows in self._rows.items() if rows >= ranked[-1]]
 
     def in_order(self) -> tuple[list[Any], Any]:
-        """The values from the smallest on, and the rows of each (numpy, int64)."""
+        """The values from the smallest on, and the rows of each (numpy, int64); only while exact, and of some."""
         self._put_together()
-        for values, counts in self._arrays:
-            order = pc.sort_indices(values)
-            ordered = values.take(order)
-            is_decimal = kinds.is_decimal(values.type)
-            return ordered.to_pylist() if is_decimal else ordered.to_numpy().tolist(), counts[
-                order.to_numpy()
-            ]
-        ordered = sorted(self._rows)
-        return ordered, np.array([self._rows[one] for one in ordered], np.int64)
+        ((values, counts),) = self._arrays
+        order = pc.sort_indices(values)
+        ordered = values.take(order)
+        plain = ordered.to_pylist() if kinds.is_decimal(values.type) else ordered.to_numpy().tolist()
+        return plain, counts[order.to_numpy()]
 
     def _put_together(self) -> None:
         """All arrays become one."""

@@ -95,8 +95,8 @@ def search(database: sqlite3.Connection, asked: Sequence[str], kinds: Collection
         kinds: Of ``dataset``, ``model``, ``person``.
     """
     words = [word for word in dict.fromkeys(folded(one).strip() for one in asked) if word]
-    if few := _within_few(database, words, kinds):
-        return Result(_hits(few), {}, {})
+    if hits := _within_few(database, words, kinds):
+        return Result(hits, {}, {})
     found: list[dict[Subject, Match]] = []
     near: dict[str, tuple[str, ...]] = {}
     alone: dict[str, int] = {}
@@ -120,18 +120,18 @@ def _hits(found: Sequence[Mapping[Subject, Match]]) -> tuple[Hit, ...]:
 
 def _within_few(
     database: sqlite3.Connection, words: Sequence[str], kinds: Collection[str]
-) -> list[dict[Subject, Match]] | None:
-    """The best matches of each word in what has those words that few texts have; None if nothing has all words.
+) -> tuple[Hit, ...]:
+    """What has all words, looked for in what has those that few texts have; nothing where no word is such a one.
 
     However many texts have the other words, or what they may be typos of, all of these few things' texts are looked
     at: nothing is left out.
     """
     if len(words) == 1:
-        return None
+        return ()
     first = {word: _texts(database, word, kinds, _FEW_TEXTS + 1) for word in words}
     rare = [{text[:2] for text in texts} for texts in first.values() if 0 < len(texts) <= _FEW_TEXTS]
     if not rare:
-        return None
+        return ()
     subjects = set.intersection(*rare)
     query = "SELECT kind, name, field, number, text, folded FROM doc WHERE kind = ? AND name = ? ORDER BY id"
     texts = [text for subject in subjects for text in database.execute(query, subject)]
@@ -141,7 +141,7 @@ def _within_few(
         else _meant(database, word, lambda meant: _best(meant, (text for text in texts if meant in text[-1])))
         for word in words
     ]
-    return found if _hits(found) else None
+    return _hits(found)
 
 
 def _of_word(

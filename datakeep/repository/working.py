@@ -72,9 +72,7 @@ def known_behind(root: Path) -> int:
 
 def changed_files(root: Path, *below: str) -> list[str]:
     """The committed files below these folders that are changed or deleted in the working tree at ``root``."""
-    options = ["-z", "--porcelain", "--untracked-files=no", "--no-renames", "--ignore-submodules=all"]
-    listed = GitRunner(root).run("status", *options, "--", *below).stdout.decode("utf-8", "surrogateescape")
-    return [record[3:] for record in listed.split("\0") if record]
+    return _status(root, "--untracked-files=no", "--", *below)
 
 
 def uncommitted(root: Path, *, ignored: bool = False) -> list[str]:
@@ -84,10 +82,13 @@ def uncommitted(root: Path, *, ignored: bool = False) -> list[str]:
         root: The top folder of a working tree.
         ignored: Also those that git was told to ignore; a whole folder of them ends in ``/``.
     """
-    options = ["-z", "--porcelain", "--untracked-files=all", "--no-renames", "--ignore-submodules=all"]
-    if ignored:
-        options.append("--ignored=traditional")
-    listed = GitRunner(root).run("status", *options).stdout.decode("utf-8", "surrogateescape")
+    return _status(root, "--untracked-files=all", *(["--ignored=traditional"] if ignored else []))
+
+
+def _status(root: Path, *options: str) -> list[str]:
+    """The paths that ``git status`` names with these options."""
+    fixed = ("-z", "--porcelain", "--no-renames", "--ignore-submodules=all")
+    listed = GitRunner(root).run("status", *fixed, *options).stdout.decode("utf-8", "surrogateescape")
     return [record[3:] for record in listed.split("\0") if record]
 
 

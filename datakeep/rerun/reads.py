@@ -94,7 +94,7 @@ class Reads:
     _own: set[str] = field(default_factory=set)
     _first: dict[str, str] = field(default_factory=dict)  # present name of a file or folder: its first
     _left: set[str] = field(default_factory=set)  # first names that were given up
-    _hold: set[str] = field(default_factory=set)  # folders that a path of the two lies in, or lay
+    _hold: set[str] = field(default_factory=set)  # folders that a path of these lies in, or lay
 
     def opened(self, path: str, flags: frozenset[str]) -> None:
         """A file was opened."""
@@ -102,6 +102,7 @@ class Reads:
             return
         if "O_RDWR" in flags:
             self.read_write.add(path)
+            self._note(path)
         if not flags & _WRITES:  # most often; what is the same for all others comes below
             if path not in self._own:
                 self.paths.setdefault(self._first_name(path), self.now_s)
@@ -130,9 +131,14 @@ class Reads:
         """A file, or a folder with all that lies in it, got another name; ``stays``: it keeps the old one too."""
         if old == new:
             return
-        self.read_write |= {
-            new + path[len(old) :] for path in self.read_write if path == old or path.startswith(f"{old}/")
-        }
+        if old in self.read_write:
+            self.read_write.add(new)
+            self._note(new)
+        elif old in self._hold:
+            inner = [path for path in self.read_write if path.startswith(f"{old}/")]
+            for path in inner:
+                self.read_write.add(new + path.removeprefix(old))
+                self._note(new + path.removeprefix(old))
         if old in self._own:
             self._make(new)
             self._first.pop(new, None)
