@@ -239,7 +239,7 @@ class ModelRecord(Document):
         """
         seen = self.observed
         came_in = seen is not None and bool(seen.standard_input or seen.pipes or seen.connections)
-        return came_in or any("sha256" not in one for one in self.undeclared)
+        return came_in or any("sha256" not in one or "changed" in one for one in self.undeclared)
 
     def read_nothing_of(self, given: ModelInput) -> bool:
         """Whether ``given`` is known not to have gone in: the training was given it, and opened no file of it."""

@@ -123,8 +123,10 @@ def _reap(child: int, openings: Openings) -> None:
 
 
 def _is_strace(process: int) -> bool:
-    with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as name:
+    # In a signal's handler, where nothing may be raised.
+    with suppress(OSError), open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as name:
         return name.read().strip() == "strace"
+    return True  # rather said to be missing than not
 
 
 def _has_ended(process: int) -> bool:

@@ -261,7 +261,9 @@ def test_nobody_is_told_to_register_a_file_that_is_gone_or_another_now(bad):
             bad, "half-lost", "good@v2", train, undeclared=[*lost, {"path": "/tmp/kept.csv", "sha256": "4" * 64}]
         ),
     })  # fmt: skip
-    steps = {one["about"]: one["next"] for one in policy(bad)["complaints"] if one["kind"] == "undeclared"}
+    data = policy(bad)
+    assert {"lost-data@v1", "half-lost@v1"} <= {*data["not_observed"]}
+    steps = {one["about"]: one["next"] for one in data["complaints"] if one["kind"] == "undeclared"}
     assert steps["lost-data@v1"].startswith(
         "train again on data that stays as it is: /tmp/gone.csv is gone; "
     )
