@@ -302,6 +302,16 @@ def test_files_that_were_written_anew(queries: Queries, tmp_path: Path) -> None:
     assert error.next_step.startswith("put the file back, or record a query that reads another: ")
 
 
+def test_of_a_source_without_rows_the_next_step_takes_none(queries: Queries, tmp_path: Path) -> None:
+    file = tmp_path / "shrunk.csv"
+    file.write_text("id,v\n1,x\n")
+    queries.register("shrunk", f"SELECT id, v FROM '{file}' ORDER BY id", "duckdb:")
+    assert "source, parameters  none\n" in queries.run("show", "shrunk").out
+    file.write_text("id,v\n")
+    said = queries.run("reextract", "shrunk", code=3).out.splitlines()[-1]
+    assert said.startswith("next: datakeep update shrunk --rerun --allow-empty -m WHY")
+
+
 def test_a_relative_name_begins_where_it_began_also_if_the_file_is_gone(
     queries: Queries, tmp_path: Path
 ) -> None:

@@ -66,7 +66,7 @@ def check_columns(names: Sequence[str], exactness: Exactness) -> None:
         if fault := unshowable(name):
             shown = name.encode("unicode_escape", "backslashreplace").decode()
             raise QueryRefused(
-                f"the name of the column {shown!r} holds {fault}, which no file of ours can show",
+                f"the name of the column '{shown}' holds {fault}, which no file of ours can show",
                 next_step="give it another name in the query: … AS name",
             )
     unknown = sorted((set(exactness.as_text) | set(exactness.decimals)) - set(names))
