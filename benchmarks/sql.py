@@ -146,19 +146,23 @@ def _datakeep(url: str, text: str) -> None:
 
     from datakeep.cli import COLLECTED
     from datakeep.cli.lean import lean_arrow
+    from datakeep.cli.lean_classes import lean_dataclasses
 
     gc.set_threshold(*COLLECTED)
+    lean_dataclasses()
     lean_arrow()
     from datakeep.core.progress import Silent
     from datakeep.extract.sql.interface import Exactness
-    from datakeep.extract.sql.opening import open_database
+    from datakeep.extract.sql.opening import connecting, open_database
     from datakeep.extract.sql.parquet_parts import write_parts
-    from datakeep.extract.sql.statement import parse
 
-    database = open_database(url)
-    statement = parse(text, database.address.dialect)
-    with database.session() as session, session.run(statement, {}, Exactness()) as result:
-        write_parts(result, Path("out"), progress=Silent(), keys=("flight_id",))
+    with connecting(url) as begun:
+        from datakeep.extract.sql.statement import parse
+
+        database = begun or open_database(url)
+        statement = parse(text, database.address.dialect)
+        with database.session() as session, session.run(statement, {}, Exactness()) as result:
+            write_parts(result, Path("out"), progress=Silent(), keys=("flight_id",))
     gc.freeze()
 
 

@@ -1,5 +1,5 @@
 """``python -m datakeep`` is ``datakeep``."""
 
-from datakeep.cli import main
+from datakeep.cli import process
 
-main()
+process()

@@ -1,17 +1,40 @@
 """The command line: one file per command, each imported only when it is called.
 
-``main`` is the entry point. A command file turns options into one call of one workflow and renders its
+``process`` is the entry point. A command file turns options into one call of one workflow and renders its
 answer; ``boundary`` alone turns errors into exit codes.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+from contextlib import suppress
 from gc import freeze, set_threshold  # by name: the command gc is a module of this package
 
 #: Python looks for cycles among all that a command has imported, again and again while it imports: a tenth of the
 #: processor time of a short command. So it looks more seldom (from so many new objects on) than by default (700).
 COLLECTED = (200_000, 20, 100)
+
+
+def process() -> None:
+    """The program ``datakeep``: :func:`main` in a process of its own, which ends with it."""
+    codes: list[object] = []
+    atexit.register(_leave, codes)  # the first that is registered is called last
+    try:
+        main()
+    except SystemExit as ended:
+        codes.append(ended.code)
+        raise
+
+
+def _leave(codes: list[object]) -> None:
+    """Threads have ended, and what was to be done at exit is done: memory need not be given back piece by piece."""
+    for code in codes:
+        with suppress(OSError, ValueError):  # Python says what cannot be written
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code if isinstance(code, int) else 1)
 
 
 def main() -> None:
@@ -21,6 +44,9 @@ def main() -> None:
         from datakeep.cli import interrupts
 
         interrupts.install()
+        from datakeep.cli.lean_classes import lean_dataclasses
+
+        lean_dataclasses()
         from datakeep.cli.boundary import run
 
         code = run(sys.argv[1:])

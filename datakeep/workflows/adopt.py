@@ -38,21 +38,15 @@ from datakeep.workflows.adopted_tree import (
 )
 from datakeep.workflows.asked_splits import settle_splits
 from datakeep.workflows.checkout import staging_folder
+from datakeep.workflows.given_facts import attach_asked, check_aliases, document_of, same_fact
 from datakeep.workflows.inventories import INVENTORY
 from datakeep.workflows.left_by import left_notes
+from datakeep.workflows.new_data import describe_into, refuse_git_control
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import MANIFEST, Draft
 from datakeep.workflows.profiling import forgotten_profile
 from datakeep.workflows.publish import Publisher
-from datakeep.workflows.register import (
-    Registered,
-    attach_asked,
-    check_aliases,
-    describe_into,
-    document_of,
-    refuse_git_control,
-    same_fact,
-)
+from datakeep.workflows.register import Registered
 from datakeep.workflows.sweep_marks import marks
 from datakeep.workflows.takers import takers, way_out
 

@@ -27,7 +27,7 @@ from datakeep.workflows.query_secrets import refuse_in_options
 from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from datakeep.core.progress import Progress
@@ -122,7 +122,13 @@ def state_extracted(document: dict[str, Any], done: Extracted) -> None:
 
 @contextmanager
 def extracted(
-    query: Query, name: str, progress: Progress, *, by: str, counting: Counting | None = None
+    query: Query,
+    name: str,
+    progress: Progress,
+    *,
+    by: str,
+    counting: Counting | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[Extracted]:
     """The rows of ``query``, for the length of a ``with`` block.
 
@@ -132,6 +138,7 @@ def extracted(
         progress: Told of the rows.
         by: The e-mail of whoever runs it.
         counting: Counts the rows for their profile while they are written.
+        meanwhile: Called once the query runs, while its first rows are waited for.
 
     Raises:
         QueryRefused, QueryFailed, NotExact: The database does not take it, gives up, or has what cannot be kept.
@@ -154,7 +161,7 @@ def extracted(
             files=query.files,
             secrets=secrets,
         ):
-            done = _run(query, folder, name, progress, by, counting, secrets)
+            done = _run(query, folder, name, progress, by, counting, meanwhile, secrets)
         yield done
 
 
@@ -165,6 +172,7 @@ def _run(
     progress: Progress,
     by: str,
     counting: Counting | None,
+    meanwhile: Callable[[], None] | None,
     secrets: Collection[str],
 ) -> Extracted:
     from datakeep.extract.sql.lineage import column_origins, read_tables, trace
@@ -188,6 +196,8 @@ def _run(
             sorting = replace(sorting, exact_texts=False)
         ties = Ties(sorting) if sorting else None
         with session.run(query.statement, query.parameters, query.exactness) as result:
+            if meanwhile is not None:
+                meanwhile()
             if ties:
                 ties.told_types(result.columns)
             parts = write_parts(

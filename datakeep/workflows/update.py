@@ -13,9 +13,11 @@ from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction import extracted, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
+from datakeep.workflows.given_facts import check_aliases, read_manifest, suggestions
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.known_bytes import query_notes
 from datakeep.workflows.left_by import left_notes
+from datakeep.workflows.new_data import described, profiled, refuse_git_control, state_of
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import MANIFEST, Draft
 from datakeep.workflows.profiling import (
@@ -26,15 +28,6 @@ from datakeep.workflows.profiling import (
 )
 from datakeep.workflows.publish import Publisher
 from datakeep.workflows.query_secrets import refuse_in_facts
-from datakeep.workflows.register import (
-    check_aliases,
-    described,
-    profiled,
-    read_manifest,
-    refuse_git_control,
-    state_of,
-    suggestions,
-)
 from datakeep.workflows.rerun_notes import Notes
 from datakeep.workflows.source_moved import moved
 from datakeep.workflows.splits import no_longer_matched, require_files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from datakeep.workflows.query_secrets import refuse_in_options
 from datakeep.workflows.query_words import told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datakeep.extract.sql.interface import Database, Exactness, Parameter, Statement
@@ -116,8 +117,44 @@ def loading(wanted: Wanted | None) -> Callable[[], None] | None:
     return load
 
 
-def first_query(wanted: Wanted) -> Query:
+class Early:
+    """What a query will need, for a time in which another program is waited for.
+
+    Attributes:
+        database: That of the URL which the user gave, being connected to; None before it is wanted, or if there is
+            no such database, which is told when it is needed.
+    """
+
+    def __init__(self, wanted: Wanted | None, stack: ExitStack) -> None:
+        self._wanted, self._stack = wanted, stack
+        self._load = loading(wanted)
+        self.database: Database | None = None
+
+    def __call__(self) -> None:
+        """Load the packages, and begin to connect."""
+        if self._load is not None and self._wanted is not None:
+            from datakeep.extract.sql.opening import connecting
+
+            self.database = self._stack.enter_context(connecting(self._wanted.database))
+            self._load()
+
+
+@contextmanager
+def early(wanted: Wanted | None) -> Iterator[Early]:
+    """A query's database can be connected to before it is known whether the query will run: no rows are asked for.
+
+    At the end of the ``with`` block nothing is left of it.
+    """
+    with ExitStack() as stack:
+        yield Early(wanted, stack)
+
+
+def first_query(wanted: Wanted, database: Database | None = None) -> Query:
     """The query of a new dataset.
+
+    Args:
+        wanted: What the user wants.
+        database: That of its URL, if it is open already.
 
     Raises:
         UsageError: The query or the database is not given.
@@ -129,7 +166,7 @@ def first_query(wanted: Wanted) -> Query:
             "a query is run from its file, in a database: one of the two is not given",
             next_step=f"add {lacking}; to record a query that was run elsewhere: --query FILE and the exported files",
         )
-    return _query(wanted, _Text.of(wanted.sql), wanted.database, None, {}, {})
+    return _query(wanted, _Text.of(wanted.sql), wanted.database, None, {}, {}, database)
 
 
 def next_query(
@@ -181,12 +218,13 @@ def _query(
     source: Source | None,
     before: Mapping[str, Parameter],
     recorded: Mapping[str, Any],
+    database: Database | None = None,
 ) -> Query:
     from datakeep.extract.sql.mistyped import doubts
     from datakeep.extract.sql.opening import open_database
     from datakeep.extract.sql.statement import check_parameters, parameters_from_yaml, parameters_of, parse
 
-    database = open_database(url)
+    database = database or open_database(url)
     database.folder = folder_of_files(source)
     _refuse_password(database, text, wanted)
     before = {**before, **parameters_from_yaml(_as_stated(wanted.stated, recorded))}

@@ -26,6 +26,8 @@ T = TypeVar("T")
 _READY = 1
 #: How long a call that was cancelled is waited for, and how often it is told so.
 _CANCEL_S, _AGAIN_S = 10.0, 1.0
+#: A call that nobody wants any more is waited for so long.
+_MOMENT_S = 1.0
 _LOOK_S = 0.1
 
 
@@ -34,7 +36,7 @@ class _Work:
 
     def __init__(self, work: Callable[[], None]) -> None:
         self._work = work
-        self._begun = False
+        self.begun = False
         # Not the thread's own join: interrupted, it takes the thread for ended (https://bugs.python.org/issue45274).
         self.done = threading.Event()
         self.left = threading.Event()
@@ -42,7 +44,7 @@ class _Work:
     def start(self) -> None:
         """Ctrl-C is raised before the thread begins or after it has begun, never between."""
         with deferred() as interrupted:
-            self._begun = True
+            self.begun = True
             threading.Thread(target=self._run, name="datakeep-driver", daemon=True).start()
         if interrupted():
             raise KeyboardInterrupt
@@ -58,10 +60,70 @@ class _Work:
         self.left.set()
         with deferred():
             end = time.monotonic() + _CANCEL_S
-            while self._begun and not self.done.is_set() and time.monotonic() < end:
+            while self.begun and not self.done.is_set() and time.monotonic() < end:
                 cancel()
                 self.done.wait(_AGAIN_S)
-        return not self._begun or self.done.is_set()
+        return not self.begun or self.done.is_set()
+
+
+class Begun(Generic[T]):
+    """A call in another thread, whose outcome is waited for later; or by nobody."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._given: list[T] = []
+        self._raised: list[BaseException] = []
+        self._unwanted: Callable[[T], None] | None = None
+        self._settling = threading.Lock()
+        self._work = _Work(self._run)
+
+    def start(self) -> Begun[T]:
+        """Begin, once; returns itself."""
+        if not self._work.begun:
+            self._work.start()
+        return self
+
+    def _run(self) -> None:
+        try:
+            given = self._call()
+        except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
+            self._raised.append(error)
+            return
+        with self._settling:
+            self._given.append(given)
+            unwanted = self._unwanted
+        if unwanted is not None:
+            unwanted(given)
+
+    def outcome(self, cancel: Callable[[], None] | None, abandon: Callable[[], None] = lambda: None) -> T:
+        """What the call gives or raises; begun now, if it is not. Arguments and errors: :func:`interruptible`."""
+        try:
+            self.start()
+            self._work.done.wait()
+        except BaseException:
+            over = False
+            try:
+                over = cancel is not None and self._work.end(cancel)
+            finally:  # also where somebody insists
+                if not over:
+                    abandon()
+            raise
+        if self._raised:
+            raise self._raised[0]
+        return self._given[0]
+
+    def leave(self, unwanted: Callable[[T], None]) -> None:
+        """Nobody waits for it: what it gives is handed to ``unwanted``, now or when it comes.
+
+        It is waited for a moment, so that a process does not end in the midst of what a driver is about to do.
+        """
+        with deferred():
+            self._work.done.wait(_MOMENT_S)
+        with self._settling:
+            self._unwanted = unwanted
+            given = tuple(self._given)
+        for one in given:
+            unwanted(one)
 
 
 def interruptible(
@@ -78,30 +140,7 @@ def interruptible(
     Raises:
         KeyboardInterrupt: The wait was interrupted.
     """
-    given: list[T] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            given.append(call())
-        except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
-            raised.append(error)
-
-    work = _Work(run)
-    try:
-        work.start()
-        work.done.wait()
-    except BaseException:
-        over = False
-        try:
-            over = cancel is not None and work.end(cancel)
-        finally:  # also where somebody insists
-            if not over:
-                abandon()
-        raise
-    if raised:
-        raise raised[0]
-    return given[0]
+    return Begun(call).outcome(cancel, abandon)
 
 
 class Ahead(Generic[T]):

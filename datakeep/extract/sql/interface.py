@@ -8,6 +8,7 @@ transaction, one snapshot) → :class:`Result` (Arrow batches, exact) → Parque
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -324,6 +325,13 @@ class Database(ABC):
         self.address = address
         self.folder: Path | None = None
         self.scratch: Path | None = None
+
+    def connecting(self) -> AbstractContextManager[None]:
+        """Begin to connect, for the first session within the block; what none has taken is closed at its end.
+
+        Raises nothing of the database: the session does. A database that has nothing to begin with does nothing.
+        """
+        return nullcontext()
 
     @abstractmethod
     def session(self, *, timeout_s: int | None = None) -> AbstractContextManager[Session]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 import re
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from datakeep.core.errors import UsageError
+from datakeep.core.errors import DatakeepError, UsageError
 from datakeep.core.names import nearest
 from datakeep.extract.sql.address import DIALECTS, address_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from datakeep.extract.sql.interface import Database
 
 #: sqlglot's name of a dialect to the module and class that speaks to it; any other goes through SQLAlchemy.
@@ -41,6 +43,21 @@ def load_driver(url: str | None) -> None:
     with suppress(ImportError):
         importlib.import_module("datakeep.extract.sql.statement")
         importlib.import_module(_DRIVERS.get(match[1].lower() if match else "", "sqlglot"))
+
+
+@contextmanager
+def connecting(url: str | None) -> Iterator[Database | None]:
+    """The database at ``url``, with a connection that is being made meanwhile; None if there is no such database.
+
+    Raises nothing of URL or database: whoever opens it, or its session, does.
+    """
+    with ExitStack() as stack:
+        database = None
+        with suppress(DatakeepError):
+            database = open_database(url) if url else None
+        if database is not None:
+            stack.enter_context(database.connecting())
+        yield database
 
 
 def open_database(url: str) -> Database:

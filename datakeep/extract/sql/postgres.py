@@ -12,13 +12,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import AccessDenied
+from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.extract.sql.exact import exact, refusal
 from datakeep.extract.sql.faults import NotExact
 from datakeep.extract.sql.interface import Database, Session, Snapshot
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.postgres_catalogue import functions, has_unnamed, is_volatile, owners, table
-from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, failures
+from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, connecting, failures
 from datakeep.extract.sql.postgres_describe import describe
 from datakeep.extract.sql.postgres_encodings import is_untranslatable, located
 from datakeep.extract.sql.postgres_faults import complaint_of, query_fault, refuse_lists
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from datakeep.extract.sql.ahead import Begun
     from datakeep.extract.sql.interface import (
         Address,
         Exactness,
@@ -83,18 +84,43 @@ class _Untyped(Exception):
 class PostgresDatabase(Database):
     """A PostgreSQL server's database."""
 
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self._begun: Begun[Any] | None = None
+
+    @contextmanager
+    def connecting(self) -> Iterator[None]:
+        """In another thread; what becomes of it the session tells that takes it."""
+        try:
+            refuse_foreign_socket(self.address.shown)
+            self._begun = connecting(self.address)
+        except DatakeepError:  # the session says so
+            yield
+            return
+        try:
+            yield
+        finally:
+            begun, self._begun = self._begun, None
+            if begun is not None:
+                begun.leave(_closed)
+
     @contextmanager
     def session(self, *, timeout_s: int | None = None) -> Iterator[PostgresSession]:
         """One ``REPEATABLE READ, READ ONLY`` transaction; it is rolled back when it is left."""
         refuse_foreign_socket(self.address.shown)
-        connection = Connection(self.address)
+        begun, self._begun = self._begun, None
+        connection = Connection(self.address, begun)
         try:
             yield PostgresSession(connection, self.address, timeout_s)
         finally:
             # A stream that was left half-read, or a server that is gone, can keep the driver from closing in order;
             # the socket is closed all the same, and the server rolls back.
-            with suppress(*failures(), RuntimeError):
-                connection.close()
+            _closed(connection)
+
+
+def _closed(connection: Any) -> None:
+    with suppress(*failures(), RuntimeError):
+        connection.close()
 
 
 class PostgresSession(Session):

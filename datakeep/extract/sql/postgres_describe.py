@@ -16,21 +16,29 @@ if TYPE_CHECKING:
 #: pg_typeof keeps the names of domains, which the description of a result does not. No row of the query is made for
 #: it: the join's condition is known to be false before it begins.
 _TYPES = "SELECT unnest(ARRAY[{types}]) FROM (SELECT) AS none LEFT JOIN (\n{query}\n) AS q({names}) ON false"
-#: What stands below a domain, and the element of an array; those two can lie in one another, twice at most.
+#: What stands below a domain, and the element of an array; those two can lie in one another, twice at most. Every
+#: step is looked up by the key of pg_type, which in a large database has a row for each of its tables, too.
 _CATALOGUE = """
 WITH RECURSIVE below(oid, base) AS (
-    SELECT t.oid, t.oid FROM pg_type AS t
+    SELECT one, one FROM unnest($1::text::oid[]) AS one
     UNION ALL
     SELECT below.oid, t.typbasetype FROM below JOIN pg_type AS t ON t.oid = below.base WHERE t.typtype = 'd'
 ), bottom AS (
-    SELECT below.oid, t.oid AS base, CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname END AS name,
-           (SELECT e.oid FROM pg_type AS e WHERE e.typarray = t.oid) AS element
+    SELECT below.oid, CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname END AS name,
+           (SELECT e.oid FROM pg_type AS e WHERE e.oid = t.typelem AND e.typarray = t.oid) AS element
     FROM below JOIN pg_type AS t ON t.oid = below.base
+    WHERE t.typtype <> 'd'
+), below_element(oid, base) AS (
+    SELECT DISTINCT element, element FROM bottom WHERE element IS NOT NULL
+    UNION ALL
+    SELECT b.oid, t.typbasetype FROM below_element AS b JOIN pg_type AS t ON t.oid = b.base WHERE t.typtype = 'd'
+), bottom_element AS (
+    SELECT b.oid, CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname END AS name
+    FROM below_element AS b JOIN pg_type AS t ON t.oid = b.base
     WHERE t.typtype <> 'd'
 )
 SELECT one.oid::int8, format_type(one.oid, NULL), one.name::text, inner_one.name::text, one.element IS NOT NULL
-FROM bottom AS one LEFT JOIN bottom AS inner_one ON inner_one.oid = one.element
-WHERE one.oid = ANY ($1::text::oid[])
+FROM bottom AS one LEFT JOIN bottom_element AS inner_one ON inner_one.oid = one.element
 """
 
 
