@@ -23,7 +23,7 @@ _NUMPY_DOCUMENTATION = ("numpy._core._add_newdocs", "numpy._core._add_newdocs_sc
 _THREADS, _POOL = "OPENBLAS_NUM_THREADS", "ARROW_DEFAULT_MEMORY_POOL"
 #: Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGE_BYTES = 1 << 20
+_LARGE_BYTES = 512 << 10
 #: More than this is given back from the end of a heap, which without it would be cut and grow for every few arrays.
 _KEPT_BYTES = 8 << 20
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import tempfile
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from urllib.parse import quote
 
 import psycopg
 import pyarrow as pa
@@ -62,6 +65,54 @@ def test_a_session_says_what_and_where_it_is(flights, database):
         assert before <= session.snapshot.began <= datetime.now(UTC)
         assert re.fullmatch(r"\d+:\d+:[\d,]*", session.snapshot.identity)
         assert session.shown == f"postgresql://{SUPERUSER}@127.0.0.1:{flights.port}/flights"
+
+
+def connected(server):
+    """The processes of the server that are at work for a datakeep, and what each was last asked."""
+    asked = "SELECT pid, query FROM pg_stat_activity WHERE application_name = 'datakeep'"
+    with server.connect() as connection:
+        return dict(connection.execute(asked).fetchall())
+
+
+def test_a_connection_that_was_begun_is_the_sessions_and_the_next_session_has_its_own(flights, database):
+    with database.connecting():
+        until(lambda: connected(flights))
+        with database.session() as session:
+            ((first,),) = session.ask("SELECT pg_backend_pid()")
+            assert first in connected(flights)
+        with database.session() as session:
+            assert session.ask("SELECT pg_backend_pid()") != [(first,)]
+    until(lambda: not connected(flights))
+
+
+def test_a_connection_that_was_begun_and_nobody_wanted_is_closed_and_was_asked_nothing(flights, database):
+    with database.connecting():
+        until(lambda: connected(flights))
+    until(lambda: not connected(flights))
+
+
+def test_what_is_wrong_with_a_connection_the_session_says_and_not_who_began_it(flights):
+    wrong = flights.url("flights").replace(quote(PASSWORD, safe=""), "pw-other-77")
+    nowhere = f"postgresql://keeper@127.0.0.1:{free_port()}/flights"
+    for url, kind in ((wrong, AccessDenied), (nowhere, DatabaseUnreachable)):
+        database = PostgresDatabase(address_of(url))
+        with database.connecting():
+            with pytest.raises(kind) as caught, database.session():
+                pass
+            assert "pw-other-77" not in str(caught.value)
+
+
+def test_a_socket_of_another_machine_is_not_even_knocked_at():
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/.s.PGSQL.5432")
+        listener.listen()
+        listener.setblocking(False)
+        database = PostgresDatabase(address_of(f"postgresql://elsewhere.corp.example/flights?host={folder}"))
+        refused = pytest.raises(DatabaseUnreachable, match="is a socket of the machine")
+        with database.connecting(), refused, database.session():
+            pass
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 @pytest.mark.parametrize("url", ["postgresql:///flights", "postgres://", "postgresql://127.0.0.1"])

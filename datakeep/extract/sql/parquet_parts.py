@@ -7,6 +7,7 @@ bytes of rows where those are large, and nothing of the day or the machine is wr
 from __future__ import annotations
 
 import errno
+import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ ROW_GROUP_ROWS = 262_144
 #: A row group of long values is cut earlier, so that one never takes much more memory than this.
 _ROW_GROUP_BYTES = 48 << 20
 _FALSE_POSITIVES = 0.01
+#: Arrow holds a file's Bloom filters until the file is closed: so a file ends where they take so much, but never
+#: before it has a few row groups.
+_BLOOM_BYTES = 16 << 20
+_LEAST_GROUPS = 4
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 #: What columns that rows are looked up by are called, as words of a name in snake or camel case.
@@ -72,6 +77,8 @@ def write_parts(
 ) -> Parts:
     """Write every row of ``result`` to ``folder/NAME-00001.parquet`` and, above ``part_bytes`` each, further ones.
 
+    A file with Bloom filters ends earlier where those would take too much memory: 8.4 million rows with one of them.
+
     zstd, with statistics and an index of pages, Bloom filters for ``keys`` and columns that look like one
     (:func:`bloom_columns`), and a dictionary for each column but those in which all values differ. No row at all is
     one file without rows.
@@ -82,7 +89,7 @@ def write_parts(
         name: Of the files.
         progress: Told of a stage ``extracting rows``, in rows and their bytes in memory.
         keys: Columns that are known to be keys.
-        part_bytes: A file ends with the row group that brings it to this size.
+        part_bytes: A file ends with the row group that brings it to this size, if not before.
         row_group_rows: At most so many rows lie in one row group.
         shown: What the folder is called in messages: one that is taken away again says nothing to anybody.
         watch: Called with each batch of rows, in their order.
@@ -105,7 +112,8 @@ def write_parts(
     progress.stage("extracting rows", unit="rows")
     # Between row groups: what was freed lies in pieces, which would be more with every group.
     give_back = pa.default_memory_pool().release_unused
-    writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows)
+    part_groups = _part_groups(bloom, row_group_rows)
+    writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows, part_groups)
     writing = Behind(writer.write)
     profiling = Behind(_counted(counting, result.schema)) if counting else None
     try:
@@ -138,6 +146,16 @@ def bloom_columns(columns: Sequence[str], keys: Collection[str] = ()) -> tuple[s
     return tuple(
         column for column in columns if column in keys or any(map(_ID_WORDS.fullmatch, _words(column)))
     )
+
+
+def _part_groups(bloom: Sequence[str], row_group_rows: int) -> int | None:
+    """At most so many row groups may lie in one file; None is any number."""
+    if not bloom:
+        return None
+    # By the format's specification, and rounded up to a power of two.
+    bits = -8 * row_group_rows / math.log(1 - _FALSE_POSITIVES ** (1 / 8))
+    filter_bytes = 1 << max(5, math.ceil(math.log2(bits / 8)))
+    return max(_LEAST_GROUPS, _BLOOM_BYTES // (filter_bytes * len(bloom)))
 
 
 def _words(name: str) -> list[str]:
@@ -218,7 +236,9 @@ class _Writer:
     bloom: tuple[str, ...]
     part_bytes: int
     row_group_rows: int
+    part_groups: int | None
     rows: int = 0
+    _groups: int = 0
     _open: Any = None
     _sink: Any = None
     _written: list[Path] = field(default_factory=list)
@@ -234,7 +254,8 @@ class _Writer:
             self._begin(group)
         self._open.write_table(group, row_group_size=self.row_group_rows)
         self.rows += group.num_rows
-        if self._sink.tell() >= self.part_bytes:
+        self._groups += 1
+        if self._sink.tell() >= self.part_bytes or self._groups == self.part_groups:
             self._end()
 
     def finished(self) -> Parts:
@@ -270,6 +291,7 @@ class _Writer:
 
         path = self.folder / f".datakeep-{self.name}-{len(self._written) + 1:05d}.parquet"
         self._written.append(path)
+        self._groups = 0
         self._sink = path.open("wb")
         self._open = pq.ParquetWriter(
             self._sink,

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 LOOK = """
 import sys
 from datakeep.cli.lean import lean_arrow
@@ -145,3 +147,91 @@ print(mapped().hblks - before)
 def test_a_large_block_is_given_back_whole_however_large_the_ones_before_were():
     done = subprocess.run([sys.executable, "-c", LARGE_BLOCKS], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
+
+
+CLASSES = """
+import dataclasses, pickle, sys
+from datakeep.cli.lean_classes import lean_dataclasses
+lean_dataclasses()
+lean_dataclasses()
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Point:
+    x: int
+    y: list = dataclasses.field(default_factory=list, compare=False)
+
+@dataclasses.dataclass
+class Plain:
+    name: str
+    other: object = None
+
+one, same, more = Point(1, [2]), Point(1), Point(2)
+assert one == same and one != more and one < more and hash(one) == hash(same)
+assert one != (1, [2])
+assert repr(one) == "Point(x=1, y=[2])"
+for change in (lambda: setattr(one, "x", 3), lambda: delattr(one, "x")):
+    try:
+        change()
+    except dataclasses.FrozenInstanceError as error:
+        assert "'x'" in str(error)
+    else:
+        raise SystemExit("it was changed")
+assert dataclasses.replace(one, x=5) == Point(5) and dataclasses.asdict(one) == {"x": 1, "y": [2]}
+assert pickle.loads(pickle.dumps(one)) == one
+plain = Plain("a")
+plain.other = plain
+assert repr(plain) == "Plain(name='a', other=...)"
+assert Plain("a") == Plain("a") and Plain("a") != Plain("b")
+try:
+    hash(plain)
+except TypeError:
+    print("ok")
+"""
+
+
+def test_classes_whose_methods_are_compiled_later_are_what_they_would_be() -> None:
+    assert _said(CLASSES) == ["ok"]
+
+
+LEAVING = """
+import atexit, sys, threading, time
+from datakeep import cli
+
+class Slow:
+    def __del__(self):
+        print("taken apart")
+
+def main():
+    sys.held = Slow()
+    atexit.register(print, "at exit")
+    threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+    sys.stdout.write("said ")
+    raise SystemExit(CODE)
+
+cli.main = main
+cli.process()
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_process_ends_with_its_code_when_all_is_said_and_done(code: int) -> None:
+    """Threads, what was to be done at exit, and what was printed; memory is not given back piece by piece."""
+    argv = [sys.executable, "-c", LEAVING.replace("CODE", str(code))]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (code, ["said", "thread", "at", "exit"], "")
+
+
+def test_a_process_that_breaks_says_so_as_python_does() -> None:
+    program = LEAVING.replace("raise SystemExit(CODE)", "raise RuntimeError('broken')")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "RuntimeError: broken" in done.stderr
+
+
+def test_who_calls_a_command_within_a_program_goes_on_with_it() -> None:
+    program = (
+        "import sys; from datakeep.cli import main; sys.argv = ['datakeep', '--version']\n"
+        "try: main()\nexcept SystemExit as ended: print(ended.code)\nsys.exit(7)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()[-1]) == (7, "0")

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from server_process import PATIENCE_S, until
 
-from datakeep.extract.sql.ahead import ahead, interruptible
+from datakeep.extract.sql import ahead as module
+from datakeep.extract.sql.ahead import Begun, ahead, interruptible
 
 
 def test_items_come_in_order_and_errors_where_they_happened():
@@ -60,6 +61,42 @@ def test_a_call_gives_what_it_gives():
     assert interruptible(lambda: None, None) is None
     with pytest.raises(KeyError, match="x"):
         interruptible(lambda: {}["x"], None)
+
+
+def test_a_call_that_was_begun_goes_on_while_others_are_at_work():
+    began, may = threading.Event(), threading.Event()
+
+    def call():
+        began.set()
+        return may.wait(PATIENCE_S)
+
+    begun = Begun(call).start()
+    assert began.wait(PATIENCE_S)
+    may.set()
+    assert begun.outcome(None) is True
+    failing = Begun(lambda: {}["x"]).start()
+    with pytest.raises(KeyError, match="x"):
+        failing.outcome(None)
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_what_nobody_wants_any_more_is_handed_over_once_whenever_it_comes(monkeypatch, is_slow):
+    monkeypatch.setattr(module, "_MOMENT_S", 0.05)
+    may, closed = threading.Event(), []
+    if not is_slow:
+        may.set()
+    begun = Begun(lambda: may.wait(PATIENCE_S) and "connection").start()
+    begun.leave(closed.append)
+    assert closed == ([] if is_slow else ["connection"])
+    may.set()
+    until(lambda: closed == ["connection"])
+
+
+def test_a_call_that_fails_when_nobody_wants_it_says_nothing():
+    closed = []
+    begun = Begun(lambda: {}["x"]).start()
+    begun.leave(closed.append)
+    assert closed == []
 
 
 def ctrl_c():

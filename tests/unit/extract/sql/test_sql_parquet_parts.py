@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from datakeep.core.errors import AccessDenied, AlreadyExists, NoSpace
 from datakeep.core.progress import Silent
+from datakeep.extract.sql import parquet_parts
 from datakeep.extract.sql.faults import QueryFailed
 from datakeep.extract.sql.parquet_parts import bloom_columns, write_parts
 
@@ -71,6 +72,34 @@ def test_the_rows_are_read_back_as_they_were(tmp_path, table):
     assert pa.concat_tables(pq.read_table(file) for file in parts.files).equals(table)
     for file in parts.files[:-1]:
         assert 60_000 <= file.stat().st_size < 150_000
+
+
+def test_a_file_ends_before_its_bloom_filters_take_much_memory(tmp_path, table, monkeypatch):
+    """Arrow holds them until the file is closed: 64 KiB hold four of the filters of 10,000 values, 16 KiB each."""
+    monkeypatch.setattr(parquet_parts, "_BLOOM_BYTES", 64 << 10)
+
+    def groups(name, columns, **options):
+        shown = table.select(columns)
+        (tmp_path / name).mkdir()
+        rows = Rows(shown.to_batches(7_000), shown.schema)
+        parts = write_parts(rows, tmp_path / name, progress=Silent(), row_group_rows=10_000, **options)
+        assert pa.concat_tables(pq.read_table(file) for file in parts.files).equals(shown)
+        return [pq.ParquetFile(file).metadata.num_row_groups for file in parts.files]
+
+    assert groups("one", ["customer_id", "name"]) == [4, 2]
+    assert groups("none", ["name", "amount"]) == [6]
+    assert groups("more", ["customer_id", "name", "amount"], keys=["name", "amount"]) == [4, 2], (
+        "at least so many"
+    )
+    monkeypatch.setattr(parquet_parts, "_BLOOM_BYTES", 160 << 10)
+    assert groups("two", ["customer_id", "name"], keys=["name"]) == [5, 1]
+
+
+def test_the_filters_are_as_large_as_the_memory_that_is_reckoned_with(tmp_path, table):
+    parts = written(tmp_path, table.slice(0, 10_000).to_batches(), row_group_rows=10_000)
+    column = pq.ParquetFile(parts.files[0]).metadata.row_group(0).column(0)
+    assert parquet_parts._part_groups(parts.bloom, 10_000) == (16 << 20) // (16 << 10)
+    assert 16 << 10 < column.bloom_filter_length < (16 << 10) + 64
 
 
 @given(st.lists(st.integers(1, 20_000), max_size=8), st.sampled_from([1_000, 7_777, 100_000]))
