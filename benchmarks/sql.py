@@ -147,9 +147,11 @@ def _datakeep(url: str, text: str) -> None:
     from datakeep.cli import COLLECTED
     from datakeep.cli.lean import lean_arrow
     from datakeep.cli.lean_classes import lean_dataclasses
+    from datakeep.cli.lean_modules import lean_modules
 
     gc.set_threshold(*COLLECTED)
     lean_dataclasses()
+    lean_modules()
     lean_arrow()
     from datakeep.core.progress import Silent
     from datakeep.extract.sql.interface import Exactness

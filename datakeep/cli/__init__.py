@@ -45,8 +45,10 @@ def main() -> None:
 
         interrupts.install()
         from datakeep.cli.lean_classes import lean_dataclasses
+        from datakeep.cli.lean_modules import lean_modules
 
         lean_dataclasses()
+        lean_modules()
         from datakeep.cli.boundary import run
 
         code = run(sys.argv[1:])

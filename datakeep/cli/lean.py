@@ -7,10 +7,10 @@ import inspect
 import os
 import sys
 from contextlib import contextmanager, suppress
-from functools import partial
-from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+from datakeep.cli.lean_modules import in_place, later
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -54,21 +54,6 @@ class _Undocumented(ModuleType):
         return {"Parameters": ()}
 
 
-class _Later(ModuleType):
-    """In the place of a module of which another takes functions when it loads: each loads it when it is called."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        """A function of the module."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return partial(_called, self.__name__, name)
-
-
-def _called(module: str, name: str, /, *arguments: Any, **named: Any) -> Any:
-    """What the function ``name`` of ``module`` gives, which is loaded for it."""
-    return getattr(import_module(module), name)(*arguments, **named)
-
-
 class _NoPaths(ModuleType):
     """In the place of ssl while Arrow asks it where certificates lie, for servers that we do not reach through it."""
 
@@ -76,17 +61,6 @@ class _NoPaths(ModuleType):
     def get_default_verify_paths() -> SimpleNamespace:
         """None."""
         return SimpleNamespace(cafile=None, capath=None)
-
-
-@contextmanager
-def _in_place(*modules: ModuleType) -> Iterator[None]:
-    """Who imports one of these names within a ``with`` block gets this module, unless the real one is there."""
-    mine = [one for one in modules if sys.modules.setdefault(one.__name__, one) is one]
-    try:
-        yield
-    finally:
-        for one in mine:
-            del sys.modules[one.__name__]
 
 
 @contextmanager
@@ -162,14 +136,14 @@ def lean_arrow(*, arrays: bool = True) -> None:
     """
     is_ours = _POOL not in os.environ
     unwanted = () if arrays else ("numpy",)
-    numpy = (_Later("numpy.linalg"), *map(ModuleType, _NUMPY_DOCUMENTATION))
-    with _hidden("cloudpickle", *unwanted), _said(_THREADS, "1"), _said(_POOL, "system"), _in_place(*numpy):
+    numpy = (later("numpy.linalg"), *map(ModuleType, _NUMPY_DOCUMENTATION))
+    with _hidden("cloudpickle", *unwanted), _said(_THREADS, "1"), _said(_POOL, "system"), in_place(*numpy):
         import pyarrow as pa
     sys.modules.setdefault(_DOCUMENTATION, _Undocumented(_DOCUMENTATION))
     if is_ours:
         pa.set_memory_pool(pa.system_memory_pool())  # where Arrow was loaded before
         _give_back_large_blocks()
-    with _hidden("pandas", "pyarrow._s3fs", *unwanted), _in_place(_NoPaths("ssl")):
+    with _hidden("pandas", "pyarrow._s3fs", *unwanted), in_place(_NoPaths("ssl")):
         pa.array([0])
         import pyarrow.fs  # what it cannot have now, it goes without
     with _hidden(*unwanted), _unsigned():

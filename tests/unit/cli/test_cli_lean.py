@@ -193,6 +193,58 @@ def test_classes_whose_methods_are_compiled_later_are_what_they_would_be() -> No
     assert _said(CLASSES) == ["ok"]
 
 
+MODULES = """
+import sys
+if sys.argv[1] == "lean":
+    from datakeep.cli.lean_modules import lean_modules
+    lean_modules()
+    lean_modules()
+import sqlglot, yaml, pydantic
+from sqlglot.generators.duckdb import DuckDBGenerator
+from typing_extensions import TypedDict
+
+print("importlib.metadata" in sys.modules)
+for text in ("SELECT SEQ4(0), SEQ2(1), UNIFORM(1, 10, RANDOM(5)), NORMAL(0, 1, 5), ZIPF(1, 10, 5), RANDSTR(5, 3)",
+             "SELECT ARRAY_EXCEPT(a, b), ARRAY_INTERSECTION(a, b), ARRAYS_ZIP(a, b), MAP_CAT(a, b), MINHASH(5, a)",
+             "SELECT UUID_STRING(a, b), BITMAP_CONSTRUCT_AGG(a), STRTOK(a, ' ', 2), STRTOK_TO_ARRAY(a)",
+             "SELECT MINHASH_COMBINE(a), APPROXIMATE_SIMILARITY(a), a IN UNNEST([1, 2])"):
+    print(sqlglot.transpile(text, read="snowflake", write="duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)[0])
+for name in sorted(dir(DuckDBGenerator)):
+    if isinstance(one := getattr(DuckDBGenerator, name), sqlglot.exp.Expression):
+        print(name, one.sql("duckdb"))
+try:
+    sqlglot.parse_one("SELECT 1", read="nobodys")
+except ValueError as error:
+    print(error)
+for text in ("a: [1, b]", "a: '\\x07'"):
+    try:
+        print(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        print(error)
+class Keys(TypedDict):
+    a: int
+class Model(pydantic.BaseModel):
+    keys: Keys
+    text: str = pydantic.Field(max_length=3)
+print(Model(keys={"a": 1}, text="abc"), Model.model_json_schema())
+try:
+    Model(keys={"a": "x"}, text="long")
+except pydantic.ValidationError as error:
+    print(error)
+"""
+
+
+def test_modules_that_are_loaded_without_some_of_their_work_do_it_when_it_is_wanted() -> None:
+    argv = [sys.executable, "-c", MODULES]
+    plain, lean = (
+        subprocess.run([*argv, how], capture_output=True, text=True, check=True).stdout.splitlines()
+        for how in ("plain", "lean")
+    )
+    assert (plain[0], lean[0]) == ("True", "False")
+    assert lean[1:] == plain[1:]
+    assert sum("_TEMPLATE" in line for line in plain) > 10, "sqlglot has its templates elsewhere"
+
+
 LEAVING = """
 import atexit, sys, threading, time
 from datakeep import cli

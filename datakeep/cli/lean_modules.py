@@ -1,0 +1,162 @@
+"""Modules of others that do, when they are loaded, what few commands need: it is done when it is used, or not."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from importlib.machinery import PathFinder
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from importlib.machinery import ModuleSpec
+
+    Around = Callable[[], AbstractContextManager[None]]
+
+
+class _Loading:
+    """A finder, as ``sys.meta_path`` has them: each of these modules is executed within its context."""
+
+    def __init__(self, around: Mapping[str, Around]) -> None:
+        self._around = around
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        around = self._around.get(fullname)
+        spec = PathFinder.find_spec(fullname, path, target) if around else None
+        if around and spec and spec.loader:
+            spec.loader.exec_module = partial(_executed, around, spec.loader.exec_module)  # type: ignore[method-assign]
+        return spec
+
+
+def _executed(around: Around, execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+    with around():
+        execute(module)
+
+
+def lean_modules() -> None:
+    """From here on these modules are loaded without what takes most of their time. For the command line alone.
+
+    - sqlglot loads what finds other people's dialects, which takes 10 ms: it does so when it is asked for a dialect
+      that it does not have.
+    - Its DuckDB reads the texts of two dozen functions of other databases: 16 ms. Each is read when it is wanted.
+    - pydantic's core describes its schemas for type checkers, in classes that nobody looks at: 6 ms.
+    - PyYAML prepares to look for characters that only its slow reader looks for: 4 ms.
+    """
+    if not any(isinstance(one, _Loading) for one in sys.meta_path):
+        sys.meta_path.insert(0, _Loading(_AROUND))
+
+
+class _Later(ModuleType):
+    """In the place of a module of which another takes functions when it loads: each loads it when it is called."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """A function of the module."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return partial(_called, self.__name__, name)
+
+
+def _called(module: str, name: str, /, *arguments: Any, **named: Any) -> Any:
+    """What the function ``name`` of ``module`` gives, which is loaded for it."""
+    return getattr(import_module(module), name)(*arguments, **named)
+
+
+@contextmanager
+def in_place(*modules: ModuleType) -> Iterator[None]:
+    """Who imports one of these names within a ``with`` block gets this module, unless the real one is there."""
+    mine = [one for one in modules if sys.modules.setdefault(one.__name__, one) is one]
+    try:
+        yield
+    finally:
+        for one in mine:
+            del sys.modules[one.__name__]
+
+
+def later(name: str) -> ModuleType:
+    """What stands for the module ``name``: its functions load it when they are called."""
+    return _Later(name)
+
+
+@contextmanager
+def _set(place: Any, name: str, value: Any) -> Iterator[None]:
+    """For the length of a ``with`` block ``place`` has this value under this name."""
+    kept = getattr(place, name)
+    setattr(place, name, value)
+    try:
+        yield
+    finally:
+        setattr(place, name, kept)
+
+
+class _Template:
+    """An expression that is read when a class is asked for it, or it is copied."""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self._read = read
+        self._expression: Any = None
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        """The expression, for which this stands in a class."""
+        if self._expression is None:
+            self._expression = self._read()
+        return self._expression
+
+    def copy(self) -> Any:
+        """A copy of the expression."""
+        return self.__get__(None, object).copy()
+
+
+def _templates_later() -> AbstractContextManager[None]:
+    from sqlglot import exp
+
+    read = exp.maybe_parse
+    return _set(exp, "maybe_parse", lambda *text, **named: _Template(partial(read, *text, **named)))
+
+
+class _Untyped(dict[str, Any]):
+    """In the place of a class that says which keys a dictionary has."""
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        super().__init_subclass__()
+
+
+@contextmanager
+def _untyped() -> Iterator[None]:
+    import typing
+
+    import typing_extensions
+
+    with _set(typing, "TypedDict", _Untyped), _set(typing_extensions, "TypedDict", _Untyped):
+        yield
+
+
+class _Pattern:
+    """A pattern that is compiled when it is used."""
+
+    def __init__(self, compiled: Callable[[], Any]) -> None:
+        self._compiled = compiled
+
+    def __getattr__(self, name: str) -> Any:
+        """A method of the pattern."""
+        return getattr(self._compiled(), name)
+
+
+def _patterns_later() -> AbstractContextManager[None]:
+    import re
+
+    compiled = re.compile
+    return _set(re, "compile", lambda *text: _Pattern(partial(compiled, *text)))
+
+
+_AROUND: dict[str, Around] = {
+    "sqlglot.dialects.dialect": lambda: in_place(later("importlib.metadata")),
+    "sqlglot.generators.duckdb": _templates_later,
+    "pydantic_core.core_schema": _untyped,
+    "yaml.reader": _patterns_later,
+}
