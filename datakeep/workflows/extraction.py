@@ -157,6 +157,7 @@ def extracted(
             query.shown,
             database=shown,
             recorded=query.recorded,
+            elsewhere=query.elsewhere,
             doubts=doubts,
             files=query.files,
             secrets=secrets,

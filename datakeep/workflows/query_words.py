@@ -41,6 +41,7 @@ def told(
     *,
     database: str | None = None,
     recorded: str | None = None,
+    elsewhere: bool = False,
     doubts: Sequence[str] = (),
     files: Mapping[str, str] = _NO_FILES,
     secrets: Collection[str] = (),
@@ -53,6 +54,7 @@ def told(
         shown: The file, as the user knows it.
         database: Where it is run; None before that.
         recorded: The dataset, where the query is a recorded one, which nobody can correct where it stands.
+        elsewhere: It is run by another product than it was written for, whose complaint is no news of the source.
         doubts: What was probably meant otherwise, a sentence each; said with what the database does not take.
         files: What a recorded query read, each with its sha256 then: one that is another now is the likelier cause.
         secrets: The passwords that open the database.
@@ -70,29 +72,40 @@ def told(
         where = shown
         if database and database not in fault.what and not isinstance(fault, NotExact):
             where += f", run in {in_words(database)}"
-        step = fault.next_step
         changed, gone = _changed_files(files), _gone_files(files, fault.what)
-        if recorded and isinstance(fault, NotExact):
-            step = _as_text_step(recorded, fault.as_text)
-        elif recorded and gone and not changed:
-            step = (
-                f"put the file back, or record a query that reads another: datakeep update {recorded} --sql FILE "
-                "-m WHY"
-            )
-        elif recorded and (changed or step.startswith(_CORRECT)):
-            what = "the file" if changed else "the database"
-            step = (
-                f"the query is recorded and stays as it is; if {what} is right as it is now, record a query that "
-                f"reads it: datakeep update {recorded} --sql FILE -m WHY"
-            )
+        step = _step(fault, recorded, changed, gone, elsewhere=elsewhere) if recorded else fault.next_step
         if not isinstance(fault, NotExact):
             step = "; ".join([*doubts, step])
         what = "; ".join(said for said in (changed, fault.what, gone) if said)
-        raise type(fault)(f"{where}: {what}", next_step=step, things=fault.things) from fault
+        raise _again(fault, f"{where}: {what}", step, fault.things) from fault
     except DatakeepError as fault:
         if (bare := _without_secrets(fault, secrets)) is not fault:
             raise bare from fault
         raise
+
+
+def _step(
+    fault: DatakeepError, recorded: str, changed: str | None, gone: str | None, *, elsewhere: bool
+) -> str:
+    """What to do about a recorded query, which is not corrected where it stands."""
+    from datakeep.extract.sql.faults import NotExact
+
+    step = fault.next_step
+    if isinstance(fault, NotExact):
+        return _as_text_step(recorded, fault.as_text)
+    if gone and not changed:
+        return (
+            f"put the file back, or record a query of another: datakeep update {recorded} --sql FILE -m WHY"
+        )
+    if elsewhere and step.startswith(_CORRECT):
+        return "the query was written for another product: name a database of that one (datakeep show says which)"
+    if changed or step.startswith(_CORRECT):
+        what = "the file" if changed else "the database"
+        return (
+            f"the query is recorded and stays as it is; if {what} is right as it is now, record a query that reads "
+            f"it: datakeep update {recorded} --sql FILE -m WHY"
+        )
+    return step
 
 
 def _as_text_step(recorded: str, column: str | None) -> str:
@@ -111,7 +124,12 @@ def _without_secrets(fault: _Fault, secrets: Collection[str]) -> _Fault:
     bare = [without_passwords(text, secrets) for text in texts]
     if bare == texts:
         return fault
-    found = type(fault)(bare[0], next_step=bare[1], things=bare[2:])
+    return _again(fault, bare[0], bare[1], bare[2:])
+
+
+def _again(fault: _Fault, what: str, step: str, things: Sequence[str]) -> _Fault:
+    """The same fault in other words, with whatever else it knows."""
+    found = type(fault)(what, next_step=step, things=things)
     found.__dict__ |= {name: value for name, value in vars(fault).items() if name not in vars(found)}
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from datakeep.workflows.source_moved import explanations, moved, other_user
 from datakeep.workflows.wanted_query import Wanted, next_query
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from datakeep.extract.comparison import Comparison
@@ -82,7 +83,11 @@ def reextract(
         repository.fetch()
     wanted = Wanted(parameters=parameters, timeout_s=timeout_s, allow_empty=True)
     query = next_query(wanted, entry, repository, against=against)
-    with extracted(query, entry.dataset, keep.progress, by="") as now, scratch() as folder:
+    with (
+        _later_as_text(keep, entry),
+        extracted(query, entry.dataset, keep.progress, by="") as now,
+        scratch() as folder,
+    ):
         place = folder / "version"
         checkout(keep, f"{entry.dataset}@{entry.version}", place)
         keys = [column["name"] for column in entry.manifest.get("columns") or [] if column.get("key")]
@@ -99,6 +104,25 @@ def reextract(
             entry, found, str(now.source["database"]), tuple(moved(before, after)), datetime.now(UTC),
             *_remark(entry.manifest["source"], now.source),
         )  # fmt: skip
+
+
+@contextmanager
+def _later_as_text(keep: Keep, entry: VersionEntry) -> Iterator[None]:
+    """A value that a column of this version cannot hold asks for no new version where the newest has it as text."""
+    from datakeep.extract.sql.faults import NotExact
+
+    try:
+        yield
+    except NotExact as fault:
+        newest = keep.readable_entry(entry.dataset)
+        texts = facts.get(newest.manifest, "source.extraction.as_text") or ()
+        if fault.as_text is None or fault.as_text not in texts or newest.version == entry.version:
+            raise
+        name = f"{newest.dataset}@{newest.version}"
+        raise type(fault)(
+            f"{fault.what}; so the rows are not those of {entry.version} any more",
+            next_step=f"compare with {name}, which keeps the column as text: datakeep reextract {name}",
+        ) from fault
 
 
 def _remark(before: dict[str, Any], after: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import InvalidFile, SecretFound, UsageError
@@ -65,7 +65,8 @@ class Query:
 
     ``place`` is where the text lies in the dataset's repository, ``shown`` what the user knows it by; ``recorded`` is
     the dataset whose version has it, if it is not new; ``doubts`` say what was probably meant otherwise.
-    ``files`` are those that a recorded query read, each with its sha256 then.
+    ``files`` are those that a recorded query read, each with its sha256 then. ``elsewhere``: it was written for
+    another product than it is run by.
     """
 
     statement: Statement
@@ -81,6 +82,7 @@ class Query:
     doubts: tuple[str, ...] = ()
     allow_empty: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: bool = False
 
     @property
     def passwords(self) -> tuple[str, ...]:
@@ -208,7 +210,9 @@ def next_query(
         )
     before = parameters_from_yaml(recorded)
     text = _Text(content, place, f"{place} of {name}", entry.dataset)
-    return _query(wanted, text, url, source, before, recorded)
+    query = _query(wanted, text, url, source, before, recorded)
+    is_other = bool(against and source and source.dialect and source.dialect != query.statement.dialect)
+    return replace(query, elsewhere=is_other)
 
 
 def _query(

@@ -222,6 +222,28 @@ def test_what_happened_to_the_source_is_said(queries: Queries, shop: str) -> Non
     assert queries.everything() == before, "a question changes nothing"
 
 
+def test_what_a_later_version_keeps_as_text_is_compared_with_that_one(queries: Queries, shop: str) -> None:
+    """Where it would be recorded once more, and then asked for once more, nobody would come further."""
+    queries.register("nan", ORDERS, shop, *UNTIL)
+    change(shop, "UPDATE shop.orders SET amount = 'NaN' WHERE id = 4")
+    ran = queries.run("reextract", "nan", "--against", shop, code=34)
+    assert "--rerun --as-text amount" in ran.err
+    rerun(queries, "nan", shop, "--as-text", "amount")
+    ran = queries.run("reextract", "nan@v1", "--against", shop, code=34)
+    assert "NaN" in ran.err
+    assert "so the rows are not those of v1 any more" in ran.err
+    assert "next: compare with nan@v2, which keeps the column as text: datakeep reextract nan@v2" in ran.err
+    assert "have the same 30 rows" in reextract(queries, "nan@v2", shop, 0)
+
+
+def test_another_product_does_not_ask_for_another_query(queries: Queries, shop: str, tmp_path: Path) -> None:
+    other = sqlite_file(tmp_path / "a.db", "CREATE TABLE orders (id)")
+    queries.register("product", "SELECT id, amount::text AS amount FROM shop.orders ORDER BY id", shop)
+    ran = queries.run("reextract", "product", "--against", other, code=34)
+    assert "next: the query was written for another product: name a database of that one" in ran.err
+    assert "--sql" not in ran.err
+
+
 def test_a_type_that_changed_is_said(queries: Queries, shop: str) -> None:
     queries.register("typed", ORDERS, shop, *UNTIL)
     change(shop, "ALTER TABLE shop.customers ALTER name TYPE varchar(40)")
@@ -299,7 +321,7 @@ def test_files_that_were_written_anew(queries: Queries, tmp_path: Path) -> None:
     file.unlink()
     error = error_of(queries.run("reextract", "files", code=34))
     assert error.what.endswith(f"there is no file {file}, which the query reads; its sha256 was {was}…")
-    assert error.next_step.startswith("put the file back, or record a query that reads another: ")
+    assert error.next_step.startswith("put the file back, or record a query of another: ")
 
 
 def test_of_a_source_without_rows_the_next_step_takes_none(queries: Queries, tmp_path: Path) -> None:
