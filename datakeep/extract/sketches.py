@@ -29,7 +29,7 @@ _SEED = np.uint64(0x9E3779B97F4A7C15)
 _BYTE_BASE = 0x100000001B3
 _SPACE = 1 << 64
 #: Integers whose range is less than so many times their number are dense.
-_DENSE = 2
+_DENSE = 8
 
 
 def mixed(words: Any) -> Any:
