@@ -37,9 +37,23 @@ def _leave(codes: list[object]) -> None:
             os._exit(code if isinstance(code, int) else 1)
 
 
+def _open_streams() -> None:
+    """Where the caller has closed one of the three (``>&-``, cron), what is said goes nowhere, and nothing is read.
+
+    Nor does the next file that is opened get its number, which every program that is started has as its own.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - it stays open
+            os.set_inheritable(stream.fileno(), stream.fileno() <= 2)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
 def main() -> None:
     """Run the command that the process was called with, and exit with its code."""
     set_threshold(*COLLECTED)
+    _open_streams()
     try:
         from datakeep.cli import interrupts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import click
 
 from datakeep.cli import interrupts
 from datakeep.cli.printable import printable, printable_json
-from datakeep.core.errors import CommandNotExecutable, CommandNotFound, DatakeepError, Unsupported
+from datakeep.core.errors import CommandNotExecutable, CommandNotFound, DatakeepError, NoSpace, Unsupported
 from datakeep.core.interrupts import interrupt_within, is_interrupted
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _OF_ITS_COMMAND = {
     CommandNotExecutable.id(): EXIT_NOT_EXECUTABLE,
 }
 _RUN = "run"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: More lines than this of one error are a count on the terminal; ``--json`` has all.
 SHOWN_THINGS = 10
 #: With one of these nothing is read or written.
@@ -135,6 +137,15 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
         return code
 
 
+def _no_room_for_the_answer(error: OSError, *, way: _Way) -> int:
+    """What a command has said goes into a file on a full disk, or ``/dev/full``."""
+    _write_nowhere("stdout")
+    what, next_step = f"the answer cannot be written: {error.strerror}", "make room for it, and ask again"
+    if is_done := getattr(error, "__notes__", ()):
+        what, next_step = f"{what}; {is_done[0]}", "datakeep status"
+    return _report(NoSpace.id(), NoSpace.exit_code, what, next_step, way=way)
+
+
 def _reader_gone(error: BrokenPipeError, *, way: _Way) -> int:
     """Whoever read our output has gone (``| head``), which is no fault: as git, we end without a word."""
     gone = [name for name in ("stdout", "stderr") if _is_broken(getattr(sys, name))]
@@ -168,6 +179,8 @@ def _is_broken(stream: Any) -> bool:
 def _unforeseen(error: Exception, *, way: _Way) -> int:
     if stop := interrupt_within(error):
         return _interrupted(stop, way=way)
+    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+        return _no_room_for_the_answer(error, way=way)
     if isinstance(error, OSError) and is_interrupted(
         error
     ):  # nobody can be told that it ends: the terminal is gone

@@ -31,6 +31,11 @@ def printable(text: str, *, on_terminal: bool = False) -> str:
     return f"{safe}\x1b[0m" if styled and not rest.startswith("0m") else safe
 
 
+def one_line(text: str) -> str:
+    """The text without what would end its line: a stranger's name begins none, such as one that says ``next:``."""
+    return re.sub(r"\s*\n\s*", " ", text) if "\n" in text else text
+
+
 def printable_json(data: Any) -> str:
     """The data as JSON that any terminal and any encoding can take, and that says the same."""
     import json

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datakeep.cli.printable import printable
+from datakeep.cli.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -87,7 +87,7 @@ class Shown:
             self._bars = self._task = None
 
     def _line(self, text: str) -> None:
-        text = printable(text, on_terminal=sys.stderr.isatty())
+        text = printable(one_line(text), on_terminal=sys.stderr.isatty())
         if self._bars is not None:
             # click's escape codes pass through; rich must not read the text as its own markup.
             self._bars.console.out(click.unstyle(text), highlight=False)

@@ -24,7 +24,7 @@ def command(session: Session, kind: str | None) -> Answer:  # noqa: ARG001  (eve
 
     if kind is not None:
         text = schema(kind)
-        return Answer(json.loads(text), [text.rstrip("\n")])
+        return Answer(json.loads(text), text.splitlines())
     kinds = {name: str(model.model_config.get("title") or "") for name, model in KINDS.items()}
     width = max(map(len, kinds))
     lines = [f"{name:<{width}}  {title}" for name, title in kinds.items()]

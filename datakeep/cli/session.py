@@ -13,7 +13,7 @@ import click
 
 from datakeep.cli import interrupts
 from datakeep.cli.group import Before, preformatted
-from datakeep.cli.printable import printable, printable_json
+from datakeep.cli.printable import one_line, printable, printable_json
 from datakeep.core.interrupts import interrupt_within
 from datakeep.core.sizes import size as size  # noqa: PLC0414  handed on to the commands
 
@@ -89,15 +89,24 @@ class Session:
     def show(self, answer: Answer) -> int:
         """Print the answer; returns its exit code."""
         self.close()
-        if self.interrupted():
+        is_recorded = bool(self.interrupted())
+        if is_recorded:
             interrupts.ignore()  # nothing is left but to say so
+        try:
+            self._print(answer)
+        except OSError as error:
+            if is_recorded:
+                error.add_note("what was asked for is done and recorded")
+            raise
+        return answer.code
+
+    def _print(self, answer: Answer) -> None:
         if self.as_json:
             click.echo(printable_json(answer.data))
         else:
             on_terminal = sys.stdout.isatty()
             for line in answer.lines:
-                click.echo(printable(line, on_terminal=on_terminal))
-        return answer.code
+                click.echo(printable(one_line(line), on_terminal=on_terminal))
 
 
 def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]:

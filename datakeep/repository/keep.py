@@ -301,7 +301,10 @@ class KeepRepository:
                 commit = self._commit(
                     base, change(KeepTree(self._git, base, self._reader)), message, identity, when
                 )
-                if self._publish(commit, url, progress or Silent()):
+                with deferred():  # what is published the clone shows, whoever interrupts meanwhile
+                    published = self._publish(commit, url, progress or Silent())
+                    warning = follow(self._git, self.root, commit) if published else None
+                if published:
                     break
                 spread = random.uniform(0.01, 0.1)  # noqa: S311  # no secret depends on it
                 time.sleep(spread * (attempt + 1))
@@ -310,7 +313,7 @@ class KeepRepository:
                     f"others kept changing the keep {strip_url(url)} at the same time",
                     next_step="run the command again",
                 )
-            if warning := follow(self._git, self.root, commit):
+            if warning:
                 (progress or Silent()).warn(warning)
             return commit
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from datakeep.core.counts import counted
 from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
 from datakeep.repository.scratch import scratch
+from datakeep.workflows.query_secrets import refuse_in_query
 from datakeep.workflows.query_words import told
 
 if TYPE_CHECKING:
@@ -74,6 +75,9 @@ def check_sql(
     from datakeep.extract.sql.statement import check_parameters, parameters_of, parse
 
     text, given = read_sql(path), parameters_of(parameters)
+    if database is not None:
+        named = {f"--param {one.partition('=')[0]}": one for one in parameters}
+        refuse_in_query(database.address, {str(path): text}, named)
     with told(str(path)):
         statement = parse(text, _dialect(dialect, database))
         if given:

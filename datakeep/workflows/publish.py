@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from datakeep.core.errors import Conflict, DatakeepError, GitFault
+from datakeep.core.interrupts import deferred
 from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.version import VersionEntry
@@ -26,8 +28,12 @@ from datakeep.workflows.sweep_marks import require_unswept
 from datakeep.workflows.takers import require_same_stores, say_what_lacks, takers, way_out
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datakeep.formats.inventory import Inventory
     from datakeep.repository.keep_tree import KeepTree
+
+T = TypeVar("T")
 
 #: Longer than any run needs from its push to its register entry.
 _CLAIM_HOLDS = timedelta(minutes=10)
@@ -58,33 +64,41 @@ class Publisher(Preparer):
         with prepared.repository.claiming():
             newest = self.keep.repository.require_ready()
             require_same_stores(self.keep, newest, prepared.stores)
-            while True:
-                there, is_ours = self._push(prepared)
-                if is_ours:
-                    break
-                if equal := self._equal(prepared, there, newest):
-                    return Published(equal, False, prepared.inventory)
-                prepared = self._after(prepared, there, newest)
-            with way_out(self.keep, self.without):
-                require_unswept(self.keep.stores(prepared.stores), prepared.marks)
-            entry = self.entry_of(prepared, there.commit)
-            if is_bundled(entry):
-                with way_out(self.keep, self.without):
-                    put_bundle(self.keep, entry, self.keep.stores(prepared.stores))
             equals: list[VersionEntry] = []
-            self.keep.repository.transact(
-                lambda tree: self._registered(tree, entry, prepared, equals),
-                f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
-                self.who,
-                when=self.now,
-                progress=self.keep.progress,
-                ready=True,
-            )
+            # A tag that was pushed and never registered would take its number with it: from here on there is no way
+            # back but for who insists.
+            with deferred() as is_unwanted:
+                while True:
+                    there, is_ours = _through(partial(self._push, prepared), is_unwanted)
+                    if is_ours:
+                        break
+                    if equal := self._equal(prepared, there, newest):
+                        return Published(equal, False, prepared.inventory)
+                    prepared = self._after(prepared, there, newest)
+                entry = _through(partial(self._enter, prepared, there.commit, equals), is_unwanted)
         self.keep.look_again()
         if equals:
             return Published(equals[-1], False, prepared.inventory)
         say_what_lacks(self.keep, entry)
         return Published(entry, True, prepared.inventory)
+
+    def _enter(self, prepared: Prepared, commit: str, equals: list[VersionEntry]) -> VersionEntry:
+        """The version that was pushed is in the register; ``equals`` is told where it was there."""
+        with way_out(self.keep, self.without):
+            require_unswept(self.keep.stores(prepared.stores), prepared.marks)
+        entry = self.entry_of(prepared, commit)
+        if is_bundled(entry):
+            with way_out(self.keep, self.without):
+                put_bundle(self.keep, entry, self.keep.stores(prepared.stores))
+        self.keep.repository.transact(
+            lambda tree: self._registered(tree, entry, prepared, equals),
+            f"{entry.dataset}@{entry.version}: {prepared.draft.message}",
+            self.who,
+            when=self.now,
+            progress=self.keep.progress,
+            ready=True,
+        )
+        return entry
 
     def _push(self, prepared: Prepared) -> tuple[TagInfo, bool]:
         """What the tag of this version in the vault says, and whether it is ours.
@@ -210,12 +224,11 @@ class Publisher(Preparer):
         made = self.make_repository(draft.name)
         self.keep.dataset_repository(draft.name).is_new = made
         try:
-            prepared = self.prepare(draft)
+            return self.publish(self.prepare(draft))
         except (DatakeepError, KeyboardInterrupt):
             if made:
                 vault.drop_empty(self.keep.dataset_url(draft.name))
             raise
-        return self.publish(prepared)
 
     def make_repository(self, name: str) -> bool:
         """Whether it was made now: the vault has a repository for the dataset, perhaps an empty one.
@@ -228,6 +241,18 @@ class Publisher(Preparer):
         with way_out(self.keep, self.without):
             takers(self.keep, None, self.without)
         return vault.create_bare(self.keep.dataset_url(name), self.keep.file.vault.create_command, name=name)
+
+
+def _through(work: Callable[[], T], is_unwanted: Callable[[], bool]) -> T:
+    """What ``work`` gives, whoever interrupts: Ctrl-C ends the git that is at it, too, and it begins once more."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        return work()
+    except DatakeepError:
+        if not is_unwanted():
+            raise
+        return work()
 
 
 def _taken(before: VersionEntry, ours: Draft) -> Conflict:

@@ -8,7 +8,9 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 from datakeep.core.errors import SecretFound
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
+
+    from datakeep.extract.sql.interface import Address
 
 #: Of a password that is a word or a short one, nobody can say that it is meant where people write.
 _SHORTEST = 6
@@ -34,6 +36,30 @@ def refuse_in_options(url: str | None, known: Collection[str]) -> None:
             "of the database, and would be written down for good",
             next_step="take it out: what a view or a policy asks for must not be the password",
         )
+
+
+def refuse_in_query(address: Address, texts: Mapping[str, str], parameters: Mapping[str, str]) -> None:
+    """Refuse a query that holds a password that opens its database, but where that is the name of something.
+
+    Args:
+        address: Of the database.
+        texts: What the text of the query is called, and the text.
+        parameters: Likewise of its parameters.
+
+    Raises:
+        SecretFound: It does; names which.
+    """
+    from datakeep.extract.sql.passwords import passwords_of
+    from datakeep.extract.sql.places import is_name_in
+
+    known = passwords_of(address)
+    refuse_in_options(address.shown, known)
+    for where, found in (*texts.items(), *parameters.items()):
+        if any(secret in found and not (where in texts and is_name_in(secret, found)) for secret in known):
+            raise SecretFound(
+                f"{where} holds the password of {address.shown}, and would be written down for good",
+                next_step="take it out",
+            )
 
 
 def refuse_in_facts(facts: Any, known: Collection[str], database: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import InvalidFile, SecretFound, UsageError
+from datakeep.core.errors import InvalidFile, UsageError
 from datakeep.core.parameter_types import type_of_text
 from datakeep.formats.yaml import as_written, is_quoted, source_text
 from datakeep.workflows import attachments
@@ -16,12 +17,11 @@ from datakeep.workflows.extraction_record import (
     files_read,
     folder_of_files,
 )
-from datakeep.workflows.query_secrets import refuse_in_options
+from datakeep.workflows.query_secrets import refuse_in_query
 from datakeep.workflows.query_words import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from datakeep.extract.sql.interface import Database, Exactness, Parameter, Statement
     from datakeep.formats.manifest import Source
@@ -229,7 +229,9 @@ def _query(
     from datakeep.extract.sql.statement import check_parameters, parameters_from_yaml, parameters_of, parse
 
     database = database or open_database(url)
-    database.folder = folder_of_files(source)
+    folder = folder_of_files(source)
+    # Names of files can be values, too: where they begin here anyway, they stay as they are written.
+    database.folder = None if folder is None or folder.samefile(Path()) else folder
     _refuse_password(database, text, wanted)
     before = {**before, **parameters_from_yaml(_as_stated(wanted.stated, recorded))}
     given = parameters_of(wanted.parameters, before)
@@ -286,21 +288,11 @@ def _one_stated(name: str, value: Any) -> Any:
 
 def _refuse_password(database: Database, text: _Text, wanted: Wanted) -> None:
     """Refuse to write down the very password that opens the database, which this process knows."""
-    from datakeep.extract.sql.passwords import passwords_of
-    from datakeep.extract.sql.places import is_name_in
-
-    known = passwords_of(database.address)
-    refuse_in_options(database.address.shown, known)
-    content = text.content.decode("utf-8", "replace")
-    places = {text.shown: content, **{f"--param {one.partition('=')[0]}": one for one in wanted.parameters}}
-    places |= {
-        f"source.parameters.{name} of the manifest": str(value) for name, value in wanted.stated.items()
-    }
-    for where, found in places.items():
-        if any(
-            secret in found and not (found is content and is_name_in(secret, content)) for secret in known
-        ):
-            raise SecretFound(
-                f"{where} holds the password of {database.address.shown}, and would be written down for good",
-                next_step="take it out",
-            )
+    refuse_in_query(
+        database.address,
+        {text.shown: text.content.decode("utf-8", "replace")},
+        {
+            **{f"--param {one.partition('=')[0]}": one for one in wanted.parameters},
+            **{f"source.parameters.{name} of the manifest": str(one) for name, one in wanted.stated.items()},
+        },
+    )

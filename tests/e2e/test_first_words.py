@@ -7,6 +7,8 @@ import pty
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -195,3 +197,33 @@ def test_a_folder_without_git_is_not_adopted_but_registered(aiko: Person, keep: 
     said = aiko.datakeep("adopt", orders, "--name", "orders", cwd=keep, code=16).err
     assert "there is no git repository at" in said
     assert "datakeep register NAME FOLDER" in said
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", ">&- 2>&- <&-"])
+def test_a_stream_that_the_caller_closed_is_no_fault(aiko: Person, keep: Path, closed: str) -> None:
+    """As cron and daemons leave them: what is said goes nowhere, and what was asked for is done."""
+    said = aiko.run("sh", "-c", f'exec "$0" -m datakeep list {closed}', sys.executable, cwd=keep)
+    assert "Traceback" not in said.err
+    assert ("no dataset yet" in said.out) == (">&-" not in closed.split())
+    argv = f'exec "$0" -m datakeep people add --name N --email "$1@corp.example" {closed}'
+    name = f"p{len(closed)}{closed[0].encode().hex()}"
+    assert aiko.run("sh", "-c", argv, sys.executable, name, cwd=keep).err == ""
+    assert name in aiko.datakeep("people", "list", cwd=keep).out, "done all the same"
+
+
+def test_an_answer_for_which_there_is_no_room_is_one_error_that_says_what_was_done(
+    aiko: Person, keep: Path
+) -> None:
+    for words in ("list", "--help"):
+        argv = ("sh", "-c", f'"$0" -m datakeep {words} >/dev/full', sys.executable)
+        ran = aiko.run(*argv, cwd=keep, code=19)
+        assert ran.err.splitlines() == [
+            "error: the answer cannot be written: No space left on device",
+            "  next: make room for it, and ask again",
+        ]
+    adding = '"$0" -m datakeep people add --name N --email full@corp.example >/dev/full'
+    ran = aiko.run("sh", "-c", adding, sys.executable, cwd=keep, code=19)
+    assert ran.err.splitlines() == [
+        "error: the answer cannot be written: No space left on device; what was asked for is done and recorded",
+        "  next: datakeep status",
+    ]

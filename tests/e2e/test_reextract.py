@@ -324,6 +324,18 @@ def test_files_that_were_written_anew(queries: Queries, tmp_path: Path) -> None:
     assert error.next_step.startswith("put the file back, or record a query of another: ")
 
 
+def test_names_of_files_that_are_values_are_the_same_again(queries: Queries) -> None:
+    """Where they begin in the same folder; from elsewhere they are found by their whole paths."""
+    folder = queries.world.keep / "named"
+    folder.mkdir()
+    (folder / "a.csv").write_text("id\n1\n")
+    text = "SELECT id, filename FROM read_csv('named/*.csv', filename=true) ORDER BY id"
+    queries.register("filenames", text, "duckdb:")
+    assert queries.rows("filenames") == [(1, "named/a.csv")]
+    assert "same content" in queries.run("reextract", "filenames").out
+    shutil.rmtree(folder)
+
+
 def test_of_a_source_without_rows_the_next_step_takes_none(queries: Queries, tmp_path: Path) -> None:
     file = tmp_path / "shrunk.csv"
     file.write_text("id,v\n1,x\n")

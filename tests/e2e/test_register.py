@@ -248,3 +248,69 @@ def test_splits_of_a_manifest_are_held_against_the_files_too(
     manifest.write_text(manifest.read_text().replace("[train/**]", "[data/training/**]"))
     wrong = calls.datakeep("update", "handed", "--manifest", manifest, "-m", "no", cwd=world.keep, code=2)
     assert "there is data/train" in wrong.err
+
+
+#: Ctrl-C, as the terminal sends it, before or after a step of the way into vault and register.
+INTERRUPTING = """
+import os, signal, sys
+import datakeep.repository.dataset as dataset, datakeep.repository.following as following
+import datakeep.repository.keep as keep, datakeep.workflows.publish as publish
+
+place, name, moment = sys.argv[1:4]
+owner = {"dataset": dataset.DatasetRepository, "keep": keep.KeepRepository, "following": following,
+         "publish": publish.Publisher}[place]
+real, sent = getattr(owner, name), []
+
+def interrupt():
+    if not sent:
+        sent.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+def stepped(*arguments, **named):
+    if moment == "before":
+        interrupt()
+    done = real(*arguments, **named)
+    if moment == "after":
+        interrupt()
+    return done
+
+setattr(owner, name, stepped)
+sys.argv[1:4] = []
+from datakeep.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("backend", ["git", "dvc"])
+@pytest.mark.parametrize(
+    ("place", "name", "moment"),
+    [("dataset", "publish", "before"), ("dataset", "publish", "after"), ("publish", "_enter", "before"),
+     ("keep", "_publish", "after"), ("following", "_write", "before"), ("following", "_move_branch", "before")],
+)  # fmt: skip
+def test_from_the_first_push_on_an_interruption_changes_nothing(
+    world: World, calls: Quick, tmp_path: Path, backend: str, place: str, name: str, moment: str
+) -> None:
+    """A tag that was pushed and not registered would cost the next run its number; a clone half moved is no clone."""
+    program = tmp_path / "interrupting.py"
+    program.write_text(INTERRUPTING)
+    dataset = f"held-{place}-{name.strip('_').replace('_', '-')}-{moment}-{backend}"
+    argv = ("register", dataset, world.orders, "--backend", backend, *STATED)
+    ran = world.aiko.run(sys.executable, program, place, name, moment, *argv, cwd=world.keep)
+    assert f"registered {dataset}@v1" in ran.out
+    assert world.aiko.run("git", "status", "--porcelain", cwd=world.keep).out == ""
+    assert "registered already, unchanged" in calls.datakeep(*argv, cwd=world.keep).out
+    assert not (world.keep / ".datakeep/git-operation").exists()
+
+
+@pytest.mark.parametrize("name", ["require_ready", "_try_push"])
+def test_before_the_first_push_an_interruption_leaves_no_repository(
+    world: World, calls: Quick, tmp_path: Path, name: str
+) -> None:
+    program = tmp_path / "interrupting.py"
+    program.write_text(INTERRUPTING)
+    dataset = f"left-{name.strip('_').replace('_', '-')}"
+    argv = ("register", dataset, world.orders, "--backend", "dvc", *STATED)
+    ran = world.aiko.run(sys.executable, program, "keep", name, "after", *argv, cwd=world.keep, code=130)
+    assert "interrupted; nothing was recorded" in ran.err
+    assert not [*world.vault.rglob(f"{dataset}.git")]
+    assert f"registered {dataset}@v1" in calls.datakeep(*argv, cwd=world.keep).out

@@ -136,6 +136,11 @@ def told(
         "SELECT Delimiter, HasHeader, Columns, DateFormat, TimestampFormat, SkipRows, Quote"
     )[0]
     found = {one["name"]: str(one["type"]) for one in columns if one["name"] not in reading.stated}
+    if (
+        len(reading.paths) > 1
+    ):  # the sniffer is asked of the first, and the types are those that fit more of them
+        fitting = {row[0]: row[1] for row in ask("DESCRIBE FROM " + reading.call("read_csv", reading.paths))}
+        found = {name: fitting.get(name, kind) for name, kind in found.items()}
     types = _read(found, read)
     if len(columns) == 1 and (within := _DELIMITERS.search(columns[0]["name"])):
         yield Guess(

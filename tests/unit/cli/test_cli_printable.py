@@ -12,7 +12,7 @@ import click
 import pytest
 
 from datakeep.cli import boundary
-from datakeep.cli.printable import LINE_CHARACTERS, printable, printable_json
+from datakeep.cli.printable import LINE_CHARACTERS, one_line, printable, printable_json
 from datakeep.cli.progress import Shown
 from datakeep.cli.session import table
 from datakeep.cli.visible import visible
@@ -111,3 +111,9 @@ def test_file_names_in_another_encoding_are_refused_before_any_work(tmp_path: Pa
 )
 def test_a_value_can_be_told_from_others(value, shown):
     assert visible(value) == shown
+
+
+def test_a_name_begins_no_line_of_its_own() -> None:
+    """Else a column's name could say what is to be typed next."""
+    assert one_line("note: a\n  next: rm -r /\nb holds dates") == "note: a next: rm -r / b holds dates"
+    assert one_line("a\tb\rc") == "a\tb\rc", "what else there is, is shown by its code"

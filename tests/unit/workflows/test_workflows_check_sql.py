@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from datakeep.cli.boundary import run
-from datakeep.core.errors import SourceMissing, SourceUnreadable, UsageError
+from datakeep.core.errors import SecretFound, SourceMissing, SourceUnreadable, UsageError
 from datakeep.extract.sql.faults import QueryRefused
 from datakeep.extract.sql.interface import Address, Database, Session, Snapshot, Table, TableColumn
 from datakeep.extract.sql.opening import open_database
@@ -311,3 +311,15 @@ def test_a_limit_within_a_view_is_found_in_the_view(query, real):
     assert (found.id, found.what.partition(":")[0]) == (
         "limit-unordered", "the view main.some has a limit without ORDER BY",
     )  # fmt: skip
+
+
+def test_the_password_of_the_database_in_the_query_is_refused_as_register_does(tmp_path):
+    """And before the database is asked anything: nothing listens there."""
+    file = tmp_path / "q.sql"
+    file.write_text("SELECT 'geheim-4711' AS a")
+    database = open_database("postgresql://u:geheim-4711@127.0.0.1:9/d")
+    with pytest.raises(SecretFound, match=r"q\.sql holds the password of postgresql://u@127\.0\.0\.1:9/d"):
+        check_sql(file, None, (), database)
+    file.write_text("SELECT :a AS a")
+    with pytest.raises(SecretFound, match="--param a holds the password"):
+        check_sql(file, None, ("a=geheim-4711",), database)

@@ -702,6 +702,15 @@ def guesses(text, monkeypatch):
         return session.guessed(query, {}, trace(query, session.tables)), len(asked)
 
 
+def test_the_types_of_several_files_are_those_that_fit_them_all(tmp_path, monkeypatch):
+    """The sniffer looks at the first alone, and would tell of numbers what is text."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("id,v\n1,0.5\n")
+    Path("b.csv").write_text("id,v\n2,abc\n")
+    (told,), _ = guesses("SELECT * FROM '*.csv'", monkeypatch)
+    assert "id BIGINT, v VARCHAR; to state it" in told.told
+
+
 def test_only_columns_that_the_query_reads_are_told_a_few_of_them_and_all_recorded(tmp_path, monkeypatch):
     names = [f"c{at}" for at in range(20)]
     file = tmp_path / "wide.csv"
