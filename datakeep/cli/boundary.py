@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from dataclasses import dataclass
@@ -38,7 +37,6 @@ _OF_ITS_COMMAND = {
     CommandNotExecutable.id(): EXIT_NOT_EXECUTABLE,
 }
 _RUN = "run"
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: More lines than this of one error are a count on the terminal; ``--json`` has all.
 SHOWN_THINGS = 10
 #: With one of these nothing is read or written.
@@ -179,7 +177,7 @@ def _is_broken(stream: Any) -> bool:
 def _unforeseen(error: Exception, *, way: _Way) -> int:
     if stop := interrupt_within(error):
         return _interrupted(stop, way=way)
-    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+    if isinstance(error, OSError) and error.errno in NoSpace.errnos and error.filename is None:
         return _no_room_for_the_answer(error, way=way)
     if isinstance(error, OSError) and is_interrupted(
         error

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from datakeep.cli.lean_modules import in_place, later
+from datakeep.cli.lean_modules import Later, in_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -136,7 +136,7 @@ def lean_arrow(*, arrays: bool = True) -> None:
     """
     is_ours = _POOL not in os.environ
     unwanted = () if arrays else ("numpy",)
-    numpy = (later("numpy.linalg"), *map(ModuleType, _NUMPY_DOCUMENTATION))
+    numpy = (Later("numpy.linalg"), *map(ModuleType, _NUMPY_DOCUMENTATION))
     with _hidden("cloudpickle", *unwanted), _said(_THREADS, "1"), _said(_POOL, "system"), in_place(*numpy):
         import pyarrow as pa
     sys.modules.setdefault(_DOCUMENTATION, _Undocumented(_DOCUMENTATION))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from functools import partial
@@ -9,6 +10,8 @@ from importlib import import_module
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from datakeep.core.late_patterns import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +55,7 @@ def lean_modules() -> None:
         sys.meta_path.insert(0, _Loading(_AROUND))
 
 
-class _Later(ModuleType):
+class Later(ModuleType):
     """In the place of a module of which another takes functions when it loads: each loads it when it is called."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -76,11 +79,6 @@ def in_place(*modules: ModuleType) -> Iterator[None]:
     finally:
         for one in mine:
             del sys.modules[one.__name__]
-
-
-def later(name: str) -> ModuleType:
-    """What stands for the module ``name``: its functions load it when they are called."""
-    return _Later(name)
 
 
 @contextmanager
@@ -136,27 +134,9 @@ def _untyped() -> Iterator[None]:
         yield
 
 
-class _Pattern:
-    """A pattern that is compiled when it is used."""
-
-    def __init__(self, compiled: Callable[[], Any]) -> None:
-        self._compiled = compiled
-
-    def __getattr__(self, name: str) -> Any:
-        """A method of the pattern."""
-        return getattr(self._compiled(), name)
-
-
-def _patterns_later() -> AbstractContextManager[None]:
-    import re
-
-    compiled = re.compile
-    return _set(re, "compile", lambda *text: _Pattern(partial(compiled, *text)))
-
-
 _AROUND: dict[str, Around] = {
-    "sqlglot.dialects.dialect": lambda: in_place(later("importlib.metadata")),
+    "sqlglot.dialects.dialect": lambda: in_place(Later("importlib.metadata")),
     "sqlglot.generators.duckdb": _templates_later,
     "pydantic_core.core_schema": _untyped,
-    "yaml.reader": _patterns_later,
+    "yaml.reader": lambda: _set(re, "compile", late),
 }

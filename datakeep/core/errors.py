@@ -8,6 +8,7 @@ generated from this tree, and a test asserts that codes and ids are unique.
 
 from __future__ import annotations
 
+import errno
 import re
 from typing import TYPE_CHECKING, ClassVar
 
@@ -152,9 +153,14 @@ class AccessDenied(DatakeepError):
 
 
 class NoSpace(DatakeepError):
-    """A disk or quota is full, or would be."""
+    """A disk or quota is full, or would be.
+
+    Attributes:
+        errnos: How a system says that a file cannot grow.
+    """
 
     exit_code = 19
+    errnos: ClassVar[frozenset[int]] = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Locked(DatakeepError):

@@ -76,8 +76,7 @@ def check_sql(
 
     text, given = read_sql(path), parameters_of(parameters)
     if database is not None:
-        named = {f"--param {one.partition('=')[0]}": one for one in parameters}
-        refuse_in_query(database.address, {str(path): text}, named)
+        refuse_in_query(database.address, str(path), text, parameters, {})
     with told(str(path)):
         statement = parse(text, _dialect(dialect, database))
         if given:

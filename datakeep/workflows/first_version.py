@@ -15,6 +15,7 @@ from datakeep.workflows.left_by import left_notes
 from datakeep.workflows.new_data import described, profiled, refuse_git_control, state_of
 from datakeep.workflows.prepare import Draft
 from datakeep.workflows.publish import Publisher
+from datakeep.workflows.register import Registered
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from datakeep.store.scan import Scan
     from datakeep.workflows.extraction import Extracted
     from datakeep.workflows.keep import Keep
-    from datakeep.workflows.publish import Published
     from datakeep.workflows.register import Request
 
 
@@ -37,12 +37,8 @@ def made(
     who: Identity,
     now: datetime,
     done: Extracted | None = None,
-) -> tuple[Published, tuple[str, ...]]:
-    """Version 1, of the files that were found and the facts that are stated or asked for now.
-
-    Returns:
-        What is published, and what a person should know of it.
-    """
+) -> Registered:
+    """Version 1, of the files that were found and the facts that are stated or asked for now."""
     seen = described(document, found, keep, made_here=done is not None)
     if done is not None:
         done.describe(document)
@@ -61,4 +57,5 @@ def made(
     said = (*done.notes, *done.personal_note(document)) if done else facts.doubts(manifest, now)
     left = (*left_notes(keep, published.entry), *query_notes(keep, published.entry))
     left += copy_notes(keep, published.entry, published.inventory)
-    return published, (*found.warnings, *seen.notes, *said, *notes, *likely, *left)
+    told = (*found.warnings, *seen.notes, *said, *notes, *likely, *left)
+    return Registered(published.entry, published.is_new, notes=told)

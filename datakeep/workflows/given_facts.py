@@ -65,15 +65,20 @@ def complete(
 ) -> tuple[dict[str, Any], Manifest]:
     """The manifest's fields in their order, none missing that the policy requires; and the manifest."""
     document = facts.ordered(document) if request.manifest is None else document
-    manifest = facts.complete(
+    manifest = asked(keep, request, document, suggested)
+    check_parents(keep, document)  # once more: a person may have been asked for them
+    return document, manifest
+
+
+def asked(keep: Keep, request: Request, document: dict[str, Any], suggested: Mapping[str, str]) -> Manifest:
+    """The manifest of ``document``, after a person was asked for what the policy requires and is missing."""
+    return facts.complete(
         document,
         keep.file.policy.require,
         ask=request.ask,
         suggestions=suggested,
         command=request.command,
     )
-    check_parents(keep, document)  # once more: a person may have been asked for them
-    return document, manifest
 
 
 def attach_asked(document: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 from datakeep.core.errors import SecretFound
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Address
 
@@ -38,13 +38,17 @@ def refuse_in_options(url: str | None, known: Collection[str]) -> None:
         )
 
 
-def refuse_in_query(address: Address, texts: Mapping[str, str], parameters: Mapping[str, str]) -> None:
+def refuse_in_query(
+    address: Address, shown: str, text: str, options: Sequence[str], stated: Mapping[str, Any]
+) -> None:
     """Refuse a query that holds a password that opens its database, but where that is the name of something.
 
     Args:
         address: Of the database.
-        texts: What the text of the query is called, and the text.
-        parameters: Likewise of its parameters.
+        shown: What the query is called.
+        text: It.
+        options: Its parameters, as ``--param`` has them.
+        stated: Those of a manifest.
 
     Raises:
         SecretFound: It does; names which.
@@ -54,8 +58,10 @@ def refuse_in_query(address: Address, texts: Mapping[str, str], parameters: Mapp
 
     known = passwords_of(address)
     refuse_in_options(address.shown, known)
-    for where, found in (*texts.items(), *parameters.items()):
-        if any(secret in found and not (where in texts and is_name_in(secret, found)) for secret in known):
+    values = {f"--param {one.partition('=')[0]}": one for one in options}
+    values |= {f"source.parameters.{name} of the manifest": str(one) for name, one in stated.items()}
+    for where, found in {shown: text, **values}.items():
+        if any(secret in found and not (where == shown and is_name_in(secret, found)) for secret in known):
             raise SecretFound(
                 f"{where} holds the password of {address.shown}, and would be written down for good",
                 next_step="take it out",

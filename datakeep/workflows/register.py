@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.identity import Identity
     from datakeep.store.scan import Scan
-    from datakeep.workflows.extraction import Extracted
     from datakeep.workflows.keep import Keep
     from datakeep.workflows.wanted_query import Wanted
 
@@ -95,6 +94,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
         if request.extraction is not None:
             return _register_query(keep, request, request.extraction, query.database, who=who, now=now)
     from datakeep.store.scan import scan
+    from datakeep.workflows.first_version import made
 
     found = scan(request.sources, keep=keep.root, normalise_names=request.normalise_names)
     document, files = document_of(request, who)
@@ -104,7 +104,7 @@ def register(keep: Keep, request: Request, *, who: Identity, now: datetime) -> R
     if "backend" not in document:
         document["backend"] = _backend(request, found)
     require_free(keep, name, document)
-    return _made(keep, request, found, document, files, who=who, now=now)
+    return made(keep, request, found, document, files, who=who, now=now)
 
 
 def _register_query(
@@ -132,32 +132,16 @@ def _register_query(
     )
     with rows as done:
         from datakeep.store.scan import scan
+        from datakeep.workflows.first_version import made
 
         state_extracted(document, done)
         found = scan([done.folder], keep=keep.root)
-        return _made(keep, request, found, document, files, who=who, now=max(now, ended(document)), done=done)
+        return made(keep, request, found, document, files, who=who, now=max(now, ended(document)), done=done)
 
 
 def _load_first_version() -> None:
     """What makes a version of the rows, which a database takes a while to begin with: 25 ms."""
     import datakeep.workflows.first_version  # noqa: F401
-
-
-def _made(
-    keep: Keep,
-    request: Request,
-    found: Scan,
-    document: dict[str, Any],
-    files: dict[str, bytes],
-    *,
-    who: Identity,
-    now: datetime,
-    done: Extracted | None = None,
-) -> Registered:
-    from datakeep.workflows.first_version import made
-
-    published, notes = made(keep, request, found, document, files, who=who, now=now, done=done)
-    return Registered(published.entry, published.is_new, notes=notes)
 
 
 def _backend(request: Request, found: Scan) -> str:

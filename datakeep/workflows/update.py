@@ -13,7 +13,7 @@ from datakeep.store.scan import scan
 from datakeep.workflows import attachments, facts
 from datakeep.workflows.extraction import extracted, state_extracted, state_query
 from datakeep.workflows.extraction_record import ended, keep_true
-from datakeep.workflows.given_facts import check_aliases, read_manifest, suggestions
+from datakeep.workflows.given_facts import asked, check_aliases, read_manifest, suggestions
 from datakeep.workflows.inventories import load_inventory
 from datakeep.workflows.known_bytes import query_notes
 from datakeep.workflows.left_by import left_notes
@@ -166,13 +166,7 @@ def _complete(
     now: datetime,
 ) -> None:
     """Nothing is missing or misspelled in the next manifest; a person is asked for what is missing."""
-    manifest = facts.complete(
-        document,
-        keep.file.policy.require,
-        ask=request.ask,
-        suggestions=suggested,
-        command=request.command,
-    )
+    manifest = asked(keep, request, document, suggested)
     # What datakeep itself wrote down is not doubted: a database's clock may be ahead of ours by a moment.
     for doubt in () if request.extraction else facts.doubts(manifest, now):
         keep.progress.warn(doubt)

@@ -129,16 +129,15 @@ class Early:
 
     def __init__(self, wanted: Wanted | None, stack: ExitStack) -> None:
         self._wanted, self._stack = wanted, stack
-        self._load = loading(wanted)
         self.database: Database | None = None
 
     def __call__(self) -> None:
         """Load the packages, and begin to connect."""
-        if self._load is not None and self._wanted is not None:
-            from datakeep.extract.sql.opening import connecting
+        if self._wanted is not None:
+            from datakeep.extract.sql.opening import connecting, load_driver
 
             self.database = self._stack.enter_context(connecting(self._wanted.database))
-            self._load()
+            load_driver(self._wanted.database)
 
 
 @contextmanager
@@ -232,7 +231,8 @@ def _query(
     folder = folder_of_files(source)
     # Names of files can be values, too: where they begin here anyway, they stay as they are written.
     database.folder = None if folder is None or folder.samefile(Path()) else folder
-    _refuse_password(database, text, wanted)
+    content = text.content.decode("utf-8", "replace")
+    refuse_in_query(database.address, text.shown, content, wanted.parameters, wanted.stated)
     before = {**before, **parameters_from_yaml(_as_stated(wanted.stated, recorded))}
     given = parameters_of(wanted.parameters, before)
     with told(text.shown, recorded=text.recorded):
@@ -284,15 +284,3 @@ def _one_stated(name: str, value: Any) -> Any:
         return {"type": "decimal", "value": source_text(value)}
     written = source_text(value)
     return {"type": "text", "value": written} if _ZEROS.fullmatch(str(written)) else value
-
-
-def _refuse_password(database: Database, text: _Text, wanted: Wanted) -> None:
-    """Refuse to write down the very password that opens the database, which this process knows."""
-    refuse_in_query(
-        database.address,
-        {text.shown: text.content.decode("utf-8", "replace")},
-        {
-            **{f"--param {one.partition('=')[0]}": one for one in wanted.parameters},
-            **{f"source.parameters.{name} of the manifest": str(one) for name, one in wanted.stated.items()},
-        },
-    )

@@ -138,8 +138,8 @@ def told(
     found = {one["name"]: str(one["type"]) for one in columns if one["name"] not in reading.stated}
     if (
         len(reading.paths) > 1
-    ):  # the sniffer is asked of the first, and the types are those that fit more of them
-        fitting = {row[0]: row[1] for row in ask("DESCRIBE FROM " + reading.call("read_csv", reading.paths))}
+    ):  # the sniffer looks at the first, and the types are those that fit more of them
+        fitting = _described(reading, "read_csv", ask)
         found = {name: fitting.get(name, kind) for name, kind in found.items()}
     types = _read(found, read)
     if len(columns) == 1 and (within := _DELIMITERS.search(columns[0]["name"])):
@@ -190,8 +190,7 @@ def _is_plain(reading: Reading) -> bool:
 def _of_json(
     reading: Reading, ask: Ask, read: Collection[str] | None, traits: Mapping[str, Traits]
 ) -> Iterator[Guess]:
-    rows = ask("DESCRIBE FROM " + reading.call("read_json", reading.paths))
-    types = _read({row[0]: row[1] for row in rows}, read)
+    types = _read(_described(reading, "read_json", ask), read)
     if not types:
         return
     stated = frozenset(types) if reading.stated is None else reading.stated
@@ -203,6 +202,11 @@ def _of_json(
     kept = {name: value for name, value in reading.arguments.items() if name in _OF_OBJECTS}
     plain = Reading(reading.kind, reading.written, reading.paths, kept)
     yield from altered(reading.written, plain.call("read_json_objects", reading.paths), types, stated, ask)
+
+
+def _described(reading: Reading, reader: str, ask: Ask) -> dict[str, str]:
+    """The columns that a reader makes of all files, and their types."""
+    return {row[0]: row[1] for row in ask("DESCRIBE FROM " + reading.call(reader, reading.paths))}
 
 
 def _read(types: Mapping[str, str], read: Collection[str] | None) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import DatakeepError, UsageError
@@ -51,12 +51,10 @@ def connecting(url: str | None) -> Iterator[Database | None]:
 
     Raises nothing of URL or database: whoever opens it, or its session, does.
     """
-    with ExitStack() as stack:
-        database = None
-        with suppress(DatakeepError):
-            database = open_database(url) if url else None
-        if database is not None:
-            stack.enter_context(database.connecting())
+    database = None
+    with suppress(DatakeepError):
+        database = open_database(url) if url else None
+    with database.connecting() if database else nullcontext():
         yield database
 
 

@@ -34,7 +34,6 @@ _FALSE_POSITIVES = 0.01
 #: before it has a few row groups.
 _BLOOM_BYTES = 16 << 20
 _LEAST_GROUPS = 4
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 #: What columns that rows are looked up by are called, as words of a name in snake or camel case.
 _ID_WORDS = re.compile(
@@ -318,7 +317,7 @@ class _Writer:
 
 def _disk_fault(error: OSError, folder: Path) -> DatakeepError:
     why = error.strerror or str(error)
-    if error.errno in _FULL:
+    if error.errno in NoSpace.errnos:
         return NoSpace(
             f"{folder} has no room for the rows of the query ({why}); nothing of them was left there",
             next_step="make room there, or name another folder for temporary files in TMPDIR, and run it again",

@@ -91,12 +91,9 @@ class PostgresDatabase(Database):
     @contextmanager
     def connecting(self) -> Iterator[None]:
         """In another thread; what becomes of it the session tells that takes it."""
-        try:
+        with suppress(DatakeepError):  # the session says so
             refuse_foreign_socket(self.address.shown)
             self._begun = connecting(self.address)
-        except DatakeepError:  # the session says so
-            yield
-            return
         try:
             yield
         finally:
