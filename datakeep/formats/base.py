@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import contextmanager
 from datetime import date, datetime
 from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: A commit's id, and a sha256 as it stands in our files.
 COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 SHA256_ID = r"^sha256:[0-9a-f]{64}$"
+_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+_FINDER = "pydantic.plugin._loader"
 #: How many places of a misplaced field are named, and how deep they are looked for.
 _NAMED = 3
 _DEPTH = 3
@@ -66,6 +69,31 @@ def _day_of(value: datetime | date) -> date:
     return value.date() if isinstance(value, datetime) else value
 
 
+@contextmanager
+def _without_plugins() -> Iterator[None]:
+    """For the length of a ``with`` block pydantic looks for no plugins: it would read the metadata of every package.
+
+    Its switch is a variable of the environment, which is set for as long as that takes, so that neither models of
+    others in this process nor programs that it starts later miss a plugin. Its finder of plugins, which loads the
+    reader of metadata before it looks at the switch, is not loaded either, unless somebody has.
+    """
+    if _PLUGINS in os.environ:
+        yield
+        return
+    nothing = None
+    if _FINDER not in sys.modules:
+        nothing = ModuleType(_FINDER)
+        nothing.__dict__["get_plugins"] = tuple
+        sys.modules[_FINDER] = nothing
+    os.environ[_PLUGINS] = "__all__"
+    try:
+        yield
+    finally:
+        del os.environ[_PLUGINS]
+        if nothing is not None and sys.modules.get(_FINDER) is nothing:
+            del sys.modules[_FINDER]
+
+
 class Part(BaseModel):
     """A part of a file: frozen, and fields of later versions are kept."""
 
@@ -77,6 +105,14 @@ class Part(BaseModel):
         hide_input_in_errors=True,  # a password that is refused must not stand in a traceback
         defer_build=True,  # a command pays only for the models that it uses
     )
+
+    @classmethod
+    def model_rebuild(cls, *, _parent_namespace_depth: int = 2, **options: Any) -> bool | None:
+        """Make the validator, if there is none yet: pydantic calls it when a model is first used."""
+        if cls.__pydantic_complete__ and not options.get("force"):
+            return None
+        with _without_plugins():
+            return super().model_rebuild(_parent_namespace_depth=_parent_namespace_depth + 1, **options)
 
     def unknown_fields(self) -> Iterator[tuple[str, type[Part]]]:
         """The dotted path of every field that the model does not know, with the model that it stands in."""
@@ -98,7 +134,7 @@ class Part(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types, without what was never set."""
-        _build(type(self))  # a part that was read with its whole has no writer of its own yet
+        type(self).model_rebuild()  # a part that was read with its whole has no writer of its own yet
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -205,8 +241,6 @@ def check_format(data: dict[str, Any], kind: type[Document], what: str) -> None:
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
-_FINDER = "pydantic.plugin._loader"
 
 
 def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
@@ -215,7 +249,6 @@ def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
     Raises:
         InvalidFile: Lists every field that has a wrong value, and what it should be.
     """
-    _build(kind)
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -225,32 +258,6 @@ def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
             next_step=f"correct {what}; `datakeep schema` prints what each field holds",
             things=faults,
         ) from error
-
-
-def _build(kind: type[BaseModel]) -> None:
-    """A model has its validator, made without plugins: pydantic would read the metadata of every installed package.
-
-    Its switch is a variable of the environment, which is set for as long as that takes, so that neither models of
-    others in this process nor programs that it starts later miss a plugin. Its finder of plugins, which loads the
-    reader of metadata before it looks at the switch, is not loaded either, unless somebody has.
-    """
-    if kind.__pydantic_complete__:
-        return
-    if _PLUGINS in os.environ:
-        kind.model_rebuild()
-        return
-    nothing = None
-    if _FINDER not in sys.modules:
-        nothing = ModuleType(_FINDER)
-        nothing.__dict__["get_plugins"] = tuple
-        sys.modules[_FINDER] = nothing
-    os.environ[_PLUGINS] = "__all__"
-    try:
-        kind.model_rebuild()
-    finally:
-        del os.environ[_PLUGINS]
-        if nothing is not None and sys.modules.get(_FINDER) is nothing:
-            del sys.modules[_FINDER]
 
 
 def _faults(error: ValidationError, data: dict[str, Any]) -> list[str]:

@@ -7,27 +7,15 @@ wait for the answers. Nothing that was started outlives its caller: a worker who
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import threading
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    CancelledError,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
-from itertools import islice
-from multiprocessing.connection import wait as wait_for_end
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from datakeep.core.interrupts import ENDING, deferred
+from datakeep.store.calls import completed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from concurrent.futures import Executor
+    from collections.abc import Iterator, Sequence
 
     from datakeep.core.progress import Progress
 
@@ -106,7 +94,9 @@ def work(
                 items[batch], lambda files, size_bytes: progress.advance(files, size_bytes=size_bytes)
             )
     elif many_small:
-        yield from _in_processes(function, items, sizes, batches, progress, count)
+        from datakeep.store.processes import in_processes  # late: most work is of few files
+
+        yield from in_processes(function, items, sizes, batches, progress, count)
     else:
         yield from _in_threads(function, [items[batch] for batch in batches], progress, count)
 
@@ -153,82 +143,9 @@ def _in_threads(
 
     with ThreadPoolExecutor(count, thread_name_prefix="datakeep") as executor:
         try:
-            for future in _completed(executor, count, [(function, batch, advance) for batch in batches]):
+            for future in completed(executor, count, [(function, batch, advance) for batch in batches]):
                 yield future.result()
         except BaseException:
             stopped.set()
             executor.shutdown(wait=True, cancel_futures=True)
             raise
-
-
-def _in_processes(
-    function: Job[_Item, _Result],
-    items: Sequence[_Item],
-    sizes: Sequence[int],
-    batches: Sequence[slice],
-    progress: Progress,
-    count: int,
-) -> Iterator[_Result]:
-    # Spawned, because a fork of a process with threads (Arrow's, a progress bar's) can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker) as executor:
-        try:
-            calls = ((_numbered, number, function, items[batch]) for number, batch in enumerate(batches))
-            for future in _completed(executor, count, calls):
-                number, result = future.result()
-                done = batches[number]
-                progress.advance(done.stop - done.start, size_bytes=sum(sizes[done]))
-                yield result
-        except BaseException:
-            executor.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _completed(executor: Executor, workers: int, calls: Iterable[tuple[Any, ...]]) -> Iterator[Future[Any]]:
-    """The calls as they end; only a few wait in line, so that they take little memory and a fault stops them soon."""
-    waiting = iter(calls)
-    running = _submit(executor, islice(waiting, 3 * workers))
-    while running:
-        ended, running = wait(running, return_when=FIRST_COMPLETED)
-        for future in ended:
-            yield future
-            running |= _submit(executor, islice(waiting, 1))
-
-
-def _submit(executor: Executor, calls: Iterable[tuple[Any, ...]]) -> set[Future[Any]]:
-    """Begin ``calls``; Ctrl-C waits meanwhile, so that no worker meets it before it can ignore it."""
-    # The mask is for the workers, who inherit it; of our own threads another one may take the signal.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        with deferred() as was_interrupted:
-            submitted = {executor.submit(*call) for call in calls}
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if was_interrupted():
-        raise KeyboardInterrupt
-    return submitted
-
-
-def _numbered(number: int, function: Job[_Item, _Result], batch: Sequence[_Item]) -> tuple[int, _Result]:
-    return number, function(batch, _nothing)
-
-
-def _nothing(files: int, size_bytes: int, /) -> None:
-    """A worker process reports by what it returns."""
-
-
-def _begin_worker() -> None:
-    """Ctrl-C is the parent's to handle; and when the parent is killed, this process ends too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # it is no datakeep that cleans up
-        if signal.getsignal(ending) != signal.SIG_IGN:
-            signal.signal(ending, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    wait_for_end([sentinel])
-    os._exit(1)

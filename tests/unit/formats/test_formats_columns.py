@@ -96,6 +96,8 @@ def test_a_model_is_built_without_plugins_and_leaves_the_environment_as_it_was(m
 def test_building_a_model_leaves_its_plugins_to_be_found_by_others():
     code = """
 import sys
+from datakeep.formats.manifest import Column
+Column(name="speed")
 from datakeep.formats.model import ModelRecord
 from datakeep.formats.base import validate
 from datakeep.core.errors import InvalidFile
