@@ -23,7 +23,8 @@ _NUMPY_DOCUMENTATION = ("numpy._core._add_newdocs", "numpy._core._add_newdocs_sc
 _THREADS, _POOL = "OPENBLAS_NUM_THREADS", "ARROW_DEFAULT_MEMORY_POOL"
 #: Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGE_BYTES = 512 << 10
+#: Larger than a column of 65,536 numbers, of which a profile makes and drops thousands, each of new pages if mapped.
+_LARGE_BYTES = 640 << 10
 #: More than this is given back from the end of a heap, which without it would be cut and grow for every few arrays.
 _KEPT_BYTES = 8 << 20
 

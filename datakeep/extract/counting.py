@@ -59,6 +59,12 @@ class Counting:
         for batch in table.to_batches():
             self._cut(batch)
 
+    def end(self) -> None:
+        """No more rows follow: the figures are made, while files are still being written."""
+        self._end_file()
+        if self._tally is not None:
+            self._tally.columns()
+
     def tally_of(
         self, files: Sequence[tuple[str, Path]], columns: Sequence[Column], when: str | None
     ) -> Tally | None:

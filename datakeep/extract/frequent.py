@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
-from datakeep.extract.sketches import as_arrow
+from datakeep.extract.sketches import as_arrow, merged
 
 
 class Frequent:
@@ -75,24 +75,24 @@ class Frequent:
             return []
         return [(value, rows) for value, rows in self._rows.items() if rows >= ranked[-1]]
 
-    def in_order(self) -> tuple[list[Any], Any]:
-        """The values from the smallest on, and the rows of each (numpy, int64); only while exact, and of some."""
+    def in_order(self) -> tuple[Any, Any]:
+        """The values from the smallest on (numpy; decimals as a list), and the rows of each (numpy, int64).
+
+        Only while exact, and of some.
+        """
         self._put_together()
         ((values, counts),) = self._arrays
         order = pc.sort_indices(values)
         ordered = values.take(order)
-        plain = ordered.to_pylist() if kinds.is_decimal(values.type) else ordered.to_numpy().tolist()
+        plain = ordered.to_pylist() if kinds.is_decimal(values.type) else ordered.to_numpy()
         return plain, counts[order.to_numpy()]
 
     def _put_together(self) -> None:
         """All arrays become one."""
         if len(self._arrays) < 2:
             return
-        together = pa.concat_arrays([values for values, _ in self._arrays]).dictionary_encode()
-        weights = np.concatenate([counts for _, counts in self._arrays])
-        # Floats hold any number of rows exactly that there can be.
-        rows = np.bincount(together.indices.to_numpy(), weights=weights)
-        self._arrays = [(together.dictionary, rows.astype(np.int64))]
+        values, counts = zip(*self._arrays, strict=True)
+        self._arrays = [merged(pa.concat_arrays(values), np.concatenate(counts))]
 
     def _merge(self, values: Any, counts: Any) -> None:
         for value, rows in zip(values.to_pylist(), counts.tolist(), strict=True):

@@ -16,7 +16,7 @@ import pyarrow.types as kinds
 from datakeep.core.counts import counted
 from datakeep.extract import values
 from datakeep.extract.frequent import Frequent
-from datakeep.extract.sketches import Distinct, RowSample, different, exact_sum, hashes
+from datakeep.extract.sketches import Distinct, RowSample, as_arrow, different, exact_sum, hashes, merged
 from datakeep.formats.profile import Periods, Top
 
 if TYPE_CHECKING:
@@ -66,9 +66,11 @@ class Tally:
         self._columns = [_Column(column, held) for column in columns]
         self._days = _Days(time) if time else None
         self._each = each
+        self._figures: list[dict[str, Any]] | None = None
 
     def add(self, batch: Any) -> None:
         """Takes in a record batch: columns by name, the first of each; one that is not there holds nulls."""
+        self._figures = None
         drawn = self._sample.draw(self.rows, len(batch))
         places = {name: place for place, name in reversed([*enumerate(batch.schema.names)])}
 
@@ -86,11 +88,13 @@ class Tally:
         self._sample.shrink()
 
     def columns(self) -> list[dict[str, Any]]:
-        """The figures of each column, without those that have no meaning for its type."""
-        return [
-            column.figures(self._sample.values(number) if column.is_ordered else None, self._sample.whole)
-            for number, column in enumerate(self._columns)
-        ]
+        """The figures of each column, without those that have no meaning for its type; made once."""
+        if self._figures is None:
+            self._figures = [
+                column.figures(self._sample.values(number) if column.is_ordered else None, self._sample.whole)
+                for number, column in enumerate(self._columns)
+            ]
+        return self._figures
 
     def periods(self) -> dict[str, Any] | None:
         """Rows per day, month or year; None if there is no time column, or nothing in it."""
@@ -122,35 +126,43 @@ class _Column:
         self._frequent = Frequent(held, min(held, FREQUENT))
 
     def add(self, array: Any) -> Any:
-        """Takes in an array; returns it in the plain form in which it was counted."""
+        """Takes in an array; returns it in the plain form of a column that has an order.
+
+        Each different value is looked at once: they are far fewer than the rows, as a rule.
+        """
         if self.kind == "other":
             self.nulls += array.null_count
             return array
-        array, other = values.fitted(array, self.arrow_type)
+        other = 0
+        if not (self.kind in ("text", "binary") and values.is_plain_text(array.type)):
+            array, other = values.fitted(array, self.arrow_type)
+            array = values.plain(array)
         self.other += other
         self.nulls += array.null_count - other
-        array = values.plain(array)
-        present = self._finite(array.drop_null())
-        if len(present):
-            self._count(present)
+        found, rows = different(array)
+        if self.kind == "float":
+            found, rows = self._finite(found, rows)
+        if len(found):
+            self._count(found, rows)
         return array
 
-    def _finite(self, array: Any) -> Any:
+    def _finite(self, found: Any, rows: Any) -> tuple[Any, Any]:
         """Without NaN and infinities, which are counted; -0 is 0."""
-        if self.kind != "float":
-            return array
-        nan, finite = pc.is_nan(array), pc.is_finite(array)
-        self.nan += pc.sum(nan).as_py() or 0
-        self.infinite += len(array) - (pc.sum(finite).as_py() or 0) - (pc.sum(nan).as_py() or 0)
-        return pc.add(array.filter(finite), pa.scalar(0, array.type))
+        numbers = found.to_numpy()
+        nan, infinite = np.isnan(numbers), np.isinf(numbers)
+        self.nan += int(rows[nan].sum())
+        self.infinite += int(rows[infinite].sum())
+        finite = ~(nan | infinite)
+        numbers, rows = numbers[finite] + numbers.dtype.type(0), rows[finite]
+        found = as_arrow(numbers)
+        return merged(found, rows) if np.count_nonzero(numbers == 0) > 1 else (found, rows)
 
-    def _count(self, array: Any) -> None:
-        self.counted += len(array)
+    def _count(self, found: Any, rows: Any) -> None:
+        self.counted += int(rows.sum())
         if self._is_number:
-            self._total += exact_sum(array)
+            self._total += exact_sum(found, rows)
         if self.kind in ("text", "binary"):
-            array = self._measured(array)
-        found, rows = different(array)
+            found, rows = self._measured(found, rows)
         self._frequent.add(found, rows)
         if self.kind != "boolean":
             self._distinct.add(hashes(found))
@@ -159,14 +171,16 @@ class _Column:
             self._least = ends["min"] if self._least is None else min(self._least, ends["min"])
             self._greatest = ends["max"] if self._greatest is None else max(self._greatest, ends["max"])
 
-    def _measured(self, array: Any) -> Any:
+    def _measured(self, found: Any, rows: Any) -> tuple[Any, Any]:
         """Text of which long values are cut, after their length was seen."""
-        as_bytes = self.kind == "binary" or values.is_ascii(array)
+        found = values.decoded(found)
+        as_bytes = self.kind == "binary" or values.is_ascii(found)
         if not as_bytes:
-            array = values.valid(array)
-        longest = pc.max(pc.binary_length(array) if as_bytes else pc.utf8_length(array)).as_py()
+            # What is not UTF-8 can be the same once it is replaced.
+            found, rows = merged(values.valid(found), rows)
+        longest = pc.max(pc.binary_length(found) if as_bytes else pc.utf8_length(found)).as_py()
         self.longest = max(self.longest, longest)
-        return array if as_bytes and longest <= values.HELD_TEXT_BYTES else values.held(array)
+        return (found if as_bytes and longest <= values.HELD_TEXT_BYTES else values.held(found)), rows
 
     def figures(self, sampled: Any, whole: bool) -> dict[str, Any]:
         """The column's part of the profile."""
@@ -203,7 +217,8 @@ class _Column:
         if self.is_ordered and self.counted:
             ordered, rows = frequent.in_order() if frequent.exact else _sample_rows(self._sampled(sampled))
             figures["quantiles"] = {
-                share: values.text_of(ordered[place], self.arrow_type) for share, place in _quantiles(rows)
+                share: values.text_of(_as_python(ordered[place]), self.arrow_type)
+                for share, place in _quantiles(rows)
             }
             figures["histogram"] = _histogram(ordered, rows, self._least, self._greatest)
             approximate += [] if frequent.exact or whole else ["quantiles", "histogram"]
@@ -229,20 +244,24 @@ def _rounded(exact: Fraction) -> str:
     return text.rstrip("0").rstrip(".") if "." in text and "E" not in text else text
 
 
+def _as_python(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _by_value(found: Mapping[Any, int]) -> tuple[list[Any], Any]:
     """The values in order, and the rows of each (numpy, int64)."""
     ordered = sorted(found)
     return ordered, np.array([found[one] for one in ordered], np.int64)
 
 
-def _sample_rows(sampled: Any) -> tuple[list[Any], Any]:
-    """The same of a plain array without nulls, NaN and infinities."""
+def _sample_rows(sampled: Any) -> tuple[Any, Any]:
+    """The same of a plain array without nulls, NaN and infinities; the values as numpy's, but for decimals."""
     if kinds.is_decimal(sampled.type):
         return _by_value(Counter(sampled.to_pylist()))
     found, rows = np.unique(sampled.to_numpy(zero_copy_only=False), return_counts=True)
     if found.dtype.kind == "f":
         found = found + found.dtype.type(0)  # -0 is 0
-    return found.tolist(), rows
+    return found, rows
 
 
 def _quantiles(rows: Any) -> Iterator[tuple[str, int]]:
@@ -252,7 +271,7 @@ def _quantiles(rows: Any) -> Iterator[tuple[str, int]]:
         yield share, int(np.searchsorted(seen, math.ceil(Fraction(share) * int(seen[-1]))))
 
 
-def _histogram(ordered: Sequence[Any], rows: Any, least: Any, greatest: Any) -> list[int]:
+def _histogram(ordered: Any, rows: Any, least: Any, greatest: Any) -> list[int]:
     """Rows in equal steps of the range, the last with its end."""
     # Of floats, a part: the widest range that there is would be infinite.
     part: Any = 1 / 64 if isinstance(least, float) else 1
@@ -260,9 +279,11 @@ def _histogram(ordered: Sequence[Any], rows: Any, least: Any, greatest: Any) -> 
         low, width = least * part, greatest * part - least * part
         if isinstance(least, float) or (isinstance(least, int) and max(-least, greatest) < _SMALL):
             # numpy divides as Python does, and nothing of it leaves 64 bits.
-            steps = (np.array(ordered) * part - low) * BARS // width if width else np.zeros(len(ordered))
+            numbers = ordered.astype(np.float64 if isinstance(least, float) else np.int64)
+            steps = (numbers * part - low) * BARS // width if width else np.zeros(len(ordered))
         else:
-            steps = np.array([int((one * part - low) * BARS // width) if width else 0 for one in ordered])
+            each = ordered if isinstance(ordered, list) else ordered.tolist()
+            steps = np.array([int((one * part - low) * BARS // width) if width else 0 for one in each])
     bars = np.bincount(np.minimum(steps.astype(np.int64), BARS - 1), weights=rows, minlength=BARS)
     return [int(one) for one in bars]
 

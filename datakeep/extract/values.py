@@ -86,6 +86,16 @@ def _is_binary(arrow_type: Any) -> bool:
     )
 
 
+def is_plain_text(arrow_type: Any) -> bool:
+    """Whether its values are text or bytes that lie one after the other, which need not be made so."""
+    return bool(
+        kinds.is_string(arrow_type)
+        or kinds.is_large_string(arrow_type)
+        or kinds.is_binary(arrow_type)
+        or kinds.is_large_binary(arrow_type)
+    )
+
+
 def decoded(array: Any) -> Any:
     """The array without its encoding: dictionaries, runs and extensions become what they stand for."""
     if isinstance(array, pa.ExtensionArray):

@@ -11,6 +11,7 @@ import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, AlreadyExists, DatakeepError, NoSpace, SourceFault
@@ -114,26 +115,28 @@ def write_parts(
     part_groups = _part_groups(bloom, row_group_rows)
     writer = _Writer(folder, name, result.schema, bloom, part_bytes, row_group_rows, part_groups)
     writing = Behind(writer.write)
-    profiling = Behind(_counted(counting, result.schema)) if counting else None
+    profiling: Behind[Callable[[], None]] = Behind(lambda call: call())
+    if counting:
+        counting.begin(result.schema)
     try:
         for group in _groups(_told(result, progress, watch), result.schema, row_group_rows):
             writing.settle()
             give_back()
-            if profiling:
-                profiling.put((group, writer.is_between))
+            if counting:
+                profiling.put(partial(counting.add, group, new_file=writer.is_between))
             writing.put(group)
             del group  # the next one is collected while this one is written, and goes when it is
+        if counting:
+            profiling.put(counting.end)
         writing.settle()
-        if profiling:
-            profiling.settle()
+        profiling.settle()
         return writer.finished()
     except OSError as error:
         raise _disk_fault(error, shown or folder) from error
     finally:
         with deferred():  # a second Ctrl-C does not take the files from under the thread that writes
             writing.leave()
-            if profiling:
-                profiling.leave()
+            profiling.leave()
         writer.discard()
 
 
@@ -166,12 +169,6 @@ def _can_bloom(kind: Any) -> bool:
     import pyarrow.types as kinds
 
     return not (kinds.is_nested(kind) or kinds.is_boolean(kind) or kinds.is_null(kind))
-
-
-def _counted(counting: Counting, schema: Any) -> Callable[[tuple[Any, bool]], None]:
-    """What counts a row group, which comes with whether it begins a file."""
-    counting.begin(schema)
-    return lambda item: counting.add(item[0], new_file=item[1])
 
 
 def _told(result: Result, progress: Progress, watch: Callable[[Any], None] | None) -> Iterator[Any]:

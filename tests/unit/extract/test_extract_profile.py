@@ -13,12 +13,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datakeep.core.decimals import shifted
 from datakeep.core.errors import SourceMalformed
 from datakeep.core.progress import Silent
 from datakeep.extract import csv_file, jsonlines_file, parquet_file, tally
@@ -396,9 +398,31 @@ def test_a_sample_depends_on_the_rows_alone() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=30))
-def test_sums_are_not_rounded(values: list[float]) -> None:
-    assert exact_sum(pa.array(values, pa.float64())) == sum(map(Fraction, values))
+@given(
+    st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 65_536)), max_size=30)
+)
+def test_sums_are_not_rounded(values: list[tuple[float, int]]) -> None:
+    _check_sum(pa.float64(), values)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from([pa.int8(), pa.int64(), pa.uint64(), pa.decimal128(38, 3), pa.decimal256(76, -2)]),
+    st.data(),
+)
+def test_sums_of_integers_and_decimals_are_not_rounded(kind: Any, data: Any) -> None:
+    if pa.types.is_decimal(kind):
+        most = 10**kind.precision - 1
+        unscaled = st.integers(-most, most)
+        numbers = unscaled.map(lambda number: shifted(Decimal(number), -kind.scale))
+    else:
+        numbers = st.integers(*_INTEGERS[kind])
+    _check_sum(kind, data.draw(st.lists(st.tuples(numbers, st.integers(1, 65_536)), max_size=30)))
+
+
+def _check_sum(kind: Any, values: list[tuple[Any, int]]) -> None:
+    numbers, rows = [one for one, _ in values], np.array([rows for _, rows in values], np.int64)
+    assert exact_sum(pa.array(numbers, kind), rows) == sum(Fraction(one) * rows for one, rows in values)
 
 
 _INTEGERS = {
@@ -415,9 +439,46 @@ def test_integers_are_counted_alike_be_they_dense_or_in_order_or_neither(kind: A
     numbers = data.draw(
         st.lists(st.one_of(near, st.integers(low, high)), max_size=40) | st.lists(near, max_size=40)
     )
-    for given_order in (numbers, sorted(set(numbers))):
+    for given_order in (numbers, sorted(set(numbers)), [*numbers, None, *numbers]):
         found, rows = different(pa.array(given_order, kind))
-        assert dict(zip(found.to_pylist(), rows.tolist(), strict=True)) == Counter(given_order)
+        expected = Counter(one for one in given_order if one is not None)
+        assert dict(zip(found.to_pylist(), rows.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (pa.string(), ["b", "", "b", "a"]),
+        (pa.large_binary(), [b"b", b"", b"b"]),
+        (pa.float32(), [1.5, 0.5, 1.5]),
+        (pa.decimal128(5, 1), [Decimal("1.5"), Decimal("-2.0"), Decimal("1.5")]),
+        (pa.bool_(), [True, False, True]),
+        (pa.bool_(), [True]),
+    ],
+)
+def test_a_null_is_no_value_that_differs(kind: Any, values: list[Any]) -> None:
+    for cut in (pa.array([None, *values, None], kind), pa.array([values[0], None, *values], kind).slice(1)):
+        found, rows = different(cut)
+        assert dict(zip(found.to_pylist(), rows.tolist(), strict=True)) == Counter(values)
+    found, rows = different(pa.array([None, None], kind))
+    assert (len(found), len(rows)) == (0, 0)
+
+
+def test_both_zeros_of_floats_are_one_value(tmp_path: Path) -> None:
+    nan, infinite = float("nan"), float("inf")
+    found = of(tmp_path, pa.float64(), [0.0, None, -0.0, nan, infinite, -infinite, 0.0, 2.0, nan])
+    assert (found.nulls, found.nan, found.infinite, found.distinct) == (1, 2, 2, 2)
+    assert [(one.value, one.rows) for one in found.top] == [("0", 3), ("2", 1)]
+    assert (found.min, found.mean) == ("0", "0.5")
+
+
+def test_text_that_is_the_same_once_it_is_readable_is_one_value(tmp_path: Path) -> None:
+    raw = pa.array([b"caf\xe9", b"caf\xe8", "caf\u00e9".encode(), b"caf\xe9"], pa.binary())
+    path = tmp_path / "v.parquet"
+    pq.write_table(pa.table({"v": pa.Array.from_buffers(pa.string(), 4, raw.buffers())}), path)
+    (found,) = look(path).columns
+    assert found.distinct == 2
+    assert [(one.value, one.rows) for one in found.top] == [("caf\ufffd", 3), ("caf\u00e9", 1)]
 
 
 def test_a_quantile_that_is_minus_zero_is_zero_in_a_sample_too(tmp_path: Path) -> None:
