@@ -126,6 +126,7 @@ class PostgresSession(Session):
     def __init__(self, connection: Connection, address: Address, timeout_s: int | None) -> None:
         self._connection = connection
         self._shown = address.shown
+        self._tables: dict[str, Table | None] = {}
         with self._complaints():
             connection.do(_BEGIN)
             encoding = connection.rows("SELECT current_setting('server_encoding')")[0][0]
@@ -205,10 +206,15 @@ class PostgresSession(Session):
             self._connection.rows(_SET_PARAMETER, setting, value)
 
     def tables(self, names: Collection[str]) -> dict[str, Table]:
-        """By the search path of this user; a table can be seen without the right to read it."""
+        """By the search path of this user; a table can be seen without the right to read it.
+
+        One transaction sees one catalogue: what was asked once is known.
+        """
         with self._complaints():
-            found = {name: table(self._connection, name) for name in names}
-        return {name: one for name, one in found.items() if one is not None}
+            self._tables |= {
+                name: table(self._connection, name) for name in names if name not in self._tables
+            }
+        return {name: one for name in names if (one := self._tables[name]) is not None}
 
     def check(self, statement: Statement, parameters: Mapping[str, Parameter]) -> bool:
         """EXPLAIN: the server parses and plans the query, and looks whether this user may read what it reads."""
