@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from importlib.machinery import PathFinder
@@ -48,6 +49,7 @@ def lean_modules() -> None:
     - sqlglot loads what finds other people's dialects, which takes 10 ms: it does so when it is asked for a dialect
       that it does not have.
     - Its DuckDB reads the texts of two dozen functions of other databases: 16 ms. Each is read when it is wanted.
+    - DuckDB's client has the metadata of all packages read for its own version: 16 ms.
     - pydantic's core describes its schemas for type checkers, in classes that nobody looks at: 6 ms.
     - PyYAML prepares to look for characters that only its slow reader looks for: 4 ms.
     """
@@ -134,7 +136,29 @@ def _untyped() -> Iterator[None]:
         yield
 
 
+def _versioned(package: str) -> AbstractContextManager[None]:
+    """The package asks for its own version, and has that of the folder which its installer named after it."""
+    found = _version_of(package)
+    if found is None:
+        return nullcontext()
+    metadata = ModuleType("importlib.metadata")
+    metadata.__dict__["version"] = lambda _: found
+    return in_place(metadata)
+
+
+def _version_of(package: str) -> str | None:
+    """As ``importlib.metadata`` has it; None where that is not plain to see."""
+    spec = PathFinder.find_spec(package)
+    if spec is None or not spec.origin:
+        return None
+    head, tail = f"{package}-", ".dist-info"
+    installed = os.listdir(os.path.dirname(os.path.dirname(spec.origin)))  # noqa: PTH120, PTH208 - pathlib is slower
+    found = [one[len(head) : -len(tail)] for one in installed if one.startswith(head) and one.endswith(tail)]
+    return found[0] if len(found) == 1 else None
+
+
 _AROUND: dict[str, Around] = {
+    "duckdb._version": partial(_versioned, "duckdb"),
     "sqlglot.dialects.dialect": lambda: in_place(Later("importlib.metadata")),
     "sqlglot.generators.duckdb": _templates_later,
     "pydantic_core.core_schema": _untyped,

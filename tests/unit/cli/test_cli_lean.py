@@ -199,11 +199,12 @@ if sys.argv[1] == "lean":
     from datakeep.cli.lean_modules import lean_modules
     lean_modules()
     lean_modules()
-import sqlglot, yaml, pydantic
+import duckdb, sqlglot, yaml, pydantic
 from sqlglot.generators.duckdb import DuckDBGenerator
 from typing_extensions import TypedDict
 
 print("importlib.metadata" in sys.modules)
+print(duckdb.version(), duckdb.build_info())
 for text in ("SELECT SEQ4(0), SEQ2(1), UNIFORM(1, 10, RANDOM(5)), NORMAL(0, 1, 5), ZIPF(1, 10, 5), RANDSTR(5, 3)",
              "SELECT ARRAY_EXCEPT(a, b), ARRAY_INTERSECTION(a, b), ARRAYS_ZIP(a, b), MAP_CAT(a, b), MINHASH(5, a)",
              "SELECT UUID_STRING(a, b), BITMAP_CONSTRUCT_AGG(a), STRTOK(a, ' ', 2), STRTOK_TO_ARRAY(a)",
