@@ -21,6 +21,7 @@ from datakeep.workflows.new_data import described, profiled, refuse_git_control,
 from datakeep.workflows.parents import check_parents
 from datakeep.workflows.prepare import MANIFEST, Draft
 from datakeep.workflows.profiling import (
+    PROFILE,
     counting,
     kept_profile,
     profile_in,
@@ -103,6 +104,8 @@ def update(
     keep.refresh(loading(request.extraction))
     keep.require_not_departed(who, now)
     base = take_base(keep, request.name)
+    declined = _declined_before(request, base)
+    request = replace(request, profile=False) if declined else request
     given = dict(request.given)
     files: dict[str, bytes | None] = dict(attachments.from_options(given))
     document = base.document
@@ -121,6 +124,9 @@ def update(
     check_aliases(keep, base.entry.dataset, document)
     with contextlib.ExitStack() as stack:
         said = Notes(keep.progress)
+        said.tell(
+            [f"no profile is made, as {base.entry.version} has none: --profile makes one"] if declined else []
+        )
         found, seen, done = _new_source(
             keep, request, base, document, files, stack, said, message=message, who=who, now=now
         )
@@ -147,6 +153,16 @@ def update(
         if made.created and request.extraction:
             said.tell(query_notes(keep, made.entry))
         return replace(made, notes=tuple(said.all))
+
+
+def _declined_before(request: Request, base: Base) -> bool:
+    """Whether a query runs again whose rows somebody wanted no profile of, and nobody says otherwise now."""
+    return (
+        request.extraction is not None
+        and request.profile is None
+        and facts.get(base.entry.manifest, "source.extraction") is not None
+        and base.repository.read(base.entry.commit, PROFILE) is None
+    )
 
 
 def _idle(request: Request, base: Base, document: dict[str, Any]) -> tuple[str, ...]:

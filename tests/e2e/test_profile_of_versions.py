@@ -204,3 +204,38 @@ def test_a_file_that_is_none_harms_nothing(world: World, calls: Quick, table: Pa
         assert "profile: none is stored" in calls.datakeep("show", name, cwd=world.keep).out
     else:
         assert '"rows": 1' in (stored(world, name, "v2") or "")
+
+
+def test_a_query_that_runs_again_has_a_profile_where_it_had_one(
+    world: World, calls: Quick, table: Path
+) -> None:
+    rows = table / "rows.csv"
+    rows.write_text("day,amount\n2026-11-01,100\n")
+    (sql := table / "rows.sql").write_text(f"SELECT day, amount FROM '{rows}' ORDER BY day")
+    facts = [one for one in STATED if not one.startswith(("--origin", "--extracted"))]
+    argv = (
+        "register",
+        "declined",
+        "--sql",
+        sql,
+        "--database",
+        "duckdb:",
+        *facts,
+        "--privacy=no",
+        "--no-profile",
+    )
+    calls.datakeep(*argv, cwd=world.keep)
+    again = ("update", "declined", "--rerun", "-m", "again")
+    said = "no profile is made, as v1 has none: --profile makes one"
+    with rows.open("a") as file:
+        file.write("2026-11-02,250\n")
+    ran = calls.datakeep(*again, cwd=world.keep)
+    assert ran.err.count(said) == 1
+    assert stored(world, "declined", "v2") is None
+    wanted = calls.datakeep(*again, "--profile", cwd=world.keep)
+    assert "no profile is made" not in wanted.err
+    assert shown(world, calls, "declined")["rows"] == 2
+    with rows.open("a") as file:
+        file.write("2026-11-03,75\n")
+    assert "no profile is made" not in calls.datakeep(*again, cwd=world.keep).err
+    assert shown(world, calls, "declined")["rows"] == 3
