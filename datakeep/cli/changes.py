@@ -28,7 +28,8 @@ def change_lines(changes: Changes) -> list[str]:
     if not files:
         lines.append("  the same bytes")
     lines += [f"  {change}" for change in telling(changes.fields)]
-    lines += [f"  profile, {line}" for line in changes.profile]
+    is_told = any(change.path == "contents.rows" for change in changes.fields)
+    lines += [f"  profile, {line}" for line in changes.profile if not (is_told and line.startswith("rows "))]
     lines += ["  a profile of the tables"] * changes.profiled
     if changes.documents:
         lines.append(f"  documents and code: {_some(changes.documents)}")

@@ -60,7 +60,7 @@ def _lines(found: Difference) -> Iterator[str]:
     yield from _paths(found.files)
     yield from _rows(found, old, new)
     yield from _fields("columns", found.columns)
-    yield from _fields("manifest", found.fields)
+    yield from _fields("manifest", found.fields, found.columns)
     if found.profile:
         yield "profile:"
         yield from (f"  {line}" for line in found.profile)
@@ -89,12 +89,14 @@ def _paths(files: FileChanges) -> Iterator[str]:
     yield from some(files.changed, mark="~")
 
 
-def _fields(head: str, changes: tuple[FieldChange, ...]) -> Iterator[str]:
+def _fields(
+    head: str, changes: tuple[FieldChange, ...], beside: tuple[FieldChange, ...] = ()
+) -> Iterator[str]:
     if not changes:
         yield f"{head}: same"
         return
     yield f"{head}:"
-    for change in telling(changes):
+    for change in telling(changes, beside):
         yield f"  {str(change).removeprefix('columns.')}"
 
 

@@ -108,7 +108,32 @@ OF_EVERY_RUN = frozenset(
 )
 
 
-def telling(changes: Iterable[FieldChange]) -> list[FieldChange]:
-    """The changes without those of :data:`OF_EVERY_RUN`; all of them where there are no others."""
+#: Of a query's record, what the manifest's own fields tell in fewer words.
+_DATABASE_COLUMN = "source.extraction.columns."
+
+
+def telling(changes: Iterable[FieldChange], beside: Iterable[FieldChange] = ()) -> list[FieldChange]:
+    """The changes that tell something: not those of :data:`OF_EVERY_RUN`, nor what another change tells as well.
+
+    Where there are no others it is all of them.
+
+    Args:
+        changes: Of fields.
+        beside: Those that the same person is shown elsewhere.
+    """
     found = list(changes)
-    return [one for one in found if one.path not in OF_EVERY_RUN] or found
+    known = {one.path: one for one in (*found, *beside)}
+    return [one for one in found if one.path not in OF_EVERY_RUN and not _is_told(one, known)] or found
+
+
+def _is_told(one: FieldChange, known: Mapping[str, FieldChange]) -> bool:
+    """The rows of the data, the text of a query, and a column that comes or goes stand in two places each."""
+    if one.path == "source.rows":
+        same = known.get("contents.rows")
+        return same is not None and (same.before, same.after) == (one.before, one.after)
+    if one.path == "source.extraction.query_sha256":
+        return "source.extraction.normalised" in known
+    same = known.get(f"columns.{one.path.removeprefix(_DATABASE_COLUMN)}")
+    if same is None or not one.path.startswith(_DATABASE_COLUMN):
+        return False
+    return (same.before is None and one.before is None) or (same.after is None and one.after is None)

@@ -142,7 +142,8 @@ def test_new_data_replace_it_and_what_changed_is_told(world: World, calls: Quick
     register(world, calls, "grown", table)
     (table / "売上.csv").write_text(ROWS + "2026-11-09,丙,\n", "cp932")
     updated = calls.datakeep("update", "grown", table, "-m", "more", cwd=world.keep)
-    assert "profile, rows 3 → 4" in updated.err
+    assert updated.err.count("rows") == 1, "they are told once"
+    assert "contents.rows: 3 → 4" in updated.err
     assert "profile, 金額: nulls 1 → 2" in updated.err
     found = calls.datakeep("diff", "grown", cwd=world.keep, code=3)
     assert "日付: 2026-11-01 … 2026-11-04 → 2026-11-01 … 2026-11-09" in found.out

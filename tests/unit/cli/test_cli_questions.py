@@ -106,6 +106,21 @@ def test_what_differs_with_every_run_of_a_query_is_not_told_beside_what_does_not
     assert telling(noise) == noise
 
 
+def test_a_change_that_stands_in_two_places_is_told_once() -> None:
+    extraction = "source.extraction"
+    rows, contents = (FieldChange(f"{one}.rows", 100, 101) for one in ("source", "contents"))
+    digest = FieldChange(f"{extraction}.query_sha256", "a", "b")
+    text = FieldChange(f"{extraction}.normalised", "SELECT a", "SELECT b")
+    came = FieldChange(f"{extraction}.columns.b", None, {"database_type": "TEXT"})
+    column = FieldChange("columns.b", None, {"type": "string"})
+    assert telling([rows, digest, text, came, contents, column]) == [text, contents, column]
+    assert telling([rows, digest, text, came], [contents, column]) == [text]
+    # What is told nowhere else stays: a comment in a query, another type of the database for the same type.
+    kept = [digest, FieldChange(f"{extraction}.columns.b.database_type", "INTEGER", "BIGINT")]
+    assert telling(kept, [FieldChange("columns.b.meaning", None, "x")]) == kept
+    assert telling([rows], [FieldChange("contents.rows", 100, 102)]) == [rows]
+
+
 @pytest.mark.parametrize(("before", "after", "said"), [
     (12, "12", "x: 12 (number) → 12 (text)"), (True, "True", "x: True (boolean) → True (text)"),
     ("a b", "a  b", "x: a b, with other spaces or line ends"), (1, 2, "x: 1 → 2"),
