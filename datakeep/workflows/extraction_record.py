@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.counts import few
 from datakeep.core.errors import InvalidFile, UsageError
 from datakeep.core.secrets import find_secret
 from datakeep.formats.yaml import plain, unshowable
@@ -32,6 +33,8 @@ _OF_THE_RUN = ("kind", "query", "dialect", "database", "parameters", "extracted_
 _ITEMS = re.compile(r"(?<=list<)\w*(?=: )")
 #: How what stands for a text that is not written down begins.
 WITHHELD_TEXT = "(withheld:"
+#: Columns of which the same is said that are named.
+_NAMED = 5
 _MODIFIERS = re.compile(r"\s*\([^()]*\)")
 
 
@@ -205,10 +208,13 @@ def stated_parameter(name: str, parameter: Parameter) -> Any:
 
 
 def notes(record: Mapping[str, Any]) -> Iterator[str]:
-    """What a person should know of types that were changed, a sentence each."""
+    """What a person should know of types that were changed, a sentence for all columns of which it is the same."""
+    alike: dict[tuple[str, str], list[str]] = {}
     for column in record["columns"]:
-        if column.get("note"):
-            yield f"column {column['name']} ({column['database_type']}): {column['note']}"
+        if note := column.get("note"):
+            alike.setdefault((column["database_type"], note), []).append(column["name"])
+    for (kind, note), names in alike.items():
+        yield f"{'column' if len(names) == 1 else 'columns'} {few(names, _NAMED)} ({kind}): {note}"
 
 
 def moment(when: datetime) -> str:

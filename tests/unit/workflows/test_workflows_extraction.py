@@ -18,7 +18,7 @@ from datakeep.extract.sql.interface import Parameter, SourceColumn, Table, Table
 from datakeep.extract.sql.parameters import parameters_from_yaml, parameters_of
 from datakeep.formats import yaml
 from datakeep.formats.manifest import Source
-from datakeep.workflows.extraction_record import _columns, dictionary, stated_parameter
+from datakeep.workflows.extraction_record import _columns, dictionary, notes, stated_parameter
 from datakeep.workflows.publish import _taken
 from datakeep.workflows.source_moved import explanations, moved
 from datakeep.workflows.wanted_query import _as_stated
@@ -267,3 +267,23 @@ def test_the_items_of_a_list_are_called_as_in_parquet() -> None:
     assert [one["arrow_type"] for one in _columns(columns, {}, ())] == [
         "list<element: int32>", "list<element: list<element: struct<list: int32>>>", "string",
     ]  # fmt: skip
+
+
+def test_columns_of_which_the_same_is_said_are_told_in_one_line() -> None:
+    def column(name: str, kind: str, note: str | None = None) -> dict[str, str | None]:
+        return {"name": name, "database_type": kind, "note": note}
+
+    many = [column(f"n{at}", "numeric", "kept as text") for at in range(1, 41)]
+    record = {
+        "columns": [
+            column("id", "bigint"),
+            *many,
+            column("i", "interval", "kept as text"),
+            column("m", "money", "x"),
+        ]
+    }
+    assert list(notes(record)) == [
+        "columns n1, n2, n3, n4, n5 and 35 more (numeric): kept as text",
+        "column i (interval): kept as text",
+        "column m (money): x",
+    ]
