@@ -185,7 +185,7 @@ class RowSample:
         self._limit = int(np.partition(self._hashes, self._size - 1)[self._size - 1])
         kept = np.flatnonzero(self._hashes <= np.uint64(self._limit))
         self._hashes = self._hashes[kept]
-        places = as_arrow(kept)  # Arrow takes by place three times as fast as by a mask
+        places = as_arrow(kept)  # faster than a mask: three times where a third is kept
         for column, parts in self._values.items():
             self._values[column] = [pa.concat_arrays(parts).take(places)]
 
