@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.changes import telling
+from datakeep.core.changes import rows_line, telling
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
@@ -28,12 +28,17 @@ def change_lines(changes: Changes) -> list[str]:
     if not files:
         lines.append("  the same bytes")
     lines += [f"  {change}" for change in telling(changes.fields)]
-    is_told = any(change.path == "contents.rows" for change in changes.fields)
-    lines += [f"  profile, {line}" for line in changes.profile if not (is_told and line.startswith("rows "))]
+    lines += [f"  profile, {line}" for line in changes.profile if line not in _told_rows(changes)]
     lines += ["  a profile of the tables"] * changes.profiled
     if changes.documents:
         lines.append(f"  documents and code: {_some(changes.documents)}")
     return lines
+
+
+def _told_rows(changes: Changes) -> list[str]:
+    """What the profile says of rows where the manifest's contents say the same."""
+    rows = [one for one in changes.fields if one.path == "contents.rows"]
+    return [rows_line(one.before, one.after) for one in rows if None not in (one.before, one.after)]
 
 
 def _some(paths: Sequence[str]) -> str:

@@ -126,6 +126,11 @@ def telling(changes: Iterable[FieldChange], beside: Iterable[FieldChange] = ()) 
     return [one for one in found if one.path not in OF_EVERY_RUN and not _is_told(one, known)] or found
 
 
+def rows_line(before: int, after: int) -> str:
+    """How many rows there were, and are."""
+    return f"rows {before:,} → {after:,}"
+
+
 def _is_told(one: FieldChange, known: Mapping[str, FieldChange]) -> bool:
     """The rows of the data, the text of a query, and a column that comes or goes stand in two places each."""
     if one.path == "source.rows":
@@ -133,7 +138,9 @@ def _is_told(one: FieldChange, known: Mapping[str, FieldChange]) -> bool:
         return same is not None and (same.before, same.after) == (one.before, one.after)
     if one.path == "source.extraction.query_sha256":
         return "source.extraction.normalised" in known
+    if not one.path.startswith(_DATABASE_COLUMN):
+        return False
     same = known.get(f"columns.{one.path.removeprefix(_DATABASE_COLUMN)}")
-    if same is None or not one.path.startswith(_DATABASE_COLUMN):
+    if same is None:
         return False
     return (same.before is None and one.before is None) or (same.after is None and one.after is None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.changes import rows_line
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, InvalidFile, SourceFault
 from datakeep.formats.profile import Profile, withholding
@@ -178,7 +179,7 @@ def profile_changes(old: Profile | None, new: Profile | None) -> tuple[str, ...]
     """What differs between two profiles, in short: rows, nulls and ranges; a line for each column."""
     if old is None or new is None or old == new:
         return ()
-    lines = [f"rows {old.rows:,} → {new.rows:,}"] if old.rows != new.rows else []
+    lines = [rows_line(old.rows, new.rows)] if old.rows != new.rows else []
     before = {column.name: column for column in old.columns}
     differing = []
     for column in new.columns:

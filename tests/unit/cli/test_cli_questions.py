@@ -10,6 +10,7 @@ from click import unstyle
 from click.testing import CliRunner
 
 from datakeep.cli.audit_where import _verdict
+from datakeep.cli.changes import change_lines
 from datakeep.cli.group import datakeep
 from datakeep.cli.listing import _row
 from datakeep.cli.people import _state as state_of_person
@@ -19,9 +20,11 @@ from datakeep.cli.vault import _state as state_of_place
 from datakeep.core.changes import FieldChange, telling
 from datakeep.core.errors import UsageError
 from datakeep.core.names import parse_reference
+from datakeep.formats.inventory import FileChanges
 from datakeep.formats.profile import Periods
 from datakeep.workflows.rows_where import Search, Searched
 from datakeep.workflows.status import Finding, KeepStatus
+from datakeep.workflows.update_changes import Changes
 from datakeep.workflows.vault_stores import Place
 
 
@@ -119,6 +122,19 @@ def test_a_change_that_stands_in_two_places_is_told_once() -> None:
     kept = [digest, FieldChange(f"{extraction}.columns.b.database_type", "INTEGER", "BIGINT")]
     assert telling(kept, [FieldChange("columns.b.meaning", None, "x")]) == kept
     assert telling([rows], [FieldChange("contents.rows", 100, 102)]) == [rows]
+
+
+def test_the_rows_of_a_profile_are_told_where_the_contents_do_not_and_a_column_of_that_name_always() -> None:
+    profile = ("rows 1,000 → 1,001", "rows sold: 1 … 2 → 1 … 3", "rows: nulls 0 → 1")
+
+    def told(*fields: FieldChange) -> list[str]:
+        changes = Changes("v1", "v2", FileChanges([], [], ["a.csv"]), fields, (), profile)
+        return [line.removeprefix("  profile, ") for line in change_lines(changes) if "profile, " in line]
+
+    assert told(FieldChange("contents.rows", 1_000, 1_001)) == [*profile[1:]]
+    for other in (FieldChange("contents.rows", 900, 1_001), FieldChange("contents.rows", None, 1_001)):
+        assert told(other) == [*profile]
+    assert told() == [*profile]
 
 
 @pytest.mark.parametrize(("before", "after", "said"), [
