@@ -24,6 +24,7 @@ from datakeep.extract.bloom import BloomFilter
 from datakeep.extract.lookup import Looked, RowGroups
 from datakeep.extract.matching import matches, numbers_of, says, scalars_of
 from datakeep.extract.typed import CannotTell, shown_type, sought
+from datakeep.extract.values import is_plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -264,7 +265,7 @@ def _rows(
         return 0
     names = list(dict.fromkeys(one.column for one in asked))
     # A column of one long text, repeated, is held once: written out it may fill any memory.
-    texts = [name for name in names if _is_bytes(schema.field(name).type)]
+    texts = [name for name in names if is_plain_text(schema.field(name).type)]
     found = 0
     with pq.ParquetFile(
         _Open(file),
@@ -293,15 +294,6 @@ def _rows_at_once(metadata: Any, groups: list[int], names: Sequence[str]) -> int
         size_bytes = sum(one.total_uncompressed_size for one in columns if one.path_in_schema in names)
         widest = max(widest, size_bytes // max(group.num_rows, 1))
     return max(_LEAST_ROWS, min(_BATCH_ROWS, _BATCH_BYTES // widest))
-
-
-def _is_bytes(arrow_type: Any) -> bool:
-    return bool(
-        kinds.is_string(arrow_type)
-        or kinds.is_large_string(arrow_type)
-        or kinds.is_binary(arrow_type)
-        or kinds.is_large_binary(arrow_type)
-    )
 
 
 @contextmanager

@@ -176,8 +176,9 @@ class _Column:
         found = values.decoded(found)
         as_bytes = self.kind == "binary" or values.is_ascii(found)
         if not as_bytes:
-            # What is not UTF-8 can be the same once it is replaced.
-            found, rows = merged(values.valid(found), rows)
+            readable = values.valid(found)
+            if readable is not found:  # what is not UTF-8 can be the same once it is replaced
+                found, rows = merged(readable, rows)
         longest = pc.max(pc.binary_length(found) if as_bytes else pc.utf8_length(found)).as_py()
         self.longest = max(self.longest, longest)
         return (found if as_bytes and longest <= values.HELD_TEXT_BYTES else values.held(found)), rows

@@ -89,7 +89,7 @@ def _without_plugins() -> Iterator[None]:
     try:
         yield
     finally:
-        del os.environ[_PLUGINS]
+        os.environ.pop(_PLUGINS, None)  # of two threads that make models at once, the second finds it gone
         if nothing is not None and sys.modules.get(_FINDER) is nothing:
             del sys.modules[_FINDER]
 
@@ -240,7 +240,7 @@ def check_format(data: dict[str, Any], kind: type[Document], what: str) -> None:
     raise UnknownFormat(f"{what} {said}; {kind.format_line()!r} is needed", next_step=f"correct {what}")
 
 
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=Part)
 
 
 def validate(kind: type[_Model], data: dict[str, Any], what: str) -> _Model:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datakeep.store.pool import Job, Sized
 
     _Item = TypeVar("_Item", bound=Sized)
-_Result = TypeVar("_Result")
+    _Result = TypeVar("_Result")
 
 
 def in_processes(

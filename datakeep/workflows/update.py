@@ -124,9 +124,8 @@ def update(
     check_aliases(keep, base.entry.dataset, document)
     with contextlib.ExitStack() as stack:
         said = Notes(keep.progress)
-        said.tell(
-            [f"no profile is made, as {base.entry.version} has none: --profile makes one"] if declined else []
-        )
+        if declined:
+            said.tell([f"no profile is made, as {base.entry.version} has none: --profile makes one"])
         found, seen, done = _new_source(
             keep, request, base, document, files, stack, said, message=message, who=who, now=now
         )
