@@ -69,9 +69,9 @@ def main() -> None:
         interrupts.ignore()
     except BaseException as error:
         from datakeep.cli import interrupts
-        from datakeep.core.interrupts import interrupt_within
+        from datakeep.core.interrupts import is_interruption
 
-        if interrupt_within(error) is None:
+        if not is_interruption(error):
             raise
         interrupts.ignore()  # before the boundary stood
         sys.stderr.write("error: interrupted; nothing was recorded\n  next: run the same command again\n")

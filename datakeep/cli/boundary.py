@@ -12,7 +12,7 @@ import click
 from datakeep.cli import interrupts
 from datakeep.cli.printable import printable, printable_json
 from datakeep.core.errors import CommandNotExecutable, CommandNotFound, DatakeepError, NoSpace, Unsupported
-from datakeep.core.interrupts import interrupt_within, is_interrupted
+from datakeep.core.interrupts import interrupt_within, is_interrupted, is_interruption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,8 +175,8 @@ def _is_broken(stream: Any) -> bool:
 
 
 def _unforeseen(error: Exception, *, way: _Way) -> int:
-    if stop := interrupt_within(error):
-        return _interrupted(stop, way=way)
+    if is_interruption(error):
+        return _interrupted(interrupt_within(error) or KeyboardInterrupt(), way=way)
     if isinstance(error, OSError) and error.errno in NoSpace.errnos and error.filename is None:
         return _no_room_for_the_answer(error, way=way)
     if isinstance(error, OSError) and is_interrupted(

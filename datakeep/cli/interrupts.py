@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from typing import TYPE_CHECKING
 
-from datakeep.core.interrupts import ENDING, stop, stopped_by
+from datakeep.core.interrupts import ENDING, once_more, stop, stopped_by
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-_AGAIN_AFTER_S = 0.01
-
 
 def install() -> None:
-    """What asks the process to end interrupts it; one that met a finaliser, or an import's callback, comes once more.
+    """What asks the process to end interrupts it, and comes once more where Python or a library drops it.
 
-    Python prints such an exception and goes on as if nobody had pressed anything. A signal that is ignored stays so
-    (``nohup``, and Ctrl-C of what a script has put into the background); each has a handler of its own, so that
-    SIGTERM ends a process in which Ctrl-C is ignored.
+    A signal that is ignored stays so (``nohup``, and Ctrl-C of what a script has put into the background); each has a
+    handler of its own, so that SIGTERM ends a process in which Ctrl-C is ignored.
     """
     for ending in ENDING:
         if signal.getsignal(ending) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(ending, stop)
+    signal.signal(signal.SIGALRM, once_more)
     usual = sys.unraisablehook
 
-    def again(unraisable: UnraisableHookArgs, /) -> None:
-        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+    def unheard(unraisable: UnraisableHookArgs, /) -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):  # which comes once more
             usual(unraisable)
-            return
-        main = threading.main_thread().ident
-        timer = threading.Timer(_AGAIN_AFTER_S, signal.pthread_kill, (main, stopped_by() or signal.SIGINT))
-        timer.daemon = True
-        timer.start()
 
-    sys.unraisablehook = again
+    sys.unraisablehook = unheard
 
 
 def ended_by() -> signal.Signals | None:

@@ -14,7 +14,7 @@ import click
 from datakeep.cli import interrupts
 from datakeep.cli.group import Before, preformatted
 from datakeep.cli.printable import one_line, printable, printable_json
-from datakeep.core.interrupts import interrupt_within
+from datakeep.core.interrupts import interrupt_within, is_interruption
 from datakeep.core.sizes import size as size  # noqa: PLC0414  handed on to the commands
 
 if TYPE_CHECKING:
@@ -119,9 +119,10 @@ def command(**settings: Any) -> Callable[[Callable[..., Answer]], click.Command]
             try:
                 return session.show(function(session, **options))
             except BaseException as error:
-                if (stop := interrupt_within(error)) is None:
+                if not is_interruption(error):
                     raise
-                raise KeyboardInterrupt(*(stop.args or session.interrupted())) from stop
+                stop = interrupt_within(error)
+                raise KeyboardInterrupt(*((stop and stop.args) or session.interrupted())) from (stop or error)
             finally:
                 session.close()
 

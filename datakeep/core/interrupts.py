@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: What asks a process to end, and lets it say goodbye.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: After so long it is asked whether a KeyboardInterrupt arrived.
+_AGAIN_AFTER_S = 0.02
 #: So long nothing that is cleaned up is cut in half by another signal; who still insists is heard.
 _CLEANING_S = 5.0
 
@@ -28,6 +30,7 @@ class _Wish:
 
     at = float("-inf")
     by: int | None = None
+    is_open = False
 
 
 def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (what a handler is given)
@@ -37,7 +40,28 @@ def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (what a
         KeyboardInterrupt: As Ctrl-C does.
     """
     if not _repeats(number):
+        _Wish.is_open = True
+        if signal.getsignal(signal.SIGALRM) is once_more:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_AFTER_S)
         raise KeyboardInterrupt
+
+
+def once_more(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (what a handler is given)
+    """The handler of SIGALRM where no interruption may get lost: the last one comes again.
+
+    Where it is still at work, :func:`stop` hears nothing new. But a finaliser, and C code that tries something and
+    takes every failure for a no (as Arrow when it looks whether a package is installed), drop a KeyboardInterrupt,
+    and the program would go on as if nobody had pressed anything.
+    """
+    if _Wish.by is not None:
+        signal.raise_signal(_Wish.by)
+
+
+def heard() -> None:
+    """Who caught a KeyboardInterrupt and goes on, on purpose, says so: it does not come again."""
+    _Wish.is_open = False
+    if signal.getsignal(signal.SIGALRM) is once_more:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def stopped_by() -> signal.Signals | None:
@@ -71,6 +95,15 @@ def interrupt_within(error: BaseException) -> KeyboardInterrupt | None:
     while cause is not None and not isinstance(cause, KeyboardInterrupt):
         cause = cause.__cause__
     return cause
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether ``error`` is an interruption, or came of one.
+
+    C code drops a KeyboardInterrupt, and then says that its own call failed: a pattern that does not match, a query.
+    So whatever fails after :func:`stop` interrupted something is taken to have failed for that.
+    """
+    return interrupt_within(error) is not None or (isinstance(error, Exception) and _Wish.is_open)
 
 
 @contextmanager

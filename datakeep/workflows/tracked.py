@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import DatakeepError, UnknownName, UsageError
+from datakeep.core.interrupts import heard
 from datakeep.core.secrets import WITHHELD, guarded, strip_url
 from datakeep.formats.model import ModelRecord, TrackedRun
 from datakeep.lineage import records
@@ -163,7 +164,10 @@ class Tracking:
 
 
 def _why(error: DatakeepError | KeyboardInterrupt) -> str:
-    return error.what if isinstance(error, DatakeepError) else "interrupted"
+    if isinstance(error, DatakeepError):
+        return error.what
+    heard()  # who presses Ctrl-C here gives MLflow up, not the record
+    return "interrupted"
 
 
 def log_later(

@@ -33,6 +33,36 @@ class Loading(types.ModuleType):
 sys.modules["MODULE"] = Loading("module")
 """
 
+#: As C code does that tries something, and takes every failure for a no.
+DROPPED = """
+import sys, types
+
+class Loading(types.ModuleType):
+    def __getattr__(self, name):
+        import os, signal, time
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            pass
+        time.sleep(5)
+        return lambda argv: 0
+
+sys.modules["datakeep.cli.boundary"] = Loading("boundary")
+"""
+
+#: As of a call of C code that drops the interruption, and then says that it failed itself.
+FAILED_INSTEAD = DROPPED.replace(
+    "            pass", "            raise RuntimeError('Query interrupted') from None"
+)
+
+#: Arrow looks for it as soon as an array is made of a list, and drops whatever is raised meanwhile.
+LOADED_BY_ARROW = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(5)
+"""
+
 
 def test_an_interrupt_while_loading_is_said_and_exits_with_130(tmp_path):
     """Not by the signal itself, which Python remembers of a Ctrl-C that met code in a string."""
@@ -55,4 +85,27 @@ def test_an_interrupt_within_pythons_own_code_is_an_interrupt(tmp_path, module):
     )  # fmt: skip
     told = "error: interrupted; nothing was recorded\n  next: run the same command again\n"
     assert done.stderr.lstrip("\n") == told
+    assert done.returncode == 130
+
+
+@pytest.mark.parametrize("what", [DROPPED, FAILED_INSTEAD])
+@pytest.mark.parametrize("module", ["datakeep.cli.boundary", "datakeep.cli.group", "datakeep.workflows.keep"])
+def test_an_interrupt_that_somebody_drops_is_one(tmp_path, what, module):
+    (tmp_path / "sitecustomize.py").write_text(what.replace("datakeep.cli.boundary", module))
+    done = subprocess.run(
+        [sys.executable, "-m", "datakeep", "list"], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert "error: interrupted; nothing was recorded" in done.stderr
+    assert done.returncode == 130
+
+
+def test_an_interrupt_that_arrow_drops_comes_once_more(tmp_path):
+    (tmp_path / "dateutil").mkdir()
+    (tmp_path / "dateutil/__init__.py").touch()
+    (tmp_path / "dateutil/relativedelta.py").write_text(LOADED_BY_ARROW)
+    done = subprocess.run(
+        [sys.executable, "-m", "datakeep", "reextract", "orders"], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
     assert done.returncode == 130

@@ -1,6 +1,8 @@
 """Signals that end a process: each once, none of them in the middle of cleaning up, none lost."""
 
 import signal
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -10,6 +12,7 @@ from datakeep.core import interrupts
 @pytest.fixture(autouse=True)
 def handled(monkeypatch):
     monkeypatch.setattr(interrupts._Wish, "at", float("-inf"))
+    monkeypatch.setattr(interrupts._Wish, "is_open", False)
     before = {ending: signal.signal(ending, interrupts.stop) for ending in interrupts.ENDING}
     yield
     for ending, handler in before.items():
@@ -71,3 +74,31 @@ def test_a_handler_of_somebody_elses_stays():
         signal.raise_signal(signal.SIGTERM)
         assert told
         assert not came()
+
+
+def test_what_fails_after_an_interruption_came_of_it():
+    assert not interrupts.is_interruption(RuntimeError("Query interrupted"))
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert interrupts.is_interruption(RuntimeError("Query interrupted"))
+    assert not interrupts.is_interruption(SystemExit(0))
+
+
+def test_who_goes_on_after_an_interruption_may_fail_for_other_reasons():
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    interrupts.heard()
+    assert not interrupts.is_interruption(RuntimeError("the disk is gone"))
+
+
+def test_one_that_was_dropped_comes_once_more():
+    before = signal.signal(signal.SIGALRM, interrupts.once_more)
+    try:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+        interrupts.heard()
+        time.sleep(0.1)  # where it was heard, it does not
+    finally:
+        signal.signal(signal.SIGALRM, before)
