@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.changes import rows_line, telling
+from datakeep.core.changes import ADDED, REMOVED, rows_line, telling
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from datakeep.cli.session import Session
+    from datakeep.core.changes import FieldChange
     from datakeep.workflows.update_changes import Changes
 
 _SHOWN = 5
@@ -28,17 +29,23 @@ def change_lines(changes: Changes) -> list[str]:
     if not files:
         lines.append("  the same bytes")
     lines += [f"  {change}" for change in telling(changes.fields)]
-    lines += [f"  profile, {line}" for line in changes.profile if line not in _told_rows(changes)]
-    lines += ["  a profile of the tables"] * changes.profiled
+    lines += [f"  {line}" for line in profile_lines(changes.profile, changes.fields, "profile, ")]
     if changes.documents:
         lines.append(f"  documents and code: {_some(changes.documents)}")
     return lines
 
 
-def _told_rows(changes: Changes) -> list[str]:
-    """What the profile says of rows where the manifest's contents say the same."""
-    rows = [one for one in changes.fields if one.path == "contents.rows"]
-    return [rows_line(one.before, one.after) for one in rows if None not in (one.before, one.after)]
+def profile_lines(profile: Sequence[str], fields: Iterable[FieldChange], lead: str) -> Iterator[str]:
+    """What differs in the profile, but its rows where the manifest's contents say the same of them."""
+    told = [
+        rows_line(one.before, one.after) for one in fields if one.path == "contents.rows" if _is_both(one)
+    ]
+    words = {ADDED: "a profile of the tables", REMOVED: "no profile of the tables any more"}
+    yield from (words.get(line, f"{lead}{line}") for line in profile if line not in told)
+
+
+def _is_both(change: FieldChange) -> bool:
+    return None not in (change.before, change.after)
 
 
 def _some(paths: Sequence[str]) -> str:

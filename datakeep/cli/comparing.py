@@ -52,15 +52,20 @@ def _only_types(found: Comparison) -> bool:
     return same_rows and not (found.columns_added or found.columns_removed) and bool(found.types_changed)
 
 
-def rows_lines(found: Comparison) -> Iterator[str]:
-    """The rows of those tables alone that are not the same in both."""
+def rows_lines(found: Comparison, *, named: bool = True) -> Iterator[str]:
+    """The rows of those tables alone that are not the same in both.
+
+    Args:
+        found: What was found.
+        named: Name the columns that are not the same; else somebody does beside it.
+    """
     if found.same:
         yield f"rows of the tables that changed: same ({counted(found.old_rows, 'row')}), {_how(found)}"
         return
     yield f"rows of the tables that changed: {found.old_rows:,} → {found.new_rows:,}"
-    if found.why_by_row:
+    if found.why_by_row and found.compared:
         yield f"  counted as wholes: {printable(found.why_by_row)}"
-    yield from _column_lines(found)
+    yield from _column_lines(found, named=named)
     yield from _row_lines(found)
 
 
@@ -71,14 +76,17 @@ def _how(found: Comparison) -> str:
     )
 
 
-def _column_lines(found: Comparison) -> Iterator[str]:
+def _column_lines(found: Comparison, *, named: bool = True) -> Iterator[str]:
     if found.same_columns:
         yield f"  columns: same ({found.compared:,})"
         return
+    by = f"rows are compared by the {found.compared:,} that both have"
     yield (
         f"  columns: {len(found.columns_added):,} added, {len(found.columns_removed):,} removed, "
-        f"{len(found.types_changed):,} of another type; rows are compared by the {found.compared:,} that both have"
+        f"{len(found.types_changed):,} of another type; {by if found.compared else 'none is in both'}"
     )
+    if not named:
+        return
     yield from _some([f"+ {name} ({kind or 'no value'})" for name, kind in found.columns_added])
     yield from _some([f"- {name} ({kind or 'no value'})" for name, kind in found.columns_removed])
     yield from _some([f"~ {name}: {old} → {new}" for name, old, new in found.types_changed])
@@ -91,8 +99,11 @@ def _some(lines: Sequence[str], limit: int = _COLUMNS) -> Iterator[str]:
 
 
 def _row_lines(found: Comparison) -> Iterator[str]:
+    if not found.compared:
+        yield "  rows: not comparable"
+        return
     if not (found.added or found.removed or found.changed):
-        yield f"  rows: same, {_how(found)}"
+        yield f"  rows: {'same values' if found.types_changed else 'same'}, {_how(found)}"
         return
     changed = f", {found.changed:,} changed" if found.by == "key" else ""
     yield f"  rows: {found.added:,} added, {found.removed:,} removed{changed}, {_how(found)}"

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datakeep.cli.boundary import EXIT_NO
+from datakeep.cli.changes import profile_lines
 from datakeep.cli.comparing import rows_lines
 from datakeep.cli.rendering import some
 from datakeep.cli.session import Answer, Session
 from datakeep.cli.session import command as answering
-from datakeep.core.changes import telling
+from datakeep.core.changes import ADDED, REMOVED, FieldChange, telling
 from datakeep.core.counts import counted
+
+_ROWS = ("contents.rows", "source.rows")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datakeep.core.changes import FieldChange
     from datakeep.formats.inventory import FileChanges
     from datakeep.workflows.diff import Difference
 
@@ -60,10 +62,11 @@ def _lines(found: Difference) -> Iterator[str]:
     yield from _paths(found.files)
     yield from _rows(found, old, new)
     yield from _fields("columns", found.columns)
-    yield from _fields("manifest", found.fields, found.columns)
-    if found.profile:
-        yield "profile:"
-        yield from (f"  {line}" for line in found.profile)
+    yield from _fields("manifest", _not_of_rows(found), found.columns)
+    if found.profile in ((ADDED,), (REMOVED,)):
+        yield f"profile: {found.profile[0]}"
+    elif lines := [*profile_lines(found.profile, found.fields, "")]:
+        yield from ("profile:", *(f"  {line}" for line in lines))
     if found.documents:
         yield f"documents and code: {_counts(found.documents)}"
         yield from _paths(found.documents)
@@ -72,11 +75,26 @@ def _lines(found: Difference) -> Iterator[str]:
 def _rows(found: Difference, old: str, new: str) -> Iterator[str]:
     """The rows of the tables that changed, with a few of them where the data is not personal."""
     if found.rows is not None:
-        yield from rows_lines(found.rows)
+        yield from rows_lines(found.rows, named=not _are_named(found))
     elif found.no_rows:
         yield f"rows: not compared, {found.no_rows}"
         if found.on_demand:
             yield f"  datakeep diff {old} {new} --rows compares them"
+
+
+def _not_of_rows(found: Difference) -> tuple[FieldChange, ...]:
+    """The fields but for how many rows there are, where that was said of the tables."""
+    if found.rows is None:
+        return found.fields
+    told = (found.rows.old_rows, found.rows.new_rows)
+    return tuple(one for one in found.fields if one.path not in _ROWS or (one.before, one.after) != told)
+
+
+def _are_named(found: Difference) -> bool:
+    """Whether the changes of the data dictionary name every column that the tables do not share."""
+    told, rows = {one.path for one in found.columns}, found.rows
+    differing = (*rows.columns_added, *rows.columns_removed, *rows.types_changed) if rows else ()
+    return all({f"columns.{one[0]}", f"columns.{one[0]}.type"} & told for one in differing)
 
 
 def _counts(files: FileChanges) -> str:

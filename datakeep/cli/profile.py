@@ -63,7 +63,9 @@ def _share(part: int, whole: int) -> str:
 
 
 def _column_bars(column: ColumnProfile) -> str:
-    return bars(column.histogram or [one.rows for one in column.top])
+    figure = "histogram" if column.histogram else "top"
+    mark = "~" if figure in column.approximate else ""
+    return mark + bars(column.histogram or [one.rows for one in column.top])
 
 
 def _said(column: ColumnProfile, rows: int) -> Iterator[str]:
@@ -73,7 +75,7 @@ def _said(column: ColumnProfile, rows: int) -> Iterator[str]:
         if median := column.quantiles.get("0.5"):
             yield f"median {'~' if 'quantiles' in column.approximate else ''}{_cut(median)}"
         if column.mean is not None:
-            yield f"mean {_rounded(column.mean)}"
+            yield f"mean {column.shown_mean}"
     elif column.top:
         yield " · ".join(f"{_cut(one.value)} {_share(one.rows, rows)}" for one in column.top[:_TOP])
     elif column.min is not None:
@@ -95,11 +97,6 @@ def _said(column: ColumnProfile, rows: int) -> Iterator[str]:
 def _cut(text: str | None) -> str:
     line = text or ""
     return visible(line if len(line) <= _TEXT_WIDTH else f"{line[:_TEXT_WIDTH]}…")
-
-
-def _rounded(mean: str) -> str:
-    """Six digits are enough to look at; --json has all."""
-    return f"{float(mean):.6g}"
 
 
 def _time_lines(time: Periods) -> Iterator[str]:

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.moments import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+#: Of something that only one of two versions has.
+ADDED, REMOVED = "added", "removed"
 #: Of two long texts that differ far behind their beginning, the characters that are shown before that place.
 _LEAD = 20
 
@@ -74,7 +78,7 @@ def _line(value: Any) -> str:
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_words(child)}" for key, child in value.items())
-    return ", ".join(map(_words, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(_words, value)) if isinstance(value, list) else shown(value)
 
 
 def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldChange]:
@@ -110,6 +114,8 @@ OF_EVERY_RUN = frozenset(
 
 #: Of a query's record, what the manifest's own fields tell in fewer words.
 _DATABASE_COLUMN = "source.extraction.columns."
+_DATABASE_TYPES = ("database_type", "arrow_type")
+_DICTIONARY = "source.extraction.dictionary."
 
 
 def telling(changes: Iterable[FieldChange], beside: Iterable[FieldChange] = ()) -> list[FieldChange]:
@@ -132,14 +138,20 @@ def rows_line(before: int, after: int) -> str:
 
 
 def _is_told(one: FieldChange, known: Mapping[str, FieldChange]) -> bool:
-    """The rows of the data, the text of a query, and a column that comes or goes stand in two places each."""
+    """The rows of the data, the text of a query, and what is true of a column stand in two places each."""
     if one.path == "source.rows":
         same = known.get("contents.rows")
         return same is not None and (same.before, same.after) == (one.before, one.after)
     if one.path == "source.extraction.query_sha256":
         return "source.extraction.normalised" in known
+    if one.path.startswith(_DICTIONARY):
+        same = known.get(f"columns.{one.path.removeprefix(_DICTIONARY)}")
+        return same is not None and (same.before, same.after) == (one.before, one.after)
     if not one.path.startswith(_DATABASE_COLUMN):
         return False
+    column, _, of_type = one.path.removeprefix(_DATABASE_COLUMN).rpartition(".")
+    if of_type in _DATABASE_TYPES and f"columns.{column}.type" in known:
+        return True
     same = known.get(f"columns.{one.path.removeprefix(_DATABASE_COLUMN)}")
     if same is None:
         return False

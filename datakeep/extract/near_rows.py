@@ -30,7 +30,8 @@ def row_examples(
     found: dict[str, list[Example]] = {kind: [] for kind, some in rows.items() if some}
     for old, new in pairs:
         differing = [at for at in range(len(columns)) if old[at] != new[at]]
-        shown = [*differing, *(at for at in range(len(columns)) if at not in differing)][:_SHOWN_COLUMNS]
+        others = [at for at in range(len(columns)) if at not in differing]
+        shown = sorted([*differing, *others][:_SHOWN_COLUMNS])
         both = {columns[at].name: columns[at].shown_apart(old[at], new[at]) for at in shown}
         found["removed"].append({name: before for name, (before, _) in both.items()})
         found["added"].append({name: after for name, (_, after) in both.items()})

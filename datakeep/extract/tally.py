@@ -42,8 +42,11 @@ DAYS, MONTHS, YEARS = 1_100, 600, 2_000
 HELD_DAYS = 100_000
 #: Twelve times the range of smaller integers fits into 64 bits.
 _SMALL = 1 << 58
-_ROUNDED = Context(prec=15, rounding=ROUND_HALF_EVEN)
+#: Digits of a mean: at least so many, and so many behind the last place of integers and decimals.
+MEAN_DIGITS, MEAN_PLACES = 15, 2
 _EXACT = Context(prec=200)
+#: Of floats that Python writes without an exponent.
+_PLAIN_FLOATS = range(-4, 16)
 
 
 def _share(total: int, columns: int, most: int, least: int) -> int:
@@ -200,10 +203,19 @@ class _Column:
             figures["min"] = values.text_of(self._least, self.arrow_type)
             figures["max"] = values.text_of(self._greatest, self.arrow_type)
         if self._is_number and self.counted:
-            figures["mean"] = _rounded(self._total / self.counted)
+            figures["mean"] = self._mean(Decimal(figures["min"]), Decimal(figures["max"]))
         if self.kind in ("text", "binary") and self.counted:
             figures["longest"] = self.longest
         return figures
+
+    def _mean(self, least: Decimal, greatest: Decimal) -> str:
+        """Within what the profile says of the range: floats' ends are written as the shortest text that is them."""
+        exact = self._total / self.counted
+        if self.kind == "float":
+            return _plain(min(max(_rounded(exact, MEAN_DIGITS), least), greatest), _PLAIN_FLOATS)
+        places = max(getattr(self.arrow_type, "scale", 0), 0)
+        digits = len(str(abs(int(exact)))) + places + MEAN_PLACES
+        return _plain(_rounded(exact, max(digits, MEAN_DIGITS)))
 
     def _value_figures(self, sampled: Any, whole: bool) -> dict[str, Any]:
         """Distinct, top, quantiles and histogram, and which of them are approximate."""
@@ -238,11 +250,19 @@ class _Column:
         return [Top(value=value, rows=rows).to_dict() for value, rows in ranked]
 
 
-def _rounded(exact: Fraction) -> str:
-    """A fraction as decimal text of 15 digits."""
-    quotient = _ROUNDED.divide(Decimal(exact.numerator), Decimal(exact.denominator))
-    text = f"{quotient:f}" if -7 < quotient.adjusted() < 21 else str(quotient)
-    return text.rstrip("0").rstrip(".") if "." in text and "E" not in text else text
+def _rounded(exact: Fraction, digits: int) -> Decimal:
+    return Context(digits, ROUND_HALF_EVEN).divide(Decimal(exact.numerator), Decimal(exact.denominator))
+
+
+def _plain(number: Decimal, exponents: range | None = None) -> str:
+    """As decimal text without zeros at its end; outside of ``exponents`` as Python writes floats (``1e-05``)."""
+    digits = f"{number:f}"
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    if exponents is None or not number or number.adjusted() in exponents:
+        return "0" if digits == "-0" else digits
+    sign, figures, _ = number.normalize(_EXACT).as_tuple()
+    first, rest = figures[0], "".join(map(str, figures[1:]))
+    return f"{'-' * sign}{first}{'.' * bool(rest)}{rest}e{number.adjusted():+03d}"
 
 
 def _as_python(value: Any) -> Any:
@@ -274,8 +294,7 @@ def _quantiles(rows: Any) -> Iterator[tuple[str, int]]:
 
 def _histogram(ordered: Any, rows: Any, least: Any, greatest: Any) -> list[int]:
     """Rows in equal steps of the range, the last with its end."""
-    # Of floats, a part: the widest range that there is would be infinite.
-    part: Any = 1 / 64 if isinstance(least, float) else 1
+    part: Any = _scale(max(-least, greatest)) if isinstance(least, float) else 1
     with localcontext(_EXACT):
         low, width = least * part, greatest * part - least * part
         if isinstance(least, float) or (isinstance(least, int) and max(-least, greatest) < _SMALL):
@@ -287,6 +306,11 @@ def _histogram(ordered: Any, rows: Any, least: Any, greatest: Any) -> list[int]:
             steps = np.array([int((one * part - low) * BARS // width) if width else 0 for one in each])
     bars = np.bincount(np.minimum(steps.astype(np.int64), BARS - 1), weights=rows, minlength=BARS)
     return [int(one) for one in bars]
+
+
+def _scale(greatest: float) -> float:
+    """A power of two: times it, no float up to ``greatest`` is lost, and no range of them times 12 is infinite."""
+    return 2.0**-8 if greatest > 1 else 2.0**512
 
 
 class _Days:

@@ -48,7 +48,9 @@ class ColumnProfile(Part):
     min: str | None = None
     max: str | None = None
     mean: str | None = Field(
-        default=None, pattern=_NUMBER, description="rounded to 15 digits; NaN and infinities left out"
+        default=None,
+        pattern=_NUMBER,
+        description="to 15 digits, or to two places more than the column has; NaN and infinities left out",
     )
     quantiles: dict[str, str] = Field(
         default_factory=dict, description="share of the rows to the smallest value that they do not exceed"
@@ -65,6 +67,11 @@ class ColumnProfile(Part):
     )
     approximate: list[Figure] = Field(default_factory=list, description="the figures that are not exact")
     withheld: Withheld | None = Field(default=None, description="why values of this column are not here")
+
+    @property
+    def shown_mean(self) -> str:
+        """Six digits are enough to look at; ``none`` where there is no mean."""
+        return "none" if self.mean is None else f"{float(self.mean):.6g}"
 
 
 class Periods(Part):

@@ -13,7 +13,8 @@ from datakeep.repository.scratch import scratch
 from datakeep.workflows.bytes_here import BytesHere
 from datakeep.workflows.facts import get
 from datakeep.workflows.inventories import INVENTORY, load_inventory
-from datakeep.workflows.profiling import PROFILE, changes_between
+from datakeep.workflows.profile_changes import changes_between
+from datakeep.workflows.profiling import PROFILE
 from datakeep.workflows.rows_diff import MAX_BYTES, NO_TABLE_CHANGED, rows_between
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ _TOLD_ELSEWHERE = ("dataset.yaml", "README.md", "data.dvc", INVENTORY, f"{INVENT
 class Difference:
     """What changed from ``old`` to ``new``.
 
-    ``profile`` has a line for each column whose figures differ. ``rows`` is of the tables that are not the same in
-    both; where it is None, ``no_rows`` says why they were not compared, if there are such tables, and ``on_demand``
-    that they are where it is asked for.
+    ``profile`` has a line for each column whose figures differ, or one that says that it came or went. ``rows`` is of
+    the tables that are not the same in both; where it is None, ``no_rows`` says why they were not compared, if there
+    are such tables, and ``on_demand`` that they are where it is asked for.
     """
 
     old: VersionEntry
@@ -53,7 +54,7 @@ class Difference:
     @property
     def is_same(self) -> bool:
         """Whether nothing at all differs."""
-        return not (self.files or self.columns or self.fields or self.documents)
+        return not (self.files or self.columns or self.fields or self.documents or self.profile)
 
 
 def diff(keep: Keep, references: Sequence[str], *, rows: bool = False) -> Difference:

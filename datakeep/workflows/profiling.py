@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.changes import rows_line
 from datakeep.core.counts import counted
-from datakeep.core.errors import DatakeepError, InvalidFile, SourceFault
+from datakeep.core.errors import InvalidFile, SourceFault
 from datakeep.formats.profile import Profile, withholding
 from datakeep.workflows import facts
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from datakeep.extract.counting import Counting
     from datakeep.extract.describe import Description
-    from datakeep.formats.profile import ColumnProfile
     from datakeep.formats.version import VersionEntry
     from datakeep.repository.dataset import DatasetRepository
     from datakeep.store.scan import SourceFile
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 #: Beside ``dataset.yaml``, in a dataset's repository.
 PROFILE = "profile.json"
-_CHANGED_COLUMNS = 20
 _NAMED = 5
 #: What is not in a profile, and why, in words.
 WITHHELD = {
@@ -173,38 +170,3 @@ def profile_in(repository: DatasetRepository, commit: str, what: str = PROFILE) 
     """
     data = repository.read(commit, PROFILE)
     return Profile.read(data, what=what) if data is not None and _is_ours(data) else None
-
-
-def profile_changes(old: Profile | None, new: Profile | None) -> tuple[str, ...]:
-    """What differs between two profiles, in short: rows, nulls and ranges; a line for each column."""
-    if old is None or new is None or old == new:
-        return ()
-    lines = [rows_line(old.rows, new.rows)] if old.rows != new.rows else []
-    before = {column.name: column for column in old.columns}
-    differing = []
-    for column in new.columns:
-        known = before.get(column.name)
-        if known is not None and (parts := _column_changes(known, column)):
-            differing.append(f"{column.name}: {', '.join(parts)}")
-    lines += differing[:_CHANGED_COLUMNS]
-    if len(differing) > _CHANGED_COLUMNS:
-        lines.append(f"… and {len(differing) - _CHANGED_COLUMNS:,} more columns")
-    return tuple(lines)
-
-
-def _column_changes(old: ColumnProfile, new: ColumnProfile) -> list[str]:
-    parts = [f"nulls {old.nulls:,} → {new.nulls:,}"] if old.nulls != new.nulls else []
-    if new.min is not None and old.min is not None and (old.min, old.max) != (new.min, new.max):
-        parts.append(f"{old.min} … {old.max} → {new.min} … {new.max}")
-    return parts
-
-
-def changes_between(keep: Keep, old: VersionEntry, new: VersionEntry) -> tuple[str, ...]:
-    """What differs between the profiles of two versions; nothing where one has none, or cannot be had."""
-    if (old.dataset, old.commit) == (new.dataset, new.commit):
-        return ()
-    try:
-        return profile_changes(read_profile(keep, old), read_profile(keep, new))
-    except DatakeepError as error:
-        keep.progress.warn(f"the profiles are not compared: {error.what}")
-        return ()

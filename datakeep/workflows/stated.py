@@ -9,6 +9,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.moments import shown
 from datakeep.core.personal import PERSONAL
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ def _text(value: Any) -> str:
     if value is None or value in ("", [], {}):
         return NOT_STATED
     if isinstance(value, dict):
-        return ", ".join(f"{key} = {child}" for key, child in value.items())
+        return ", ".join(f"{key} = {shown(child)}" for key, child in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return " ".join(str(value).split())
+        return ", ".join(map(shown, value))
+    return " ".join(shown(value).split())
 
 
 def _what(manifest: Manifest) -> Iterator[Stated]:

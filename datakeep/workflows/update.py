@@ -143,7 +143,7 @@ def update(
             keep, base, document, files,
             message=message, review=review, who=who, now=now, source=source, dry_run=dry_run,
             state=state_of(keep, request.sources), deep=request.deep,
-            without=request.without_stores, profile=bool(request.profile),
+            without=request.without_stores, profile=request.profile,
             idle=_idle(request, base, document),
         )  # fmt: skip
         if made.entry.left_by != base.entry.left_by:
@@ -218,7 +218,7 @@ def next_from(
     state: HashState | None = None,
     deep: bool = False,
     without: Sequence[str] = (),
-    profile: bool = False,
+    profile: bool | None = None,
     idle: tuple[str, ...] = (),
 ) -> Updated:
     """The version after ``base``, if anything differs.
@@ -237,7 +237,7 @@ def next_from(
         state: What was hashed of the source's folder before.
         deep: Read all of it, whatever the state says, and the objects of the stores; mend what is damaged.
         without: Stores that are left out.
-        profile: A first profile alone is worth a version.
+        profile: A first profile alone is worth a version, or that there be none any more; None: neither.
         idle: Fields of the manifest whose change alone is worth none.
     """
     version = next_version(keep.versions(base.entry.dataset))

@@ -10,11 +10,8 @@ from datakeep.core.errors import InvalidFile
 from datakeep.formats.inventory import FileChanges, differences
 from datakeep.formats.manifest import Manifest
 from datakeep.workflows.prepare import MANIFEST
-from datakeep.workflows.profiling import (
-    PROFILE,
-    profile_changes,
-    profile_in,
-)
+from datakeep.workflows.profile_changes import profile_changes
+from datakeep.workflows.profiling import PROFILE, profile_in
 
 if TYPE_CHECKING:
     from datakeep.formats.inventory import Inventory
@@ -50,7 +47,7 @@ class Changes:
         fields: Fields of the manifest, columns included.
         documents: Documents and code of the repository that were added, changed or removed.
         profile: What differs in the profile, in short.
-        profiled: Whether it is the first with a profile, which was asked for.
+        profiled: Whether a profile came or went, which was asked for.
     """
 
     before: str
@@ -79,8 +76,8 @@ def _profiles(base: Base, prepared: Prepared) -> tuple[Profile | None, Profile |
     return old, new
 
 
-def changes_of(base: Base, prepared: Prepared, *, wanted: bool) -> Changes:
-    """What the prepared version changes; ``wanted`` says whether a profile was asked for."""
+def changes_of(base: Base, prepared: Prepared, *, wanted: bool | None) -> Changes:
+    """What the prepared version changes; ``wanted`` says whether a profile was asked for, or that there be none."""
     before = Manifest.of(base.entry.manifest, what="the registered manifest").to_dict()
     after = prepared.draft.manifest.to_dict()
     old, new = _profiles(base, prepared)
@@ -91,7 +88,7 @@ def changes_of(base: Base, prepared: Prepared, *, wanted: bool) -> Changes:
         fields=tuple(field_changes(before, after)),
         documents=tuple(_documents(base, prepared)),
         profile=profile_changes(old, new),
-        profiled=wanted and old is None and new is not None,
+        profiled=(old is None) is not (new is None) and wanted is (new is not None),
     )
 
 

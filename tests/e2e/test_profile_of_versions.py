@@ -136,6 +136,12 @@ def test_it_makes_no_version_by_itself_unless_asked_for(world: World, calls: Qui
     assert stored(world, "old", "v2")
     again = calls.datakeep("update", "old", table, "--profile", "-m", "again", cwd=world.keep)
     assert "nothing differs from old@v2" in again.out
+    assert "profile: added" in calls.datakeep("diff", "old", cwd=world.keep, code=3).out
+    gone = calls.datakeep("update", "old", table, "--no-profile", "-m", "without", cwd=world.keep)
+    assert "registered old@v3" in gone.out
+    assert "no profile of the tables any more" in gone.err
+    assert stored(world, "old", "v3") is None
+    assert "profile: removed" in calls.datakeep("diff", "old", cwd=world.keep, code=3).out
 
 
 def test_new_data_replace_it_and_what_changed_is_told(world: World, calls: Quick, table: Path) -> None:

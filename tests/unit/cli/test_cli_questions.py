@@ -122,6 +122,16 @@ def test_a_change_that_stands_in_two_places_is_told_once() -> None:
     kept = [digest, FieldChange(f"{extraction}.columns.b.database_type", "INTEGER", "BIGINT")]
     assert telling(kept, [FieldChange("columns.b.meaning", None, "x")]) == kept
     assert telling([rows], [FieldChange("contents.rows", 100, 102)]) == [rows]
+    other = FieldChange("columns.b.type", "int32", "string")
+    of_database = [
+        FieldChange(f"{extraction}.columns.b.{one}_type", "INTEGER", "TEXT") for one in ("database", "arrow")
+    ]
+    comment, meaning = (
+        FieldChange(f"{one}.b.meaning", "x", "y") for one in (f"{extraction}.dictionary", "columns")
+    )
+    assert telling([*of_database, comment, other, meaning]) == [other, meaning]
+    stated = FieldChange("columns.b.meaning", "x", "what a person says of it")
+    assert telling([comment, stated]) == [comment, stated]
 
 
 def test_the_rows_of_a_profile_are_told_where_the_contents_do_not_and_a_column_of_that_name_always() -> None:

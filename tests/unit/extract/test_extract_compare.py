@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datakeep.cli.comparing import comparison_lines
+from datakeep.cli.comparing import comparison_lines, rows_lines
 from datakeep.core.errors import NoSpace, SourceEmpty, SourceMalformed, UnknownName
 from datakeep.core.progress import Silent
 from datakeep.extract import compare as compare_module
@@ -310,10 +310,10 @@ def test_of_rows_without_a_key_the_columns_that_tell_the_nearest_apart_are_shown
     same = "b = 1, c = 1, d = 1"
     tail = "x" * 20
     assert sorted(lines) == [
-        f"  + g = '1 ', h = …{tail}y, a = 3, {same}, …",
-        f"  + h = 'e\\u0301', a = 2, {same}, e = 1, …",
-        f"  - g = 1, h = …{tail}z, a = 3, {same}, …",
-        f"  - h = 1, a = 2, {same}, e = 1, …",
+        f"  + a = 2, {same}, e = 1, h = 'e\\u0301', …",
+        f"  + a = 3, {same}, g = '1 ', h = …{tail}y, …",
+        f"  - a = 2, {same}, e = 1, h = 1, …",
+        f"  - a = 3, {same}, g = 1, h = …{tail}z, …",
     ]
 
 
@@ -408,7 +408,18 @@ def test_what_is_printed_is_short_and_says_same(tmp_path: Path) -> None:
     ]
     lines = list(comparison_lines(of(scales[:1], scales[1:], "k"), "t@v1", "now"))
     assert lines[0] == "the types differ in 1 column, and no value does: t@v1 and now have the same 1 row"
-    assert lines[-1] == "  rows: same, compared by k in 2 columns"
+    assert lines[-1] == "  rows: same values, compared by k in 2 columns"
+
+
+def test_tables_without_a_column_in_both_are_not_said_to_have_no_row_in_common(tmp_path: Path) -> None:
+    old = write(tmp_path / "a.parquet", [{"k": 1}], schema("k"))
+    new = write(tmp_path / "b.parquet", [{"n": 1}], schema("n"))
+    for lines in (rows_lines, lambda found: comparison_lines(found, "t@v1", "t@v2")):
+        told = [*lines(of([old], [new]))]
+        assert "  columns: 1 added, 1 removed, 0 of another type; none is in both" in told
+        assert told[-1] == "  rows: not comparable"
+    assert "    + n (int64)" in rows_lines(of([old], [new]))
+    assert "    + n (int64)" not in rows_lines(of([old], [new]), named=False)
 
 
 def test_the_databases_own_password_is_in_no_example(tmp_path, monkeypatch) -> None:

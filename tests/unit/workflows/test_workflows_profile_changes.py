@@ -1,0 +1,82 @@
+"""What is told of two profiles: short, and nothing that a person would miss."""
+
+import pytest
+
+from datakeep.formats.profile import ColumnProfile, Profile, Top
+from datakeep.workflows.profile_changes import profile_changes
+
+NUMBERS = {
+    "type": "double", "nulls": 0, "distinct": 9, "min": "1", "max": "9", "mean": "5", "histogram": [4, 5],
+    "quantiles": {"0.5": "5"},
+}  # fmt: skip
+TEXTS = {"type": "string", "nulls": 0, "distinct": 2, "min": "a", "max": "b", "longest": 1}
+
+
+def profile(*columns, rows=9):
+    made = [ColumnProfile(name=f"c{place}", **figures) for place, figures in enumerate(columns)]
+    return Profile(files=1, rows=rows, columns=made)
+
+
+def told(old, new):
+    """Of one column, without its name."""
+    return ", ".join(profile_changes(profile(old), profile(new))).removeprefix("c0: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"nulls": 3, "distinct": 6, "mean": "4.25"}, "nulls 0 → 3, distinct 9 → 6, mean 5 → 4.25"),
+        ({"max": "12"}, "1 … 9 → 1 … 12"),
+        ({"mean": "5.00000001"}, ""),
+        ({"mean": "5.00000001", "histogram": [5, 4]}, "values are distributed otherwise"),
+        ({"quantiles": {"0.5": "6"}}, "values are distributed otherwise"),
+        ({"distinct": 70_000, "approximate": ["distinct"]}, "distinct 9 → ~70,000"),
+        ({"nan": 7, "infinite": 1}, "NaN 0 → 7, infinite 0 → 1"),
+        ({"other": 2}, "of another type 0 → 2"),
+        (
+            {"min": None, "max": None, "mean": None, "distinct": 0, "histogram": [], "quantiles": {}},
+            "1 … 9 → no values",
+        ),
+        ({"type": "int64", "distinct": 3, "max": "8"}, ""),
+        ({"min": None, "max": None, "mean": None, "withheld": "name"}, "values are withheld"),
+    ],
+)
+def test_what_differs_in_a_column_is_told(change, said):
+    """Another type is a change of the data dictionary, told there."""
+    assert told(NUMBERS, NUMBERS | change) == said
+
+
+def test_what_comes_back_is_told():
+    empty = NUMBERS | {
+        "nulls": 9,
+        "min": None,
+        "max": None,
+        "mean": None,
+        "distinct": 0,
+        "histogram": [],
+        "quantiles": {},
+    }
+    assert told(empty, NUMBERS) == "nulls 9 → 0, no values → 1 … 9"
+    assert (
+        told(TEXTS | {"min": None, "max": None, "withheld": "privacy"}, TEXTS)
+        == "values are no longer withheld"
+    )
+
+
+def test_frequent_values_and_the_longest_of_texts_are_told():
+    tops = [[Top(value="a", rows=rows).to_dict(), Top(value="b", rows=9 - rows).to_dict()] for rows in (5, 6)]
+    assert told(TEXTS | {"top": tops[0]}, TEXTS | {"top": tops[1]}) == "values are distributed otherwise"
+    assert told(TEXTS, TEXTS | {"longest": 4}) == "longest 1 → 4"
+
+
+def test_rows_and_columns_of_both_and_no_more_than_twenty():
+    assert profile_changes(profile(TEXTS), profile(TEXTS, NUMBERS, rows=10)) == ("rows 9 → 10",)
+    many = profile_changes(profile(*[TEXTS] * 25), profile(*[TEXTS | {"nulls": 1}] * 25))
+    assert len(many) == 21
+    assert many[-1] == "… and 5 more columns"
+
+
+def test_one_that_comes_or_goes_is_told():
+    assert profile_changes(None, profile(TEXTS)) == ("added",)
+    assert profile_changes(profile(TEXTS), None) == ("removed",)
+    assert profile_changes(None, None) == ()
