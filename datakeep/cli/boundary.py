@@ -116,7 +116,10 @@ def _usage(error: click.ClickException, *, way: _Way) -> int:
     path = ctx.command_path if ctx else "datakeep"
     message = error.format_message()
     what = message[:1].lower() + message[1:].rstrip(".")
-    return _report("usage-error", EXIT_USAGE, what, f"{path} --help", way=way)
+    option = error.param if isinstance(error, click.MissingParameter) else None
+    missing = f"{option.opts[0]} {option.metavar or 'VALUE'}" if isinstance(option, click.Option) else ""
+    next_step = f"add {missing}; {path} --help" if missing else f"{path} --help"
+    return _report("usage-error", EXIT_USAGE, what, next_step, way=way)
 
 
 def _interrupted(stop: BaseException, *, way: _Way) -> int:

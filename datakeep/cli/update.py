@@ -56,7 +56,9 @@ def call(
     """
     if message is None:
         if not dry_run:
-            raise click.UsageError("Missing option '-m' / '--message'.")
+            ctx = click.get_current_context()
+            why = next(one for one in ctx.command.params if one.name == "message")
+            raise click.MissingParameter(ctx=ctx, param=why)
         message = "a dry run"
     stated = given(options)
     extraction = wanted({**options, "sources": sources}, stated, rerun=options["rerun"])

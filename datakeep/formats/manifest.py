@@ -164,7 +164,7 @@ class Extraction(Part):
     decimals: dict[str, list[int]] = Field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"datakeep, in {self.server} ({self.isolation})"
+        return f"datakeep, in {self.server} ({self.isolation.removeprefix('none: ')})"
 
 
 class Source(Part):

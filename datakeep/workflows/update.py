@@ -124,12 +124,12 @@ def update(
     check_aliases(keep, base.entry.dataset, document)
     with contextlib.ExitStack() as stack:
         said = Notes(keep.progress)
-        if declined:
-            said.tell([f"no profile is made, as {base.entry.version} has none: --profile makes one"])
         found, seen, done = _new_source(
             keep, request, base, document, files, stack, said, message=message, who=who, now=now
         )
         source = found.files if found else None
+        if declined:
+            said.tell([f"no profile is made, as {base.entry.version} has none: --profile makes one"])
         if (stated := given.get("splits")) or (request.manifest and document.get("splits")):
             paths = found.files.paths if found else base.inventory.table.column("path").to_pylist()
             require_files(stated or (), paths, document=document.get("splits"), manifest=request.manifest)

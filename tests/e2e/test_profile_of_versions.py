@@ -236,6 +236,12 @@ def test_a_query_that_runs_again_has_a_profile_where_it_had_one(
     said = "no profile is made, as v1 has none: --profile makes one"
     with rows.open("a") as file:
         file.write("2026-11-02,250\n")
+    gone = rows.rename(rows.with_name("gone.csv"))
+    failed = calls.datakeep(*again, cwd=world.keep, code=None)
+    assert failed.err.startswith("error: "), "nothing is said of a profile where there is no data"
+    gone.rename(rows)
+    why = calls.datakeep("update", "declined", "--rerun", cwd=world.keep, code=2)
+    assert "next: add -m WHY; datakeep update --help" in why.err
     ran = calls.datakeep(*again, cwd=world.keep)
     assert ran.err.count(said) == 1
     assert stored(world, "declined", "v2") is None

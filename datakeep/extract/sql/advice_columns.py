@@ -151,10 +151,11 @@ def _on_unqualified(reading: Reading, sources: Sources) -> Iterator[Advice]:
         )
         if plain and name != "dual" and not name.startswith(("#", "@", "pg_")) and name not in said:
             said.add(name)
-            way_out = f"write its schema: schema.{table.name}"
+            what, way_out = table.name, f"write its schema: schema.{table.name}"
             if _FILE.search(name):
+                what += ", a table's name in this dialect"
                 way_out = "a file is read by DuckDB: --database duckdb: (to check only, --dialect duckdb)"
-            yield advice(reading, offset_of(table), "unqualified-table", table.name, way_out)
+            yield advice(reading, offset_of(table), "unqualified-table", what, way_out)
 
 
 def _on_personal(reading: Reading, sources: Sources, tables: Mapping[str, Table]) -> Iterator[Advice]:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from datakeep.extract.sql.placeholders import Sent
 
 _LINE = re.compile(r"\n\nLINE (\d+): ")
+#: Tables of DuckDB's own that it takes for meant, by their letters.
+_OWN_TABLES = re.compile(
+    r'[!.]? Did you mean "(pg_|duckdb_|sqlite_|information_schema|temp\.|system\.)[^"]*"\??'
+)
 _KIND = re.compile(r"^([A-Z][A-Za-z-]*(?: [A-Z][a-z]+)?|INTERRUPT|TransactionContext) Error: ")
 _QUOTED = re.compile(r'"([^"]+)"|(?:name|type|function) (\w+) ')
 _FAR = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -170,6 +174,7 @@ def _words(said: str) -> str:
     """DuckDB's message on one line, without its kind and the excerpt of the query."""
     head = _LINE.split(said, maxsplit=1)[0]
     words = re.sub(r"\s*\n\s*", " ", _KIND.sub("", head)).strip()
+    words = _OWN_TABLES.sub("", words)
     return _cut(words if words[1:2].isupper() else words[:1].lower() + words[1:])
 
 

@@ -119,7 +119,8 @@ def check_parameters(statement: Statement, parameters: Mapping[str, Parameter]) 
         meant = f"{name} is not in the query" + (f"; did you mean {near}?" if near else "")
         things.append(said if name in texts else meant)
     given = " ".join(f"--param {name}=…" for name in wanted)
-    step = f"give exactly: {given}" if wanted else "leave --param out: the query has no :name"
+    step = f"give exactly: {given}" if missing else f"leave it out; the query has {given}"
+    step = step if wanted else "leave --param out: the query has no :name"
     if texts:
         whole = texts[0] in quoted(statement)
         step = f"remove the quotes in the query: write :{texts[0]}, not ':{texts[0]}'"

@@ -91,11 +91,22 @@ def doubtful_order(
             if same and not output.is_star:
                 found.append(output.alias_or_name.lower())
                 break
+        else:
+            found += _of_star(tree, key)
     keyed = bool(tables) and all(table.primary_key or table.unique for table in tables.values())
     exact = statement.dialect in _EXACT_TEXTS and not any(
         is_wider(one) for one in reading.tree.find_all(exp.Collate)
     )
     return Sorting(tuple(found), len(found) == len(order.expressions), exact, keyed)
+
+
+def _of_star(query: exp.Query, key: exp.Expr) -> list[str]:
+    """The column of the result that ``key`` is where ``*`` is all that comes out, of one source as it is."""
+    if not isinstance(query, exp.Select) or query.args.get("joins") or query.args.get("laterals"):
+        return []
+    stars = [one.this if isinstance(one, exp.Column) else one for one in query.selects]
+    plain = len(stars) == 1 and isinstance(stars[0], exp.Star) and not any(stars[0].args.values())
+    return [key.name.lower()] if plain and isinstance(key, exp.Column) else []
 
 
 def wider_equality(dialect: str, ask: Callable[[str], list[tuple[Any, ...]]]) -> bool:

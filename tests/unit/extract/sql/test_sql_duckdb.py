@@ -389,6 +389,12 @@ def test_what_duckdb_does_not_take_is_refused_at_its_place(query, said):
         assert "".join(cells[mark.index("^") :]).startswith(("selec", "nope"))
 
 
+def test_a_table_of_duckdbs_own_is_not_taken_for_meant():
+    with pytest.raises(QueryRefused) as caught:
+        extracted("duckdb:", "select * from pg_seqences")
+    assert caught.value.what.endswith("table with name pg_seqences does not exist")
+
+
 def test_a_fault_that_only_a_row_shows_is_a_failure_of_the_query():
     with pytest.raises(QueryFailed, match="could not convert string '99999x'"):
         extracted(

@@ -195,6 +195,12 @@ def test_missing_and_superfluous_are_one_error_with_what_was_meant():
     assert caught.value.next_step == "give exactly: --param day=… --param city=… --param limit=…"
 
 
+def test_one_that_is_only_superfluous_is_to_be_left_out():
+    with pytest.raises(QueryRefused) as caught:
+        check_parameters(parse("SELECT :lo", "postgres"), parameters_of(["hi=3", "lo=1"]))
+    assert caught.value.next_step == "leave it out; the query has --param lo=…"
+
+
 def test_parameters_that_fit_raise_nothing():
     check_parameters(parse("SELECT :a, :a, :b", "postgres"), parameters_of(["b=1", "a=2"]))
     check_parameters(parse("SELECT 1", "postgres"), {})

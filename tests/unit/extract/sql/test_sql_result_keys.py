@@ -101,6 +101,11 @@ def test_repeated_values_and_nulls_are_counted(tmp_path):
         ("SELECT id, day AS d FROM s.orders ORDER BY 2 DESC", ("d",), True),
         ("SELECT id, o.day AS d FROM s.orders o ORDER BY o.day, amount", ("d",), False),
         ("SELECT id, day FROM s.orders ORDER BY lower(day)", (), False),
+        ("SELECT * FROM s.orders ORDER BY day", ("day",), True),
+        ("SELECT * FROM s.orders o ORDER BY o.day, lower(country)", ("day",), False),
+        ("SELECT * FROM s.orders, s.customers ORDER BY day", (), False),
+        ("SELECT o.* FROM s.orders o ORDER BY day", ("day",), True),
+        ("SELECT *, 1 AS day FROM s.orders ORDER BY country", (), False),
         (
             "SELECT id, day FROM s.orders UNION ALL SELECT id, country FROM s.customers ORDER BY id",
             ("id",),
