@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -139,12 +139,17 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
 
 
 def _no_room_for_the_answer(error: OSError, *, way: _Way) -> int:
-    """What a command has said goes into a file on a full disk, or ``/dev/full``."""
+    """What a command has said goes into a file on a full disk, or ``/dev/full``: also in JSON it is said beside it."""
     _write_nowhere("stdout")
+    way = replace(way, as_json=False)
     what, next_step = f"the answer cannot be written: {error.strerror}", "make room for it, and ask again"
     if is_done := getattr(error, "__notes__", ()):
         what, next_step = f"{what}; {is_done[0]}", "datakeep status"
-    return _report(NoSpace.id(), NoSpace.exit_code, what, next_step, way=way)
+    try:
+        return _report(NoSpace.id(), NoSpace.exit_code, what, next_step, way=way)
+    except OSError:  # nor is there room for this
+        _write_nowhere("stderr")
+        return way.code_of(NoSpace.exit_code, NoSpace.id())
 
 
 def _reader_gone(error: BrokenPipeError, *, way: _Way) -> int:

@@ -214,13 +214,15 @@ def test_a_stream_that_the_caller_closed_is_no_fault(aiko: Person, keep: Path, c
 def test_an_answer_for_which_there_is_no_room_is_one_error_that_says_what_was_done(
     aiko: Person, keep: Path
 ) -> None:
-    for words in ("list", "--help"):
+    for words in ("list", "--help", "list --json"):
         argv = ("sh", "-c", f'"$0" -m datakeep {words} >/dev/full', sys.executable)
         ran = aiko.run(*argv, cwd=keep, code=19)
         assert ran.err.splitlines() == [
             "error: the answer cannot be written: No space left on device",
             "  next: make room for it, and ask again",
         ]
+    both = ("sh", "-c", '"$0" -m datakeep list >/dev/full 2>/dev/full', sys.executable)
+    assert aiko.run(*both, cwd=keep, code=19).err == ""
     adding = '"$0" -m datakeep people add --name N --email full@corp.example >/dev/full'
     ran = aiko.run("sh", "-c", adding, sys.executable, cwd=keep, code=19)
     assert ran.err.splitlines() == [
