@@ -74,7 +74,7 @@ def main() -> None:
         if not is_interruption(error):
             raise
         interrupts.ignore()  # before the boundary stood
-        sys.stderr.write("error: interrupted; nothing was recorded\n  next: run the same command again\n")
-        code = 130
+        what, code = interrupts.told()
+        sys.stderr.write(f"error: {what}\n  next: {interrupts.AGAIN}\n")
     freeze()  # nor is anything looked for at the end: what had to be closed is closed, and atexit's calls remain
     sys.exit(code)

@@ -127,10 +127,8 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
     # click makes its own Abort of a KeyboardInterrupt.
     origin = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
     said = origin.args if isinstance(origin, KeyboardInterrupt) else ()
-    what, next_step = said or ("interrupted; nothing was recorded", "run the same command again")
-    code = EXIT_INTERRUPTED
-    if (ended := interrupts.ended_by()) is not None:
-        what, code = f"{what} (by {ended.name})", 128 + ended
+    words, next_step = said or (None, interrupts.AGAIN)
+    what, code = interrupts.told(words) if words else interrupts.told()
     try:
         return _report("interrupted", code, what, next_step, way=way)
     except OSError:  # the terminal is gone, too
@@ -139,7 +137,7 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
 
 
 def _no_room_for_the_answer(error: OSError, *, way: _Way) -> int:
-    """What a command has said goes into a file on a full disk, or ``/dev/full``: also in JSON it is said beside it."""
+    """What a command has said goes into a file on a full disk, or ``/dev/full``: also JSON's is said beside it."""
     _write_nowhere("stdout")
     way = replace(way, as_json=False)
     what, next_step = f"the answer cannot be written: {error.strerror}", "make room for it, and ask again"

@@ -8,13 +8,14 @@ from datakeep.core.changes import ADDED, REMOVED, rows_line, telling
 from datakeep.core.counts import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from datakeep.cli.session import Session
     from datakeep.core.changes import FieldChange
     from datakeep.workflows.update_changes import Changes
 
 _SHOWN = 5
+_PROFILE = {ADDED: "a profile of the tables", REMOVED: "no profile of the tables any more"}
 
 
 def change_lines(changes: Changes) -> list[str]:
@@ -29,19 +30,21 @@ def change_lines(changes: Changes) -> list[str]:
     if not files:
         lines.append("  the same bytes")
     lines += [f"  {change}" for change in telling(changes.fields)]
-    lines += [f"  {line}" for line in profile_lines(changes.profile, changes.fields, "profile, ")]
+    lines += [
+        f"  {_PROFILE.get(line, f'profile, {line}')}"
+        for line in profile_lines(changes.profile, changes.fields)
+    ]
     if changes.documents:
         lines.append(f"  documents and code: {_some(changes.documents)}")
     return lines
 
 
-def profile_lines(profile: Sequence[str], fields: Iterable[FieldChange], lead: str) -> Iterator[str]:
+def profile_lines(profile: Sequence[str], fields: Iterable[FieldChange]) -> list[str]:
     """What differs in the profile, but its rows where the manifest's contents say the same of them."""
     told = [
         rows_line(one.before, one.after) for one in fields if one.path == "contents.rows" if _is_both(one)
     ]
-    words = {ADDED: "a profile of the tables", REMOVED: "no profile of the tables any more"}
-    yield from (words.get(line, f"{lead}{line}") for line in profile if line not in told)
+    return [line for line in profile if line not in told]
 
 
 def _is_both(change: FieldChange) -> bool:

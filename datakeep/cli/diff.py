@@ -15,13 +15,14 @@ from datakeep.cli.session import command as answering
 from datakeep.core.changes import ADDED, REMOVED, FieldChange, telling
 from datakeep.core.counts import counted
 
-_ROWS = ("contents.rows", "source.rows")
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datakeep.formats.inventory import FileChanges
     from datakeep.workflows.diff import Difference
+
+#: Where the manifest says how many rows there are.
+_ROWS = ("contents.rows", "source.rows")
 
 
 @answering(name="diff")
@@ -65,7 +66,7 @@ def _lines(found: Difference) -> Iterator[str]:
     yield from _fields("manifest", _not_of_rows(found), found.columns)
     if found.profile in ((ADDED,), (REMOVED,)):
         yield f"profile: {found.profile[0]}"
-    elif lines := [*profile_lines(found.profile, found.fields, "")]:
+    elif lines := profile_lines(found.profile, found.fields):
         yield from ("profile:", *(f"  {line}" for line in lines))
     if found.documents:
         yield f"documents and code: {_counts(found.documents)}"

@@ -11,6 +11,9 @@ from datakeep.core.interrupts import ENDING, once_more, stop, stopped_by
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
+#: What is to be typed after an interruption, as a rule.
+AGAIN = "run the same command again"
+
 
 def install() -> None:
     """What asks the process to end interrupts it, and comes once more where Python or a library drops it.
@@ -21,7 +24,8 @@ def install() -> None:
     for ending in ENDING:
         if signal.getsignal(ending) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(ending, stop)
-    signal.signal(signal.SIGALRM, once_more)
+    if signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+        signal.signal(signal.SIGALRM, once_more)
     usual = sys.unraisablehook
 
     def unheard(unraisable: UnraisableHookArgs, /) -> None:
@@ -31,10 +35,10 @@ def install() -> None:
     sys.unraisablehook = unheard
 
 
-def ended_by() -> signal.Signals | None:
-    """The signal that asked the process to end, where it was no Ctrl-C."""
-    by = stopped_by()
-    return None if by == signal.SIGINT else by
+def told(what: str = "interrupted; nothing was recorded") -> tuple[str, int]:
+    """What is said of an interruption, and the exit code of it: another signal than Ctrl-C's is named."""
+    by = stopped_by() or signal.SIGINT
+    return what if by == signal.SIGINT else f"{what} (by {by.name})", 128 + by
 
 
 def ignore() -> None:
@@ -42,6 +46,10 @@ def ignore() -> None:
     for ending in ENDING:
         if ending == signal.SIGINT or signal.getsignal(ending) is stop:
             signal.signal(ending, signal.SIG_IGN)
+    if (
+        signal.getsignal(signal.SIGALRM) is once_more
+    ):  # Python puts the default back while it ends, which kills
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
     # Python remembers a Ctrl-C that met code in a string (as dataclasses are made of), even one that was handled,
     # and would die of the signal instead of exiting with 130. Running such code once more makes it forget.
     exec("")  # noqa: S102  (a constant)

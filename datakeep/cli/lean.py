@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from datakeep.cli.lean_modules import Later, in_place
+from datakeep.core.interrupts import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -144,7 +145,8 @@ def lean_arrow(*, arrays: bool = True) -> None:
     if is_ours:
         pa.set_memory_pool(pa.system_memory_pool())  # where Arrow was loaded before
         _give_back_large_blocks()
-    with _hidden("pandas", "pyarrow._s3fs", *unwanted), in_place(_NoPaths("ssl")):
+    # What is raised while Arrow looks for other packages, it drops.
+    with uninterrupted(), _hidden("pandas", "pyarrow._s3fs", *unwanted), in_place(_NoPaths("ssl")):
         pa.array([0])
         import pyarrow.fs  # what it cannot have now, it goes without
     with _hidden(*unwanted), _unsigned():

@@ -12,6 +12,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from datakeep.core.interrupts import uninterrupted
 from datakeep.core.late_patterns import late
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def lean_modules() -> None:
     - sqlglot loads what finds other people's dialects, which takes 10 ms: it does so when it is asked for a dialect
       that it does not have.
     - Its DuckDB reads the texts of two dozen functions of other databases: 16 ms. Each is read when it is wanted.
-    - DuckDB's client has the metadata of all packages read for its own version: 16 ms.
+    - DuckDB's client has the metadata of all packages read for its own version: 16 ms. Ctrl-C waits for it: what is
+      raised while it makes its own classes ends the process at once (SIGABRT).
     - pydantic's core describes its schemas for type checkers, in classes that nobody looks at: 6 ms.
     - PyYAML prepares to look for characters that only its slow reader looks for: 4 ms.
     """
@@ -158,6 +160,7 @@ def _version_of(package: str) -> str | None:
 
 
 _AROUND: dict[str, Around] = {
+    "duckdb": uninterrupted,
     "duckdb._version": partial(_versioned, "duckdb"),
     "sqlglot.dialects.dialect": lambda: in_place(Later("importlib.metadata")),
     "sqlglot.generators.duckdb": _templates_later,

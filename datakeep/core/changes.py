@@ -150,8 +150,9 @@ def _is_told(one: FieldChange, known: Mapping[str, FieldChange]) -> bool:
     if not one.path.startswith(_DATABASE_COLUMN):
         return False
     column, _, of_type = one.path.removeprefix(_DATABASE_COLUMN).rpartition(".")
-    if of_type in _DATABASE_TYPES and f"columns.{column}.type" in known:
-        return True
+    if of_type in _DATABASE_TYPES and (same := known.get(f"columns.{column}.type")):
+        in_arrow = known.get(f"{_DATABASE_COLUMN}{column}.arrow_type")
+        return in_arrow is not None and (same.before, same.after) == (in_arrow.before, in_arrow.after)
     same = known.get(f"columns.{one.path.removeprefix(_DATABASE_COLUMN)}")
     if same is None:
         return False

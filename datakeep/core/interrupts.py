@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 #: What asks a process to end, and lets it say goodbye.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: After so long it is asked whether a KeyboardInterrupt arrived.
+#: After so long a signal comes again, since its KeyboardInterrupt may have been dropped.
 _AGAIN_AFTER_S = 0.02
 #: So long nothing that is cleaned up is cut in half by another signal; who still insists is heard.
 _CLEANING_S = 5.0
 
 
 class _Wish:
-    """When somebody wanted the process to end, and by which signal."""
+    """When somebody wanted the process to end, and by which signal; open until who caught it goes on (``heard``)."""
 
     at = float("-inf")
     by: int | None = None
@@ -41,8 +41,7 @@ def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (what a
     """
     if not _repeats(number):
         _Wish.is_open = True
-        if signal.getsignal(signal.SIGALRM) is once_more:
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN_AFTER_S)
+        _again_after(_AGAIN_AFTER_S)
         raise KeyboardInterrupt
 
 
@@ -51,17 +50,27 @@ def once_more(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (w
 
     Where it is still at work, :func:`stop` hears nothing new. But a finaliser, and C code that tries something and
     takes every failure for a no (as Arrow when it looks whether a package is installed), drop a KeyboardInterrupt,
-    and the program would go on as if nobody had pressed anything.
+    and the program would go on as if nobody had pressed anything. A generator that is closed clears up first.
     """
-    if _Wish.by is not None:
+    if _Wish.by is None:  # nobody's but the caller's own
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGALRM)
+    elif _is_closing(sys.exc_info()[1]):
+        _again_after(_AGAIN_AFTER_S)
+    else:
         signal.raise_signal(_Wish.by)
+
+
+def _again_after(seconds: float) -> None:
+    """The signal comes again, where :func:`once_more` is in force; after 0 seconds: it does not."""
+    if signal.getsignal(signal.SIGALRM) is once_more:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def heard() -> None:
     """Who caught a KeyboardInterrupt and goes on, on purpose, says so: it does not come again."""
     _Wish.is_open = False
-    if signal.getsignal(signal.SIGALRM) is once_more:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    _again_after(0)
 
 
 def stopped_by() -> signal.Signals | None:
@@ -71,8 +80,8 @@ def stopped_by() -> signal.Signals | None:
 
 def _repeats(number: int) -> bool:
     """Whether the last one is still at work: a KeyboardInterrupt that got lost, which C code can do, is none."""
-    now = time.monotonic()
-    if now - _Wish.at < _CLEANING_S and is_interrupted(sys.exc_info()[1]):
+    now, error = time.monotonic(), sys.exc_info()[1]
+    if now - _Wish.at < _CLEANING_S and (is_interrupted(error) or _is_closing(error)):
         return True
     _Wish.at, _Wish.by = now, number
     return False
@@ -81,6 +90,13 @@ def _repeats(number: int) -> bool:
 def is_interrupted(error: BaseException | None) -> bool:
     """Whether ``error`` is, or came while handling, a KeyboardInterrupt."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
+def _is_closing(error: BaseException | None) -> bool:
+    """Whether a generator is being closed: so it clears up where an interruption left the loop over it."""
+    while error is not None and not isinstance(error, GeneratorExit):
         error = error.__context__
     return error is not None
 
@@ -129,6 +145,15 @@ def deferred() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C comes before the block or after it, never between; who insists interrupts as usual."""
+    with deferred() as interrupted:
+        yield
+    if interrupted():
+        raise KeyboardInterrupt
 
 
 def _deferrable(number: signal.Signals) -> object:

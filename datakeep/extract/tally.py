@@ -309,7 +309,7 @@ def _histogram(ordered: Any, rows: Any, least: Any, greatest: Any) -> list[int]:
 
 
 def _scale(greatest: float) -> float:
-    """A power of two: times it, no float up to ``greatest`` is lost, and no range of them times 12 is infinite."""
+    """A power of two: times it, no step of a range up to ``greatest`` is lost, nor are twelve such infinite."""
     return 2.0**-8 if greatest > 1 else 2.0**512
 
 

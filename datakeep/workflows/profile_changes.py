@@ -19,6 +19,9 @@ _CHANGED_COLUMNS = 20
 _COUNTS = (("nan", "NaN"), ("infinite", "infinite"), ("other", "of another type"), ("longest", "longest"))
 
 
+_DISTRIBUTION = ("top", "quantiles", "histogram", "mean")
+
+
 def profile_changes(old: Profile | None, new: Profile | None) -> tuple[str, ...]:
     """What differs between two profiles: rows, then a line for each column of both; or that one came or went."""
     if old is None or new is None:
@@ -33,6 +36,8 @@ def profile_changes(old: Profile | None, new: Profile | None) -> tuple[str, ...]
     lines += differing[:_CHANGED_COLUMNS]
     if len(differing) > _CHANGED_COLUMNS:
         lines.append(f"… and {len(differing) - _CHANGED_COLUMNS:,} more columns")
+    if not lines and old.time != new.time:
+        lines.append("rows per day, month or year")
     return tuple(lines)
 
 
@@ -41,7 +46,7 @@ def _column_changes(old: ColumnProfile, new: ColumnProfile) -> Iterator[str]:
         yield f"nulls {old.nulls:,} → {new.nulls:,}"
     if old.type != new.type:  # which the columns of the manifest tell; their figures are of other kinds
         return
-    if old.withheld != new.withheld:
+    if bool(old.withheld) != bool(new.withheld):
         yield "values are withheld" if new.withheld else "values are no longer withheld"
     else:
         yield from _value_changes(old, new)
@@ -59,9 +64,7 @@ def _value_changes(old: ColumnProfile, new: ColumnProfile) -> Iterator[str]:
     known = figures if None not in (old.min, new.min) or old.min is new.min else figures[:1]
     told = [f"{word}{of(old)} → {of(new)}" for word, of in known if of(old) != of(new)]
     yield from told
-    if not told and any(
-        getattr(old, name) != getattr(new, name) for name in ("top", "quantiles", "histogram")
-    ):
+    if not told and any(getattr(old, name) != getattr(new, name) for name in _DISTRIBUTION):
         yield "values are distributed otherwise"
 
 

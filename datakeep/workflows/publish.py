@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from datakeep.core.errors import Conflict, DatakeepError, GitFault
-from datakeep.core.interrupts import deferred
+from datakeep.core.interrupts import deferred, heard
 from datakeep.core.names import next_version, version_number
 from datakeep.formats import yaml
 from datakeep.formats.version import VersionEntry
@@ -248,6 +248,7 @@ def _through(work: Callable[[], T], is_unwanted: Callable[[], bool]) -> T:
     try:
         return work()
     except KeyboardInterrupt:
+        heard()
         return work()
     except DatakeepError:
         if not is_unwanted():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from datakeep.core.interrupts import deferred
+from datakeep.core.interrupts import uninterrupted
 from datakeep.store.faults import folder_faults
 
 if TYPE_CHECKING:
@@ -44,11 +44,9 @@ def own_room(keep: Keep) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with deferred() as interrupted:
+        with uninterrupted():
             _remove(folder)
             lock.release()
-        if interrupted():
-            raise KeyboardInterrupt
 
 
 def _remove_if_dead(folder: Path) -> None:

@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from datakeep.core.interrupts import deferred
+from datakeep.core.interrupts import deferred, uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,11 +43,9 @@ class _Work:
 
     def start(self) -> None:
         """Ctrl-C is raised before the thread begins or after it has begun, never between."""
-        with deferred() as interrupted:
+        with uninterrupted():
             self.begun = True
             threading.Thread(target=self._run, name="datakeep-driver", daemon=True).start()
-        if interrupted():
-            raise KeyboardInterrupt
 
     def _run(self) -> None:
         try:

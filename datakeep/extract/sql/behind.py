@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from datakeep.core.interrupts import deferred
+from datakeep.core.interrupts import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +28,8 @@ class Behind(Generic[T]):
     def put(self, item: T) -> None:
         """Begin with ``item``, when the one before it is done."""
         self.settle()
-        with deferred() as interrupted:  # never between the beginning of the work and our knowing of it
+        with uninterrupted():  # never between the beginning of the work and our knowing of it
             self._pending = self._pool.submit(self._work, item)
-        if interrupted():
-            raise KeyboardInterrupt
 
     def settle(self) -> None:
         """Everything that was put is done."""

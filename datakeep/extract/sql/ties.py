@@ -101,12 +101,22 @@ def doubtful_order(
 
 
 def _of_star(query: exp.Query, key: exp.Expr) -> list[str]:
-    """The column of the result that ``key`` is where ``*`` is all that comes out, of one source as it is."""
-    if not isinstance(query, exp.Select) or query.args.get("joins") or query.args.get("laterals"):
+    """The column of the result that ``key`` is, where all columns of one source come out as they are.
+
+    What has another qualifier than the source's name may be a field of a struct of that name.
+    """
+    source = query.find(exp.From) if isinstance(query, exp.Select) else None
+    source = source.this if source is not None and source.parent is query else None
+    if source is None or any(one.args.get(kind) for one in (query, source) for kind in ("joins", "laterals")):
         return []
-    stars = [one.this if isinstance(one, exp.Column) else one for one in query.selects]
-    plain = len(stars) == 1 and isinstance(stars[0], exp.Star) and not any(stars[0].args.values())
-    return [key.name.lower()] if plain and isinstance(key, exp.Column) else []
+    if isinstance(source, exp.Subquery) and not isinstance(source.this, exp.Query):
+        return []  # a join in parentheses
+    named = {"", source.alias_or_name.lower()}
+    star = query.selects[0].this if isinstance(query.selects[0], exp.Column) else query.selects[0]
+    is_plain = len(query.selects) == 1 and isinstance(star, exp.Star) and not any(star.args.values())
+    parts = [one for one in (key, query.selects[0]) if isinstance(one, exp.Column)]
+    is_its_own = all(one.table.lower() in named and not one.db for one in parts)
+    return [key.name.lower()] if is_plain and is_its_own and isinstance(key, exp.Column) else []
 
 
 def wider_equality(dialect: str, ask: Callable[[str], list[tuple[Any, ...]]]) -> bool:
@@ -158,7 +168,7 @@ class Ties:
         if self._seen or self.found is None or not batch.num_rows:
             return
         places = self._places(batch.schema)
-        if not places:
+        if not places or len(places) > len(set(self.sorting.columns)):  # names that differ in capitals alone
             self.found = None
             return
         pairs = [(batch.slice(0, batch.num_rows - 1), batch.slice(1))]

@@ -124,12 +124,16 @@ def test_a_change_that_stands_in_two_places_is_told_once() -> None:
     assert telling([rows], [FieldChange("contents.rows", 100, 102)]) == [rows]
     other = FieldChange("columns.b.type", "int32", "string")
     of_database = [
-        FieldChange(f"{extraction}.columns.b.{one}_type", "INTEGER", "TEXT") for one in ("database", "arrow")
+        FieldChange(f"{extraction}.columns.b.{one}_type", "int32", "string") for one in ("database", "arrow")
     ]
     comment, meaning = (
         FieldChange(f"{one}.b.meaning", "x", "y") for one in (f"{extraction}.dictionary", "columns")
     )
     assert telling([*of_database, comment, other, meaning]) == [other, meaning]
+    database = of_database[0]
+    assert telling([database, other]) == [database, other], "the same to Arrow: told nowhere else"
+    by_hand = FieldChange("columns.b.type", "string", "date")
+    assert telling([*of_database, by_hand]) == [*of_database, by_hand]
     stated = FieldChange("columns.b.meaning", "x", "what a person says of it")
     assert telling([comment, stated]) == [comment, stated]
 

@@ -19,6 +19,14 @@ def handled(monkeypatch):
         signal.signal(ending, handler)
 
 
+@pytest.fixture
+def comes_again():
+    before = signal.signal(signal.SIGALRM, interrupts.once_more)
+    yield
+    interrupts.heard()
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.parametrize("ending", interrupts.ENDING)
 def test_each_interrupts_and_is_known_afterwards(ending):
     with pytest.raises(KeyboardInterrupt):
@@ -91,14 +99,72 @@ def test_who_goes_on_after_an_interruption_may_fail_for_other_reasons():
     assert not interrupts.is_interruption(RuntimeError("the disk is gone"))
 
 
-def test_one_that_was_dropped_comes_once_more():
-    before = signal.signal(signal.SIGALRM, interrupts.once_more)
+def is_interrupted(work):
+    """Whether ``work`` is, which is then heard."""
     try:
+        work()
+    except KeyboardInterrupt:
+        interrupts.heard()
+        return True
+    return False
+
+
+def test_one_that_was_dropped_comes_once_more(comes_again):
+    def work():
         with suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            time.sleep(5)
-        interrupts.heard()
-        time.sleep(0.1)  # where it was heard, it does not
-    finally:
-        signal.signal(signal.SIGALRM, before)
+        time.sleep(5)
+
+    assert is_interrupted(work)
+    time.sleep(0.1)  # where it was heard, it does not
+
+
+def test_a_generator_that_an_interruption_closes_clears_up_first(comes_again):
+    """It is closed before any handler has the interruption: the loop's iterator goes as soon as its frame is left."""
+    done = []
+
+    def numbers():
+        try:
+            yield from range(3)
+        finally:
+            time.sleep(0.1)
+            done.append("cleared up")
+
+    def work():
+        for _ in numbers():
+            signal.raise_signal(signal.SIGINT)
+
+    assert is_interrupted(work)
+    assert done
+
+
+def test_one_that_is_dropped_while_a_generator_is_closed_comes_afterwards(comes_again):
+    def numbers():
+        try:
+            yield 1
+        finally:
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            time.sleep(0.1)
+
+    def work():
+        found = numbers()
+        next(found)
+        found.close()
+        time.sleep(5)
+
+    assert is_interrupted(work)
+
+
+def test_an_uninterrupted_block_is_whole():
+    done = []
+
+    def work():
+        with interrupts.uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("whole")
+
+    assert is_interrupted(work)
+    assert done
+    with interrupts.uninterrupted():
+        pass

@@ -105,6 +105,9 @@ def test_repeated_values_and_nulls_are_counted(tmp_path):
         ("SELECT * FROM s.orders o ORDER BY o.day, lower(country)", ("day",), False),
         ("SELECT * FROM s.orders, s.customers ORDER BY day", (), False),
         ("SELECT o.* FROM s.orders o ORDER BY day", ("day",), True),
+        ("SELECT * FROM s.orders ORDER BY country.day", (), False),
+        ("SELECT country.* FROM s.orders ORDER BY day", (), False),
+        ("SELECT * FROM (s.orders o JOIN s.customers c USING (id)) ORDER BY c.country", (), False),
         ("SELECT *, 1 AS day FROM s.orders ORDER BY country", (), False),
         (
             "SELECT id, day FROM s.orders UNION ALL SELECT id, country FROM s.customers ORDER BY id",
