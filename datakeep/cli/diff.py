@@ -62,7 +62,8 @@ def _lines(found: Difference) -> Iterator[str]:
     )
     yield from _paths(found.files)
     yield from _rows(found, old, new)
-    yield from _fields("columns", found.columns)
+    if found.columns or found.rows is None or not found.rows.same_columns:
+        yield from _fields("columns", found.columns)
     yield from _fields("manifest", _not_of_rows(found), found.columns)
     if found.profile in ((ADDED,), (REMOVED,)):
         yield f"profile: {found.profile[0]}"

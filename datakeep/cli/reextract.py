@@ -70,7 +70,12 @@ def command(
         other = [word for one in parameters for word in ("--param", one)]
         empty = [] if found.comparison.new_rows else ["--allow-empty"]
         again = shlex.join(["datakeep", "update", found.entry.dataset, "--rerun", *elsewhere, *other, *empty])
-        lines.append(f"next: {again} -m WHY makes these rows the next version")
+        what = (
+            "records the source as it is now"
+            if found.comparison.same
+            else "makes these rows the next version"
+        )
+        lines.append(f"next: {again} -m WHY {what}")
     return Answer(_data(found), lines, 0 if found.same else EXIT_NO)
 
 

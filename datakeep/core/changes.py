@@ -27,9 +27,11 @@ class FieldChange:
 
     def __str__(self) -> str:
         if self.before is None:
-            return f"{self.path}: added {shorten(self.after)}"
+            return f"{self.path} added: {shorten(self.after)}"
         if self.after is None:
-            return f"{self.path}: removed {shorten(self.before)}"
+            return f"{self.path} removed: {shorten(self.before)}"
+        if isinstance(self.before, list) and isinstance(self.after, list) and (told := self._items()):
+            return f"{self.path} {told}"
         before, after = apart(_line(self.before), _line(self.after))
         if before == after:
             kinds = [_kind(one) for one in (self.before, self.after)]
@@ -38,6 +40,18 @@ class FieldChange:
             words = "spaces or line ends" if kinds[0] == "text" else "types of values, spaces or line ends"
             return f"{self.path}: {before}, with other {words}"
         return f"{self.path}: {before} → {after}"
+
+    def _items(self) -> str:
+        """Which items a list has got or lost; nothing where others changed places, or how often they are there."""
+        gone = [one for one in self.before if one not in self.after]
+        new = [one for one in self.after if one not in self.before]
+        kept = [
+            [one for one in some if one not in others]
+            for some, others in ((self.before, gone), (self.after, new))
+        ]
+        if kept[0] != kept[1]:
+            return ""
+        return "; ".join(f"{word}: {shorten(some)}" for word, some in ((REMOVED, gone), (ADDED, new)) if some)
 
 
 def shorten(value: Any, limit: int = 60) -> str:
@@ -100,9 +114,14 @@ def _changes(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
 
 
 def _by_name(value: Any) -> Any:
-    """A list of named things as a mapping, so that one inserted column is one change."""
-    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
-        return {item["name"]: {key: item[key] for key in item if key != "name"} for item in value}
+    """A list of named things, or files, as a mapping, so that one inserted column is one change."""
+    for name in ("name", "path"):
+        if (
+            isinstance(value, list)
+            and value
+            and all(isinstance(item, dict) and name in item for item in value)
+        ):
+            return {item[name]: {key: item[key] for key in item if key != name} for item in value}
     return value
 
 

@@ -9,7 +9,7 @@ from datakeep.core.errors import DatakeepError
 from datakeep.workflows.profiling import read_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from datakeep.formats.profile import ColumnProfile, Profile
     from datakeep.formats.version import VersionEntry
@@ -19,6 +19,7 @@ _CHANGED_COLUMNS = 20
 _COUNTS = (("nan", "NaN"), ("infinite", "infinite"), ("other", "of another type"), ("longest", "longest"))
 
 
+_NONE = "no values"
 _DISTRIBUTION = ("top", "quantiles", "histogram", "mean")
 
 
@@ -31,7 +32,8 @@ def profile_changes(old: Profile | None, new: Profile | None) -> tuple[str, ...]
     differing = [
         f"{column.name}: {', '.join(parts)}"
         for column in new.columns
-        if column.name in before and (parts := [*_column_changes(before[column.name], column)])
+        if column.name in before
+        and (parts := [*_column_changes(before[column.name], column, (old.rows, new.rows))])
     ]
     lines += differing[:_CHANGED_COLUMNS]
     if len(differing) > _CHANGED_COLUMNS:
@@ -41,40 +43,57 @@ def profile_changes(old: Profile | None, new: Profile | None) -> tuple[str, ...]
     return tuple(lines)
 
 
-def _column_changes(old: ColumnProfile, new: ColumnProfile) -> Iterator[str]:
+def _column_changes(old: ColumnProfile, new: ColumnProfile, rows: tuple[int, int]) -> Iterator[str]:
     if old.nulls != new.nulls:
         yield f"nulls {old.nulls:,} → {new.nulls:,}"
-    if old.type != new.type:  # which the columns of the manifest tell; their figures are of other kinds
-        return
     if bool(old.withheld) != bool(new.withheld):
         yield "values are withheld" if new.withheld else "values are no longer withheld"
     else:
-        yield from _value_changes(old, new)
+        yield from _value_changes(old, new, rows)
     for name, words in _COUNTS:
-        before, after = getattr(old, name) or 0, getattr(new, name) or 0
-        if before != after:
+        before, after = getattr(old, name), getattr(new, name)
+        if None not in (before, after) and before != after:
             yield f"{words} {before:,} → {after:,}"
 
 
-def _value_changes(old: ColumnProfile, new: ColumnProfile) -> Iterator[str]:
-    """Range, different values, mean; where none of them differs, that something else does."""
-    figures: tuple[tuple[str, Callable[[ColumnProfile], str]], ...] = (
-        ("", _range), ("distinct ", _distinct), ("mean ", lambda one: one.shown_mean),
-    )  # fmt: skip
-    known = figures if None not in (old.min, new.min) or old.min is new.min else figures[:1]
-    told = [f"{word}{of(old)} → {of(new)}" for word, of in known if of(old) != of(new)]
+def _value_changes(old: ColumnProfile, new: ColumnProfile, rows: tuple[int, int]) -> Iterator[str]:
+    """Range, different values, mean; where none of them differs, that something else does.
+
+    Of another type are columns where one of both has no such figure; the data dictionary tells that.
+    """
+    ranges = [_range(column, count) for column, count in zip((old, new), rows, strict=True)]
+    if _NONE in ranges:
+        yield from [f"{ranges[0]} → {ranges[1]}"] if ranges[0] != ranges[1] and all(ranges) else []
+        return
+    figures = (
+        ("", ranges),
+        ("distinct ", [*map(_distinct, (old, new))]),
+        ("mean ", [*map(_mean, (old, new))]),
+    )
+    told = [f"{word}{pair[0]} → {pair[1]}" for word, pair in figures if all(pair) and pair[0] != pair[1]]
     yield from told
     if not told and any(getattr(old, name) != getattr(new, name) for name in _DISTRIBUTION):
         yield "values are distributed otherwise"
 
 
-def _range(column: ColumnProfile) -> str:
-    return "no values" if column.min is None else f"{column.min} … {column.max}"
+def _range(column: ColumnProfile, rows: int) -> str:
+    if column.min is None:
+        return _NONE if column.nulls + column.nan + column.infinite + column.other == rows else ""
+    return f"{_shown(column.min)} … {_shown(column.max or '')}"
+
+
+def _shown(value: str) -> str:
+    """In quotes where its spaces, or that there is nothing, would not be seen."""
+    return value if value and value == " ".join(value.split()) else f"'{value}'"
 
 
 def _distinct(column: ColumnProfile) -> str:
     mark = "~" if "distinct" in column.approximate else ""
-    return "none" if column.distinct is None else f"{mark}{column.distinct:,}"
+    return "" if column.distinct is None else f"{mark}{column.distinct:,}"
+
+
+def _mean(column: ColumnProfile) -> str:
+    return "" if column.mean is None else column.shown_mean
 
 
 def changes_between(keep: Keep, old: VersionEntry, new: VersionEntry) -> tuple[str, ...]:

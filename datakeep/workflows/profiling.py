@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import InvalidFile, SourceFault
+from datakeep.core.errors import InvalidFile, SourceFault, UsageError
 from datakeep.formats.profile import Profile, withholding
 from datakeep.workflows import facts
 
@@ -104,11 +104,33 @@ def profile_files(
     return {PROFILE: found.dump().encode("utf-8")}
 
 
-def kept_profile(repository: DatasetRepository, commit: str, personal: str | None) -> dict[str, bytes]:
-    """The profile of unchanged data where the manifest now allows fewer values in it; nothing if it stays."""
+def old_profile(
+    wanted: bool | None, repository: DatasetRepository, commit: str, personal: str | None, name: str
+) -> dict[str, bytes | None]:
+    """What becomes of the profile of unchanged data: it goes where none is wanted, and else stays.
+
+    Fewer values are left in it where the manifest now allows no more.
+
+    Args:
+        wanted: Whether somebody wants one; None: nobody said so.
+        repository: The dataset's.
+        commit: Of the version before.
+        personal: ``privacy.personal`` as it is stated now.
+        name: The dataset's, for the error.
+
+    Raises:
+        UsageError: One is wanted, and there is none; it is made of data that is read.
+    """
     old = repository.read(commit, PROFILE)
     if old is None or not _is_ours(old):
+        if wanted:
+            raise UsageError(
+                "a profile is made of the data, and none is given",
+                next_step=f"datakeep update {name} SOURCE --profile -m WHY; of a query: --rerun instead of SOURCE",
+            )
         return {}
+    if wanted is False:
+        return {PROFILE: None}
     try:
         profile = Profile.read(old, what=PROFILE)
     except InvalidFile:

@@ -88,11 +88,14 @@ def _step(
     fault: DatakeepError, recorded: str, changed: str | None, gone: str | None, *, elsewhere: bool
 ) -> str:
     """What to do about a recorded query, which is not corrected where it stands."""
-    from datakeep.extract.sql.faults import NotExact
+    from datakeep.extract.sql.faults import NoRows, NotExact
 
     step = fault.next_step
     if isinstance(fault, NotExact):
         return _as_text_step(recorded, fault.as_text)
+    if isinstance(fault, NoRows):
+        what = "the file" if changed else "the source"
+        return f"look at {what}; if no rows are right: {_with_none(recorded)}"
     if gone and not changed:
         return (
             f"put the file back, or record a query of another: datakeep update {recorded} --sql FILE -m WHY"
@@ -106,6 +109,10 @@ def _step(
             f"it: datakeep update {recorded} --sql FILE -m WHY"
         )
     return step
+
+
+def _with_none(recorded: str) -> str:
+    return shlex.join(["datakeep", "update", recorded, "--rerun", "--allow-empty", "-m", "WHY"])
 
 
 def _as_text_step(recorded: str, column: str | None) -> str:

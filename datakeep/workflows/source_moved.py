@@ -12,7 +12,7 @@ from datakeep.core.counts import counted
 from datakeep.workflows.extraction_record import WITHHELD_TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 #: Of a digest; and of several files or columns, those that are named.
 _DIGITS, _NAMED = 12, 3
@@ -29,11 +29,7 @@ def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterato
     """
     if not before:
         return
-    types = {column["name"]: column["database_type"] for column in before["columns"]}
-    for column in after["columns"]:
-        name, kind = column["name"], column["database_type"]
-        if name in types and types[name] != kind:
-            yield f"the type of {name} was {types[name]}, and is {kind}"
+    yield from _types(before["columns"], after["columns"])
     yield from _said_anew(before.get("dictionary"), after.get("dictionary"))
     yield from _made_anew(before.get("functions"), after.get("functions"))
     old, new = (_reads(one) for one in (before, after))
@@ -48,6 +44,17 @@ def moved(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterato
         f"{name} has row-level security now, and had not" for name in now_guarded if name not in guarded
     )
     yield from (f"{name} had row-level security, and has not" for name in guarded if name not in now_guarded)
+
+
+def _types(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Which columns have another type in the database; where Arrow's differs too, the rows' comparison tells it."""
+    known = {column["name"]: column for column in before}
+    for column in after:
+        was = known.get(column["name"], column)
+        kinds = {was.get("arrow_type"), column.get("arrow_type")}
+        is_told = len(kinds) > 1 and not kinds & {None, "null"}
+        if was["database_type"] != column["database_type"] and not is_told:
+            yield f"the type of {column['name']} was {was['database_type']}, and is {column['database_type']}"
 
 
 def _row_security(*extractions: Mapping[str, Any] | None) -> dict[str, None]:

@@ -23,7 +23,7 @@ from datakeep.workflows.prepare import MANIFEST, Draft
 from datakeep.workflows.profiling import (
     PROFILE,
     counting,
-    kept_profile,
+    old_profile,
     profile_in,
     profile_notes,
 )
@@ -356,7 +356,9 @@ def _profile(
     """What becomes of the profile: new data get a new one, and new facts may allow less of it."""
     before = (base.repository, base.entry.commit)
     if source is None or seen is None:
-        return {**kept_profile(*before, facts.get(document, "privacy.personal"))}
+        return old_profile(
+            request.profile, *before, facts.get(document, "privacy.personal"), base.entry.dataset
+        )
     made, notes = profiled(request, source, seen, document, files, keep, before, done)
     if request.extraction is not None:
         with contextlib.suppress(InvalidFile):  # one that cannot be read said nothing

@@ -359,7 +359,7 @@ def test_a_relative_name_of_a_file_means_the_recorded_one(queries: Queries, tmp_
     keep = ("-C", queries.world.keep)
     argv = (*keep, "register", "near", "--sql", sql, "--database", "duckdb:", *STATED)
     ran = queries.calls.datakeep(*argv, cwd=here)
-    assert "column v, row 1: 0.12345678901234567890 became 0.12345678901234568" in ran.out + ran.err
+    assert "column v, first in row 1: 0.12345678901234567890 became 0.12345678901234568" in ran.out + ran.err
     guessed = "\n".join(queries.source("near")["extraction"]["guessed"])
     assert "in/a.csv: guessed were delimiter ','" in guessed
     assert "0.1234" not in guessed

@@ -176,7 +176,9 @@ def test_no_rows_are_refused_unless_they_are_allowed(queries: Queries, url: str)
     assert "same content" in queries.run("reextract", "none").out
     queries.register("some", SEEN, url, "--param", "until=2026-02-01")
     emptied = ("update", "some", "--rerun", "--param", "until=2020-01-01", "-m", "nothing")
-    assert "gives no rows" in error_of(queries.run(*emptied, code=34)).what
+    error = error_of(queries.run(*emptied, code=34))
+    assert "gives no rows" in error.what
+    assert error.next_step.endswith("if no rows are right: datakeep update some --rerun --allow-empty -m WHY")
     assert "2 removed" in queries.run("reextract", "some", "--param", "until=2020-01-01", code=3).out
     queries.run(*emptied, "--allow-empty")
     assert queries.rows("some", "v2") == []

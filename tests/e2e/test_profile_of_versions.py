@@ -144,6 +144,21 @@ def test_it_makes_no_version_by_itself_unless_asked_for(world: World, calls: Qui
     assert "profile: removed" in calls.datakeep("diff", "old", cwd=world.keep, code=3).out
 
 
+def test_without_new_data_a_profile_can_only_go(world: World, calls: Quick, table: Path) -> None:
+    register(world, calls, "facts", table)
+    there = calls.datakeep("update", "facts", "--profile", "-m", "there is one", cwd=world.keep)
+    assert "nothing differs from facts@v1" in there.out
+    calls.datakeep("update", "facts", "--no-profile", "-m", "not in git", cwd=world.keep)
+    assert stored(world, "facts", "v2") is None
+    asked = calls.datakeep(
+        "update", "facts", "--profile", "--title", "t", "-m", "again", cwd=world.keep, code=2
+    )
+    assert "a profile is made of the data, and none is given" in asked.err
+    assert "datakeep update facts SOURCE --profile -m WHY" in asked.err
+    calls.datakeep("update", "facts", "--no-profile", "--title", "t", "-m", "still none", cwd=world.keep)
+    assert stored(world, "facts", "v3") is None
+
+
 def test_new_data_replace_it_and_what_changed_is_told(world: World, calls: Quick, table: Path) -> None:
     register(world, calls, "grown", table)
     (table / "売上.csv").write_text(ROWS + "2026-11-09,丙,\n", "cp932")

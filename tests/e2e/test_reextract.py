@@ -252,7 +252,7 @@ def test_a_type_that_changed_is_said(queries: Queries, shop: str) -> None:
     change(shop, "DROP VIEW shop.dear", "ALTER TABLE shop.orders ALTER amount TYPE numeric(11,3)")
     text = reextract(queries, "typed", shop, 3)
     assert "amount: decimal128(9, 2) → decimal128(11, 3)" in text
-    assert "the type of amount was numeric(9,2), and is numeric(11,3)" in text
+    assert "the type of amount" not in text, "which is told above"
     assert "rows: same" in text
 
 

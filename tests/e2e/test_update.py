@@ -85,7 +85,7 @@ def test_a_dry_run_shows_all_and_records_nothing(
     before = state(world)
     ran = calls.datakeep("update", name, tmp_path, "--license", "CC0-1.0", "--dry-run", cwd=world.keep)
     for line in (
-        "1 file removed: old.txt", "1 file changed: orders.csv", "columns.amount: removed type: int64",
+        "1 file removed: old.txt", "1 file changed: orders.csv", "columns.amount removed: type: int64",
         "license: internal → CC0-1.0", "contents.rows: 2 → 1",
     ):  # fmt: skip
         assert line in ran.err, line
@@ -106,7 +106,7 @@ def test_fields_alone_keep_the_bytes_and_the_comments(
     after = entry(world, calls, name)
     assert ran.out.startswith(f"registered {name}@{after['version']}: Ken has it now\n")
     assert "the same bytes" in ran.err
-    assert "caveats: added what: dummy rows until May" in ran.err
+    assert "caveats added: what: dummy rows until May" in ran.err
     assert "owner.name: Aiko Tanaka → Ken Sato" in ran.err
     assert (after["content"], after["files"]) == (before["content"], before["files"])
     assert after["commit"] != before["commit"]
@@ -134,7 +134,7 @@ def test_new_bytes_are_shown_file_by_file_and_the_old_version_stays(
     new = entry(world, calls, name)
     for line in (
         f"{old['version']} → {new['version']}", "1 file added: 新しい.txt", "1 file removed: old.txt",
-        "1 file changed: orders.csv", "columns.shop: added type: string", "contents.rows: 2 → 3",
+        "1 file changed: orders.csv", "columns.shop added: type: string", "contents.rows: 2 → 3",
     ):  # fmt: skip
         assert line in ran.err, line
     assert new["content"] != old["content"]

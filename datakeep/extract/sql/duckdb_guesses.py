@@ -235,7 +235,7 @@ def _altered(reading: Reading, types: Mapping[str, str], ask: Ask, **more: str) 
             if became is not None:
                 found.setdefault((name, became.endswith("Infinity")), (number, value, became))
     for (name, _), (number, value, became) in found.items():
-        where = f"{reading.written}: column {name}, row {number}"
+        where = f"{reading.written}: column {name}, first in row {number}"
         if types[name] == "VARCHAR":
             yield Guess(
                 f'{where}: "" became NULL, as an empty field does; to tell them apart: '

@@ -132,7 +132,7 @@ def _became(number: str, kind: str, *, is_stated: bool) -> str | None:
 
 
 def _guess(written: str, field: str, row: int, number: str, became: str) -> Guess:
-    where = f"{written}: column {field}, row {row}"
+    where = f"{written}: column {field}, first in row {row}"
     why = f"as DuckDB reads it; to keep it: {_way_out(field, number)}"
     shown = cut(number, _SHOWN_CHARACTERS)
     return Guess(f"{where}: {shown} became {became}, {why}", f"{where}: the number became another, {why}")

@@ -78,7 +78,7 @@ def _first(path: str, written: str, name: str, kind: str, first_row: int) -> Gue
         for row, value in enumerate(rows, first_row):
             for one in _single(value):
                 if became := _became(one, kind):
-                    where = f"{written}: column {name}, row {row}"
+                    where = f"{written}: column {name}, first in row {row}"
                     why = f"as DuckDB reads the column as {kind}; {_WAY_OUT}"
                     return Guess(
                         f"{where}: {became[0]} became {became[1]}, {why}",

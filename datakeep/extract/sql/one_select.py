@@ -187,12 +187,24 @@ def _check_parameters(reading: Reading) -> None:
         at = offset_of(node)
         starts = [one.start for one in reading.tokens if one.token_type in signs and one.start not in known]
         nearest = [start for start in starts if at is None or start <= at]
-        refuse(
-            reading.text,
-            nearest[-1] if nearest and at is not None else nearest[0] if nearest else at or 0,
-            "a parameter or variable whose value nobody can see",
-            "write parameters as :name, and give each its value with --param name=value",
+        _refuse_variable(
+            reading, nearest[-1] if nearest and at is not None else nearest[0] if nearest else at or 0
         )
+    if reading.dialect == "sqlite":  # which sqlglot takes for columns
+        named = (
+            one for one in reading.tokens if one.token_type == TokenType.VAR and one.text.startswith("$")
+        )
+        if variable := next(named, None):
+            _refuse_variable(reading, variable.start)
+
+
+def _refuse_variable(reading: Reading, at: int) -> None:
+    refuse(
+        reading.text,
+        at,
+        "a parameter or variable whose value nobody can see",
+        "write parameters as :name, and give each its value with --param name=value",
+    )
 
 
 def _calls(reading: Reading) -> Iterator[tuple[int, str, str]]:

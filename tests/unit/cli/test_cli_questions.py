@@ -17,7 +17,7 @@ from datakeep.cli.people import _state as state_of_person
 from datakeep.cli.profile import _time_lines
 from datakeep.cli.status import _get, _keep_lines
 from datakeep.cli.vault import _state as state_of_place
-from datakeep.core.changes import FieldChange, telling
+from datakeep.core.changes import FieldChange, field_changes, telling
 from datakeep.core.errors import UsageError
 from datakeep.core.names import parse_reference
 from datakeep.formats.inventory import FileChanges
@@ -152,11 +152,22 @@ def test_the_rows_of_a_profile_are_told_where_the_contents_do_not_and_a_column_o
 
 
 @pytest.mark.parametrize(("before", "after", "said"), [
+    (None, {"type": "int32"}, "x added: type: int32"), ("a", None, "x removed: a"),
+    (["a"], ["a", "b"], "x added: b"), (["a", "b"], ["c", "b"], "x removed: a; added: c"),
+    (["a"], [], "x removed: a"),
+    (["a", "b"], ["b", "a"], "x: a, b → b, a"), (["a"], ["a", "a"], "x: a → a, a"),
     (12, "12", "x: 12 (number) → 12 (text)"), (True, "True", "x: True (boolean) → True (text)"),
     ("a b", "a  b", "x: a b, with other spaces or line ends"), (1, 2, "x: 1 → 2"),
 ])  # fmt: skip
 def test_a_change_that_one_line_does_not_show_is_called_by_its_name(before, after, said):
     assert str(FieldChange("x", before, after)) == said
+
+
+def test_one_file_of_several_that_a_query_read_is_a_change_of_that_file():
+    files = [[{"path": "a.csv", "sha256": digest}, {"path": "b.csv", "sha256": "x"}] for digest in ("y", "z")]
+    assert [*map(str, field_changes({"files": files[0]}, {"files": files[1]}))] == [
+        "files.a.csv.sha256: y → z"
+    ]
 
 
 def test_bars_of_several_days_say_what_they_count():

@@ -34,15 +34,25 @@ def told(old, new):
         ({"nan": 7, "infinite": 1}, "NaN 0 → 7, infinite 0 → 1"),
         ({"other": 2}, "of another type 0 → 2"),
         (
-            {"min": None, "max": None, "mean": None, "distinct": 0, "histogram": [], "quantiles": {}},
-            "1 … 9 → no values",
+            {
+                "nulls": 9,
+                "min": None,
+                "max": None,
+                "mean": None,
+                "distinct": 0,
+                "histogram": [],
+                "quantiles": {},
+            },
+            "nulls 0 → 9, 1 … 9 → no values",
         ),
-        ({"type": "int64", "distinct": 3, "max": "8"}, ""),
+        ({"nan": 9, "min": None, "max": None, "mean": None, "distinct": 0}, "1 … 9 → no values, NaN 0 → 9"),
+        ({"type": "int64", "distinct": 3, "max": "8"}, "1 … 9 → 1 … 8, distinct 9 → 3"),
+        ({"type": "binary", "distinct": 3, "min": None, "max": None, "mean": None}, "distinct 9 → 3"),
         ({"min": None, "max": None, "mean": None, "withheld": "name"}, "values are withheld"),
     ],
 )
 def test_what_differs_in_a_column_is_told(change, said):
-    """Another type is a change of the data dictionary, told there."""
+    """Another type is a change of the data dictionary, told there; what it does to the values is told here."""
     assert told(NUMBERS, NUMBERS | change) == said
 
 
@@ -67,6 +77,7 @@ def test_frequent_values_and_the_longest_of_texts_are_told():
     tops = [[Top(value="a", rows=rows).to_dict(), Top(value="b", rows=9 - rows).to_dict()] for rows in (5, 6)]
     assert told(TEXTS | {"top": tops[0]}, TEXTS | {"top": tops[1]}) == "values are distributed otherwise"
     assert told(TEXTS, TEXTS | {"longest": 4}) == "longest 1 → 4"
+    assert told(TEXTS, TEXTS | {"min": "", "max": " b"}) == "a … b → '' … ' b'"
 
 
 def test_rows_and_columns_of_both_and_no_more_than_twenty():

@@ -582,7 +582,7 @@ GUESSED = {
                 "types={'v': 'VARCHAR'}"]),
     "own digits": ("a.csv", "v\n1.000000000000000056e-01\n0.10000000000000001\n0.30000000000000004\n1.50\ninf\n",
                    "'a.csv'", ["v DOUBLE", None, "became"]),
-    "empty": ("a.csv", 'v,s\n1,a\n2,""\n3,\n', "'a.csv'", ['column s, row 2: "" became NULL']),
+    "empty": ("a.csv", 'v,s\n1,a\n2,""\n3,\n', "'a.csv'", ['column s, first in row 2: "" became NULL']),
     "empty kept": ("a.csv", 'v,s\n1,a\n2,""\n', "read_csv('a.csv', allow_quoted_nulls=false)", [None, "became"]),
     "stated": ("a.csv", "v\n0.12345678901234567890\n", "read_csv('a.csv', types={'v': 'VARCHAR'})", [None, "became"]),
     "all stated": ("a.csv", "v\n0.12345678901234567890\n", "read_csv('a.csv', all_varchar=true)", [None, "a.csv"]),
@@ -590,23 +590,23 @@ GUESSED = {
     "json": ("a.json", '{"v": 1.5}\n{"v": 12345678901234567890123}\n', "'a.json'",
              ["v DOUBLE", "row 2: 12345678901234567890123 became 1.2345678901234568e+22"]),
     "json digits": ("a.json", FRACTIONS, "'a.json'",
-                    ["column v, row 2: 0.12345678901234567890 became 0.12345678901234568", "'DECIMAL(38,20)'",
-                     "column n.a, row 2: 1.00000000000000000001 became 1", "read_json_objects(FILE)", None,
+                    ["v, first in row 2: 0.12345678901234567890 became 0.12345678901234568", "'DECIMAL(38,20)'",
+                     "column n.a, first in row 2: 1.00000000000000000001 became 1", "read_json_objects(FILE)", None,
                      "column s"]),
     "json list": ("a.json", '[{"v": 1e400},\n {"v": -0.10000000000000000555},\n {"v": 0.30000000000000004}]',
-                  "'a.json'", ["column v, row 1: 1e400 became Infinity", None, "row 2", "row 3"]),
+                  "'a.json'", ["column v, first in row 1: 1e400 became Infinity", None, "row 2", "row 3"]),
     "json small": ("a.json", '{"v": 0e-500, "w": 1.5e-300}\n{"v": 1.5e-323, "w": 2}\n{"v": 1e-400, "w": 2}\n',
-                   "'a.json'", ["column v, row 3: 1e-400 became 0", None, "row 1", "row 2", "column w"]),
+                   "'a.json'", ["column v, first in row 3: 1e-400 became 0", None, "row 1", "row 2", "column w"]),
     "json as text": ("a.json", '{"v": 1}\n{"v": 0.12345678901234567890}\n{"v": 123456789012345678901234567890}\n',
                      "read_json('a.json', columns={'v': 'VARCHAR'})",
                      ["row 2: 0.12345678901234567890 became", None, "row 3"]),
     "json decimal": ("a.json", '{"v": 0.12345678901234567890, "w": 0.125, "z": 0.12345678901234567891}\n',
                      "read_json('a.json', columns={'v': 'DECIMAL(38,20)', 'w': 'DECIMAL(5,2)'})",
-                     ["column w, row 1: 0.125 became 0.13", None, "column v", "column z"]),
+                     ["column w, first in row 1: 0.125 became 0.13", None, "column v", "column z"]),
     "json double": ("a.json", '{"v": 0.12345678901234567890}\n', "read_json('a.json', columns={'v': 'DOUBLE'})",
                     [None, "became"]),
     "zeros": ("a.csv", "zip\n" + "1\n" * 30_000 + "00701\n", "'a.csv'",
-              ["column zip, row 30001: 00701 became 701", "types={'zip': 'VARCHAR'}"]),
+              ["column zip, first in row 30001: 00701 became 701", "types={'zip': 'VARCHAR'}"]),
     "nanoseconds": ("a.csv", f"t,c\n{NOON}123456789,10:00:00.1234561\n{NOON}123456000,10:00:00\n", "'a.csv'",
                     [f"row 1: {NOON}123456789 became {NOON}123456", "types={'t': 'TIMESTAMP_NS'}",
                      "10:00:00.1234561 became", None, "row 2"]),
@@ -640,10 +640,10 @@ def test_what_becomes_another_value_of_parquet_is_told(tmp_path, monkeypatch):
                 list(result.batches())
             told += session.guessed(query, {})
     assert [one.told.partition(", as DuckDB")[0] for one in told] == [
-        "a.parquet: column long, row 2: 123456789012345678.91 became 1.2345678901234568e+17",
-        "a.parquet: column lists, row 2: 98765432109876543.21 became 9.876543210987654e+16",
-        "a.parquet: column deep, row 2: 98765432109876543.21 became 9.876543210987654e+16",
-        "b.parquet: column t, row 2: 2024-01-01T12:00:00.123456789 became 2024-01-01T12:00:00.123456",
+        "a.parquet: column long, first in row 2: 123456789012345678.91 became 1.2345678901234568e+17",
+        "a.parquet: column lists, first in row 2: 98765432109876543.21 became 9.876543210987654e+16",
+        "a.parquet: column deep, first in row 2: 98765432109876543.21 became 9.876543210987654e+16",
+        "b.parquet: column t, first in row 2: 2024-01-01T12:00:00.123456789 became 2024-01-01T12:00:00.123456",
     ]
     assert not any(digits in one.record for one in told for digits in ("2345678", "8765432"))
 
@@ -673,7 +673,10 @@ def test_int96_moments_of_any_year_are_told_only_where_their_nanoseconds_are_los
                 assert pa.Table.from_batches(result.batches())["cut"].to_pylist() == moments.to_pylist()
             told += [one.told.partition(", as DuckDB")[0] for one in session.guessed(query, {})]
     became = "2300-05-05T12:00:00.123456789 became 2300-05-05T12:00:00.123456"
-    assert told == [f"b.parquet: column cut, row 4: {became}", f"b.parquet: column lists, row 4: {became}"]
+    assert told == [
+        f"b.parquet: column cut, first in row 4: {became}",
+        f"b.parquet: column lists, first in row 4: {became}",
+    ]
 
 
 @pytest.mark.parametrize("case", GUESSED)

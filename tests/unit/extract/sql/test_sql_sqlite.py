@@ -25,6 +25,7 @@ from datakeep.extract.sql.advice import advise
 from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Exactness, Parameter
 from datakeep.extract.sql.opening import open_database
+from datakeep.extract.sql.statement import parse
 
 
 @pytest.fixture
@@ -470,3 +471,12 @@ def test_the_classes_of_all_values_are_found_in_either_way(most, monkeypatch):
         none = sqlite_classes.classes_of_all(connection, "select * from t where a < 0", {}, 6)
     assert found == [{"integer"}, {"text"}, {"real"}, {"blob"}, set(), {"integer", "real"}]
     assert none == [set()] * 6
+
+
+@pytest.mark.parametrize("query", ["SELECT 1 AS a WHERE 1 > $x", "SELECT $1 AS a", "SELECT :x AS a, $x AS b"])
+def test_a_variable_of_sqlites_own_is_refused(query):
+    """Which the driver would bind by its name, or ask for."""
+    with pytest.raises(QueryRefused, match="a parameter or variable whose value nobody can see"):
+        parse(query, "sqlite")
+    parse('SELECT "$x" FROM t', "sqlite")
+    parse("SELECT a$x FROM t", "sqlite")
