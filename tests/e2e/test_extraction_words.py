@@ -103,8 +103,19 @@ def test_a_parameter_in_quotes_is_said_to_be_a_text(queries: Queries, url: str) 
 def test_a_text_that_looks_like_something_else_is_doubted_and_shown_as_a_text(
     queries: Queries, url: str
 ) -> None:
-    text = "SELECT id, :b AS b, :c AS c, :f AS f, :e AS e FROM seal ORDER BY id"
-    options = ("--param", "b=TRUE", "--param", "c=None", "--param", "f=1e5", "--param", "e=")
+    text = "SELECT id, :b AS b, :c AS c, :f AS f, :e AS e, :n AS n FROM seal ORDER BY id"
+    options = (
+        "--param",
+        "n=2026-11-01T09:00:00.123456789+09:00",
+        "--param",
+        "b=TRUE",
+        "--param",
+        "c=None",
+        "--param",
+        "f=1e5",
+        "--param",
+        "e=",
+    )
     said = queries.register("odd", text, url, *options).out
     assert "note: b=TRUE is read as a text; if it is a boolean: --param b=true\n" in said
     assert (
@@ -112,6 +123,7 @@ def test_a_text_that_looks_like_something_else_is_doubted_and_shown_as_a_text(
         in said
     )
     assert "note: f=1e5 is read as a text; if it is a number: --param f:double=1e5\n" in said
+    assert "is read as a text; a timestamp has six digits of a second at most" in said
     assert "note: e=" not in said
     shown = queries.run("show", "odd").out
     assert "b = 'TRUE', c = 'None', f = '1e5', e = ''" in shown

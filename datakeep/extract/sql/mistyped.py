@@ -30,6 +30,8 @@ _NULLS = frozenset({"null", "none"})
 _NUMBER_OF_A_KIND = re.compile(
     r"(?=[+-]?\.?[0-9])[+-]?(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?(?P<power>[eE][+-]?[0-9]+)?"
 )
+#: A moment with more digits of a second than Python has, and without them.
+_FINE = re.compile(r"(.*:[0-9]{2}\.[0-9]{6})[0-9]+(Z|[+-].*)?")
 _NAME = re.compile(r":([^\W\d]\w*)")
 _NUMBER = re.compile(r"\$[0-9]{1,3}")
 _WITHIN = re.compile(r"(?<![:\w]):([^\W\d]\w*)")
@@ -119,6 +121,8 @@ def _meant(name: str, value: str) -> str | None:
         return f"if no value is meant, it needs a type, such as --param {name}:date:null"
     if number := _NUMBER_OF_A_KIND.fullmatch(value):
         return f"if it is a number: --param {name}:{'double' if number['power'] else 'decimal'}={value}"
+    if (moment := _FINE.fullmatch(value)) and type_of_text(moment[1] + (moment[2] or "")) == "timestamp":
+        return f"a timestamp has six digits of a second at most; for a finer moment: CAST(:{name} AS …) in the query"
     return None
 
 
