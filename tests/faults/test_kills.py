@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from server_process import PATIENCE_S, until
+from world import facts_without
 
 #: What a killed git or datakeep leaves, and the next run must not.
 LEFTOVERS = re.compile(
@@ -279,6 +280,21 @@ def test_ctrl_c_says_the_truth_and_leaves_nothing(work):
 @pytest.mark.parametrize("work", ["register", "update", "verify"], indirect=True)
 def test_a_hundred_times_ctrl_c(work):
     interrupt_again_and_again(work, 100)
+
+
+@pytest.mark.parametrize("count", [5, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(7200)])])
+@pytest.mark.parametrize("work", ["register"], indirect=True)
+def test_no_ctrl_c_is_lost_while_a_query_loads_and_begins(work, count):
+    """By libraries that drop what is raised in them, or fail instead; the rows take far longer than that."""
+    query = work.source / "many.sql"
+    query.write_text("SELECT range AS id FROM range(100000000) ORDER BY id")
+    facts = facts_without("--origin", "--extracted-at")
+    command = ("register", "many", "--sql", query, "--database", "duckdb:", *facts)
+    for number, after_s in enumerate(points(count, 0.8, 11)):
+        code, out, err = interrupt(work, command, after_s, group=number % 2 == 0)
+        said = ["error: interrupted; nothing was recorded", "  next: run the same command again"]
+        assert (code, out, err.strip().split("\n")) == (130, "", said), after_s
+        assert_tidy(work.keep, work.vault)
 
 
 def has_workers(pid):
