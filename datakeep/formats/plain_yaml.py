@@ -2,7 +2,7 @@
 
 The parser that keeps comments takes milliseconds for each file, which is minutes for a large keep. libyaml is
 written in C, but knows YAML 1.1. So only a text without anything on which the two disagree is given to it (no
-anchors, tags, comments, escapes, tabs or unusual line ends), the meaning of each plain value is asked of the
+anchors, tags, comments, unusual escapes, tabs or unusual line ends), the meaning of each plain value is asked of the
 other parser's own rules, and whatever is in doubt (a float in an unusual form, a key twice, an error) is left to the
 other parser. Where PyYAML or libyaml is not there, all is. A test holds the two to the same values.
 """
@@ -30,6 +30,14 @@ _DOUBTFUL = re.compile(
     "[&*!%#\\\\\t\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]|<<|[|>](?![-+]?\n)|^---|^\\.\\.\\.|\\? ",
     re.MULTILINE,
 )
+#: A line that is a whole value, with its key or in a list, in which those stand for themselves: queries are full of
+#: them. In double quotes with the escapes alone that mean the same to both, else without any, wherever it stands.
+_ORDINARY = r"[^\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff"
+_WHOLE = re.compile(
+    r"^ *(?:- |(?:- )?[A-Za-z_][A-Za-z0-9_]*: )"
+    rf"""(?:"(?:{_ORDINARY}"]|\\[nt"\\])*"|'(?:{_ORDINARY}']|'')*'|[A-Za-z]{_ORDINARY}:#'"]*)$""",
+    re.MULTILINE,
+)
 #: Blocks that may be nested, and brackets that may stand in each other: libyaml recurses, and ends the process
 #: when the stack does. The first of a nested block stands further right, by a column at least, than what it is in.
 _DEEP = re.compile("^[ ?:-]{200}", re.MULTILINE)
@@ -48,7 +56,7 @@ def read(text: str) -> Any:
         Doubt: It may not be what the other parser would read.
     """
     loader = _loader()
-    if loader is None or _DOUBTFUL.search(text) or _is_deep(text):
+    if loader is None or _is_doubtful(text) or _is_deep(text):
         raise Doubt
     try:
         node = loader(text).get_single_node()
@@ -57,6 +65,10 @@ def read(text: str) -> Any:
     if node is None:
         raise Doubt
     return _value(node, 1)
+
+
+def _is_doubtful(text: str) -> bool:
+    return bool(_DOUBTFUL.search(text) and _DOUBTFUL.search(_WHOLE.sub("", text)))
 
 
 def _is_deep(text: str) -> bool:

@@ -77,6 +77,48 @@ def test_any_text_is_read_alike_or_refused_alike(text):
     assert repr(fast(text.encode())) == repr(slow(text.encode()))
 
 
+_PIECES = st.sampled_from(
+    [
+        "", " ", "  ", "- ", "k: ", "key_2: ", '"', "'", "''", "\\n", "\\t", "\\\\", '\\"', "\\x41", "\\", "\\e", "*",
+        "*x", "&x ", "!t ", "%", "#", " # c", "|", ">", "|-", "a", "SELECT * FROM t", "x > 1", "a: b", ":", ": ", "[",
+        "]", "{", "}", ",", "? ", "---", "...", "<<", "~", "1", "é", "\t", "`", "@",
+    ]
+)  # fmt: skip
+_LINES = st.lists(st.lists(_PIECES, max_size=6).map("".join), max_size=6).map("\n".join)
+
+
+@given(_LINES)
+@example("a: \"x\\n  * y\"\nb: '100 % * &'\nc: SELECT * FROM t")
+@example('a: "one\n  k: it is * \\\n  two"')
+@example('a: |\n  k: SELECT * FROM t\n  \\n\nb: >\n  k: "x\\n"')
+@example('a: {\n  k: x * y,\n  l: "a\\n*" }')
+@example('a: "\n  k: x"y * z\n  "')
+@example("a: 'one\n  k: \"x\\n*\"\n  two'")
+@settings(max_examples=600, deadline=None)
+def test_lines_of_any_pieces_are_read_alike_or_refused_alike(text):
+    assert repr(fast(text.encode())) == repr(slow(text.encode()))
+
+
+@given(
+    st.dictionaries(st.from_regex(r"[a-z_]{1,5}", fullmatch=True), st.lists(_PIECES).map("".join), min_size=1)
+)
+@settings(max_examples=200, deadline=None)
+def test_texts_of_any_pieces_are_read_as_they_were_written(data):
+    text = yaml.dump({"source": data, "list": [*data.values()]})
+    assert fast(text.encode()) == {"source": data, "list": [*data.values()]}
+
+
+def test_what_a_query_makes_of_a_manifest_is_read_without_doubt():
+    """Its text in one form, and what is to be said of it: each with what means something to YAML elsewhere."""
+    texts = {
+        "normalised": "SELECT\n  a * 2 AS \"b\",\n  'c\\d'\nFROM t\nWHERE\n  x % 2 = 1 AND NOT y LIKE '!%'",
+        "definition": "SELECT * FROM s.orders WHERE x > 1 # of MySQL",
+        "note": "a | b & c",
+    }
+    data = {"source": texts, "advice": ["1:8: * of t: a column that is added [select-star]", *texts.values()]}
+    assert plain_yaml.read(yaml.dump(data)) == data
+
+
 def test_a_plain_file_is_read_without_doubt():
     text = (
         'format: datakeep/version/1\nfiles: 3\npersonal: "no"\nday: 2026-11-01\nlist:\n- 受注\n- {a: null}\n'
