@@ -82,6 +82,7 @@ def call(session: Session, name: str, sources: tuple[Path, ...], **options: Any)
         "version": entry.version,
         "created": done.created,
         "entry": entry.model_dump(mode="json"),
+        "notes": list(done.notes),
     }
     where = ", ".join(entry.stores) if entry.stores else "git"
     amount = f"{counted(entry.files, 'file')}, {size(entry.size_bytes)}"

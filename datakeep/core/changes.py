@@ -92,6 +92,8 @@ def _line(value: Any) -> str:
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_words(child)}" for key, child in value.items())
+    if isinstance(value, bool):
+        return str(value).lower()
     return ", ".join(map(_words, value)) if isinstance(value, list) else shown(value)
 
 
@@ -159,13 +161,20 @@ def rows_line(before: int, after: int) -> str:
 def _is_told(one: FieldChange, known: Mapping[str, FieldChange]) -> bool:
     """The rows of the data, the text of a query, and what is true of a column stand in two places each."""
     if one.path == "source.rows":
-        same = known.get("contents.rows")
-        return same is not None and (same.before, same.after) == (one.before, one.after)
+        return _is_known(known, "contents.rows", one.before, one.after)
     if one.path == "source.extraction.query_sha256":
         return "source.extraction.normalised" in known
     if one.path.startswith(_DICTIONARY):
-        same = known.get(f"columns.{one.path.removeprefix(_DICTIONARY)}")
-        return same is not None and (same.before, same.after) == (one.before, one.after)
+        column = f"columns.{one.path.removeprefix(_DICTIONARY)}"
+        whole = one.after if one.before is None else one.before if one.after is None else None
+        if not isinstance(whole, dict):
+            return _is_known(known, column, one.before, one.after)
+        if column in known:  # which came or went itself
+            return (known[column].before is None) is (one.before is None)
+        return all(
+            _is_known(known, f"{column}.{name}", *((None, value) if one.before is None else (value, None)))
+            for name, value in whole.items()
+        )
     if not one.path.startswith(_DATABASE_COLUMN):
         return False
     column, _, of_type = one.path.removeprefix(_DATABASE_COLUMN).rpartition(".")
@@ -176,3 +185,8 @@ def _is_told(one: FieldChange, known: Mapping[str, FieldChange]) -> bool:
     if same is None:
         return False
     return (same.before is None and one.before is None) or (same.after is None and one.after is None)
+
+
+def _is_known(known: Mapping[str, FieldChange], path: str, before: Any, after: Any) -> bool:
+    same = known.get(path)
+    return same is not None and (same.before, same.after) == (before, after)

@@ -85,6 +85,19 @@ def as_number(array: Any) -> Any:
     return _raw(pc.replace_substring_regex(texts, r"\.0+$|(\.[0-9]*[1-9])0+$", r"\1"))
 
 
+def as_float(array: Any) -> Any:
+    """Floats of any width as the bytes of their text: a double that is a narrower float's number has that one's.
+
+    So ``real`` 0.1 is the double that it became, 0.10000000149011612, and 0.1 as well.
+    """
+    if array.type.bit_width < 64:
+        return as_text(array)
+    array = plain(decoded(array))
+    narrow = array.cast(pa.float32(), safe=False)
+    is_exact = pc.fill_null(pc.equal(narrow.cast(pa.float64()), array), False)
+    return pc.if_else(is_exact, as_text(narrow), as_text(array))
+
+
 def _without_exponent(text: str) -> str:
     number = Decimal(text)
     return f"{number or abs(number):f}" if number.is_finite() else text

@@ -47,7 +47,7 @@ class Comparison:
         columns_added: Name and type.
         columns_removed: Name and type.
         types_changed: Name, old and new type; their values were compared by text, moments by instant,
-            decimals by the numbers that they are.
+            decimals and floats by the numbers that they are.
         reordered: The columns stand in another order, which is no difference by itself.
         compared: How many columns both have; rows are compared by these.
         by: Whether rows were found by their ``key``, or counted as whole ``row``s.

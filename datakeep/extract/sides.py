@@ -11,7 +11,7 @@ from datakeep.core.changes import apart
 from datakeep.core.errors import SourceEmpty, SourceMalformed
 from datakeep.core.literals import cut, literal, moment_literal
 from datakeep.extract import tabular
-from datakeep.extract.comparable import as_instant, as_number, as_text, comparable
+from datakeep.extract.comparable import as_float, as_instant, as_number, as_text, comparable
 from datakeep.extract.csv_file import CsvReader
 from datakeep.extract.interface import merged_type, shown_type
 from datakeep.extract.readable import readable_text
@@ -25,7 +25,7 @@ _BATCH_ROWS = 65_536
 _CUT = 80
 _CSV = frozenset({"csv", "tsv"})
 _NUMBERS = frozenset({"decimal", "integer", "float"})
-How = Literal["values", "instants", "numbers", "text"]
+How = Literal["values", "instants", "numbers", "floats", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Matched:
         old: Its type on the old side; None where no value tells it.
         new: Its type on the new side.
         how: By its own values, by the instant of its moments, by the number that a decimal is in any scale and a
-            float in its shortest form, or by the text of its values.
+            float in its shortest form, by the number that a float of another width is, or by the text of its values.
         nested: Arrow's type, where it is one of lists or structs and both sides have the same.
     """
 
@@ -60,6 +60,8 @@ class Matched:
             return as_instant(array)
         if self.how == "numbers":
             return as_number(array)
+        if self.how == "floats":
+            return as_float(array)
         target = type_named(self.new)
         return comparable(array if target is None else fitted(array, target)[0])
 
@@ -77,7 +79,7 @@ class Matched:
 
     def _text(self, value: Any) -> str:
         arrow_type = type_named(self.new) or self.nested
-        if self.how in ("text", "numbers") or (arrow_type is None and isinstance(value, bytes)):
+        if self.how in ("text", "numbers", "floats") or (arrow_type is None and isinstance(value, bytes)):
             return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         if self.how == "instants":
             return moment_literal(int(value), 10**9) + ("Z" if "tz=" in (self.new or "") else "")
@@ -205,4 +207,6 @@ def _how(old: Side, new: Side, one: str | None, other: str | None) -> How:
     if one.startswith("timestamp[") and other.startswith("timestamp["):
         return "instants" if ("tz=" in one) == ("tz=" in other) else "text"
     found = {kind_of(type_named(kind)) for kind in (one, other)}
-    return "numbers" if found <= _NUMBERS and found != {"float"} else "text"
+    if found == {"float"}:
+        return "floats"
+    return "numbers" if found <= _NUMBERS else "text"

@@ -19,7 +19,7 @@ from datakeep.core.secrets import find_secret
 from datakeep.formats.base import Document, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
 MAX_SIZE_BYTES = 32 << 20
 #: What must not stand in a file as it is: control characters, and what turns the direction of text.
@@ -145,7 +145,12 @@ _LEAST_SHOWN = 4
 _RANGES = re.compile(r"u?int|half|float|double|decimal|date|time|duration|bool")
 
 
-def withholding(profile: Profile, personal: str | None, known: Collection[str] = ()) -> Profile:
+def withholding(
+    profile: Profile,
+    personal: str | None,
+    known: Collection[str] = (),
+    renamed: Mapping[str, str] | None = None,
+) -> Profile:
     """The profile without the values that would stay in git for ever though they may be somebody's.
 
     Unless ``personal`` is ``no``, text, bytes and all frequent values go; ranges of numbers and times stay.
@@ -157,10 +162,17 @@ def withholding(profile: Profile, personal: str | None, known: Collection[str] =
         profile: With all values.
         personal: The manifest's ``privacy.personal``; None where it is not stated.
         known: Passwords that are known as such, however they look: of the database that the data came out of.
+        renamed: Columns (in lower case) to the names that they had where they came from.
     """
-    columns = [_withheld(column, personal, known) for column in profile.columns]
+
+    def is_personal(column: str) -> bool:
+        return any(
+            _is_personal(name, personal) for name in (column, (renamed or {}).get(column.lower(), column))
+        )
+
+    columns = [_withheld(column, personal, known, is_personal(column.name)) for column in profile.columns]
     less: dict[str, Any] = {"columns": columns}
-    if profile.time and _is_personal(profile.time.column, personal):
+    if profile.time and is_personal(profile.time.column):
         less["time"] = None
     return profile.model_copy(update=less)
 
@@ -170,13 +182,15 @@ def _is_personal(column: str, stated: str | None) -> bool:
     return grade == "identifies" or (grade == "describes" and stated != "no")
 
 
-def _withheld(column: ColumnProfile, personal: str | None, known: Collection[str]) -> ColumnProfile:
+def _withheld(
+    column: ColumnProfile, personal: str | None, known: Collection[str], is_personal: bool
+) -> ColumnProfile:
     reason: Withheld | None = None
     gone: tuple[str, ...] = ()
     is_range = bool(_RANGES.match(column.type or ""))
     if known and any(_holds(text, secret) for text in _all_texts(column) for secret in known):
         reason, gone = "secret", _VALUES
-    elif _is_personal(column.name, personal):
+    elif is_personal:
         reason, gone = "name", _VALUES
     elif personal != "no" and column.type != "bool":
         reason, gone = "privacy", ("top",) if is_range else _TEXTS

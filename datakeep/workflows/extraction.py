@@ -24,7 +24,7 @@ from datakeep.workflows.extraction_record import (
 )
 from datakeep.workflows.extraction_rows import rows_said
 from datakeep.workflows.query_secrets import refuse_in_options
-from datakeep.workflows.query_words import Note, advice_notes, no_rows, personal_note, row_notes, told
+from datakeep.workflows.query_words import Note, advice_notes, folded, no_rows, personal_note, row_notes, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -72,12 +72,19 @@ class Extracted:
         rows = row_notes(self.query, (source or {}).get("rows") or 0)
         return {*record.get("advice", ()), *record.get("guessed", ()), *notes(record), *rows}
 
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Columns of the result (in lower case) that have another name in their table, and that name."""
+        from datakeep.extract.sql.renamed import renamed
+
+        return renamed(self.query.statement)
+
     def personal_note(
         self, document: Mapping[str, Any], before: Mapping[str, Any] | None = None
     ) -> Iterator[str]:
         """What to say of columns whose names suggest people, that the version before, if any, did not have."""
         names = [column["name"] for column in self.source["extraction"]["columns"]]
-        note = personal_note(names, facts.get(document, "privacy.personal"), before)
+        note = personal_note(names, facts.get(document, "privacy.personal"), before, self.renamed)
         yield from [note] if note else []
 
     def describe(self, document: dict[str, Any], before: Mapping[str, Any] | None = None) -> tuple[str, ...]:
@@ -238,6 +245,10 @@ def _run(
     }
     if query.parameters:
         source["parameters"] = {name: stated_parameter(name, one) for name, one in query.parameters.items()}
-    said = [*advised, *of_rows, *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows)))]
+    said = [
+        *folded(advised),
+        *of_rows,
+        *(Note(one, one) for one in (*notes(record), *row_notes(query, parts.rows))),
+    ]
     said += [Note(guess.told, guess.record or guess.told) for guess in guessed]
     return Extracted(folder, parts.rows, source, columns, query, tuple(said), counting)

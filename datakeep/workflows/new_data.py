@@ -105,6 +105,7 @@ def profiled(
     counted_before = done.counted if done else None
     wanted = request.profile is not False
     secrets = done.query.passwords if done else ()
-    found = profile_of(source, seen, document, keep, counted_before, secrets) if wanted else None
+    renamed = done.renamed if done else None
+    found = profile_of(source, seen, document, keep, counted_before, secrets, renamed) if wanted else None
     made = profile_files(found, files, before, keep)
     return made, profile_notes(found) if found and made else []

@@ -51,6 +51,7 @@ def profile_of(
     keep: Keep,
     counted_before: Counting | None = None,
     secrets: Collection[str] = (),
+    renamed: Mapping[str, str] | None = None,
 ) -> Profile | None:
     """The profile of the source's tables, without what must not be written down; None if it has no tables.
 
@@ -61,6 +62,7 @@ def profile_of(
         keep: Whose progress is told.
         counted_before: What was counted of it while it was written.
         secrets: Passwords of the database that it came out of, which may stand in it.
+        renamed: What columns were called where they came from.
 
     Raises:
         SourceFault: A table cannot be read to its end; the way out names ``--no-profile``.
@@ -80,7 +82,7 @@ def profile_of(
             next_step=f"{fault.next_step}; --no-profile does without reading it",
             things=fault.things,
         ) from fault
-    return found and withholding(found, facts.get(document, "privacy.personal"), secrets)
+    return found and withholding(found, facts.get(document, "privacy.personal"), secrets, renamed)
 
 
 def profile_files(

@@ -16,7 +16,7 @@ from datakeep.core.errors import DatakeepError, SecretFound
 from datakeep.core.secrets import without_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.ties import Sorting
     from datakeep.workflows.check_sql import Checked
@@ -26,6 +26,8 @@ _Fault = TypeVar("_Fault", bound=DatakeepError)
 
 _CORRECT = ("correct", "take ")
 _NAMED = 5
+#: Notes of one kind that are told one by one.
+_OF_A_KIND = 5
 _DIGITS = 12
 _NO_FILES: Mapping[str, str] = MappingProxyType({})
 
@@ -219,6 +221,22 @@ def advice_notes(query: Query, checked: Checked) -> Iterator[Note]:
             )
 
 
+def folded(notes: Iterable[Note]) -> Iterator[Note]:
+    """Of many notes of one kind the first ones, and how many more there are; ``check-sql`` has them all."""
+    of_kind: dict[str, list[Note]] = {}
+    for one in notes:
+        alike = of_kind.setdefault(one.key.rpartition(" [")[2].rstrip("]"), [])
+        alike.append(one)
+        if len(alike) <= _OF_A_KIND:
+            yield one
+    for kind, alike in of_kind.items():
+        if len(alike) > _OF_A_KIND:
+            more = len(alike) - _OF_A_KIND
+            yield Note(
+                f"and {more:,} more like them [{kind}]: datakeep check-sql lists all", alike[_OF_A_KIND].key
+            )
+
+
 def row_notes(query: Query, rows: int) -> Iterator[str]:
     """What the number of rows, and their order, mean."""
     if not rows:
@@ -252,12 +270,16 @@ def told_order(shown: str, sorting: Sorting, found: bool | None, doubt: str = ""
 
 
 def personal_note(
-    columns: Sequence[str], personal: str | None, before: Mapping[str, object] | None
+    columns: Sequence[str],
+    personal: str | None,
+    before: Mapping[str, object] | None,
+    renamed: Mapping[str, str],
 ) -> str | None:
     """What to say of columns whose names suggest people; None where nothing is, or it was said of them before.
 
     Args:
         columns: Of the result.
+        renamed: Those of them (in lower case) that have another name in their table, and that name.
         personal: ``privacy.personal`` as it is stated.
         before: The manifest of the version before, whose columns are known; None if there is none.
     """
@@ -265,7 +287,12 @@ def personal_note(
 
     stated = (before or {}).get("columns")
     known = {column.get("name") for column in stated} if isinstance(stated, list) else set()
-    found = [name for name in columns if personal_by_name(name) and name not in known]
+    origins = {name: renamed.get(name.lower(), name) for name in columns if name not in known}
+    found = [
+        name if personal_by_name(name) else f"{name} (which is {origin})"
+        for name, origin in origins.items()
+        if personal_by_name(name) or personal_by_name(origin)
+    ]
     if not found or personal in PERSONAL:
         return None
     shown = ", ".join(found[:_NAMED])

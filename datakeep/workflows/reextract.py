@@ -12,7 +12,7 @@ from datakeep.repository.scratch import scratch
 from datakeep.workflows import facts
 from datakeep.workflows.checkout import checkout
 from datakeep.workflows.extraction import extracted
-from datakeep.workflows.source_moved import explanations, moved, other_user
+from datakeep.workflows.source_moved import explanations, moved, other_user, underivable
 from datakeep.workflows.wanted_query import Wanted, next_query
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def reextract(
         before, after = facts.get(entry.manifest, "source.extraction"), now.source["extraction"]
         return Reextracted(
             entry, found, str(now.source["database"]), tuple(moved(before, after)), datetime.now(UTC),
-            *_remark(entry.manifest["source"], now.source),
+            *_remark(entry.manifest["source"], now.source, same=found.same),
         )  # fmt: skip
 
 
@@ -125,9 +125,10 @@ def _later_as_text(keep: Keep, entry: VersionEntry) -> Iterator[None]:
         ) from fault
 
 
-def _remark(before: dict[str, Any], after: dict[str, Any]) -> tuple[str | None, str | None]:
+def _remark(before: dict[str, Any], after: dict[str, Any], *, same: bool) -> tuple[str | None, str | None]:
     """What may explain what differs, and who has to run the query where only that user sees the same rows."""
     found = [*explanations(before.get("extraction"), after["extraction"])]
+    found += [] if same else underivable(before.get("extraction"))
     users = other_user(before, after)
     if users:
         tables, was, is_now = users

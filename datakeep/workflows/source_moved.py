@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from datakeep.core.changes import apart
 from datakeep.core.counts import counted
+from datakeep.extract.sql.advice_kinds import DERIVABILITY
 from datakeep.workflows.extraction_record import WITHHELD_TEXT
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 #: Of a digest; and of several files or columns, those that are named.
 _DIGITS, _NAMED = 12, 3
 _GUESSED = re.compile(r"(?s)(.+): (?:guessed were|the types were guessed:) .*")
+_ADVICE = re.compile(r" \[([a-z-]+)\]$")
 _ROW_SECURITY = re.compile(r"[0-9]+:[0-9]+: (.+) has row-level security")
 
 
@@ -203,6 +205,20 @@ def explanations(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> 
     hidden = [_withheld(one) for one in (before, after)]
     if both := [what for what in hidden[0] if what in hidden[1]]:
         yield f"not compared, as it is withheld: {_some(both)}"
+
+
+def underivable(before: Mapping[str, Any] | None) -> list[str]:
+    """What was recorded of the query that no other run need give again, in a sentence; nothing if there was nothing.
+
+    A star, a natural join, and a table of the search path give the same rows as long as the tables are the same.
+    """
+    known = DERIVABILITY - {"select-star", "unqualified-table", "natural-join"}
+    said = [
+        one
+        for one in (before or {}).get("advice") or ()
+        if (found := _ADVICE.search(one)) and found[1] in known
+    ]
+    return [f"the query need not give the same rows in another run: {_some(said)}"] if said else []
 
 
 def _withheld(extraction: Mapping[str, Any]) -> list[str]:

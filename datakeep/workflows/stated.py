@@ -135,7 +135,7 @@ def _extraction(extraction: Extraction | None) -> Iterator[Stated]:
         yield _one("source.extraction", "query run by", "a person says so; datakeep did not run it")
         return
     yield _one("source.extraction", "query run by", str(extraction))
-    yield _several("source.extraction.tables", "tables read", [str(table) for table in extraction.tables])
+    yield _several("source.extraction.tables", "tables read", [*map(str, extraction.tables)] or ["none"])
     if extraction.functions:
         called = [str(function) for function in extraction.functions]
         yield _several("source.extraction.functions", "functions called", called)

@@ -174,6 +174,33 @@ def test_a_password_in_a_value_that_a_database_complains_of_is_withheld(
             assert "postgres://u@h/db (password withheld)" in ran.out + ran.err
 
 
+def test_many_notes_of_one_kind_are_counted_and_json_has_the_notes(queries: Queries) -> None:
+    columns = ", ".join(f"now() AS t{number}" for number in range(9))
+    text = f"SELECT {columns} FROM range(2)"
+    said = queries.register("clocks", text, "duckdb:").out
+    assert said.count("the result depends on the time of the run") == 5
+    assert "note: and 4 more like them [clock]: datakeep check-sql lists all\n" in said
+    assert len(queries.entry("clocks")["manifest"]["source"]["extraction"]["advice"]) == 9
+    again = queries.run("update", "clocks", "--rerun", "-m", "again")
+    assert "more like them" not in again.out + again.err, "it was said at the version before"
+    notes = queries.register("clocks-2", text, "duckdb:", "--json").data["notes"]
+    assert sum("the result depends on" in one for one in notes) == 5
+    assert any("has no ORDER BY" in one for one in notes)
+    other = queries.run("reextract", "clocks", code=3).out
+    assert (
+        "note: the query need not give the same rows in another run: 1:8: now(): the result depends" in other
+    )
+
+
+def test_a_column_of_people_under_another_name_is_withheld(queries: Queries, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("id,email\n1,hanako@corp.example\n2,ken@corp.example\n")
+    text = f"WITH x AS (SELECT id, email AS k FROM '{tmp_path / 'p.csv'}') SELECT id, k AS contact FROM x ORDER BY id"
+    said = queries.register("people", text, "duckdb:").out
+    assert "contact (which is email)" in said
+    assert "the profile withholds all values of contact: the name suggests personal data" in said
+    assert "hanako" not in queries.run("show", "people").out
+
+
 def test_no_rows_are_refused_unless_they_are_allowed(queries: Queries, url: str) -> None:
     before = queries.everything()
     error = error_of(queries.register("none", SEEN, url, "--param", "until=2020-01-01", code=34))

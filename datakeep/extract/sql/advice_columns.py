@@ -12,6 +12,7 @@ from datakeep.extract.sql.advice_calls import own
 from datakeep.extract.sql.advice_kinds import Advice, advice
 from datakeep.extract.sql.keys import own_nodes
 from datakeep.extract.sql.reading import offset_of
+from datakeep.extract.sql.renamed import origin, outer_selects
 from datakeep.extract.sql.sources import name_of
 
 if TYPE_CHECKING:
@@ -48,22 +49,9 @@ def on_columns(reading: Reading, sources: Sources, tables: Mapping[str, Table] |
     yield from _on_row_places(reading, sources, tables)
 
 
-def _outer_selects(query: exp.Expr | None) -> Iterator[exp.Select]:
-    """The SELECTs whose columns are those of ``query``."""
-    rest = [query]
-    while rest:  # a tool may write a UNION of thousands
-        one = rest.pop()
-        if isinstance(one, exp.SetOperation):
-            rest += [one.right, one.left]
-        elif isinstance(one, exp.Subquery | exp.Paren):
-            rest.append(one.this)
-        elif isinstance(one, exp.Select):
-            yield one
-
-
 def _stars(query: exp.Expr, sources: Sources, depth: int = 0) -> Iterator[tuple[exp.Expr, exp.Table]]:
     """Each star through which columns of a base table come out, with one such table; once for each star."""
-    for select in _outer_selects(query) if depth < 20 else ():
+    for select in outer_selects(query) if depth < 20 else ():
         for one in select.expressions:
             if not _is_open(one) or isinstance(one, exp.Count):
                 continue
@@ -161,10 +149,9 @@ def _on_unqualified(reading: Reading, sources: Sources) -> Iterator[Advice]:
 def _on_personal(reading: Reading, sources: Sources, tables: Mapping[str, Table]) -> Iterator[Advice]:
     way_out = "leave it out, or state in privacy.personal what it is, and on what basis it is kept"
     said = set()
-    for select in _outer_selects(reading.tree):
+    for select in outer_selects(reading.tree):
         for one in select.expressions:
-            inner = one.unalias()
-            names = [one.alias_or_name, *([inner.name] if isinstance(inner, exp.Column) else [])]
+            names = [one.alias_or_name, origin(one, select, sources)]
             personal = next((name for name in names if name and name != "*" and personal_by_name(name)), None)
             if personal and personal not in said:
                 said.add(personal)

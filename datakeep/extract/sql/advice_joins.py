@@ -70,6 +70,10 @@ def on_joins(reading: Reading, sources: Sources, tables: Mapping[str, Relation] 
         sources: Of its SELECTs.
         tables: What is known of its tables; None if the catalogue was not asked: only what the text shows is said.
     """
+    for join in reading.tree.find_all(exp.Join):
+        if join.method.upper() == "NATURAL":
+            way_out = "write JOIN … USING (the columns that belong together)"
+            yield advice(reading, offset_of(join.this), "natural-join", "NATURAL JOIN", way_out)
     for select in reading.tree.find_all(exp.Select):
         frame = frame_of(select, sources, tables or {})
         joins = joins_of(select, sources)

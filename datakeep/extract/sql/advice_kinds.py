@@ -25,6 +25,7 @@ KINDS: dict[str, str] = {
     "select-star": "a column that is added to the table changes the dataset",
     "unqualified-table": "which table is read depends on the user's search path",
     "cross-join": "every row is joined with every other",
+    "natural-join": "it joins on whatever columns both sides have, or get, a name in common, and may repeat rows",
     "join-multiplies": "a row is repeated for each row that it is joined with",
     "distinct-hides-join": "DISTINCT takes back what a join has multiplied",
     "aggregate-unordered": "the order within a collected value is the database's choice",

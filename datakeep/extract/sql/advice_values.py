@@ -51,6 +51,9 @@ _SESSION = re.compile(
 _SESSION_WORDS = frozenset({"current_user", "session_user", "current_role", "system_user"})
 #: Columns that PostgreSQL has in every table: where a row lies, and which transaction wrote it.
 _ROW_PLACES = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax"})
+_COMPARING = frozenset(
+    {TokenType.EQ, TokenType.NEQ, TokenType.LT, TokenType.LTE, TokenType.GT, TokenType.GTE, TokenType.BETWEEN}
+)
 _BIND = "bind it as a parameter, :day, so that the value is recorded with the dataset"
 
 
@@ -121,6 +124,8 @@ def _on_text(reading: Reading, at: int) -> Iterator[Advice]:
         cast = _type(tokens, at + 1) == TokenType.DCOLON and tokens[at + 2].text.lower() in _DATE_WORDS
         if cast or before in _DATE_WORDS:
             yield _on_clock(reading, at, _end(tokens, at), f"'{text}'")
+        elif reading.dialect != "duckdb" and {_type(tokens, at - 1), _type(tokens, at + 1)} & _COMPARING:
+            yield _clock(reading, at, f"'{text}', compared with a day or moment")
 
 
 def _on_clock(reading: Reading, at: int, end: int, name: str) -> Advice:

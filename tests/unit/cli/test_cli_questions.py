@@ -134,6 +134,12 @@ def test_a_change_that_stands_in_two_places_is_told_once() -> None:
     assert telling([database, other]) == [database, other], "the same to Arrow: told nowhere else"
     by_hand = FieldChange("columns.b.type", "string", "date")
     assert telling([*of_database, by_hand]) == [*of_database, by_hand]
+    gone = FieldChange(f"{extraction}.dictionary.b", {"key": True, "meaning": "x"}, None)
+    told = [FieldChange("columns.b.key", True, None), FieldChange("columns.b.meaning", "x", None)]
+    assert telling([gone, *told]) == told
+    assert telling([gone, told[0]]) == [gone, told[0]], "the meaning is told nowhere else"
+    left = FieldChange("columns.b", {"type": "string", "meaning": "x"}, None)
+    assert telling([gone, left]) == [left]
     stated = FieldChange("columns.b.meaning", "x", "what a person says of it")
     assert telling([comment, stated]) == [comment, stated]
 
@@ -156,7 +162,7 @@ def test_the_rows_of_a_profile_are_told_where_the_contents_do_not_and_a_column_o
     (["a"], ["a", "b"], "x added: b"), (["a", "b"], ["c", "b"], "x removed: a; added: c"),
     (["a"], [], "x removed: a"),
     (["a", "b"], ["b", "a"], "x: a, b → b, a"), (["a"], ["a", "a"], "x: a → a, a"),
-    (12, "12", "x: 12 (number) → 12 (text)"), (True, "True", "x: True (boolean) → True (text)"),
+    (12, "12", "x: 12 (number) → 12 (text)"), (True, "true", "x: true (boolean) → true (text)"),
     ("a b", "a  b", "x: a b, with other spaces or line ends"), (1, 2, "x: 1 → 2"),
 ])  # fmt: skip
 def test_a_change_that_one_line_does_not_show_is_called_by_its_name(before, after, said):

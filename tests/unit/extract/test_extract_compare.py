@@ -434,3 +434,20 @@ def test_the_databases_own_password_is_in_no_example(tmp_path, monkeypatch) -> N
         found = compare(*sides, keys=keys, personal=False, progress=Silent())
         assert "rd-Pw" in str(found)
         assert "rd-Pw" not in str(found.without_passwords(known))
+
+
+def test_a_float_that_became_a_double_is_the_same_number(tmp_path: Path) -> None:
+    """Whether the database widened it, or reads the same decimal again; another double is another number."""
+    floats = pa.array([0.1, 1 / 3, 2.5, float("nan"), None, -0.0], pa.float32())
+    widened, read_again = floats.cast(pa.float64()), pa.array([0.1, 0.33333334, 2.5, math.nan, None, -0.0])
+    paths = []
+    exact = pa.array([0.1, 1 / 3, 2.5, math.nan, None, -0.0])
+    for name, values in (("f", floats), ("w", widened), ("r", read_again), ("o", exact)):
+        pq.write_table(pa.table({"k": range(6), "x": values}), tmp_path / f"{name}.parquet")
+        paths.append((f"{name}.parquet", tmp_path / f"{name}.parquet"))
+    for other in paths[1:3]:
+        for pair in ((paths[0], other), (other, paths[0])):
+            found = of([pair[0]], [pair[1]], "k")
+            assert (found.changed, [one[0] for one in found.types_changed]) == (0, ["x"])
+    found = of([paths[0]], [paths[3]], "k")
+    assert (found.changed, dict(found.changes[0].columns)) == (1, {"x": ("0.33333334", "0.3333333333333333")})

@@ -121,6 +121,11 @@ def test_what_is_withheld_stays_so() -> None:
     assert withholding(once, "no") == once
 
 
+def test_what_is_personal_by_its_name_in_the_table_is_withheld() -> None:
+    (called,) = withholding(of({**TEXT, "name": "Contact"}), "no", (), {"contact": "email"}).columns
+    assert (called.withheld, called.min) == ("name", None)
+
+
 @pytest.mark.parametrize(("stated", "shown"), [("no", True), ("unknown", False), ("yes", False)])
 def test_what_only_describes_a_person_is_shown_where_nothing_is_personal(stated: str, shown: bool) -> None:
     """The sex of penguins is nobody's."""
