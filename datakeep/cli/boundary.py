@@ -127,8 +127,8 @@ def _interrupted(stop: BaseException, *, way: _Way) -> int:
     # click makes its own Abort of a KeyboardInterrupt.
     origin = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
     said = origin.args if isinstance(origin, KeyboardInterrupt) else ()
-    words, next_step = said or (None, interrupts.AGAIN)
-    what, code = interrupts.told(words) if words else interrupts.told()
+    words, next_step = said or (interrupts.NOTHING, interrupts.AGAIN)
+    what, code = interrupts.told(words)
     try:
         return _report("interrupted", code, what, next_step, way=way)
     except OSError:  # the terminal is gone, too

@@ -11,8 +11,8 @@ from datakeep.core.interrupts import ENDING, once_more, stop, stopped_by
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-#: What is to be typed after an interruption, as a rule.
-AGAIN = "run the same command again"
+#: What an interruption means, and what is to be typed after it, as a rule.
+NOTHING, AGAIN = "interrupted; nothing was recorded", "run the same command again"
 
 
 def install() -> None:
@@ -35,7 +35,7 @@ def install() -> None:
     sys.unraisablehook = unheard
 
 
-def told(what: str = "interrupted; nothing was recorded") -> tuple[str, int]:
+def told(what: str = NOTHING) -> tuple[str, int]:
     """What is said of an interruption, and the exit code of it: another signal than Ctrl-C's is named."""
     by = stopped_by() or signal.SIGINT
     return what if by == signal.SIGINT else f"{what} (by {by.name})", 128 + by
@@ -46,9 +46,8 @@ def ignore() -> None:
     for ending in ENDING:
         if ending == signal.SIGINT or signal.getsignal(ending) is stop:
             signal.signal(ending, signal.SIG_IGN)
-    if (
-        signal.getsignal(signal.SIGALRM) is once_more
-    ):  # Python puts the default back while it ends, which kills
+    # Python puts the default back while it ends, which would kill it.
+    if signal.getsignal(signal.SIGALRM) is once_more:
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
     # Python remembers a Ctrl-C that met code in a string (as dataclasses are made of), even one that was handled,
     # and would die of the signal instead of exiting with 130. Running such code once more makes it forget.

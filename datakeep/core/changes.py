@@ -117,12 +117,10 @@ def _changes(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
 
 def _by_name(value: Any) -> Any:
     """A list of named things, or files, as a mapping, so that one inserted column is one change."""
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return value
     for name in ("name", "path"):
-        if (
-            isinstance(value, list)
-            and value
-            and all(isinstance(item, dict) and name in item for item in value)
-        ):
+        if all(name in item for item in value):
             return {item[name]: {key: item[key] for key in item if key != name} for item in value}
     return value
 

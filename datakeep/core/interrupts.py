@@ -89,14 +89,16 @@ def _repeats(number: int) -> bool:
 
 def is_interrupted(error: BaseException | None) -> bool:
     """Whether ``error`` is, or came while handling, a KeyboardInterrupt."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
-    return error is not None
+    return _came_with(error, KeyboardInterrupt)
 
 
 def _is_closing(error: BaseException | None) -> bool:
     """Whether a generator is being closed: so it clears up where an interruption left the loop over it."""
-    while error is not None and not isinstance(error, GeneratorExit):
+    return _came_with(error, GeneratorExit)
+
+
+def _came_with(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None and not isinstance(error, kind):
         error = error.__context__
     return error is not None
 

@@ -70,8 +70,8 @@ class ColumnProfile(Part):
 
     @property
     def shown_mean(self) -> str:
-        """Six digits are enough to look at; ``none`` where there is no mean."""
-        return "none" if self.mean is None else f"{float(self.mean):.6g}"
+        """Six digits are enough to look at; nothing where there is no mean."""
+        return "" if self.mean is None else f"{float(self.mean):.6g}"
 
 
 class Periods(Part):

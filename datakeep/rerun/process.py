@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, NoSpace, ProgramMissing
-from datakeep.core.interrupts import deferred
+from datakeep.core.interrupts import uninterrupted
 from datakeep.rerun import memory, supervisor
 from datakeep.rerun.interface import LOG_LIMIT_BYTES, TAIL_BYTES, Finished
 
@@ -87,7 +87,7 @@ def run(
         report_out, report_in = os.pipe()
         held.callback(os.close, report_out)
         # Ctrl-C is raised before the program is started or when it is known, never between.
-        with _closing(memory_file(order)) as order_fd, _closing(report_in), deferred() as interrupted:
+        with _closing(memory_file(order)) as order_fd, _closing(report_in), uninterrupted():
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", str(Path(supervisor.__file__))),
@@ -101,8 +101,6 @@ def run(
                 start_new_session=True,
             )
             held.callback(_end, process)
-        if interrupted():
-            raise KeyboardInterrupt
         return _attend(process, report_out, _Output(sink), timeout_s)
 
 

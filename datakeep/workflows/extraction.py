@@ -73,7 +73,7 @@ class Extracted:
         return {*record.get("advice", ()), *record.get("guessed", ()), *notes(record), *rows}
 
     @property
-    def renamed(self) -> dict[str, str]:
+    def renamed(self) -> Mapping[str, str]:
         """Columns of the result (in lower case) that have another name in their table, and that name."""
         from datakeep.extract.sql.renamed import renamed
 

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from datakeep.workflows.keep import Keep
 
 _CHANGED_COLUMNS = 20
-_COUNTS = (("nan", "NaN"), ("infinite", "infinite"), ("other", "of another type"), ("longest", "longest"))
-
-
 _NONE = "no values"
 _DISTRIBUTION = ("top", "quantiles", "histogram", "mean")
+_COUNTS = (("nan", "NaN"), ("infinite", "infinite"), ("other", "of another type"), ("longest", "longest"))
 
 
 def profile_changes(old: Profile | None, new: Profile | None) -> tuple[str, ...]:
@@ -68,7 +66,7 @@ def _value_changes(old: ColumnProfile, new: ColumnProfile, rows: tuple[int, int]
     figures = (
         ("", ranges),
         ("distinct ", [*map(_distinct, (old, new))]),
-        ("mean ", [*map(_mean, (old, new))]),
+        ("mean ", [old.shown_mean, new.shown_mean]),
     )
     told = [f"{word}{pair[0]} → {pair[1]}" for word, pair in figures if all(pair) and pair[0] != pair[1]]
     yield from told
@@ -90,10 +88,6 @@ def _shown(value: str) -> str:
 def _distinct(column: ColumnProfile) -> str:
     mark = "~" if "distinct" in column.approximate else ""
     return "" if column.distinct is None else f"{mark}{column.distinct:,}"
-
-
-def _mean(column: ColumnProfile) -> str:
-    return "" if column.mean is None else column.shown_mean
 
 
 def changes_between(keep: Keep, old: VersionEntry, new: VersionEntry) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -10,7 +11,7 @@ from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import sources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from datakeep.extract.sql.interface import Statement
     from datakeep.extract.sql.sources import Sources
@@ -21,12 +22,17 @@ _LEAVING = (exp.Cast, exp.Paren, exp.Lower, exp.Upper, exp.Trim, exp.Coalesce)
 _DEEPEST = 20
 
 
-def renamed(statement: Statement) -> dict[str, str]:
+def renamed(statement: Statement) -> Mapping[str, str]:
     """Each column of the result (in lower case) that is one of a table under another name, and that name.
 
     Looked through are subqueries and CTEs, and what leaves a value readable, such as ``lower``; not views.
     """
-    reading = read(statement.text, statement.dialect)
+    return _renamed(statement.text, statement.dialect)
+
+
+@lru_cache(maxsize=64)  # as reading.read: notes and profile ask for the same query
+def _renamed(text: str, dialect: str) -> Mapping[str, str]:
+    reading = read(text, dialect)
     sources = sources_of(reading.tree, reading.dialect)
     found: dict[str, str] = {}
     for select in outer_selects(reading.tree):

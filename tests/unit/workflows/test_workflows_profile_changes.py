@@ -9,6 +9,10 @@ NUMBERS = {
     "type": "double", "nulls": 0, "distinct": 9, "min": "1", "max": "9", "mean": "5", "histogram": [4, 5],
     "quantiles": {"0.5": "5"},
 }  # fmt: skip
+#: What a column of nine rows has where all are NULL.
+EMPTY = {
+    "nulls": 9, "distinct": 0, "min": None, "max": None, "mean": None, "histogram": [], "quantiles": {},
+}  # fmt: skip
 TEXTS = {"type": "string", "nulls": 0, "distinct": 2, "min": "a", "max": "b", "longest": 1}
 
 
@@ -33,18 +37,7 @@ def told(old, new):
         ({"distinct": 70_000, "approximate": ["distinct"]}, "distinct 9 → ~70,000"),
         ({"nan": 7, "infinite": 1}, "NaN 0 → 7, infinite 0 → 1"),
         ({"other": 2}, "of another type 0 → 2"),
-        (
-            {
-                "nulls": 9,
-                "min": None,
-                "max": None,
-                "mean": None,
-                "distinct": 0,
-                "histogram": [],
-                "quantiles": {},
-            },
-            "nulls 0 → 9, 1 … 9 → no values",
-        ),
+        (EMPTY, "nulls 0 → 9, 1 … 9 → no values"),
         ({"nan": 9, "min": None, "max": None, "mean": None, "distinct": 0}, "1 … 9 → no values, NaN 0 → 9"),
         ({"type": "int64", "distinct": 3, "max": "8"}, "1 … 9 → 1 … 8, distinct 9 → 3"),
         ({"type": "binary", "distinct": 3, "min": None, "max": None, "mean": None}, "distinct 9 → 3"),
@@ -57,16 +50,7 @@ def test_what_differs_in_a_column_is_told(change, said):
 
 
 def test_what_comes_back_is_told():
-    empty = NUMBERS | {
-        "nulls": 9,
-        "min": None,
-        "max": None,
-        "mean": None,
-        "distinct": 0,
-        "histogram": [],
-        "quantiles": {},
-    }
-    assert told(empty, NUMBERS) == "nulls 9 → 0, no values → 1 … 9"
+    assert told(NUMBERS | EMPTY, NUMBERS) == "nulls 9 → 0, no values → 1 … 9"
     assert (
         told(TEXTS | {"min": None, "max": None, "withheld": "privacy"}, TEXTS)
         == "values are no longer withheld"
