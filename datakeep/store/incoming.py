@@ -21,7 +21,6 @@ INCOMING = "datakeep/incoming"
 _LOCK_NAME = "in-use"
 #: Where a share cannot lock files, a writer is taken for dead after this long.
 _DEAD_AFTER_S = 24 * 3600
-_LOCKLESS_S = 60
 _CANNOT_LOCK = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
 
 
@@ -32,19 +31,20 @@ class Incoming:
         self.prefix = prefix
         while True:
             self.folder = incoming / secrets.token_hex(8)
-            make_folders(root, self.folder)
             try:
+                make_folders(root, self.folder)
                 self._lock = (self.folder / _LOCK_NAME).open("wb")
                 if _lock(self._lock) and (self.folder / _LOCK_NAME).exists():
                     return
                 self._lock.close()
             except FileNotFoundError:
                 # Someone tidied the folder in the moment before it was locked.
-                continue
+                if not root.is_dir():
+                    raise
 
     def close(self) -> None:
         """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
         self._lock.close()
         with contextlib.suppress(OSError):
             self.folder.parent.rmdir()
@@ -75,11 +75,21 @@ def remove_if_dead(session: Path) -> None:
                 if age_s < _DEAD_AFTER_S:
                     return
             # The lock is held meanwhile, so that a session that is about to begin here begins elsewhere.
-            shutil.rmtree(session, ignore_errors=True)
+            _remove(session)
     except FileNotFoundError:
-        # No lock: of a process killed between the making of the folder and of its lock, or about to make it.
-        if session.is_dir() and age_s > _LOCKLESS_S:
-            shutil.rmtree(session, ignore_errors=True)
+        # No lock: its process was killed before it made one, or while it removed the folder; or it is about to
+        # make one, and begins elsewhere when the folder is gone. Either way nothing lies in it.
+        with contextlib.suppress(OSError):
+            session.rmdir()
+
+
+def _remove(session: Path) -> None:
+    """Remove a folder whose lock we hold; the lock goes last, so that a kill leaves one of the two states above."""
+    with contextlib.suppress(OSError):
+        for path in list(session.iterdir()):
+            if path.name != _LOCK_NAME:
+                path.unlink()
+    shutil.rmtree(session, ignore_errors=True)
 
 
 def make_folders(root: Path, folder: Path) -> None:

@@ -283,3 +283,43 @@ def test_ctrl_c_is_quiet_and_leaves_nothing_temporary(many, store, delay_s):
 def test_a_hundred_kills(many, store):
     pick = random.Random(7)
     check_killed(many, store, [pick.uniform(0, 1.5) for _ in range(100)])
+
+
+KILLED_AT_A_STEP = """
+import os
+import signal
+import sys
+from pathlib import Path
+
+from datakeep.store.folder import FolderStore
+from datakeep.store.opening import open_store
+
+def count(event, arguments):
+    global step
+    if event in {"os.mkdir", "open", "fcntl.flock", "os.rename", "os.remove", "os.rmdir", "os.link"}:
+        step -= 1
+        if step == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+store = open_store("main", sys.argv[1])
+step = int(sys.argv[2])
+sys.addaudithook(count)
+store.put("orders/files/md5/ab/" + "0" * 30, [b"x"])
+store.close()
+"""
+
+
+def test_what_a_writer_killed_at_any_step_left_is_removed_by_the_next(store):
+    """Between the making of its folder and of the lock in it, as well as while it removes them."""
+    for step in range(1, 100):
+        ended = subprocess.run(
+            [sys.executable, "-c", KILLED_AT_A_STEP, store.root, str(step)], check=False
+        ).returncode
+        left = [path for path in store.root.rglob("*") if "incoming" in path.parts and path.is_file()]
+        store.tidy("orders")
+        assert not list((store.root / "orders/datakeep").rglob("incoming/*")), f"killed at {step} with {left}"
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+    assert step > 8
+    assert not (store.root / "orders/datakeep").exists(), "whoever ends takes his folders away"
