@@ -35,6 +35,11 @@ _DESCRIBES = late(
     r"(?:^|_)(?:gender|sex|religion|ethnicity|race|nationality|marital_?status|salary)"
     r"(?:_(?:hash|code|id|en|ja))?$"
 )
+#: What is told of such a value, not the value: how many, how long, whether.
+_ABOUT = late(
+    r"^(?:n|num|number_of|count(?:_of)?|has|is|len|length_of)_|_(?:counts?|total|len|length|verified|valid|status"
+    r"|type|kind|version)$"
+)
 _IDENTIFIES_JAPANESE = late(
     "氏名|姓名|お?名前|苗字|名字|^姓$|^氏$|^名$|フリガナ|ふりがな|ﾌﾘｶﾞﾅ|住所|所在地_?個人|番地|電話|携帯|ファックス|FAX番号"
     "|メール|ﾒｰﾙ|生年月日|誕生|生年|郵便番号|マイナンバー|個人番号|免許証|旅券|パスポート|口座|クレジット|カード番号"
@@ -47,7 +52,7 @@ def personal_by_name(name: str) -> Grade | None:
     """What the name of a column, English or Japanese, suggests of its values; None if nothing."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     words = re.sub(r"[\W_0-9]+", "_", words).strip("_").lower()
-    if _IDENTIFIES.search(words) or _IDENTIFIES_JAPANESE.search(name):
+    if (_IDENTIFIES.search(words) and not _ABOUT.search(words)) or _IDENTIFIES_JAPANESE.search(name):
         return "identifies"
     described = _DESCRIBES.search(words) or _DESCRIBES_JAPANESE.search(name)
     return "describes" if described else None

@@ -149,7 +149,7 @@ def withholding(
     profile: Profile,
     personal: str | None,
     known: Collection[str] = (),
-    renamed: Mapping[str, str] | None = None,
+    renamed: Mapping[str, Collection[str]] | None = None,
 ) -> Profile:
     """The profile without the values that would stay in git for ever though they may be somebody's.
 
@@ -166,9 +166,8 @@ def withholding(
     """
 
     def is_personal(column: str) -> bool:
-        return any(
-            _is_personal(name, personal) for name in (column, (renamed or {}).get(column.lower(), column))
-        )
+        former = (renamed or {}).get(column.lower(), ())
+        return any(_is_personal(name, personal) for name in (column, *former))
 
     columns = [_withheld(column, personal, known, is_personal(column.name)) for column in profile.columns]
     less: dict[str, Any] = {"columns": columns}

@@ -172,7 +172,7 @@ def with_catalogue(
     ``tables`` is what the session has of ``names``: asking once more would read files that a query names once more.
     """
     from datakeep.extract.sql.advice import advise, verify_joins
-    from datakeep.extract.sql.advice_views import unseen
+    from datakeep.extract.sql.advice_views import definitions, unseen
 
     unknown = [name for name in names if name not in tables]
     if unknown:
@@ -181,7 +181,8 @@ def with_catalogue(
     at = {(one.line, one.column): one for one in counts}
     found = []
     hidden = unseen(statement, tables, session.tables, session.volatile)
-    for one in sorted({*advise(statement, tables), *hidden}):
+    views = definitions(tables, statement.dialect, session.tables)
+    for one in sorted({*advise(statement, tables, views), *hidden}):
         count = at.get((one.line, one.column)) if one.id == "join-multiplies" else None
         if count is None:
             found.append(one)

@@ -16,6 +16,7 @@ from datakeep.workflows import facts
 from datakeep.workflows.extraction_record import (
     Withholding,
     dictionary,
+    former_names,
     moment,
     notes,
     recorded,
@@ -73,11 +74,9 @@ class Extracted:
         return {*record.get("advice", ()), *record.get("guessed", ()), *notes(record), *rows}
 
     @property
-    def renamed(self) -> Mapping[str, str]:
-        """Columns of the result (in lower case) that have another name in their table, and that name."""
-        from datakeep.extract.sql.renamed import renamed
-
-        return renamed(self.query.statement)
+    def renamed(self) -> Mapping[str, Collection[str]]:
+        """Columns of the result (in lower case) that had other names where they came from, and those."""
+        return former_names(self.source, self.query.text)
 
     def personal_note(
         self, document: Mapping[str, Any], before: Mapping[str, Any] | None = None

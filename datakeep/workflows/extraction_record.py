@@ -190,6 +190,20 @@ def _file(file: SourceFile) -> dict[str, Any]:
     return found | {name: value for name, value in digests.items() if value}
 
 
+def former_names(source: Mapping[str, Any], text: bytes) -> Mapping[str, Collection[str]]:
+    """Each column of a query's result (in lower case) that had other names where it came from, and those.
+
+    Args:
+        source: Of the manifest, with what was recorded of the run: the views, too.
+        text: Of the query.
+    """
+    from datakeep.extract.sql import renamed
+
+    tables = source["extraction"]["tables"]
+    definitions = {one["name"]: one["definition"] for one in tables if one.get("definition")}
+    return renamed.former_names(text.decode("utf-8-sig"), source["dialect"], definitions)
+
+
 def stated_parameter(name: str, parameter: Parameter) -> Any:
     """A parameter as the manifest states it: plainly where that is read as the same type, else with its type."""
     from datakeep.extract.sql.parameters import parameters_from_yaml

@@ -12,6 +12,7 @@ from datakeep.core.counts import counted
 from datakeep.core.errors import InvalidFile, SourceFault, UsageError
 from datakeep.formats.profile import Profile, withholding
 from datakeep.workflows import facts
+from datakeep.workflows.extraction_record import former_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -51,7 +52,7 @@ def profile_of(
     keep: Keep,
     counted_before: Counting | None = None,
     secrets: Collection[str] = (),
-    renamed: Mapping[str, str] | None = None,
+    renamed: Mapping[str, Collection[str]] | None = None,
 ) -> Profile | None:
     """The profile of the source's tables, without what must not be written down; None if it has no tables.
 
@@ -107,7 +108,7 @@ def profile_files(
 
 
 def old_profile(
-    wanted: bool | None, repository: DatasetRepository, commit: str, personal: str | None, name: str
+    wanted: bool | None, repository: DatasetRepository, entry: VersionEntry, personal: str | None
 ) -> dict[str, bytes | None]:
     """What becomes of the profile of unchanged data: it goes where none is wanted, and else stays.
 
@@ -116,19 +117,19 @@ def old_profile(
     Args:
         wanted: Whether somebody wants one; None: nobody said so.
         repository: The dataset's.
-        commit: Of the version before.
+        entry: Of the version before.
         personal: ``privacy.personal`` as it is stated now.
-        name: The dataset's, for the error.
 
     Raises:
         UsageError: One is wanted, and there is none; it is made of data that is read.
     """
-    old = repository.read(commit, PROFILE)
+    old = repository.read(entry.commit, PROFILE)
     if old is None or not _is_ours(old):
         if wanted:
             raise UsageError(
                 "a profile is made of the data, and none is given",
-                next_step=f"datakeep update {name} SOURCE --profile -m WHY; of a query: --rerun instead of SOURCE",
+                next_step=f"datakeep update {entry.dataset} SOURCE --profile -m WHY; of a query: --rerun instead of "
+                "SOURCE",
             )
         return {}
     if wanted is False:
@@ -137,8 +138,16 @@ def old_profile(
         profile = Profile.read(old, what=PROFILE)
     except InvalidFile:
         return {}
-    fewer = withholding(profile, personal)
+    as_before = personal == facts.get(entry.manifest, "privacy.personal")
+    fewer = withholding(profile, personal, renamed={} if as_before else _former_names(repository, entry))
     return {} if fewer == profile else {PROFILE: fewer.dump().encode("utf-8")}
+
+
+def _former_names(repository: DatasetRepository, entry: VersionEntry) -> Mapping[str, Collection[str]]:
+    """What the columns of a recorded query were called where they came from; nothing of other data."""
+    source = entry.manifest["source"]
+    text = repository.read(entry.commit, source["query"]) if "extraction" in source else None
+    return former_names(source, text) if text else {}
 
 
 def forgotten_profile(tip: Tip) -> dict[str, bytes | None]:

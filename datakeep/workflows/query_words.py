@@ -117,14 +117,14 @@ def _with_none(recorded: str) -> str:
     return shlex.join(["datakeep", "update", recorded, "--rerun", "--allow-empty", "-m", "WHY"])
 
 
-def _as_text_step(recorded: str, column: str | None) -> str:
+def _as_text_step(recorded: str, columns: Sequence[str]) -> str:
     """What to type where a source has got a value that a recorded query's column cannot keep."""
-    if column is None:
+    if not columns:
         return f"record a query that leaves it out: datakeep update {recorded} --sql FILE -m WHY"
-    again = shlex.join(["datakeep", "update", recorded, "--rerun", "--as-text", column, "-m", "WHY"])
-    return (
-        f"the source has got a value that the column cannot hold; keep it as text, in a new version: {again}"
-    )
+    options = [word for name in columns for word in ("--as-text", name)]
+    again = shlex.join(["datakeep", "update", recorded, "--rerun", *options, "-m", "WHY"])
+    what, it = ("values that the columns", "them") if columns[1:] else ("a value that the column", "it")
+    return f"the source has got {what} cannot hold; keep {it} as text, in a new version: {again}"
 
 
 def _without_secrets(fault: _Fault, secrets: Collection[str]) -> _Fault:
@@ -273,13 +273,13 @@ def personal_note(
     columns: Sequence[str],
     personal: str | None,
     before: Mapping[str, object] | None,
-    renamed: Mapping[str, str],
+    renamed: Mapping[str, Collection[str]],
 ) -> str | None:
     """What to say of columns whose names suggest people; None where nothing is, or it was said of them before.
 
     Args:
         columns: Of the result.
-        renamed: Those of them (in lower case) that have another name in their table, and that name.
+        renamed: Those of them (in lower case) that had other names where they came from, and those.
         personal: ``privacy.personal`` as it is stated.
         before: The manifest of the version before, whose columns are known; None if there is none.
     """
@@ -287,12 +287,11 @@ def personal_note(
 
     stated = (before or {}).get("columns")
     known = {column.get("name") for column in stated} if isinstance(stated, list) else set()
-    origins = {name: renamed.get(name.lower(), name) for name in columns if name not in known}
-    found = [
-        name if personal_by_name(name) else f"{name} (which is {origin})"
-        for name, origin in origins.items()
-        if personal_by_name(name) or personal_by_name(origin)
-    ]
+    found = []
+    for name in columns:
+        names = () if name in known else (name, *renamed.get(name.lower(), ()))
+        if telling := next(filter(personal_by_name, names), None):
+            found.append(name if telling == name else f"{name} (which is {telling})")
     if not found or personal in PERSONAL:
         return None
     shown = ", ".join(found[:_NAMED])

@@ -116,12 +116,13 @@ def _later_as_text(keep: Keep, entry: VersionEntry) -> Iterator[None]:
     except NotExact as fault:
         newest = keep.readable_entry(entry.dataset)
         texts = facts.get(newest.manifest, "source.extraction.as_text") or ()
-        if fault.as_text is None or fault.as_text not in texts or newest.version == entry.version:
+        if not fault.as_text or not set(fault.as_text) <= {*texts} or newest.version == entry.version:
             raise
         name = f"{newest.dataset}@{newest.version}"
+        what = "the columns" if fault.as_text[1:] else "the column"
         raise type(fault)(
             f"{fault.what}; so the rows are not those of {entry.version} any more",
-            next_step=f"compare with {name}, which keeps the column as text: datakeep reextract {name}",
+            next_step=f"compare with {name}, which keeps {what} as text: datakeep reextract {name}",
         ) from fault
 
 

@@ -357,7 +357,7 @@ def _profile(
     before = (base.repository, base.entry.commit)
     if source is None or seen is None:
         return old_profile(
-            request.profile, *before, facts.get(document, "privacy.personal"), base.entry.dataset
+            request.profile, base.repository, base.entry, facts.get(document, "privacy.personal")
         )
     made, notes = profiled(request, source, seen, document, files, keep, before, done)
     if request.extraction is not None:

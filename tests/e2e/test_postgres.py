@@ -22,7 +22,7 @@ from server_process import free_port, until
 from datakeep.core.errors import AccessDenied, DatakeepError
 from datakeep.core.progress import Silent
 from datakeep.extract.sql.address import address_of
-from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed, QueryRefused
+from datakeep.extract.sql.faults import DatabaseUnreachable, NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Exactness, Parameter, Statement
 from datakeep.extract.sql.parquet_parts import write_parts
 from datakeep.extract.sql.postgres import PostgresDatabase
@@ -346,9 +346,15 @@ def reader(flights):
                            " CREATE FUNCTION secret() RETURNS int LANGUAGE sql AS 'SELECT 1';"
                            " REVOKE ALL ON FUNCTION secret() FROM public")  # fmt: skip
         connection.execute("GRANT SELECT ON airports TO reader")
+        connection.execute("DROP ROLE IF EXISTS maker; CREATE ROLE maker; GRANT USAGE ON SCHEMA hidden TO maker;"
+                           " CREATE VIEW through AS SELECT tailnum FROM planes; ALTER VIEW through OWNER TO maker;"
+                           " CREATE VIEW twice AS SELECT tailnum AS t FROM through; GRANT SELECT ON twice TO reader;"
+                           " CREATE VIEW as_reader WITH (security_invoker) AS SELECT tailnum FROM planes;"
+                           " GRANT SELECT ON as_reader TO reader")  # fmt: skip
         yield PostgresDatabase(address_of(flights.url("flights", user="reader", password="only-Reads-77")))
         connection.execute(
-            "DROP SCHEMA hidden CASCADE; DROP FUNCTION secret; REVOKE ALL ON airports FROM reader; DROP ROLE reader"
+            "DROP VIEW as_reader, twice, through; DROP SCHEMA hidden CASCADE; DROP ROLE maker; DROP FUNCTION secret;"
+            " REVOKE ALL ON airports FROM reader; DROP ROLE reader"
         )
 
 
@@ -358,6 +364,10 @@ def reader(flights):
     ("SELECT * FROM delayed", "the view public.delayed; it belongs to keeper", 'GRANT SELECT ON public.delayed'),
     ("SELECT * FROM hidden.salaries", "the schema hidden; it belongs to keeper", "GRANT USAGE ON SCHEMA hidden"),
     ("SELECT secret() AS x", "the function secret(); it belongs to keeper", "GRANT EXECUTE ON FUNCTION secret()"),
+    ("SELECT t FROM twice", "the view public.through reads as its owner, maker, who may not read the table public.",
+     'ask keeper for: GRANT SELECT ON public.planes TO "maker"'),
+    ("SELECT * FROM as_reader", "this user may not read the table public.planes; it belongs to keeper",
+     'GRANT SELECT ON public.planes TO "reader"'),
 ])  # fmt: skip
 def test_a_missing_right_names_the_thing_and_who_grants_it(reader, text, said, grant):
     with reader.session() as session:
@@ -389,10 +399,21 @@ def test_check_sql_lets_the_server_read_the_query(reader, tmp_path, text, kind, 
     assert not check_sql(file, None, ["n=1", "m=x"], database=reader).advice
 
 
+def test_values_of_several_columns_that_cannot_be_kept_are_told_at_once(database):
+    text = "SELECT 1 AS a, 'infinity'::timestamp AS t, 'NaN'::numeric(5,2) AS n, '-infinity'::date AS d"
+    with database.session() as session:
+        with pytest.raises(NotExact, match="3 columns cannot be kept exactly") as caught:
+            rows(session, text)
+        assert [one.partition(",")[0] for one in caught.value.things] == ["column t", "column n", "column d"]
+        assert caught.value.next_step.startswith("keep them as text: --as-text t --as-text n --as-text d; or")
+
+
 LOOKED = """
     CREATE TABLE looked.t (a int PRIMARY KEY); ALTER TABLE looked.t ENABLE ROW LEVEL SECURITY;
-    CREATE VIEW looked.today AS SELECT a, now() AS at FROM looked.t;
-    CREATE VIEW looked.few AS SELECT a FROM looked.today LIMIT 10;
+    CREATE VIEW looked.today WITH (security_invoker) AS SELECT a, now() AS at FROM looked.t;
+    CREATE VIEW looked.few WITH (security_invoker) AS SELECT a FROM looked.today LIMIT 10;
+    CREATE VIEW looked.owned AS SELECT a FROM looked.t;
+    CREATE MATERIALIZED VIEW looked.kept AS SELECT a, now() AS at FROM looked.t;
     CREATE FUNCTION looked.unsaid(x int) RETURNS int LANGUAGE sql AS 'SELECT x';
     CREATE FUNCTION looked.fixed(x int) RETURNS int STABLE LANGUAGE sql AS 'SELECT x';
 """
@@ -412,6 +433,17 @@ def test_check_sql_looks_into_views_functions_and_row_security(flights, database
         (2, "limit-unordered", "the view looked.few has a limit without ORDER BY"),
         (2, "session-value", "looked.t has row-level security"),
     ]
+
+
+def test_a_view_reads_as_its_owner_and_a_materialized_one_is_as_a_table(flights, database, tmp_path):
+    file = tmp_path / "q.sql"
+    file.write_text("SELECT o.a, k.at FROM looked.owned AS o JOIN looked.kept AS k ON k.a = o.a ORDER BY o.a")
+    with schema(flights, "looked", LOOKED):
+        assert "session-value" not in [one.id for one in check_sql(file, None, database=database).advice]
+        assert "clock" not in [one.id for one in check_sql(file, None, database=database).advice]
+        with flights.connect("flights") as connection:
+            connection.execute("ALTER TABLE looked.t FORCE ROW LEVEL SECURITY")
+        assert "session-value" in [one.id for one in check_sql(file, None, database=database).advice]
 
 
 def test_what_role_and_database_have_set_of_a_querys_meaning_is_told(flights, database):

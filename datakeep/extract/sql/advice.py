@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from datakeep.extract.sql.interface import Statement, Table
 
 
-def advise(statement: Statement, tables: Mapping[str, Table] | None) -> list[Advice]:
+def advise(
+    statement: Statement,
+    tables: Mapping[str, Table] | None,
+    views: Mapping[str, str] | None = None,
+) -> list[Advice]:
     """All advice on a query, in the order of its text; at most one of a kind for each place.
 
     Args:
@@ -34,13 +38,14 @@ def advise(statement: Statement, tables: Mapping[str, Table] | None) -> list[Adv
         tables: What the catalogue has of its tables, by their names as the query writes them (as
             :func:`~datakeep.extract.sql.lineage.read_tables` gives them). None if it was not asked: then nothing is
             said of keys, and an ORDER BY is taken to leave no ties.
+        views: The SQL of the views that the query reads through, by their names in the catalogue.
     """
     reading = read(statement.text, statement.dialect)
     sources = sources_of(reading.tree, reading.dialect)
     relations = None if tables is None else {name: relation_of(table) for name, table in tables.items()}
     found = {
         *on_values(reading),
-        *on_columns(reading, sources, tables),
+        *on_columns(reading, sources, tables, views or {}),
         *on_rows(reading, sources, relations),
         *on_floats(reading, sources, tables),
         *on_joins(reading, sources, relations),

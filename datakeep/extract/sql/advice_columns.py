@@ -12,11 +12,11 @@ from datakeep.extract.sql.advice_calls import own
 from datakeep.extract.sql.advice_kinds import Advice, advice
 from datakeep.extract.sql.keys import own_nodes
 from datakeep.extract.sql.reading import offset_of
-from datakeep.extract.sql.renamed import origin, outer_selects
+from datakeep.extract.sql.renamed import Way, outer_selects
 from datakeep.extract.sql.sources import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Table
     from datakeep.extract.sql.reading import Reading
@@ -37,15 +37,17 @@ _ROW_PLACES = {
 _FILE = re.compile(r"/|\.(csv|tsv|parquet|json|jsonl|ndjson)(\.gz|\.zst)?$")
 
 
-def on_columns(reading: Reading, sources: Sources, tables: Mapping[str, Table] | None) -> Iterator[Advice]:
-    """Advice on stars, tables without a schema, and names of columns that suggest people."""
+def on_columns(
+    reading: Reading, sources: Sources, tables: Mapping[str, Table] | None, views: Mapping[str, str]
+) -> Iterator[Advice]:
+    """Advice on stars, tables without a schema, and names of columns that suggest people, also behind ``views``."""
     for star, table in _stars(reading.tree, sources):
         yield advice(
             reading, offset_of(star), "select-star", _star_said(star, table, reading), "name the columns"
         )
     if reading.dialect in _WITH_SCHEMAS:
         yield from _on_unqualified(reading, sources)
-    yield from _on_personal(reading, sources, tables or {})
+    yield from _on_personal(reading, Way(sources, views), tables or {})
     yield from _on_row_places(reading, sources, tables)
 
 
@@ -146,18 +148,23 @@ def _on_unqualified(reading: Reading, sources: Sources) -> Iterator[Advice]:
             yield advice(reading, offset_of(table), "unqualified-table", what, way_out)
 
 
-def _on_personal(reading: Reading, sources: Sources, tables: Mapping[str, Table]) -> Iterator[Advice]:
+def _on_personal(reading: Reading, way: Way, tables: Mapping[str, Table]) -> Iterator[Advice]:
     way_out = "leave it out, or state in privacy.personal what it is, and on what basis it is kept"
     said = set()
     for select in outer_selects(reading.tree):
         for one in select.expressions:
-            names = [one.alias_or_name, origin(one, select, sources)]
-            personal = next((name for name in names if name and name != "*" and personal_by_name(name)), None)
+            personal = _personal((one.alias_or_name, *way.names_of(one, select)))
             if personal and personal not in said:
                 said.add(personal)
                 yield advice(reading, offset_of(one), "personal-column", personal, way_out)
-    for star, table in _stars(reading.tree, sources):
+    for star, table in _stars(reading.tree, way.sources):
         known = tables.get(name_of(table, reading.dialect) or "")
-        found = [column.name for column in known.columns if personal_by_name(column.name)] if known else []
-        if found:
+        former = way.of_table(table)
+        names = [column.name for column in known.columns] if known else []
+        if found := [one for name in names if (one := _personal((name, *former.get(name.lower(), ()))))]:
             yield advice(reading, offset_of(star), "personal-column", ", ".join(found), way_out)
+
+
+def _personal(names: Sequence[str]) -> str | None:
+    """The first of a column's names that suggests people."""
+    return next((name for name in names if name != "*" and personal_by_name(name)), None)

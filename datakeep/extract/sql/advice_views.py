@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -43,7 +44,7 @@ def unseen(
     """
     reading = read(statement.text, statement.dialect)
     found = {*_of_functions(reading, volatile)}
-    seen: set[str] = set()
+    seen: set[tuple[str, str | None]] = set()
     for node in sources_of(reading.tree, reading.dialect).tables:
         table = tables.get(name_of(node, reading.dialect) or "")
         if table is not None:
@@ -54,6 +55,21 @@ def unseen(
     return sorted(found)
 
 
+def definitions(tables: Mapping[str, Table], dialect: str, lookup: Lookup) -> dict[str, str]:
+    """The SQL of all views that a query reads through, by their names in the catalogue; as :func:`unseen`."""
+    found: dict[str, str] = {}
+    rest = list(tables.values())
+    while rest and len(found) <= _MAX_VIEWS:
+        table = rest.pop()
+        if not table.definition or table.name in found:
+            continue
+        found[table.name] = table.definition
+        with suppress(DatakeepError):  # one that cannot be read leads no further
+            names = read_tables(parse(_select(table.definition, dialect), dialect))
+            rest += lookup(names).values() if names else ()
+    return found
+
+
 def _of_functions(reading: Reading, volatile: Volatile) -> Iterator[Advice]:
     calls = {name_of_call(call): call for call in reading.tree.find_all(exp.Anonymous)}
     for name in volatile(list(calls)) if calls else ():
@@ -62,18 +78,29 @@ def _of_functions(reading: Reading, volatile: Volatile) -> Iterator[Advice]:
 
 
 def _of_table(
-    table: Table, dialect: str, lookup: Lookup, volatile: Volatile, seen: set[str]
+    table: Table,
+    dialect: str,
+    lookup: Lookup,
+    volatile: Volatile,
+    seen: set[tuple[str, str | None]],
+    role: str | None = None,
 ) -> Iterator[tuple[str, str, str]]:
-    """Kind, what and way out of all that the table is made of; each view once."""
-    if table.row_security:
+    """Kind, what and way out of all that the table is made of; each view once for each ``role`` that reads it.
+
+    Whoever runs the query reads as None; behind a view it is the view's owner.
+    """
+    if table.row_security and not (table.owner_sees_all and role == table.owner):
         yield (
             "session-value",
             f"{table.name} has row-level security",
             "run it always as the same user, one that sees all rows",
         )
-    if not table.definition or table.name in seen or len(seen) > _MAX_VIEWS:
+    # The rows of a materialized view stay until somebody has them made again, as a table's do.
+    if not table.definition or table.kind == "materialized view":
         return
-    seen.add(table.name)
+    if (table.name, role) in seen or len(seen) > _MAX_VIEWS:
+        return
+    seen.add((table.name, role))
     try:
         view = parse(_select(table.definition, dialect), dialect)
     except DatakeepError:  # no view of SQL that can be read: its columns are unknown to lineage as well
@@ -88,8 +115,9 @@ def _of_table(
                 f"the view {table.name} has {what}",
                 f"read its tables in the query, and there: {one.way_out}",
             )
+    below_as = role if table.as_reader else table.owner
     for below in inner.values():
-        yield from _of_table(below, dialect, lookup, volatile, seen)
+        yield from _of_table(below, dialect, lookup, volatile, seen, below_as)
 
 
 def _select(definition: str, dialect: str) -> str:

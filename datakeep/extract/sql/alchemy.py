@@ -17,7 +17,7 @@ from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceCo
 from datakeep.extract.sql.pace import Pace, weight
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.python_values import Column, converted
-from datakeep.extract.sql.refusals import check_columns, check_parameters
+from datakeep.extract.sql.refusals import check_columns, check_parameters, each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -231,10 +231,10 @@ class _AlchemyResult:
         row = 1
         rows, self._rows = self._rows or self._more(), []
         while rows:
-            arrays = [
-                converted(values, column, row)
+            arrays = each(
+                partial(converted, values, column, row)
                 for values, column in zip(zip(*rows, strict=True), self._settled, strict=True)
-            ]
+            )
             if self._watch:
                 self._watch.look(rows, row)
             yield pa.record_batch(arrays, schema=self.schema)

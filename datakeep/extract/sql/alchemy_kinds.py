@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed
 from datakeep.extract.sql.interface import Snapshot
 from datakeep.extract.sql.python_values import Column, inferred
-from datakeep.extract.sql.refusals import refused, unkeepable
+from datakeep.extract.sql.refusals import each, refused, unkeepable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,17 +86,17 @@ class Kind:
         self, description: Sequence[Any], head: Sequence[Sequence[Any]], exactness: Exactness
     ) -> tuple[Column, ...]:
         """What becomes of each column, where only the driver's description and the first rows tell."""
-        found = []
-        for at, told in enumerate(description):
-            name, precision, scale = told[0], told[4], told[5]
-            self.check(name, told)
-            known = (
-                (precision, scale) if precision and scale is not None and 0 <= scale <= precision else None
-            )
-            found.append(
-                inferred(name, [row[at] for row in head], exactness.decimals.get(name, known), exactness)
-            )
-        return tuple(found)
+        return tuple(
+            each(partial(self._column, at, told, head, exactness) for at, told in enumerate(description))
+        )
+
+    def _column(
+        self, at: int, told: Sequence[Any], head: Sequence[Sequence[Any]], exactness: Exactness
+    ) -> Column:
+        name, precision, scale = told[0], told[4], told[5]
+        self.check(name, told)
+        known = (precision, scale) if precision and scale is not None and 0 <= scale <= precision else None
+        return inferred(name, [row[at] for row in head], exactness.decimals.get(name, known), exactness)
 
     def check(self, name: str, told: Sequence[Any]) -> None:
         """Refuse a column that the driver hands over inexactly."""

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -26,7 +27,7 @@ from datakeep.extract.sql.faults import DatabaseUnreachable
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn, Table, TableColumn
 from datakeep.extract.sql.pace import gathered
 from datakeep.extract.sql.placeholders import substituted
-from datakeep.extract.sql.refusals import check_columns, check_parameters
+from datakeep.extract.sql.refusals import check_columns, check_parameters, each
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -173,7 +174,8 @@ class _DuckdbSession(Session):
         except self._duckdb.Error as error:
             raise duckdb_faults.of_text(error, self._connection, sent, values, text) from error
         check_columns(relation.columns, exactness)
-        plans = [plan_of(*column, exactness) for column in zip(relation.columns, relation.types, strict=True)]
+        given = zip(relation.columns, relation.types, strict=True)
+        plans = each(partial(plan_of, *column, exactness) for column in given)
         if any(plan.cast for plan in plans):
             chosen = ", ".join(_projected(plan) for plan in plans)
             outer = f"SELECT {chosen} FROM (\n{sent.text}\n)"  # noqa: S608  (the user's own query)
@@ -303,9 +305,10 @@ class _DuckdbResult:
                 batch = next(self._read, None)
             if batch is None:
                 return
-            arrays = [
-                converted(array, plan, row) for array, plan in zip(batch.columns, self._plans, strict=True)
-            ]
+            arrays = each(
+                partial(converted, array, plan, row)
+                for array, plan in zip(batch.columns, self._plans, strict=True)
+            )
             yield pa.record_batch(arrays, schema=self.schema)
             row += batch.num_rows
 

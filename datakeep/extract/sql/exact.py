@@ -64,7 +64,7 @@ def refusal(rule: Rule, row: int, value: str, why: str) -> NotExact:
     return NotExact(
         f"column {rule.name}, row {row}: {shown_value(value)} {why}",
         next_step=f"keep the column as text: --as-text {rule.name}; or change or leave out the value in the query",
-    ).for_column(rule.name)
+    ).for_columns(rule.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def _no_decimal(rule: Rule, row: int, value: str, target: Any) -> NotExact:
         fault.what,
         next_step=f"give it more digits: --decimal {rule.name}={needed[0]},{needed[1]} holds this value; or keep the "
         f"column as text: --as-text {rule.name}",
-    ).for_column(rule.name)
+    ).for_columns(rule.name)
 
 
 def _finite(value: str) -> Decimal | None:

@@ -28,14 +28,14 @@ class NotExact(QueryFault):
     """A value cannot be kept exactly in Arrow; names column, row and value.
 
     Attributes:
-        as_text: The column that could be kept as text instead; None if there is none.
+        as_text: The columns that could be kept as text instead; empty if there is none.
     """
 
-    as_text: str | None = None
+    as_text: tuple[str, ...] = ()
 
-    def for_column(self, name: str) -> Self:
-        """The same error, of a column that could be kept as text."""
-        self.as_text = name
+    def for_columns(self, *names: str) -> Self:
+        """The same error, of columns that could be kept as text."""
+        self.as_text = names
         return self
 
 

@@ -138,6 +138,8 @@ class Table:
         owner: Who can grant access, as the database calls them.
         files: Of kind ``file``: each file that the name, which may be a pattern, stands for.
         row_security: Whether the database shows each user rows of their own (row-level security).
+        owner_sees_all: Whether it shows its owner all of them, and whoever reads it through a view of that owner.
+        as_reader: Of a view: whether what it reads is read with its reader's rights, not with its owner's.
         inherited: Whether reading it reads other tables as well, to which its keys are nothing.
     """
 
@@ -151,6 +153,8 @@ class Table:
     owner: str | None = None
     files: tuple[SourceFile, ...] = ()
     row_security: bool = False
+    owner_sees_all: bool = False
+    as_reader: bool = False
     inherited: bool = False
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.errors import AccessDenied, DatakeepError
@@ -18,7 +19,7 @@ from datakeep.extract.sql.interface import Snapshot
 from datakeep.extract.sql.mysql_charsets import watch
 from datakeep.extract.sql.placeholders import substituted
 from datakeep.extract.sql.python_values import Column, Form, decimal_type
-from datakeep.extract.sql.refusals import check_columns, out_of_time, place_of, refused, unkeepable
+from datakeep.extract.sql.refusals import check_columns, each, out_of_time, place_of, refused, unkeepable
 
 if TYPE_CHECKING:
     from datakeep.extract.sql.interface import Exactness, Parameter, Statement
@@ -124,7 +125,7 @@ class MySql(Kind):
         fields = result.cursor._result.fields  # noqa: SLF001  (only there: unsigned, character set, digits)
         result.close()
         check_columns([field.name for field in fields], exactness)
-        columns = tuple(_column(field, exactness) for field in fields)
+        columns = tuple(each(partial(_column, field, exactness) for field in fields))
         texts = [
             column.name
             for column, field in zip(columns, fields, strict=True)
@@ -272,9 +273,8 @@ def _column(field: Any, exactness: Exactness) -> Column:
     shown = _shown(field)
     if field.name in exactness.as_text:
         if field.type_code == _GEOMETRY:
-            raise unkeepable(
-                field.name, shown, f"whose text the server gives only where asked: ST_AsText({field.name})"
-            )
+            why = f"whose text the server gives only where asked: ST_AsText({field.name})"
+            raise unkeepable(field.name, shown, why, as_text=True)
         return Column(field.name, shown, pa.string(), "text", "kept as text")
     if field.name in exactness.decimals and field.type_code not in _DECIMALS:
         raise QueryRefused(

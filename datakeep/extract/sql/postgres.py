@@ -7,18 +7,18 @@ no parameters itself, in constant memory.
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from datakeep.core.errors import AccessDenied, DatakeepError
+from datakeep.core.errors import DatakeepError
 from datakeep.extract.sql.exact import exact, refusal
 from datakeep.extract.sql.faults import NotExact
 from datakeep.extract.sql.interface import Database, Session, Snapshot
 from datakeep.extract.sql.placeholders import substituted
-from datakeep.extract.sql.postgres_catalogue import functions, has_unnamed, is_volatile, owners, table
+from datakeep.extract.sql.postgres_catalogue import functions, has_unnamed, is_volatile, table
 from datakeep.extract.sql.postgres_connection import SAVEPOINT, Connection, connecting, failures
+from datakeep.extract.sql.postgres_denied import denied
 from datakeep.extract.sql.postgres_describe import describe
 from datakeep.extract.sql.postgres_encodings import is_untranslatable, located
 from datakeep.extract.sql.postgres_faults import complaint_of, query_fault, refuse_lists
@@ -26,6 +26,7 @@ from datakeep.extract.sql.postgres_parameters import bound
 from datakeep.extract.sql.postgres_place import completed, refuse_foreign_socket
 from datakeep.extract.sql.postgres_settings import settings_of
 from datakeep.extract.sql.postgres_types import plan
+from datakeep.extract.sql.refusals import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -74,7 +75,6 @@ _PREPARED = "SELECT unnest(parameter_types)::text FROM pg_prepared_statements WH
 _UNTYPED = ("42P18", "42P08")
 #: Called otherwise before PostgreSQL 13.
 _SNAPSHOTS = {True: "SELECT pg_current_snapshot()::text", False: "SELECT txid_current_snapshot()::text"}
-_DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
 
 
 class _Untyped(Exception):
@@ -125,7 +125,7 @@ class PostgresSession(Session):
 
     def __init__(self, connection: Connection, address: Address, timeout_s: int | None) -> None:
         self._connection = connection
-        self._shown = address.shown
+        self._shown, self._user = address.shown, ""
         self._tables: dict[str, Table | None] = {}
         with self._complaints():
             connection.do(_BEGIN)
@@ -296,26 +296,10 @@ class PostgresSession(Session):
         try:
             yield
         except failures() as error:
-            raise self._denied(error) or query_fault(error, self._shown, statement, sent, lead) from None
-
-    def _denied(self, error: BaseException) -> AccessDenied | None:
-        complaint = complaint_of(error)
-        if complaint.state != "42501":
-            return None
-        match = _DENIED.search(complaint.primary)
-        with suppress(*failures()):
-            self._connection.do(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            owned = owners(self._connection, match["kind"], match["name"]) if match else []
-            if match and owned:
-                name, owner = owned[0]
-                return AccessDenied(
-                    f"{self._shown}: this user may not read the {match['kind']} {name}; it belongs to {owner}",
-                    next_step=f"ask {owner} for: {_grant(match['kind'], name, self._user)}",
-                )
-        return AccessDenied(
-            f"{self._shown}: {complaint.primary}",
-            next_step="ask whoever runs the database for the right to read it",
-        )
+            raise (
+                denied(error, self._connection, self._shown, self._user, statement, self.tables)
+                or query_fault(error, self._shown, statement, sent, lead)
+            ) from None
 
 
 class PostgresResult:
@@ -354,7 +338,9 @@ class PostgresResult:
             if batch is None:
                 return
             self._check_arrays(batch, first_row)
-            arrays = [exact(batch.column(at), rule, first_row) for at, rule in enumerate(self._plan.rules)]
+            arrays = each(
+                partial(exact, batch.column(at), rule, first_row) for at, rule in enumerate(self._plan.rules)
+            )
             yield pa.record_batch(arrays, schema=self._schema)
             first_row += batch.num_rows
 
@@ -366,8 +352,3 @@ class PostgresResult:
                 row = next(index for index, value in enumerate(column) if value.is_valid)
                 why = "is an array of more than one dimension, or does not begin at 1: Arrow's lists have neither"
                 raise refusal(self._plan.rules[at], first_row + row, column[row].as_py(), why)
-
-
-def _grant(kind: str, name: str, user: str) -> str:
-    rights = {"schema": f"USAGE ON SCHEMA {name}", "function": f"EXECUTE ON FUNCTION {name}"}
-    return f'GRANT {rights.get(kind, f"SELECT ON {name}")} TO "{user}"'

@@ -25,7 +25,10 @@ _RESOLVE = "SELECT to_regclass($1::text)::oid::int8"
 _TABLE = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, obj_description(c.oid, 'pg_class'),
        pg_get_userbyid(c.relowner)::text, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
-       c.relrowsecurity, c.relkind = 'r' AND c.relhassubclass
+       c.relrowsecurity, NOT c.relforcerowsecurity,
+       coalesce((SELECT option_value::bool FROM pg_options_to_table(c.reloptions)
+                 WHERE option_name = 'security_invoker'), false),
+       c.relkind = 'r' AND c.relhassubclass
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = $1::text::oid
 """
@@ -85,6 +88,7 @@ SELECT 1 WHERE EXISTS (
         SELECT FROM pg_depend AS d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 )
 """
+_MAY_READ = "SELECT has_table_privilege($1::name, to_regclass($2::text), 'SELECT')"
 _OWNERS = {
     "table": """
 SELECT format('%I.%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text
@@ -107,7 +111,8 @@ def table(connection: Connection, name: str) -> Table | None:
     oid = _resolved(connection, name)
     if oid is None:
         return None
-    shown, kind, comment, owner, definition, row_security, inherited = connection.rows(_TABLE, oid)[0]
+    shown, kind, comment, owner, definition, *more = connection.rows(_TABLE, oid)[0]
+    row_security, owner_sees_all, as_reader, inherited = more
     columns = [TableColumn(*row) for row in connection.rows(_COLUMNS, oid)]
     keys: dict[tuple[int, bool], list[str]] = {}
     for index, primary, column in connection.rows(_UNIQUE, oid):
@@ -122,6 +127,8 @@ def table(connection: Connection, name: str) -> Table | None:
         definition=definition,
         owner=owner,
         row_security=row_security,
+        owner_sees_all=owner_sees_all,
+        as_reader=as_reader,
         inherited=inherited,
     )
 
@@ -148,6 +155,15 @@ def owners(connection: Connection, kind: str, name: str) -> list[tuple[str, str]
     """Each thing of this kind and name that this user has no right to, and who owns it."""
     sql = _OWNERS.get({"relation": "table", "view": "table", "materialized view": "table"}.get(kind, kind))
     return [(row[0], row[1]) for row in connection.rows(sql, name)] if sql else []
+
+
+def may_read(connection: Connection, role: str, name: str) -> bool:
+    """Whether ``role`` may read the table ``name``, quoted as the catalogue has it."""
+    return bool(
+        connection.rows("SELECT has_table_privilege($1::name, to_regclass($2::text), 'SELECT')", role, name)[
+            0
+        ][0]
+    )
 
 
 def _resolved(connection: Connection, name: str) -> str | None:

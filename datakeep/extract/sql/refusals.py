@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+import shlex
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from datakeep.core.counts import counted
 from datakeep.core.literals import cut, literal
 from datakeep.core.secrets import without_passwords
 from datakeep.extract.sql.faults import NotExact, QueryFailed, QueryRefused
@@ -12,11 +14,12 @@ from datakeep.extract.sql.places import shown_place
 from datakeep.formats.yaml import unshowable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Exactness, Parameter, Statement
 
 _SHOWN_CHARACTERS = 60
+_Made = TypeVar("_Made")
 
 
 def refused(what: str, text: str, place: int | None, next_step: str) -> QueryRefused:
@@ -105,15 +108,47 @@ def inexact(column: str, row: int, value: Any, why: str) -> NotExact:
     return NotExact(
         f"column {column}, row {row}: {shown_value(value)} {why}",
         next_step=f"keep the column as text with --as-text {column}, or CAST it in the query",
-    ).for_column(column)
+    ).for_columns(column)
 
 
-def unkeepable(column: str, database_type: str, why: str) -> NotExact:
-    """A column whose type has no equal."""
+def unkeepable(column: str, database_type: str, why: str, *, as_text: bool = False) -> NotExact:
+    """A column whose type has no equal; ``as_text`` if it cannot be had as text either."""
+    what = f"column {column} is of type {database_type}, {why}"
+    if as_text:
+        return NotExact(what, next_step=f"write {column} as text in the query, or leave it out")
     return NotExact(
-        f"column {column} is of type {database_type}, {why}",
+        what,
         next_step=f"keep it as text with --as-text {column}, or CAST it in the query",
-    ).for_column(column)
+    ).for_columns(column)
+
+
+def each(makers: Iterable[Callable[[], _Made]]) -> list[_Made]:
+    """What all of them make, one for each column.
+
+    Raises:
+        NotExact: A column cannot be kept; where it is several, one error names them all.
+    """
+    made, faults = [], []
+    for make in makers:
+        try:
+            made.append(make())
+        except NotExact as fault:
+            faults.append(fault)
+    if faults:
+        raise _together(faults)
+    return made
+
+
+def _together(faults: Sequence[NotExact]) -> NotExact:
+    columns = [name for fault in faults for name in fault.as_text]
+    if len(faults) == 1 or len(columns) < len(faults):
+        return faults[0]
+    return NotExact(
+        f"{counted(len(columns), 'column')} cannot be kept exactly",
+        next_step=f"keep them as text: {shlex.join([word for name in columns for word in ('--as-text', name)])}; or "
+        "CAST them in the query",
+        things=[fault.what for fault in faults],
+    ).for_columns(*columns)
 
 
 def out_of_time(timeout_s: int | None) -> QueryFailed:

@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from datakeep.extract.sql.faults import NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
 from datakeep.extract.sql.pace import Pace, weight
 from datakeep.extract.sql.placeholders import substituted
-from datakeep.extract.sql.refusals import check_columns, check_parameters, place_of, refused
+from datakeep.extract.sql.refusals import check_columns, check_parameters, each, place_of, refused
 from datakeep.extract.sql.sqlite_catalogue import tables_of
 from datakeep.extract.sql.sqlite_classes import classes_of_all
 from datakeep.extract.sql.sqlite_faults import look_at, not_allowed, own_errors
@@ -33,6 +34,7 @@ from datakeep.extract.sql.sqlite_text import NO_UTF8, first_no_utf8
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from datakeep.core.errors import DatakeepError
     from datakeep.extract.sql.interface import Exactness, Parameter, Statement, Table
 
 _BUSY_S = 5.0
@@ -227,13 +229,18 @@ class _SqliteSession(Session):
             with self._reading_only():
                 seen = classes_of_all(self._connection, text, bound, len(names))
         columns = []
+        others: dict[int, str] = {}
         for at, (name, kind) in enumerate(zip(names, seen, strict=True)):
             as_text = name in exactness.as_text
             arrow = "string" if as_text else values_of.arrow_name(kind, declared[at])
             if arrow is None:
-                raise values_of.first_other(chain(head, cursor), at, name) or _changing(name)
+                others[at] = name
+                continue
             shown = declared[at] or "/".join(sorted(kind)) or "null"
             columns.append(SourceColumn(name, shown, arrow, values_of.note_of(kind, as_text=as_text)))
+        if others:
+            found = values_of.first_others(chain(head, cursor), others)
+            each(partial(_raise, found.get(at) or _changing(name)) for at, name in others.items())
         return columns, head
 
 
@@ -259,10 +266,17 @@ class _SqliteResult:
         rows, self._head = self._head, []
         while rows:
             pace.saw(rows)
-            arrays = [
-                values_of.as_array(values, field.type, field.name, row, as_text=field.name in self._as_text)
+            arrays = each(
+                partial(
+                    values_of.as_array,
+                    values,
+                    field.type,
+                    field.name,
+                    row,
+                    as_text=field.name in self._as_text,
+                )
                 for values, field in zip(zip(*rows, strict=True), self.schema, strict=True)
-            ]
+            )
             yield pa.record_batch(arrays, schema=self.schema)
             row += len(rows)
             with own_errors(*self._limits):
@@ -285,6 +299,10 @@ def _path(url: str) -> Path:
         )
     path = Path(name)
     return path if path.exists() else Path(unquote(name.partition("?")[0]))
+
+
+def _raise(fault: DatakeepError) -> None:
+    raise fault
 
 
 def _changing(name: str) -> QueryFailed:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from datakeep.extract.sql.refusals import inexact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from datakeep.extract.sql.faults import NotExact
 
@@ -55,18 +55,20 @@ def note_of(classes: frozenset[str], *, as_text: bool) -> str | None:
     return None if classes else "holds no value"
 
 
-def first_other(rows: Iterable[Sequence[Any]], column: int, name: str) -> NotExact | None:
-    """The error for the first value whose class is not that of the column's first; None if all are of one."""
-    first: str | None = None
+def first_others(rows: Iterable[Sequence[Any]], columns: Mapping[int, str]) -> dict[int, NotExact]:
+    """The error for the first value in each of ``columns`` (by position) whose class is another than before."""
+    found: dict[int, NotExact] = {}
+    first: dict[int, str] = {}
     for row, values in enumerate(rows, 1):
-        kind = CLASSES.get(type(values[column]))
-        if kind is None or kind == first:
-            continue
-        if first is None:
-            first = kind
-        elif {first, kind} != _NUMBERS:
-            return inexact(name, row, values[column], f"is {kind}, while the values before it are {first}")
-    return None
+        for at in columns.keys() - found.keys():
+            kind = CLASSES.get(type(values[at]))
+            before = kind and first.setdefault(at, kind)
+            if kind != before and {before, kind} != _NUMBERS:
+                why = f"is {kind}, while the values before it are {before}"
+                found[at] = inexact(columns[at], row, values[at], why)
+        if len(found) == len(columns):
+            break
+    return found
 
 
 def as_array(values: Sequence[Any], target: Any, name: str, first_row: int, *, as_text: bool) -> Any:

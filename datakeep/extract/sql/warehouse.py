@@ -24,7 +24,14 @@ from datakeep.extract.sql.faults import DatabaseUnreachable, QueryFailed
 from datakeep.extract.sql.interface import Database, Session, SourceColumn
 from datakeep.extract.sql.moments import check_moments
 from datakeep.extract.sql.placeholders import substituted
-from datakeep.extract.sql.refusals import check_columns, check_parameters, out_of_time, refused, unkeepable
+from datakeep.extract.sql.refusals import (
+    check_columns,
+    check_parameters,
+    each,
+    out_of_time,
+    refused,
+    unkeepable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -248,8 +255,9 @@ class WarehouseResult:
         self._total = total
         self._guard = guard
         fields, columns = [], []
-        for field in schema:
-            target, note = _kept(field, exactness)
+        for field, (target, note) in zip(
+            schema, each(partial(_kept, field, exactness) for field in schema), strict=True
+        ):
             fields.append(pa.field(field.name, target))
             columns.append(SourceColumn(field.name, _database_type(field), str(target), note))
         self.schema = pa.schema(fields)
@@ -266,9 +274,10 @@ class WarehouseResult:
             if batch is None:
                 self._check_total(row - 1)
                 return
-            arrays = [
-                _converted(array, field, row) for array, field in zip(batch.columns, self.schema, strict=True)
-            ]
+            arrays = each(
+                partial(_converted, array, field, row)
+                for array, field in zip(batch.columns, self.schema, strict=True)
+            )
             yield pa.record_batch(arrays, schema=self.schema)
             row += batch.num_rows
 
@@ -289,7 +298,9 @@ def _kept(field: Any, exactness: Exactness) -> tuple[Any, str | None]:
     kind = field.type
     if field.name in exactness.as_text:
         if kinds.is_nested(kind) or kinds.is_binary(kind):
-            raise unkeepable(field.name, _database_type(field), "whose text only the query can make")
+            raise unkeepable(
+                field.name, _database_type(field), "whose text only the query can make", as_text=True
+            )
         return pa.string(), "kept as text"
     if field.name in exactness.decimals:
         precision, scale = exactness.decimals[field.name]

@@ -22,6 +22,7 @@ NAMES = {
         "count", "mail_class", "telemetry", "racer",
         "sexton", "addressable", "phonetic", "birthing_pen", "days", "機種名", "hotel", "total", "status", "emailed",
         "genre", "contact_id", "customer_id", "species", "bill_length_mm", "ship_to", "state", "race_id_of_horse",
+        "address_count", "email_verified", "has_phone", "n_emails", "number_of_addresses", "phone_type", "ip_version",
     ),
 }  # fmt: skip
 

@@ -114,6 +114,20 @@ def test_a_column_of_mixed_classes_is_exact_or_refused_or_text(tmp_path, values)
         assert kept is None if value is None else type(value)(kept) == value
 
 
+def test_all_columns_that_cannot_be_kept_are_told_at_once(file):
+    rows = [(1, 2, 3), ("one", 2.5, 4), (1, "two", 5)]
+    url = made(file, "create table t(a, b, c)", "insert into t values (?, ?, ?)", rows=rows)
+    with pytest.raises(NotExact, match="2 columns cannot be kept exactly") as caught:
+        extracted(url, "select * from t")
+    assert caught.value.things == (
+        "column a, row 2: 'one' is text, while the values before it are integer",
+        "column b, row 3: 'two' is text, while the values before it are integer",
+    )
+    assert caught.value.next_step.startswith("keep them as text: --as-text a --as-text b; or")
+    table, _ = extracted(url, "select * from t", as_text=("a", "b"))
+    assert table.column("b").to_pylist() == ["2", "2.5", "two"]
+
+
 def test_a_type_that_changes_after_many_rows_is_found_before_the_first_batch_and_names_its_row(file):
     rows = [(1,)] * 40_000 + [("two",)]
     url = made(file, "create table t(x)", "insert into t values (?)", rows=rows)
