@@ -9,6 +9,7 @@ from datakeep.cli.printable import printable
 from datakeep.cli.session import table
 from datakeep.cli.visible import visible
 from datakeep.core.counts import counted
+from datakeep.formats.profile import LEAST_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +22,12 @@ _COLUMNS = 60
 _TOP = 3
 _TEXT_WIDTH = 24
 _TIME_BARS = 60
-_WITHHELD = {"privacy": "", "name": ": personal by its name", "secret": ": one looks like a secret"}
+_WITHHELD = {
+    "privacy": "",
+    "few": f": there are fewer than {LEAST_VALUES}",
+    "name": ": personal by its name",
+    "secret": ": one looks like a secret",
+}
 
 
 def bars(rows: Sequence[int]) -> str:

@@ -26,8 +26,11 @@ MAX_SIZE_BYTES = 32 << 20
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?$"
 Rows = Annotated[int, Field(ge=0)]
-#: Why values are not here: stated or not stated about the data, guessed from a name, or seen in a value.
-Withheld = Literal["privacy", "name", "secret"]
+#: Why values are not here: stated or not stated about the data, so few that each may be seen, guessed from a name, or
+#: seen in a value.
+Withheld = Literal["privacy", "few", "name", "secret"]
+#: Of so many values that may be of people, the ends of a range and the quantiles are no longer nearly all of them.
+LEAST_VALUES = 20
 Figure = Literal["distinct", "top", "quantiles", "histogram"]
 
 
@@ -153,7 +156,8 @@ def withholding(
 ) -> Profile:
     """The profile without the values that would stay in git for ever though they may be somebody's.
 
-    Unless ``personal`` is ``no``, text, bytes and all frequent values go; ranges of numbers and times stay.
+    Unless ``personal`` is ``no``, text, bytes and all frequent values go; ranges of numbers and times stay if there
+    are at least :data:`LEAST_VALUES` of them.
     Of a column whose name suggests that its values identify people, all values go, whatever is stated; where it
     suggests that they describe people (``sex``), unless ``personal`` is ``no``. A text that looks like a password
     or token takes the values of its column with it. What is withheld already stays so.
@@ -169,9 +173,13 @@ def withholding(
         former = (renamed or {}).get(column.lower(), ())
         return any(_is_personal(name, personal) for name in (column, *former))
 
-    columns = [_withheld(column, personal, known, is_personal(column.name)) for column in profile.columns]
+    columns = [
+        _withheld(column, personal, known, is_personal(column.name), profile.rows - column.nulls)
+        for column in profile.columns
+    ]
     less: dict[str, Any] = {"columns": columns}
-    if profile.time and is_personal(profile.time.column):
+    bare = {column.name for column in columns if column.withheld in ("name", "few")}
+    if profile.time and (profile.time.column in bare or is_personal(profile.time.column)):
         less["time"] = None
     return profile.model_copy(update=less)
 
@@ -182,7 +190,7 @@ def _is_personal(column: str, stated: str | None) -> bool:
 
 
 def _withheld(
-    column: ColumnProfile, personal: str | None, known: Collection[str], is_personal: bool
+    column: ColumnProfile, personal: str | None, known: Collection[str], is_personal: bool, values: int
 ) -> ColumnProfile:
     reason: Withheld | None = None
     gone: tuple[str, ...] = ()
@@ -193,6 +201,8 @@ def _withheld(
         reason, gone = "name", _VALUES
     elif personal != "no" and column.type != "bool":
         reason, gone = "privacy", ("top",) if is_range else _TEXTS
+        if is_range and values < LEAST_VALUES:
+            reason, gone = "few", _VALUES
     elif any(find_secret(text) for text in _texts(column)):
         reason, gone = "secret", _TEXTS
     there = [name for name in gone if getattr(column, name)]

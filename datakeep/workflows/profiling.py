@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
 from datakeep.core.errors import InvalidFile, SourceFault, UsageError
-from datakeep.formats.profile import Profile, withholding
+from datakeep.formats.profile import LEAST_VALUES, Profile, withholding
 from datakeep.workflows import facts
 from datakeep.workflows.extraction_record import former_names
 
@@ -31,6 +31,10 @@ _NAMED = 5
 #: What is not in a profile, and why, in words.
 WITHHELD = {
     "privacy": ("texts and frequent values", "they may be somebody's, since privacy.personal is not 'no'"),
+    "few": (
+        "all values",
+        f"there are fewer than {LEAST_VALUES}, and each may be somebody's, since privacy.personal is not 'no'",
+    ),
     "name": ("all values", "the name suggests personal data"),
     "secret": ("all values", "one looks like a password or token"),
 }

@@ -223,6 +223,7 @@ def test_a_view_hides_no_column_of_people(queries: Queries, tmp_path: Path) -> N
     queries.run("update", "viewed", "--privacy", "yes", "--privacy-basis", "consent", "-m", "they are people")
     kept = {one["name"]: one for one in queries.run("show", "viewed", "--json").data["profile"]["columns"]}
     assert kept["s1"]["withheld"] == "name"
+    assert kept["n"]["withheld"] == "few"
     assert "max" not in kept["s1"]
 
 

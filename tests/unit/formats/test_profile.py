@@ -71,13 +71,29 @@ NUMBER = {"name": "age", "type": "int64", "nulls": 0, "distinct": 2, "min": "1",
 
 @pytest.mark.parametrize("personal", ["yes", "pseudonymised", "unknown", None])
 def test_unless_nothing_is_personal_texts_and_frequent_values_are_withheld(personal: str | None) -> None:
-    text, number = withholding(of(TEXT, NUMBER), personal).columns
+    text, number = withholding(of(TEXT, NUMBER, rows=20), personal).columns
     assert (text.min, text.max, text.top, text.withheld) == (None, None, [], "privacy")
     assert (text.distinct, text.longest) == (2, 1)
     assert (number.min, number.max, number.top, number.withheld) == ("1", "2", [], "privacy")
     assert number.quantiles == {"0.5": "1"}
     assert number.approximate == ["distinct"]
     assert withholding(of(TEXT, NUMBER), "no") == of(TEXT, NUMBER)
+
+
+def test_of_few_values_no_range_is_kept_unless_nothing_is_personal() -> None:
+    days = {"column": "seen", "per": "day", "rows": {"2026-11-01": 19}}
+    profile = of(
+        {**NUMBER, "nulls": 1}, {**NUMBER, "name": "seen", "type": "date32[day]"}, rows=20, time=days
+    )
+    few, enough = withholding(profile, "unknown").columns
+    assert (few.min, few.max, few.mean, few.quantiles, few.histogram, few.withheld) == (
+        None, None, None, {}, [], "few"
+    )  # fmt: skip
+    assert (few.distinct, few.nulls) == (2, 1)
+    assert (enough.min, enough.withheld) == ("1", "privacy")
+    assert withholding(profile, "unknown").time is not None
+    assert withholding(of(NUMBER, {**NUMBER, "name": "seen"}, time=days), "yes").time is None
+    assert withholding(profile, "no") == profile
 
 
 def test_a_name_that_suggests_personal_data_withholds_every_value_and_its_days() -> None:
