@@ -58,15 +58,29 @@ def _on_limit(
         return
     start = keyword(reading, limit, "LIMIT", "TOP", "FETCH", "OFFSET", "ROWNUM")
     order = query.args.get("order")
-    if order is None:
+    if order is None and not _is_one_row(query, sources, tables):
         yield advice(
             reading, start, "limit-unordered", "a limit without ORDER BY", "sort by a key before the limit"
         )
-    elif tables is not None and not order.find(exp.Rand) and not is_total(query, order, sources, tables):
+    elif (
+        order is not None
+        and tables is not None
+        and not order.find(exp.Rand)
+        and not is_total(query, order, sources, tables)
+    ):
         way_out = KEY_LAST
         yield advice(
             reading, start, "limit-unordered", "a limit whose ORDER BY is not known to leave no ties", way_out
         )
+
+
+def _is_one_row(query: exp.Expr, sources: Sources, tables: Mapping[str, Relation] | None) -> bool:
+    """Whether the conditions leave one row at most, as those on a whole key do."""
+    return (
+        tables is not None
+        and isinstance(query, exp.Select)
+        and frame_of(query, sources, tables).determines_rows(())
+    )
 
 
 def _is_no_limit(limit: exp.Expr) -> bool:

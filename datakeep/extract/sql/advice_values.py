@@ -49,8 +49,8 @@ _SESSION = re.compile(
     r"|app_name|suser_s?name|original_login|user_name|current_transaction_id|pg_(postmaster_start|conf_load)_time"
 )
 _SESSION_WORDS = frozenset({"current_user", "session_user", "current_role", "system_user"})
-#: Columns that PostgreSQL has in every table: where a row lies, and which transaction wrote it.
-_ROW_PLACES = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax"})
+#: Columns that PostgreSQL has in every table: where a row lies, in which table, and which transaction wrote it.
+_ROW_PLACES = frozenset({"ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 _COMPARING = frozenset(
     {TokenType.EQ, TokenType.NEQ, TokenType.LT, TokenType.LTE, TokenType.GT, TokenType.GTE, TokenType.BETWEEN}
 )
