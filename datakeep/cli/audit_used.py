@@ -9,6 +9,7 @@ from datakeep.cli.rendering import some
 from datakeep.cli.session import table
 from datakeep.cli.undeclared_lines import undeclared_data, undeclared_lines, unlisted_lines, versions_read
 from datakeep.cli.way_lines import next_model, read_lines, through_data, through_lines, way_lines, ways_data
+from datakeep.core.moments import shown
 from datakeep.formats.model_words import pairs
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def used_lines(found: UsedBy) -> Iterator[str]:
             (
                 record.label,
                 ", ".join(versions_read(record, found)),
-                (record.recorded_at or "date unknown") + (" (failed)" if record.status == "failed" else ""),
+                shown(record.recorded_at or "date unknown")
+                + (" (failed)" if record.status == "failed" else ""),
                 pairs(record.metrics),
             )
             for record in records

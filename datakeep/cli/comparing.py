@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from datakeep.extract.comparison import ChangedRow, Comparison, Example
 
-_COLUMNS = 3
+_COLUMNS = 10
 _DIFFERING = 5
 _EXAMPLES = 2
 _MARKS = {"added": "+", "removed": "-"}
@@ -70,29 +70,31 @@ def rows_lines(found: Comparison, *, named: bool = True) -> Iterator[str]:
 
 
 def _how(found: Comparison) -> str:
-    columns = counted(found.compared, "column")
-    return (
-        f"compared by {', '.join(map(printable, found.keys))} in {columns}" if found.keys else f"in {columns}"
-    )
+    both = " that both have" if found.columns_added or found.columns_removed else ""
+    columns = f"in {counted(found.compared, 'column')}{both}"
+    return f"compared by {', '.join(map(printable, found.keys))} {columns}" if found.keys else columns
 
 
 def _column_lines(found: Comparison, *, named: bool = True) -> Iterator[str]:
     if found.same_columns:
         yield f"  columns: same ({found.compared:,})"
         return
-    by = f"rows are compared by the {found.compared:,} that both have"
     yield (
         f"  columns: {len(found.columns_added):,} added, {len(found.columns_removed):,} removed, "
-        f"{len(found.types_changed):,} of another type; {by if found.compared else 'none is in both'}"
+        f"{len(found.types_changed):,} of another type{'' if found.compared else '; none is in both'}"
     )
     if not named:
         return
-    yield from _some([f"+ {name} ({kind or 'no value'})" for name, kind in found.columns_added])
-    yield from _some([f"- {name} ({kind or 'no value'})" for name, kind in found.columns_removed])
-    yield from _some([f"~ {name}: {old} → {new}" for name, old, new in found.types_changed])
+    lists = (
+        [f"+ {name} ({kind or 'no value'})" for name, kind in found.columns_added],
+        [f"- {name} ({kind or 'no value'})" for name, kind in found.columns_removed],
+        [f"~ {name}: {old} → {new}" for name, old, new in found.types_changed],
+    )
+    for lines in lists:
+        yield from _some(lines, _COLUMNS // sum(map(bool, lists)))
 
 
-def _some(lines: Sequence[str], limit: int = _COLUMNS) -> Iterator[str]:
+def _some(lines: Sequence[str], limit: int) -> Iterator[str]:
     yield from (f"    {printable(line)}" for line in lines[:limit])
     if len(lines) > limit:
         yield f"    … and {len(lines) - limit:,} more"

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted, few
+from datakeep.core.moments import shown
 from datakeep.formats.read_order import read_order
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def model_rows(record: ModelRecord) -> Iterator[tuple[str, str]]:
     yield from (("GPU use", gpu_in_words(used)) for used in resources.gpus or ())
     yield (
         "recorded",
-        f"{record.recorded_at or 'unknown'} by {record.recorded_by or 'unknown'} ({record.origin})"
+        f"{shown(record.recorded_at or 'unknown')} by {record.recorded_by or 'unknown'} ({record.origin})"
         + (f", handed in by {record.handed_in_by}" if record.handed_in_by else ""),
     )
     if record.proof:
