@@ -139,6 +139,8 @@ def _extraction(extraction: Extraction | None) -> Iterator[Stated]:
     if extraction.functions:
         called = [str(function) for function in extraction.functions]
         yield _several("source.extraction.functions", "functions called", called)
+    if extraction.advice:
+        yield _several("source.extraction.advice", "noted of the query", extraction.advice)
 
 
 def _annotation(manifest: Manifest) -> Iterator[Stated]:

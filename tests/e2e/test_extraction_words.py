@@ -181,6 +181,7 @@ def test_many_notes_of_one_kind_are_counted_and_json_has_the_notes(queries: Quer
     assert said.count("the result depends on the time of the run") == 5
     assert "note: and 4 more like them [clock]: datakeep check-sql lists all\n" in said
     assert len(queries.entry("clocks")["manifest"]["source"]["extraction"]["advice"]) == 9
+    assert "noted of the query" in queries.run("show", "clocks").out
     again = queries.run("update", "clocks", "--rerun", "-m", "again")
     assert "more like them" not in again.out + again.err, "it was said at the version before"
     notes = queries.register("clocks-2", text, "duckdb:", "--json").data["notes"]
