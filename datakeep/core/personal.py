@@ -8,9 +8,12 @@ nobody where the rows are birds or machines.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from datakeep.core.late_patterns import late
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: What a value of the column does: ``identifies`` a person, or only ``describes`` one.
 Grade = Literal["identifies", "describes"]
@@ -37,8 +40,8 @@ _DESCRIBES = late(
 )
 #: What is told of such a value, not the value: how many, how long, whether.
 _ABOUT = late(
-    r"^(?:n|num|number_of|count(?:_of)?|has|is|len|length_of)_|_(?:counts?|total|len|length|verified|valid|status"
-    r"|type|kind|version)$"
+    r"^(?:number_of|count(?:_of)?|has|is|len|length_of)_|^(?:n|num|nb)_\w+s$|_(?:counts?|len|length|status|type|kind"
+    r"|version)$"
 )
 _IDENTIFIES_JAPANESE = late(
     "氏名|姓名|お?名前|苗字|名字|^姓$|^氏$|^名$|フリガナ|ふりがな|ﾌﾘｶﾞﾅ|住所|所在地_?個人|番地|電話|携帯|ファックス|FAX番号"
@@ -56,3 +59,11 @@ def personal_by_name(name: str) -> Grade | None:
         return "identifies"
     described = _DESCRIBES.search(words) or _DESCRIBES_JAPANESE.search(name)
     return "describes" if described else None
+
+
+def personal_shown(name: str, former: Iterable[str]) -> str | None:
+    """A column by the name that suggests people, its own or one that it had: ``c1 (from email)``; None if none."""
+    if personal_by_name(name):
+        return name
+    telling = next(filter(personal_by_name, former), None)
+    return telling and (f"{name} (from {telling})" if name else telling)

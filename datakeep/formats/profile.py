@@ -157,7 +157,7 @@ def withholding(
     """The profile without the values that would stay in git for ever though they may be somebody's.
 
     Unless ``personal`` is ``no``, text, bytes and all frequent values go; ranges of numbers and times stay if there
-    are at least :data:`LEAST_VALUES` of them.
+    are at least :data:`LEAST_VALUES` of them, and rows per day, month or year where each has as many.
     Of a column whose name suggests that its values identify people, all values go, whatever is stated; where it
     suggests that they describe people (``sex``), unless ``personal`` is ``no``. A text that looks like a password
     or token takes the values of its column with it. What is withheld already stays so.
@@ -174,14 +174,19 @@ def withholding(
         return any(_is_personal(name, personal) for name in (column, *former))
 
     columns = [
-        _withheld(column, personal, known, is_personal(column.name), profile.rows - column.nulls)
+        _withheld(column, personal, known, is_personal(column.name), _values(profile, column))
         for column in profile.columns
     ]
     less: dict[str, Any] = {"columns": columns}
-    bare = {column.name for column in columns if column.withheld in ("name", "few")}
-    if profile.time and (profile.time.column in bare or is_personal(profile.time.column)):
+    time = profile.time
+    if time and (is_personal(time.column) or (personal != "no" and min(time.rows.values()) < LEAST_VALUES)):
         less["time"] = None
     return profile.model_copy(update=less)
+
+
+def _values(profile: Profile, column: ColumnProfile) -> int:
+    """How many values its range is of."""
+    return profile.rows - column.nulls - column.nan - column.infinite - column.other
 
 
 def _is_personal(column: str, stated: str | None) -> bool:
@@ -199,10 +204,10 @@ def _withheld(
         reason, gone = "secret", _VALUES
     elif is_personal:
         reason, gone = "name", _VALUES
+    elif personal != "no" and is_range and values < LEAST_VALUES:
+        reason, gone = "few", _VALUES
     elif personal != "no" and column.type != "bool":
         reason, gone = "privacy", ("top",) if is_range else _TEXTS
-        if is_range and values < LEAST_VALUES:
-            reason, gone = "few", _VALUES
     elif any(find_secret(text) for text in _texts(column)):
         reason, gone = "secret", _TEXTS
     there = [name for name in gone if getattr(column, name)]

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import secrets
 import shutil
+import stat
 import time
 from typing import IO, TYPE_CHECKING
 
@@ -37,9 +38,9 @@ class Incoming:
                 if _lock(self._lock) and (self.folder / _LOCK_NAME).exists():
                     return
                 self._lock.close()
-            except FileNotFoundError:
-                # Someone tidied the folder in the moment before it was locked.
-                if not root.is_dir():
+            except (FileNotFoundError, FileExistsError):
+                # Someone tidied the folder, or one above it, in the moment before it was locked.
+                if not root.is_dir() or _stands_in_the_way(root, incoming):
                     raise
 
     def close(self) -> None:
@@ -81,15 +82,30 @@ def remove_if_dead(session: Path) -> None:
         # make one, and begins elsewhere when the folder is gone. Either way nothing lies in it.
         with contextlib.suppress(OSError):
             session.rmdir()
+        # Of a datakeep that removed the lock first.
+        if session.is_dir() and age_s > _DEAD_AFTER_S:
+            shutil.rmtree(session, ignore_errors=True)
 
 
 def _remove(session: Path) -> None:
-    """Remove a folder whose lock we hold; the lock goes last, so that a kill leaves one of the two states above."""
+    """Remove a folder whose lock we hold; the lock goes when all else is gone, so that the next one finds it dead."""
     with contextlib.suppress(OSError):
         for path in list(session.iterdir()):
             if path.name != _LOCK_NAME:
-                path.unlink()
-    shutil.rmtree(session, ignore_errors=True)
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if [path.name for path in session.iterdir()] == [_LOCK_NAME]:
+            shutil.rmtree(session, ignore_errors=True)
+
+
+def _stands_in_the_way(root: Path, folder: Path) -> bool:
+    """Whether a file lies where one of the folders is to be."""
+    for one in (folder, *folder.parents):
+        with contextlib.suppress(OSError):  # asked once: it may go meanwhile
+            if one.is_relative_to(root) and not stat.S_ISDIR(one.stat().st_mode):
+                return True
+    return False
 
 
 def make_folders(root: Path, folder: Path) -> None:

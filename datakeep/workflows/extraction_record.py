@@ -199,7 +199,7 @@ def former_names(source: Mapping[str, Any], text: bytes) -> Mapping[str, Collect
     """
     from datakeep.extract.sql import renamed
 
-    tables = source["extraction"]["tables"]
+    tables = source["extraction"].get("tables") or ()
     definitions = {one["name"]: one["definition"] for one in tables if one.get("definition")}
     return renamed.former_names(text.decode("utf-8-sig"), source["dialect"], definitions)
 

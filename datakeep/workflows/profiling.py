@@ -6,10 +6,11 @@ rows; no other file is, nor are those of a query, whose rows are counted while t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from datakeep.core.counts import counted
-from datakeep.core.errors import InvalidFile, SourceFault, UsageError
+from datakeep.core.errors import DatakeepError, InvalidFile, SourceFault, UsageError
 from datakeep.formats.profile import LEAST_VALUES, Profile, withholding
 from datakeep.workflows import facts
 from datakeep.workflows.extraction_record import former_names
@@ -149,9 +150,13 @@ def old_profile(
 
 def _former_names(repository: DatasetRepository, entry: VersionEntry) -> Mapping[str, Collection[str]]:
     """What the columns of a recorded query were called where they came from; nothing of other data."""
-    source = entry.manifest["source"]
-    text = repository.read(entry.commit, source["query"]) if "extraction" in source else None
-    return former_names(source, text) if text else {}
+    source = facts.get(entry.manifest, "source") or {}
+    place = source.get("query") if source.get("extraction") and source.get("dialect") else None
+    text = repository.read(entry.commit, place) if place else None
+    # A query that is not read any more keeps nobody from stating what is personal.
+    with suppress(DatakeepError, UnicodeDecodeError):
+        return former_names(source, text) if text else {}
+    return {}
 
 
 def forgotten_profile(tip: Tip) -> dict[str, bytes | None]:

@@ -283,15 +283,12 @@ def personal_note(
         personal: ``privacy.personal`` as it is stated.
         before: The manifest of the version before, whose columns are known; None if there is none.
     """
-    from datakeep.core.personal import PERSONAL, personal_by_name
+    from datakeep.core.personal import PERSONAL, personal_shown
 
     stated = (before or {}).get("columns")
     known = {column.get("name") for column in stated} if isinstance(stated, list) else set()
-    found = []
-    for name in columns:
-        names = () if name in known else (name, *renamed.get(name.lower(), ()))
-        if telling := next(filter(personal_by_name, names), None):
-            found.append(name if telling == name else f"{name} (which is {telling})")
+    new = [name for name in columns if name not in known]
+    found = [shown for name in new if (shown := personal_shown(name, renamed.get(name.lower(), ())))]
     if not found or personal in PERSONAL:
         return None
     shown = ", ".join(found[:_NAMED])

@@ -197,7 +197,7 @@ def test_a_column_of_people_under_another_name_is_withheld(queries: Queries, tmp
     (tmp_path / "p.csv").write_text("id,email\n1,hanako@corp.example\n2,ken@corp.example\n")
     text = f"WITH x AS (SELECT id, email AS k FROM '{tmp_path / 'p.csv'}') SELECT id, k AS contact FROM x ORDER BY id"
     said = queries.register("people", text, "duckdb:").out
-    assert "contact (which is email)" in said
+    assert "contact (from email)" in said
     assert "the profile withholds all values of contact: the name suggests personal data" in said
     assert "hanako" not in queries.run("show", "people").out
 
@@ -211,13 +211,13 @@ def test_a_view_hides_no_column_of_people(queries: Queries, tmp_path: Path) -> N
         "CREATE VIEW w AS SELECT n, c1 AS c2, s FROM v",
     )
     said = queries.register("viewed", "SELECT n, c2 AS c3, s AS s1 FROM w ORDER BY n", views).out
-    assert "c3 (which is email)" in said
-    assert "s1 (which is sex)" in said
+    assert "c3 (from email)" in said
+    assert "s1 (from sex)" in said
     assert "the profile withholds all values of c3: the name suggests personal data" in said
     assert "hanako" not in queries.run("show", "viewed").out
     file = queries.world.aiko.cwd / "viewed.sql"
     checked = queries.run("check-sql", file, "--database", views, code=3).out
-    assert "email: the name of a column suggests personal data" in checked
+    assert "c3 (from email): the name of a column suggests personal data" in checked
     kept = {one["name"]: one for one in queries.run("show", "viewed", "--json").data["profile"]["columns"]}
     assert kept["s1"]["max"] == "2"
     # What is personal is stated later, without new data: what the query and the views say of the names still counts.

@@ -350,10 +350,13 @@ def reader(flights):
                            " CREATE VIEW through AS SELECT tailnum FROM planes; ALTER VIEW through OWNER TO maker;"
                            " CREATE VIEW twice AS SELECT tailnum AS t FROM through; GRANT SELECT ON twice TO reader;"
                            " CREATE VIEW as_reader WITH (security_invoker) AS SELECT tailnum FROM planes;"
-                           " GRANT SELECT ON as_reader TO reader")  # fmt: skip
+                           " GRANT SELECT ON as_reader TO reader;"
+                           ' CREATE TABLE hidden."s p" (x int); CREATE VIEW behind AS SELECT x FROM hidden."s p";'
+                           " ALTER VIEW behind OWNER TO maker; GRANT SELECT ON behind TO reader")  # fmt: skip
         yield PostgresDatabase(address_of(flights.url("flights", user="reader", password="only-Reads-77")))
         connection.execute(
-            "DROP VIEW as_reader, twice, through; DROP SCHEMA hidden CASCADE; DROP ROLE maker; DROP FUNCTION secret;"
+            "DROP VIEW as_reader, behind, twice, through; DROP SCHEMA hidden CASCADE; DROP ROLE maker;"
+            " DROP FUNCTION secret;"
             " REVOKE ALL ON airports FROM reader; DROP ROLE reader"
         )
 
@@ -364,6 +367,8 @@ def reader(flights):
     ("SELECT * FROM delayed", "the view public.delayed; it belongs to keeper", 'GRANT SELECT ON public.delayed'),
     ("SELECT * FROM hidden.salaries", "the schema hidden; it belongs to keeper", "GRANT USAGE ON SCHEMA hidden"),
     ("SELECT secret() AS x", "the function secret(); it belongs to keeper", "GRANT EXECUTE ON FUNCTION secret()"),
+    ('SELECT x FROM behind', 'view public.behind reads as its owner, maker, who may not read the table hidden."s p"',
+     'ask keeper for: GRANT SELECT ON hidden."s p" TO "maker"'),
     ("SELECT t FROM twice", "the view public.through reads as its owner, maker, who may not read the table public.",
      'ask keeper for: GRANT SELECT ON public.planes TO "maker"'),
     ("SELECT * FROM as_reader", "this user may not read the table public.planes; it belongs to keeper",

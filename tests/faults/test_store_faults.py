@@ -323,3 +323,51 @@ def test_what_a_writer_killed_at_any_step_left_is_removed_by_the_next(store):
         assert ended == -signal.SIGKILL
     assert step > 8
     assert not (store.root / "orders/datakeep").exists(), "whoever ends takes his folders away"
+
+
+def test_what_cannot_be_removed_now_is_removed_later(store, monkeypatch):
+    session = store.root / "orders/datakeep/incoming/dead"
+    session.mkdir(parents=True)
+    for name in ("in-use", "a", "b", "c"):
+        (session / name).write_bytes(b"x")
+    real = Path.unlink
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", lambda path, **_: None if path.name == "b" else real(path))
+        store.tidy("orders")
+    assert sorted(path.name for path in session.iterdir()) == ["b", "in-use"]
+    store.tidy("orders")
+    assert not session.exists()
+
+
+def test_files_without_a_lock_are_left_for_a_day(store):
+    session = store.root / "orders/datakeep/incoming/of-another-datakeep"
+    session.mkdir(parents=True)
+    (session / "a").write_bytes(b"x")
+    store.tidy("orders")
+    assert session.exists()
+    os.utime(session, (0, 0))
+    store.tidy("orders")
+    assert not session.exists()
+
+
+BUSY = """
+import sys
+import time
+from datakeep.store.opening import open_store
+
+until = time.monotonic() + 2
+while time.monotonic() < until:
+    store = open_store("main", sys.argv[1])
+    store.put("orders/files/md5/ab/" + "0" * 30, [b"x"])
+    store.close()
+    store.tidy("orders")
+"""
+
+
+def test_writers_that_begin_and_end_at_once_are_not_in_each_others_way(store):
+    argv = [sys.executable, "-c", BUSY, store.root]
+    running = [subprocess.Popen(argv, stderr=subprocess.PIPE) for _ in range(4)]
+    for one in running:
+        _, said = one.communicate(timeout=PATIENCE_S)
+        assert one.returncode == 0, said.decode()
+    assert not (store.root / "orders/datakeep").exists()

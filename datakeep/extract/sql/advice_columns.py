@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from datakeep.core.personal import personal_by_name
+from datakeep.core.personal import personal_by_name, personal_shown
 from datakeep.extract.sql.advice_calls import own
 from datakeep.extract.sql.advice_kinds import Advice, advice
 from datakeep.extract.sql.keys import own_nodes
 from datakeep.extract.sql.reading import offset_of
-from datakeep.extract.sql.renamed import Way, outer_selects
+from datakeep.extract.sql.renamed import Way, is_several, outer_selects
 from datakeep.extract.sql.sources import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from datakeep.extract.sql.interface import Table
     from datakeep.extract.sql.reading import Reading
@@ -153,18 +153,15 @@ def _on_personal(reading: Reading, way: Way, tables: Mapping[str, Table]) -> Ite
     said = set()
     for select in outer_selects(reading.tree):
         for one in select.expressions:
-            personal = _personal((one.alias_or_name, *way.names_of(one, select)))
-            if personal and personal not in said:
-                said.add(personal)
-                yield advice(reading, offset_of(one), "personal-column", personal, way_out)
+            alone = {} if is_several(one) else {one.alias_or_name: way.names_of(one, select)}
+            outputs = alone or way.starred(one, select).by_name()
+            found = [shown for name, former in outputs.items() if (shown := personal_shown(name, former))]
+            if new := [shown for shown in found if shown not in said]:
+                said.update(new)
+                yield advice(reading, offset_of(one), "personal-column", ", ".join(new), way_out)
     for star, table in _stars(reading.tree, way.sources):
         known = tables.get(name_of(table, reading.dialect) or "")
-        former = way.of_table(table)
         names = [column.name for column in known.columns] if known else []
-        if found := [one for name in names if (one := _personal((name, *former.get(name.lower(), ()))))]:
-            yield advice(reading, offset_of(star), "personal-column", ", ".join(found), way_out)
-
-
-def _personal(names: Sequence[str]) -> str | None:
-    """The first of a column's names that suggests people."""
-    return next((name for name in names if name != "*" and personal_by_name(name)), None)
+        if new := [name for name in names if personal_by_name(name) and name not in said]:
+            said.update(new)
+            yield advice(reading, offset_of(star), "personal-column", ", ".join(new), way_out)

@@ -79,6 +79,7 @@ def _is_one_row(query: exp.Expr, sources: Sources, tables: Mapping[str, Relation
     return (
         tables is not None
         and isinstance(query, exp.Select)
+        and is_plain(query)
         and frame_of(query, sources, tables).determines_rows(())
     )
 

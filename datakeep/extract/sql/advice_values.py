@@ -63,7 +63,9 @@ def on_values(reading: Reading) -> Iterator[Advice]:
     for at, token in enumerate(tokens):
         if token.token_type == TokenType.STRING:
             yield from _on_text(reading, at)
-        elif token.token_type != TokenType.IDENTIFIER and re.match(r"\w", token.text):
+        elif re.match(r"\w", token.text) and (
+            token.token_type != TokenType.IDENTIFIER or _type(tokens, at + 1) == TokenType.L_PAREN
+        ):
             yield from _on_word(reading, at)
 
 

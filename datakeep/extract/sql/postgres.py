@@ -297,7 +297,7 @@ class PostgresSession(Session):
             yield
         except failures() as error:
             raise (
-                denied(error, self._connection, self._shown, self._user, statement, self.tables)
+                denied(error, self._connection, self._shown, self._user, statement)
                 or query_fault(error, self._shown, statement, sent, lead)
             ) from None
 

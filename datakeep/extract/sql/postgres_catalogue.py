@@ -9,6 +9,8 @@ from datakeep.extract.sql.postgres_connection import failures
 from datakeep.extract.sql.postgres_faults import gone
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from datakeep.extract.sql.interface import TableKind
     from datakeep.extract.sql.postgres_connection import Connection
 
@@ -88,7 +90,36 @@ SELECT 1 WHERE EXISTS (
         SELECT FROM pg_depend AS d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 )
 """
-_MAY_READ = "SELECT has_table_privilege($1::name, to_regclass($2::text), 'SELECT')"
+#: Who reads what, from what a query names through views: as the reader (no role), or as a view's owner.
+_LACKING = """
+WITH RECURSIVE reads (oid, place, view, role) AS (
+    SELECT named, 0, NULL::oid, NULL::oid FROM unnest($1::text::oid[]) AS named
+    UNION
+    SELECT d.refobjid, d.refobjsubid, CASE WHEN o.as_reader THEN r.view ELSE v.oid END,
+           CASE WHEN o.as_reader THEN r.role ELSE v.relowner END
+    FROM reads AS r
+    JOIN pg_class AS v ON v.oid = r.oid AND v.relkind = 'v'
+    JOIN pg_rewrite AS w ON w.ev_class = v.oid
+    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+                       AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
+    CROSS JOIN LATERAL (SELECT coalesce((SELECT option_value::bool FROM pg_options_to_table(v.reloptions)
+                                         WHERE option_name = 'security_invoker'), false) AS as_reader) AS o
+)
+SELECT c.relkind::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_get_userbyid(c.relowner)::text,
+       (SELECT quote_ident(s.nspname) || '.' || quote_ident(v.relname)
+        FROM pg_class AS v JOIN pg_namespace AS s ON s.oid = v.relnamespace WHERE v.oid = r.view),
+       CASE WHEN r.role IS NOT NULL THEN pg_get_userbyid(r.role)::text END
+FROM reads AS r
+JOIN pg_class AS c ON c.oid = r.oid AND c.relname = $2::text AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_roles AS me ON me.rolname = current_user
+CROSS JOIN LATERAL (SELECT coalesce(r.role, me.oid) AS id) AS who
+WHERE NOT has_table_privilege(who.id, c.oid, 'SELECT')
+      AND (r.role IS NULL
+           OR CASE WHEN r.place > 0 THEN NOT has_column_privilege(who.id, c.oid, r.place::int2, 'SELECT')
+                   ELSE NOT has_any_column_privilege(who.id, c.oid, 'SELECT') END)
+ORDER BY r.role IS NOT NULL, 2, 4
+"""
 _OWNERS = {
     "table": """
 SELECT format('%I.%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text
@@ -157,13 +188,22 @@ def owners(connection: Connection, kind: str, name: str) -> list[tuple[str, str]
     return [(row[0], row[1]) for row in connection.rows(sql, name)] if sql else []
 
 
-def may_read(connection: Connection, role: str, name: str) -> bool:
-    """Whether ``role`` may read the table ``name``, quoted as the catalogue has it."""
-    return bool(
-        connection.rows("SELECT has_table_privilege($1::name, to_regclass($2::text), 'SELECT')", role, name)[
-            0
-        ][0]
-    )
+def lacking(
+    connection: Connection, names: Collection[str], denied: str
+) -> list[tuple[str, str, str, str | None, str | None]]:
+    """Which table of the name ``denied`` somebody may not read, by whose rights a query reads it.
+
+    Args:
+        connection: In a transaction.
+        names: What the query names.
+        denied: As the server says it, without a schema.
+
+    Returns:
+        Kind, name, owner, and where it is read through a view with that one's owner's rights, the view and its owner.
+    """
+    oids = [oid for name in names if (oid := _resolved(connection, name)) is not None]
+    rows = connection.rows(_LACKING, "{" + ",".join(oids) + "}", denied)
+    return [(_KINDS.get(kind, "table"), *rest) for kind, *rest in rows]
 
 
 def _resolved(connection: Connection, name: str) -> str | None:

@@ -1,11 +1,14 @@
-"""Columns of a result that had another name where they came from: what that name told, the new one does not."""
+"""Columns of a result that had another name where they came from: what that name told, the new one does not.
+
+Where it cannot be told which of several columns one is, it has the names of all: a name too many withholds a value
+that could have been shown, a name too few shows one for ever.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
@@ -14,17 +17,36 @@ from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import sources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.sources import Source, Sources
 
-    #: Columns (in lower case, in their order) to the names that they had, the nearest first.
-    Columns = dict[str, tuple[str, ...]]
+#: What makes of a value one that tells of nobody: a count, a length, whether something holds.
+_LOSING = (exp.Count, exp.CountIf, exp.ApproxDistinct, exp.Length, exp.Predicate)
+#: Queries and views within each other that are looked through; CTEs, one after the other, are not within each other.
+_DEEPEST = 30
+_FILTERED = (exp.Like, exp.ILike, exp.Glob, exp.SimilarTo)
 
-#: What leaves of a value what tells whose it is.
-_LEAVING = (exp.Cast, exp.Paren, exp.Lower, exp.Upper, exp.Trim, exp.Coalesce)
-#: Queries and views within queries that are looked through.
-_DEEPEST = 20
+
+class Output(NamedTuple):
+    """A column of a query: its name, and the names that it had, the nearest first."""
+
+    name: str
+    former: tuple[str, ...] = ()
+
+
+class Outputs(NamedTuple):
+    """The columns of a query; ``whole`` if these are all, in their order."""
+
+    columns: tuple[Output, ...] = ()
+    whole: bool = False
+
+    def by_name(self) -> dict[str, tuple[str, ...]]:
+        """Their former names, by their own in lower case."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, former in self.columns:
+            found[name.lower()] = _others(name, (*found.get(name.lower(), ()), *former))
+        return found
 
 
 def former_names(
@@ -47,8 +69,8 @@ def _former(
     text: str, dialect: str, definitions: tuple[tuple[str, str], ...]
 ) -> Mapping[str, tuple[str, ...]]:
     tree = read(text, dialect).tree
-    found = Way(sources_of(tree, dialect), dict(definitions)).columns(tree)
-    return {name: names for name, names in found.items() if names}
+    found = Way(sources_of(tree, dialect), dict(definitions)).outputs(tree).by_name()
+    return {name: former for name, former in found.items() if former}
 
 
 def outer_selects(query: exp.Expr | None) -> Iterator[exp.Select]:
@@ -76,105 +98,205 @@ class Way:
     sources: Sources
     definitions: Mapping[str, str]
     deepest: int = _DEEPEST
-    _queries: dict[int, tuple[exp.Expr, Columns]] = field(default_factory=dict)
-    _views: dict[str, Columns] = field(default_factory=dict)
+    # What is known by the place of a node in memory; the node is kept, lest its place becomes another's.
+    _queries: dict[int, tuple[exp.Expr, Outputs]] = field(default_factory=dict)
+    _behind: dict[int, tuple[exp.Expr, list[tuple[str, Outputs, dict[str, tuple[str, ...]]]]]] = field(
+        default_factory=dict
+    )
+    _views: dict[str, Outputs] = field(default_factory=dict)
 
-    def columns(self, query: exp.Expr, called: Sequence[str] = ()) -> Columns:
-        """The columns of ``query``, but those that a star takes of a table, and the names that they had.
-
-        Args:
-            query: Of the statement.
-            called: What a list calls them instead, in their order: ``v (a, b)``.
-        """
-        selects = [self._of_select(select) for select in outer_selects(query)]
-        found = list(selects[0]) if selects else []
-        for at, (name, _) in enumerate(found):
-            # A UNION's columns have the first query's names, and the values of all.
-            names = [one for select in selects if len(select) == len(found) for one in select[at][1]]
-            found[at] = (name, tuple(names))
-        return _called(found, called)
+    def outputs(self, query: exp.Expr) -> Outputs:
+        """The columns of ``query``, but those that a star takes of a table."""
+        for before in query.find_all(exp.With):
+            for cte in before.expressions:  # each reads those before it
+                self._of_query(cte.this)
+        return self._united(query)
 
     def names_of(self, output: exp.Expr, select: exp.Select) -> tuple[str, ...]:
-        """The names of the column that an expression of ``select`` is, the nearest first; none if it is no column."""
-        value = output.unalias()
-        while isinstance(value, _LEAVING):
-            value = value.this
-        if not isinstance(value, exp.Column) or value.name == "*":
-            return ()
-        for source in self.sources.of(select):
-            if value.table.lower() in ("", source.alias):
-                inner = self._of_source(source)
-                if value.name.lower() in inner:
-                    return (value.name, *inner[value.name.lower()])
-        return (value.name,)
+        """The names of the columns that an expression of ``select`` is made of, those of each the nearest first."""
+        found: list[str] = []
+        rest = [output.unalias()]
+        while rest:
+            node = rest.pop(0)
+            if isinstance(node, exp.Query):
+                found += [name for one in self._of_query(node).columns for name in (one.name, *one.former)]
+            elif isinstance(node, exp.Column):
+                found += self._of_column(node, select)
+            elif isinstance(node, exp.Window | exp.Filter):
+                rest.append(node.this)  # what rows are told apart by is not what comes out
+            elif not isinstance(node, _LOSING):
+                rest += node.iter_expressions()
+        return tuple(dict.fromkeys(name for name in found if name))
 
-    def of_table(self, table: exp.Expr) -> Columns:
-        """The columns of a view; none of whatever else ``table`` is."""
-        name = self.sources.name(table)
-        view = name and next((one for one in self.definitions if _is_called(one, name)), None)
-        if not view or not self.deepest:
-            return {}
-        if view not in self._views:
-            self._views[view] = {}  # should it read itself
-            self._views[view] = self._of_view(self.definitions[view])
-        return self._views[view]
+    def _of_column(self, column: exp.Column, select: exp.Select) -> Iterator[str]:
+        name = column.name.lower()
+        yield from () if name == "*" else (column.name,)
+        for alias, _, by_name in self._of_select(select):
+            if column.table.lower() in ("", alias):
+                yield from by_name.get(name, ())
 
-    def _of_select(self, select: exp.Select) -> list[tuple[str, tuple[str, ...]]]:
-        found: list[tuple[str, tuple[str, ...]]] = []
-        for one in select.expressions:
-            if one.is_star and not isinstance(one, exp.Count):
-                found += self._of_star(one, select)
-            else:
-                found.append((one.alias_or_name, self.names_of(one, select)))
-        return found
-
-    def _of_star(self, star: exp.Expr, select: exp.Select) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def starred(self, star: exp.Expr, select: exp.Select) -> Outputs:
+        """The columns that a star, or what else stands for several, takes of subqueries, CTEs and views."""
         wanted = star.table.lower() if isinstance(star, exp.Column) else ""
+        taken = [one for alias, one, _ in self._of_select(select) if wanted in ("", alias)]
+        columns = [output for one in taken for output in one.columns]
+        whole = bool(taken) and all(one.whole for one in taken)
         inner = star.this if isinstance(star, exp.Column) else star
-        for one in (*(inner.args.get("rename") or ()), *(inner.args.get("replace") or ())):
-            yield one.alias_or_name, self.names_of(one, select)
-        for source in self.sources.of(select):
-            if wanted in ("", source.alias):
-                yield from self._of_source(source).items()
+        changed = [*(inner.args.get("replace") or ()), *(inner.args.get("rename") or ())]
+        columns += [Output(one.alias_or_name, self.names_of(one, select)) for one in changed]
+        altered = changed or inner.args.get("except_") or not isinstance(inner, exp.Star)
+        return Outputs(tuple(columns), whole and not altered)
 
-    def _of_source(self, source: Source) -> Columns:
+    def of_table(self, table: exp.Expr) -> Outputs:
+        """The columns of a view; of several of that name, of all. None are known of whatever else ``table`` is."""
+        name = self.sources.name(table)
+        views = [one for one in self.definitions if _is_called(one, name)] if name and self.deepest else []
+        for view in views:
+            if view not in self._views:
+                self._views[view] = Outputs()  # should it read itself
+                self._views[view] = self._of_view(self.definitions[view])
+        found = [self._views[view] for view in views]
+        if len(found) == 1:
+            return found[0]
+        return Outputs(tuple(output for one in found for output in one.columns))
+
+    def _united(self, query: exp.Expr) -> Outputs:
+        """The columns of the SELECTs of ``query``: a UNION's have the first one's names, and the values of all."""
+        found = [self._of_expressions(select) for select in outer_selects(query)]
+        if len(found) < 2:
+            return found[0] if found else Outputs()
+        first = found[0]
+        # By their names as well: where columns go by name, or by places that are not known.
+        columns = [*first.columns, *(output for one in found[1:] for output in one.columns)]
+        alike = all(one.whole and len(one.columns) == len(first.columns) for one in found)
+        if alike:
+            by_place = zip(*(one.columns for one in found), strict=True)
+            columns += [
+                Output(place[0].name, tuple(name for one in place for name in one.former))
+                for place in by_place
+            ]
+        by_name = Outputs(tuple(columns)).by_name()
+        if alike and not any(one.args.get("by_name") for one in query.find_all(exp.SetOperation)):
+            return Outputs(
+                tuple(Output(one.name, by_name[one.name.lower()]) for one in first.columns), whole=True
+            )
+        return Outputs(tuple(Output(name, former) for name, former in by_name.items()))
+
+    def _of_expressions(self, select: exp.Select) -> Outputs:
+        columns: list[Output] = []
+        whole = True
+        for one in select.expressions:
+            if is_several(one):
+                several = self.starred(one, select)
+                columns += several.columns
+                whole = whole and several.whole
+            else:
+                columns.append(Output(one.alias_or_name, self.names_of(one, select)))
+        return Outputs(tuple(columns), whole)
+
+    def _of_select(self, select: exp.Select) -> list[tuple[str, Outputs, dict[str, tuple[str, ...]]]]:
+        """The alias and the columns of each source of ``select``."""
+        if id(select) not in self._behind:
+            behind = [(source.alias, self._of_source(source)) for source in self.sources.of(select)]
+            told = [(alias, one, one.by_name()) for alias, one in behind]
+            self._behind[id(select)] = (select, told)
+        return self._behind[id(select)][1]
+
+    def _of_source(self, source: Source) -> Outputs:
         if source.recursive:
-            return {}
-        found = self.of_table(source.node) if source.query is None else self._of_query(source.query)
-        return _called(list(found.items()), source.node.alias_column_names)
+            return Outputs()
+        node, query = source.node, source.query
+        inner = node.this if isinstance(node, exp.Lateral | exp.Subquery) else node
+        inner = inner.unnest() if isinstance(inner, exp.Subquery) else inner
+        if isinstance(inner, exp.Values):
+            found = self._of_values(inner)
+        elif isinstance(query, exp.Query) or isinstance(inner, exp.Query):
+            found = self._of_query(query if isinstance(query, exp.Query) else inner)
+        else:
+            found = self.of_table(node)
+        return _called(found, node.alias_column_names)
 
-    def _of_query(self, query: exp.Expr) -> Columns:
+    @staticmethod
+    def _of_values(values: exp.Values) -> Outputs:
+        """Columns without a name, of rows that may hold those of another source (LATERAL)."""
+        rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in values.expressions]
+        width = min(map(len, rows), default=0)
+        return Outputs(
+            tuple(
+                Output("", tuple(column.name for row in rows for column in row[at].find_all(exp.Column)))
+                for at in range(width)
+            ),
+            whole=True,
+        )
+
+    def _of_query(self, query: exp.Expr) -> Outputs:
         if id(query) not in self._queries:
-            self._queries[id(query)] = (query, {})  # the query as well: its place must not become another's
-            named = query.parent.alias_column_names if isinstance(query.parent, exp.CTE) else ()
-            self._queries[id(query)] = (query, self.columns(query, named))
+            self._queries[id(query)] = (query, Outputs())  # should it read itself, or lie too deep
+            if self.deepest:
+                self.deepest -= 1
+                named = next(iter(_named_above(query)), ())
+                self._queries[id(query)] = (query, _called(self._united(query), named))
+                self.deepest += 1
         return self._queries[id(query)][1]
 
-    def _of_view(self, definition: str) -> Columns:
+    def _of_view(self, definition: str) -> Outputs:
         dialect = self.sources.dialect
         try:
             tree = read(definition, dialect).tree
         except DatakeepError:  # lineage does not know its columns either
-            return {}
+            return Outputs()
         query = tree.expression if isinstance(tree, exp.Create) else tree
+        if not isinstance(query, exp.Query):
+            return Outputs()
         schema = tree.this if isinstance(tree, exp.Create) else None
         named = [one.name for one in schema.expressions] if isinstance(schema, exp.Schema) else ()
         inner = Way(sources_of(query, dialect), self.definitions, self.deepest - 1, _views=self._views)
-        return inner.columns(query, named)
+        return _called(inner.outputs(query), named)
 
 
-def _called(columns: list[tuple[str, tuple[str, ...]]], called: Sequence[str]) -> Columns:
-    found: Columns = {}
-    if len(called) > len(columns):  # those that a star takes of a table are not known
-        called = ()
-    for (name, names), new in zip_longest(columns, called):
-        one = name if new is None else new
-        kept = dict.fromkeys(was for was in (name, *names) if was and was.lower() != one.lower())
-        found.setdefault(one.lower(), tuple(kept))
-    return found
+def is_several(output: exp.Expr) -> bool:
+    """Whether it stands for several columns: a star, or DuckDB's ``COLUMNS(…)`` and ``* LIKE …``."""
+    if isinstance(output, exp.Count):
+        return False
+    node = output.unalias()
+    return (
+        output.is_star
+        or isinstance(node, exp.Columns)
+        or (isinstance(node, _FILTERED) and isinstance(node.this, exp.Star))
+        or (isinstance(node, exp.Anonymous) and node.name.upper() == "COLUMNS")
+    )
+
+
+def _named_above(query: exp.Expr) -> Iterator[Sequence[str]]:
+    """The list of columns of the CTE that ``query`` is, in parentheses or not."""
+    above = query.parent
+    while isinstance(above, exp.Paren | exp.Subquery) and not above.alias:
+        above = above.parent
+    if isinstance(above, exp.CTE):
+        yield above.alias_column_names
+
+
+def _called(outputs: Outputs, names: Sequence[str]) -> Outputs:
+    """The columns by the names that a list gives them, in their order: ``v (a, b)``; it may end before them."""
+    if not names:
+        return outputs
+    if not outputs.whole or len(names) > len(outputs.columns):
+        # Which columns the list names is not known; each may be any of them.
+        former = [name for one in outputs.columns for name in (one.name, *one.former)]
+        return Outputs((*outputs.columns, *(Output(name, _others(name, former)) for name in names)))
+    renamed = [
+        Output(name, _others(name, (one.name, *one.former)))
+        for name, one in zip(names, outputs.columns, strict=False)
+    ]
+    return Outputs((*renamed, *outputs.columns[len(names) :]), whole=True)
+
+
+def _others(name: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Each of ``names`` once, but ``name`` itself."""
+    return tuple(dict.fromkeys(one for one in names if one and one.lower() != name.lower()))
 
 
 def _is_called(table: str, written: str) -> bool:
-    """Whether a query that writes ``written`` can mean the catalogue's ``table``: ``v`` can be ``public.v``."""
+    """Whether a query that writes ``written`` can mean the catalogue's ``table``: by ``v``, ``public.v``."""
     known, name = (one.replace('"', "").replace("`", "").lower() for one in (table, written))
-    return known == name or known.endswith(f".{name}")
+    return known == name or known.endswith(f".{name}") or name.endswith(f".{known}")

@@ -15,6 +15,7 @@ NAMES = {
         "ip_address", "ip", "氏名",
         "顧客氏名", "お客様氏名", "住所", "電話番号", "携帯電話", "メールアドレス", "生年月日",
         "郵便番号", "マイナンバー", "フリガナ", "患者名", "shimei", "jusho", "user_name", "username", "email_hash",
+        "num_telephone", "n_tel", "email_valid",
     ),
     "describes": ("sex", "Sex", "gender", "patient_sex", "salary", "性別", "国籍", "marital_status", "race"),
     None: (
@@ -22,7 +23,7 @@ NAMES = {
         "count", "mail_class", "telemetry", "racer",
         "sexton", "addressable", "phonetic", "birthing_pen", "days", "機種名", "hotel", "total", "status", "emailed",
         "genre", "contact_id", "customer_id", "species", "bill_length_mm", "ship_to", "state", "race_id_of_horse",
-        "address_count", "email_verified", "has_phone", "n_emails", "number_of_addresses", "phone_type", "ip_version",
+        "address_count", "has_phone", "n_emails", "number_of_addresses", "phone_type", "ip_version",
     ),
 }  # fmt: skip
 

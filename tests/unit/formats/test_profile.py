@@ -91,8 +91,13 @@ def test_of_few_values_no_range_is_kept_unless_nothing_is_personal() -> None:
     )  # fmt: skip
     assert (few.distinct, few.nulls) == (2, 1)
     assert (enough.min, enough.withheld) == ("1", "privacy")
-    assert withholding(profile, "unknown").time is not None
-    assert withholding(of(NUMBER, {**NUMBER, "name": "seen"}, time=days), "yes").time is None
+    assert withholding(profile, "unknown").time is None, "a day of 19 rows"
+    days["rows"] = {"2026-11-01": 20}
+    often = of(NUMBER, {**NUMBER, "name": "seen"}, rows=20, time=days)
+    assert withholding(often, "unknown").time is not None
+    assert withholding(of({**NUMBER, "nan": 24}, rows=25), "yes").columns[0].withheld == "few"
+    flag = {"name": "hiv", "type": "bool", "nulls": 0, "top": [{"value": "true", "rows": 1}]}
+    assert withholding(of(flag, rows=1), "yes").columns[0].top == []
     assert withholding(profile, "no") == profile
 
 

@@ -260,6 +260,8 @@ def test_every_kind_that_a_text_can_show_is_tested_here():
         ("SELECT day FROM s.orders WHERE id = :n OFFSET 1", []),
         ("SELECT day FROM s.orders WHERE id > 5 LIMIT 1", ["limit-unordered"]),
         ("SELECT price FROM s.items WHERE order_id = 5 LIMIT 1", ["limit-unordered"]),
+        ("SELECT unnest(ARRAY[day, day]) FROM s.orders WHERE id = 5 LIMIT 1", ["limit-unordered"]),
+        ("SELECT id FROM s.orders WHERE id = 5 GROUP BY ROLLUP (id) LIMIT 1", ["limit-unordered"]),
         ("SELECT price FROM s.items WHERE order_id = 5 AND line = 1 LIMIT 1", []),
         ("SELECT day FROM s.orders WHERE id = 5 UNION ALL SELECT day FROM s.orders LIMIT 1", ["limit-unordered"]),
         ("SELECT order_id, body FROM s.notes ORDER BY order_id LIMIT 3", ["limit-unordered"]),
