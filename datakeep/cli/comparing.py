@@ -90,8 +90,9 @@ def _column_lines(found: Comparison, *, named: bool = True) -> Iterator[str]:
         [f"- {name} ({kind or 'no value'})" for name, kind in found.columns_removed],
         [f"~ {name}: {old} → {new}" for name, old, new in found.types_changed],
     )
+    limit = _COLUMNS // sum(map(bool, lists))
     for lines in lists:
-        yield from _some(lines, _COLUMNS // sum(map(bool, lists)))
+        yield from _some(lines, limit)
 
 
 def _some(lines: Sequence[str], limit: int) -> Iterator[str]:

@@ -121,8 +121,9 @@ def _as_text_step(recorded: str, columns: Sequence[str]) -> str:
     """What to type where a source has got a value that a recorded query's column cannot keep."""
     if not columns:
         return f"record a query that leaves it out: datakeep update {recorded} --sql FILE -m WHY"
-    options = [word for name in columns for word in ("--as-text", name)]
-    again = shlex.join(["datakeep", "update", recorded, "--rerun", *options, "-m", "WHY"])
+    from datakeep.extract.sql.refusals import as_text_options
+
+    again = shlex.join(["datakeep", "update", recorded, "--rerun", *as_text_options(columns), "-m", "WHY"])
     what, it = ("values that the columns", "them") if columns[1:] else ("a value that the column", "it")
     return f"the source has got {what} cannot hold; keep {it} as text, in a new version: {again}"
 

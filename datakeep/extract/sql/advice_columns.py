@@ -12,7 +12,7 @@ from datakeep.extract.sql.advice_calls import own
 from datakeep.extract.sql.advice_kinds import Advice, advice
 from datakeep.extract.sql.keys import own_nodes
 from datakeep.extract.sql.reading import offset_of
-from datakeep.extract.sql.renamed import Way, is_several, outer_selects
+from datakeep.extract.sql.renamed import Way, is_star, outer_selects
 from datakeep.extract.sql.sources import name_of
 
 if TYPE_CHECKING:
@@ -69,14 +69,7 @@ def _stars(query: exp.Expr, sources: Sources, depth: int = 0) -> Iterator[tuple[
 
 def _is_open(node: exp.Expr) -> bool:
     """Whether the table's columns decide which ones come out: a star, or DuckDB's ``COLUMNS(…)`` and ``* LIKE …``."""
-    if node.is_star:
-        return True
-    inner = node.unalias()
-    if isinstance(inner, exp.Like | exp.ILike | exp.Glob | exp.SimilarTo) and isinstance(
-        inner.this, exp.Star
-    ):
-        return True
-    return any(_is_columns(one) for one in own_nodes(inner))
+    return is_star(node) or any(_is_columns(one) for one in own_nodes(node.unalias()))
 
 
 def _is_columns(node: exp.Expr) -> bool:
@@ -153,9 +146,8 @@ def _on_personal(reading: Reading, way: Way, tables: Mapping[str, Table]) -> Ite
     said = set()
     for select in outer_selects(reading.tree):
         for one in select.expressions:
-            alone = {} if is_several(one) else {one.alias_or_name: way.names_of(one, select)}
-            outputs = alone or way.starred(one, select).by_name()
-            found = [shown for name, former in outputs.items() if (shown := personal_shown(name, former))]
+            outputs = way.of_expression(one, select).columns
+            found = [shown for name, former in outputs if (shown := personal_shown(name, former))]
             if new := [shown for shown in found if shown not in said]:
                 said.update(new)
                 yield advice(reading, offset_of(one), "personal-column", ", ".join(new), way_out)

@@ -24,16 +24,18 @@ _KINDS: dict[str, TableKind] = {
 #: A name that is none, or lies in a schema that this user may not enter, is an error to the server.
 _SAVEPOINT = "datakeep_name"
 _RESOLVE = "SELECT to_regclass($1::text)::oid::int8"
-_TABLE = """
+#: Of the one row of pg_class that is looked at: whether it is a view that is read with its reader's rights.
+_AS_READER = """coalesce((SELECT option_value::bool FROM pg_options_to_table(reloptions)
+                 WHERE option_name = 'security_invoker'), false)"""
+_TABLE = f"""
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, obj_description(c.oid, 'pg_class'),
        pg_get_userbyid(c.relowner)::text, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
        c.relrowsecurity, NOT c.relforcerowsecurity,
-       coalesce((SELECT option_value::bool FROM pg_options_to_table(c.reloptions)
-                 WHERE option_name = 'security_invoker'), false),
+       {_AS_READER},
        c.relkind = 'r' AND c.relhassubclass
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = $1::text::oid
-"""
+"""  # noqa: S608  (all of it stands here)
 _COLUMNS = """
 SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, col_description(a.attrelid, a.attnum)
 FROM pg_attribute AS a
@@ -91,7 +93,7 @@ SELECT 1 WHERE EXISTS (
 )
 """
 #: Who reads what, from what a query names through views: as the reader (no role), or as a view's owner.
-_LACKING = """
+_LACKING = f"""
 WITH RECURSIVE reads (oid, place, view, role) AS (
     SELECT named, 0, NULL::oid, NULL::oid FROM unnest($1::text::oid[]) AS named
     UNION
@@ -102,8 +104,7 @@ WITH RECURSIVE reads (oid, place, view, role) AS (
     JOIN pg_rewrite AS w ON w.ev_class = v.oid
     JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
                        AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
-    CROSS JOIN LATERAL (SELECT coalesce((SELECT option_value::bool FROM pg_options_to_table(v.reloptions)
-                                         WHERE option_name = 'security_invoker'), false) AS as_reader) AS o
+    CROSS JOIN LATERAL (SELECT {_AS_READER} AS as_reader) AS o
 )
 SELECT c.relkind::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_get_userbyid(c.relowner)::text,
        (SELECT quote_ident(s.nspname) || '.' || quote_ident(v.relname)
@@ -119,7 +120,7 @@ WHERE NOT has_table_privilege(who.id, c.oid, 'SELECT')
            OR CASE WHEN r.place > 0 THEN NOT has_column_privilege(who.id, c.oid, r.place::int2, 'SELECT')
                    ELSE NOT has_any_column_privilege(who.id, c.oid, 'SELECT') END)
 ORDER BY r.role IS NOT NULL, 2, 4
-"""
+"""  # noqa: S608  (all of it stands here)
 _OWNERS = {
     "table": """
 SELECT format('%I.%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text

@@ -135,18 +135,23 @@ def each(makers: Iterable[Callable[[], _Made]]) -> list[_Made]:
         except NotExact as fault:
             faults.append(fault)
     if faults:
-        raise _together(faults)
+        raise together(faults)
     return made
 
 
-def _together(faults: Sequence[NotExact]) -> NotExact:
+def as_text_options(columns: Iterable[str]) -> list[str]:
+    """What is typed to keep ``columns`` as text, word by word."""
+    return [word for name in columns for word in ("--as-text", name)]
+
+
+def together(faults: Sequence[NotExact]) -> NotExact:
+    """One error for those of several columns."""
     columns = [name for fault in faults for name in fault.as_text]
     if len(faults) == 1 or len(columns) < len(faults):
         return faults[0]
     return NotExact(
         f"{counted(len(columns), 'column')} cannot be kept exactly",
-        next_step=f"keep them as text: {shlex.join([word for name in columns for word in ('--as-text', name)])}; or "
-        "CAST them in the query",
+        next_step=f"keep them as text: {shlex.join(as_text_options(columns))}; or CAST them in the query",
         things=[fault.what for fault in faults],
     ).for_columns(*columns)
 

@@ -49,6 +49,14 @@ class Outputs(NamedTuple):
         return found
 
 
+class _Behind(NamedTuple):
+    """A source of a SELECT: what the query calls it, its columns, and their former names by their own."""
+
+    alias: str
+    outputs: Outputs
+    by_name: dict[str, tuple[str, ...]]
+
+
 def former_names(
     text: str, dialect: str, definitions: Mapping[str, str] | None = None
 ) -> Mapping[str, tuple[str, ...]]:
@@ -98,11 +106,9 @@ class Way:
     sources: Sources
     definitions: Mapping[str, str]
     deepest: int = _DEEPEST
-    # What is known by the place of a node in memory; the node is kept, lest its place becomes another's.
-    _queries: dict[int, tuple[exp.Expr, Outputs]] = field(default_factory=dict)
-    _behind: dict[int, tuple[exp.Expr, list[tuple[str, Outputs, dict[str, tuple[str, ...]]]]]] = field(
-        default_factory=dict
-    )
+    # By the id of a query: whoever asks keeps the tree, so that none becomes another's.
+    _queries: dict[int, Outputs] = field(default_factory=dict)
+    _behind: dict[int, list[_Behind]] = field(default_factory=dict)
     _views: dict[str, Outputs] = field(default_factory=dict)
 
     def outputs(self, query: exp.Expr) -> Outputs:
@@ -112,7 +118,13 @@ class Way:
                 self._of_query(cte.this)
         return self._united(query)
 
-    def names_of(self, output: exp.Expr, select: exp.Select) -> tuple[str, ...]:
+    def of_expression(self, one: exp.Expr, select: exp.Select) -> Outputs:
+        """What comes out of an expression of ``select``: a column, or what a star takes, but of tables."""
+        if _is_several(one):
+            return self._starred(one, select)
+        return Outputs((Output(one.alias_or_name, self._names_of(one, select)),), whole=True)
+
+    def _names_of(self, output: exp.Expr, select: exp.Select) -> tuple[str, ...]:
         """The names of the columns that an expression of ``select`` is made of, those of each the nearest first."""
         found: list[str] = []
         rest = [output.unalias()]
@@ -131,23 +143,23 @@ class Way:
     def _of_column(self, column: exp.Column, select: exp.Select) -> Iterator[str]:
         name = column.name.lower()
         yield from () if name == "*" else (column.name,)
-        for alias, _, by_name in self._of_select(select):
-            if column.table.lower() in ("", alias):
-                yield from by_name.get(name, ())
+        for behind in self._of_select(select):
+            if column.table.lower() in ("", behind.alias):
+                yield from behind.by_name.get(name, ())
 
-    def starred(self, star: exp.Expr, select: exp.Select) -> Outputs:
+    def _starred(self, star: exp.Expr, select: exp.Select) -> Outputs:
         """The columns that a star, or what else stands for several, takes of subqueries, CTEs and views."""
         wanted = star.table.lower() if isinstance(star, exp.Column) else ""
-        taken = [one for alias, one, _ in self._of_select(select) if wanted in ("", alias)]
+        taken = [one.outputs for one in self._of_select(select) if wanted in ("", one.alias)]
         columns = [output for one in taken for output in one.columns]
         whole = bool(taken) and all(one.whole for one in taken)
         inner = star.this if isinstance(star, exp.Column) else star
         changed = [*(inner.args.get("replace") or ()), *(inner.args.get("rename") or ())]
-        columns += [Output(one.alias_or_name, self.names_of(one, select)) for one in changed]
+        columns += [Output(one.alias_or_name, self._names_of(one, select)) for one in changed]
         altered = changed or inner.args.get("except_") or not isinstance(inner, exp.Star)
         return Outputs(tuple(columns), whole and not altered)
 
-    def of_table(self, table: exp.Expr) -> Outputs:
+    def _of_table(self, table: exp.Expr) -> Outputs:
         """The columns of a view; of several of that name, of all. None are known of whatever else ``table`` is."""
         name = self.sources.name(table)
         views = [one for one in self.definitions if _is_called(one, name)] if name and self.deepest else []
@@ -183,24 +195,15 @@ class Way:
         return Outputs(tuple(Output(name, former) for name, former in by_name.items()))
 
     def _of_expressions(self, select: exp.Select) -> Outputs:
-        columns: list[Output] = []
-        whole = True
-        for one in select.expressions:
-            if is_several(one):
-                several = self.starred(one, select)
-                columns += several.columns
-                whole = whole and several.whole
-            else:
-                columns.append(Output(one.alias_or_name, self.names_of(one, select)))
-        return Outputs(tuple(columns), whole)
+        parts = [self.of_expression(one, select) for one in select.expressions]
+        columns = tuple(output for part in parts for output in part.columns)
+        return Outputs(columns, all(part.whole for part in parts))
 
-    def _of_select(self, select: exp.Select) -> list[tuple[str, Outputs, dict[str, tuple[str, ...]]]]:
-        """The alias and the columns of each source of ``select``."""
+    def _of_select(self, select: exp.Select) -> list[_Behind]:
         if id(select) not in self._behind:
             behind = [(source.alias, self._of_source(source)) for source in self.sources.of(select)]
-            told = [(alias, one, one.by_name()) for alias, one in behind]
-            self._behind[id(select)] = (select, told)
-        return self._behind[id(select)][1]
+            self._behind[id(select)] = [_Behind(alias, one, one.by_name()) for alias, one in behind]
+        return self._behind[id(select)]
 
     def _of_source(self, source: Source) -> Outputs:
         if source.recursive:
@@ -213,7 +216,7 @@ class Way:
         elif isinstance(query, exp.Query) or isinstance(inner, exp.Query):
             found = self._of_query(query if isinstance(query, exp.Query) else inner)
         else:
-            found = self.of_table(node)
+            found = self._of_table(node)
         return _called(found, node.alias_column_names)
 
     @staticmethod
@@ -231,13 +234,12 @@ class Way:
 
     def _of_query(self, query: exp.Expr) -> Outputs:
         if id(query) not in self._queries:
-            self._queries[id(query)] = (query, Outputs())  # should it read itself, or lie too deep
+            self._queries[id(query)] = Outputs()  # should it read itself, or lie too deep
             if self.deepest:
                 self.deepest -= 1
-                named = next(iter(_named_above(query)), ())
-                self._queries[id(query)] = (query, _called(self._united(query), named))
+                self._queries[id(query)] = _called(self._united(query), _named_above(query))
                 self.deepest += 1
-        return self._queries[id(query)][1]
+        return self._queries[id(query)]
 
     def _of_view(self, definition: str) -> Outputs:
         dialect = self.sources.dialect
@@ -254,26 +256,30 @@ class Way:
         return _called(inner.outputs(query), named)
 
 
-def is_several(output: exp.Expr) -> bool:
+def _is_several(output: exp.Expr) -> bool:
     """Whether it stands for several columns: a star, or DuckDB's ``COLUMNS(…)`` and ``* LIKE …``."""
     if isinstance(output, exp.Count):
         return False
     node = output.unalias()
     return (
-        output.is_star
+        is_star(output)
         or isinstance(node, exp.Columns)
-        or (isinstance(node, _FILTERED) and isinstance(node.this, exp.Star))
         or (isinstance(node, exp.Anonymous) and node.name.upper() == "COLUMNS")
     )
 
 
-def _named_above(query: exp.Expr) -> Iterator[Sequence[str]]:
-    """The list of columns of the CTE that ``query`` is, in parentheses or not."""
+def is_star(output: exp.Expr) -> bool:
+    """Whether it is a star, or DuckDB's ``* LIKE …``."""
+    node = output.unalias()
+    return output.is_star or (isinstance(node, _FILTERED) and isinstance(node.this, exp.Star))
+
+
+def _named_above(query: exp.Expr) -> Sequence[str]:
+    """The list of columns of the CTE that ``query`` is, in parentheses or not; empty if there is none."""
     above = query.parent
     while isinstance(above, exp.Paren | exp.Subquery) and not above.alias:
         above = above.parent
-    if isinstance(above, exp.CTE):
-        yield above.alias_column_names
+    return above.alias_column_names if isinstance(above, exp.CTE) else ()
 
 
 def _called(outputs: Outputs, names: Sequence[str]) -> Outputs:

@@ -25,7 +25,7 @@ from datakeep.extract.sql.faults import NotExact, QueryFailed, QueryRefused
 from datakeep.extract.sql.interface import Database, Session, Snapshot, SourceColumn
 from datakeep.extract.sql.pace import Pace, weight
 from datakeep.extract.sql.placeholders import substituted
-from datakeep.extract.sql.refusals import check_columns, check_parameters, each, place_of, refused
+from datakeep.extract.sql.refusals import check_columns, check_parameters, each, place_of, refused, together
 from datakeep.extract.sql.sqlite_catalogue import tables_of
 from datakeep.extract.sql.sqlite_classes import classes_of_all
 from datakeep.extract.sql.sqlite_faults import look_at, not_allowed, own_errors
@@ -34,7 +34,6 @@ from datakeep.extract.sql.sqlite_text import NO_UTF8, first_no_utf8
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from datakeep.core.errors import DatakeepError
     from datakeep.extract.sql.interface import Exactness, Parameter, Statement, Table
 
 _BUSY_S = 5.0
@@ -240,7 +239,10 @@ class _SqliteSession(Session):
             columns.append(SourceColumn(name, shown, arrow, values_of.note_of(kind, as_text=as_text)))
         if others:
             found = values_of.first_others(chain(head, cursor), others)
-            each(partial(_raise, found.get(at) or _changing(name)) for at, name in others.items())
+            for at, name in others.items():
+                if at not in found:
+                    raise _changing(name)
+            raise together([found[at] for at in others])
         return columns, head
 
 
@@ -299,10 +301,6 @@ def _path(url: str) -> Path:
         )
     path = Path(name)
     return path if path.exists() else Path(unquote(name.partition("?")[0]))
-
-
-def _raise(fault: DatakeepError) -> None:
-    raise fault
 
 
 def _changing(name: str) -> QueryFailed:
