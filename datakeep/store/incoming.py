@@ -10,7 +10,6 @@ import errno
 import fcntl
 import secrets
 import shutil
-import stat
 import time
 from typing import IO, TYPE_CHECKING
 
@@ -22,6 +21,8 @@ INCOMING = "datakeep/incoming"
 _LOCK_NAME = "in-use"
 #: Where a share cannot lock files, a writer is taken for dead after this long.
 _DEAD_AFTER_S = 24 * 3600
+#: So often others can take a folder away before it is locked; each time is a moment as short as that.
+_ATTEMPTS = 100
 _CANNOT_LOCK = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
 
 
@@ -30,6 +31,7 @@ class Incoming:
 
     def __init__(self, root: Path, incoming: Path, prefix: str) -> None:
         self.prefix = prefix
+        attempts = _ATTEMPTS
         while True:
             self.folder = incoming / secrets.token_hex(8)
             try:
@@ -39,8 +41,10 @@ class Incoming:
                     return
                 self._lock.close()
             except (FileNotFoundError, FileExistsError):
-                # Someone tidied the folder, or one above it, in the moment before it was locked.
-                if not root.is_dir() or _stands_in_the_way(root, incoming):
+                # Someone tidied the folder, or one above it, in the moment before it was locked. Or something else
+                # lies there, such as a link to nowhere, and stays.
+                attempts -= 1
+                if not attempts or not root.is_dir():
                     raise
 
     def close(self) -> None:
@@ -97,15 +101,6 @@ def _remove(session: Path) -> None:
                     path.unlink()
         if [path.name for path in session.iterdir()] == [_LOCK_NAME]:
             shutil.rmtree(session, ignore_errors=True)
-
-
-def _stands_in_the_way(root: Path, folder: Path) -> bool:
-    """Whether a file lies where one of the folders is to be."""
-    for one in (folder, *folder.parents):
-        with contextlib.suppress(OSError):  # asked once: it may go meanwhile
-            if one.is_relative_to(root) and not stat.S_ISDIR(one.stat().st_mode):
-                return True
-    return False
 
 
 def make_folders(root: Path, folder: Path) -> None:

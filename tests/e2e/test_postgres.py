@@ -352,11 +352,13 @@ def reader(flights):
                            " CREATE VIEW as_reader WITH (security_invoker) AS SELECT tailnum FROM planes;"
                            " GRANT SELECT ON as_reader TO reader;"
                            ' CREATE TABLE hidden."s p" (x int); CREATE VIEW behind AS SELECT x FROM hidden."s p";'
-                           " ALTER VIEW behind OWNER TO maker; GRANT SELECT ON behind TO reader")  # fmt: skip
+                           " ALTER VIEW behind OWNER TO maker; GRANT SELECT ON behind TO reader;"
+                           " CREATE FUNCTION peek(t text) RETURNS bigint STABLE LANGUAGE plpgsql AS"
+                           " 'BEGIN RETURN (SELECT count(*) FROM planes WHERE tailnum = t); END'")  # fmt: skip
         yield PostgresDatabase(address_of(flights.url("flights", user="reader", password="only-Reads-77")))
         connection.execute(
             "DROP VIEW as_reader, behind, twice, through; DROP SCHEMA hidden CASCADE; DROP ROLE maker;"
-            " DROP FUNCTION secret;"
+            " DROP FUNCTION secret, peek;"
             " REVOKE ALL ON airports FROM reader; DROP ROLE reader"
         )
 
@@ -369,6 +371,7 @@ def reader(flights):
     ("SELECT secret() AS x", "the function secret(); it belongs to keeper", "GRANT EXECUTE ON FUNCTION secret()"),
     ('SELECT x FROM behind', 'view public.behind reads as its owner, maker, who may not read the table hidden."s p"',
      'ask keeper for: GRANT SELECT ON hidden."s p" TO "maker"'),
+    ("SELECT faa, peek(faa) AS n FROM airports", "permission denied for table planes", "ask whoever runs the data"),
     ("SELECT t FROM twice", "the view public.through reads as its owner, maker, who may not read the table public.",
      'ask keeper for: GRANT SELECT ON public.planes TO "maker"'),
     ("SELECT * FROM as_reader", "this user may not read the table public.planes; it belongs to keeper",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from server_process import PATIENCE_S, until
 
-from datakeep.core.errors import AccessDenied, DamagedBytes, InvalidFile, StoreUnmarked
+from datakeep.core.errors import AccessDenied, DamagedBytes, DatakeepError, InvalidFile, StoreUnmarked
 from datakeep.core.progress import Silent
 from datakeep.store.dvc_format import object_key, parse_tree_object, tree_object
 from datakeep.store.fetch import fetch
@@ -371,3 +371,10 @@ def test_writers_that_begin_and_end_at_once_are_not_in_each_others_way(store):
         _, said = one.communicate(timeout=PATIENCE_S)
         assert one.returncode == 0, said.decode()
     assert not (store.root / "orders/datakeep").exists()
+
+
+def test_a_link_to_nowhere_in_the_place_of_the_folder_is_one_error(store, tmp_path):
+    (store.root / "orders").mkdir()
+    (store.root / "orders/datakeep").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DatakeepError, match="File exists"):
+        store.put("orders/files/md5/ab/" + "0" * 30, [b"x"])
