@@ -25,7 +25,16 @@ from datakeep.workflows.extraction_record import (
 )
 from datakeep.workflows.extraction_rows import rows_said
 from datakeep.workflows.query_secrets import refuse_in_options
-from datakeep.workflows.query_words import Note, advice_notes, folded, no_rows, personal_note, row_notes, told
+from datakeep.workflows.query_words import (
+    Note,
+    advice_notes,
+    folded,
+    no_rows,
+    personal_columns,
+    personal_note,
+    row_notes,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -79,11 +88,24 @@ class Extracted:
         return former_names(self.source, self.query.text)
 
     def personal_note(
-        self, document: Mapping[str, Any], before: Mapping[str, Any] | None = None
+        self,
+        document: Mapping[str, Any],
+        before: Mapping[str, Any] | None = None,
+        renamed_before: Mapping[str, Collection[str]] | None = None,
     ) -> Iterator[str]:
-        """What to say of columns whose names suggest people, that the version before, if any, did not have."""
+        """What to say of columns whose names suggest people, that the version before, if any, did not have.
+
+        Args:
+            document: The manifest.
+            before: That of the version before.
+            renamed_before: Columns of that version (in lower case) that had other names before, and those.
+        """
+        stated = (before or {}).get("columns")
+        known = [column.get("name") for column in stated] if isinstance(stated, list) else []
+        said = personal_columns(known, renamed_before or {})
         names = [column["name"] for column in self.source["extraction"]["columns"]]
-        note = personal_note(names, facts.get(document, "privacy.personal"), before, self.renamed)
+        found = [one for one in personal_columns(names, self.renamed) if one not in said]
+        note = personal_note(found, facts.get(document, "privacy.personal"))
         yield from [note] if note else []
 
     def describe(self, document: dict[str, Any], before: Mapping[str, Any] | None = None) -> tuple[str, ...]:

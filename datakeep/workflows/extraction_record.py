@@ -199,9 +199,15 @@ def former_names(source: Mapping[str, Any], text: bytes) -> Mapping[str, Collect
     """
     from datakeep.extract.sql import renamed
 
-    tables = source["extraction"].get("tables") or ()
-    definitions = {one["name"]: one["definition"] for one in tables if one.get("definition")}
-    return renamed.former_names(text.decode("utf-8-sig"), source["dialect"], definitions)
+    run = source["extraction"]
+    tables = {
+        one["name"]: renamed.Behind(
+            () if one["columns"] == "unknown" else tuple(one["columns"]), one.get("definition") or ""
+        )
+        for one in run.get("tables") or ()
+    }
+    result = [one["name"] for one in run.get("columns") or ()]
+    return renamed.former_names(text.decode("utf-8-sig"), source["dialect"], tables, result)
 
 
 def stated_parameter(name: str, parameter: Parameter) -> Any:

@@ -144,11 +144,11 @@ def old_profile(
     except InvalidFile:
         return {}
     as_before = personal == facts.get(entry.manifest, "privacy.personal")
-    fewer = withholding(profile, personal, renamed={} if as_before else _former_names(repository, entry))
+    fewer = withholding(profile, personal, renamed={} if as_before else former_names_of(repository, entry))
     return {} if fewer == profile else {PROFILE: fewer.dump().encode("utf-8")}
 
 
-def _former_names(repository: DatasetRepository, entry: VersionEntry) -> Mapping[str, Collection[str]]:
+def former_names_of(repository: DatasetRepository, entry: VersionEntry) -> Mapping[str, Collection[str]]:
     """What the columns of a recorded query were called where they came from; nothing of other data."""
     source = facts.get(entry.manifest, "source") or {}
     place = source.get("query") if source.get("extraction") and source.get("dialect") else None

@@ -270,26 +270,27 @@ def told_order(shown: str, sorting: Sorting, found: bool | None, doubt: str = ""
     )
 
 
-def personal_note(
-    columns: Sequence[str],
-    personal: str | None,
-    before: Mapping[str, object] | None,
-    renamed: Mapping[str, Collection[str]],
-) -> str | None:
-    """What to say of columns whose names suggest people; None where nothing is, or it was said of them before.
+def personal_columns(columns: Iterable[str], renamed: Mapping[str, Collection[str]]) -> list[str]:
+    """Those of the columns whose name suggests people, or did where they came from: ``c1 (from email)``.
 
     Args:
-        columns: Of the result.
+        columns: Of a result.
         renamed: Those of them (in lower case) that had other names where they came from, and those.
-        personal: ``privacy.personal`` as it is stated.
-        before: The manifest of the version before, whose columns are known; None if there is none.
     """
-    from datakeep.core.personal import PERSONAL, personal_shown
+    from datakeep.core.personal import personal_shown
 
-    stated = (before or {}).get("columns")
-    known = {column.get("name") for column in stated} if isinstance(stated, list) else set()
-    new = [name for name in columns if name not in known]
-    found = [shown for name in new if (shown := personal_shown(name, renamed.get(name.lower(), ())))]
+    return [shown for name in columns if (shown := personal_shown(name, renamed.get(name.lower(), ())))]
+
+
+def personal_note(found: Sequence[str], personal: str | None) -> str | None:
+    """What to say of columns whose names suggest people; None where nothing is.
+
+    Args:
+        found: As :func:`personal_columns` tells them.
+        personal: ``privacy.personal`` as it is stated.
+    """
+    from datakeep.core.personal import PERSONAL
+
     if not found or personal in PERSONAL:
         return None
     shown = ", ".join(found[:_NAMED])

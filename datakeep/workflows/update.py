@@ -23,6 +23,7 @@ from datakeep.workflows.prepare import MANIFEST, Draft
 from datakeep.workflows.profiling import (
     PROFILE,
     counting,
+    former_names_of,
     old_profile,
     profile_in,
     profile_notes,
@@ -328,18 +329,19 @@ def _new_source(
     said.tell(seen.notes)
     if done is not None:
         said.said = done.said_before(base.entry.manifest.get("source"))
-        said.tell(_of_query(done, document, base.entry.manifest))
+        said.tell(_of_query(done, document, base))
     refuse_git_control(document, found)
     return found, seen, done
 
 
-def _of_query(done: Extracted, document: dict[str, Any], before: Mapping[str, Any]) -> Iterator[str | Note]:
+def _of_query(done: Extracted, document: dict[str, Any], base: Base) -> Iterator[str | Note]:
     """Fill in what the database says of the columns; what there is to say of the query, a sentence each."""
+    before = base.entry.manifest
     told = done.describe(document, facts.get(before, "source.extraction"))
     yield from done.query.doubts
     yield from done.said
     yield from told
-    yield from done.personal_note(document, before)
+    yield from done.personal_note(document, before, former_names_of(base.repository, base.entry))
 
 
 def _profile(

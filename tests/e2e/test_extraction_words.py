@@ -220,12 +220,34 @@ def test_a_view_hides_no_column_of_people(queries: Queries, tmp_path: Path) -> N
     assert "c3 (from email): the name of a column suggests personal data" in checked
     kept = {one["name"]: one for one in queries.run("show", "viewed", "--json").data["profile"]["columns"]}
     assert kept["s1"]["max"] == "2"
+    # A view that takes another column by the same name from now on is told of; what was said already is not.
+    queries.register("turned", "SELECT n, s AS c9 FROM v ORDER BY n", views, "--privacy", "no")
+    change(views, "DROP VIEW v", "CREATE VIEW v (n, c1, s) AS SELECT id, sex, lower(email) FROM p")
+    turned = queries.run("update", "turned", "--rerun", "-m", "again")
+    assert "stated as not personal: c9 (from email)" in turned.out + turned.err
+    assert "hanako" not in queries.run("show", "turned").out
     # What is personal is stated later, without new data: what the query and the views say of the names still counts.
     queries.run("update", "viewed", "--privacy", "yes", "--privacy-basis", "consent", "-m", "they are people")
     kept = {one["name"]: one for one in queries.run("show", "viewed", "--json").data["profile"]["columns"]}
     assert kept["s1"]["withheld"] == "name"
     assert kept["n"]["withheld"] == "few"
     assert "max" not in kept["s1"]
+
+
+def test_a_value_of_people_is_withheld_whatever_it_comes_out_of(queries: Queries, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(
+        '{"id": 1, "who": {"email": "hanako@corp.example"}, "phones": ["+81-3-1"]}\n'
+        '{"id": 2, "who": {"email": "ken@corp.example"}, "phones": ["+81-3-2"]}\n'
+    )
+    text = (
+        f"SELECT q.id, q.who.email AS a, q.who->>'email' AS b, x AS c, q::text AS d, lower(a) AS e"
+        f" FROM read_json('{tmp_path / 'p.json'}') q, unnest(q.phones) AS t(x) ORDER BY q.id"
+    )
+    said = queries.register("folk", text, "duckdb:", "--privacy", "no").out
+    assert "a (from email), b (from email), c (from phones), d (from phones), e (from email)" in said
+    shown = queries.run("show", "folk").out
+    assert "hanako" not in shown
+    assert "+81" not in shown
 
 
 def test_no_rows_are_refused_unless_they_are_allowed(queries: Queries, url: str) -> None:

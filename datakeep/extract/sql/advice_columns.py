@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from datakeep.core.personal import personal_by_name, personal_shown
+from datakeep.core.personal import personal_shown
 from datakeep.extract.sql.advice_calls import own
 from datakeep.extract.sql.advice_kinds import Advice, advice
 from datakeep.extract.sql.keys import own_nodes
 from datakeep.extract.sql.reading import offset_of
-from datakeep.extract.sql.renamed import Way, is_star, outer_selects
+from datakeep.extract.sql.renamed import Behind, Way
 from datakeep.extract.sql.sources import name_of
+from datakeep.extract.sql.stars import is_star, outer_selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +48,7 @@ def on_columns(
         )
     if reading.dialect in _WITH_SCHEMAS:
         yield from _on_unqualified(reading, sources)
-    yield from _on_personal(reading, Way(sources, views), tables or {})
+    yield from _on_personal(reading, Way(sources, _behind(tables or {}, views)))
     yield from _on_row_places(reading, sources, tables)
 
 
@@ -141,7 +142,12 @@ def _on_unqualified(reading: Reading, sources: Sources) -> Iterator[Advice]:
             yield advice(reading, offset_of(table), "unqualified-table", what, way_out)
 
 
-def _on_personal(reading: Reading, way: Way, tables: Mapping[str, Table]) -> Iterator[Advice]:
+def _behind(tables: Mapping[str, Table], views: Mapping[str, str]) -> dict[str, Behind]:
+    columns = {table.name: tuple(column.name for column in table.columns) for table in tables.values()}
+    return {name: Behind(columns.get(name, ()), views.get(name, "")) for name in [*columns, *views]}
+
+
+def _on_personal(reading: Reading, way: Way) -> Iterator[Advice]:
     way_out = "leave it out, or state in privacy.personal what it is, and on what basis it is kept"
     said = set()
     for select in outer_selects(reading.tree):
@@ -151,9 +157,3 @@ def _on_personal(reading: Reading, way: Way, tables: Mapping[str, Table]) -> Ite
             if new := [shown for shown in found if shown not in said]:
                 said.update(new)
                 yield advice(reading, offset_of(one), "personal-column", ", ".join(new), way_out)
-    for star, table in _stars(reading.tree, way.sources):
-        known = tables.get(name_of(table, reading.dialect) or "")
-        names = [column.name for column in known.columns] if known else []
-        if new := [name for name in names if personal_by_name(name) and name not in said]:
-            said.update(new)
-            yield advice(reading, offset_of(star), "personal-column", ", ".join(new), way_out)

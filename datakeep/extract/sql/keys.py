@@ -92,6 +92,8 @@ def relation_of(table: Table) -> Relation:
 def _relation(source: Source, sources: Sources, tables: Mapping[str, Relation], depth: int) -> Relation:
     node, query = source.node, source.query
     names = list(getattr(node, "alias_column_names", ()))
+    if node.args.get("pivots"):  # makes other rows
+        return Relation()
     if isinstance(node, exp.Table) and sources.is_base(node):
         return Relation() if names else tables.get(sources.name(node) or "", Relation())
     if not isinstance(query, exp.Select) or source.recursive or depth >= _MOST_DEPTH:

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
 #: What sqlglot calls a column that the query gives no name.
 _UNNAMED = re.compile(r"_col_\d+")
-_FAULTS = (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError)
+_FAULTS = (
+    SqlglotError,
+    RecursionError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    AssertionError,
+)
 #: Columns of WITH queries within WITH queries are followed so far.
 _MAX_DEPTH = 100
 #: What a column is, as far as it can be told: its table and its own name; None: it is computed.
@@ -201,17 +210,17 @@ def _written_names(tree: exp.Expr, dialect: str) -> dict[str, str]:
 
 def _of_source(scope: Scope, alias: str, stand_in: _StandIn) -> set[str] | None:
     """The columns that ``scope`` reads of one of its sources; None if a star or an unqualified column hides some."""
-    found = set()
     selects = _selects(scope)
-    names = {one.alias_or_name for one in selects}
     if any(one.find(exp.Columns) for one in selects):
         return None
-    for column in scope.columns:
+    rows = _rows(scope, alias, stand_in)
+    if "" in rows.values() and not stand_in.spelling:
+        return None
+    found = {name for field in rows.values() for name in ([field] if field else stand_in.spelling)}
+    for column in (one for one in scope.columns if id(one) not in rows):
         if column.table == alias:
-            if isinstance(column.this, exp.Star):
-                return None
             found.add(column.name)
-        elif not column.table and not (column.name in names and _may_be_alias(column, scope)):
+        elif not column.table and not _is_output(column, scope):
             if len(scope.selected_sources) == 1:
                 found.add(column.name)
             elif not stand_in.spelling or column.name in stand_in.spelling:
@@ -222,12 +231,26 @@ def _of_source(scope: Scope, alias: str, stand_in: _StandIn) -> set[str] | None:
     return found
 
 
-def _may_be_alias(column: exp.Column, scope: Scope) -> bool:
-    """Whether SQL lets a column of the result be named where ``column`` stands."""
-    return (
-        column.find_ancestor(exp.Order, exp.Group, exp.Having, exp.Qualify, exp.Select)
-        is not scope.expression
-    )
+def _rows(scope: Scope, alias: str, stand_in: _StandIn) -> dict[int, str]:
+    """Where rows are taken by the name of their table, as in ``to_jsonb(q)``; by id, the field of ``(q).m``."""
+    found = {}
+    for node in scope.expression.find_all(exp.TableColumn, exp.Column):
+        if isinstance(node.this, exp.Star):
+            if node.text("table") == alias and not isinstance(node.parent, exp.Select):
+                found[id(node)] = ""
+        elif node.name == alias and not node.text("table") and alias not in stand_in.spelling:
+            field = node.parent.parent if isinstance(node.parent, exp.Paren) else None
+            named = isinstance(field, exp.Dot) and isinstance(field.expression, exp.Identifier)
+            if not _is_output(node, scope):
+                found[id(node)] = field.name if field and named else ""
+    return found
+
+
+def _is_output(column: exp.Expr, scope: Scope) -> bool:
+    """Whether SQL lets a column of the result be named where ``column`` stands, and one is called so."""
+    above = column.find_ancestor(exp.Order, exp.Group, exp.Having, exp.Qualify, exp.Select)
+    named = any(one.alias_or_name == column.name for one in _selects(scope))
+    return named and above is not scope.expression
 
 
 def _outputs(scope: Scope) -> Iterator[tuple[int, str]]:

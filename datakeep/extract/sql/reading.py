@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlglot.tokens import Token
+
+# sqlglot warns of what its optimizer cannot do; where nothing is set up for logs, Python would print that.
+logging.getLogger("sqlglot").addHandler(logging.NullHandler())
 
 #: A query longer than this, in characters, is not read: parsing it would take minutes.
 MAX_CHARACTERS = 1_000_000

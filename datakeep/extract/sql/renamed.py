@@ -13,43 +13,34 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import exp
 
 from datakeep.core.errors import DatakeepError
+from datakeep.extract.sql.outputs import Output, Outputs, others, united
+from datakeep.extract.sql.passing import columns_of_call, keeps, pivoted, words
 from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import sources_of
+from datakeep.extract.sql.stars import is_several, outer_selects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.sources import Source, Sources
 
-#: What makes of a value one that tells of nobody: a count, a length, whether something holds.
-_LOSING = (exp.Count, exp.CountIf, exp.ApproxDistinct, exp.Length, exp.Predicate)
 #: Queries and views within each other that are looked through; CTEs, one after the other, are not within each other.
 _DEEPEST = 30
-_FILTERED = (exp.Like, exp.ILike, exp.Glob, exp.SimilarTo)
 
 
-class Output(NamedTuple):
-    """A column of a query: its name, and the names that it had, the nearest first."""
+class Behind(NamedTuple):
+    """A table or view, as far as it is known.
 
-    name: str
-    former: tuple[str, ...] = ()
+    Attributes:
+        columns: Their names; empty if they are not known.
+        definition: The SQL of a view, where it can be read.
+    """
 
-
-class Outputs(NamedTuple):
-    """The columns of a query; ``whole`` if these are all, in their order."""
-
-    columns: tuple[Output, ...] = ()
-    whole: bool = False
-
-    def by_name(self) -> dict[str, tuple[str, ...]]:
-        """Their former names, by their own in lower case."""
-        found: dict[str, tuple[str, ...]] = {}
-        for name, former in self.columns:
-            found[name.lower()] = _others(name, (*found.get(name.lower(), ()), *former))
-        return found
+    columns: tuple[str, ...] = ()
+    definition: str = ""
 
 
-class _Behind(NamedTuple):
+class _Read(NamedTuple):
     """A source of a SELECT: what the query calls it, its columns, and their former names by their own."""
 
     alias: str
@@ -58,40 +49,32 @@ class _Behind(NamedTuple):
 
 
 def former_names(
-    text: str, dialect: str, definitions: Mapping[str, str] | None = None
+    text: str, dialect: str, tables: Mapping[str, Behind] | None = None, result: Sequence[str] = ()
 ) -> Mapping[str, tuple[str, ...]]:
     """Each column of the result (in lower case) that had other names on its way, and those, the nearest first.
 
-    Looked through are subqueries, CTEs and views, and what leaves a value readable, such as ``lower``.
+    Looked through are subqueries, CTEs, views and functions in FROM, and what leaves a value readable, such as
+    ``lower``.
 
     Args:
         text: The query.
         dialect: Of the query and of the views.
-        definitions: The SQL of the views, by their names in the catalogue.
+        tables: The tables and views that it reads, by their names in the catalogue.
+        result: The columns of the result, where they are known: those that the text does not name are found too.
     """
-    return _former(text, dialect, tuple((definitions or {}).items()))
+    by_name, rest = _former(text, dialect, tuple((tables or {}).items()))
+    if result:
+        by_name = {name.lower(): by_name.get(name.lower(), rest) for name in result}
+    return {name: former for name, former in by_name.items() if former}
 
 
 @lru_cache(maxsize=64)  # as reading.read: notes and profile ask for the same query
 def _former(
-    text: str, dialect: str, definitions: tuple[tuple[str, str], ...]
-) -> Mapping[str, tuple[str, ...]]:
+    text: str, dialect: str, tables: tuple[tuple[str, Behind], ...]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     tree = read(text, dialect).tree
-    found = Way(sources_of(tree, dialect), dict(definitions)).outputs(tree).by_name()
-    return {name: former for name, former in found.items() if former}
-
-
-def outer_selects(query: exp.Expr | None) -> Iterator[exp.Select]:
-    """The SELECTs whose columns are those of ``query``."""
-    rest = [query]
-    while rest:  # a tool may write a UNION of thousands
-        one = rest.pop()
-        if isinstance(one, exp.SetOperation):
-            rest += [one.right, one.left]
-        elif isinstance(one, exp.Subquery | exp.Paren):
-            rest.append(one.this)
-        elif isinstance(one, exp.Select):
-            yield one
+    found = Way(sources_of(tree, dialect), dict(tables)).outputs(tree)
+    return found.by_name(), found.rest
 
 
 @dataclass(slots=True)
@@ -100,136 +83,210 @@ class Way:
 
     Args:
         sources: Of the statement.
-        definitions: The SQL of the views, by their names in the catalogue.
+        tables: The tables and views that it reads, by their names in the catalogue.
     """
 
     sources: Sources
-    definitions: Mapping[str, str]
+    tables: Mapping[str, Behind]
     deepest: int = _DEEPEST
-    # By the id of a query: whoever asks keeps the tree, so that none becomes another's.
+    # By the id of a node: whoever asks keeps the tree, so that none becomes another's.
     _queries: dict[int, Outputs] = field(default_factory=dict)
-    _behind: dict[int, list[_Behind]] = field(default_factory=dict)
+    _read: dict[int, list[_Read]] = field(default_factory=dict)
+    _items: dict[int, tuple[str, ...]] = field(default_factory=dict)
     _views: dict[str, Outputs] = field(default_factory=dict)
 
     def outputs(self, query: exp.Expr) -> Outputs:
-        """The columns of ``query``, but those that a star takes of a table."""
+        """The columns of ``query``; those that a star takes of a table as far as they are known."""
         for before in query.find_all(exp.With):
             for cte in before.expressions:  # each reads those before it
                 self._of_query(cte.this)
         return self._united(query)
 
     def of_expression(self, one: exp.Expr, select: exp.Select) -> Outputs:
-        """What comes out of an expression of ``select``: a column, or what a star takes, but of tables."""
-        if _is_several(one):
+        """What comes out of an expression of ``select``: a column, or what a star takes."""
+        if is_several(one):
             return self._starred(one, select)
-        return Outputs((Output(one.alias_or_name, self._names_of(one, select)),), whole=True)
+        return Outputs((Output(one.alias_or_name, self._of_item(one, select)),), whole=True)
 
-    def _names_of(self, output: exp.Expr, select: exp.Select) -> tuple[str, ...]:
-        """The names of the columns that an expression of ``select`` is made of, those of each the nearest first."""
+    def _of_item(self, one: exp.Expr, select: exp.Select) -> tuple[str, ...]:
+        if id(one) not in self._items:
+            self._items[id(one)] = self._names_of(one.unalias(), select)
+        return self._items[id(one)]
+
+    def _names_of(self, expression: exp.Expr, select: exp.Select) -> tuple[str, ...]:
+        """The names of what an expression within ``select`` is made of, those of each column the nearest first."""
         found: list[str] = []
-        rest = [output.unalias()]
+        rest = [expression]
         while rest:
             node = rest.pop(0)
+            found += words(node)
             if isinstance(node, exp.Query):
-                found += [name for one in self._of_query(node).columns for name in (one.name, *one.former)]
+                found += self._of_query(node).names()
             elif isinstance(node, exp.Column):
                 found += self._of_column(node, select)
+            elif isinstance(node, exp.Dot) and (of_row := self._of_field(node, select)) is not None:
+                found += of_row
             elif isinstance(node, exp.Window | exp.Filter):
                 rest.append(node.this)  # what rows are told apart by is not what comes out
-            elif not isinstance(node, _LOSING):
+            elif keeps(node):
                 rest += node.iter_expressions()
-        return tuple(dict.fromkeys(name for name in found if name))
+        return tuple(dict.fromkeys(name for name in found if name not in ("", "*")))
 
     def _of_column(self, column: exp.Column, select: exp.Select) -> Iterator[str]:
-        name = column.name.lower()
-        yield from () if name == "*" else (column.name,)
-        for behind in self._of_select(select):
-            if column.table.lower() in ("", behind.alias):
-                yield from behind.by_name.get(name, ())
+        """The names of one column, or of a whole row's, which a query may take by the name of its table."""
+        name, table = column.name.lower(), column.table.lower()
+        if name != "*":
+            yield column.name
+        if table:
+            of = self._called(table, select)
+            if of is None:  # a field of a column
+                yield column.table
+                yield from (known for part in (name, table) for known in self._named(part, select))
+            else:
+                yield from of.outputs.names() if name == "*" else of.by_name.get(name, of.outputs.rest)
+            return
+        row = self._called(name, select)
+        if row is not None and not any(name in one.by_name for one in self._of_select(select)):
+            yield from row.outputs.names()
+        yield from self._named(name, select)
+        yield from self._beside(column, select)
+
+    def _of_field(self, dot: exp.Dot, select: exp.Select) -> Sequence[str] | None:
+        """The names of ``(q).m`` where ``q`` is a source; None for another field."""
+        row = dot.this.unnest()
+        if not isinstance(row, exp.Column) or row.table or not isinstance(dot.expression, exp.Identifier):
+            return None
+        of = self._called(row.name.lower(), select)
+        return of.by_name.get(dot.expression.name.lower(), of.outputs.rest) if of is not None else None
+
+    def _called(self, alias: str, select: exp.Select) -> _Read | None:
+        """The source that ``alias`` means within ``select``."""
+        in_reach = (one for scope in self._scopes(select) for one in scope)
+        return next((one for one in in_reach if one.alias == alias), None)
+
+    def _named(self, name: str, select: exp.Select) -> Iterator[str]:
+        """The former names of an unqualified column: of the nearest source that is known to have it, or of any."""
+        for scope in self._scopes(select):
+            sure = [one.by_name[name] for one in scope if name in one.by_name]
+            yield from (known for former in sure or [one.outputs.rest for one in scope] for known in former)
+            if sure:
+                return
+
+    def _scopes(self, select: exp.Select) -> Iterator[list[_Read]]:
+        """The sources that an expression of ``select`` can name: its own, then those of the queries around it."""
+        yield self._of_select(select)
+        below: exp.Expr = select
+        while (above := below.parent) is not None and not isinstance(above, exp.CTE):
+            alone = isinstance(below, exp.Subquery) and isinstance(above, exp.From | exp.Join)
+            if alone and self.sources.dialect != "duckdb":  # where each subquery in FROM is LATERAL
+                return
+            if isinstance(above, exp.Select):
+                yield self._of_select(above)
+            below = above
+
+    def _beside(self, column: exp.Column, select: exp.Select) -> tuple[str, ...]:
+        """The names of the expression before it in its SELECT whose alias it is, as some databases let it be."""
+        at: exp.Expr = column
+        while at.parent is not None and at.parent is not select:
+            at = at.parent
+        named: dict[str, exp.Expr] = {}
+        for one in select.expressions:
+            if one is at:
+                found = named.get(column.name.lower())
+                return self._of_item(found, select) if found else ()
+            if isinstance(one, exp.Alias):
+                named[one.alias.lower()] = one
+        return ()
 
     def _starred(self, star: exp.Expr, select: exp.Select) -> Outputs:
-        """The columns that a star, or what else stands for several, takes of subqueries, CTEs and views."""
+        """The columns that a star, or what else stands for several, takes of its sources."""
         wanted = star.table.lower() if isinstance(star, exp.Column) else ""
         taken = [one.outputs for one in self._of_select(select) if wanted in ("", one.alias)]
-        columns = [output for one in taken for output in one.columns]
-        whole = bool(taken) and all(one.whole for one in taken)
         inner = star.this if isinstance(star, exp.Column) else star
         changed = [*(inner.args.get("replace") or ()), *(inner.args.get("rename") or ())]
-        columns += [Output(one.alias_or_name, self._names_of(one, select)) for one in changed]
-        altered = changed or inner.args.get("except_") or not isinstance(inner, exp.Star)
-        return Outputs(tuple(columns), whole and not altered)
+        gone = [*(inner.args.get("except_") or ()), *(one.this for one in inner.args.get("rename") or ())]
+        without = {one.name.lower() for one in gone}
+        columns = [one for source in taken for one in source.columns if one.name.lower() not in without]
+        whole = bool(taken) and all(one.whole for one in taken) and isinstance(inner, exp.Star)
+        columns += [Output(one.alias_or_name, self._names_of(one.unalias(), select)) for one in changed]
+        rest = others("", [name for one in taken for name in one.rest])
+        return Outputs(tuple(columns), whole and not changed and not gone, rest)
 
     def _of_table(self, table: exp.Expr) -> Outputs:
-        """The columns of a view; of several of that name, of all. None are known of whatever else ``table`` is."""
+        """The columns of a table or view; of several of that name, of all. None are known of what else it is."""
         name = self.sources.name(table)
-        views = [one for one in self.definitions if _is_called(one, name)] if name and self.deepest else []
-        for view in views:
-            if view not in self._views:
-                self._views[view] = Outputs()  # should it read itself
-                self._views[view] = self._of_view(self.definitions[view])
-        found = [self._views[view] for view in views]
+        known = [one for one in self.tables if _is_called(one, name)] if name and self.deepest else []
+        found = [self._of_known(one) for one in known]
         if len(found) == 1:
             return found[0]
         return Outputs(tuple(output for one in found for output in one.columns))
 
+    def _of_known(self, name: str) -> Outputs:
+        if name not in self._views:
+            columns, definition = self.tables[name]
+            itself = tuple(Output(one) for one in columns)
+            self._views[name] = Outputs()  # should it read itself
+            found = self._of_view(definition) if definition else Outputs()
+            known = found.by_name()
+            more = tuple(one for one in itself if one.name.lower() not in known)
+            self._views[name] = Outputs((*found.columns, *more), found.whole and not more, found.rest)
+        return self._views[name]
+
     def _united(self, query: exp.Expr) -> Outputs:
-        """The columns of the SELECTs of ``query``: a UNION's have the first one's names, and the values of all."""
         found = [self._of_expressions(select) for select in outer_selects(query)]
-        if len(found) < 2:
-            return found[0] if found else Outputs()
-        first = found[0]
-        # By their names as well: where columns go by name, or by places that are not known.
-        columns = [*first.columns, *(output for one in found[1:] for output in one.columns)]
-        alike = all(one.whole and len(one.columns) == len(first.columns) for one in found)
-        if alike:
-            by_place = zip(*(one.columns for one in found), strict=True)
-            columns += [
-                Output(place[0].name, tuple(name for one in place for name in one.former))
-                for place in by_place
-            ]
-        by_name = Outputs(tuple(columns)).by_name()
-        if alike and not any(one.args.get("by_name") for one in query.find_all(exp.SetOperation)):
-            return Outputs(
-                tuple(Output(one.name, by_name[one.name.lower()]) for one in first.columns), whole=True
-            )
-        return Outputs(tuple(Output(name, former) for name, former in by_name.items()))
+        by_name = any(one.args.get("by_name") for one in query.find_all(exp.SetOperation))
+        return united(found, by_name=by_name)
 
     def _of_expressions(self, select: exp.Select) -> Outputs:
         parts = [self.of_expression(one, select) for one in select.expressions]
         columns = tuple(output for part in parts for output in part.columns)
-        return Outputs(columns, all(part.whole for part in parts))
+        rest = others("", [name for part in parts for name in part.rest])
+        return Outputs(columns, all(part.whole for part in parts), rest)
 
-    def _of_select(self, select: exp.Select) -> list[_Behind]:
-        if id(select) not in self._behind:
-            behind = [(source.alias, self._of_source(source)) for source in self.sources.of(select)]
-            self._behind[id(select)] = [_Behind(alias, one, one.by_name()) for alias, one in behind]
-        return self._behind[id(select)]
+    def _of_select(self, select: exp.Select) -> list[_Read]:
+        if id(select) not in self._read:
+            found = self._read[id(select)] = []  # a source may name those before it
+            for source in self.sources.of(select):
+                outputs = self._of_source(source, select)
+                found.append(_Read(source.alias, outputs, outputs.by_name()))
+        return self._read[id(select)]
 
-    def _of_source(self, source: Source) -> Outputs:
+    def _of_source(self, source: Source, select: exp.Select) -> Outputs:
         if source.recursive:
             return Outputs()
         node, query = source.node, source.query
         inner = node.this if isinstance(node, exp.Lateral | exp.Subquery) else node
         inner = inner.unnest() if isinstance(inner, exp.Subquery) else inner
+        behind = next((one for one in (query, inner) if isinstance(one, exp.Query | exp.Pivot)), None)
         if isinstance(inner, exp.Values):
-            found = self._of_values(inner)
-        elif isinstance(query, exp.Query) or isinstance(inner, exp.Query):
-            found = self._of_query(query if isinstance(query, exp.Query) else inner)
-        else:
+            found = self._of_values(inner, select)
+        elif behind is not None:
+            found = self._of_query(behind)
+        elif isinstance(node, exp.Table) and (
+            self.sources.is_base(node) or isinstance(node.this, exp.Identifier)
+        ):
             found = self._of_table(node)
-        return _called(found, node.alias_column_names)
+        else:
+            return self._of_call(node, select)
+        for pivot in node.args.get("pivots") or ():
+            found = pivoted(found, pivot)
+        return found.called(node.alias_column_names)
 
-    @staticmethod
-    def _of_values(values: exp.Values) -> Outputs:
+    def _of_values(self, values: exp.Values, select: exp.Select) -> Outputs:
         """Columns without a name, of rows that may hold those of another source (LATERAL)."""
         rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in values.expressions]
         width = min(map(len, rows), default=0)
+        made = [
+            tuple(name for row in rows for name in self._names_of(row[at], select)) for at in range(width)
+        ]
+        return Outputs(tuple(Output("", former) for former in made), whole=True)
+
+    def _of_call(self, node: exp.Expr, select: exp.Select) -> Outputs:
+        """The columns of a function in FROM, each of which may hold whatever the function takes."""
+        taken = self._names_of(node, select)
+        names, all_known = columns_of_call(node)
         return Outputs(
-            tuple(
-                Output("", tuple(column.name for row in rows for column in row[at].find_all(exp.Column)))
-                for at in range(width)
-            ),
-            whole=True,
+            tuple(Output(name, others(name, taken)) for name in names), rest=() if all_known else taken
         )
 
     def _of_query(self, query: exp.Expr) -> Outputs:
@@ -237,9 +294,16 @@ class Way:
             self._queries[id(query)] = Outputs()  # should it read itself, or lie too deep
             if self.deepest:
                 self.deepest -= 1
-                self._queries[id(query)] = _called(self._united(query), _named_above(query))
+                found = self._of_pivot(query) if isinstance(query, exp.Pivot) else self._united(query)
+                self._queries[id(query)] = found.called(_named_above(query))
                 self.deepest += 1
         return self._queries[id(query)]
+
+    def _of_pivot(self, pivot: exp.Pivot) -> Outputs:
+        """DuckDB's statement: ``UNPIVOT q ON …``."""
+        of, query = pivot.this, pivot.this.unnest()
+        query = query if isinstance(query, exp.Query) else _cte(of)
+        return pivoted(self._of_query(query) if query is not None else self._of_table(of), pivot)
 
     def _of_view(self, definition: str) -> Outputs:
         dialect = self.sources.dialect
@@ -252,26 +316,20 @@ class Way:
             return Outputs()
         schema = tree.this if isinstance(tree, exp.Create) else None
         named = [one.name for one in schema.expressions] if isinstance(schema, exp.Schema) else ()
-        inner = Way(sources_of(query, dialect), self.definitions, self.deepest - 1, _views=self._views)
-        return _called(inner.outputs(query), named)
+        inner = Way(sources_of(query, dialect), self.tables, self.deepest - 1, _views=self._views)
+        return inner.outputs(query).called(named)
 
 
-def _is_several(output: exp.Expr) -> bool:
-    """Whether it stands for several columns: a star, or DuckDB's ``COLUMNS(…)`` and ``* LIKE …``."""
-    if isinstance(output, exp.Count):
-        return False
-    node = output.unalias()
-    return (
-        is_star(output)
-        or isinstance(node, exp.Columns)
-        or (isinstance(node, exp.Anonymous) and node.name.upper() == "COLUMNS")
-    )
-
-
-def is_star(output: exp.Expr) -> bool:
-    """Whether it is a star, or DuckDB's ``* LIKE …``."""
-    node = output.unalias()
-    return output.is_star or (isinstance(node, _FILTERED) and isinstance(node.this, exp.Star))
+def _cte(table: exp.Expr) -> exp.Expr | None:
+    """The query of the CTE that a table's name means; None if it means none."""
+    above = table.parent
+    while above is not None and not table.args.get("db"):
+        before = above.args.get("with_")
+        for cte in before.expressions if before else ():
+            if cte.alias.lower() == table.name.lower():
+                return cte.this if isinstance(cte.this, exp.Expr) else None
+        above = above.parent
+    return None
 
 
 def _named_above(query: exp.Expr) -> Sequence[str]:
@@ -280,26 +338,6 @@ def _named_above(query: exp.Expr) -> Sequence[str]:
     while isinstance(above, exp.Paren | exp.Subquery) and not above.alias:
         above = above.parent
     return above.alias_column_names if isinstance(above, exp.CTE) else ()
-
-
-def _called(outputs: Outputs, names: Sequence[str]) -> Outputs:
-    """The columns by the names that a list gives them, in their order: ``v (a, b)``; it may end before them."""
-    if not names:
-        return outputs
-    if not outputs.whole or len(names) > len(outputs.columns):
-        # Which columns the list names is not known; each may be any of them.
-        former = [name for one in outputs.columns for name in (one.name, *one.former)]
-        return Outputs((*outputs.columns, *(Output(name, _others(name, former)) for name in names)))
-    renamed = [
-        Output(name, _others(name, (one.name, *one.former)))
-        for name, one in zip(names, outputs.columns, strict=False)
-    ]
-    return Outputs((*renamed, *outputs.columns[len(names) :]), whole=True)
-
-
-def _others(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Each of ``names`` once, but ``name`` itself."""
-    return tuple(dict.fromkeys(one for one in names if one and one.lower() != name.lower()))
 
 
 def _is_called(table: str, written: str) -> bool:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.optimizer.scope import traverse_scope
+from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from datakeep.extract.sql.reading import offset_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 #: Table functions whose first argument is the path of a file.
 _FILE_FUNCTIONS = frozenset({
@@ -27,6 +27,12 @@ _COMPUTES = re.compile(
 )
 
 
+#: What sqlglot's optimizer is known to raise of queries that a database takes.
+_FAULTS = (
+    SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, AssertionError,
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One thing in a FROM or JOIN.
@@ -34,7 +40,8 @@ class Source:
     Attributes:
         alias: What the query calls it, in lower case; empty where it has no name.
         node: Its place in the tree.
-        query: The query behind it, for a CTE or subquery; None for a base table or a function.
+        query: The query behind it, for a CTE or subquery; None for a base table or a function. DuckDB's ``PIVOT`` and
+            ``UNPIVOT`` may stand for one.
         recursive: Whether it is a CTE that reads itself.
     """
 
@@ -103,32 +110,47 @@ def apart(node: exp.Expr) -> list[exp.Expr]:
 
 def sources_of(tree: exp.Expr, dialect: str) -> Sources:
     """The sources of every SELECT in ``tree``; a CTE's name is no table, but the table that it hides is one."""
-    try:
-        scopes = traverse_scope(tree)
-    except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError):
-        scopes = []
+    ctes = {cte.alias.lower(): cte.this for cte in tree.find_all(exp.CTE)}
     base: dict[int, exp.Table] = {}
     seen: set[int] = set()
     of_select: dict[int, dict[str, Source]] = {}
-    for scope in scopes:
+    for scope in _scopes(tree):
         known = of_select.setdefault(id(scope.expression), {})
-        for alias, (node, source) in scope.selected_sources.items():
+        for alias, (node, source) in _selected(scope):
             seen.add(id(node))
             if isinstance(source, exp.Table):
-                base[id(source)] = source
+                statement = None if source.args.get("db") else ctes.get(source.name.lower())
+                if isinstance(statement, exp.Pivot):
+                    known[alias.lower()] = Source(alias.lower(), node, statement)
+                else:
+                    base[id(source)] = source
             elif isinstance(source, exp.Expr) or source is None:
                 continue
             else:
                 inner = source.expression
                 cyclic = any(inner is above for above in _above(node))
                 known[alias.lower()] = Source(alias.lower(), node, inner, cyclic)
-    ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         if id(table) not in seen and (table.args.get("db") or table.name.lower() not in ctes):
             base[id(table)] = table
     named = [table for table in base.values() if name_of(table, dialect)]
     ordered = tuple(sorted(named, key=lambda one: offset_of(one) or 0))
     return Sources(ordered, dialect, tuple(_opaque(tree)), of_select)
+
+
+def _scopes(tree: exp.Expr) -> list[Scope]:
+    try:
+        return traverse_scope(tree)
+    except _FAULTS:
+        return []
+
+
+def _selected(scope: Scope) -> Iterable[tuple[str, tuple[exp.Expr, exp.Expr | Scope]]]:
+    """What a scope reads, by its alias; nothing where the optimizer gives up, as where one is used twice."""
+    try:
+        return scope.selected_sources.items()
+    except _FAULTS:
+        return ()
 
 
 def _opaque(tree: exp.Expr) -> list[str]:

@@ -252,3 +252,41 @@ def test_whatever_is_accepted_can_be_asked_about(dialect, text):
         one.line >= 1 and one.column >= 1 for one in (*advise(statement, None), *advise(statement, tables))
     )
     verify_joins(statement, tables, lambda _: [(0, 0, 0, 0)])
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("SELECT to_jsonb(c) FROM customers c", None),
+        ("SELECT c::text FROM customers c", None),
+        ("SELECT row_to_json(customers.*) FROM customers", None),
+        ("SELECT 1 AS one, (SELECT to_jsonb(c)) AS j FROM customers c", None),
+        ("SELECT x.j FROM (SELECT json_agg(c) AS j FROM customers c) x", None),
+        ("SELECT (c).id FROM customers c", ("id",)),
+        ("SELECT count(*) AS customers FROM customers ORDER BY customers", ()),
+        ("SELECT count(*) FROM customers", ()),
+    ],
+)
+def test_a_row_that_is_taken_whole_is_all_its_columns(text, columns):
+    known = CATALOGUE["customers"]
+    every = tuple(sorted(one.name for one in known.columns))
+    [read] = trace(parse(text, "postgres"), lambda _: {"customers": known})
+    assert read.columns == (every if columns is None else columns)
+    [unknown] = trace(parse(text, "postgres"), lambda _: {})
+    assert unknown.columns == columns, "of an unknown table it is not known which these are"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("SELECT * FROM a, a", ["a"]),
+        ("SELECT a.x FROM a JOIN b a ON true", ["a", "b"]),
+        ("SELECT x.* FROM (PIVOT t ON k USING max(e)) x", ["t"]),
+        ("WITH x AS (UNPIVOT q ON m, n) SELECT value FROM x", ["q"]),
+        ("SELECT 1 FROM (SUMMARIZE t) s", ["t"]),
+    ],
+)
+def test_what_the_optimizer_gives_up_on_is_no_fault(text, names, capfd):
+    assert read_tables(parse(text, "duckdb")) == names
+    assert all(one.line for one in advise(parse(text, "duckdb"), {}))
+    assert capfd.readouterr() == ("", "")

@@ -4,15 +4,18 @@ import pytest
 
 from datakeep.extract.sql.advice import advise
 from datakeep.extract.sql.interface import Table, TableColumn
-from datakeep.extract.sql.renamed import former_names
+from datakeep.extract.sql.renamed import Behind, former_names
 from datakeep.extract.sql.statement import parse
 
 VIEWS = {
-    "public.v": "SELECT p.id, p.email AS c1 FROM s.p p",
-    "public.w": "SELECT v.c1 AS c2, v.id FROM v",
-    "public.u": "CREATE VIEW u (a, b) AS SELECT lower(c2), id FROM w",
-    "public.loop": "SELECT x AS y FROM loop",
-    "public.odd": "SELECT FROM WHERE",
+    name: Behind(definition=text)
+    for name, text in {
+        "public.v": "SELECT p.id, p.email AS c1 FROM s.p p",
+        "public.w": "SELECT v.c1 AS c2, v.id FROM v",
+        "public.u": "CREATE VIEW u (a, b) AS SELECT lower(c2), id FROM w",
+        "public.loop": "SELECT x AS y FROM loop",
+        "public.odd": "SELECT FROM WHERE",
+    }.items()
 }
 
 
@@ -87,8 +90,97 @@ def test_what_duckdb_does_with_columns_is_known(query, column, name):
     assert name in former_names(query, "duckdb")[column]
 
 
+QS = "(SELECT id, email AS m FROM p) q"
+TABLES = {"public.c": Behind(("id", "email", "city")), "u": Behind(("id", "emails", "doc", "rec"))}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "query", "found"),
+    [
+        ("postgres", "SELECT id, x FROM u, unnest(u.emails) t(x)", {"x": ("emails",)}),
+        ("postgres", "SELECT x, n FROM u, unnest(u.emails) WITH ORDINALITY t(x, n)", {"x": ("emails",)}),
+        ("postgres", "SELECT t AS z FROM u, unnest(u.emails) t", {"z": ("t", "emails")}),
+        ("postgres", f"SELECT q.id, x FROM {QS}, regexp_split_to_table(q.m, ',') x", {"x": ("m", "email")}),
+        ("postgres", f"SELECT own FROM {QS}, LATERAL mine(q.m)", {"own": ("m", "email")}),
+        ("postgres", "SELECT f FROM p, ROWS FROM (unnest(p.emails), g(p.x)) AS t(e, f)", {"f": ("emails", "x")}),
+        ("postgres", "SELECT a FROM p, jsonb_to_recordset(p.phones) AS x(a text)", {"a": ("phones",)}),
+        ("sqlite", "SELECT id, value FROM u, json_each(u.emails)", {"value": ("emails",)}),
+        ("bigquery", "SELECT id, e FROM u, UNNEST(u.emails) AS e WITH OFFSET o", {"e": ("emails",)}),
+        ("spark", "SELECT e FROM u LATERAL VIEW explode(u.emails) t AS e", {"e": ("emails",)}),
+        ("mysql", "SELECT x FROM u, json_table(doc, '$' COLUMNS (x INT PATH '$.mail')) j", {"x": ("doc", "mail")}),
+        ("tsql", "SELECT a FROM u CROSS APPLY openjson(doc) WITH (a INT '$.email') j", {"a": ("doc", "email")}),
+        (
+            "oracle",
+            "SELECT j.x FROM u, xmltable('/a' PASSING doc COLUMNS x INT PATH 'email') j",
+            {"x": ("doc", "email")},
+        ),
+        ("postgres", "SELECT doc->'a'->>'email' AS e, doc->>'n' AS n FROM u", {
+            "e": ("doc", "email", "a"), "n": ("doc",),
+        }),
+        ("postgres", "SELECT jsonb_path_query(doc, '$.a[0].email') AS e FROM u", {"e": ("doc", "email", "a")}),
+        ("duckdb", "SELECT rec.email AS v, u.rec.zip AS w FROM u", {"v": ("email", "rec"), "w": ("zip", "rec")}),
+        ("duckdb", "SELECT rec['email'] AS v FROM u", {"v": ("rec", "email")}),
+        ("postgres", "SELECT (c).email AS y, (c).id AS i, ((c).home).zip AS z FROM c", {
+            "y": ("email",), "i": ("id",), "z": ("zip", "home"),
+        }),
+        ("postgres", "SELECT c::text AS w FROM c", {"w": ("c", "id", "email", "city")}),
+        ("postgres", "SELECT to_jsonb(x) AS w FROM c x", {"w": ("x", "id", "email", "city")}),
+        ("postgres", f"SELECT row_to_json(q.*) AS k, (q).m AS z FROM {QS}", {
+            "k": ("id", "m", "email"), "z": ("m", "email"),
+        }),
+        ("postgres", "SELECT (SELECT c::text FROM o) AS j FROM c", {"j": ("c", "id", "email", "city")}),
+        ("postgres", "SELECT (SELECT c.email) AS e, (SELECT count(*) FROM c) AS n FROM c", {"e": ("email",)}),
+        ("duckdb", "SELECT email AS m, upper(m) AS k, k || k AS l FROM p", {
+            "m": ("email",), "k": ("m", "email"), "l": ("k", "m", "email"),
+        }),
+        ("duckdb", f"SELECT v FROM {QS} UNPIVOT (v FOR k IN (m, n))", {"v": ("m", "email", "n")}),
+        ("duckdb", f"SELECT v FROM {QS} UNPIVOT ((v, w) FOR k IN ((m, n)))", {"v": ("m", "email", "n")}),
+        ("tsql", f"SELECT p.v FROM {QS} UNPIVOT (v FOR k IN (m, n)) AS p", {"v": ("p", "m", "email", "n")}),
+        ("duckdb", f"SELECT v FROM (UNPIVOT (FROM {QS}) ON m, n INTO NAME k VALUE v) z", {"v": ("m", "email", "n")}),
+        (
+            "duckdb",
+            "WITH q AS (SELECT email AS m FROM p), x AS (UNPIVOT q ON m, n) SELECT value FROM x",
+            {"value": ("m", "email", "n")},
+        ),
+        ("duckdb", "SELECT * FROM q PIVOT (max(email) FOR k IN ('a', 'b'))", {"a": ("email",), "b": ("email",)}),
+        ("postgres", "SELECT b.m FROM (SELECT email AS m FROM p) a, (SELECT m FROM o) b", {}),
+        (
+            "postgres",
+            "SELECT email ~ 'a' a, octet_length(email) b, array_length(emails, 1) c, strpos(email, '@') d FROM p",
+            {},
+        ),
+        (
+            "postgres",
+            "SELECT starts_with(email, 'a') e, position('@' IN email) p, string_agg(id, ',' ORDER BY email) f FROM p",
+            {"f": ("id",)},
+        ),
+        ("postgres", "SELECT mode() WITHIN GROUP (ORDER BY email) AS f FROM p", {"f": ("email",)}),
+        ("duckdb", "SELECT * EXCLUDE (m) FROM (SELECT id AS i, email AS m FROM p)", {"i": ("id",)}),
+    ],
+)  # fmt: skip
+def test_a_value_is_followed_through_functions_rows_documents_and_pivots(dialect, query, found):
+    assert former_names(query, dialect, TABLES) == found
+
+
+def test_a_column_that_the_text_does_not_name_may_be_whatever_goes_in():
+    pivoted = "SELECT * FROM (PIVOT q ON k USING max(email) GROUP BY id) z"
+    assert former_names(pivoted, "duckdb", TABLES, ["id", "x", "Y"]) == {"x": ("email",), "y": ("email",)}
+    called = "SELECT * FROM u, mine(u.emails)"
+    assert former_names(called, "postgres", TABLES, ["id", "emails", "doc", "n"]) == {"n": ("emails",)}
+    assert former_names("SELECT * FROM u", "postgres", TABLES, ["id", "n"]) == {}
+
+
+def test_thousands_of_aliases_that_name_each_other_are_no_fault():
+    chain = ", ".join(f"a{n - 1} || a{n - 1} AS a{n}" for n in range(1, 2000))
+    found = former_names(f"SELECT email AS a0, {chain} FROM p", "duckdb")
+    assert found["a1999"][-1] == "email"
+
+
 def test_a_view_that_may_be_another_of_its_name_has_the_names_of_both():
-    views = {"a.v": "SELECT id FROM a.q", "public.v": "SELECT id, email AS c FROM p"}
+    views = {
+        "a.v": Behind(definition="SELECT id FROM a.q"),
+        "public.v": Behind(definition="SELECT id, email AS c FROM p"),
+    }
     assert "email" in former_names("SELECT v.c AS k FROM a.v q JOIN v ON v.id = q.id", "postgres", views)["k"]
     assert "email" in former_names("SELECT c FROM d.public.v", "postgres", views)["c"]
 
@@ -97,7 +189,7 @@ def test_a_view_that_may_be_another_of_its_name_has_the_names_of_both():
     "view", ["CREATE VIEW v", "CREATE TABLE v (a int)", "(withheld: it holds a password)", ""]
 )
 def test_a_definition_that_is_no_query_tells_nothing(view):
-    assert former_names("SELECT c AS k FROM v", "postgres", {"v": view}) == {"k": ("c",)}
+    assert former_names("SELECT c AS k FROM v", "postgres", {"v": Behind(definition=view)}) == {"k": ("c",)}
 
 
 def test_hundreds_of_queries_one_after_the_other_or_within_each_other_are_no_fault():
@@ -113,7 +205,10 @@ def test_hundreds_of_queries_one_after_the_other_or_within_each_other_are_no_fau
 
 
 def test_views_of_views_are_read_once_each():
-    views = {f"v{n}": f"SELECT a.x AS y, b.y AS x FROM v{n + 1} a, v{n + 1} b" for n in range(100)}
+    views = {
+        f"v{n}": Behind(definition=f"SELECT a.x AS y, b.y AS x FROM v{n + 1} a, v{n + 1} b")
+        for n in range(100)
+    }
     assert former_names("SELECT x FROM v0", "postgres", views)["x"][0] == "y"
 
 
