@@ -354,11 +354,20 @@ def reader(flights):
                            ' CREATE TABLE hidden."s p" (x int); CREATE VIEW behind AS SELECT x FROM hidden."s p";'
                            " ALTER VIEW behind OWNER TO maker; GRANT SELECT ON behind TO reader;"
                            " CREATE FUNCTION peek(t text) RETURNS bigint STABLE LANGUAGE plpgsql AS"
-                           " 'BEGIN RETURN (SELECT count(*) FROM planes WHERE tailnum = t); END'")  # fmt: skip
+                           " 'BEGIN RETURN (SELECT count(*) FROM planes WHERE tailnum = t); END';"
+                           " CREATE FUNCTION listed() RETURNS SETOF text STABLE LANGUAGE plpgsql SECURITY DEFINER AS"
+                           " 'BEGIN RETURN QUERY SELECT tailnum FROM public.planes; END';"
+                           " ALTER FUNCTION listed() OWNER TO maker;"
+                           " CREATE FUNCTION plain() RETURNS SETOF text STABLE LANGUAGE plpgsql AS"
+                           " 'BEGIN RETURN QUERY SELECT tailnum FROM public.planes; END';"
+                           " CREATE FUNCTION either() RETURNS SETOF int STABLE LANGUAGE plpgsql SECURITY DEFINER AS"
+                           " 'BEGIN RETURN QUERY SELECT x FROM public.twins; END';"
+                           " ALTER FUNCTION either() OWNER TO maker;"
+                           " CREATE TABLE twins (x int); CREATE TABLE hidden.twins (x int)")  # fmt: skip
         yield PostgresDatabase(address_of(flights.url("flights", user="reader", password="only-Reads-77")))
         connection.execute(
-            "DROP VIEW as_reader, behind, twice, through; DROP SCHEMA hidden CASCADE; DROP ROLE maker;"
-            " DROP FUNCTION secret, peek;"
+            "DROP VIEW as_reader, behind, twice, through; DROP SCHEMA hidden CASCADE; DROP TABLE twins;"
+            " DROP FUNCTION secret, peek, listed, plain, either; DROP ROLE maker;"
             " REVOKE ALL ON airports FROM reader; DROP ROLE reader"
         )
 
@@ -371,7 +380,13 @@ def reader(flights):
     ("SELECT secret() AS x", "the function secret(); it belongs to keeper", "GRANT EXECUTE ON FUNCTION secret()"),
     ('SELECT x FROM behind', 'view public.behind reads as its owner, maker, who may not read the table hidden."s p"',
      'ask keeper for: GRANT SELECT ON hidden."s p" TO "maker"'),
-    ("SELECT faa, peek(faa) AS n FROM airports", "permission denied for table planes", "ask whoever runs the data"),
+    ("SELECT faa, peek(faa) AS n FROM airports", "this user may not read the table public.planes; it belongs to",
+     'GRANT SELECT ON public.planes TO "reader"'),
+    ("SELECT * FROM listed()", "the function listed() reads as its owner, maker, who may not read the table public.",
+     'ask keeper for: GRANT SELECT ON public.planes TO "maker"'),
+    ("SELECT * FROM plain()", "this user may not read the table public.planes; it belongs to keeper",
+     'ask keeper for: GRANT SELECT ON public.planes TO "reader"'),
+    ("SELECT * FROM either()", "denied for table twins (PL/pgSQL function either() l", "ask whoever runs the data"),
     ("SELECT t FROM twice", "the view public.through reads as its owner, maker, who may not read the table public.",
      'ask keeper for: GRANT SELECT ON public.planes TO "maker"'),
     ("SELECT * FROM as_reader", "this user may not read the table public.planes; it belongs to keeper",

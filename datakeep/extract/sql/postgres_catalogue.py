@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalogue has of the tables that a query reads, and who owns what it may not read."""
+"""What PostgreSQL's catalogue has of the tables and functions that a query reads."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from datakeep.extract.sql.postgres_connection import failures
 from datakeep.extract.sql.postgres_faults import gone
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from datakeep.extract.sql.interface import TableKind
     from datakeep.extract.sql.postgres_connection import Connection
 
-_KINDS: dict[str, TableKind] = {
+#: What pg_class calls what holds rows.
+KINDS: dict[str, TableKind] = {
     "r": "table",
     "p": "table",
     "f": "table",
@@ -25,13 +24,13 @@ _KINDS: dict[str, TableKind] = {
 _SAVEPOINT = "datakeep_name"
 _RESOLVE = "SELECT to_regclass($1::text)::oid::int8"
 #: Of the one row of pg_class that is looked at: whether it is a view that is read with its reader's rights.
-_AS_READER = """coalesce((SELECT option_value::bool FROM pg_options_to_table(reloptions)
+AS_READER = """coalesce((SELECT option_value::bool FROM pg_options_to_table(reloptions)
                  WHERE option_name = 'security_invoker'), false)"""
 _TABLE = f"""
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, obj_description(c.oid, 'pg_class'),
        pg_get_userbyid(c.relowner)::text, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
        c.relrowsecurity, NOT c.relforcerowsecurity,
-       {_AS_READER},
+       {AS_READER},
        c.relkind = 'r' AND c.relhassubclass
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = $1::text::oid
@@ -92,55 +91,11 @@ SELECT 1 WHERE EXISTS (
         SELECT FROM pg_depend AS d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 )
 """
-#: Who reads what, from what a query names through views: as the reader (no role), or as a view's owner.
-_LACKING = f"""
-WITH RECURSIVE reads (oid, place, view, role) AS (
-    SELECT named, 0, NULL::oid, NULL::oid FROM unnest($1::text::oid[]) AS named
-    UNION
-    SELECT d.refobjid, d.refobjsubid, CASE WHEN o.as_reader THEN r.view ELSE v.oid END,
-           CASE WHEN o.as_reader THEN r.role ELSE v.relowner END
-    FROM reads AS r
-    JOIN pg_class AS v ON v.oid = r.oid AND v.relkind = 'v'
-    JOIN pg_rewrite AS w ON w.ev_class = v.oid
-    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-                       AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
-    CROSS JOIN LATERAL (SELECT {_AS_READER} AS as_reader) AS o
-)
-SELECT c.relkind::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_get_userbyid(c.relowner)::text,
-       (SELECT quote_ident(s.nspname) || '.' || quote_ident(v.relname)
-        FROM pg_class AS v JOIN pg_namespace AS s ON s.oid = v.relnamespace WHERE v.oid = r.view),
-       CASE WHEN r.role IS NOT NULL THEN pg_get_userbyid(r.role)::text END
-FROM reads AS r
-JOIN pg_class AS c ON c.oid = r.oid AND c.relname = $2::text AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-JOIN pg_namespace AS n ON n.oid = c.relnamespace
-JOIN pg_roles AS me ON me.rolname = current_user
-CROSS JOIN LATERAL (SELECT coalesce(r.role, me.oid) AS id) AS who
-WHERE NOT has_table_privilege(who.id, c.oid, 'SELECT')
-      AND (r.role IS NULL
-           OR CASE WHEN r.place > 0 THEN NOT has_column_privilege(who.id, c.oid, r.place::int2, 'SELECT')
-                   ELSE NOT has_any_column_privilege(who.id, c.oid, 'SELECT') END)
-ORDER BY r.role IS NOT NULL, 2, 4
-"""  # noqa: S608  (all of it stands here)
-_OWNERS = {
-    "table": """
-SELECT format('%I.%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relname = $1::text AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND NOT has_table_privilege(c.oid, 'SELECT')
-ORDER BY 1
-""",
-    "schema": """
-SELECT quote_ident(nspname), pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = $1::text
-""",
-    "function": """
-SELECT oid::regprocedure::text, pg_get_userbyid(proowner)::text
-FROM pg_proc WHERE proname = $1::text AND NOT has_function_privilege(oid, 'EXECUTE') ORDER BY 1
-""",
-}
 
 
 def table(connection: Connection, name: str) -> Table | None:
     """The table that a query means by ``name``; None if there is none that this user can see."""
-    oid = _resolved(connection, name)
+    oid = resolved(connection, name)
     if oid is None:
         return None
     shown, kind, comment, owner, definition, *more = connection.rows(_TABLE, oid)[0]
@@ -151,7 +106,7 @@ def table(connection: Connection, name: str) -> Table | None:
         keys.setdefault((index, primary), []).append(column)
     return Table(
         name=shown,
-        kind=_KINDS.get(kind, "unknown"),
+        kind=KINDS.get(kind, "unknown"),
         columns=tuple(columns),
         comment=comment,
         primary_key=next((tuple(key) for (_, primary), key in keys.items() if primary), ()),
@@ -183,31 +138,7 @@ def has_unnamed(connection: Connection) -> bool:
     return bool(connection.rows(_UNNAMED))
 
 
-def owners(connection: Connection, kind: str, name: str) -> list[tuple[str, str]]:
-    """Each thing of this kind and name that this user has no right to, and who owns it."""
-    sql = _OWNERS.get({"relation": "table", "view": "table", "materialized view": "table"}.get(kind, kind))
-    return [(row[0], row[1]) for row in connection.rows(sql, name)] if sql else []
-
-
-def lacking(
-    connection: Connection, names: Collection[str], denied: str
-) -> list[tuple[str, str, str, str | None, str | None]]:
-    """Which table of the name ``denied`` somebody may not read, by whose rights a query reads it.
-
-    Args:
-        connection: In a transaction.
-        names: What the query names.
-        denied: As the server says it, without a schema.
-
-    Returns:
-        Kind, name, owner, and where it is read through a view with that one's owner's rights, the view and its owner.
-    """
-    oids = [oid for name in names if (oid := _resolved(connection, name)) is not None]
-    rows = connection.rows(_LACKING, "{" + ",".join(oids) + "}", denied)
-    return [(_KINDS.get(kind, "table"), *rest) for kind, *rest in rows]
-
-
-def _resolved(connection: Connection, name: str) -> str | None:
+def resolved(connection: Connection, name: str) -> str | None:
     """Its oid, by the search path; a name with letters that need quotes may come without them."""
     quoted = ".".join('"' + part.strip('"').replace('"', '""') + '"' for part in name.split("."))
     for written in dict.fromkeys((name, quoted)):

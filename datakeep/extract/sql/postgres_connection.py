@@ -104,7 +104,8 @@ class Connection:
     """
 
     def __init__(self, address: Address, begun: Begun[_Adbc] | None = None) -> None:
-        self._streaming = self._abandoned = False
+        self._abandoned = False
+        self._batches: Ahead[Any] | None = None
         try:
             self._adbc = (begun or connecting(address)).outcome(None)
         except failures() as error:
@@ -151,25 +152,26 @@ class Connection:
     def stream(self, sql: str) -> Iterator[Ahead[Any]]:
         """The batches of a query, read ahead; a few are held at a time.
 
-        Left before its end, the query is cancelled, and with it the transaction up to the last savepoint.
+        Left before its end, the query is cancelled, and with it the transaction up to the last savepoint. Behind its
+        end, or behind an error, the connection takes other questions.
         """
         with self._statement() as statement:
             statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
             statement.set_sql_query(sql)
             self._call(statement, statement.prepare)
             reader = self._call(statement, lambda: _reader(statement))
-            self._streaming = True
             try:
                 with ahead(_batches(reader), partial(self._cancel, statement), self._abandon) as batches:
+                    self._batches = batches
                     yield batches
             finally:
-                self._streaming = False
+                self._batches = None
                 if not self._abandoned:
                     reader.close()
 
     @contextmanager
     def _statement(self) -> Iterator[Any]:
-        if self._streaming:
+        if self._batches is not None and not self._batches.finished:
             raise RuntimeError(
                 "the rows of a query are on their way: read or leave them before the next question"
             )

@@ -43,6 +43,10 @@ _GONE_WORDS = ("server closed the connection", "connection to server was lost", 
                "connection not open", "could not send data", "connection is closed")  # fmt: skip
 
 
+#: A line of the context that says in which function something happened; the innermost comes first.
+_FUNCTION = re.compile(r"(SQL|PL/\S+) function ")
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """What a driver's exception says.
@@ -73,7 +77,8 @@ def complaint_of(error: BaseException) -> Complaint:
     hint = found.get("PG_DIAG_MESSAGE_HINT") or found.get("PG_DIAG_MESSAGE_DETAIL")
     place = found.get("PG_DIAG_STATEMENT_POSITION")
     state = getattr(error, "sqlstate", None) or found.get("PG_DIAG_SQLSTATE") or ""
-    context = (found.get("PG_DIAG_CONTEXT") or "").partition("\n")[0] or None
+    lines = (found.get("PG_DIAG_CONTEXT") or "").splitlines()
+    context = next((one for one in lines if _FUNCTION.match(one)), lines[0] if lines else None)
     return Complaint(state.strip("\0"), primary, hint, int(place) - 1 if place else None, context)
 
 
