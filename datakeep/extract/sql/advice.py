@@ -44,7 +44,7 @@ def advise(
     sources = sources_of(reading.tree, reading.dialect)
     relations = None if tables is None else {name: relation_of(table) for name, table in tables.items()}
     found = {
-        *on_values(reading),
+        *on_values(reading, tables),
         *on_columns(reading, sources, tables, views or {}),
         *on_rows(reading, sources, relations),
         *on_floats(reading, sources, tables),

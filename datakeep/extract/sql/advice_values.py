@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sqlglot import exp
 from sqlglot.tokens import TokenType
 
 from datakeep.extract.sql.advice_kinds import Advice, advice
+from datakeep.extract.sql.reading import offset_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlglot.tokens import Token
 
+    from datakeep.extract.sql.interface import Table
     from datakeep.extract.sql.reading import Reading
 
 #: Called with parentheses, these read a clock.
@@ -48,17 +51,30 @@ _SESSION = re.compile(
     r"|last_insert_(id|rowid)|last_insert_rowid|changes|total_changes|txid_current\w*|pg_current_xact_id|host_name"
     r"|app_name|suser_s?name|original_login|user_name|current_transaction_id|pg_(postmaster_start|conf_load)_time"
 )
-_SESSION_WORDS = frozenset({"current_user", "session_user", "current_role", "system_user"})
+_SESSION_WORDS = frozenset({
+    "current_user", "session_user", "current_role", "system_user", "current_schema", "current_catalog",
+})  # fmt: skip
+#: Where this word, too, is who reads.
+_WITH_USER = frozenset({"postgres", "redshift", "oracle"})
 #: Columns that PostgreSQL has in every table: where a row lies, in which table, and which transaction wrote it.
 _ROW_PLACES = frozenset({"ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
-_COMPARING = frozenset(
-    {TokenType.EQ, TokenType.NEQ, TokenType.LT, TokenType.LTE, TokenType.GT, TokenType.GTE, TokenType.BETWEEN}
-)
+#: What gives two values one type.
+_BESIDE = (
+    exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In, exp.Coalesce, exp.Nullif, exp.Greatest,
+    exp.Least, exp.NullSafeEQ, exp.NullSafeNEQ,
+)  # fmt: skip
+_TEXTS = (exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Concat, exp.DPipe, exp.JSONExtractScalar)
 _BIND = "bind it as a parameter, :day, so that the value is recorded with the dataset"
 
 
-def on_values(reading: Reading) -> Iterator[Advice]:
-    """Advice on every value that another run would not have again, one for each place."""
+def on_values(reading: Reading, tables: Mapping[str, Table] | None) -> Iterator[Advice]:
+    """Advice on every value that another run would not have again, one for each place.
+
+    Args:
+        reading: The query.
+        tables: What the catalogue has of its tables; None if it was not asked.
+    """
+    yield from _on_compared(reading, tables)
     tokens = reading.tokens
     for at, token in enumerate(tokens):
         if token.token_type == TokenType.STRING:
@@ -95,10 +111,14 @@ def _on_word(reading: Reading, at: int) -> Iterator[Advice]:
             f"{word}{'()' if called else ''}",
             "choose by the data itself, such as a hash of the key: the same rows are chosen again",
         )
-    elif (called and _SESSION.fullmatch(word)) or word in _SESSION_WORDS:
+    elif (called and _SESSION.fullmatch(word)) or _is_session_word(reading.dialect, word):
         yield advice(
             reading, tokens[at].start, "session-value", word, "write the value, or bind it as a parameter"
         )
+
+
+def _is_session_word(dialect: str, word: str) -> bool:
+    return word in _SESSION_WORDS or (word == "user" and dialect in _WITH_USER)
 
 
 def _is_clock(word: str, dialect: str, *, called: bool, empty: bool) -> bool:
@@ -124,10 +144,36 @@ def _on_text(reading: Reading, at: int) -> Iterator[Advice]:
             yield _relative(reading, at, "'now'") if shifted else _clock(reading, at, "'now'")
     elif reading.dialect in {"postgres", "redshift", "duckdb"} and text in _RELATIVE_TO_NOW:
         cast = _type(tokens, at + 1) == TokenType.DCOLON and tokens[at + 2].text.lower() in _DATE_WORDS
-        if cast or before in _DATE_WORDS:
+        named = _type(tokens, at + 1) == TokenType.ALIAS and tokens[at + 2].text.lower() in _DATE_WORDS
+        if named and _enclosing(tokens, at) in ("cast", "try_cast"):
+            yield _on_clock(
+                reading, _opening(tokens, at) - 1, _closing(tokens, _opening(tokens, at)), f"'{text}'"
+            )
+        elif cast or before in _DATE_WORDS:
             yield _on_clock(reading, at, _end(tokens, at), f"'{text}'")
-        elif reading.dialect != "duckdb" and {_type(tokens, at - 1), _type(tokens, at + 1)} & _COMPARING:
-            yield _clock(reading, at, f"'{text}', compared with a day or moment")
+
+
+def _on_compared(reading: Reading, tables: Mapping[str, Table] | None) -> Iterator[Advice]:
+    """``d < 'now'``, where PostgreSQL takes the text for a time because of what stands beside it."""
+    for text in reading.tree.find_all(exp.Literal) if reading.dialect in {"postgres", "redshift"} else ():
+        if not text.is_string or text.name.lower() not in _RELATIVE_TO_NOW:
+            continue
+        beside = [one for one in (text.parent or text).iter_expressions() if one is not text]
+        if isinstance(text.parent, _BESIDE) and not any(_is_text(one, tables or {}) for one in beside):
+            said = f"'{text.name.lower()}', compared with a day or moment"
+            yield advice(reading, offset_of(text), "clock", said, _BIND)
+
+
+def _is_text(node: exp.Expr, tables: Mapping[str, Table]) -> bool:
+    """Whether what is compared is no day or moment, as far as the text and the catalogue tell."""
+    if isinstance(node, exp.Literal):
+        return (
+            node.is_string and not re.search(r"\d", node.name) and node.name.lower() not in _RELATIVE_TO_NOW
+        )
+    if isinstance(node, exp.Column):
+        known = [one for table in tables.values() for one in table.columns if one.name == node.name]
+        return bool(known) and not any(re.match(r"date|time", one.database_type or "date") for one in known)
+    return isinstance(node, _TEXTS)
 
 
 def _on_clock(reading: Reading, at: int, end: int, name: str) -> Advice:
@@ -197,6 +243,12 @@ def _arguments(tokens: Sequence[Token], opening: int) -> int:
 
 def _enclosing(tokens: Sequence[Token], at: int) -> str:
     """The name of the function in whose parentheses the token stands directly; empty if in none."""
+    opening = _opening(tokens, at)
+    return tokens[opening - 1].text.lower() if opening else ""
+
+
+def _opening(tokens: Sequence[Token], at: int) -> int:
+    """Where the parenthesis is in which the token stands directly; 0 if in none."""
     depth = 0
     for before in range(at - 1, 0, -1):
         kind = tokens[before].token_type
@@ -204,6 +256,6 @@ def _enclosing(tokens: Sequence[Token], at: int) -> str:
             depth += 1
         elif kind == TokenType.L_PAREN:
             if depth == 0:
-                return tokens[before - 1].text.lower()
+                return before
             depth -= 1
-    return ""
+    return 0

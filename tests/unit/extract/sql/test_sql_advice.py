@@ -16,6 +16,16 @@ BY_TEXT = [
     ("postgres", "SELECT a FROM s.a WHERE d < 'now'::timestamp", [("clock", 29)]),
     ("postgres", "SELECT a FROM s.a WHERE d < date 'today'", [("clock", 34)]),
     ("postgres", "SELECT a FROM s.a WHERE d = 'yesterday' OR 'now' < d", [("clock", 29), ("clock", 44)]),
+    ("postgres", "SELECT a FROM s.a WHERE d < cast('yesterday' AS date)", [("clock", 29)]),
+    ("postgres", "SELECT a FROM s.a WHERE d < cast('now' AS date) - 7", [("relative-date", 29)]),
+    ("postgres", "SELECT a FROM s.a WHERE d IN ('today', '2026-01-01') OR coalesce(d, 'now') > e",
+     [("clock", 31), ("clock", 69)]),
+    ("postgres", "SELECT a FROM s.a WHERE n IN ('today', 'later') OR lower(n) = 'now' OR n = x || 'today'", []),
+    ("postgres", "SELECT a FROM s.a WHERE u = user AND s = current_schema AND c = current_catalog",
+     [("session-value", 29), ("session-value", 42), ("session-value", 65)]),
+    ("oracle", "SELECT a FROM s.a WHERE u = USER", [("session-value", 29)]),
+    ("mysql", "SELECT a, x.user FROM s.a AS x WHERE user = 1", []),
+    ("postgres", 'SELECT a, x."user", "user" FROM s.a AS x', []),
     ("postgres", "SELECT a, 'now' AS b FROM s.a WHERE lower(x) <> 'nowhere'", []),
     ("duckdb", "SELECT a FROM s.a WHERE d = 'yesterday'", []),
     ("postgres", "SELECT a.x FROM s.a NATURAL JOIN s.b", [("natural-join", 34)]),
@@ -398,3 +408,13 @@ def test_a_query_that_a_tool_wrote_of_thousands_of_parts_is_read_as_any_other(te
     tables = {"s.a": Table("s.a", columns=(TableColumn("a", "integer"),))}
     assert advise(parse(text, "postgres"), None) == []
     assert advise(parse(text, "postgres"), tables) == []
+
+
+def test_a_text_of_a_text_column_is_no_moment():
+    text = "SELECT a FROM s.a WHERE note = 'now' AND seen < 'now'"
+    table = Table(
+        "s.a", "table", (TableColumn("note", "text"), TableColumn("seen", "timestamp with time zone"))
+    )
+    advised = advise(parse(text, "postgres"), {"s.a": table})
+    assert [one.column for one in advised if one.id == "clock"] == [49]
+    assert [one.column for one in advise(parse(text, "postgres"), None) if one.id == "clock"] == [32, 49]
