@@ -97,6 +97,7 @@ def call(
         "dataset": entry.dataset,
         "version": entry.version,
         "created": done.created,
+        "dry_run": dry_run,
         "files_not_read": done.unread,
         "changes": change_data(done.changes),
         "notes": list(done.notes),

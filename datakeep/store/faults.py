@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
+_IN_THE_WAY = frozenset({errno.EEXIST, errno.ENOTDIR, errno.ELOOP})
 
 
 def explained(fault: OSError, *, place: str, action: str) -> NoSpace | AccessDenied | StoreUnreachable:
@@ -41,6 +42,12 @@ def explained(fault: OSError, *, place: str, action: str) -> NoSpace | AccessDen
         return AccessDenied(
             f"{place}: no right to {action} ({why})",
             next_step="ask its administrator for access, then run the same command again",
+        )
+    if fault.errno in _IN_THE_WAY and fault.filename:
+        return StoreUnreachable(
+            f"{place}: cannot {action}: {os.fsdecode(fault.filename)} is in the way ({why})",
+            next_step="look at what lies there; where it is a file or a link to nothing, move it away, then run the "
+            "same command again",
         )
     return StoreUnreachable(
         f"{place}: cannot {action} ({why})",

@@ -401,6 +401,20 @@ def test_a_missing_right_names_the_thing_and_who_grants_it(reader, text, said, g
         assert session.ask("SELECT count(*) FROM airports")[0][0] > 1000
 
 
+def test_a_materialized_view_without_rows_says_what_fills_it(flights, database):
+    with flights.connect("flights") as connection:
+        connection.execute("CREATE MATERIALIZED VIEW unfilled AS SELECT faa FROM airports WITH NO DATA")
+        try:
+            with (
+                database.session() as session,
+                pytest.raises(QueryFailed, match="has not been populated") as caught,
+            ):
+                rows(session, "SELECT faa FROM unfilled ORDER BY faa")
+        finally:
+            connection.execute("DROP MATERIALIZED VIEW unfilled")
+    assert caught.value.next_step.startswith('ask its owner for: REFRESH MATERIALIZED VIEW "unfilled"; or')
+
+
 @pytest.mark.parametrize(("text", "kind", "said"), [
     ("SELECT flight FROM public.flights WHERE flight == 1", QueryRefused, "operator does not exist"),
     ("SELECT max(flight), carrier FROM public.flights", QueryRefused, "must appear in the GROUP BY"),

@@ -90,6 +90,10 @@ def test_a_dry_run_shows_all_and_records_nothing(
     ):  # fmt: skip
         assert line in ran.err, line
     assert ran.out == "a dry run: nothing was recorded\n"
+    told = calls.datakeep(
+        "update", name, tmp_path, "--license", "CC0-1.0", "--dry-run", "--json", cwd=world.keep
+    )
+    assert (told.data["dry_run"], told.data["created"]) == (True, False)
     assert state(world) == before
     assert calls.datakeep("list", "--json", cwd=world.keep).data["datasets"]
 

@@ -376,5 +376,7 @@ def test_writers_that_begin_and_end_at_once_are_not_in_each_others_way(store):
 def test_a_link_to_nowhere_in_the_place_of_the_folder_is_one_error(store, tmp_path):
     (store.root / "orders").mkdir()
     (store.root / "orders/datakeep").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(DatakeepError, match="File exists"):
+    with pytest.raises(DatakeepError, match="File exists") as caught:
         store.put("orders/files/md5/ab/" + "0" * 30, [b"x"])
+    assert "orders/datakeep is in the way" in caught.value.what
+    assert "move it away" in caught.value.next_step

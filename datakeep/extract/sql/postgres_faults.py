@@ -43,6 +43,7 @@ _GONE_WORDS = ("server closed the connection", "connection to server was lost", 
                "connection not open", "could not send data", "connection is closed")  # fmt: skip
 
 
+_NOT_FILLED = re.compile(r"materialized view (\"(?:[^\"]|\"\")+\") has not been populated")
 #: A line of the context that says in which function something happened; the innermost comes first.
 _FUNCTION = re.compile(r"(SQL|PL/\S+) function ")
 
@@ -189,6 +190,11 @@ def query_fault(
         return NotExact(
             f"{shown}: {complaint.primary}",
             next_step="take the bytes of the column that holds it: convert_to(COLUMN, 'ENCODING') AS COLUMN",
+        )
+    if complaint.state == "55000" and (empty := _NOT_FILLED.match(complaint.primary)):
+        return QueryFailed(
+            f"{shown}: {complaint.primary}",
+            next_step=f"ask its owner for: REFRESH MATERIALIZED VIEW {empty[1]}; or query what it is made of",
         )
     place, lines = _place(complaint, statement, sent, lead)
     hint = f" ({complaint.hint})" if complaint.hint else ""
