@@ -28,10 +28,18 @@ class Outputs(NamedTuple):
     whole: bool = False
     rest: tuple[str, ...] = ()
 
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """The names that a column may have had whose own is not known: the database gives it, or the data."""
+        unnamed = [name for one in self.columns if not one.name for name in one.former]
+        return others("", [*self.rest, *unnamed]) if unnamed else self.rest
+
     def by_name(self) -> dict[str, tuple[str, ...]]:
         """The former names of those that are known, by their own in lower case."""
         found: dict[str, tuple[str, ...]] = {}
         for name, former in self.columns:
+            if not name:
+                continue
             found[name.lower()] = others(name, (*found.get(name.lower(), ()), *former))
         return found
 
@@ -45,7 +53,8 @@ class Outputs(NamedTuple):
             return self
         if not self.whole or len(names) > len(self.columns):
             # Which columns the list names is not known; each may be any of them.
-            anyones = (Output(name, others(name, self.names())) for name in names)
+            any_of_them = self.names()
+            anyones = (Output(name, others(name, any_of_them)) for name in names)
             return Outputs((*self.columns, *anyones), rest=self.rest)
         renamed = [
             Output(name, others(name, (one.name, *one.former)))
@@ -66,17 +75,30 @@ def united(found: Sequence[Outputs], *, by_name: bool) -> Outputs:
     first = found[0]
     # By their names as well: where columns go by name, or by places that are not known.
     columns = [*first.columns, *(output for one in found[1:] for output in one.columns)]
+    at_place: list[tuple[str, ...]] = []
     alike = all(one.whole and len(one.columns) == len(first.columns) for one in found)
     if alike:
-        by_place = zip(*(one.columns for one in found), strict=True)
-        columns += [
-            Output(place[0].name, tuple(name for one in place for name in one.former)) for place in by_place
+        at_place = [
+            others("", [name for one in place for name in one.former])
+            for place in zip(*(one.columns for one in found), strict=True)
         ]
+        columns += [Output(one.name, place) for one, place in zip(first.columns, at_place, strict=True)]
     names = Outputs(tuple(columns)).by_name()
     if alike and not by_name:
-        return Outputs(tuple(Output(one.name, names[one.name.lower()]) for one in first.columns), whole=True)
-    rest = others("", [name for one in found for name in one.rest])
+        same = (
+            Output(one.name, names[one.name.lower()] if one.name else place)
+            for one, place in zip(first.columns, at_place, strict=True)
+        )
+        return Outputs(tuple(same), whole=True)
+    rest = others("", [name for one in found for name in one.unsaid])
     return Outputs(tuple(Output(name, former) for name, former in names.items()), rest=rest)
+
+
+def beside(found: Sequence[Outputs]) -> Outputs:
+    """The columns of several, one after the other."""
+    columns = tuple(output for one in found for output in one.columns)
+    rest = others("", [name for one in found for name in one.rest])
+    return Outputs(columns, bool(found) and all(one.whole for one in found), rest)
 
 
 def others(name: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -8,43 +8,74 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from datakeep.extract.sql.outputs import Output, Outputs, others
+from datakeep.extract.sql.stars import is_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: What makes of a value one that tells of nobody: a count, a length, a place, whether something holds.
 _LOSING = (
-    exp.Count, exp.CountIf, exp.ApproxDistinct, exp.Length, exp.ByteLength, exp.BitLength, exp.ArraySize,
-    exp.StrPosition, exp.StartsWith, exp.EndsWith, exp.Contains, exp.Predicate,
+    exp.Count, exp.CountIf, exp.ApproxDistinct, exp.Hll, exp.Length, exp.ByteLength, exp.BitLength, exp.ArraySize,
+    exp.StrPosition, exp.RegexpCount, exp.RegexpInstr, exp.ArrayPosition, exp.StartsWith,
+    exp.EndsWith, exp.Contains, exp.JSONType, exp.Typeof, exp.Predicate,
 )  # fmt: skip
 #: The same of functions that sqlglot has no type for in every dialect.
 _LOSING_NAMES = re.compile(
-    r"(octet|bit|char|character|array|jsonb?_array)_length|cardinality|array_(ndims|upper|lower)|json_length"
-    r"|strpos|position|instr|locate|charindex|patindex|num_(non)?nulls|pg_column_size|starts_with|ends_with"
-    r"|(pg_|jsonb?_)?typeof|json_type",
+    r"(octet|bit|char|character|array|jsonb?_array|json)_length|length(b|c|2|4)|datalength|vsize|strlen|cardinality"
+    r"|array_(ndims|upper|lower)|strpos|position|instr|locate|charindex|patindex|regexp_(count|instr)|find_in_set|field"
+    r"|(array|list)_(position|contains|count|unique)|num_(non)?nulls|pg_column_size|starts_with|ends_with|prefix|suffix"
+    r"|strcmp|difference|(pg_|jsonb?_)?typeof|json_type|jsonb?_(path_)?exists(_any|_all)?|json_contains(_path)?|json_valid"
+    r"|isjson|is(not)?null|forall|exists|entropy|hll|approx_\w+",
     re.IGNORECASE,
 )
 #: Functions of which a text among the arguments may name what is taken.
-_TAKES_BY_NAME = re.compile(r"json|xml|xpath|struct|variant|element_at|map", re.IGNORECASE)
+_TAKES_BY_NAME = re.compile(
+    r"json|xml|xpath|struct|variant|element_?at|map|get|value|nodes|query", re.IGNORECASE
+)
 #: What a path in JSON or XML consists of, but for places in an array.
 _STEP = re.compile(r"[^\W\d]\w*")
-_PATHS = (
-    exp.Bracket, exp.JSONColumnDef, exp.OpenJSONColumnDef, exp.PathColumnConstraint, exp.JSONExtract,
-    exp.JSONExtractScalar, exp.JSONBExtract, exp.JSONBExtractScalar, exp.StructExtract,
-)  # fmt: skip
-#: What functions in FROM call their columns where the query does not say.
+#: What a text within a path may stand in.
+_AROUND = (exp.Array, exp.Tuple, exp.Paren)
+_PATHS = (exp.Bracket, exp.PathColumnConstraint)
+_DEFINES = (exp.ColumnDef, exp.JSONColumnDef, exp.OpenJSONColumnDef)
+#: What functions in FROM call their columns where the query does not say; and those that tell a place or a kind.
 _USUAL = (
-    "value", "key", "element", "unnest", "item", "this", "path", "index", "seq", "atom", "fullkey",
-    "column_value", "col",
-)  # fmt: skip
+    "value",
+    "key",
+    "element",
+    "unnest",
+    "item",
+    "this",
+    "path",
+    "atom",
+    "fullkey",
+    "column_value",
+    "col",
+)
+_PLACES = frozenset({"index", "seq", "pos", "ordinality", "offset", "type", "id", "parent"})
 
 
-def keeps(node: exp.Expr) -> bool:
-    """Whether a value that goes into ``node`` may be read in what comes out."""
-    if isinstance(node, exp.Ordered):  # by what an aggregate is ordered; some have their value there
-        return isinstance(node.parent, exp.Order) and isinstance(node.parent.parent, exp.WithinGroup)
+def inputs(node: exp.Expr) -> list[exp.Expr]:
+    """The parts of ``node`` whose values may be read in what comes out of it."""
+    if isinstance(node, exp.Window | exp.Filter):
+        return [node.this]  # what rows are told apart by is not what comes out
+    if isinstance(node, exp.Case | exp.If | exp.Nvl2):
+        return [one for one in node.iter_expressions() if one.arg_key != "this"]
+    if isinstance(node, exp.DecodeCase):
+        return list(node.expressions[1:])
+    if isinstance(node, _DEFINES):
+        return [one for one in node.iter_expressions() if one.arg_key != "this"]
+    if isinstance(node, exp.Ordered) and not _is_within_group(node):
+        return []
     called = isinstance(node, exp.Anonymous) and _LOSING_NAMES.fullmatch(node.name)
-    return not called and not isinstance(node, _LOSING)
+    if called or isinstance(node, (*_LOSING, exp.TableAlias, exp.DataType)):
+        return []
+    return list(node.iter_expressions())
+
+
+def _is_within_group(node: exp.Expr) -> bool:
+    """Whether what orders the values of an aggregate is what it gives, as of ``mode() WITHIN GROUP``."""
+    return isinstance(node.parent, exp.Order) and isinstance(node.parent.parent, exp.WithinGroup)
 
 
 def words(node: exp.Expr) -> Iterator[str]:
@@ -53,46 +84,72 @@ def words(node: exp.Expr) -> Iterator[str]:
         yield node.expression.name
     elif isinstance(node, exp.JSONPathKey) and isinstance(node.this, str):
         yield node.this
-    elif isinstance(node, exp.Literal) and node.is_string and _is_path(node.parent):
+    elif isinstance(node, exp.Literal) and node.is_string and _is_path(node):
         yield from reversed(_STEP.findall(node.name))
 
 
-def _is_path(above: exp.Expr | None) -> bool:
-    if isinstance(above, exp.Func) and not isinstance(above, (exp.Cast, *_PATHS)):
-        name = above.name if isinstance(above, exp.Anonymous) else above.sql_name()
-        return bool(_TAKES_BY_NAME.search(name))
-    return isinstance(above, _PATHS)
+def is_bare(node: exp.Expr) -> bool:
+    """Whether it is a column that the parser took for a plain word: ``email.lower()``, ``f(doc -> 'email')``."""
+    return isinstance(node, exp.Identifier) and (
+        (isinstance(node.parent, exp.Dot) and node.arg_key == "this")
+        or (isinstance(node.parent, exp.Lambda) and node.arg_key == "expressions")
+    )
 
 
-def columns_of_call(source: exp.Expr) -> tuple[list[str], bool]:
-    """What a function in FROM calls its columns, as far as the text tells, and whether those may be all.
+def is_every(node: exp.Expr) -> bool:
+    """Whether it stands for every column within an expression: ``struct(*)``, ``max(COLUMNS(*))``, ``#2``."""
+    return isinstance(node, exp.Star | exp.PositionalColumn) or is_columns(node)
+
+
+def _is_path(text: exp.Expr) -> bool:
+    above = text.parent
+    while isinstance(above, _AROUND):
+        above = above.parent
+    if isinstance(above, exp.Anonymous):
+        return bool(_TAKES_BY_NAME.search(above.name))
+    named = not isinstance(above, exp.Cast) and _TAKES_BY_NAME.search(type(above).__name__)
+    return bool(named) or is_columns(above) or isinstance(above, (*_PATHS, exp.Lambda))
+
+
+def of_call(source: exp.Expr, taken: tuple[str, ...]) -> Outputs:
+    """The columns of a function in FROM, as far as the text tells their names.
 
     Args:
         source: Its place in FROM, with its alias.
+        taken: The names of all that goes into it; each column may hold whatever that is.
     """
     defined = [one.this.name for one in source.find_all(exp.JSONColumnDef, exp.OpenJSONColumnDef) if one.this]
     for table in source.find_all(exp.XMLTable):
         defined += [one.name for one in table.args.get("columns") or ()]
-    listed = [*source.alias_column_names, *defined]
-    if listed:
-        return listed, True
-    call = source.this if isinstance(source, exp.Table | exp.Lateral) else source
-    own = call.name if isinstance(call, exp.Anonymous) else ""
-    return [*_USUAL, *filter(None, (source.alias, own))], not isinstance(call, exp.Anonymous)
+    names = [*source.alias_column_names, *defined]
+    rest: tuple[str, ...] = ()
+    if not names:
+        call = source.this if isinstance(source, exp.Table | exp.Lateral) else source
+        names = [*_USUAL, *_PLACES, source.alias]
+        if isinstance(call, exp.Anonymous):
+            names, rest = [*names, call.name], taken
+    found = [Output(name, () if name.lower() in _PLACES else others(name, taken)) for name in names if name]
+    return Outputs(tuple(found), rest=rest)
 
 
 def pivoted(found: Outputs, pivot: exp.Expr) -> Outputs:
     """The columns behind a PIVOT or UNPIVOT of ``found``: those, and what it makes of them."""
     taken, names = _taken(pivot)
     known = found.by_name()
-    columns = [column.name for one in taken for column in one.find_all(exp.Column)]
-    former = [name for one in columns for name in (one, *known.get(one.lower(), found.rest))]
-    if any(one.find(exp.Star, exp.Columns) for one in taken):
-        former += found.names()
+    former: list[str] = []
+    left = list(taken)
+    while left:
+        node = left.pop(0)
+        if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
+            former += (node.name, *known.get(node.name.lower(), found.unsaid))
+        elif is_every(node) or isinstance(node, exp.Column):
+            former += found.names()
+        else:
+            left += inputs(node)
     group = pivot.args.get("group")
     kept = [one.name for one in group.find_all(exp.Column) if one.name.lower() not in known] if group else []
     made = [*map(Output, kept), *(Output(name, others(name, former)) for name in names)]
-    rest = found.rest if names else others("", [*found.rest, *former])
+    rest = found.unsaid if names else others("", [*found.unsaid, *former])
     return Outputs((*found.columns, *made), rest=rest).called(pivot.alias_column_names)
 
 

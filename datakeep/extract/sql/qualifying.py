@@ -11,30 +11,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlglot import Dialect, exp
-from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 from sqlglot.schema import MappingSchema
 
-from datakeep.extract.sql.sources import sources_of
+from datakeep.extract.sql.passing import is_bare
+from datakeep.extract.sql.sources import GIVES_UP, sources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from datakeep.extract.sql.interface import Table
 
 #: What sqlglot calls a column that the query gives no name.
 _UNNAMED = re.compile(r"_col_\d+")
-_FAULTS = (
-    SqlglotError,
-    RecursionError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    AssertionError,
-)
+#: Dialects in which the name of a table, where a value stands, is its whole row.
+_WITH_ROWS = frozenset({"postgres", "redshift", "materialize", "risingwave", "duckdb", "bigquery"})
+#: An alias that others of its SELECT name is put in their place; a query is not made longer than this by that.
+_MOST_NODES = 50_000
 #: Columns of WITH queries within WITH queries are followed so far.
 _MAX_DEPTH = 100
 #: What a column is, as far as it can be told: its table and its own name; None: it is computed.
@@ -58,6 +52,7 @@ class Qualified:
     _outer: Scope
     _tables: Mapping[str, _StandIn]
     _written: Mapping[str, str]
+    _dialect: str
 
     def columns(self, name: str) -> tuple[str, ...] | None:
         """The columns that are read of the table that the query writes ``name``, sorted; None if unknown."""
@@ -67,7 +62,9 @@ class Qualified:
                 stand_in = self._tables.get(source.name) if isinstance(source, exp.Table) else None
                 if stand_in is None or stand_in.written != name or not isinstance(source, exp.Table):
                     continue
-                columns = None if source.args.get("pivots") else _of_source(scope, alias, stand_in)
+                columns = (
+                    None if source.args.get("pivots") else _of_source(scope, alias, stand_in, self._dialect)
+                )
                 if columns is None:
                     return None
                 found = (found or set()) | {stand_in.spelling.get(one, one) for one in columns}
@@ -121,8 +118,10 @@ def qualified(tree: exp.Expr, dialect: str, tables: Mapping[str, Table]) -> Qual
         dialect: Of it.
         tables: What the catalogue has, by the names that the query writes.
     """
+    if _grown(tree) > _MOST_NODES:
+        return None
     try:
-        copy = tree.copy()
+        copy = _with_columns(tree.copy())
         stand_ins = _stand_in(copy, dialect, tables)
         schema = MappingSchema(
             {name: dict.fromkeys(one.spelling, "text") for name, one in stand_ins.items() if one.spelling},
@@ -145,8 +144,8 @@ def qualified(tree: exp.Expr, dialect: str, tables: Mapping[str, Table]) -> Qual
         )
         if scope is None or outer is None:
             return None
-        return Qualified(scope, outer, stand_ins, _written_names(tree, dialect))
-    except _FAULTS:
+        return Qualified(scope, outer, stand_ins, _written_names(tree, dialect), dialect)
+    except GIVES_UP:
         return None
 
 
@@ -176,10 +175,48 @@ def _stand_in(tree: exp.Expr, dialect: str, tables: Mapping[str, Table]) -> dict
         found[_folded(name, known)] = found[name]
         table.set("db", None)
         table.set("catalog", None)
+    aliases = {table.alias_or_name.lower() for table in sources.tables}
     for column in tree.find_all(exp.Column):
-        column.set("db", None)
-        column.set("catalog", None)
+        if column.table.lower() in aliases:  # else it is the field of a column
+            column.set("db", None)
+            column.set("catalog", None)
     return found
+
+
+def _with_columns(tree: exp.Expr) -> exp.Expr:
+    """``tree``, whose plain words are columns where they are; one that a lambda gives a value stays a word."""
+    given = {
+        one.name for each in tree.find_all(exp.Lambda) if not _is_arrow(each) for one in each.expressions
+    }
+    for node in [one for one in tree.find_all(exp.Identifier) if is_bare(one)]:
+        if isinstance(node.parent, exp.Lambda) and _is_arrow(node.parent):
+            path = exp.JSONExtract(this=exp.Column(this=node.copy()), expression=node.parent.this.copy())
+            node.parent.replace(path)
+        elif isinstance(node.parent, exp.Dot) and node.name not in given:
+            node.replace(exp.Column(this=node.copy()))
+    return tree
+
+
+def _is_arrow(node: exp.Lambda) -> bool:
+    """Whether it is no lambda, but a way into a document: ``f(doc -> 'email')``."""
+    first: exp.Expr = node.this
+    while isinstance(first, exp.Binary | exp.Cast):
+        first = first.this
+    return isinstance(first, exp.Literal)
+
+
+def _grown(tree: exp.Expr) -> int:
+    """How many nodes there will be once aliases that a SELECT names again are put in their place; about."""
+    count = 0
+    for select in tree.find_all(exp.Select):
+        sizes: dict[str, int] = {}
+        for one in select.expressions:
+            size = 1
+            for node in one.walk():
+                size += sizes.get(node.name.lower(), 1) if isinstance(node, exp.Column) else 1
+            sizes[one.alias_or_name.lower()] = size
+            count += size
+    return count
 
 
 def _folded(name: str, dialect: Dialect) -> str:
@@ -208,15 +245,15 @@ def _written_names(tree: exp.Expr, dialect: str) -> dict[str, str]:
     return found
 
 
-def _of_source(scope: Scope, alias: str, stand_in: _StandIn) -> set[str] | None:
+def _of_source(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> set[str] | None:
     """The columns that ``scope`` reads of one of its sources; None if a star or an unqualified column hides some."""
     selects = _selects(scope)
     if any(one.find(exp.Columns) for one in selects):
         return None
-    rows = _rows(scope, alias, stand_in)
-    if "" in rows.values() and not stand_in.spelling:
+    rows = _rows(scope, alias, stand_in, dialect)
+    found = _of_rows(rows.values(), _given_to_calls(scope), stand_in)
+    if found is None:
         return None
-    found = {name for field in rows.values() for name in ([field] if field else stand_in.spelling)}
     for column in (one for one in scope.columns if id(one) not in rows):
         if column.table == alias:
             found.add(column.name)
@@ -231,19 +268,60 @@ def _of_source(scope: Scope, alias: str, stand_in: _StandIn) -> set[str] | None:
     return found
 
 
-def _rows(scope: Scope, alias: str, stand_in: _StandIn) -> dict[int, str]:
-    """Where rows are taken by the name of their table, as in ``to_jsonb(q)``; by id, the field of ``(q).m``."""
-    found = {}
-    for node in scope.expression.find_all(exp.TableColumn, exp.Column):
-        if isinstance(node.this, exp.Star):
-            if node.text("table") == alias and not isinstance(node.parent, exp.Select):
+def _rows(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> dict[int, str | None]:
+    """Where whole rows of a source are taken as one value: ``to_jsonb(q)``, ``row_to_json(q.*)``, ``struct(*)``.
+
+    Returns:
+        By id of the node, the field that is taken of the row, as of ``(q).m``; empty if all are, None if none is.
+    """
+    found: dict[int, str | None] = {}
+    for node in _in_reach(scope, alias):
+        if isinstance(node, exp.Star):
+            if not isinstance(node.parent, exp.Select | exp.Column | exp.Count):
                 found[id(node)] = ""
-        elif node.name == alias and not node.text("table") and alias not in stand_in.spelling:
-            field = node.parent.parent if isinstance(node.parent, exp.Paren) else None
-            named = isinstance(field, exp.Dot) and isinstance(field.expression, exp.Identifier)
-            if not _is_output(node, scope):
-                found[id(node)] = field.name if field and named else ""
+        elif isinstance(node.this, exp.Star):
+            if node.text("table") == alias and not isinstance(node.parent, exp.Select):
+                found[id(node)] = None if isinstance(node.parent, exp.Count) else ""
+        elif (
+            dialect in _WITH_ROWS
+            and node.name == alias
+            and not node.text("table")
+            and alias not in stand_in.spelling
+            and not _is_output(node, scope)
+        ):
+            found[id(node)] = _field(node)
     return found
+
+
+def _of_rows(fields: Iterable[str | None], given: set[str], stand_in: _StandIn) -> set[str] | None:
+    """The columns that are read with rows, or by functions in FROM; None if the table's are not known."""
+    taken = {field for field in fields if field is not None}
+    if (given or "" in taken) and not stand_in.spelling:
+        return None
+    every = stand_in.spelling.keys() if "" in taken else set()
+    return (taken - {""}) | every | (given & stand_in.spelling.keys())
+
+
+def _given_to_calls(scope: Scope) -> set[str]:
+    """The unqualified columns that functions in FROM take, as of a source before them; the optimizer skips some."""
+    calls = [one for one in scope.find_all(exp.Table, exp.Lateral) if isinstance(one.this, exp.Func)]
+    return {column.name for call in calls for column in call.find_all(exp.Column) if not column.table}
+
+
+def _in_reach(scope: Scope, alias: str) -> Iterator[exp.Expr]:
+    """The nodes that can name a source of ``scope``: its own, and those of correlated subqueries."""
+    yield from scope.find_all(exp.TableColumn, exp.Column, exp.Star)
+    for inner in (*scope.subquery_scopes, *scope.udtf_scopes, *scope.derived_table_scopes):
+        if alias not in inner.sources:  # its bare stars are of its own sources
+            yield from (one for one in _in_reach(inner, alias) if not isinstance(one, exp.Star))
+
+
+def _field(row: exp.Expr) -> str | None:
+    """What is taken of a row: a field of ``(q).m``, everything (empty), or only whether there is one (None)."""
+    above = row.parent.parent if isinstance(row.parent, exp.Paren) else row.parent
+    if isinstance(above, exp.Dot) and isinstance(above.expression, exp.Identifier):
+        return above.name
+    return None if isinstance(row.parent, exp.Count) else ""
 
 
 def _is_output(column: exp.Expr, scope: Scope) -> bool:

@@ -6,6 +6,8 @@ that could have been shown, a name too few shows one for ever.
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,19 +15,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import exp
 
 from datakeep.core.errors import DatakeepError
-from datakeep.extract.sql.outputs import Output, Outputs, others, united
-from datakeep.extract.sql.passing import columns_of_call, keeps, pivoted, words
+from datakeep.extract.sql.outputs import Output, Outputs, beside, others, united
+from datakeep.extract.sql.passing import inputs, is_bare, is_every, of_call, pivoted, words
 from datakeep.extract.sql.reading import read
-from datakeep.extract.sql.sources import sources_of
-from datakeep.extract.sql.stars import is_several, outer_selects
+from datakeep.extract.sql.sources import Source, cte_of, sources_of
+from datakeep.extract.sql.stars import goes_by_name, is_columns, is_several, is_spread, outer_selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from datakeep.extract.sql.sources import Source, Sources
+    from datakeep.extract.sql.sources import Sources
 
 #: Queries and views within each other that are looked through; CTEs, one after the other, are not within each other.
 _DEEPEST = 30
+_WORD = re.compile(r"[^\W\d]\w*")
 
 
 class Behind(NamedTuple):
@@ -62,19 +65,20 @@ def former_names(
         tables: The tables and views that it reads, by their names in the catalogue.
         result: The columns of the result, where they are known: those that the text does not name are found too.
     """
-    by_name, rest = _former(text, dialect, tuple((tables or {}).items()))
-    if result:
-        by_name = {name.lower(): by_name.get(name.lower(), rest) for name in result}
-    return {name: former for name, former in by_name.items() if former}
+    found = _former(text, dialect, tuple((tables or {}).items()))
+    known = found.by_name()
+    if result and found.whole and len(result) == len(found.columns):
+        columns = zip(result, found.columns, strict=True)
+        known = Outputs(tuple(Output(name, one.former) for name, one in columns)).by_name()
+    elif result:
+        known = {name.lower(): known.get(name.lower(), others(name, found.unsaid)) for name in result}
+    return {name: former for name, former in known.items() if former}
 
 
 @lru_cache(maxsize=64)  # as reading.read: notes and profile ask for the same query
-def _former(
-    text: str, dialect: str, tables: tuple[tuple[str, Behind], ...]
-) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+def _former(text: str, dialect: str, tables: tuple[tuple[str, Behind], ...]) -> Outputs:
     tree = read(text, dialect).tree
-    found = Way(sources_of(tree, dialect), dict(tables)).outputs(tree)
-    return found.by_name(), found.rest
+    return Way(sources_of(tree, dialect), dict(tables)).outputs(tree)
 
 
 @dataclass(slots=True)
@@ -106,7 +110,11 @@ class Way:
         """What comes out of an expression of ``select``: a column, or what a star takes."""
         if is_several(one):
             return self._starred(one, select)
-        return Outputs((Output(one.alias_or_name, self._of_item(one, select)),), whole=True)
+        former = self._of_item(one, select)
+        if isinstance(one, exp.Aliases):
+            return Outputs(tuple(Output(name.name, former) for name in one.expressions), whole=True)
+        named = isinstance(one, exp.Alias | exp.Column | exp.Dot)  # all else the database calls as it likes
+        return Outputs((Output(one.alias_or_name if named else "", former),), whole=not is_spread(one))
 
     def _of_item(self, one: exp.Expr, select: exp.Select) -> tuple[str, ...]:
         if id(one) not in self._items:
@@ -116,20 +124,22 @@ class Way:
     def _names_of(self, expression: exp.Expr, select: exp.Select) -> tuple[str, ...]:
         """The names of what an expression within ``select`` is made of, those of each column the nearest first."""
         found: list[str] = []
-        rest = [expression]
+        rest = deque([expression])
         while rest:
-            node = rest.pop(0)
+            node = rest.popleft()
             found += words(node)
             if isinstance(node, exp.Query):
                 found += self._of_query(node).names()
             elif isinstance(node, exp.Column):
                 found += self._of_column(node, select)
+            elif is_bare(node):
+                found += (node.name, *self._named(node.name.lower(), select))
             elif isinstance(node, exp.Dot) and (of_row := self._of_field(node, select)) is not None:
                 found += of_row
-            elif isinstance(node, exp.Window | exp.Filter):
-                rest.append(node.this)  # what rows are told apart by is not what comes out
-            elif keeps(node):
-                rest += node.iter_expressions()
+            else:
+                if is_every(node):
+                    found += beside([one.outputs for one in self._of_select(select)]).names()
+                rest += inputs(node)
         return tuple(dict.fromkeys(name for name in found if name not in ("", "*")))
 
     def _of_column(self, column: exp.Column, select: exp.Select) -> Iterator[str]:
@@ -143,7 +153,7 @@ class Way:
                 yield column.table
                 yield from (known for part in (name, table) for known in self._named(part, select))
             else:
-                yield from of.outputs.names() if name == "*" else of.by_name.get(name, of.outputs.rest)
+                yield from of.outputs.names() if name == "*" else of.by_name.get(name, of.outputs.unsaid)
             return
         row = self._called(name, select)
         if row is not None and not any(name in one.by_name for one in self._of_select(select)):
@@ -154,10 +164,11 @@ class Way:
     def _of_field(self, dot: exp.Dot, select: exp.Select) -> Sequence[str] | None:
         """The names of ``(q).m`` where ``q`` is a source; None for another field."""
         row = dot.this.unnest()
-        if not isinstance(row, exp.Column) or row.table or not isinstance(dot.expression, exp.Identifier):
+        plain = is_bare(row) or (isinstance(row, exp.Column) and not row.table)
+        if not plain or not isinstance(dot.expression, exp.Identifier):
             return None
         of = self._called(row.name.lower(), select)
-        return of.by_name.get(dot.expression.name.lower(), of.outputs.rest) if of is not None else None
+        return of.by_name.get(dot.expression.name.lower(), of.outputs.unsaid) if of is not None else None
 
     def _called(self, alias: str, select: exp.Select) -> _Read | None:
         """The source that ``alias`` means within ``select``."""
@@ -168,7 +179,7 @@ class Way:
         """The former names of an unqualified column: of the nearest source that is known to have it, or of any."""
         for scope in self._scopes(select):
             sure = [one.by_name[name] for one in scope if name in one.by_name]
-            yield from (known for former in sure or [one.outputs.rest for one in scope] for known in former)
+            yield from (known for former in sure or [one.outputs.unsaid for one in scope] for known in former)
             if sure:
                 return
 
@@ -200,26 +211,34 @@ class Way:
 
     def _starred(self, star: exp.Expr, select: exp.Select) -> Outputs:
         """The columns that a star, or what else stands for several, takes of its sources."""
-        wanted = star.table.lower() if isinstance(star, exp.Column) else ""
-        taken = [one.outputs for one in self._of_select(select) if wanted in ("", one.alias)]
-        inner = star.this if isinstance(star, exp.Column) else star
+        inner = star.unalias()
+        if isinstance(inner, exp.Dot):  # (r).*
+            return Outputs(rest=self._names_of(inner.this, select))
+        wanted = inner.table.lower() if isinstance(inner, exp.Column) else ""
+        if wanted and (of := self._called(wanted, select)) is None:  # the fields of a column
+            return Outputs(rest=(wanted, *self._named(wanted, select)))
+        taken = beside([of.outputs] if wanted and of else [one.outputs for one in self._of_select(select)])
+        if is_columns(inner) and isinstance(star, exp.Alias):
+            names = others("", [*taken.names(), *self._names_of(inner, select)])
+            return Outputs((Output(star.alias, names),), rest=names)
+        inner = inner.this if isinstance(inner, exp.Column) else inner
         changed = [*(inner.args.get("replace") or ()), *(inner.args.get("rename") or ())]
         gone = [*(inner.args.get("except_") or ()), *(one.this for one in inner.args.get("rename") or ())]
         without = {one.name.lower() for one in gone}
-        columns = [one for source in taken for one in source.columns if one.name.lower() not in without]
-        whole = bool(taken) and all(one.whole for one in taken) and isinstance(inner, exp.Star)
+        columns = [one for one in taken.columns if one.name.lower() not in without]
         columns += [Output(one.alias_or_name, self._names_of(one.unalias(), select)) for one in changed]
-        rest = others("", [name for one in taken for name in one.rest])
-        return Outputs(tuple(columns), whole and not changed and not gone, rest)
+        whole = taken.whole and isinstance(inner, exp.Star) and not changed and not gone
+        return Outputs(tuple(columns), whole, taken.rest)
 
     def _of_table(self, table: exp.Expr) -> Outputs:
         """The columns of a table or view; of several of that name, of all. None are known of what else it is."""
         name = self.sources.name(table)
-        known = [one for one in self.tables if _is_called(one, name)] if name and self.deepest else []
+        known = [one for one in self.tables if _is_called(one, name)] if name else []
+        if not self.deepest:
+            texts = [word for one in known for word in _WORD.findall(self.tables[one].definition)]
+            return Outputs(rest=others("", texts))
         found = [self._of_known(one) for one in known]
-        if len(found) == 1:
-            return found[0]
-        return Outputs(tuple(output for one in found for output in one.columns))
+        return found[0] if len(found) == 1 else beside(found)._replace(whole=False)
 
     def _of_known(self, name: str) -> Outputs:
         if name not in self._views:
@@ -233,15 +252,11 @@ class Way:
         return self._views[name]
 
     def _united(self, query: exp.Expr) -> Outputs:
-        found = [self._of_expressions(select) for select in outer_selects(query)]
-        by_name = any(one.args.get("by_name") for one in query.find_all(exp.SetOperation))
-        return united(found, by_name=by_name)
+        found = [self._of_expressions(select) for select in outer_selects(query, given=True)]
+        return united(found, by_name=goes_by_name(query))
 
     def _of_expressions(self, select: exp.Select) -> Outputs:
-        parts = [self.of_expression(one, select) for one in select.expressions]
-        columns = tuple(output for part in parts for output in part.columns)
-        rest = others("", [name for part in parts for name in part.rest])
-        return Outputs(columns, all(part.whole for part in parts), rest)
+        return beside([self.of_expression(one, select) for one in select.expressions])
 
     def _of_select(self, select: exp.Select) -> list[_Read]:
         if id(select) not in self._read:
@@ -249,6 +264,9 @@ class Way:
             for source in self.sources.of(select):
                 outputs = self._of_source(source, select)
                 found.append(_Read(source.alias, outputs, outputs.by_name()))
+            if matched := select.args.get("match"):
+                outputs = Outputs(rest=self._names_of(matched, select))
+                found.append(_Read("", outputs, outputs.by_name()))
         return self._read[id(select)]
 
     def _of_source(self, source: Source, select: exp.Select) -> Outputs:
@@ -257,17 +275,24 @@ class Way:
         node, query = source.node, source.query
         inner = node.this if isinstance(node, exp.Lateral | exp.Subquery) else node
         inner = inner.unnest() if isinstance(inner, exp.Subquery) else inner
+        if query is None and isinstance(node, exp.Table) and not self.sources.is_base(node):
+            query = cte_of(node)  # within a PIVOT, into which sqlglot does not look
         behind = next((one for one in (query, inner) if isinstance(one, exp.Query | exp.Pivot)), None)
         if isinstance(inner, exp.Values):
             found = self._of_values(inner, select)
         elif behind is not None:
             found = self._of_query(behind)
+        elif isinstance(inner, exp.Table) and isinstance(node, exp.Subquery):
+            joined = [inner, *(join.this for join in inner.args.get("joins") or ())]
+            found = beside([self._of_source(Source("", one), select) for one in joined])._replace(whole=False)
+        elif isinstance(inner, exp.Summarize | exp.Describe) and isinstance(inner.this, exp.Expr):
+            found = Outputs(rest=self._of_source(Source("", inner.this), select).names())
         elif isinstance(node, exp.Table) and (
             self.sources.is_base(node) or isinstance(node.this, exp.Identifier)
         ):
             found = self._of_table(node)
         else:
-            return self._of_call(node, select)
+            return of_call(node, self._names_of(node, select))
         for pivot in node.args.get("pivots") or ():
             found = pivoted(found, pivot)
         return found.called(node.alias_column_names)
@@ -281,18 +306,13 @@ class Way:
         ]
         return Outputs(tuple(Output("", former) for former in made), whole=True)
 
-    def _of_call(self, node: exp.Expr, select: exp.Select) -> Outputs:
-        """The columns of a function in FROM, each of which may hold whatever the function takes."""
-        taken = self._names_of(node, select)
-        names, all_known = columns_of_call(node)
-        return Outputs(
-            tuple(Output(name, others(name, taken)) for name in names), rest=() if all_known else taken
-        )
-
     def _of_query(self, query: exp.Expr) -> Outputs:
         if id(query) not in self._queries:
-            self._queries[id(query)] = Outputs()  # should it read itself, or lie too deep
-            if self.deepest:
+            self._queries[id(query)] = Outputs()  # should it read itself
+            if not self.deepest:
+                columns = [column.name for column in query.find_all(exp.Column)]
+                self._queries[id(query)] = Outputs(rest=others("", columns))
+            else:
                 self.deepest -= 1
                 found = self._of_pivot(query) if isinstance(query, exp.Pivot) else self._united(query)
                 self._queries[id(query)] = found.called(_named_above(query))
@@ -302,7 +322,7 @@ class Way:
     def _of_pivot(self, pivot: exp.Pivot) -> Outputs:
         """DuckDB's statement: ``UNPIVOT q ON …``."""
         of, query = pivot.this, pivot.this.unnest()
-        query = query if isinstance(query, exp.Query) else _cte(of)
+        query = query if isinstance(query, exp.Query) else cte_of(of)
         return pivoted(self._of_query(query) if query is not None else self._of_table(of), pivot)
 
     def _of_view(self, definition: str) -> Outputs:
@@ -318,18 +338,6 @@ class Way:
         named = [one.name for one in schema.expressions] if isinstance(schema, exp.Schema) else ()
         inner = Way(sources_of(query, dialect), self.tables, self.deepest - 1, _views=self._views)
         return inner.outputs(query).called(named)
-
-
-def _cte(table: exp.Expr) -> exp.Expr | None:
-    """The query of the CTE that a table's name means; None if it means none."""
-    above = table.parent
-    while above is not None and not table.args.get("db"):
-        before = above.args.get("with_")
-        for cte in before.expressions if before else ():
-            if cte.alias.lower() == table.name.lower():
-                return cte.this if isinstance(cte.this, exp.Expr) else None
-        above = above.parent
-    return None
 
 
 def _named_above(query: exp.Expr) -> Sequence[str]:

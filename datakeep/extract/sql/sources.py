@@ -28,8 +28,8 @@ _COMPUTES = re.compile(
 
 
 #: What sqlglot's optimizer is known to raise of queries that a database takes.
-_FAULTS = (
-    SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, AssertionError,
+GIVES_UP = (
+    SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError,
 )  # fmt: skip
 
 
@@ -126,6 +126,10 @@ def sources_of(tree: exp.Expr, dialect: str) -> Sources:
                     base[id(source)] = source
             elif isinstance(source, exp.Expr) or source is None:
                 continue
+            elif isinstance(
+                source.expression, exp.Table
+            ):  # (a JOIN b) AS q, whose first table stands for both
+                seen.discard(id(node))
             else:
                 inner = source.expression
                 cyclic = any(inner is above for above in _above(node))
@@ -138,10 +142,22 @@ def sources_of(tree: exp.Expr, dialect: str) -> Sources:
     return Sources(ordered, dialect, tuple(_opaque(tree)), of_select)
 
 
+def cte_of(table: exp.Expr) -> exp.Expr | None:
+    """The query of the CTE that a table's name means; None if it means none."""
+    above = table.parent
+    while above is not None and not table.args.get("db"):
+        before = above.args.get("with_")
+        for cte in before.expressions if before else ():
+            if cte.alias.lower() == table.name.lower():
+                return cte.this if isinstance(cte.this, exp.Expr) else None
+        above = above.parent
+    return None
+
+
 def _scopes(tree: exp.Expr) -> list[Scope]:
     try:
         return traverse_scope(tree)
-    except _FAULTS:
+    except GIVES_UP:
         return []
 
 
@@ -149,7 +165,7 @@ def _selected(scope: Scope) -> Iterable[tuple[str, tuple[exp.Expr, exp.Expr | Sc
     """What a scope reads, by its alias; nothing where the optimizer gives up, as where one is used twice."""
     try:
         return scope.selected_sources.items()
-    except _FAULTS:
+    except GIVES_UP:
         return ()
 
 

@@ -12,12 +12,19 @@ if TYPE_CHECKING:
 _FILTERED = (exp.Like, exp.ILike, exp.Glob, exp.SimilarTo)
 
 
-def outer_selects(query: exp.Expr | None) -> Iterator[exp.Select]:
-    """The SELECTs whose columns are those of ``query``."""
+def outer_selects(query: exp.Expr | None, *, given: bool = False) -> Iterator[exp.Select]:
+    """The SELECTs whose columns are those of ``query``.
+
+    Args:
+        query: Of which the SELECTs are.
+        given: Only those whose rows may come out: what EXCEPT takes away does not.
+    """
     rest = [query]
     while rest:  # a tool may write a UNION of thousands
         one = rest.pop()
-        if isinstance(one, exp.SetOperation):
+        if isinstance(one, exp.Except) and given:
+            rest.append(one.left)
+        elif isinstance(one, exp.SetOperation):
             rest += [one.right, one.left]
         elif isinstance(one, exp.Subquery | exp.Paren):
             rest.append(one.this)
@@ -29,11 +36,13 @@ def is_several(output: exp.Expr) -> bool:
     """Whether it stands for several columns: a star, or DuckDB's ``COLUMNS(…)`` and ``* LIKE …``."""
     if isinstance(output, exp.Count):
         return False
-    node = output.unalias()
-    return (
-        is_star(output)
-        or isinstance(node, exp.Columns)
-        or (isinstance(node, exp.Anonymous) and node.name.upper() == "COLUMNS")
+    return is_star(output) or is_columns(output.unalias())
+
+
+def is_columns(node: exp.Expr | None) -> bool:
+    """Whether it is DuckDB's ``COLUMNS(…)``."""
+    return isinstance(node, exp.Columns) or (
+        isinstance(node, exp.Anonymous) and node.name.upper() == "COLUMNS"
     )
 
 
@@ -41,3 +50,22 @@ def is_star(output: exp.Expr) -> bool:
     """Whether it is a star, or DuckDB's ``* LIKE …``."""
     node = output.unalias()
     return output.is_star or (isinstance(node, _FILTERED) and isinstance(node.this, exp.Star))
+
+
+def goes_by_name(query: exp.Expr) -> bool:
+    """Whether a UNION of ``query`` itself puts columns together by their names, not their places."""
+    rest: list[exp.Expr | None] = [query]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, exp.SetOperation):
+            if one.args.get("by_name"):
+                return True
+            rest += [one.left, one.right]
+        elif isinstance(one, exp.Subquery | exp.Paren):
+            rest.append(one.this)
+    return False
+
+
+def is_spread(output: exp.Expr) -> bool:
+    """Whether it may become several columns, as ``unnest`` of a struct does in some databases."""
+    return isinstance(output.unalias(), exp.Explode | exp.Inline | exp.Unnest)

@@ -263,6 +263,7 @@ def test_whatever_is_accepted_can_be_asked_about(dialect, text):
         ("SELECT 1 AS one, (SELECT to_jsonb(c)) AS j FROM customers c", None),
         ("SELECT x.j FROM (SELECT json_agg(c) AS j FROM customers c) x", None),
         ("SELECT (c).id FROM customers c", ("id",)),
+        ("SELECT count(c), count(c.*) FROM customers c", ()),
         ("SELECT count(*) AS customers FROM customers ORDER BY customers", ()),
         ("SELECT count(*) FROM customers", ()),
     ],
@@ -284,9 +285,50 @@ def test_a_row_that_is_taken_whole_is_all_its_columns(text, columns):
         ("SELECT x.* FROM (PIVOT t ON k USING max(e)) x", ["t"]),
         ("WITH x AS (UNPIVOT q ON m, n) SELECT value FROM x", ["q"]),
         ("SELECT 1 FROM (SUMMARIZE t) s", ["t"]),
+        ("SELECT x FROM (c JOIN p USING (id)) AS q(i, x)", ["c", "p"]),
     ],
 )
 def test_what_the_optimizer_gives_up_on_is_no_fault(text, names, capfd):
     assert read_tables(parse(text, "duckdb")) == names
     assert all(one.line for one in advise(parse(text, "duckdb"), {}))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "columns"),
+    [
+        (
+            "postgres",
+            "WITH q AS (SELECT to_jsonb(c) j FROM o c) SELECT c.id, q.j FROM customers c, q",
+            ("id",),
+        ),
+        ("postgres", "WITH q AS (SELECT (c).amount FROM o c) SELECT c.id FROM customers c, q", ("id",)),
+        (
+            "postgres",
+            "SELECT c.id FROM customers c WHERE EXISTS (SELECT 1 FROM o c WHERE c IS NULL)",
+            ("id",),
+        ),
+        ("snowflake", "SELECT OBJECT_CONSTRUCT(*) AS a FROM customers", ("country", "email", "id")),
+        ("postgres", "SELECT jsonb_array_elements(email->'x') FROM customers", ("email",)),
+        ("postgres", "SELECT x FROM customers, jsonb_array_elements_text(email) x", ("email",)),
+        ("sqlite", "SELECT value FROM customers, json_each(email)", ("email",)),
+        ("duckdb", "SELECT email.lower(), customers.country.x.y FROM customers", ("country", "email")),
+        ("duckdb", "SELECT list_filter(email, x -> x > 1) FROM customers", ("email",)),
+    ],
+)
+def test_what_is_read_within_functions_and_by_aliases_used_twice(dialect, text, columns):
+    read = {one.name: one.columns for one in trace(parse(text, dialect), lambda names: {
+        name: CATALOGUE["customers"] if name == "customers" else table("o", "id amount") for name in names
+    })}  # fmt: skip
+    assert read["public.customers"] == columns
+
+
+def test_a_column_called_as_its_table_is_no_row_where_there_are_none():
+    [read] = trace(parse("SELECT id, city FROM city", "sqlite"), lambda _: {})
+    assert read.columns == ("city", "id")
+
+
+def test_aliases_that_double_each_other_end_soon():
+    chain = ", ".join(f"a{n} || a{n} AS a{n + 1}" for n in range(60))
+    [read] = trace(parse(f"SELECT email AS a0, {chain} FROM customers", "duckdb"), lookup)
+    assert read.columns is None, "they are too many to be told"

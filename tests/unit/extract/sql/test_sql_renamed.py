@@ -112,7 +112,7 @@ TABLES = {"public.c": Behind(("id", "email", "city")), "u": Behind(("id", "email
         (
             "oracle",
             "SELECT j.x FROM u, xmltable('/a' PASSING doc COLUMNS x INT PATH 'email') j",
-            {"x": ("doc", "email")},
+            {"x": ("a", "doc", "email")},
         ),
         ("postgres", "SELECT doc->'a'->>'email' AS e, doc->>'n' AS n FROM u", {
             "e": ("doc", "email", "a"), "n": ("doc",),
@@ -156,6 +156,34 @@ TABLES = {"public.c": Behind(("id", "email", "city")), "u": Behind(("id", "email
         ),
         ("postgres", "SELECT mode() WITHIN GROUP (ORDER BY email) AS f FROM p", {"f": ("email",)}),
         ("duckdb", "SELECT * EXCLUDE (m) FROM (SELECT id AS i, email AS m FROM p)", {"i": ("id",)}),
+        ("postgres", "SELECT max AS z FROM (SELECT max(email) FROM p) q", {"z": ("max", "email")}),
+        ("postgres", "SELECT column1 FROM p, LATERAL (VALUES (p.email), (p.k)) v", {"column1": ("email", "k")}),
+        ("snowflake", "SELECT OBJECT_CONSTRUCT(*) AS a FROM c", {"a": ("id", "email", "city")}),
+        ("spark", "SELECT to_json(struct(*)) AS a, count(*) AS n FROM c", {"a": ("id", "email", "city")}),
+        ("duckdb", "SELECT struct_pack(*COLUMNS(*)) AS a FROM c", {"a": ("id", "email", "city")}),
+        ("duckdb", "SELECT COLUMNS(['email']) AS k FROM p", {"k": ("email",)}),
+        ("duckdb", "SELECT #2 AS k FROM c", {"k": ("id", "email", "city")}),
+        ("postgres", "SELECT jsonb_array_elements_text(doc->'emails') AS x FROM u", {"x": ("emails", "doc")}),
+        ("postgres", "SELECT lower(doc->'a'->>'email') AS x FROM u", {"x": ("doc", "a", "email")}),
+        ("postgres", "SELECT doc #>> ARRAY['a', 'email'] AS x FROM u", {"x": ("doc", "a", "email")}),
+        ("postgres", "SELECT json_value(doc, '$.email') AS x FROM u", {"x": ("doc", "email")}),
+        ("snowflake", "SELECT get(doc, 'email') AS a FROM u", {"a": ("doc", "email")}),
+        ("tsql", "SELECT j.value AS v FROM u CROSS APPLY openjson(doc, '$.emails') j", {
+            "v": ("value", "doc", "emails"),
+        }),
+        ("duckdb", "SELECT email.lower().trim() AS a FROM p", {"a": ("email",)}),
+        ("duckdb", f"SELECT q.m.lower() AS a, m.upper() AS b FROM {QS}", {"a": ("m", "email"), "b": ("m", "email")}),
+        ("spark", "SELECT explode(map(id, email)) AS (k, a) FROM p", {"k": ("id", "email"), "a": ("id", "email")}),
+        ("postgres", "SELECT x FROM (c JOIN p USING (id)) AS q(i, x)", {"x": ("id", "email", "city")}),
+        ("tsql", "SELECT (SELECT c.* FOR JSON PATH) AS v FROM c", {"v": ("id", "email", "city")}),
+        ("snowflake", "SELECT m FROM p MATCH_RECOGNIZE (MEASURES last(email) AS m PATTERN (a) DEFINE a AS true)", {
+            "m": ("email",),
+        }),
+        ("oracle", "SELECT decode(email, 'x', 1) a, nvl2(email, 1, 0) b, lengthb(email) d FROM p", {}),
+        ("mysql", "SELECT if(email, 'x', 'y') a, isnull(email) b, field(email, 'a') c FROM p", {}),
+        ("postgres", "SELECT CASE email WHEN 'a' THEN city END AS c FROM p", {"c": ("city",)}),
+        ("spark", "SELECT pos, e FROM u LATERAL VIEW posexplode(u.emails) t AS pos, e", {"e": ("emails",)}),
+        ("postgres", "SELECT city FROM p EXCEPT SELECT email FROM p", {}),
     ],
 )  # fmt: skip
 def test_a_value_is_followed_through_functions_rows_documents_and_pivots(dialect, query, found):
@@ -165,9 +193,32 @@ def test_a_value_is_followed_through_functions_rows_documents_and_pivots(dialect
 def test_a_column_that_the_text_does_not_name_may_be_whatever_goes_in():
     pivoted = "SELECT * FROM (PIVOT q ON k USING max(email) GROUP BY id) z"
     assert former_names(pivoted, "duckdb", TABLES, ["id", "x", "Y"]) == {"x": ("email",), "y": ("email",)}
+    counted = "SELECT * FROM (PIVOT p ON city USING count(*), count(email) AS n GROUP BY age) z"
+    assert former_names(counted, "duckdb", TABLES, ["age", "x"]) == {}
     called = "SELECT * FROM u, mine(u.emails)"
     assert former_names(called, "postgres", TABLES, ["id", "emails", "doc", "n"]) == {"n": ("emails",)}
     assert former_names("SELECT * FROM u", "postgres", TABLES, ["id", "n"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "query", "result", "names"),
+    [
+        ("postgres", "SELECT lower(email), id FROM p", ["lower", "id"], {"lower": ("email",), "id": ("id",)}),
+        ("bigquery", "SELECT max(email) FROM p", ["f0_"], {"f0_": ("email",)}),
+        ("duckdb", f"SELECT max(m) FROM {QS}", ["max(m)"], {"max(m)": ("m", "email")}),
+        ("duckdb", "SELECT c.* FROM (SELECT {'k': email} AS c FROM p)", ["k"], {"k": ("c", "email")}),
+        ("duckdb", "SELECT unnest(c) FROM (SELECT {'k': email} AS c FROM p)", ["k"], {"k": ("c", "email")}),
+        ("duckdb", "SELECT COLUMNS('(.*)') AS 'x_\\1' FROM c", ["x_id"], {"x_id": ("id", "email", "city")}),
+        ("duckdb", "FROM (SUMMARIZE c)", ["min"], {"min": ("id", "email", "city")}),
+        ("postgres", "SELECT (each(to_jsonb(c))).* FROM c", ["v"], {"v": ("c", "id", "email", "city")}),
+        ("bigquery", "SELECT AS VALUE STRUCT(email AS k) FROM p", ["k"], {"k": ("email",)}),
+    ],
+)  # fmt: skip
+def test_a_column_that_the_database_names_is_found_in_the_result(dialect, query, result, names):
+    found = former_names(query, dialect, TABLES, result)
+    assert {name: former for name, former in found.items() if former != (name,)} == {
+        name: former for name, former in names.items() if former != (name,)
+    }
 
 
 def test_thousands_of_aliases_that_name_each_other_are_no_fault():
@@ -201,7 +252,13 @@ def test_hundreds_of_queries_one_after_the_other_or_within_each_other_are_no_fau
     nested = "SELECT email AS x FROM p"
     for _ in range(60):
         nested = f"SELECT x FROM ({nested}) AS q"
-    assert former_names(nested, "postgres") in ({}, {"x": ("email",)})
+    assert former_names(nested, "postgres", result=["x"]) == {"x": ("email",)}
+
+
+def test_lists_of_a_thousand_columns_are_read_at_once():
+    first, second, third = (", ".join(f"{letter}{n}" for n in range(1000)) for letter in "cde")
+    text = f"SELECT * FROM (SELECT * FROM (SELECT {first}, * FROM z) AS q({second})) AS r({third})"
+    assert "c0" in former_names(text, "postgres")["e999"]
 
 
 def test_views_of_views_are_read_once_each():
