@@ -207,7 +207,8 @@ def former_names(source: Mapping[str, Any], text: bytes) -> Mapping[str, Collect
         for one in run.get("tables") or ()
     }
     result = [one["name"] for one in run.get("columns") or ()]
-    return renamed.former_names(text.decode("utf-8-sig"), source["dialect"], tables, result)
+    functions = {one["name"]: one["definition"] for one in run.get("functions") or ()}
+    return renamed.former_names(text.decode("utf-8-sig"), source["dialect"], tables, result, functions)
 
 
 def stated_parameter(name: str, parameter: Parameter) -> Any:

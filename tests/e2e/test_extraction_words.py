@@ -234,6 +234,15 @@ def test_a_view_hides_no_column_of_people(queries: Queries, tmp_path: Path) -> N
     assert "max" not in kept["s1"]
 
 
+def test_a_pivot_whose_columns_the_data_give_says_what_to_write(queries: Queries, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("g,k,v\na,x,1\n")
+    text = f"SELECT * FROM (PIVOT '{tmp_path / 'p.csv'}' ON k USING max(v) GROUP BY g) ORDER BY g"
+    error = error_of(queries.register("turned-round", text, "duckdb:", code=34))
+    assert "takes the columns of a PIVOT from the data" in error.what
+    assert "ON country IN ('DE', 'FR')" in error.next_step
+    queries.register("turned-round", text.replace("ON k", "ON k IN ('x')"), "duckdb:")
+
+
 def test_a_value_of_people_is_withheld_whatever_it_comes_out_of(queries: Queries, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(
         '{"id": 1, "who": {"email": "hanako@corp.example"}, "phones": ["+81-3-1"]}\n'

@@ -363,10 +363,17 @@ def reader(flights):
                            " CREATE FUNCTION either() RETURNS SETOF int STABLE LANGUAGE plpgsql SECURITY DEFINER AS"
                            " 'BEGIN RETURN QUERY SELECT x FROM public.twins; END';"
                            " ALTER FUNCTION either() OWNER TO maker;"
-                           " CREATE TABLE twins (x int); CREATE TABLE hidden.twins (x int)")  # fmt: skip
+                           " CREATE TABLE twins (x int); CREATE TABLE hidden.twins (x int);"
+                           " CREATE FUNCTION hidden.far() RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER AS"
+                           " 'BEGIN RETURN QUERY SELECT tailnum FROM public.planes; END';"
+                           " ALTER FUNCTION hidden.far() OWNER TO maker;"
+                           " CREATE VIEW far AS SELECT * FROM hidden.far() t;"
+                           " GRANT SELECT ON far TO reader;"
+                           " CREATE VIEW over AS SELECT tailnum FROM as_reader; ALTER VIEW over OWNER TO maker;"
+                           " GRANT SELECT ON over TO reader; GRANT SELECT ON as_reader TO maker")  # fmt: skip
         yield PostgresDatabase(address_of(flights.url("flights", user="reader", password="only-Reads-77")))
         connection.execute(
-            "DROP VIEW as_reader, behind, twice, through; DROP SCHEMA hidden CASCADE; DROP TABLE twins;"
+            "DROP VIEW far, over, as_reader, behind, twice, through; DROP SCHEMA hidden CASCADE; DROP TABLE twins;"
             " DROP FUNCTION secret, peek, listed, plain, either; DROP ROLE maker;"
             " REVOKE ALL ON airports FROM reader; DROP ROLE reader"
         )
@@ -386,7 +393,12 @@ def reader(flights):
      'ask keeper for: GRANT SELECT ON public.planes TO "maker"'),
     ("SELECT * FROM plain()", "this user may not read the table public.planes; it belongs to keeper",
      'ask keeper for: GRANT SELECT ON public.planes TO "reader"'),
-    ("SELECT * FROM either()", "denied for table twins (PL/pgSQL function either() l", "ask whoever runs the data"),
+    ("SELECT * FROM either()", "for table twins, which is one of hidden.twins, public.twins (PL/pgSQL function",
+     "ask whoever runs the database"),
+    ("SELECT * FROM far", "the function hidden.far() reads as its owner, maker, who may not read the table",
+     'ask keeper for: GRANT SELECT ON public.planes TO "maker"'),
+    ("SELECT * FROM over", "this user may not read the table public.planes; it belongs to keeper",
+     'ask keeper for: GRANT SELECT ON public.planes TO "reader"'),
     ("SELECT t FROM twice", "the view public.through reads as its owner, maker, who may not read the table public.",
      'ask keeper for: GRANT SELECT ON public.planes TO "maker"'),
     ("SELECT * FROM as_reader", "this user may not read the table public.planes; it belongs to keeper",

@@ -14,14 +14,14 @@ from datakeep.extract.sql.keys import own_nodes
 from datakeep.extract.sql.reading import offset_of
 from datakeep.extract.sql.renamed import Behind, Way
 from datakeep.extract.sql.sources import name_of
-from datakeep.extract.sql.stars import is_star, outer_selects
+from datakeep.extract.sql.stars import is_fields, is_star, outer_selects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Table
     from datakeep.extract.sql.reading import Reading
-    from datakeep.extract.sql.sources import Sources
+    from datakeep.extract.sql.sources import Source, Sources
 
 #: Dialects in which a table is found along a search path, or in the session's current schema.
 _WITH_SCHEMAS = frozenset(
@@ -56,7 +56,7 @@ def _stars(query: exp.Expr, sources: Sources, depth: int = 0) -> Iterator[tuple[
     """Each star through which columns of a base table come out, with one such table; once for each star."""
     for select in outer_selects(query) if depth < 20 else ():
         for one in select.expressions:
-            if not _is_open(one) or isinstance(one, exp.Count):
+            if not _is_open(one) or isinstance(one, exp.Count) or _is_of_value(one, sources.of(select)):
                 continue
             wanted = _starred_table(one).lower()
             behind = [source for source in sources.of(select) if wanted in {"", source.alias}]
@@ -71,6 +71,14 @@ def _stars(query: exp.Expr, sources: Sources, depth: int = 0) -> Iterator[tuple[
 def _is_open(node: exp.Expr) -> bool:
     """Whether the table's columns decide which ones come out: a star, or DuckDB's ``COLUMNS(…)`` and ``* LIKE …``."""
     return is_star(node) or any(_is_columns(one) for one in own_nodes(node.unalias()))
+
+
+def _is_of_value(node: exp.Expr, behind: Sequence[Source]) -> bool:
+    """Whether it is ``(addr).*`` or ``(f()).*``, of a column or a call; ``(q).*`` is of a source."""
+    if not is_fields(node):
+        return False
+    of = node.unalias().this.unnest()
+    return not isinstance(of, exp.Column) or all(of.name.lower() != one.alias for one in behind)
 
 
 def _is_columns(node: exp.Expr) -> bool:
@@ -144,7 +152,9 @@ def _on_unqualified(reading: Reading, sources: Sources) -> Iterator[Advice]:
 
 def _behind(tables: Mapping[str, Table], views: Mapping[str, str]) -> dict[str, Behind]:
     columns = {table.name: tuple(column.name for column in table.columns) for table in tables.values()}
-    return {name: Behind(columns.get(name, ()), views.get(name, "")) for name in [*columns, *views]}
+    return {
+        name: Behind(columns.get(name, ()), views.get(name, ""), ordered=True) for name in [*columns, *views]
+    }
 
 
 def _on_personal(reading: Reading, way: Way) -> Iterator[Advice]:

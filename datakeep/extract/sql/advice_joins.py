@@ -13,7 +13,7 @@ from datakeep.extract.sql.keys import frame_of, has_aggregate
 from datakeep.extract.sql.reading import offset_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from datakeep.extract.sql.frames import Relation
     from datakeep.extract.sql.reading import Reading
@@ -48,7 +48,9 @@ def joins_of(select: exp.Expr, sources: Sources) -> list[Joined]:
         source = by_node.get(id(join.this))
         if source is None:
             continue
-        plain = isinstance(join.this, exp.Table | exp.Subquery) or source.query is not None
+        plain = (
+            isinstance(join.this, exp.Table | exp.Subquery) or source.query is not None
+        ) and not _is_looking_back(join.this, before, sources.dialect)
         function = isinstance(join.this, exp.Table) and not isinstance(join.this.this, exp.Identifier)
         if plain and not isinstance(join.this, exp.Lateral | exp.Unnest | exp.Values):
             skipped = {join.kind, join.side, join.method} & {"SEMI", "ANTI", "ASOF", "NATURAL", "POSITIONAL"}
@@ -60,6 +62,15 @@ def joins_of(select: exp.Expr, sources: Sources) -> list[Joined]:
                 found.append(Joined(source, tuple(before), join))
         before.append(source.alias)
     return found
+
+
+def _is_looking_back(node: exp.Expr, before: Collection[str], dialect: str) -> bool:
+    """Whether it is a subquery that DuckDB takes for LATERAL without the word."""
+    return (
+        dialect == "duckdb"
+        and isinstance(node, exp.Subquery)
+        and any(column.table.lower() in before for column in node.find_all(exp.Column) if column.table)
+    )
 
 
 def on_joins(reading: Reading, sources: Sources, tables: Mapping[str, Relation] | None) -> Iterator[Advice]:

@@ -49,6 +49,11 @@ def only_select(duckdb: Any, sent: Sent, text: str) -> None:
     except duckdb.Error as error:
         raise of_text(error, None, sent, None, text) from error
     kinds = [str(one.type).rpartition(".")[2] for one in found]
+    if kinds == ["MULTI"]:
+        raise QueryRefused(
+            "DuckDB takes the columns of a PIVOT from the data, by a query before this one",
+            next_step="name them in the query: PIVOT … ON country IN ('DE', 'FR') …",
+        )
     if kinds != ["SELECT"]:
         what = " and ".join(kinds) or "it is empty"
         raise QueryRefused(

@@ -267,11 +267,17 @@ def _looked_at(
 def _equals_known(
     frame: Frame, part: exp.Expr, joined: Sequence[str]
 ) -> Iterator[tuple[Column, Column | None]]:
-    """The columns of what is joined that an equality sets to a value, or to a column before the join, and which."""
+    """The columns of what is joined that an equality makes of columns before the join; and which, if of one alone."""
     if isinstance(part, exp.EQ | exp.NullSafeEQ):
         for one, other in ((part.left, part.right), (part.right, part.left)):
             column, equal = frame.column(one), frame.column(other)
-            if column and column[0] in joined and (equal[0] not in joined if equal else _is_one_value(other)):
+            made = frozenset([equal]) if equal else _made_of(frame, other)
+            if (
+                column
+                and column[0] in joined
+                and made is not None
+                and not any(one[0] in joined for one in made)
+            ):
                 yield column, equal
 
 
@@ -285,8 +291,9 @@ def _add_condition(frame: Frame, condition: exp.Expr) -> None:
         left, right = frame.column(part.left), frame.column(part.right)
         if left and right:
             _add_equality(frame, [left], right, strict=isinstance(part, exp.EQ))
-        elif (column := left or right) and _is_one_value(part.right if left else part.left):
-            frame.rules += [(frozenset(), known) for known in _told(part, column)]
+        elif (column := left or right) is not None:
+            made = _made_of(frame, part.right if left else part.left)
+            frame.rules += [(made, known) for known in _told(part, column)] if made is not None else []
 
 
 def _add_equality(frame: Frame, one: Sequence[Column], other: Column, *, strict: bool = True) -> None:
@@ -311,6 +318,12 @@ def _not_null(frame: Frame, part: exp.Expr) -> Column | None:
     return frame.column(part.this) if negated is not bool(part.args.get("negate")) else None
 
 
-def _is_one_value(node: exp.Expr) -> bool:
-    """Whether it is the same for all rows: not ``ANY (ARRAY[1, 2])``, and nothing that is drawn anew."""
-    return node.find(exp.Column, *_VARYING) is None
+def _made_of(frame: Frame, node: exp.Expr) -> frozenset[Column] | None:
+    """The columns that decide what ``node`` gives: none of a constant; None if more does, or it gives several values.
+
+    Such as ``ANY (ARRAY[1, 2])``, and what is drawn anew.
+    """
+    if node.find(*_VARYING) is not None:
+        return None
+    found = [frame.column(one) for one in node.find_all(exp.Column)]
+    return None if None in found else frozenset(one for one in found if one)

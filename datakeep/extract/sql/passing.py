@@ -37,7 +37,10 @@ _STEP = re.compile(r"[^\W\d]\w*")
 #: What a text within a path may stand in.
 _AROUND = (exp.Array, exp.Tuple, exp.Paren)
 _PATHS = (exp.Bracket, exp.PathColumnConstraint)
+_NO_TAKING = (exp.Cast, exp.JSONBDeleteAtPath, exp.JSONRemove)
 _DEFINES = (exp.ColumnDef, exp.JSONColumnDef, exp.OpenJSONColumnDef)
+#: Dialects in which a function can be called as a method of a column: ``email.lower()``.
+_WITH_METHODS = frozenset({"duckdb", "tsql"})
 #: What functions in FROM call their columns where the query does not say; and those that tell a place or a kind.
 _USUAL = (
     "value",
@@ -61,6 +64,8 @@ def inputs(node: exp.Expr) -> list[exp.Expr]:
         return [node.this]  # what rows are told apart by is not what comes out
     if isinstance(node, exp.Case | exp.If | exp.Nvl2):
         return [one for one in node.iter_expressions() if one.arg_key != "this"]
+    if isinstance(node, exp.ArgMax | exp.ArgMin):  # by which the row is chosen is not what comes out
+        return [node.this]
     if isinstance(node, exp.DecodeCase):
         return list(node.expressions[1:])
     if isinstance(node, _DEFINES):
@@ -88,12 +93,15 @@ def words(node: exp.Expr) -> Iterator[str]:
         yield from reversed(_STEP.findall(node.name))
 
 
-def is_bare(node: exp.Expr) -> bool:
-    """Whether it is a column that the parser took for a plain word: ``email.lower()``, ``f(doc -> 'email')``."""
-    return isinstance(node, exp.Identifier) and (
-        (isinstance(node.parent, exp.Dot) and node.arg_key == "this")
-        or (isinstance(node.parent, exp.Lambda) and node.arg_key == "expressions")
-    )
+def is_bare(node: exp.Expr, dialect: str) -> bool:
+    """Whether it may be a column that the parser took for a plain word: ``email.lower()``, ``f(doc -> 'email')``."""
+    if not isinstance(node, exp.Identifier):
+        return False
+    above = node.parent
+    if isinstance(above, exp.Dot) and node.arg_key == "this":
+        # Elsewhere a function behind a word is that of a schema.
+        return not isinstance(above.expression, exp.Func) or dialect in _WITH_METHODS
+    return isinstance(above, exp.Lambda) and node.arg_key == "expressions"
 
 
 def is_every(node: exp.Expr) -> bool:
@@ -107,8 +115,16 @@ def _is_path(text: exp.Expr) -> bool:
         above = above.parent
     if isinstance(above, exp.Anonymous):
         return bool(_TAKES_BY_NAME.search(above.name))
-    named = not isinstance(above, exp.Cast) and _TAKES_BY_NAME.search(type(above).__name__)
+    named = not isinstance(above, _NO_TAKING) and _TAKES_BY_NAME.search(type(above).__name__)
     return bool(named) or is_columns(above) or isinstance(above, (*_PATHS, exp.Lambda))
+
+
+def keys_wanted(select: exp.Select) -> Iterator[str]:
+    """The texts that conditions of ``select`` ask for, as ``WHERE key = 'email'`` does for a document's rows."""
+    asked = [select.args.get("where"), *(join.args.get("on") for join in select.args.get("joins") or ())]
+    for condition in filter(None, asked):
+        for text in condition.find_all(exp.Literal):
+            yield from _STEP.findall(text.name) if text.is_string else ()
 
 
 def of_call(source: exp.Expr, taken: tuple[str, ...]) -> Outputs:

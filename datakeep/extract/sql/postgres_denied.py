@@ -19,8 +19,9 @@ _STATE = "42501"
 _KINDS = "table|relation|view|materialized view|foreign table|schema|function"
 _DENIED = re.compile(rf"permission denied for (?P<kind>{_KINDS}|[a-z ]+?) (?P<name>.+)$")
 #: How the server says in which function something happened.
-_FUNCTION = re.compile(r'(?:SQL|PL/\S+) function "?(?P<name>[^"(]+)')
+_FUNCTION = re.compile(r'SQL function "(?P<sql>.+?)" (?:statement|during)|PL/\S+ function (?P<other>[^(]+)')
 _NO_TABLES = frozenset({"schema", "function"})
+_VERBS = {"schema": "use", "function": "call"}
 
 
 def denied(
@@ -38,23 +39,31 @@ def denied(
     complaint = complaint_of(error)
     if complaint.state != _STATE:
         return None
-    if match := _DENIED.search(complaint.primary):
-        kind, name = match["kind"], match["name"]
-        function = _FUNCTION.match(complaint.context or "")
-        names = read_tables(statement) if statement is not None and kind not in _NO_TABLES else []
+    match, found = _DENIED.search(complaint.primary), list[Lacking]()
+    if match:
         with suppress(*failures(), DatakeepError):
             connection.do(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            if function:
-                found = [] if kind in _NO_TABLES else lacking_within(connection, function["name"], name)
-            else:
-                found = lacking(connection, names, name)[:1] or owners(connection, kind, name)
-            if len(found) == 1:  # of several nobody can say from here which one it is
-                return _refused(shown, user, found[0])
+            found = _lacking(connection, match["kind"], match["name"], complaint.context, statement)
+    if len(found) == 1:
+        return _refused(shown, user, found[0])
+    # Of several nobody can say from here which one it is.
+    several = f", which is one of {', '.join(dict.fromkeys(one.name for one in found))}" if found else ""
     within = f" ({complaint.context})" if complaint.context else ""
     return AccessDenied(
-        f"{shown}: {complaint.primary}{within}",
+        f"{shown}: {complaint.primary}{several}{within}",
         next_step="ask whoever runs the database for the right to read it",
     )
+
+
+def _lacking(
+    connection: Connection, kind: str, name: str, context: str | None, statement: Statement | None
+) -> list[Lacking]:
+    """What may be meant by a complaint about ``name``."""
+    if function := _FUNCTION.match(context or ""):
+        called = function["sql"] or function["other"]
+        return [] if kind in _NO_TABLES else lacking_within(connection, called, name)
+    names = read_tables(statement) if statement is not None and kind not in _NO_TABLES else []
+    return lacking(connection, names, name)[:1] or owners(connection, kind, name)
 
 
 def _refused(shown: str, user: str, found: Lacking) -> AccessDenied:
@@ -62,7 +71,8 @@ def _refused(shown: str, user: str, found: Lacking) -> AccessDenied:
     rights = {"schema": f"USAGE ON SCHEMA {found.name}", "function": f"EXECUTE ON FUNCTION {found.name}"}
     right = rights.get(found.kind, f"SELECT ON {found.name}")
     grantee = (found.role or user).replace('"', '""')
+    what = f"{_VERBS.get(found.kind, 'read')} the {found.kind} {found.name}"
     return AccessDenied(
-        f"{shown}: {who} may not read the {found.kind} {found.name}; it belongs to {found.owner}",
+        f"{shown}: {who} may not {what}; it belongs to {found.owner}",
         next_step=f'ask {found.owner} for: GRANT {right} TO "{grantee}"',
     )

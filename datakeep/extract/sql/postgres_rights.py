@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from datakeep.extract.sql.postgres_catalogue import AS_READER, KINDS, resolved
@@ -11,13 +12,15 @@ if TYPE_CHECKING:
 
     from datakeep.extract.sql.postgres_connection import Connection
 
-#: Who reads what, from what a query names through views: as the reader (no role), or as a view's owner.
+_PART = re.compile(r'"(?:[^"]|"")+"|[^".]+')
+#: Who reads what, from what a query names through views: as the reader (no role), also through a view between that
+#: reads as its reader, or as a view's owner.
 _LACKING = f"""
 WITH RECURSIVE reads (oid, place, view, role) AS (
     SELECT named, 0, NULL::oid, NULL::oid FROM unnest($1::text::oid[]) AS named
     UNION
-    SELECT d.refobjid, d.refobjsubid, CASE WHEN o.as_reader THEN r.view ELSE v.oid END,
-           CASE WHEN o.as_reader THEN r.role ELSE v.relowner END
+    SELECT d.refobjid, d.refobjsubid, CASE WHEN NOT o.as_reader THEN v.oid END,
+           CASE WHEN NOT o.as_reader THEN v.relowner END
     FROM reads AS r
     JOIN pg_class AS v ON v.oid = r.oid AND v.relkind = 'v'
     JOIN pg_rewrite AS w ON w.ev_class = v.oid
@@ -48,6 +51,7 @@ JOIN pg_class AS c ON c.relname = $2::text AND c.relkind IN ('r', 'p', 'f', 'v',
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_roles AS me ON me.rolname = current_user
 WHERE f.proname = $1::text
+      AND ($3::text = '' OR f.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $3::text))
       AND NOT has_table_privilege(CASE WHEN f.prosecdef THEN f.proowner ELSE me.oid END, c.oid, 'SELECT')
 ORDER BY 2, 4
 """
@@ -109,9 +113,22 @@ def lacking(connection: Connection, names: Collection[str], denied: str) -> list
 
 
 def lacking_within(connection: Connection, function: str, denied: str) -> list[Lacking]:
-    """The tables of the name ``denied`` that the functions of the name ``function`` may not read."""
-    rows = connection.rows(_LACKING_WITHIN, function, denied)
+    """The tables of the name ``denied`` that the functions of the name ``function`` may not read.
+
+    Args:
+        connection: In a transaction.
+        function: As the server says it: with a schema, and in quotes, only where it must be.
+        denied: As the server says it, without a schema.
+    """
+    schema, name = ("", *_parts(function))[-2:]
+    rows = connection.rows(_LACKING_WITHIN, name, denied, schema)
     return [
         Lacking(KINDS.get(kind, "table"), name, owner, role and f"the function {called}", role)
         for kind, name, owner, called, role in rows
     ]
+
+
+def _parts(name: str) -> list[str]:
+    """A name and its schema, if it has one, without their quotes."""
+    found = [one.group() for one in _PART.finditer(name)]
+    return [one[1:-1].replace('""', '"') if one.startswith('"') else one for one in found]

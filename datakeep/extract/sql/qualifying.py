@@ -7,7 +7,7 @@ optimizer, and its columns are given in the spelling that the dialect's names ar
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlglot import Dialect, exp
@@ -17,9 +17,10 @@ from sqlglot.schema import MappingSchema
 
 from datakeep.extract.sql.passing import is_bare
 from datakeep.extract.sql.sources import GIVES_UP, sources_of
+from datakeep.extract.sql.stars import is_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Table
 
@@ -41,7 +42,14 @@ class _StandIn:
 
     written: str
     table: Table | None
-    spelling: Mapping[str, str]
+    spelling: dict[str, str]
+
+    def called(self, names: Sequence[str]) -> _StandIn:
+        """With its first columns by the names that a list gives them: ``t AS x(a, b)``."""
+        if not names:
+            return self
+        listed = zip(names, self.spelling.values(), strict=False)
+        return replace(self, spelling=dict([*listed, *list(self.spelling.items())[len(names) :]]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +70,14 @@ class Qualified:
                 stand_in = self._tables.get(source.name) if isinstance(source, exp.Table) else None
                 if stand_in is None or stand_in.written != name or not isinstance(source, exp.Table):
                     continue
-                columns = (
-                    None if source.args.get("pivots") else _of_source(scope, alias, stand_in, self._dialect)
-                )
+                names = source.alias_column_names
+                called = stand_in.called(names)
+                unknown = source.args.get("pivots") or (names and not stand_in.spelling)
+                columns = None if unknown else _of_source(scope, alias, called, self._dialect)
                 if columns is None:
                     return None
-                found = (found or set()) | {stand_in.spelling.get(one, one) for one in columns}
+                real = stand_in.spelling | called.spelling
+                found = (found or set()) | {real.get(one, one) for one in columns}
         return None if found is None else tuple(sorted(found))
 
     def origins(self) -> dict[str, tuple[str, str] | None]:
@@ -98,16 +108,19 @@ class Qualified:
         alone = next(iter(scope.selected_sources)) if len(scope.selected_sources) == 1 else ""
         source = scope.sources.get(node.table or alone)
         if isinstance(source, exp.Table):
-            return self._real((source.name, node.name)) if source.name in self._tables else None
+            return self._real(source, node.name) if source.name in self._tables else None
         if isinstance(source, Scope):
             places = (at for at, name in _outputs(source) if name == node.name)
             return next((self._origin(source, at, depth + 1) for at in places), None)
         return None
 
-    def _real(self, origin: tuple[str, str]) -> tuple[str, str]:
-        stand_in = self._tables[origin[0]]
+    def _real(self, source: exp.Table, column: str) -> Origin:
+        stand_in = self._tables[source.name]
         name = stand_in.table.name if stand_in.table else stand_in.written
-        return name, stand_in.spelling.get(origin[1], origin[1])
+        if source.alias_column_names:
+            real = stand_in.called(source.alias_column_names).spelling.get(column)
+            return (name, real) if real else None
+        return name, stand_in.spelling.get(column, column)
 
 
 def qualified(tree: exp.Expr, dialect: str, tables: Mapping[str, Table]) -> Qualified | None:
@@ -121,7 +134,7 @@ def qualified(tree: exp.Expr, dialect: str, tables: Mapping[str, Table]) -> Qual
     if _grown(tree) > _MOST_NODES:
         return None
     try:
-        copy = _with_columns(tree.copy())
+        copy = _with_columns(tree.copy(), dialect, tables)
         stand_ins = _stand_in(copy, dialect, tables)
         schema = MappingSchema(
             {name: dict.fromkeys(one.spelling, "text") for name, one in stand_ins.items() if one.spelling},
@@ -183,17 +196,20 @@ def _stand_in(tree: exp.Expr, dialect: str, tables: Mapping[str, Table]) -> dict
     return found
 
 
-def _with_columns(tree: exp.Expr) -> exp.Expr:
-    """``tree``, whose plain words are columns where they are; one that a lambda gives a value stays a word."""
-    given = {
-        one.name for each in tree.find_all(exp.Lambda) if not _is_arrow(each) for one in each.expressions
-    }
-    for node in [one for one in tree.find_all(exp.Identifier) if is_bare(one)]:
-        if isinstance(node.parent, exp.Lambda) and _is_arrow(node.parent):
-            path = exp.JSONExtract(this=exp.Column(this=node.copy()), expression=node.parent.this.copy())
-            node.parent.replace(path)
-        elif isinstance(node.parent, exp.Dot) and node.name not in given:
-            node.replace(exp.Column(this=node.copy()))
+def _with_columns(tree: exp.Expr, dialect: str, tables: Mapping[str, Table]) -> exp.Expr:
+    """``tree``, whose plain words are columns where they are; what a lambda gives a value stays a word."""
+    known = {column.name.lower() for table in tables.values() for column in table.columns}
+    lambdas = [one for one in tree.find_all(exp.Lambda) if not _is_arrow(one)]
+    given = {one.name for each in lambdas for one in each.expressions}
+    for node in [one for one in tree.find_all(exp.Identifier) if is_bare(one, dialect)]:
+        above = node.parent
+        if isinstance(above, exp.Lambda) and _is_arrow(above):
+            column = exp.Column(this=node.copy())
+            above.replace(exp.JSONExtract(this=column, expression=above.this.copy()))
+        elif isinstance(above, exp.Dot) and node.name not in given:
+            # What has a field is a column or a row; what stands before a function may be a schema.
+            schema = isinstance(above.expression, exp.Func) and node.name.lower() not in known
+            node.replace(node.copy() if schema else exp.Column(this=node.copy()))
     return tree
 
 
@@ -247,13 +263,15 @@ def _written_names(tree: exp.Expr, dialect: str) -> dict[str, str]:
 
 def _of_source(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> set[str] | None:
     """The columns that ``scope`` reads of one of its sources; None if a star or an unqualified column hides some."""
-    selects = _selects(scope)
-    if any(one.find(exp.Columns) for one in selects):
+    if _hides(_selects(scope), alias):
         return None
     rows = _rows(scope, alias, stand_in, dialect)
     found = _of_rows(rows.values(), _given_to_calls(scope), stand_in)
     if found is None:
         return None
+    if dialect == "duckdb":  # where each subquery in FROM is LATERAL
+        outside = [one for inner in scope.derived_table_scopes for one in inner.external_columns]
+        found |= {one.name for one in outside if one.table == alias}
     for column in (one for one in scope.columns if id(one) not in rows):
         if column.table == alias:
             found.add(column.name)
@@ -262,10 +280,21 @@ def _of_source(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> se
                 found.add(column.name)
             elif not stand_in.spelling or column.name in stand_in.spelling:
                 return None
-    for star in selects:
-        if star.is_star and not (isinstance(star, exp.Column) and star.table not in {"", alias}):
-            return None
     return found
+
+
+def _hides(selects: Sequence[exp.Expr], alias: str) -> bool:
+    """Whether stars or patterns leave open which columns of a source come out; fields of one value do not."""
+    for one in selects:
+        if one.find(exp.Columns):
+            return True
+        if (
+            one.is_star
+            and not is_fields(one)
+            and not (isinstance(one, exp.Column) and one.table not in {"", alias})
+        ):
+            return True
+    return False
 
 
 def _rows(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> dict[int, str | None]:
@@ -277,7 +306,7 @@ def _rows(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> dict[in
     found: dict[int, str | None] = {}
     for node in _in_reach(scope, alias):
         if isinstance(node, exp.Star):
-            if not isinstance(node.parent, exp.Select | exp.Column | exp.Count):
+            if not isinstance(node.parent, exp.Select | exp.Column | exp.Count | exp.Dot):
                 found[id(node)] = ""
         elif isinstance(node.this, exp.Star):
             if node.text("table") == alias and not isinstance(node.parent, exp.Select):

@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from datakeep.core.errors import DatakeepError
 from datakeep.extract.sql.outputs import Output, Outputs, beside, others, united
-from datakeep.extract.sql.passing import inputs, is_bare, is_every, of_call, pivoted, words
+from datakeep.extract.sql.passing import inputs, is_bare, is_every, keys_wanted, of_call, pivoted, words
 from datakeep.extract.sql.reading import read
 from datakeep.extract.sql.sources import Source, cte_of, sources_of
 from datakeep.extract.sql.stars import goes_by_name, is_columns, is_several, is_spread, outer_selects
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Queries and views within each other that are looked through; CTEs, one after the other, are not within each other.
 _DEEPEST = 30
+#: Functions whose rows are the keys of a document with their values.
+_BY_KEY = re.compile(r"each|tree|flatten|explode|openjson|entries", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -37,10 +39,12 @@ class Behind(NamedTuple):
     Attributes:
         columns: Their names; empty if they are not known.
         definition: The SQL of a view, where it can be read.
+        ordered: Whether these are all columns, in their order.
     """
 
     columns: tuple[str, ...] = ()
     definition: str = ""
+    ordered: bool = False
 
 
 class _Read(NamedTuple):
@@ -52,7 +56,11 @@ class _Read(NamedTuple):
 
 
 def former_names(
-    text: str, dialect: str, tables: Mapping[str, Behind] | None = None, result: Sequence[str] = ()
+    text: str,
+    dialect: str,
+    tables: Mapping[str, Behind] | None = None,
+    result: Sequence[str] = (),
+    functions: Mapping[str, str] | None = None,
 ) -> Mapping[str, tuple[str, ...]]:
     """Each column of the result (in lower case) that had other names on its way, and those, the nearest first.
 
@@ -64,8 +72,9 @@ def former_names(
         dialect: Of the query and of the views.
         tables: The tables and views that it reads, by their names in the catalogue.
         result: The columns of the result, where they are known: those that the text does not name are found too.
+        functions: What defines functions of somebody's own, by their names: one in FROM may give whatever it names.
     """
-    found = _former(text, dialect, tuple((tables or {}).items()))
+    found = _former(text, dialect, tuple((tables or {}).items()), tuple((functions or {}).items()))
     known = found.by_name()
     if result and found.whole and len(result) == len(found.columns):
         columns = zip(result, found.columns, strict=True)
@@ -76,9 +85,11 @@ def former_names(
 
 
 @lru_cache(maxsize=64)  # as reading.read: notes and profile ask for the same query
-def _former(text: str, dialect: str, tables: tuple[tuple[str, Behind], ...]) -> Outputs:
+def _former(
+    text: str, dialect: str, tables: tuple[tuple[str, Behind], ...], functions: tuple[tuple[str, str], ...]
+) -> Outputs:
     tree = read(text, dialect).tree
-    return Way(sources_of(tree, dialect), dict(tables)).outputs(tree)
+    return Way(sources_of(tree, dialect), dict(tables), dict(functions)).outputs(tree)
 
 
 @dataclass(slots=True)
@@ -88,10 +99,12 @@ class Way:
     Args:
         sources: Of the statement.
         tables: The tables and views that it reads, by their names in the catalogue.
+        functions: What defines functions of somebody's own, by their names.
     """
 
     sources: Sources
     tables: Mapping[str, Behind]
+    functions: Mapping[str, str] = field(default_factory=dict)
     deepest: int = _DEEPEST
     # By the id of a node: whoever asks keeps the tree, so that none becomes another's.
     _queries: dict[int, Outputs] = field(default_factory=dict)
@@ -132,7 +145,7 @@ class Way:
                 found += self._of_query(node).names()
             elif isinstance(node, exp.Column):
                 found += self._of_column(node, select)
-            elif is_bare(node):
+            elif is_bare(node, self.sources.dialect):
                 found += (node.name, *self._named(node.name.lower(), select))
             elif isinstance(node, exp.Dot) and (of_row := self._of_field(node, select)) is not None:
                 found += of_row
@@ -164,7 +177,7 @@ class Way:
     def _of_field(self, dot: exp.Dot, select: exp.Select) -> Sequence[str] | None:
         """The names of ``(q).m`` where ``q`` is a source; None for another field."""
         row = dot.this.unnest()
-        plain = is_bare(row) or (isinstance(row, exp.Column) and not row.table)
+        plain = is_bare(row, self.sources.dialect) or (isinstance(row, exp.Column) and not row.table)
         if not plain or not isinstance(dot.expression, exp.Identifier):
             return None
         of = self._called(row.name.lower(), select)
@@ -213,7 +226,7 @@ class Way:
         """The columns that a star, or what else stands for several, takes of its sources."""
         inner = star.unalias()
         if isinstance(inner, exp.Dot):  # (r).*
-            return Outputs(rest=self._names_of(inner.this, select))
+            return Outputs(rest=(*self._names_of(inner.this, select), *self._defined(inner.this)))
         wanted = inner.table.lower() if isinstance(inner, exp.Column) else ""
         if wanted and (of := self._called(wanted, select)) is None:  # the fields of a column
             return Outputs(rest=(wanted, *self._named(wanted, select)))
@@ -242,13 +255,16 @@ class Way:
 
     def _of_known(self, name: str) -> Outputs:
         if name not in self._views:
-            columns, definition = self.tables[name]
-            itself = tuple(Output(one) for one in columns)
+            table = self.tables[name]
             self._views[name] = Outputs()  # should it read itself
-            found = self._of_view(definition) if definition else Outputs()
+            found = self._of_view(table.definition) if table.definition else Outputs()
             known = found.by_name()
-            more = tuple(one for one in itself if one.name.lower() not in known)
-            self._views[name] = Outputs((*found.columns, *more), found.whole and not more, found.rest)
+            if table.ordered and table.columns:
+                columns = tuple(Output(one, known.get(one.lower(), found.unsaid)) for one in table.columns)
+                self._views[name] = Outputs(columns, whole=True)
+            else:
+                more = tuple(Output(one) for one in table.columns if one.lower() not in known)
+                self._views[name] = Outputs((*found.columns, *more), found.whole and not more, found.rest)
         return self._views[name]
 
     def _united(self, query: exp.Expr) -> Outputs:
@@ -292,7 +308,7 @@ class Way:
         ):
             found = self._of_table(node)
         else:
-            return of_call(node, self._names_of(node, select))
+            return self._of_call(node, select)
         for pivot in node.args.get("pivots") or ():
             found = pivoted(found, pivot)
         return found.called(node.alias_column_names)
@@ -305,6 +321,24 @@ class Way:
             tuple(name for row in rows for name in self._names_of(row[at], select)) for at in range(width)
         ]
         return Outputs(tuple(Output("", former) for former in made), whole=True)
+
+    def _of_call(self, node: exp.Expr, select: exp.Select) -> Outputs:
+        """The columns of a function in FROM, each of which may hold whatever the function takes, or names itself."""
+        names, given = node.alias_column_names, node.expressions if isinstance(node, exp.Unnest) else []
+        if len(given) > 1 and len(given) == len(names):  # side by side
+            each = [self._names_of(one, select) for one in given]
+            return Outputs(tuple(map(Output, names, each)), whole=True)
+        taken = [*self._names_of(node, select), *self._defined(node)]
+        if isinstance(node.this, exp.Func) and _BY_KEY.search(node.this.name or node.this.sql_name()):
+            taken += keys_wanted(select)
+        return of_call(node, others("", taken))
+
+    def _defined(self, node: exp.Expr) -> Iterator[str]:
+        """The words of what defines the functions that are called in ``node``."""
+        for call in node.find_all(exp.Anonymous):
+            for name, definition in self.functions.items():
+                if name.partition("(")[0].rpartition(".")[2].strip('"').lower() == call.name.lower():
+                    yield from _WORD.findall(definition)
 
     def _of_query(self, query: exp.Expr) -> Outputs:
         if id(query) not in self._queries:
@@ -336,7 +370,9 @@ class Way:
             return Outputs()
         schema = tree.this if isinstance(tree, exp.Create) else None
         named = [one.name for one in schema.expressions] if isinstance(schema, exp.Schema) else ()
-        inner = Way(sources_of(query, dialect), self.tables, self.deepest - 1, _views=self._views)
+        inner = Way(
+            sources_of(query, dialect), self.tables, self.functions, self.deepest - 1, _views=self._views
+        )
         return inner.outputs(query).called(named)
 
 

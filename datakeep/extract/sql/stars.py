@@ -39,6 +39,12 @@ def is_several(output: exp.Expr) -> bool:
     return is_star(output) or is_columns(output.unalias())
 
 
+def is_fields(output: exp.Expr) -> bool:
+    """Whether it stands for the fields of one value: ``(addr).*``, ``(f()).*``."""
+    node = output.unalias()
+    return isinstance(node, exp.Dot) and isinstance(node.expression, exp.Star)
+
+
 def is_columns(node: exp.Expr | None) -> bool:
     """Whether it is DuckDB's ``COLUMNS(…)``."""
     return isinstance(node, exp.Columns) or (

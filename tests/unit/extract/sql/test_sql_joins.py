@@ -29,6 +29,12 @@ from datakeep.extract.sql.statement import parse
          ["join-multiplies"]),
         ("SELECT o.id, i.price FROM s.orders o JOIN s.items i ON i.order_id > o.id", ["join-multiplies"]),
         ("SELECT o.id, i.price FROM s.orders o JOIN s.items i ON i.order_id = o.id + 1", ["join-multiplies"]),
+        ("SELECT o.id, c.country FROM s.orders o JOIN s.customers c ON c.id = o.customer_id + 1", []),
+        ("SELECT o.id, c.country FROM s.orders o LEFT JOIN s.customers c ON c.id = coalesce(o.customer_id, 0)", []),
+        ("SELECT o.id, c.country FROM s.orders o JOIN s.customers c ON c.id = ANY(ARRAY[o.customer_id, 1])",
+         ["join-multiplies"]),
+        ("SELECT o.id, c.country FROM s.orders o JOIN s.customers c ON c.id + 1 = o.customer_id",
+         ["join-multiplies"]),
         ("SELECT DISTINCT o.id FROM s.orders o JOIN s.items i ON i.order_id = o.id", ["distinct-hides-join"]),
         ("SELECT DISTINCT o.day FROM s.orders o JOIN s.customers c ON c.id = o.customer_id", []),
         ("SELECT o.day, sum(i.price) FROM s.orders o JOIN s.items i ON i.order_id = o.id GROUP BY o.day", []),
@@ -53,6 +59,13 @@ from datakeep.extract.sql.statement import parse
 )  # fmt: skip
 def test_a_join_is_held_against_the_keys_of_what_is_joined(text, expected, shop):
     assert [one.id for one in advise(parse(text, "postgres"), shop)] == expected
+
+
+def test_a_subquery_that_looks_back_is_joined_by_that_in_duckdb():
+    text = "SELECT u.v FROM s.orders o, (SELECT unnest([o.id, o.customer_id]) AS v) u"
+    assert "cross-join" not in {one.id for one in advise(parse(text, "duckdb"), None)}
+    alone = "SELECT u.v FROM s.orders o, (SELECT o.id AS v FROM s.items o) u"
+    assert "cross-join" in {one.id for one in advise(parse(alone, "postgres"), None)}
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,17 @@ def test_what_the_optimizer_gives_up_on_is_no_fault(text, names, capfd):
         ("sqlite", "SELECT value FROM customers, json_each(email)", ("email",)),
         ("duckdb", "SELECT email.lower(), customers.country.x.y FROM customers", ("country", "email")),
         ("duckdb", "SELECT list_filter(email, x -> x > 1) FROM customers", ("email",)),
+        ("postgres", "SELECT x.a, x.b FROM customers AS x(a, b)", ("country", "id")),
+        ("postgres", "SELECT b, email FROM customers AS x(a, b)", ("country", "email")),
+        ("postgres", "SELECT c.id, crm.score(c.country) FROM customers c", ("country", "id")),
+        ("duckdb", "SELECT c.id, main.mk(c.email) FROM customers c", ("email", "id")),
+        (
+            "duckdb",
+            "SELECT u.v FROM customers c, (SELECT unnest([c.email, c.country]) AS v) u",
+            ("country", "email"),
+        ),
+        ("postgres", "SELECT (c.country).*, c.id FROM customers c", ("country", "id")),
+        ("duckdb", "SELECT id, country.* FROM customers", ("country", "id")),
     ],
 )
 def test_what_is_read_within_functions_and_by_aliases_used_twice(dialect, text, columns):
@@ -332,3 +343,19 @@ def test_aliases_that_double_each_other_end_soon():
     chain = ", ".join(f"a{n} || a{n} AS a{n + 1}" for n in range(60))
     [read] = trace(parse(f"SELECT email AS a0, {chain} FROM customers", "duckdb"), lookup)
     assert read.columns is None, "they are too many to be told"
+
+
+def test_a_list_of_names_behind_a_table_leads_to_its_columns():
+    statement = parse("SELECT x.a, x.b AS z, x.email FROM customers AS x(a, b)", "postgres")
+    found = column_origins(statement, {"customers": CATALOGUE["customers"]})
+    assert found == {
+        name: ("public.customers", to) for name, to in (("a", "id"), ("z", "country"), ("email", "email"))
+    }
+    [read] = trace(statement, lambda _: {})
+    assert read.columns is None
+
+
+def test_fields_of_a_value_are_no_star_of_a_table():
+    text = "SELECT c.id, (c.country).*, (f(c.id)).* FROM customers c"
+    assert "select-star" not in {one.id for one in advise(parse(text, "postgres"), {})}
+    assert "select-star" in {one.id for one in advise(parse("SELECT (c).* FROM customers c", "postgres"), {})}

@@ -190,6 +190,48 @@ def test_a_value_is_followed_through_functions_rows_documents_and_pivots(dialect
     assert former_names(query, dialect, TABLES) == found
 
 
+def test_a_list_of_names_behind_a_table_goes_by_place_where_the_columns_are_known():
+    text = "SELECT x.a, x.b FROM c AS x(a, b)"
+    known = {"c": Behind(("id", "email", "city"), ordered=True)}
+    assert former_names(text, "postgres", known) == {"a": ("id",), "b": ("email",)}
+    assert "email" in former_names(text, "postgres", {"c": Behind(("email", "id"))})["b"]
+    rows = "SELECT a, b FROM u, unnest(u.tags, ARRAY[u.email]) AS t(a, b)"
+    assert former_names(rows, "postgres") == {"a": ("tags",), "b": ("email",)}
+
+
+def test_a_function_of_somebodys_own_in_from_gives_what_it_names():
+    made = {"crm.people()": "CREATE FUNCTION crm.people() RETURNS TABLE (id int, mail text) AS $$ … $$"}
+    for text in (
+        "SELECT f.v FROM crm.people() AS f(k, v)",
+        "SELECT v FROM (SELECT (crm.people()).*) AS f(k, v)",
+    ):
+        assert "mail" in former_names(text, "postgres", {}, ["v"], made)["v"]
+    assert former_names("SELECT crm.score(id) AS s FROM p", "postgres", {}, ["s"], made) == {"s": ("id",)}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "query"),
+    [
+        ("postgres", "SELECT kv.value AS v FROM u, jsonb_each_text(u.doc) kv WHERE kv.key = 'email'"),
+        ("sqlite", "SELECT j.value AS v FROM u JOIN json_each(u.doc) j ON j.key IN ('email')"),
+    ],
+)
+def test_a_value_of_a_key_that_is_asked_for_has_its_name(dialect, query):
+    assert "email" in former_names(query, dialect)["v"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "query"),
+    [
+        ("duckdb", "SELECT arg_max(id, email) AS i FROM p"),
+        ("postgres", "SELECT doc #- '{email}' AS i FROM p"),
+        ("postgres", "SELECT email.norm(id) AS i FROM p"),
+    ],
+)
+def test_what_is_only_looked_at_or_taken_away_is_not_told(dialect, query):
+    assert "email" not in former_names(query, dialect)["i"]
+
+
 def test_a_column_that_the_text_does_not_name_may_be_whatever_goes_in():
     pivoted = "SELECT * FROM (PIVOT q ON k USING max(email) GROUP BY id) z"
     assert former_names(pivoted, "duckdb", TABLES, ["id", "x", "Y"]) == {"x": ("email",), "y": ("email",)}
