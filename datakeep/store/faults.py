@@ -6,13 +6,13 @@ import contextlib
 import errno
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakeep.core.errors import AccessDenied, NoSpace, StoreUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
@@ -44,8 +44,10 @@ def explained(fault: OSError, *, place: str, action: str) -> NoSpace | AccessDen
             next_step="ask its administrator for access, then run the same command again",
         )
     if fault.errno in _IN_THE_WAY and fault.filename:
+        path = Path(os.fsdecode(fault.filename))
+        there = next((one for one in (path, *path.parents) if os.path.lexists(one)), path)
         return StoreUnreachable(
-            f"{place}: cannot {action}: {os.fsdecode(fault.filename)} is in the way ({why})",
+            f"{place}: cannot {action}: {there} is in the way ({why})",
             next_step="look at what lies there; where it is a file or a link to nothing, move it away, then run the "
             "same command again",
         )

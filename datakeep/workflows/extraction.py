@@ -101,7 +101,8 @@ class Extracted:
             renamed_before: Columns of that version (in lower case) that had other names before, and those.
         """
         stated = (before or {}).get("columns")
-        known = [column.get("name") for column in stated] if isinstance(stated, list) else []
+        names = [column.get("name") for column in stated] if isinstance(stated, list) else []
+        known = [name for name in names if name]
         said = personal_columns(known, renamed_before or {})
         names = [column["name"] for column in self.source["extraction"]["columns"]]
         found = [one for one in personal_columns(names, self.renamed) if one not in said]

@@ -197,7 +197,7 @@ def former_names(source: Mapping[str, Any], text: bytes) -> Mapping[str, Collect
         source: Of the manifest, with what was recorded of the run: the views, too.
         text: Of the query.
     """
-    from datakeep.extract.sql import renamed
+    from datakeep.extract.sql import former, renamed
 
     run = source["extraction"]
     tables = {
@@ -208,7 +208,7 @@ def former_names(source: Mapping[str, Any], text: bytes) -> Mapping[str, Collect
     }
     result = [one["name"] for one in run.get("columns") or ()]
     functions = {one["name"]: one["definition"] for one in run.get("functions") or ()}
-    return renamed.former_names(text.decode("utf-8-sig"), source["dialect"], tables, result, functions)
+    return former.former_names(text.decode("utf-8-sig"), source["dialect"], tables, result, functions)
 
 
 def stated_parameter(name: str, parameter: Parameter) -> Any:

@@ -370,11 +370,17 @@ def reader(flights):
                            " CREATE VIEW far AS SELECT * FROM hidden.far() t;"
                            " GRANT SELECT ON far TO reader;"
                            " CREATE VIEW over AS SELECT tailnum FROM as_reader; ALTER VIEW over OWNER TO maker;"
-                           " GRANT SELECT ON over TO reader; GRANT SELECT ON as_reader TO maker")  # fmt: skip
+                           " GRANT SELECT ON over TO reader; GRANT SELECT ON as_reader TO maker;"
+                           " CREATE FUNCTION outer_one() RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER AS"
+                           " 'BEGIN RETURN QUERY SELECT * FROM public.plain(); END';"
+                           " ALTER FUNCTION outer_one() OWNER TO maker;"
+                           " CREATE FUNCTION by_view() RETURNS SETOF text LANGUAGE plpgsql AS"
+                           " 'BEGIN RETURN QUERY SELECT tailnum FROM public.through; END';"
+                           " GRANT SELECT ON through TO reader")  # fmt: skip
         yield PostgresDatabase(address_of(flights.url("flights", user="reader", password="only-Reads-77")))
         connection.execute(
             "DROP VIEW far, over, as_reader, behind, twice, through; DROP SCHEMA hidden CASCADE; DROP TABLE twins;"
-            " DROP FUNCTION secret, peek, listed, plain, either; DROP ROLE maker;"
+            " DROP FUNCTION secret, peek, listed, plain, either, outer_one, by_view; DROP ROLE maker;"
             " REVOKE ALL ON airports FROM reader; DROP ROLE reader"
         )
 
@@ -397,6 +403,9 @@ def reader(flights):
      "ask whoever runs the database"),
     ("SELECT * FROM far", "the function hidden.far() reads as its owner, maker, who may not read the table",
      'ask keeper for: GRANT SELECT ON public.planes TO "maker"'),
+    # Whose right it is, nobody can say from here: that of whoever the function around it reads as, or of a view.
+    ("SELECT * FROM outer_one()", "denied for table planes (PL/pgSQL function plain()", "ask whoever runs"),
+    ("SELECT * FROM by_view()", "denied for table planes (PL/pgSQL function by_view()", "ask whoever runs"),
     ("SELECT * FROM over", "this user may not read the table public.planes; it belongs to keeper",
      'ask keeper for: GRANT SELECT ON public.planes TO "reader"'),
     ("SELECT t FROM twice", "the view public.through reads as its owner, maker, who may not read the table public.",

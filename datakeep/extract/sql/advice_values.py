@@ -63,7 +63,10 @@ _BESIDE = (
     exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In, exp.Coalesce, exp.Nullif, exp.Greatest,
     exp.Least, exp.NullSafeEQ, exp.NullSafeNEQ,
 )  # fmt: skip
-_TEXTS = (exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Concat, exp.DPipe, exp.JSONExtractScalar)
+_TEXTS = (
+    exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Replace, exp.Concat, exp.DPipe, exp.JSONExtractScalar,
+)  # fmt: skip
+_TEXT_TYPE = re.compile(r"text|char|character|varchar|bpchar|citext|name|\"char\"", re.IGNORECASE)
 _BIND = "bind it as a parameter, :day, so that the value is recorded with the dataset"
 
 
@@ -158,22 +161,29 @@ def _on_compared(reading: Reading, tables: Mapping[str, Table] | None) -> Iterat
     for text in reading.tree.find_all(exp.Literal) if reading.dialect in {"postgres", "redshift"} else ():
         if not text.is_string or text.name.lower() not in _RELATIVE_TO_NOW:
             continue
-        beside = [one for one in (text.parent or text).iter_expressions() if one is not text]
-        if isinstance(text.parent, _BESIDE) and not any(_is_text(one, tables or {}) for one in beside):
+        value: exp.Expr = text
+        while isinstance(value.parent, exp.Paren):
+            value = value.parent
+        beside = [one for one in (value.parent or value).iter_expressions() if one is not value]
+        if isinstance(value.parent, _BESIDE) and not any(_is_text(one, tables or {}) for one in beside):
             said = f"'{text.name.lower()}', compared with a day or moment"
             yield advice(reading, offset_of(text), "clock", said, _BIND)
 
 
 def _is_text(node: exp.Expr, tables: Mapping[str, Table]) -> bool:
-    """Whether what is compared is no day or moment, as far as the text and the catalogue tell."""
+    """Whether what is compared is a text, as far as the query and the catalogue tell."""
+    node = node.unnest()
     if isinstance(node, exp.Literal):
         return (
             node.is_string and not re.search(r"\d", node.name) and node.name.lower() not in _RELATIVE_TO_NOW
         )
     if isinstance(node, exp.Column):
-        known = [one for table in tables.values() for one in table.columns if one.name == node.name]
-        return bool(known) and not any(re.match(r"date|time", one.database_type or "date") for one in known)
-    return isinstance(node, _TEXTS)
+        columns = [one for table in tables.values() for one in table.columns]
+        kinds = [one.database_type or "" for one in columns if one.name.lower() == node.name.lower()]
+        return bool(kinds) and all(_TEXT_TYPE.match(kind) for kind in kinds)
+    if isinstance(node, exp.Coalesce):
+        return any(_is_text(one, tables) for one in node.iter_expressions())
+    return isinstance(node, _TEXTS) or (isinstance(node, exp.Cast) and node.is_type(*exp.DataType.TEXT_TYPES))
 
 
 def _on_clock(reading: Reading, at: int, end: int, name: str) -> Advice:

@@ -22,10 +22,10 @@ _LOSING = (
 #: The same of functions that sqlglot has no type for in every dialect.
 _LOSING_NAMES = re.compile(
     r"(octet|bit|char|character|array|jsonb?_array|json)_length|length(b|c|2|4)|datalength|vsize|strlen|cardinality"
-    r"|array_(ndims|upper|lower)|strpos|position|instr|locate|charindex|patindex|regexp_(count|instr)|find_in_set|field"
-    r"|(array|list)_(position|contains|count|unique)|num_(non)?nulls|pg_column_size|starts_with|ends_with|prefix|suffix"
-    r"|strcmp|difference|(pg_|jsonb?_)?typeof|json_type|jsonb?_(path_)?exists(_any|_all)?|json_contains(_path)?|json_valid"
-    r"|isjson|is(not)?null|forall|exists|entropy|hll|approx_\w+",
+    r"|array_(ndims|upper|lower)|strpos|position|instr|locate|charindex|patindex|regexp_(count|instr)|find_in_set"
+    r"|(array|list)_(position|contains|count|unique)|num_(non)?nulls|pg_column_size|starts_with|ends_with"
+    r"|strcmp|(pg_|jsonb?_)?typeof|json_type|jsonb?_(path_)?exists(_any|_all)?|json_contains(_path)?|json_valid"
+    r"|isjson|is(not)?null|hll|approx_\w+",
     re.IGNORECASE,
 )
 #: Functions of which a text among the arguments may name what is taken.
@@ -137,15 +137,17 @@ def of_call(source: exp.Expr, taken: tuple[str, ...]) -> Outputs:
     defined = [one.this.name for one in source.find_all(exp.JSONColumnDef, exp.OpenJSONColumnDef) if one.this]
     for table in source.find_all(exp.XMLTable):
         defined += [one.name for one in table.args.get("columns") or ()]
-    names = [*source.alias_column_names, *defined]
-    rest: tuple[str, ...] = ()
+    names, places = [*source.alias_column_names, *defined], [""]
+    call = source.this if isinstance(source, exp.Table | exp.Lateral) else source
+    own = call.name if isinstance(call, exp.Anonymous) else ""
     if not names:
-        call = source.this if isinstance(source, exp.Table | exp.Lateral) else source
-        names = [*_USUAL, *_PLACES, source.alias]
-        if isinstance(call, exp.Anonymous):
-            names, rest = [*names, call.name], taken
-    found = [Output(name, () if name.lower() in _PLACES else others(name, taken)) for name in names if name]
-    return Outputs(tuple(found), rest=rest)
+        names = [*_USUAL, source.alias, own]
+        places = [one for one in _PLACES if one != source.alias.lower()]
+    elif isinstance(call, exp.Explode | exp.Posexplode):  # whose columns the parser names itself
+        places = [one for one in names if one.lower() in _PLACES]
+    found = [Output(name) for name in places if name]
+    found += [Output(name, others(name, taken)) for name in names if name and name not in places]
+    return Outputs(tuple(found), rest=taken if own and not source.alias_column_names and not defined else ())
 
 
 def pivoted(found: Outputs, pivot: exp.Expr) -> Outputs:

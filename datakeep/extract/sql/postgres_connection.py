@@ -152,8 +152,8 @@ class Connection:
     def stream(self, sql: str) -> Iterator[Ahead[Any]]:
         """The batches of a query, read ahead; a few are held at a time.
 
-        Left before its end, the query is cancelled, and with it the transaction up to the last savepoint. Behind its
-        end, or behind an error, the connection takes other questions.
+        Left before its end, the query is cancelled: whoever goes on goes back to a savepoint, as behind an error.
+        Behind its end the connection takes other questions.
         """
         with self._statement() as statement:
             statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})

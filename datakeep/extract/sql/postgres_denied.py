@@ -13,13 +13,17 @@ from datakeep.extract.sql.postgres_faults import complaint_of
 from datakeep.extract.sql.postgres_rights import Lacking, lacking, lacking_within, owners
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datakeep.extract.sql.interface import Statement
 
 _STATE = "42501"
 _KINDS = "table|relation|view|materialized view|foreign table|schema|function"
 _DENIED = re.compile(rf"permission denied for (?P<kind>{_KINDS}|[a-z ]+?) (?P<name>.+)$")
 #: How the server says in which function something happened.
-_FUNCTION = re.compile(r'SQL function "(?P<sql>.+?)" (?:statement|during)|PL/\S+ function (?P<other>[^(]+)')
+_FUNCTION = re.compile(
+    r'SQL function "(?P<name>.+)" (statement|during)|PL/\S+ function (?P<called>.+\))(?= line| at|$)'
+)
 _NO_TABLES = frozenset({"schema", "function"})
 _VERBS = {"schema": "use", "function": "call"}
 
@@ -43,7 +47,7 @@ def denied(
     if match:
         with suppress(*failures(), DatakeepError):
             connection.do(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            found = _lacking(connection, match["kind"], match["name"], complaint.context, statement)
+            found = _lacking(connection, match["kind"], match["name"], complaint.functions, statement)
     if len(found) == 1:
         return _refused(shown, user, found[0])
     # Of several nobody can say from here which one it is.
@@ -56,12 +60,17 @@ def denied(
 
 
 def _lacking(
-    connection: Connection, kind: str, name: str, context: str | None, statement: Statement | None
+    connection: Connection, kind: str, name: str, functions: Sequence[str], statement: Statement | None
 ) -> list[Lacking]:
-    """What may be meant by a complaint about ``name``."""
-    if function := _FUNCTION.match(context or ""):
-        called = function["sql"] or function["other"]
-        return [] if kind in _NO_TABLES else lacking_within(connection, called, name)
+    """What may be meant by a complaint about ``name``; nothing where nobody can say from here whose right it is.
+
+    A function within another has the rights of whoever the other one reads as.
+    """
+    if functions:
+        within = _FUNCTION.match(functions[0])
+        if kind in _NO_TABLES or len(functions) > 1 or within is None:
+            return []
+        return lacking_within(connection, within["called"] or "", within["name"] or "", name)
     names = read_tables(statement) if statement is not None and kind not in _NO_TABLES else []
     return lacking(connection, names, name)[:1] or owners(connection, kind, name)
 

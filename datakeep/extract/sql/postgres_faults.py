@@ -58,6 +58,7 @@ class Complaint:
         hint: The server's hint or detail, if it has one.
         position: The place in the text that was sent, from 0; None if it has none.
         context: In which function it happened; None if in none, or the server does not tell.
+        functions: That one, and those that called it, as the server says it.
     """
 
     state: str
@@ -65,6 +66,7 @@ class Complaint:
     hint: str | None
     position: int | None
     context: str | None = None
+    functions: tuple[str, ...] = ()
 
 
 def complaint_of(error: BaseException) -> Complaint:
@@ -79,8 +81,9 @@ def complaint_of(error: BaseException) -> Complaint:
     place = found.get("PG_DIAG_STATEMENT_POSITION")
     state = getattr(error, "sqlstate", None) or found.get("PG_DIAG_SQLSTATE") or ""
     lines = (found.get("PG_DIAG_CONTEXT") or "").splitlines()
-    context = next((one for one in lines if _FUNCTION.match(one)), lines[0] if lines else None)
-    return Complaint(state.strip("\0"), primary, hint, int(place) - 1 if place else None, context)
+    functions = tuple(one for one in lines if _FUNCTION.match(one))
+    context = next(iter((*functions, *lines)), None)
+    return Complaint(state.strip("\0"), primary, hint, int(place) - 1 if place else None, context, functions)
 
 
 def connection_fault(error: BaseException, shown: str) -> DatakeepError:

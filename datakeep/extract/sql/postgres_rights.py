@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from datakeep.extract.sql.postgres_catalogue import AS_READER, KINDS, resolved
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
 
     from datakeep.extract.sql.postgres_connection import Connection
 
-_PART = re.compile(r'"(?:[^"]|"")+"|[^".]+')
 #: Who reads what, from what a query names through views: as the reader (no role), also through a view between that
 #: reads as its reader, or as a view's owner.
 _LACKING = f"""
@@ -43,15 +41,20 @@ WHERE NOT has_table_privilege(who.id, c.oid, 'SELECT')
                    ELSE NOT has_any_column_privilege(who.id, c.oid, 'SELECT') END)
 ORDER BY r.role IS NOT NULL, 2, 4
 """  # noqa: S608  (all of it stands here)
+#: By the text of a function, which must name the table, and no view through which it may be read instead.
 _LACKING_WITHIN = """
 SELECT c.relkind::text, format('%I.%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text,
        f.oid::regprocedure::text, CASE WHEN f.prosecdef THEN pg_get_userbyid(f.proowner)::text END
 FROM pg_proc AS f
-JOIN pg_class AS c ON c.relname = $2::text AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+JOIN pg_class AS c ON c.relname = $3::text AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_roles AS me ON me.rolname = current_user
-WHERE f.proname = $1::text
-      AND ($3::text = '' OR f.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $3::text))
+WHERE (f.oid::regprocedure::text = $1::text OR f.proname = $2::text)
+      AND strpos(f.prosrc, c.relname) > 0
+      AND NOT EXISTS (
+          SELECT FROM pg_depend AS d JOIN pg_rewrite AS w ON w.oid = d.objid JOIN pg_class AS v ON v.oid = w.ev_class
+          WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+                AND v.oid <> c.oid AND strpos(f.prosrc, v.relname) > 0)
       AND NOT has_table_privilege(CASE WHEN f.prosecdef THEN f.proowner ELSE me.oid END, c.oid, 'SELECT')
 ORDER BY 2, 4
 """
@@ -112,23 +115,17 @@ def lacking(connection: Connection, names: Collection[str], denied: str) -> list
     ]
 
 
-def lacking_within(connection: Connection, function: str, denied: str) -> list[Lacking]:
-    """The tables of the name ``denied`` that the functions of the name ``function`` may not read.
+def lacking_within(connection: Connection, called: str, name: str, denied: str) -> list[Lacking]:
+    """The tables of the name ``denied`` that a function may not read.
 
     Args:
         connection: In a transaction.
-        function: As the server says it: with a schema, and in quotes, only where it must be.
+        called: The function with the types of its arguments, as the server says it; empty if it does not.
+        name: Its name alone; empty if ``called`` is known.
         denied: As the server says it, without a schema.
     """
-    schema, name = ("", *_parts(function))[-2:]
-    rows = connection.rows(_LACKING_WITHIN, name, denied, schema)
+    rows = connection.rows(_LACKING_WITHIN, called, name, denied)
     return [
-        Lacking(KINDS.get(kind, "table"), name, owner, role and f"the function {called}", role)
-        for kind, name, owner, called, role in rows
+        Lacking(KINDS.get(kind, "table"), table, owner, role and f"the function {function}", role)
+        for kind, table, owner, function, role in rows
     ]
-
-
-def _parts(name: str) -> list[str]:
-    """A name and its schema, if it has one, without their quotes."""
-    found = [one.group() for one in _PART.finditer(name)]
-    return [one[1:-1].replace('""', '"') if one.startswith('"') else one for one in found]

@@ -20,7 +20,7 @@ from datakeep.extract.sql.sources import GIVES_UP, sources_of
 from datakeep.extract.sql.stars import is_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from datakeep.extract.sql.interface import Table
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _UNNAMED = re.compile(r"_col_\d+")
 #: Dialects in which the name of a table, where a value stands, is its whole row.
 _WITH_ROWS = frozenset({"postgres", "redshift", "materialize", "risingwave", "duckdb", "bigquery"})
+#: Dialects in which ``->`` is a way into a document, and nothing else.
+_ONLY_ARROWS = frozenset({"postgres", "redshift", "materialize", "risingwave", "mysql", "sqlite"})
 #: An alias that others of its SELECT name is put in their place; a query is not made longer than this by that.
 _MOST_NODES = 50_000
 #: Columns of WITH queries within WITH queries are followed so far.
@@ -199,26 +201,37 @@ def _stand_in(tree: exp.Expr, dialect: str, tables: Mapping[str, Table]) -> dict
 def _with_columns(tree: exp.Expr, dialect: str, tables: Mapping[str, Table]) -> exp.Expr:
     """``tree``, whose plain words are columns where they are; what a lambda gives a value stays a word."""
     known = {column.name.lower() for table in tables.values() for column in table.columns}
-    lambdas = [one for one in tree.find_all(exp.Lambda) if not _is_arrow(one)]
+    sources = {one.alias_or_name.lower() for one in tree.find_all(exp.Table, exp.Subquery, exp.CTE)}
+    arrows = {id(one) for one in tree.find_all(exp.Lambda) if _is_arrow(one, dialect, known)}
+    lambdas = [one for one in tree.find_all(exp.Lambda) if id(one) not in arrows]
     given = {one.name for each in lambdas for one in each.expressions}
     for node in [one for one in tree.find_all(exp.Identifier) if is_bare(one, dialect)]:
-        above = node.parent
-        if isinstance(above, exp.Lambda) and _is_arrow(above):
-            column = exp.Column(this=node.copy())
+        above, column = node.parent, exp.Column(this=node.copy())
+        if id(above) in arrows and isinstance(above, exp.Lambda):
             above.replace(exp.JSONExtract(this=column, expression=above.this.copy()))
         elif isinstance(above, exp.Dot) and node.name not in given:
+            if node.name.lower() in sources and isinstance(above.expression, exp.Identifier):
+                above.replace(exp.Column(this=above.expression.copy(), table=node.copy()))
             # What has a field is a column or a row; what stands before a function may be a schema.
-            schema = isinstance(above.expression, exp.Func) and node.name.lower() not in known
-            node.replace(node.copy() if schema else exp.Column(this=node.copy()))
+            elif not isinstance(above.expression, exp.Func) or node.name.lower() in known:
+                node.replace(column)
     return tree
 
 
-def _is_arrow(node: exp.Lambda) -> bool:
-    """Whether it is no lambda, but a way into a document: ``f(doc -> 'email')``."""
+def _is_arrow(node: exp.Lambda, dialect: str, known: Collection[str]) -> bool:
+    """Whether it is taken for a way into a document: ``f(doc -> 'email')``.
+
+    In a dialect that has both it is one if it begins with a text, and with a column that it does not name again.
+    """
+    if len(node.expressions) != 1 or dialect in _ONLY_ARROWS:
+        return len(node.expressions) == 1
     first: exp.Expr = node.this
     while isinstance(first, exp.Binary | exp.Cast):
         first = first.this
-    return isinstance(first, exp.Literal)
+    name = node.expressions[0].name
+    again = any(one.name == name for one in node.this.find_all(exp.Identifier))
+    text = isinstance(first, exp.Literal) and first.is_string
+    return dialect == "duckdb" and text and name.lower() in known and not again
 
 
 def _grown(tree: exp.Expr) -> int:
@@ -263,19 +276,16 @@ def _written_names(tree: exp.Expr, dialect: str) -> dict[str, str]:
 
 def _of_source(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> set[str] | None:
     """The columns that ``scope`` reads of one of its sources; None if a star or an unqualified column hides some."""
-    if _hides(_selects(scope), alias):
+    if _hides(scope, alias):
         return None
     rows = _rows(scope, alias, stand_in, dialect)
     found = _of_rows(rows.values(), _given_to_calls(scope), stand_in)
     if found is None:
         return None
-    if dialect == "duckdb":  # where each subquery in FROM is LATERAL
-        outside = [one for inner in scope.derived_table_scopes for one in inner.external_columns]
-        found |= {one.name for one in outside if one.table == alias}
+    named = [one for one in _in_reach(scope, alias) if one.text("table") == alias and id(one) not in rows]
+    found |= {one.name for one in named if isinstance(one, exp.Column)}
     for column in (one for one in scope.columns if id(one) not in rows):
-        if column.table == alias:
-            found.add(column.name)
-        elif not column.table and not _is_output(column, scope):
+        if not column.table and not _is_output(column, scope):
             if len(scope.selected_sources) == 1:
                 found.add(column.name)
             elif not stand_in.spelling or column.name in stand_in.spelling:
@@ -283,18 +293,12 @@ def _of_source(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> se
     return found
 
 
-def _hides(selects: Sequence[exp.Expr], alias: str) -> bool:
-    """Whether stars or patterns leave open which columns of a source come out; fields of one value do not."""
-    for one in selects:
-        if one.find(exp.Columns):
-            return True
-        if (
-            one.is_star
-            and not is_fields(one)
-            and not (isinstance(one, exp.Column) and one.table not in {"", alias})
-        ):
-            return True
-    return False
+def _hides(scope: Scope, alias: str) -> bool:
+    """Whether stars or patterns leave open which columns of a source are read; fields of one value do not."""
+    stars = [one for one in _selects(scope) if one.is_star and not is_fields(one)]
+    return any(scope.find_all(exp.Columns)) or any(
+        not isinstance(one, exp.Column) or one.table in {"", alias} for one in stars
+    )
 
 
 def _rows(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> dict[int, str | None]:
@@ -305,7 +309,9 @@ def _rows(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> dict[in
     """
     found: dict[int, str | None] = {}
     for node in _in_reach(scope, alias):
-        if isinstance(node, exp.Star):
+        if isinstance(node, exp.PositionalColumn):
+            found[id(node)] = ""
+        elif isinstance(node, exp.Star):
             if not isinstance(node.parent, exp.Select | exp.Column | exp.Count | exp.Dot):
                 found[id(node)] = ""
         elif isinstance(node.this, exp.Star):
@@ -334,15 +340,24 @@ def _of_rows(fields: Iterable[str | None], given: set[str], stand_in: _StandIn) 
 def _given_to_calls(scope: Scope) -> set[str]:
     """The unqualified columns that functions in FROM take, as of a source before them; the optimizer skips some."""
     calls = [one for one in scope.find_all(exp.Table, exp.Lateral) if isinstance(one.this, exp.Func)]
-    return {column.name for call in calls for column in call.find_all(exp.Column) if not column.table}
+    own = {column.name for call in calls for column in call.find_all(exp.Column) if not column.table}
+    return own.union(*map(_given_to_calls, _within(scope)))
 
 
 def _in_reach(scope: Scope, alias: str) -> Iterator[exp.Expr]:
-    """The nodes that can name a source of ``scope``: its own, and those of correlated subqueries."""
-    yield from scope.find_all(exp.TableColumn, exp.Column, exp.Star)
-    for inner in (*scope.subquery_scopes, *scope.udtf_scopes, *scope.derived_table_scopes):
+    """The nodes that can name a source of ``scope``: its own, and those of queries within it that look back."""
+    yield from scope.find_all(exp.TableColumn, exp.Column, exp.Star, exp.PositionalColumn)
+    for inner in _within(scope):
         if alias not in inner.sources:  # its bare stars are of its own sources
-            yield from (one for one in _in_reach(inner, alias) if not isinstance(one, exp.Star))
+            found = _in_reach(inner, alias)
+            yield from (one for one in found if not isinstance(one, exp.Star | exp.PositionalColumn))
+
+
+def _within(scope: Scope) -> list[Scope]:
+    """The queries within a query, but for its own CTEs, which do not see it; those of a query within it may."""
+    inner = [*scope.subquery_scopes, *scope.udtf_scopes, *scope.derived_table_scopes]
+    more = [part for one in inner for part in (*one.set_operation_scopes, *one.cte_scopes)]
+    return [*inner, *more, *scope.set_operation_scopes]
 
 
 def _field(row: exp.Expr) -> str | None:

@@ -21,6 +21,9 @@ BY_TEXT = [
     ("postgres", "SELECT a FROM s.a WHERE d IN ('today', '2026-01-01') OR coalesce(d, 'now') > e",
      [("clock", 31), ("clock", 69)]),
     ("postgres", "SELECT a FROM s.a WHERE n IN ('today', 'later') OR lower(n) = 'now' OR n = x || 'today'", []),
+    ("postgres", "SELECT a FROM s.a WHERE d < ('today')", [("clock", 30)]),
+    ("postgres", "SELECT a FROM s.a WHERE n::text = 'now' OR coalesce(n, '') = 'now'", []),
+    ("postgres", "SELECT a FROM s.a WHERE (replace(n, 'a', 'b')) = 'now'", []),
     ("postgres", "SELECT a FROM s.a WHERE u = user AND s = current_schema AND c = current_catalog",
      [("session-value", 29), ("session-value", 42), ("session-value", 65)]),
     ("oracle", "SELECT a FROM s.a WHERE u = USER", [("session-value", 29)]),
@@ -411,7 +414,7 @@ def test_a_query_that_a_tool_wrote_of_thousands_of_parts_is_read_as_any_other(te
 
 
 def test_a_text_of_a_text_column_is_no_moment():
-    text = "SELECT a FROM s.a WHERE note = 'now' AND seen < 'now'"
+    text = "SELECT a FROM s.a WHERE Note = 'now' AND seen < 'now'"
     table = Table(
         "s.a", "table", (TableColumn("note", "text"), TableColumn("seen", "timestamp with time zone"))
     )

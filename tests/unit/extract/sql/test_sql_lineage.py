@@ -325,6 +325,23 @@ def test_what_the_optimizer_gives_up_on_is_no_fault(text, names, capfd):
         ),
         ("postgres", "SELECT (c.country).*, c.id FROM customers c", ("country", "id")),
         ("duckdb", "SELECT id, country.* FROM customers", ("country", "id")),
+        ("duckdb", "SELECT list_transform(email, id -> 1 + id) FROM customers", ("email",)),
+        ("duckdb", "SELECT list_transform(email, lambda x : 1) FROM customers", ("email",)),
+        ("duckdb", "SELECT coalesce(email->'x', '') FROM customers", ("email",)),
+        ("postgres", "SELECT f(email -> country) FROM customers", ("country", "email")),
+        (
+            "postgres",
+            "SELECT (SELECT to_jsonb(c) UNION ALL SELECT null) FROM customers c",
+            ("country", "email", "id"),
+        ),
+        ("postgres", "SELECT (WITH q AS (SELECT c.email AS e) SELECT e FROM q) FROM customers c", ("email",)),
+        (
+            "postgres",
+            "SELECT id FROM customers WHERE id IN (SELECT g FROM generate_series(1, country) g)",
+            ("country", "id"),
+        ),
+        ("tsql", "SELECT c.email.value('(/x)[1]', 'int') FROM customers c", ("email",)),
+        ("duckdb", "SELECT id, #2 FROM customers", ("country", "email", "id")),
     ],
 )
 def test_what_is_read_within_functions_and_by_aliases_used_twice(dialect, text, columns):

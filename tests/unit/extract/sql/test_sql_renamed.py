@@ -3,8 +3,9 @@
 import pytest
 
 from datakeep.extract.sql.advice import advise
+from datakeep.extract.sql.former import former_names
 from datakeep.extract.sql.interface import Table, TableColumn
-from datakeep.extract.sql.renamed import Behind, former_names
+from datakeep.extract.sql.renamed import Behind
 from datakeep.extract.sql.statement import parse
 
 VIEWS = {
@@ -180,10 +181,13 @@ TABLES = {"public.c": Behind(("id", "email", "city")), "u": Behind(("id", "email
             "m": ("email",),
         }),
         ("oracle", "SELECT decode(email, 'x', 1) a, nvl2(email, 1, 0) b, lengthb(email) d FROM p", {}),
-        ("mysql", "SELECT if(email, 'x', 'y') a, isnull(email) b, field(email, 'a') c FROM p", {}),
+        ("mysql", "SELECT if(email, 'x', 'y') a, isnull(email) b, strcmp(email, 'a') c FROM p", {}),
         ("postgres", "SELECT CASE email WHEN 'a' THEN city END AS c FROM p", {"c": ("city",)}),
         ("spark", "SELECT pos, e FROM u LATERAL VIEW posexplode(u.emails) t AS pos, e", {"e": ("emails",)}),
         ("postgres", "SELECT city FROM p EXCEPT SELECT email FROM p", {}),
+        ("postgres", "SELECT x.id FROM p, unnest(array[p.email]) AS x(id)", {"id": ("email",)}),
+        ("postgres", "SELECT type FROM p, regexp_split_to_table(email, '@') AS type", {"type": ("email",)}),
+        ("snowflake", "SELECT prefix(email, 5) AS z FROM p", {"z": ("email",)}),
     ],
 )  # fmt: skip
 def test_a_value_is_followed_through_functions_rows_documents_and_pivots(dialect, query, found):

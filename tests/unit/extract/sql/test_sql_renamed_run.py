@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from datakeep.extract.sql.advice import advise
-from datakeep.extract.sql.renamed import Behind, former_names
+from datakeep.extract.sql.former import former_names
+from datakeep.extract.sql.renamed import Behind
 from datakeep.extract.sql.statement import parse
 
 if TYPE_CHECKING:
