@@ -16,9 +16,19 @@ QUARANTINE = "datakeep/quarantine"
 
 
 def quarantine(store: Store, dataset: str, key: str, name: str) -> None:
-    """Keep as ``name`` what ``store`` has there now, if it can be read; mending does not depend on it."""
-    try:
-        with closing(copy(store)) as own, own.open_read(key) as chunks:
-            own.put(f"{dataset}/{QUARANTINE}/{name}", chunks)
-    except DatakeepError:
-        return  # missing or unreadable: there is nothing to keep
+    """Keep as ``name`` what ``store`` has there now, if it can be read; mending does not depend on it.
+
+    Raises:
+        StoreUnreachable, AccessDenied: The store does not answer: whether there is something to keep is not known,
+            and nothing may be written over it.
+    """
+    for last in (False, True):
+        try:
+            with closing(copy(store)) as own, own.open_read(key) as chunks:
+                own.put(f"{dataset}/{QUARANTINE}/{name}", chunks)
+        except DatakeepError:
+            # Missing or unreadable: there is nothing to keep. A store that was away for a moment is asked once more.
+            if last or store.size_of(key) is None:
+                return
+        else:
+            return
