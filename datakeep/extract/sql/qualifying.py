@@ -278,11 +278,12 @@ def _of_source(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> se
     """The columns that ``scope`` reads of one of its sources; None if a star or an unqualified column hides some."""
     if _hides(scope, alias):
         return None
-    rows = _rows(scope, alias, stand_in, dialect)
+    nodes = _in_reach(scope, alias)
+    rows = _rows(scope, alias, nodes, stand_in, dialect)
     found = _of_rows(rows.values(), _given_to_calls(scope), stand_in)
     if found is None:
         return None
-    named = [one for one in _in_reach(scope, alias) if one.text("table") == alias and id(one) not in rows]
+    named = [one for one in nodes if one.text("table") == alias and id(one) not in rows]
     found |= {one.name for one in named if isinstance(one, exp.Column)}
     for column in (one for one in scope.columns if id(one) not in rows):
         if not column.table and not _is_output(column, scope):
@@ -301,14 +302,16 @@ def _hides(scope: Scope, alias: str) -> bool:
     )
 
 
-def _rows(scope: Scope, alias: str, stand_in: _StandIn, dialect: str) -> dict[int, str | None]:
+def _rows(
+    scope: Scope, alias: str, nodes: Iterable[exp.Expr], stand_in: _StandIn, dialect: str
+) -> dict[int, str | None]:
     """Where whole rows of a source are taken as one value: ``to_jsonb(q)``, ``row_to_json(q.*)``, ``struct(*)``.
 
     Returns:
         By id of the node, the field that is taken of the row, as of ``(q).m``; empty if all are, None if none is.
     """
     found: dict[int, str | None] = {}
-    for node in _in_reach(scope, alias):
+    for node in nodes:
         if isinstance(node, exp.PositionalColumn):
             found[id(node)] = ""
         elif isinstance(node, exp.Star):
@@ -339,25 +342,38 @@ def _of_rows(fields: Iterable[str | None], given: set[str], stand_in: _StandIn) 
 
 def _given_to_calls(scope: Scope) -> set[str]:
     """The unqualified columns that functions in FROM take, as of a source before them; the optimizer skips some."""
-    calls = [one for one in scope.find_all(exp.Table, exp.Lateral) if isinstance(one.this, exp.Func)]
-    own = {column.name for call in calls for column in call.find_all(exp.Column) if not column.table}
-    return own.union(*map(_given_to_calls, _within(scope)))
+    found: set[str] = set()
+    for one in (scope, *_within(scope)):
+        calls = [call for call in one.find_all(exp.Table, exp.Lateral) if isinstance(call.this, exp.Func)]
+        found |= {column.name for call in calls for column in call.find_all(exp.Column) if not column.table}
+    return found
 
 
-def _in_reach(scope: Scope, alias: str) -> Iterator[exp.Expr]:
+def _in_reach(scope: Scope, alias: str) -> list[exp.Expr]:
     """The nodes that can name a source of ``scope``: its own, and those of queries within it that look back."""
-    yield from scope.find_all(exp.TableColumn, exp.Column, exp.Star, exp.PositionalColumn)
-    for inner in _within(scope):
-        if alias not in inner.sources:  # its bare stars are of its own sources
-            found = _in_reach(inner, alias)
-            yield from (one for one in found if not isinstance(one, exp.Star | exp.PositionalColumn))
+    found: list[exp.Expr] = [*scope.find_all(exp.TableColumn, exp.Column, exp.Star, exp.PositionalColumn)]
+    for inner in _within(scope, alias):  # whose bare stars are of their own sources
+        found += inner.find_all(exp.TableColumn, exp.Column)
+    return found
 
 
-def _within(scope: Scope) -> list[Scope]:
-    """The queries within a query, but for its own CTEs, which do not see it; those of a query within it may."""
-    inner = [*scope.subquery_scopes, *scope.udtf_scopes, *scope.derived_table_scopes]
-    more = [part for one in inner for part in (*one.set_operation_scopes, *one.cte_scopes)]
-    return [*inner, *more, *scope.set_operation_scopes]
+def _within(scope: Scope, alias: str | None = None) -> Iterator[Scope]:
+    """The queries within a query, each once, but for its own CTEs, which do not see it; those of a query within may.
+
+    Args:
+        scope: The query.
+        alias: Of one of its sources; left out is where the same name means another one.
+    """
+    rest = [scope]
+    while rest:  # a tool may write a UNION of thousands
+        one = rest.pop()
+        inner = [
+            *one.subquery_scopes, *one.udtf_scopes, *one.derived_table_scopes, *one.set_operation_scopes,
+            *(one.cte_scopes if one is not scope else ()),
+        ]  # fmt: skip
+        seeing = [each for each in inner if alias not in each.sources]
+        yield from seeing
+        rest += seeing
 
 
 def _field(row: exp.Expr) -> str | None:

@@ -376,3 +376,14 @@ def test_fields_of_a_value_are_no_star_of_a_table():
     text = "SELECT c.id, (c.country).*, (f(c.id)).* FROM customers c"
     assert "select-star" not in {one.id for one in advise(parse(text, "postgres"), {})}
     assert "select-star" in {one.id for one in advise(parse("SELECT (c).* FROM customers c", "postgres"), {})}
+
+
+def test_thousands_within_a_union_and_unions_within_each_other_are_read_at_once():
+    wide = " UNION ALL ".join(f"SELECT {n} AS z" for n in range(1500))
+    [read] = trace(parse(f"SELECT x.z FROM customers, ({wide}) x", "postgres"), lookup)
+    assert read.columns == ()
+    deep = "SELECT customers.email"
+    for _ in range(20):
+        deep = f"SELECT 1 WHERE EXISTS ({deep} UNION ALL SELECT null)"
+    [read] = trace(parse(f"SELECT id FROM customers WHERE EXISTS ({deep})", "postgres"), lookup)
+    assert read.columns == ("email", "id")
