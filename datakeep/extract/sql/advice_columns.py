@@ -14,7 +14,7 @@ from datakeep.extract.sql.keys import own_nodes
 from datakeep.extract.sql.reading import offset_of
 from datakeep.extract.sql.renamed import Behind, Way
 from datakeep.extract.sql.sources import name_of
-from datakeep.extract.sql.stars import is_fields, is_star, outer_selects
+from datakeep.extract.sql.stars import is_columns, is_fields, is_star, outer_selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,11 +83,10 @@ def _is_of_value(node: exp.Expr, behind: Sequence[Source]) -> bool:
 
 def _is_columns(node: exp.Expr) -> bool:
     """Whether it is ``COLUMNS(…)`` by a pattern or a condition: a list of names is as good as those."""
-    if isinstance(node, exp.Anonymous):
-        return node.name.upper() == "COLUMNS" and not isinstance(
-            next(iter(node.expressions), None), exp.Array
-        )
-    return isinstance(node, exp.Columns) and not isinstance(node.this, exp.Array)
+    if not is_columns(node):
+        return False
+    given = node.this if isinstance(node, exp.Columns) else next(iter(node.expressions), None)
+    return not isinstance(given, exp.Array)
 
 
 def _starred_table(star: exp.Expr) -> str:

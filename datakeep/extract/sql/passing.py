@@ -43,18 +43,8 @@ _DEFINES = (exp.ColumnDef, exp.JSONColumnDef, exp.OpenJSONColumnDef)
 _WITH_METHODS = frozenset({"duckdb", "tsql"})
 #: What functions in FROM call their columns where the query does not say; and those that tell a place or a kind.
 _USUAL = (
-    "value",
-    "key",
-    "element",
-    "unnest",
-    "item",
-    "this",
-    "path",
-    "atom",
-    "fullkey",
-    "column_value",
-    "col",
-)
+    "value", "key", "element", "unnest", "item", "this", "path", "atom", "fullkey", "column_value", "col",
+)  # fmt: skip
 _PLACES = frozenset({"index", "seq", "pos", "ordinality", "offset", "type", "id", "parent"})
 
 
@@ -62,14 +52,12 @@ def inputs(node: exp.Expr) -> list[exp.Expr]:
     """The parts of ``node`` whose values may be read in what comes out of it."""
     if isinstance(node, exp.Window | exp.Filter):
         return [node.this]  # what rows are told apart by is not what comes out
-    if isinstance(node, exp.Case | exp.If | exp.Nvl2):
+    if isinstance(node, (exp.Case, exp.If, exp.Nvl2, *_DEFINES)):  # a condition, or a name
         return [one for one in node.iter_expressions() if one.arg_key != "this"]
     if isinstance(node, exp.ArgMax | exp.ArgMin):  # by which the row is chosen is not what comes out
         return [node.this]
     if isinstance(node, exp.DecodeCase):
         return list(node.expressions[1:])
-    if isinstance(node, _DEFINES):
-        return [one for one in node.iter_expressions() if one.arg_key != "this"]
     if isinstance(node, exp.Ordered) and not _is_within_group(node):
         return []
     called = isinstance(node, exp.Anonymous) and _LOSING_NAMES.fullmatch(node.name)

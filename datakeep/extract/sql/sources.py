@@ -126,10 +126,8 @@ def sources_of(tree: exp.Expr, dialect: str) -> Sources:
                     base[id(source)] = source
             elif isinstance(source, exp.Expr) or source is None:
                 continue
-            elif isinstance(
-                source.expression, exp.Table
-            ):  # (a JOIN b) AS q, whose first table stands for both
-                seen.discard(id(node))
+            elif isinstance(source.expression, exp.Table):
+                seen.discard(id(node))  # (a JOIN b) AS q, whose first table stands for both
             else:
                 inner = source.expression
                 cyclic = any(inner is above for above in _above(node))

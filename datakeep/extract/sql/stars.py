@@ -19,13 +19,22 @@ def outer_selects(query: exp.Expr | None, *, given: bool = False) -> Iterator[ex
         query: Of which the SELECTs are.
         given: Only those whose rows may come out: what EXCEPT takes away does not.
     """
+    return (one for one in _outer(query, given=given) if isinstance(one, exp.Select))
+
+
+def goes_by_name(query: exp.Expr) -> bool:
+    """Whether a UNION of ``query`` itself puts columns together by their names, not their places."""
+    return any(one.args.get("by_name") for one in _outer(query) if isinstance(one, exp.SetOperation))
+
+
+def _outer(query: exp.Expr | None, *, given: bool = False) -> Iterator[exp.Expr]:
+    """The SELECTs that ``query`` puts together, and the UNIONs and the like by which it does."""
     rest = [query]
     while rest:  # a tool may write a UNION of thousands
         one = rest.pop()
-        if isinstance(one, exp.Except) and given:
-            rest.append(one.left)
-        elif isinstance(one, exp.SetOperation):
-            rest += [one.right, one.left]
+        if isinstance(one, exp.SetOperation):
+            yield one
+            rest += [one.left] if given and isinstance(one, exp.Except) else [one.right, one.left]
         elif isinstance(one, exp.Subquery | exp.Paren):
             rest.append(one.this)
         elif isinstance(one, exp.Select):
@@ -56,20 +65,6 @@ def is_star(output: exp.Expr) -> bool:
     """Whether it is a star, or DuckDB's ``* LIKE …``."""
     node = output.unalias()
     return output.is_star or (isinstance(node, _FILTERED) and isinstance(node.this, exp.Star))
-
-
-def goes_by_name(query: exp.Expr) -> bool:
-    """Whether a UNION of ``query`` itself puts columns together by their names, not their places."""
-    rest: list[exp.Expr | None] = [query]
-    while rest:
-        one = rest.pop()
-        if isinstance(one, exp.SetOperation):
-            if one.args.get("by_name"):
-                return True
-            rest += [one.left, one.right]
-        elif isinstance(one, exp.Subquery | exp.Paren):
-            rest.append(one.this)
-    return False
 
 
 def is_spread(output: exp.Expr) -> bool:
